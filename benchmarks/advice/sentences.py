@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
 from .table import audience, title
-from .wording import counted, evaluations, inverse, listed, measured, named, same, times, verdict
+from .wording import (
+    apart,
+    counted,
+    evaluations,
+    inverse,
+    listed,
+    measured,
+    named,
+    same,
+    times,
+    verdict,
+)
 
 LEVELS = 255
 """Steps of an 8-bit image over the range of the data."""
@@ -44,6 +55,7 @@ def sentences(
         fewer(halves),
         elsewhere(found),
         failures(found),
+        draws_noise(found),
         lacking(found, reader),
         enough(found, span),
         ties(found),
@@ -87,10 +99,17 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
             return f"Nothing was shown to be closer to the converged samples than {now}."
         at = [one.nfe for one, best in found if best.to_default]
         return f"No difference from {now} was shown with {evaluations(*at)}."
-    return (
-        f"With {evaluations(budget.nfe)}, {named(best.choice)} is recommended; it could not be "
-        f"compared with {now}."
-    )
+    said = f"With {evaluations(budget.nfe)}, {named(best.choice)} is recommended"
+    mine, theirs = best.choice.fd_conv, budget.default.fd_conv
+    if mine is None or theirs is None:
+        return f"{said}; it could not be compared with {now}."
+    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+    told = {
+        "closer": "is nearer",
+        "farther": "is farther",
+        "open": "was not shown to be nearer or farther",
+    }
+    return f"{said}; it {told[apart(mine, theirs)]} in distribution than {now} ({numbers})."
 
 
 def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
@@ -145,6 +164,17 @@ def failures(found: Sequence[tuple[Budget, Best]]) -> str:
     """At which budgets what is used now has no samples."""
     at = [budget.nfe for budget, _ in found if budget.default.failed]
     return f"What you use now fails with {evaluations(*at)}." if at else ""
+
+
+def draws_noise(found: Sequence[tuple[Budget, Best]]) -> str:
+    """What no number here tells of a default that draws noise."""
+    if not all(one.default.error is None and not one.default.failed for one, _ in found):
+        return ""
+    return (
+        "What you use now draws noise, and so can make better images than the converged ones, which a network's "
+        "own error is part of; no distance to these tells. Look at the pictures, and compare both with real "
+        "images: samplerbench run quick --model MODEL --reference IMAGES."
+    )
 
 
 def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...results.text import short
 from .answer import Advice, Best, Budget, Choice, Value
-from .wording import Verdict, beside, measured, open_ratio, same, verdict
+from .wording import Verdict, apart, beside, measured, open_ratio, same, verdict
 
 TITLES = {
     "python": "samplerbench (Python)",
@@ -132,8 +132,22 @@ def beside_default(best: Best, budget: Budget) -> Cell:
     if best.choice.failed:
         return Cell("fails", best.choice.failed)
     if best.to_default is None:
-        return Cell("not compared")
+        return _in_distribution(best, default)
     return _compared(best.to_default)
+
+
+def _in_distribution(best: Best, default: Choice) -> Cell:
+    """How the two compare where what is used now draws noise, so that no converged sample is its own."""
+    mine, theirs = best.choice.fd_conv, default.fd_conv
+    if mine is None or theirs is None:
+        return Cell("not compared")
+    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+    shown = apart(mine, theirs)
+    if shown == "open":
+        return Cell("no difference shown in distribution", numbers)
+    return Cell(
+        "nearer in distribution" if shown == "closer" else "farther in distribution", numbers, shown
+    )
 
 
 def beside_best(best: Best, budget: Budget) -> Cell:

@@ -24,6 +24,15 @@ def verdict(ratio: Value | None) -> Verdict:
     return "farther" if ratio.low > 1 else "open"
 
 
+def apart(one: Value, other: Value) -> Verdict:
+    """What the intervals of two values show of the first: nothing where they meet, or one is not to be
+    trusted.
+    """
+    if one.flag or other.flag or (one.low <= other.high and other.low <= one.high):
+        return "open"
+    return "closer" if one.value < other.value else "farther"
+
+
 def inverse(ratio: Value) -> Value:
     """How many times closer: one over a ratio of errors; infinite where no error is left."""
 

@@ -29,6 +29,7 @@ from .studies.explain import explain
 from .studies.frontier import frontier
 from .studies.scaling import scaling
 from .studies.tune import tune
+from .studies.validate import validate
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]
@@ -82,6 +83,7 @@ for _name, _command in {
     "doctor": doctor,
     "explain": explain,
     "scaling": scaling,
+    "validate": validate,
 }.items():
     app.command(_name, epilog=epilog(_name))(_command)
 

@@ -115,7 +115,7 @@ def advise(
         from ...results.run_directory.disk.files import write_text
         from ...results.run_directory.unwritable import told
         from ..advice import advise as find
-        from ..advice.pictures import read_pictures
+        from ..advice.answer.pictures import read_pictures
         from ..running.setup import pick_device
 
         load_plugins(plugin, peers_path)

@@ -191,6 +191,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "scaling --gpus 8,64 --rate 250 --score 1 --mtbf 5000",
         "scaling --check",
     ),
+    "validate": ("validate", "validate --model fashion --model emoji --explore"),
 }
 """By command; "" is the command line itself."""
 

@@ -39,7 +39,7 @@ def test_the_best_wins_and_the_hopeless_are_dropped_at_once():
     found, asked = race(squares_of([1.0, 0.1, 5.0, 0.5]))
     assert found.left("all") == [1]
     assert sum(count for _, count in asked) < 4 * 64
-    assert set(found.errors(4)) == {0, 1, 2, 3}
+    assert set(found.known) == {0, 1, 2, 3}
 
 
 def test_equals_run_to_the_end_and_are_told_as_such():
@@ -69,7 +69,6 @@ def test_what_makes_the_same_samples_is_run_once():
     found, asked = race([one, one.copy(), other])
     assert found.same == {1: 0}
     assert {number for number, _ in asked[3:]} <= {0, 2}
-    assert found.errors(4)[1] == found.errors(4)[0]
 
 
 def test_one_that_fails_is_out():

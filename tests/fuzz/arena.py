@@ -39,7 +39,8 @@ WORK = (
     "studies.why_steps.run.explain",
     "timing.doctor.examine",
     "studies.frontier.Frontier.__call__",
-    "advice.advising.Advising.__call__",
+    "advice.advising.advise",
+    "studies.validity.study.Validity.__call__",
 )
 """Where a command that was understood would begin to compute, in ``benchmarks``."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 84,
+    "run": 80,
     "advise": 10,
     "plan": 60,
     "show": 50,
@@ -39,6 +39,7 @@ CASES = {
     "doctor": 5,
     "explain": 5,
     "scaling": 6,
+    "validate": 4,
 }
 """How many command lines of each command."""
 

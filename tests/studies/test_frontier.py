@@ -89,8 +89,8 @@ def test_the_hopeless_are_left_out_at_larger_budgets(tmp_path):
     for budget, values in ((5, (1.0, 9.0)), (8, (1.0, 9.0))):
         for candidate, value in zip(candidates, values, strict=True):
             made.known[made._key(problem, candidate, budget, made.screen)] = [value, value]
-    assert made._hopeful(problem, candidates, 10) == [0]
-    assert made._hopeful(problem, candidates, 8) == [0, 1]
+    assert made._hopeful(problem, candidates, 10) == candidates[:1]
+    assert made._hopeful(problem, candidates, 8) == candidates
 
 
 def test_ours_are_own_deterministic_fixed_grid_methods_without_aliases():

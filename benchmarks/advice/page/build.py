@@ -15,7 +15,7 @@ from ....results.escaping import printable
 from ....results.run_directory.disk.files import write_text
 from ....results.text import short
 from ..answer import Advice, Best, Budget
-from ..pictures import Pictures
+from ..answer.pictures import Pictures
 from ..sentences import leading
 from ..table import BEST, Cell, audience, row, table, title
 from ..wording import counted, own_solver

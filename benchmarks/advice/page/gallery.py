@@ -10,7 +10,7 @@ import numpy as np
 
 from ....results.report.pictures.drawing import data_uri, side_by_side, with_alpha
 from ..answer import Advice, Budget
-from ..pictures import Pictures, Pictures8
+from ..answer.pictures import Pictures, Pictures8
 from ..table import audience, title
 from ..wording import counted, evaluations, same
 

@@ -15,6 +15,7 @@ from ....models.reference import Reference
 from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
 from ...running.interim import level_at
 from ...scoring.references import CARD
+from ...scoring.solutions.endpoints import CONVERGED_STEPS
 from ..answer import Value
 from ..asked.subject import Asked, Entry
 from .features import POOLED, Axes, leading_axes
@@ -23,8 +24,8 @@ from .race import LEVEL
 
 COUNTS = (128, 256, 512)
 """Samples of the looks."""
-CONVERGED = 1024
-"""Converged samples, half of which give the axes."""
+CONVERGED = (1024, 512, 256)
+"""Converged samples, half of which give the axes: as many of these as there is time for."""
 START = 1 << 20
 """First sample number: latents that no race looks at."""
 
@@ -44,8 +45,19 @@ class Space:
     converged: NDArray[np.float64]
 
 
-def space_of(bench: Bench) -> Space:
-    """The feature space of a model: its own with its card's converged samples where there are any.
+def converged_count(bench: Bench, seconds: float) -> int:
+    """How many converged samples there is time for, at most half of it; those of a card cost nothing; 0 where
+    not even the fewest have time.
+    """
+    if _converged_of_card(bench.asked) is not None:
+        return CONVERGED[0] if seconds > 0 else 0
+    kept = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
+    return kept[0] if kept else 0
+
+
+def space_of(bench: Bench, count: int) -> Space:
+    """The feature space of a model: its own, or its images, with its card's converged samples where there are
+    any, else ``count`` of its own.
 
     Raises:
         Failure: the model has no converged samples.
@@ -53,7 +65,7 @@ def space_of(bench: Bench) -> Space:
     asked = bench.asked
     name = "model" if asked.features is not None else POOLED
     own = _converged_of_card(asked)
-    features = bench.truth.converged_features(CONVERGED, name) if own is None else own
+    features = bench.truth.converged_features(count, name) if own is None else own
     half = len(features) // 2
     axes = leading_axes(features[:half])
     return Space(name, axes, axes(features[half:]))

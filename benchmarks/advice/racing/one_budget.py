@@ -10,19 +10,22 @@ import numpy as np
 from ...running.executing import Failure
 from ..asked.subject import FIELDS, Entry
 from .measuring import Bench, Late
-from .race import Race
+from .paired import Squares, error
+from .race import Race, hopeful
 from .truth import FIRST
 
 LOOK = 4
 """Latents of the first look."""
 MOST = 256
 """Latents that a race looks at, at most."""
-HOPELESS = 4.0
-"""How far behind the best of each of its libraries, at two budgets in a row, a configuration is left out at
-larger ones.
-"""
 USUAL = 6
-"""Configurations whose errors say how exact the reference solution must be."""
+"""Configurations whose errors say how exact the reference solution must be, and which are measured as far as
+any, whatever the time.
+"""
+OF_EACH = 3
+"""Configurations of each field that are tried whatever the time."""
+SMALL = 64
+"""Configurations of a field that is tried whole before any larger one is."""
 
 
 @dataclass(frozen=True)
@@ -70,34 +73,34 @@ def raced(
     Raises:
         Failure: none of them has samples, or there is no reference solution.
     """
-    hopeful = [entry for entry in entries if _hopeful(entry, before)]
-    settle(bench, hopeful[:USUAL], budget)
+    some = _with_each_field([entry for entry in entries if _hopeful(entry, before)])
+    least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
+    settle(bench, some[:USUAL], budget)
     fields = {
-        name: [n for n, entry in enumerate(hopeful) if name in entry.libraries] for name in FIELDS
+        name: [n for n, entry in enumerate(some) if name in entry.libraries] for name in FIELDS
     }
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         # leaders come first: whatever the time, there is one
-        first, rest = list(numbers[:USUAL]), list(numbers[USUAL:])
+        sure = least if start == 0 else USUAL
+        first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
-        for some, when in ((first, bool), (rest, over)):
-            for which, squares in bench.squares([hopeful[n] for n in some], start, stop, when):
-                yield some[which], squares
+        for part, when in ((first, bool), (rest, over)):
+            for which, squares in bench.squares([some[n] for n in part], start, stop, when):
+                yield part[which], squares
 
     rungs = [LOOK]
     while rungs[-1] < MOST:
         rungs.append(2 * rungs[-1])
     race = Race(fields, rungs, measure, late=late)
     race()
-    if not race.known:
-        reasons = {bench.failures[e.label] for e in hopeful if e.label in bench.failures}
+    if not race.left(FIELDS[0]):
+        reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
-    errors = {hopeful[n].label: error for n, error in race.errors(LOOK).items()}
-    left = {name: [hopeful[n] for n in race.left(name)] for name in FIELDS}
+    errors = _errors(race, some)
+    left = {name: [some[n] for n in race.left(name)] for name in FIELDS}
     best = {
-        name: min(
-            (errors[hopeful[n].label] for n in each if hopeful[n].label in errors), default=np.inf
-        )
+        name: min((errors[some[n].label] for n in each if some[n].label in errors), default=np.inf)
         for name, each in fields.items()
     }
     tried = len(race.known) + len(race.failed) + len(race.same)
@@ -107,7 +110,7 @@ def raced(
         errors,
         best,
         tried,
-        len(hopeful) - tried,
+        len(some) - tried,
         max(map(len, race.known.values())),
         not late(),
     )
@@ -129,13 +132,33 @@ def settle(bench: Bench, entries: Sequence[Entry], budget: int) -> None:
         bench.truth.steps, bench.truth.resolution = kept
 
 
+def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with the first of each field at the beginning, behind those that are usual, and then small fields
+    whole: users of a library that has little are owed the best of it.
+    """
+    first = list(entries[:USUAL])
+    of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
+    for each in of.values():
+        first += each[:OF_EACH]
+    for each in of.values():
+        first += each if len(each) <= SMALL else []
+    labels = {entry.label for entry in first}
+    unique = list({entry.label: entry for entry in first}.values())
+    return [*unique, *(entry for entry in entries if entry.label not in labels)]
+
+
+def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
+    """The error of every configuration that was tried, on the latents of the first look, by label."""
+    found = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
+    found |= {n: found[other] for n, other in race.same.items() if other in found}
+    return {entries[n].label: value for n, value in found.items()}
+
+
 def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
-    """Whether it was not far behind in all its libraries at both budgets before."""
-    last = before[-2:]
-    if len(last) < 2:
-        return True
-    return any(
-        one.errors.get(entry.label, 0.0) <= HOPELESS * one.best[name]
-        for one in last
+    """Whether it was not far behind in all its fields at both budgets before; what was not tried may be."""
+    return not entry.libraries or any(
+        hopeful(
+            [one.errors.get(entry.label, 0.0) for one in before], [one.best[name] for one in before]
+        )
         for name in entry.libraries
     )

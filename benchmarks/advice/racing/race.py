@@ -14,9 +14,9 @@ such as the samplers of a library: it stays as long as it may be the best of one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,17 +25,22 @@ from .paired import Squares, error, worse
 
 LEVEL = 0.05
 """alpha: the chance that one as good as the leaders is dropped."""
+HOPELESS = 4.0
+"""How far behind the best a configuration may be at two budgets in a row and be tried at larger ones."""
 
-Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Squares | None]]]
-"""Measures configurations, by number, on latents ``start`` … ``stop - 1``: the squares of each as they come,
-None where it fails. Those that there is no time for are left out.
+Standing = TypeVar("Standing", bound=Sized)
+"""What is known of a configuration, for as many latents as it is long."""
+
+Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
+"""Measures configurations, by number, on latents ``start`` … ``stop - 1``: what is known of each of them as they
+come, None where it fails. Those that there is no time for are left out.
 """
 
 
 class Keep(Protocol):
     """Who goes on after a look."""
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Squares], look: int) -> set[int]:
+    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:
         """Of the configurations of one field, best first, those that stay."""
         ...
 
@@ -53,13 +58,29 @@ class Leading:
 
     count: int
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Squares], look: int) -> set[int]:  # noqa: ARG002
+    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
         """See :class:`Keep`."""
         return set(ranked[: self.count])
 
 
+def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
+    """Whether a configuration is worth a try at a larger budget.
+
+    Args:
+        errors: its errors at smaller budgets, the last two of which count.
+        best: the least errors there.
+    """
+    last = list(zip(errors, best, strict=True))[-2:]
+    return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
+
+
+def joined(before: Squares | None, more: Squares) -> Squares:
+    """Squares of further latents behind those that are known."""
+    return more if before is None else np.concatenate([before, more])
+
+
 @dataclass
-class Race:
+class Race(Generic[Standing]):
     """One race.
 
     Attributes:
@@ -67,18 +88,24 @@ class Race:
         rungs: numbers of latents, rising.
         measure: see :data:`Measure`.
         keep: who goes on after a look.
+        score: of what is known, the less the better.
+        join: what is known once more latents were measured.
         late: whether the time is up, asked after each look.
-        known: squares by configuration, of latents 0, 1, …; those that were dropped keep theirs.
+        to_the_end: whether a race goes on that is decided.
+        known: by configuration; those that were dropped keep theirs.
         failed: configurations that have no samples.
         same: those that make exactly the samples of another one, which is run in their place.
     """
 
     fields: Mapping[str, Sequence[int]]
     rungs: Sequence[int]
-    measure: Measure
+    measure: Measure[Standing]
     keep: Keep = not_worse
+    score: Callable[[Any], float] = error
+    join: Callable[[Any, Any], Any] = joined
     late: Callable[[], bool] = bool
-    known: dict[int, Squares] = field(default_factory=dict)
+    to_the_end: bool = False
+    known: dict[int, Standing] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
     _left: dict[str, set[int]] = field(default_factory=dict, repr=False)
@@ -99,7 +126,7 @@ class Race:
                     # where the time was up before one was measured as far, it is not shown to be worse
                     self._left[name] = self.keep(there, self.known, look) | (mine - reached)
             order = self.ranked(set().union(*self._left.values()))
-            if not reached or self.late() or all(len(mine) <= 1 for mine in self._left.values()):
+            if not reached or self.late() or (self._decided and not self.to_the_end):
                 return
             start = stop
 
@@ -107,32 +134,37 @@ class Race:
         """The configurations of a field that were not dropped from it, those on most latents first, best
         first.
         """
-        return sorted(self._left[name], key=lambda n: (-len(self.known[n]), error(self.known[n])))
+        return sorted(
+            self._left[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
+        )
 
     def ranked(self, some: Iterable[int]) -> list[int]:
         """Those of ``some`` that have samples, best first."""
-        return sorted((n for n in some if n in self.known), key=lambda n: (error(self.known[n]), n))
+        return sorted(
+            (n for n in some if n in self.known), key=lambda n: (self.score(self.known[n]), n)
+        )
 
-    def errors(self, first: int) -> dict[int, float]:
-        """The error of every configuration that was tried, on the first latents."""
-        found = {n: error(squares[:first]) for n, squares in self.known.items()}
-        return found | {n: found[other] for n, other in self.same.items() if other in found}
+    @property
+    def _decided(self) -> bool:
+        return all(len(mine) <= 1 for mine in self._left.values())
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
-        for number, squares in self.measure(order, start, stop):
-            if squares is None:
+        for number, found in self.measure(order, start, stop):
+            if found is None:
                 self.failed.add(number)
                 self.known.pop(number, None)
             else:
-                before = self.known.get(number, np.empty(0))[:start]
-                self.known[number] = np.concatenate([before, squares])
+                self.known[number] = self.join(self.known.get(number), found)
 
     def _merge(self, order: Sequence[int]) -> None:
         """Run what makes exactly the same samples once: the first of them, for each set of fields."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
         for number in [n for n in order if n in self.known]:
+            standing = self.known[number]
+            if not isinstance(standing, np.ndarray):
+                return
             mine = frozenset(name for name, each in self.fields.items() if number in each)
-            other = first.setdefault((self.known[number].tobytes(), mine), number)
+            other = first.setdefault((standing.tobytes(), mine), number)
             if other != number:
                 self.same[number] = other
                 del self.known[number]

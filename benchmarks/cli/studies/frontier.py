@@ -1,4 +1,4 @@
-"""``frontier``: the best configuration at each budget, a study beside the benchmark."""
+"""``frontier``: the best configuration at each budget on exact problems."""
 
 from __future__ import annotations
 

@@ -8,7 +8,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, product
+from functools import partial
+from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ....models.exact.base import ExactModel
 from ....results.run_directory.disk.files import read_npz, write_npz
 from ....samplers import SampleNoise
 from ...advice.asked.candidates import Candidate
+from ...advice.racing.race import Leading, Race, hopeful
 from ...running.executing import Executor, Failure, InProcess
 from ...running.executing.world import Setting, World
 from ...suites.cell import file_name
@@ -28,11 +31,24 @@ from .problems import HOME
 from .table import CRITERIA, row
 
 BUDGETS = (5, 8, 10, 15, 20, 30)
-HOPELESS = 4.0
-"""How far behind the best of its side, at two budgets in a row, a configuration is left out at
-larger ones.
-"""
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is known of a candidate on the first ``samples`` latents.
+
+    Attributes:
+        samples: how many.
+        median, rms: its errors.
+    """
+
+    samples: int
+    median: float
+    rms: float
+
+    def __len__(self) -> int:
+        return self.samples
 
 
 @dataclass
@@ -121,33 +137,43 @@ class Frontier:
         self, problem: ExactProblem, budget: int, sides: Mapping[str, Sequence[Candidate]]
     ) -> dict[tuple[str, str], Candidate]:
         """By side and criterion, the best on the first half among those that lead on its first
-        samples.
+        samples: a race of two rungs.
         """
-        half = self.samples // 2
-        hopeful = {
-            side: [mine[i] for i in self._hopeful(problem, mine, budget)]
-            for side, mine in sides.items()
-        }
-        self._measure(problem, budget, chain.from_iterable(hopeful.values()), self.screen)
-        leading = {
-            (side, criterion): self._leading(problem, mine, budget, criterion)
-            for side, mine in hopeful.items()
-            for criterion in CRITERIA
-        }
-        self._measure(problem, budget, chain.from_iterable(leading.values()), half)
-        return {
-            key: min(some, key=lambda c, key=key: self._half(problem, c, budget, key[1]))
-            for key, some in leading.items()
-            if some
-        }
+        some = [c for mine in sides.values() for c in self._hopeful(problem, mine, budget)]
+        fields = {side: [n for n, c in enumerate(some) if c.side == side] for side in sides}
+        chosen = {}
+        for criterion in CRITERIA:
+            race = Race(
+                fields,
+                (self.screen, self.samples // 2),
+                partial(self._measured, problem, budget, some),
+                keep=Leading(self.finalists),
+                score=attrgetter(criterion),
+                join=lambda _, more: more,
+                to_the_end=True,
+            )
+            race()
+            chosen |= {
+                (side, criterion): some[race.left(side)[0]] for side in fields if race.left(side)
+            }
+        return chosen
 
-    def _leading(
-        self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int, criterion: str
-    ) -> list[Candidate]:
-        """The best on the first samples."""
-        errors = [self._error(problem, c, budget, self.screen, criterion) for c in candidates]
-        ranked = sorted(zip(errors, range(len(errors)), strict=True))[: self.finalists]
-        return [candidates[i] for error, i in ranked if np.isfinite(error)]
+    def _measured(
+        self,
+        problem: ExactProblem,
+        budget: int,
+        candidates: Sequence[Candidate],
+        numbers: Sequence[int],
+        start: int,  # noqa: ARG002 - each measurement is of all latents up to ``stop``
+        stop: int,
+    ) -> Iterator[tuple[int, Summary | None]]:
+        """Errors of some of the candidates on the first ``stop`` latents."""
+        self._measure(problem, budget, [candidates[n] for n in numbers], stop)
+        for n in numbers:
+            found = self.known.get(self._key(problem, candidates[n], budget, stop))
+            if found is not None:
+                whole = all(map(np.isfinite, found))
+                yield n, Summary(stop, *found) if whole else None
 
     def _half(
         self, problem: ExactProblem, candidate: Candidate, budget: int, criterion: str
@@ -164,22 +190,15 @@ class Frontier:
 
     def _hopeful(
         self, problem: ExactProblem, candidates: Sequence[Candidate], budget: int
-    ) -> list[int]:
-        """Which configurations are tried: those that were not far behind the best of their side
-        at both budgets before this one.
-        """
-        before = sorted(b for b in self.budgets if b < budget)[-2:]
-        if len(before) < 2:
-            return list(range(len(candidates)))
-        found = {
-            b: [self._error(problem, c, b, self.screen, CRITERIA[0]) for c in candidates]
-            for b in before
-        }
-        return [
-            i
-            for i in range(len(candidates))
-            if any(found[b][i] <= HOPELESS * min(found[b]) for b in before)
+    ) -> list[Candidate]:
+        """Which configurations of a side are tried."""
+        before = [b for b in sorted(self.budgets) if b < budget]
+        found = [
+            [self._error(problem, c, b, self.screen, CRITERIA[0]) for b in before]
+            for c in candidates
         ]
+        best = [min(errors) for errors in zip(*found, strict=True)]
+        return [c for c, errors in zip(candidates, found, strict=True) if hopeful(errors, best)]
 
     def _key(self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int) -> str:
         which = [problem.name, problem.end, candidate.side, candidate.label]

@@ -1,0 +1,113 @@
+"""The answer of each budget, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..answer import Best, Budget, Choice, Lines, Value
+from ..asked.subject import OWN, Entry
+from ..exports import LIBRARIES, export
+from ..racing.measuring import Bench
+from ..racing.one_budget import Raced
+from ..racing.scoring import Scores, choice, ratio
+from .run import Run
+
+
+def answer(
+    run: Run,
+    bench: Bench,
+    race: Raced,
+    chosen: Sequence[Entry],
+    scores: Scores,
+    distributions: Mapping[str, tuple[Choice, Value, bool]],
+) -> Budget:
+    """The answer of one budget."""
+    known = scores[race.budget]
+    fd = {label: value for label, (_, value, _) in distributions.items()}
+    default = chosen[0]
+    best = race.left[LIBRARIES[0]][0].label
+    answers = {}
+    for library in LIBRARIES:
+        left = race.left.get(library)
+        if not left:
+            continue
+        leader = left[0]
+        squares = known.get(leader.label)
+        own = race.left.get(OWN.get(library, ""), ())
+        own = own[0] if own and own[0].label != leader.label else None
+        theirs = None if own is None else known.get(own.label)
+        answers[library] = Best(
+            library,
+            choice(bench, leader, squares, fd.get(leader.label)),
+            ratio(squares, known.get(default.label)),
+            ratio(squares, known.get(best)),
+            tuple(entry.label for entry in left[1:]),
+            _lines(run, library, leader),
+            None if own is None else choice(bench, own, theirs, fd.get(own.label)),
+            ratio(theirs, squares),
+            None if own is None else _lines(run, library, own),
+        )
+    nearer = [
+        (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer
+    ]
+    return Budget(
+        nfe=race.budget,
+        default=choice(bench, default, known.get(default.label), fd.get(default.label)),
+        best=answers,
+        in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
+        tried=race.tried,
+        left_out=race.left_out,
+        latents=race.latents,
+        undecided=_undecided(run, race),
+    )
+
+
+def _undecided(run: Run, race: Raced) -> str:
+    said = []
+    if race.left_out:
+        said.append(
+            f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
+            "those that the look at the model forecasts worst"
+        )
+    tied = len(race.left[run.library]) - 1 if run.library in race.left else 0
+    if tied:
+        why = "on all its latents" if race.timely else "in its time"
+        others = f"{tied} other{'s' if tied > 1 else ''}"
+        said.append(f"the race could not tell {others} from the recommendation {why}")
+    return f"At {race.budget} evaluations {', and '.join(said)}." if said else ""
+
+
+def _lines(run: Run, library: str, entry: Entry) -> Lines:
+    cell = entry.cell
+    assert cell.grid is not None
+    try:
+        made = export(library, cell.sampler, cell.grid, run.asked.model, run.asked.spec)
+    except ValueError as error:
+        return Lines(library, "", str(error))
+    return Lines(library, made.code, made.remark)
+
+
+def halves(
+    run: Run, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]], scores: Scores
+) -> dict[tuple[int, int], Value]:
+    """Errors of the recommendation at M over those of the default at N, for M <= N / 2."""
+    found = {}
+    for few in races:
+        if run.library not in few.left:
+            continue
+        mine = scores[few.budget].get(few.left[run.library][0].label)
+        for many in races:
+            if 2 * few.budget <= many.budget:
+                default = chosen[many.budget][0].label
+                value = ratio(mine, scores[many.budget].get(default))
+                if value is not None:
+                    found[few.budget, many.budget] = value
+    return found
+
+
+def default_in_words(run: Run) -> str:
+    """What is used now."""
+    now = run.now
+    if now.sampler == "pipeline":
+        return now.told
+    return f"{now.sampler} on {now.schedule} ({now.told})"

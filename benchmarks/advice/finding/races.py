@@ -1,0 +1,116 @@
+"""The race of each budget, and the time that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ....samplers.pilot import Look
+from ...running.executing import Failure
+from ...scoring.references import CARD
+from ..asked.subject import Entry
+from ..exports import missing
+from ..racing.forecasting import ordered
+from ..racing.measuring import Bench
+from ..racing.one_budget import Raced, raced
+from ..racing.tasks import Fit, Looked
+from .run import Run, runs
+from .time import COMPARED
+
+FITTED = 0.3
+"""Share of the time at which the searches of ``auto`` are to be done."""
+RACED = (0.5, 0.85)
+"""Bounds of the share at which the races are to be done: as late as what follows allows."""
+SCREENED = 0.6
+"""Share of a race's time that its first look may take."""
+LOOK = 3000
+"""Evaluations of a look at a model of images, about."""
+
+
+def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
+    """The race of each budget, each with its part of the time."""
+    run.progress("looking at the model")
+    look = _look(run, bench)
+    run.progress("auto: searching its rules")
+    fitted = _fits(run, bench, budgets)
+    races: list[Raced] = []
+    for k, budget in enumerate(budgets):
+        run.progress(f"{budget} evaluations: racing")
+        # what the budgets before left is shared by those to come
+        at = run.clock.spent / 60 / run.clock.minutes
+        share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
+        end = at + max(_raced_until(run, bench, budgets) - at, 0.0) * share
+        entries = _entries(run, budget, look, auto=budget in fitted)
+        late = run.clock.until(end)
+        screened = run.clock.until(at + (end - at) * SCREENED)
+        races.append(raced(bench, entries, budget, races, late, screened))
+    return races
+
+
+def _fits(run: Run, bench: Bench, budgets: Sequence[int]) -> set[int]:
+    """The budgets for which ``auto`` has a rule; there is none where the time is up first."""
+    asked, late = run.asked, run.clock.until(FITTED)
+    if asked.only:
+        return set()
+    steps = {n: n // asked.model.passes for n in budgets}
+    tasks = [
+        Fit(asked.spec, asked.model.identity, asked.device, steps[n]) for n in budgets if steps[n]
+    ]
+    fitted = set()
+    for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+        if isinstance(found, Failure):
+            bench.failures["auto"] = found.reason
+        else:
+            fitted.add(budgets[which])
+    return fitted
+
+
+def _raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+    """The share of the time at which the races are to be done."""
+    own = bench.asked.extractor == CARD and bench.asked.features is not None
+    scores = 64 * (256 + 5 * sum(budgets))
+    distances = (0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)
+    after = (scores + distances) / bench.rate / 60 / run.clock.minutes
+    return min(max(COMPARED - after, RACED[0]), RACED[1])
+
+
+def _look(run: Run, bench: Bench) -> Look | None:
+    """A look at the model; None where it fails, or would take too much of the time."""
+    asked = run.asked
+    if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
+        return None
+    try:
+        return run.executor.run(Looked(asked.spec, asked.model.identity, asked.device), bench.world)
+    except Failure:
+        return None
+
+
+def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
+    """Configurations in the order in which they are tried: what is used now, ``auto``, and the others as
+    the look forecasts.
+
+    Raises:
+        ValueError: the library has none of them.
+    """
+    entries = run.asked.entries(budget, auto=auto)
+    first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
+    others = [entry for entry in entries if entry.cell.sampler.name != "auto"]
+    default = run.asked.default(run.now, budget)
+    if runs(default) and not default.cell.sampler.stochastic:
+        first = [default, *first]
+        others = [entry for entry in others if entry.label != default.label]
+    if not any(run.library in entry.libraries for entry in entries):
+        why = next((missing(run.library, e.cell.sampler, run.asked.model) for e in entries), "")
+        raise ValueError(
+            f"--for {run.library}: it cannot run model {run.asked.spec}"
+            + (f" ({why})" if why else "")
+            + "; leave out --for for lines of Python"
+        )
+    return [*first, *(ordered(look, others) if look is not None else others)]
+
+
+def chosen_of(run: Run, race: Raced) -> list[Entry]:
+    """What is scored: the default, and the leader of each library."""
+    leaders = [each[0] for each in race.left.values()]
+    default = run.asked.default(run.now, race.budget)
+    found = {entry.label: entry for entry in [default, *leaders]}
+    return list(found.values())

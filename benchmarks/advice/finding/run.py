@@ -1,0 +1,43 @@
+"""What the stages of a run of ``advise`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...running.executing import Executor
+from ..asked.subject import Asked, Entry, Now
+from ..racing.clock import Clock
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        asked: the model, and how it is run.
+        out: folder of the answer.
+        clock: the time that there is.
+        executor: where samplers run.
+        now: what is used now.
+        library: whose users ask.
+        ms: milliseconds that a sample may take, in place of budgets; None for budgets.
+        progress: told what is being done.
+    """
+
+    asked: Asked
+    out: Path
+    clock: Clock
+    executor: Executor
+    now: Now
+    library: str
+    ms: float | None
+    progress: Progress
+
+
+def runs(entry: Entry) -> bool:
+    """Whether there is anything to run."""
+    return entry.cell.grid is not None and not entry.cell.skip

@@ -1,0 +1,72 @@
+"""How fast the model is, what budgets that buys, and whether there is time enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...running.executing import Failure
+from ...running.executing.world import World
+from ..racing.measuring import Bench
+from ..racing.tasks import Paces
+from ..racing.truth import FIRST, RULE
+from .run import Run
+
+LEAST = 20
+"""Configurations that the least race tries."""
+BATCHES = (8, 64)
+COMPARED = 0.93
+"""Share of the time at which all is measured but times and pictures."""
+
+
+def paces(run: Run, world: World) -> tuple[float, float]:
+    """Evaluations a second of all workers together, and of a batch of one of one of them."""
+    asked = run.asked
+    task = Paces(asked.spec, asked.model.identity, asked.device, (1, *BATCHES), 0.3)
+    rates = []
+    for _, found in run.executor.map([task] * run.executor.size, world):
+        if isinstance(found, Failure):
+            raise found
+        rates.append(found)
+    return sum(each[1] for each in rates), rates[0][0]
+
+
+def budgets_of(run: Run, asked_for: Sequence[int], one: float) -> list[int]:
+    """Evaluations per sample that are asked for.
+
+    Raises:
+        ValueError: fewer than a step costs.
+    """
+    passes = run.asked.model.passes
+    if run.ms is None:
+        least = min(asked_for)
+        if least < passes:
+            raise ValueError(
+                f"--nfe {least}: a step of model {run.asked.spec} costs {passes} evaluations; "
+                f"give {passes} or more"
+            )
+        return sorted(set(asked_for))
+    within = int(run.ms * one / 1000)
+    if within < max(2, passes):
+        raise ValueError(
+            f"--ms {run.ms:g}: an evaluation of model {run.asked.spec} takes {1000 / one:.3g} ms here, "
+            f"so that there is time for {within}; give --ms {2 * max(2, passes) * 1000 / one:.2g} or more"
+        )
+    return [within]
+
+
+def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
+    """Refuse what cannot be done in the time.
+
+    Raises:
+        ValueError: not even the least race has time.
+    """
+    exact = run.asked.model.kind != "denoiser"
+    solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
+    needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
+    if needed > 60 * run.clock.minutes * COMPARED:
+        raise ValueError(
+            f"--minutes {run.clock.minutes:g} is too little: model {run.asked.spec} makes "
+            f"{bench.rate:.3g} evaluations a second here, and the least race at "
+            f"{', '.join(map(str, budgets))} evaluations takes about {1.2 * needed / 60:.2g} minutes; "
+            "give more --minutes, or fewer and smaller --nfe"
+        )

@@ -1,0 +1,85 @@
+"""What was chosen on CIFAR-10, by which rule, and what was fixed before.
+
+1. Methods, sets, what is plainly bad, columns and models were fixed before anything was measured
+   (:mod:`.methods`, :mod:`.sets`, :data:`.measuring.COLUMNS`, :data:`.predicting.MODELS`).
+2. On CIFAR-10 alone every predictor is ranked by :func:`score`, for both questions.
+3. The first of each is written down in :data:`CHOICES`.
+4. The other sets are predicted by these two, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .correlation import within_budgets
+from .measuring import Depth, Measured
+from .predicting import Predictor, Question, predictors
+from .sets import CHOOSING
+
+COVERS = 0.9
+"""Share of a question's points for which a predictor must have a value."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A predictor on CIFAR-10.
+
+    Attributes:
+        predictor: what was tried.
+        question: of which methods.
+        points: how many of them it has a value for.
+        spearman: rank correlation within budgets, of all methods.
+        without: without the plainly bad.
+    """
+
+    predictor: Predictor
+    question: Question
+    points: int
+    spearman: float
+    without: float
+
+    @property
+    def score(self) -> float:
+        """What predictors are ranked by: the mean of the two correlations, so that neither the easy
+        part, to tell bad from good, nor the hard one decides alone.
+        """
+        return float(np.mean([self.spearman, self.without]))
+
+
+def tried(measured: Mapping[str, Measured], question: Question) -> list[Tried]:
+    """All predictors with enough values, the best on CIFAR-10 first."""
+    found = []
+    for predictor in predictors(list(measured)):
+        pairs = predictor.pairs(measured, CHOOSING, question)
+        without = predictor.pairs(measured, CHOOSING, question, bad=False)
+        found.append(
+            Tried(predictor, question, len(pairs), within_budgets(pairs), within_budgets(without))
+        )
+    most = max((one.points for one in found), default=0)
+    enough = [one for one in found if one.points >= COVERS * most and np.isfinite(one.score)]
+    return sorted(enough, key=lambda one: -one.score)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the other sets are predicted by.
+
+    Attributes:
+        predictor: models and column.
+        depth: how much of each model is sampled.
+    """
+
+    predictor: Predictor
+    depth: Depth
+
+
+CHOICES: Mapping[Question, Choice] = {
+    "deterministic": Choice(
+        Predictor(("emoji",), "swd"), Depth(samples=128, latents=64, converged=128)
+    ),
+    "all": Choice(Predictor(("digits",), "swd"), Depth(samples=512, latents=256, converged=1000)),
+}
+"""By question; made on CIFAR-10, before any other set was predicted."""

@@ -1,0 +1,137 @@
+"""How alike two columns order the methods at each budget, with intervals by a bootstrap over methods.
+
+Within a budget, since across budgets everything that falls with evaluations agrees with everything
+else that does. What a budget says is weighted by its number of methods less one, in whose inverse the
+variance of a rank correlation is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kendalltau, rankdata
+
+from .sets import FEWEST
+
+REPLICATES = 1000
+SEPARATIONS = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""By how much a published table must separate two methods for their order to count, relative to the
+smaller FID.
+"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A method at a budget, here and there.
+
+    Attributes:
+        method: its name; what the bootstrap draws.
+        budget: evaluations per sample; with the set, where sets are pooled.
+        ours: a column here, the lower the better.
+        theirs: a published FID.
+    """
+
+    method: str
+    budget: int | tuple[str, int]
+    ours: float
+    theirs: float
+
+
+Statistic = Callable[[Sequence[Pair]], float]
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """Correlation of ranks, ties at their mean; NaN where one side has one value only."""
+    a, b = rankdata(x), rankdata(y)
+    a, b = a - a.mean(), b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else np.nan
+
+
+def kendall(x: ArrayLike, y: ArrayLike) -> float:
+    """Tau-b; NaN where one side has one value only."""
+    return float(kendalltau(x, y)[0])  # pyright: ignore[reportArgumentType]
+
+
+def within_budgets(
+    pairs: Sequence[Pair], of: Callable[[ArrayLike, ArrayLike], float] = spearman
+) -> float:
+    """The mean over budgets of a correlation within each, weighted by methods less one; NaN where no
+    budget has enough methods.
+    """
+    values, weights = [], []
+    for group in _by_budget(pairs):
+        value = of([p.ours for p in group], [p.theirs for p in group])
+        if np.isfinite(value):
+            values.append(value)
+            weights.append(len(group) - 1)
+    return float(np.average(values, weights=weights)) if values else np.nan
+
+
+def ordered_alike(pairs: Sequence[Pair], separation: float = 0.0) -> float:
+    """Of two methods at one budget whose published numbers differ by more than a share of the smaller
+    one: how often the column orders them the same way. A tie of the column is half a hit.
+
+    NaN where there are no such two.
+    """
+    hits = total = 0.0
+    for group in _by_budget(pairs):
+        ours = np.array([p.ours for p in group])
+        theirs = np.array([p.theirs for p in group])
+        apart = theirs[None, :] > (1 + separation) * theirs[:, None]
+        sign = np.sign(ours[None, :] - ours[:, None])[apart]
+        total += len(sign)
+        hits += (1 + sign).sum() / 2
+    return hits / total if total else np.nan
+
+
+def interval(
+    pairs: Sequence[Pair], statistic: Statistic, *, replicates: int = REPLICATES, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic over samples of as many methods, drawn with replacement: each
+    with all its budgets, since what a method does at one budget it tends to do at the next.
+    """
+    of: dict[str, list[Pair]] = {}
+    for pair in counted(pairs):
+        of.setdefault(pair.method, []).append(pair)
+    names, rng = sorted(of), np.random.default_rng(seed)
+    values = []
+    for _ in range(replicates if names else 0):
+        drawn = rng.integers(len(names), size=len(names))
+        values.append(statistic([pair for i in drawn for pair in of[names[i]]]))
+    kept = np.array(values)[np.isfinite(values)]
+    if not len(kept) or len(kept) < replicates / 2:
+        return np.nan, np.nan
+    low, high = np.quantile(kept, [0.025, 0.975])
+    return float(low), float(high)
+
+
+STATISTICS: dict[str, Statistic] = {
+    "spearman": within_budgets,
+    "kendall": partial(within_budgets, of=kendall),
+    **{f"alike_{round(100 * x)}": partial(ordered_alike, separation=x) for x in SEPARATIONS},
+}
+"""Columns of the study's table; ``alike_25`` is about pairs that are more than 25 % apart."""
+
+
+def counted(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs of budgets with enough methods."""
+    return [pair for group in _by_budget(pairs) for pair in group]
+
+
+def ranks(values: Iterable[float]) -> NDArray[np.float64]:
+    """Ranks from 0 to 1, ties at their mean; 0.5 for one value."""
+    found = rankdata(list(values))
+    return (found - 1) / (len(found) - 1) if len(found) > 1 else np.full(len(found), 0.5)
+
+
+def _by_budget(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The budgets with enough methods, repeats of a bootstrap counted."""
+    by: dict[object, list[Pair]] = {}
+    for pair in pairs:
+        by.setdefault(pair.budget, []).append(pair)
+    return [group for group in by.values() if len(group) >= FEWEST]

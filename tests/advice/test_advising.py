@@ -1,0 +1,194 @@
+"""``advise`` on exact models: the recommendation is the best, a second run measures nothing, and what cannot be
+answered is said in a sentence.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from samplerbench.benchmarks.advice import Advice, advise
+from samplerbench.benchmarks.advice.asked.subject import load
+from samplerbench.benchmarks.advice.exports.table import steps_of
+from samplerbench.benchmarks.advice.racing import truth
+from samplerbench.benchmarks.advice.racing.forecasting import errors_of, ordered
+from samplerbench.benchmarks.advice.racing.tasks import Ends
+from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.usage import run_app
+from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.sampling.shard import latents, sample_shard
+from samplerbench.models import make_model
+
+FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    out = tmp_path_factory.mktemp("advice")
+    return out, advise("gaussian", (5, 10), out=out, minutes=5, only=FEW, default="euler on karras")
+
+
+@pytest.fixture(scope="module")
+def error_of():
+    """A function that gives the geometric mean distance of a cell on latents that no race looks at."""
+    model, start, count = make_model("gaussian"), 1 << 22, 64
+    ids = torch.arange(start, start + count)
+    x = latents(model, ids, 0, model.dtype)[0]
+    ends = model.endpoint(x, model.bind(ids, 0).labels).numpy()
+
+    def measured(cell):
+        stop = start + count
+        found = sample_shard(model, None, cell, start, stop, "cpu", 0, stop, lambda _: None)
+        distance = np.sqrt(np.square(found["endpoint"] - ends).mean(1))
+        return float(np.exp(np.log(distance).mean()))
+
+    return measured
+
+
+def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, error_of):
+    asked = load("gaussian", "cpu", 0, "card", FEW)
+    for budget in answered[1].budgets:
+        errors = {e.label: error_of(e.cell) for e in asked.entries(budget.nfe, auto=False)}
+        assert errors[budget.best["python"].choice.label] <= 1.1 * min(errors.values())
+
+
+def test_it_is_compared_with_what_is_used_now(answered):
+    for budget in answered[1].budgets:
+        best = budget.best["python"]
+        assert budget.default.label == "euler on karras"
+        assert best.to_default.high < 1
+        assert best.to_best.value == 1
+        assert best.choice.nfe <= budget.nfe
+    assert "closer" in answered[1].sentences[0]
+
+
+def test_the_answer_is_read_again(answered):
+    out, advice = answered
+    assert Advice.from_json(json.loads((out / "advice.json").read_text())) == advice
+
+
+def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
+    out, first = answered
+    monkeypatch.setattr(Ends, "__call__", lambda *_: pytest.fail("measured again"))
+    again = advise("gaussian", (5, 10), out=out, minutes=5, only=FEW, default="euler on karras")
+    assert [b.best["python"].choice.error for b in again.budgets] == [
+        b.best["python"].choice.error for b in first.budgets
+    ]
+
+
+def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
+    found = advise(
+        "gaussian", (5,), out=tmp_path, minutes=5, only=("euler", "ddpm"), default="ddpm on karras"
+    )
+    (budget,) = found.budgets
+    assert budget.default.error is None
+    assert budget.default.fd_conv is not None
+    assert budget.best["python"].choice.fd_conv.value < budget.default.fd_conv.value
+    assert "in distribution" in found.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"minutes": 1e-6}, "is too little: model gmm-2d makes"),
+        ({"library": "diffusers"}, "--for diffusers: it cannot run model gmm-2d"),
+        ({"library": "pytorch"}, "there is no library 'pytorch'"),
+        ({"default": "heun on karas"}, "unknown schedule 'karas'"),
+        ({"only": ("hein",)}, "hein"),
+        ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
+    ],
+)
+def test_what_cannot_be_answered_is_a_sentence(tmp_path, options, said):
+    with pytest.raises(ValueError, match=said):
+        advise("gmm-2d", (5,), **{"out": tmp_path, "minutes": 0.1, "only": FEW} | options)
+
+
+def test_a_few_step_map_has_nothing_to_choose(tmp_path):
+    with pytest.raises(ValueError, match=r"few-step map: .* no solver to choose"):
+        advise("fashion-map", (4,), out=tmp_path)
+
+
+def test_a_model_that_is_none_is_refused(tmp_path):
+    file = tmp_path / "broken.py"
+    file.write_text(
+        "import torch\n"
+        "from samplerbench.models import Denoiser\n"
+        "class Broken(Denoiser):\n"
+        "    name, event, identity = 'broken', (2,), 'broken-1'\n"
+        "    def denoise(self, x, sigma, labels):\n"
+        "        return x * float('nan')\n"
+        "def factory():\n"
+        "    return Broken()\n"
+    )
+    with pytest.raises(ValueError, match="broken"):
+        advise(f"{file}:factory", (5,), out=tmp_path / "out", minutes=0.1, only=FEW)
+
+
+def test_a_folder_of_something_else_is_not_written_into(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        advise("gmm-2d", (5,), out=tmp_path, minutes=0.1, only=FEW)
+
+
+def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
+    line = ["advise", "--model", "gaussian", "--nfe", "4", "--sampler", "euler", "--minutes", "5"]
+    line += ["--no-isolation", "--out", str(tmp_path / "mine")]
+    result = CliRunner().invoke(app, line, env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    assert {"advice.html", "advice.json", "advice.md"} <= {
+        p.name for p in (tmp_path / "mine").iterdir()
+    }
+    assert max(len(row) for row in result.output.splitlines()) < 400
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["samplerbench", "advise", "--model", "gmm-2d", "--jobs", "x"])
+        assert run_app(app) == 2
+
+
+def test_a_forecast_is_exact_where_the_denoiser_is_linear():
+    """On a Gaussian nothing is of second order, so the error that is forecast is the one that is made."""
+    asked = load("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
+    pilot = Pilot(asked.model, None)
+    rows = torch.from_numpy(pilot.look.rows)
+    for entry in asked.entries(8, auto=False)[:6]:
+        told, _ = errors_of(pilot.look, steps_of(entry.cell.sampler, entry.cell.grid))
+        start = (1 << 30) + rows
+        found = sample_shard(
+            asked.model,
+            None,
+            entry.cell,
+            int(start[0]),
+            int(start[-1]) + 1,
+            "cpu",
+            0,
+            1 << 31,
+            lambda _: None,
+        )["endpoint"]
+        made = pilot.look.missed(torch.from_numpy(found), to_zero=True)
+        np.testing.assert_allclose(told, made, rtol=0.02, atol=1e-6)
+
+
+def test_what_is_forecast_to_do_well_comes_first():
+    asked = load("gmm-64d", "cpu", 0, "card", ())
+    look = Pilot(asked.model, None).look
+    entries = asked.entries(10, auto=False)[::9]
+    found = ordered(look, entries)
+    assert sorted(e.label for e in found) == sorted(e.label for e in entries)
+    errors = [
+        np.sqrt(np.square(_distances(asked, entry)).mean()) for entry in (*found[:5], *found[-5:])
+    ]
+    assert np.median(errors[:5]) < 0.2 * np.median(errors[5:])
+
+
+def _distances(asked, entry):
+    model, ids = asked.model, torch.arange(8)
+    ends = model.endpoint(latents(model, ids, 0, model.dtype)[0], model.bind(ids, 0).labels).numpy()
+    found = sample_shard(model, None, entry.cell, 0, 8, "cpu", 0, 8, lambda _: None)["endpoint"]
+    return found - ends
+
+
+def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():
+    assert list(truth._pieces(0, 4)) == [(0, truth.FIRST)]
+    assert list(truth._pieces(4, 40)) == [(0, truth.FIRST), (truth.FIRST, truth.PIECE), (32, 64)]
+    assert list(truth._pieces(1 << 16, (1 << 16) + 1)) == [(1 << 16, (1 << 16) + truth.PIECE)]
