@@ -149,17 +149,19 @@ def advice(*recommended):
 
 def test_a_ratio_is_to_the_best_that_the_library_has(sweep, tmp_path):
     a, b, c = SOME[0], SOME[4], SOME[6]
-    best = {("python", BUDGET): {"rmse": b}, ("other", BUDGET): {"rmse": c}}
-    rows = rows_of(
-        advice(("python", a.sampler, a.schedule), ("none", b.sampler, b.schedule)),
-        MODEL, 3, sweep, best,
-    )  # fmt: skip
-    (row,) = rows
+    best = {("python", BUDGET): {"rmse": b}, ("comfyui", BUDGET): {"rmse": c}}
+    answer = advice(("python", a.sampler, a.schedule), ("none", b.sampler, b.schedule))
+    row, unanswered = rows = rows_of(answer, MODEL, 3, sweep, best)
     assert (row.seed, row.budget, row.library, row.minutes) == (3, BUDGET, "python", 2.5)
     assert (row.recommended, row.best) == (a.label, b.label)
     assert row.ratio == pytest.approx(by_hand(a) / by_hand(b), rel=1e-5)
+    assert (unanswered.library, unanswered.recommended, unanswered.ratio) == (
+        "comfyui",
+        "",
+        math.inf,
+    )
     write(rows, tmp_path / "table.csv")
-    (stored,) = read(tmp_path / "table.csv")
+    stored, _ = read(tmp_path / "table.csv")
     assert stored.ratio == pytest.approx(row.ratio, rel=1e-5)
     assert f"| `{MODEL}` | {row.ratio:.2f} |" in table([stored], "rmse")
 

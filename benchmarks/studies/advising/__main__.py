@@ -71,7 +71,10 @@ def main() -> None:
     def told(text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, flush=True)
 
-    sweep = Sweep(args.out, args.model, progress=told)
+    try:
+        sweep = Sweep(args.out, args.model, progress=told)
+    except ValueError as error:
+        parser.error(str(error))
     best = best_of(sweep, budgets, args.sampler)
     rows: list[Row] = []
     for seed in range(1, args.seeds + 1):

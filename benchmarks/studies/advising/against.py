@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import numpy as np
 
 from ...advice.answer import Advice, Budget, Choice
 from ...advice.asked.subject import OWN
-from .sweep import Configuration, Distances, Sweep
+from .criteria import Distances
+from .sweep import Configuration, Sweep
 
 CACHE = "SAMPLERBENCH_CACHE"
 ANY = "python"
@@ -36,13 +38,13 @@ class Row:
         seed: of the race, and of its latents.
         budget: evaluations per sample.
         library: whose users it is for, and whether it is a solver that the library has itself.
-        criterion: by which it is compared, of :data:`.sweep.CRITERIA`.
-        recommended: sampler and schedule.
+        criterion: by which it is compared, of :data:`.criteria.CRITERIA`.
+        recommended: sampler and schedule; "" if nothing is.
         error: of that, on the latents of the sweep.
         best: the best of the sweep that the library has.
         smallest: its error.
         ratio: of the two.
-        worst: share of the mean square of the recommended that is in the worst hundredth of the latents.
+        worst: share of the mean square of the recommended (or the best) that is in the worst hundredth of the latents.
         minutes: wall time of the race, for all budgets together.
         undecided: what the race said that it could not decide.
         resolution: how far off the endpoints may be.
@@ -71,27 +73,32 @@ Best = Mapping[tuple[str, int], Mapping[str, Configuration]]
 
 
 def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> list[Row]:
-    """One for each budget, library and criterion for which ``best`` has something and the answer too."""
+    """One for each budget, library and criterion for which ``best`` has something; with an infinite error
+    where the answer has nothing.
+    """
     rows = []
     for budget in advice.budgets:
-        for library, choice in recommended(budget).items():
-            meant = configuration_of(choice)
-            for criterion, winner in best.get((library, budget.nfe), {}).items():
-                error = sweep.error(meant, budget.nfe, criterion)
-                smallest = sweep.error(winner, budget.nfe, criterion)
+        found = recommended(budget)
+        for (library, nfe), winners in best.items():
+            if nfe != budget.nfe:
+                continue
+            meant = configuration_of(found[library]) if library in found else None
+            for criterion, winner in winners.items():
+                error = sweep.error(meant, nfe, criterion) if meant else math.inf
+                smallest = sweep.error(winner, nfe, criterion)
                 rows.append(
                     Row(
                         model=name,
                         seed=seed,
-                        budget=budget.nfe,
+                        budget=nfe,
                         library=library,
                         criterion=criterion,
-                        recommended=meant.label,
+                        recommended=meant.label if meant else "",
                         error=error,
                         best=winner.label,
                         smallest=smallest,
                         ratio=error / smallest if error != smallest else 1.0,
-                        worst=share_of_worst(sweep.distances(meant, budget.nfe, sweep.count)),
+                        worst=share_of_worst(sweep.distances(meant or winner, nfe, sweep.count)),
                         minutes=advice.minutes[0],
                         undecided=budget.undecided,
                         resolution=sweep.resolution,

@@ -4,9 +4,6 @@ All configurations are tried on a few latents at the two smallest budgets, at la
 not hopeless at both budgets before; and those that are far behind the best by both criteria are left out
 before the next stage. So its answer can be wrong where a configuration is far behind on a few latents and
 the best on all. It is a winner among many on the latents that chose it, and its error a little too small.
-
-There are two criteria: the geometric mean, by which the race chooses, and the root mean square, which is often
-that of a few latents that lie where paths part, and end elsewhere with most samplers.
 """
 
 from __future__ import annotations
@@ -34,6 +31,7 @@ from ...scoring.solutions.endpoints import solve
 from ...suites.cell import Cell
 from ...suites.spec import format_spec, parse_spec
 from ...suites.suite import Suite
+from .criteria import CRITERIA, Distances
 
 FRESH = 2**29
 """Number of the first latent. Runs count from 0, searches from 2**30 and converged samples from 2**31."""
@@ -68,23 +66,6 @@ PROBES = ("warped_ab_3", "reab_3", "unipc_3")
 """Samplers whose error at the largest budget says how exact endpoints have to be."""
 BATCH = 256
 Progress = Callable[[str], None]
-Distances = NDArray[np.float64]
-
-
-def rmse(distances: Distances) -> float:
-    """Root mean square; infinite where one is."""
-    return float(np.sqrt(np.mean(np.square(distances))))
-
-
-def geometric(distances: Distances) -> float:
-    """Geometric mean; infinite where one is, 0 where one is and none is infinite."""
-    if not np.isfinite(distances).all():
-        return math.inf
-    with np.errstate(divide="ignore"):
-        return float(np.exp(np.log(distances).mean()))
-
-
-CRITERIA: dict[str, Callable[[Distances], float]] = {"geometric mean": geometric, "rmse": rmse}
 
 
 class Configuration(NamedTuple):
