@@ -167,15 +167,21 @@ def test_a_ratio_is_to_the_best_that_the_library_has(sweep, tmp_path):
 
 
 def test_a_library_s_own_solver_is_compared_with_its_own(sweep):
-    a, b = SOME[0], SOME[4]
-    (whole,) = advice(("diffusers", b.sampler, b.schedule)).budgets
-    best = replace(whole.best["diffusers"], own=Choice("", a.sampler, a.schedule, 6, 6))
-    answer = replace(advice(), budgets=(replace(whole, best={"diffusers": best}),))
-    of = {("diffusers", BUDGET): {"rmse": b}, (OWN["diffusers"], BUDGET): {"rmse": a}}
-    rows = {row.library: row for row in rows_of(answer, MODEL, 0, sweep, of)}
-    assert rows["diffusers"].recommended == rows["diffusers"].best == b.label
-    assert rows[OWN["diffusers"]].recommended == a.label
-    assert {row.ratio for row in rows.values()} == {1.0}
+    """It is named where the recommendation is none; where it is one, it is the recommendation."""
+    theirs, ours = Configuration("dpmpp_2m", "karras"), Configuration("reab_2", "karras")
+    own, of = OWN["k-diffusion"], {(OWN["k-diffusion"], BUDGET): {"rmse": theirs}}
+
+    def rows(choice, **more):
+        (whole,) = advice(("k-diffusion", *choice)).budgets
+        best = {"k-diffusion": replace(whole.best["k-diffusion"], **more)}
+        return rows_of(replace(advice(), budgets=(replace(whole, best=best),)), MODEL, 0, sweep, of)
+
+    (named,) = rows(ours, own=Choice("", *theirs, 6, 6))
+    (same,) = rows(theirs)
+    assert (named.library, named.recommended, named.ratio) == (own, theirs.label, 1.0)
+    assert same == named
+    (missing,) = rows(ours)
+    assert (missing.recommended, missing.ratio) == ("", math.inf)
 
 
 def test_a_table_says_how_often(sweep):

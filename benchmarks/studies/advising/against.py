@@ -17,6 +17,7 @@ import numpy as np
 
 from ...advice.answer import Advice, Budget, Choice
 from ...advice.asked.subject import OWN
+from ...advice.exports import written_out
 from .criteria import Distances
 from .sweep import Configuration, Sweep
 
@@ -78,11 +79,11 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     """
     rows = []
     for budget in advice.budgets:
-        found = recommended(budget)
+        found = recommended(budget, sweep)
         for (library, nfe), winners in best.items():
             if nfe != budget.nfe:
                 continue
-            meant = configuration_of(found[library]) if library in found else None
+            meant = found.get(library)
             for criterion, winner in winners.items():
                 error = sweep.error(meant, nfe, criterion) if meant else math.inf
                 smallest = sweep.error(winner, nfe, criterion)
@@ -108,11 +109,19 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
     return rows
 
 
-def recommended(budget: Budget) -> dict[str, Choice]:
-    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`."""
-    choices = {library: best.choice for library, best in budget.best.items()}
-    own = {OWN[name]: best.own for name, best in budget.best.items() if name in OWN}
-    return choices | {name: choice for name, choice in own.items() if choice is not None}
+def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`.
+
+    A solver of a library's own is named apart only where the recommendation is none.
+    """
+    found = {library: configuration_of(best.choice) for library, best in budget.best.items()}
+    for library in found.keys() & OWN.keys():
+        own, cell = budget.best[library].own, sweep.cell(found[library], budget.nfe)
+        if own is not None:
+            found[OWN[library]] = configuration_of(own)
+        elif cell.grid and not written_out(library, cell.sampler, cell.grid, sweep.model):
+            found[OWN[library]] = found[library]
+    return found
 
 
 def share_of_worst(distances: Distances) -> float:
