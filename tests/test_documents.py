@@ -18,7 +18,13 @@ from samplerbench.samplers import Grid, make
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
-EXAMPLES = {"advice.md", "ci.toml", "row_NN_slug.py", "ten-evaluations.toml", "results/report/modes.py"}
+EXAMPLES = {
+    "advice.md",
+    "ci.toml",
+    "row_NN_slug.py",
+    "ten-evaluations.toml",
+    "results/report/modes.py",
+}
 """Files of the reader's own."""
 ELSEWHERE = {"generate.py"}
 """Files of other projects."""

@@ -26,7 +26,7 @@ from .finding.time import COMPARED, budgets_of, check_time, paces
 from .racing.clock import Clock
 from .racing.measuring import Bench
 from .racing.scoring import scored
-from .racing.store import Store
+from .racing.store import Store, check_folder
 from .racing.truth import Truth
 from .sentences import sentences
 
@@ -87,6 +87,7 @@ def advise(
     run = Run(
         asked, folder, clock, executor or InProcess(), asked.now(default), library, ms, progress
     )
+    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with leading(folder):
         try:

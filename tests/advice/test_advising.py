@@ -130,6 +130,7 @@ def test_a_folder_of_something_else_is_not_written_into(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(ValueError, match="holds something else"):
         advise("gmm-2d", (5,), out=tmp_path, minutes=0.1, only=FEW)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):

@@ -18,6 +18,19 @@ from ....results.run_directory.disk.files import read_npz, write_npz, write_text
 LOG, QUESTION = "measured.jsonl", "question.json"
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is somebody else's.
+
+    Raises:
+        ValueError: something else is in it.
+    """
+    visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
+    if visible and not (folder / "measured").is_dir():
+        raise ValueError(
+            f"{folder} holds something else than what advise writes; give --out another folder"
+        )
+
+
 class Store:
     """Measurements in a folder, all of one question: another one, or other code, begins anew.
 
@@ -27,9 +40,6 @@ class Store:
     Args:
         folder: made if it does not exist.
         question: all that the numbers depend on, as JSON values.
-
-    Raises:
-        ValueError: something else is in the folder.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -37,11 +47,6 @@ class Store:
         text = json.dumps(question, indent=1, sort_keys=True)
         self.digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         self._place = folder / "measured" / self.digest
-        visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
-        if visible and not (folder / "measured").is_dir():
-            raise ValueError(
-                f"{folder} holds something else than what advise writes; give --out another folder"
-            )
         self._place.mkdir(parents=True, exist_ok=True)
         write_text(self._place / QUESTION, text)
         self._known: dict[str, Any] = {}
