@@ -1,6 +1,7 @@
 """Sentences say what intervals show, and no more."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from answers import best, budget, choice
@@ -47,6 +48,16 @@ def test_the_headline_is_the_middle_of_what_is_shown_and_the_rest_follows():
 def test_an_interval_that_shows_nothing_is_no_improvement(ratio):
     text = " ".join(said(simple(8, ratio), halves={(4, 8): Value(*ratio)}))
     assert text == "No difference from what you use now, plain heun was shown with 8 evaluations."
+
+
+def test_a_larger_root_mean_square_is_said():
+    one = simple(8, (0.5, 0.4, 0.6))
+    mine = one.best["diffusers"]
+    worse = replace(mine, choice=replace(mine.choice, rms=0.3))
+    other = replace(one, default=replace(one.default, rms=0.2), best={"diffusers": worse})
+    told = "By root mean square, which a few samples decide, what you use now is closer with 8 evaluations."
+    assert told in said(other)
+    assert told not in said(one)
 
 
 def test_what_is_farther_is_said_to_be():
