@@ -97,6 +97,8 @@ def test_stochastic_samplers_are_compared_in_distribution(tmp_path):
         ({"library": "pytorch"}, "there is no library 'pytorch'"),
         ({"default": "heun on karas"}, "unknown schedule 'karas'"),
         ({"only": ("hein",)}, "hein"),
+        ({"only": ("ddpm",)}, "all of these draw noise"),
+        ({"only": ("euler", "rk45")}, "whose cost a grid decides"),
         ({"ms": 1e-9}, "takes .* ms here, so that there is time for 0"),
     ],
 )

@@ -53,6 +53,7 @@ other problems (docs/auto.md, results/reference/frontier).
 FIRST_SCHEDULES = ("karras", "uniform_lambda", "uniform_time")
 FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
+_GRID = Grid((80.0, 1.0, 0.0))
 OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
 """The field of those configurations that a library has a solver for, where it takes others as numbers."""
 FIELDS = (*LIBRARIES, *OWN.values())
@@ -235,8 +236,18 @@ def load(spec: str, device: str, seed: int, extractor: str, only: Sequence[str])
         )
     model = model.to(device) if device != "cpu" else model
     check_model(model, None, denoising=model.read is not None, device=device)
-    for one in only:
-        samplers.make(parse_spec(one))
+    made = [samplers.make(parse_spec(one)) for one in only]
+    for one, sampler in zip(only, made, strict=True):
+        if sampler.adaptive or sampler.for_maps or sampler.nfe(_GRID) is None:
+            raise ValueError(
+                f"--sampler {one}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                "samplerbench run"
+            )
+    if made and all(sampler.stochastic for sampler in made):
+        raise ValueError(
+            "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
+            "that does not, such as --sampler auto"
+        )
     return Asked(name, model, device, seed, extractor, tuple(only))
 
 
@@ -281,5 +292,5 @@ def _stochastic(spec: Any) -> bool:
 
 def _on_a_grid(spec: Any) -> bool:
     made = samplers.make(parse_spec(spec))
-    fixed = made.nfe(Grid((80.0, 1.0, 0.0))) is not None
+    fixed = made.nfe(_GRID) is not None
     return fixed and not (made.adaptive or made.same_as or made.for_maps or made.batch_coupled)
