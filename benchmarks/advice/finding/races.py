@@ -51,10 +51,8 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int]) -> set[int]:
     asked, late = run.asked, run.clock.until(FITTED)
     if asked.only:
         return set()
-    steps = {n: n // asked.model.passes for n in budgets}
-    tasks = [
-        Fit(asked.spec, asked.model.identity, asked.device, steps[n]) for n in budgets if steps[n]
-    ]
+    passes = asked.model.passes
+    tasks = [Fit(asked.spec, asked.model.identity, asked.device, n // passes) for n in budgets]
     fitted = set()
     for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         if isinstance(found, Failure):
