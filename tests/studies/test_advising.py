@@ -20,6 +20,7 @@ from samplerbench.benchmarks.studies.advising.against import (
     share_of_worst,
     write,
 )
+from samplerbench.benchmarks.studies.advising.choosing import chosen
 from samplerbench.benchmarks.studies.advising.sweep import (
     FRESH,
     Configuration,
@@ -208,3 +209,14 @@ def test_an_answer_that_is_there_is_not_asked_for_again(tmp_path):
     (tmp_path / "advice.json").write_text(json.dumps(there.to_json()))
     assert asked("no-such-model", 0, [BUDGET], 1.0, tmp_path) == there
     assert np.isfinite(there.minutes).all()
+
+
+def test_few_latents_choose_well_by_the_geometric_mean_where_one_decides_the_other():
+    rng = np.random.default_rng(0)
+    noise = np.exp(0.3 * rng.normal(size=(2, 256)))
+    distances = np.array([[0.1], [0.2]]) * noise
+    distances[0, 0] = 30.0  # ends elsewhere with the better one
+    distances[1, 1] = 20.0
+    found = {(name, n): by for name, n, by in chosen(distances)}
+    assert found["geometric mean", 16]["geometric mean"] > 0.95
+    assert found["rms", 128]["geometric mean"] < 0.9
