@@ -39,7 +39,7 @@ WORK = (
     "studies.why_steps.run.explain",
     "timing.doctor.examine",
     "studies.frontier.Frontier.__call__",
-    "advice.advising.advise",
+    "advice.advising._answered",
     "studies.validity.study.Validity.__call__",
 )
 """Where a command that was understood would begin to compute, in ``benchmarks``."""

@@ -12,7 +12,8 @@ import pytest
 from arena import digest, sealed
 from quiet_runs import quiet_run, quiet_setup
 
-from samplerbench.benchmarks.cli.common import console, main
+from samplerbench.benchmarks.cli import main
+from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.running import outcomes
 from samplerbench.benchmarks.running.admission import Standing, standings
 from samplerbench.benchmarks.suites.suite import check_suite
