@@ -16,8 +16,10 @@ from ..racing.tasks import Fit, Looked
 from .run import Run, runs
 from .time import COMPARED
 
-FITTED = 0.3
-"""Share of the time at which the searches of ``auto`` are to be done."""
+FITTED, FITTED_LATE = 0.3, 0.5
+"""Shares of the time until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
+then that of each whose turn has come.
+"""
 RACED = (0.5, 0.85)
 """Bounds of the share at which the races are to be done: as late as what follows allows."""
 SCREENED = 0.6
@@ -31,10 +33,12 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
     run.progress("looking at the model")
     look = _look(run, bench)
     run.progress("auto: searching its rules")
-    fitted = _fits(run, bench, budgets)
+    fitted = _fits(run, bench, budgets, FITTED)
     races: list[Raced] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
+        if budget not in fitted:
+            fitted |= _fits(run, bench, [budget], FITTED_LATE)
         # what the budgets before left is shared by those to come
         at = run.clock.spent / 60 / run.clock.minutes
         share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
@@ -46,9 +50,9 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
     return races
 
 
-def _fits(run: Run, bench: Bench, budgets: Sequence[int]) -> set[int]:
+def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
     """The budgets for which ``auto`` has a rule; there is none where the time is up first."""
-    asked, late = run.asked, run.clock.until(FITTED)
+    asked, late = run.asked, run.clock.until(until)
     if asked.only:
         return set()
     passes = asked.model.passes
