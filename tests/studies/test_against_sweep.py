@@ -219,4 +219,4 @@ def test_few_latents_choose_well_by_the_geometric_mean_where_one_decides_the_oth
     distances[1, 1] = 20.0
     found = {(name, n): by for name, n, by in chosen(distances)}
     assert found["geometric mean", 16]["geometric mean"] > 0.95
-    assert found["rms", 128]["geometric mean"] < 0.9
+    assert found["rmse", 128]["geometric mean"] < 0.9

@@ -11,36 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ....results.text import markdown_table
+from .criteria import CRITERIA, Distances
 
 COUNTS = (16, 64, 128)
 DRAWS = 400
 CLOSE = 1.1
 """Times the least that is close enough."""
-
-Distances = NDArray[np.float64]
-
-
-def root_mean_square(distances: Distances) -> Distances:
-    """Over the last axis."""
-    return np.sqrt(np.square(distances).mean(-1))
-
-
-def geometric_mean(distances: Distances) -> Distances:
-    """Over the last axis."""
-    return np.exp(np.log(distances).mean(-1))
-
-
-CRITERIA: dict[str, Callable[[Distances], Distances]] = {
-    "rms": root_mean_square,
-    "geometric mean": geometric_mean,
-}
 
 
 def measured(path: Path) -> dict[int, Distances]:

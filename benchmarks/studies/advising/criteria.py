@@ -1,11 +1,10 @@
 """By what configurations are compared: the geometric mean of their distances, by which the race chooses, and
 the root mean square, which is often that of a few latents that lie where paths part, and end elsewhere with
-most samplers.
+most samplers. Both are taken over the last axis.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,17 +13,16 @@ from numpy.typing import NDArray
 Distances = NDArray[np.float64]
 
 
-def rmse(distances: Distances) -> float:
-    """Root mean square; infinite where one is."""
-    return float(np.sqrt(np.mean(np.square(distances))))
+def rmse(distances: Distances) -> Distances:
+    """Root mean squares ``(…)`` of ``(…, latents)``; infinite where one is."""
+    return np.sqrt(np.mean(np.square(distances), -1))
 
 
-def geometric(distances: Distances) -> float:
-    """Geometric mean; infinite where one is, 0 where one is and none is infinite."""
-    if not np.isfinite(distances).all():
-        return math.inf
-    with np.errstate(divide="ignore"):
-        return float(np.exp(np.log(distances).mean()))
+def geometric(distances: Distances) -> Distances:
+    """Geometric means ``(…)`` of ``(…, latents)``; infinite where one is, 0 where one is and none is infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.exp(np.log(distances).mean(-1))
+    return np.where(np.isfinite(distances).all(-1), found, np.inf)
 
 
-CRITERIA: dict[str, Callable[[Distances], float]] = {"geometric mean": geometric, "rmse": rmse}
+CRITERIA: dict[str, Callable[[Distances], Distances]] = {"geometric mean": geometric, "rmse": rmse}

@@ -179,7 +179,7 @@ class Sweep:
 
         Infinite if the configuration cannot run.
         """
-        return CRITERIA[criterion](self.distances(one, budget, count or self.count))
+        return float(CRITERIA[criterion](self.distances(one, budget, count or self.count)))
 
     def _behind(
         self, some: Sequence[Configuration], budget: int, count: int
