@@ -13,7 +13,8 @@ from .run import Run
 
 LEAST = 20
 """Configurations that the least race tries."""
-BATCHES = (8, 64)
+BATCH = 8
+"""Samples at a time at which the rate is measured: about those of a race's first looks."""
 COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
@@ -21,7 +22,7 @@ COMPARED = 0.93
 def paces(run: Run, world: World) -> tuple[float, float]:
     """Evaluations a second of all workers together, and of a batch of one of one of them."""
     asked = run.asked
-    task = Paces(asked.spec, asked.model.identity, asked.device, (1, *BATCHES), 0.3)
+    task = Paces(asked.spec, asked.model.identity, asked.device, (1, BATCH), 0.3)
     rates = []
     for _, found in run.executor.map([task] * run.executor.size, world):
         if isinstance(found, Failure):

@@ -7,33 +7,24 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....models.reference import Extractor
 from ....samplers import karras, make
 from ....samplers.pilot import Look
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.pace import evaluations_per_second
-from ...running.executing.tasks import OfCell
+from ...running.executing.tasks import OfCell, Scored
 from ...running.executing.world import World
 from ...sampling.engine import finish
 from ...sampling.infinity import solved
 from ...sampling.shard import begin, clamp, latents, sample_shard
 from ...scoring.solutions.endpoints import solve
 from .features import POOLED, Pooled
-
-
-class Scored(NamedTuple):
-    """What features are made with, and the range that values are clamped to first."""
-
-    extractor: Extractor
-    clamp: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
