@@ -96,6 +96,7 @@ FLOORS = {
     "scoring": 4,
     "timing": 4,
     "running": 5,
+    "tuning": 5,
     "conformance": 5,
     "advice": 6,
     "studies": 7,

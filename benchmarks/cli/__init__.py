@@ -28,8 +28,8 @@ from .studies.calibrate import calibrate
 from .studies.explain import explain
 from .studies.frontier import frontier
 from .studies.scaling import scaling
-from .studies.tune import tune
 from .studies.validate import validate
+from .tune import tune
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]

@@ -19,6 +19,8 @@ from .linear import LinearMultistep, LinearRow
 class TableRow(NamedTuple):
     """The step x <- a x + sum_j b_j d_{i-j}, with the denoised images d of this step and all before.
 
+    A first row without any b makes no evaluation, and no later step has an image of it.
+
     Attributes:
         a: weight of the state.
         b: weights of the denoised images, newest first; one more in each step.
@@ -66,6 +68,10 @@ class Tabulated(LinearMultistep):
         """Tuning keeps the sum of a row's weights."""
         return self.stands_for.translates
 
+    def nfe(self, grid: Grid) -> int:
+        """One a step, but for a first one that makes none."""
+        return len(grid) - (not self.table[0].b)
+
     def plan(self, grid: Grid) -> list[LinearRow]:
         """The table on the levels of ``grid``.
 
@@ -78,7 +84,8 @@ class Tabulated(LinearMultistep):
                 f"{len(grid)}; tune it for that many"
             )
         return [
-            LinearRow(sigma, *row) for sigma, row in zip(grid.sigma[:-1], self.table, strict=True)
+            LinearRow(sigma, row.a, row.b or (0.0,), gain=None if row.b else 0.0)
+            for sigma, row in zip(grid.sigma[:-1], self.table, strict=True)
         ]
 
 
@@ -91,8 +98,8 @@ def untabulable(sampler: Sampler, grid: Grid) -> str:
         return "makes steps of several evaluations"
     if any(row.c for row in rows):
         return "draws noise"
-    if any(row.gain is not None for row in rows):
-        return "makes a step without an evaluation"
+    if any(row.gain is not None for row in rows[1:]):
+        return "makes a step without an evaluation after its first"
     return ""
 
 
@@ -104,7 +111,7 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     sum of denoised images.
 
     Args:
-        sampler: deterministic, of one evaluation a step.
+        sampler: deterministic, of one evaluation a step; its first one may make none.
         grid: its levels.
 
     Raises:
@@ -119,13 +126,17 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     rows: Sequence[LinearRow] = planned(sampler, grid)
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
-    table = []
+    table, given = [], rows[0].gain
     for i, row in enumerate(rows):
         state = row.a * states[i]
         for back, weight in enumerate(row.b):
-            state = state + weight * rows[i - back].p * states[i - back]
-            state[i - back] += weight * rows[i - back].q
+            p, q = rows[i - back].p, rows[i - back].q
+            if i == back and given is not None:
+                p, q = p + q * given, 0.0
+            state = state + weight * p * states[i - back]
+            state[i - back] += weight * q
         a = float(state[n] / states[i][n]) if states[i][n] else 0.0
-        table.append(TableRow(a, tuple((state - a * states[i])[i::-1].tolist())))
+        images = (state - a * states[i])[: i + 1][::-1].tolist()
+        table.append(TableRow(a, tuple(images if given is None else images[:-1])))
         states.append(state)
     return tuple(table)

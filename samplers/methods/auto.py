@@ -58,7 +58,7 @@ class Auto(Declared):
 
     def profile(self, grid: Grid) -> list[int]:
         """Orders of the steps on :meth:`levels`, a deferred first one included."""
-        return self._method(grid).profile(self.levels(grid))
+        return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
         """One evaluation a step of the grid that was given."""
@@ -66,15 +66,10 @@ class Auto(Declared):
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate on :meth:`levels`."""
-        return self._method(grid).solve(denoise, x, self.levels(grid), noise)
+        return self.method(grid).solve(denoise, x, self.levels(grid), noise)
 
-    def _rule(self, grid: Grid) -> Rule:
-        if self.found is not None:
-            return self.found.rule
-        rule = typical(self.USUAL)
-        return rule._replace(deferred=grid.sigma[0] >= self.FAR * rule.spread)
-
-    def _method(self, grid: Grid) -> WarpedAB:
+    def method(self, grid: Grid) -> WarpedAB:
+        """What integrates on :meth:`levels`."""
         rule = self._rule(grid)
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(
@@ -89,6 +84,12 @@ class Auto(Declared):
             power=rule.power,
             exponent=rule.exponent,
         )
+
+    def _rule(self, grid: Grid) -> Rule:
+        if self.found is not None:
+            return self.found.rule
+        rule = typical(self.USUAL)
+        return rule._replace(deferred=grid.sigma[0] >= self.FAR * rule.spread)
 
 
 def _lowest(grid: Grid) -> float:

@@ -33,7 +33,7 @@ WORK = (
     "running.setup.set_up",
     "running.forecast.forecast",
     "running.executing.pace.expected",
-    "studies.tuning.tuner.Tuner.__call__",
+    "tuning.tuner.Tuner.__call__",
     "conformance.check_sampler",
     "studies.calibration.Calibration.__call__",
     "studies.why_steps.run.explain",

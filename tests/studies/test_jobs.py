@@ -14,9 +14,9 @@ from samplerbench.benchmarks.running.executing import Failure, InProcess, Pool
 from samplerbench.benchmarks.studies.calibration import Calibration
 from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.benchmarks.studies.frontier import Frontier, ours
-from samplerbench.benchmarks.studies.tuning import tuning
 from samplerbench.benchmarks.studies.why_steps import run as why_steps
 from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Figure, Verdict
+from samplerbench.benchmarks.tuning import tuning
 from samplerbench.samplers import make
 
 

@@ -176,10 +176,12 @@ class Tuned(Strict):
                 f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
             )
         sizes = [len(row) for row in self.coefficients or ()]
-        if self.coefficients is not None and sizes != list(range(2, self.subject.steps + 2)):
+        first = sizes[0] if sizes else 2  # 1 where the first step makes no evaluation
+        whole = list(range(first, self.subject.steps + first))
+        if self.coefficients is not None and (first not in {1, 2} or sizes != whole):
             raise ValueError(
-                f"coefficients of {self.subject.sampler} must be 2, 3, … numbers, a row for each of "
-                f"{self.subject.steps} steps"
+                f"coefficients of {self.subject.sampler} must be 2, 3, … numbers (1, 2, … where the "
+                f"first step makes no evaluation), a row for each of {self.subject.steps} steps"
             )
         return self
 

@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from .....samplers import Sampler
-from .....samplers.families.tabulated import Tabulated
 from ....metrics.estimators.moments import FloatArray
-from ...tuning.gradient import Unrolled
-from ...tuning.search import mean_of
+from ....tuning.gradient import Unrolled
+from ....tuning.search import mean_of
 
 BOX = 2.0
 """Searches look between minus and plus this around the start: steps in log sigma up to 7 times longer
@@ -66,7 +64,7 @@ class Trial:
         """The logarithm of the error."""
         self._check()
         found = self.descent
-        distances = found.problem.distances(with_numbers(found, z), found.grid(z))
+        distances = found.problem.distances(found.free.made(z), found.free.grid(z))
         return self._seen(float(np.log(mean_of(distances, found.power))), z)
 
     def slope(self, z: NDArray[np.float64]) -> tuple[float, FloatArray]:
@@ -85,15 +83,9 @@ class Trial:
         return value
 
 
-def with_numbers(descent: Unrolled, z: NDArray[np.float64]) -> Sampler:
-    """The sampler with its coefficients at some numbers."""
-    table = descent.table(z)
-    return descent.sampler if table is None else Tabulated(stands_for=descent.sampler, table=table)
-
-
 def at_random(trial: Trial, seed: int) -> None:
     """Uniformly from the box, after the start."""
-    rng, z = np.random.default_rng(seed), np.zeros(trial.descent.size)
+    rng, z = np.random.default_rng(seed), np.zeros(trial.descent.free.size)
     while True:
         trial.value(z)
         z = rng.uniform(-BOX, BOX, len(z))
@@ -101,7 +93,7 @@ def at_random(trial: Trial, seed: int) -> None:
 
 def by_coordinates(trial: Trial, seed: int) -> None:  # noqa: ARG001
     """One number after the other, up or down by a step that is halved when none gains."""
-    z, step = np.zeros(trial.descent.size), NEAR
+    z, step = np.zeros(trial.descent.free.size), NEAR
     best = trial.value(z)
     while step > _FINEST:
         before = best
@@ -118,7 +110,7 @@ def by_coordinates(trial: Trial, seed: int) -> None:  # noqa: ARG001
 def by_differences(trial: Trial, seed: int) -> None:  # noqa: ARG001
     """L-BFGS-B, with slopes by forward differences."""
     options = {"eps": SHIFT, "ftol": 1e-9, "maxfun": 10**6}
-    minimize(trial.value, np.zeros(trial.descent.size), method="L-BFGS-B", options=options)
+    minimize(trial.value, np.zeros(trial.descent.free.size), method="L-BFGS-B", options=options)
 
 
 def by_optuna(trial: Trial, seed: int, *, way: str, reach: float = BOX) -> None:
@@ -129,7 +121,7 @@ def by_optuna(trial: Trial, seed: int, *, way: str, reach: float = BOX) -> None:
     import optuna  # pyright: ignore[reportMissingImports] - the extra tune
 
     optuna.logging.set_verbosity(logging.ERROR)
-    names = [f"z{k}" for k in range(trial.descent.size)]
+    names = [f"z{k}" for k in range(trial.descent.free.size)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a sampler is experimental
         sampler: Any = (
@@ -153,13 +145,13 @@ def by_gradient(trial: Trial, seed: int) -> None:  # noqa: ARG001
     """L-BFGS-B, with gradients through the sampler."""
     options = {"maxcor": 20, "ftol": 1e-9, "maxfun": 10**6}
     minimize(
-        trial.slope, np.zeros(trial.descent.size), jac=True, method="L-BFGS-B", options=options
+        trial.slope, np.zeros(trial.descent.free.size), jac=True, method="L-BFGS-B", options=options
     )
 
 
 def by_adam(trial: Trial, seed: int) -> None:  # noqa: ARG001
     """Adam (Kingma and Ba, arXiv:1412.6980, algorithm 1), with gradients through the sampler."""
-    z = np.zeros(trial.descent.size)
+    z = np.zeros(trial.descent.free.size)
     first, second, power = 0 * z, 0 * z, 0
     while True:
         _, slope = trial.slope(z)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from .....models import Denoiser
 from .....samplers import Grid, Sampler, make
 from ....metrics.estimators.moments import FloatArray
-from ...tuning.gradient import Unrolled, What
-from ...tuning.problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from ...tuning.search import candidates, mean_of
+from ....tuning.free import What
+from ....tuning.gradient import Unrolled
+from ....tuning.problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+from ....tuning.search import candidates, mean_of
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .grid_searches import (
@@ -28,7 +29,6 @@ from .grid_searches import (
     by_gradient,
     by_optuna,
     searched,
-    with_numbers,
 )
 
 MODELS = {"gmm-2d": (192, 384), "gmm-64d": (192, 384), "digits": (24, 96)}
@@ -237,8 +237,8 @@ def _found(
     ]
     scores = {
         k: test.distances(
-            with_numbers(trial.descent, trial.history[k][2]),
-            trial.descent.grid(trial.history[k][2]),
+            trial.descent.free.made(trial.history[k][2]),
+            trial.descent.free.grid(trial.history[k][2]),
         )
         for k in {*at, len(trial.history) - 1}
     }
@@ -250,7 +250,7 @@ def _found(
         [mean_of(scores[k], POWER) for k in at],
         _mean(distances),
         seconds,
-        trial.descent.grid(z).sigma,
+        trial.descent.free.grid(z).sigma,
     )
     return _Found(course, value, distances)
 

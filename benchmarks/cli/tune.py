@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..common.console import err, print_json, print_rows, say
-from ..common.isolation import workers
-from ..common.options import (
+from .common.console import err, print_json, print_rows, say
+from .common.isolation import workers
+from .common.options import (
     DEVICES,
     LARGEST_SEED,
     DeviceOption,
@@ -26,8 +26,8 @@ from ..common.options import (
 )
 
 if TYPE_CHECKING:
-    from ...planning.remedy import Named
-    from ...planning.tuned.entry import Tuned
+    from ..planning.remedy import Named
+    from ..planning.tuned.entry import Tuned
 
 TUNE_COLUMNS = {
     "name": "sampler",
@@ -86,13 +86,13 @@ def tune(
     """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
     ones: nearest to the converged endpoints, on latents that no run scores.
     """
-    from .... import samplers
-    from ...planning.remedy import loading
-    from ...planning.tuned.entry import WHATS
-    from ...running.setup import pick_device
-    from ...studies.tuning.target import targets_of
-    from ...studies.tuning.tuner import Tuner
-    from ...suites.spec import parse_spec
+    from ... import samplers
+    from ..planning.remedy import loading
+    from ..planning.tuned.entry import WHATS
+    from ..running.setup import pick_device
+    from ..suites.spec import parse_spec
+    from ..tuning.target import targets_of
+    from ..tuning.tuner import Tuner
 
     load_plugins(plugin, peers_path)
     where = pick_device(checked(device, "--device", DEVICES))
@@ -146,7 +146,7 @@ def tune(
 
 def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str) -> None:
     """The table of the entries, and how to read it."""
-    from ...studies.tuning.problem import RESOLVED
+    from ..tuning.problem import RESOLVED
 
     print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
     say(
@@ -167,9 +167,9 @@ def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str
 
 
 def _named(spec: str, device: str) -> Named:
-    from ....models import make_model
-    from ...planning.remedy import Named
-    from ...suites.spec import format_spec, parse_spec
+    from ...models import make_model
+    from ..planning.remedy import Named
+    from ..suites.spec import format_spec, parse_spec
 
     given = parse_spec(spec)
     name = format_spec(given)

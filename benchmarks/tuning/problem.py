@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
-from ....samplers import Grid, NoNoise, Sampler
-from ...planning.gits import SEARCH_IDS
-from ...sampling.batch import latents
-from ...sampling.meter import Meter
-from ...scoring.solutions.endpoints import ODE
+from ...models import Denoiser
+from ...samplers import Grid, NoNoise, Sampler
+from ..planning.gits import SEARCH_IDS
+from ..sampling.batch import latents
+from ..sampling.meter import Meter
+from ..scoring.solutions.endpoints import ODE
 from .teacher import BATCH, Teacher
 
 MOST = 2**28

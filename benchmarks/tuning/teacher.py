@@ -10,10 +10,10 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ....models import Denoiser
-from ...sampling.batch import latents
-from ...sampling.meter import Meter
-from ...scoring.solutions.endpoints import solve
+from ...models import Denoiser
+from ..sampling.batch import latents
+from ..sampling.meter import Meter
+from ..scoring.solutions.endpoints import solve
 
 BATCH = 96
 

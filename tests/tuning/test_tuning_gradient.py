@@ -4,6 +4,7 @@ is one, what is found is used by a run and by nothing else.
 
 import pickle
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,14 +17,16 @@ from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.planning.tuned.spacing import Spacing
 from samplerbench.benchmarks.running.executing.tasks import SentSampler
-from samplerbench.benchmarks.studies.tuning.descent import descend
-from samplerbench.benchmarks.studies.tuning.gradient import BACKWARD, Unrolled, levels_of
-from samplerbench.benchmarks.studies.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.studies.tuning.search import OBJECTIVES, built_in, mean_of
-from samplerbench.benchmarks.studies.tuning.target import targets_of
-from samplerbench.benchmarks.studies.tuning.tuning import moved
 from samplerbench.benchmarks.suites.spec import label_of
+from samplerbench.benchmarks.tuning.descent import descend
+from samplerbench.benchmarks.tuning.free import levels_of
+from samplerbench.benchmarks.tuning.gradient import BACKWARD, Unrolled
+from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
+from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, mean_of
+from samplerbench.benchmarks.tuning.target import targets_of
+from samplerbench.benchmarks.tuning.tuning import moved
 from samplerbench.models import make_model
+from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 
@@ -35,6 +38,9 @@ LINEAR = (
     "reab_3",
     "ipndm(through_zero=True)",
     "warped_ab_3(corrector=True)",
+    "dpmpp_2m(analytic_first=True)",
+    "warped_ab_3(corrector=True, analytic_first=True, deferred=True)",
+    "warped_ab_2(analytic_first=True, deferred=True)",
 )
 
 
@@ -62,6 +68,18 @@ def test_a_table_makes_the_steps_of_its_sampler(name, steps, train, gmm):
     grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
     own, table = (train.sample(sampler, grid) for sampler in (make(name), replaced(name, grid)))
     torch.testing.assert_close(own, table, rtol=0, atol=1e-11)
+    assert replaced(name, grid).nfe(grid) == train.nfe(make(name), grid)
+
+
+def test_a_table_makes_the_steps_of_auto(train, gmm):
+    grid = karras(6, gmm.sigma_min, gmm.sigma_max)
+    auto = make("auto")
+    levels = auto.levels(grid)
+    table = Tabulated(stands_for=auto, table=tabulate(auto.method(grid), levels))
+    torch.testing.assert_close(
+        train.sample(auto, grid), train.sample(table, levels), rtol=0, atol=1e-11
+    )
+    assert table.nfe(levels) == 6
 
 
 def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
@@ -78,7 +96,6 @@ def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
     [
         ("heun", "several evaluations"),
         ("ddpm", "draws noise"),
-        ("dpmpp_2m(analytic_first=True)", "without an evaluation"),
         ("scipy_rk45", "step along a grid"),
     ],
 )
@@ -101,30 +118,67 @@ def test_coefficients_follow_levels_and_the_sum_of_their_weights_stays():
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+class Cut(Wrapper):
+    """A model that reads its level as a number, so that its backward pass has no slope by it."""
+
+    def denoise(self, x, sigma, labels):
+        sigma = sigma.detach() if isinstance(sigma, torch.Tensor) else sigma
+        return self.inner.denoise(x, sigma, labels)
+
+
+class Misled(Wrapper):
+    """A model whose backward pass has another slope by the level than it has."""
+
+    def denoise(self, x, sigma, labels):
+        image = self.inner.denoise(x, sigma, labels)
+        return image + (sigma - sigma.detach()).mean() if isinstance(sigma, torch.Tensor) else image
+
+
+@pytest.mark.parametrize("kind", [Cut, Misled])
+def test_levels_have_slopes_where_the_model_has_none_by_them(kind, train, gmm):
+    cut = replace(train, model=train.meter.attach(kind(gmm)))
+    grid = built_in(4, gmm)["quadratic_time"]
+    z = np.random.default_rng(0).normal(
+        size=Unrolled(train, make("ipndm"), grid, 1, "both").free.size
+    )
+    (value, slope), (same, other) = (
+        Unrolled(problem, make("ipndm"), grid, 1, "both")(0.03 * z) for problem in (train, cut)
+    )
+    assert same == pytest.approx(value, abs=1e-9)
+    assert other == pytest.approx(slope, rel=1e-2, abs=1e-3)
+
+
+SAMPLERS = ("ipndm", "warped_ab_2(analytic_first=True, deferred=True)")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("what", ["levels", "coefficients", "both"])
-def test_value_and_gradient_are_those_of_the_error_that_is_tuned(what, objective, train, gmm):
-    sampler, power = make("ipndm"), OBJECTIVES[objective]
+def test_value_and_gradient_are_those_of_the_error_that_is_tuned(what, objective, name, train, gmm):
+    sampler, power = make(name), OBJECTIVES[objective]
     descent = Unrolled(train, sampler, built_in(4, gmm)["quadratic_time"], power, what)
-    z = np.random.default_rng(0).normal(size=descent.size) * 0.03
+    z = np.random.default_rng(0).normal(size=descent.free.size) * 0.03
 
     def direct(z):
-        table = descent.table(z)
+        table = descent.free.table(z)
         own = sampler if table is None else Tabulated(stands_for=sampler, table=table)
-        return np.log(mean_of(train.distances(own, descent.grid(z)), power))
+        return np.log(mean_of(train.distances(own, descent.free.grid(z)), power))
 
     value, slope = descent(z)
     assert value == pytest.approx(direct(z), abs=1e-9)
-    for k in {0, descent.size // 2, descent.size - 1}:
-        step = 1e-5 * np.eye(descent.size)[k]
+    for k in {0, descent.free.size // 2, descent.free.size - 1}:
+        step = 1e-5 * np.eye(descent.free.size)[k]
         expected = (direct(z + step) - direct(z - step)) / 2e-5
         assert slope[k] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_a_gradient_is_counted_as_its_forward_pass_and_two_more(train, gmm):
     descent = Unrolled(train, make("euler"), karras(3, gmm.sigma_min, gmm.sigma_max), 1, "both")
+    descent(
+        np.zeros(descent.free.size)
+    )  # the first finds out whether the model has slopes by its level
     before = train.meter.rows
-    descent(np.zeros(descent.size))
+    descent(np.zeros(descent.free.size))
     assert train.meter.rows - before == (1 + BACKWARD) * 3 * len(train.ids)
 
 
@@ -137,7 +191,7 @@ def test_levels_with_slopes_are_those_of_the_search():
 
 def test_samples_that_are_not_finite_have_no_slope(train, gmm, monkeypatch):
     descent = Unrolled(train, make("euler"), karras(3, gmm.sigma_min, gmm.sigma_max), 1, "both")
-    value, slope = descent(np.full(descent.size, np.nan))
+    value, slope = descent(np.full(descent.free.size, np.nan))
     assert value == float("inf")
     assert not slope.any()
 
@@ -152,7 +206,7 @@ def entries(gmm, tmp_path_factory):
     file = tmp_path_factory.mktemp("both") / "t.json"
     targets = targets_of([make("euler"), make("dpmpp_2m")], gmm, [3], None, "both")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("samplerbench.benchmarks.studies.tuning.descent.GRADIENTS", 40)
+        patched.setattr("samplerbench.benchmarks.tuning.descent.GRADIENTS", 40)
         return tuner(file, gmm, what="both")(targets), file
 
 

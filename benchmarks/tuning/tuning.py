@@ -9,13 +9,13 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from .... import samplers
-from ....models import Denoiser
-from ....samplers import Grid, Sampler
-from ....samplers.families.tabulated import Table, TableRow
-from ...planning.remedy import Named
-from ...planning.schedules import make_schedule
-from ...planning.tuned.entry import (
+from ... import samplers
+from ...models import Denoiser
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Table, TableRow
+from ..planning.remedy import Named
+from ..planning.schedules import make_schedule
+from ..planning.tuned.entry import (
     Cost,
     Elsewhere,
     Score,
@@ -26,7 +26,7 @@ from ...planning.tuned.entry import (
     What,
     gap_of,
 )
-from ...running.executing import Tell
+from ..running.executing import Tell
 from .descent import descend
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, Found, mean_of, search
@@ -189,8 +189,8 @@ def moved(table: Table | None, here: Grid, there: Grid) -> Table | None:
     rows = []
     for row, old, new in zip(table, here.intervals(), there.intervals(), strict=True):
         kept = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
-        newest, *older = row.b
-        rows.append(TableRow(row.a * kept, (newest + row.a * (1 - kept), *older)))
+        newest = [row.b[0] + row.a * (1 - kept)] if row.b else []
+        rows.append(TableRow(row.a * kept, (*newest, *row.b[1:])))
     return tuple(rows)
 
 

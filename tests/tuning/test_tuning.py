@@ -19,22 +19,22 @@ from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.planning.tuned.spacing import LEAST, Spacing
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
-from samplerbench.benchmarks.studies.tuning.problem import (
+from samplerbench.benchmarks.tuning.problem import (
     LOST,
     MOST,
     TEST_IDS,
     TRAIN_IDS,
     tuning_problem,
 )
-from samplerbench.benchmarks.studies.tuning.search import (
+from samplerbench.benchmarks.tuning.search import (
     OBJECTIVES,
     Found,
     built_in,
     mean_of,
     search,
 )
-from samplerbench.benchmarks.studies.tuning.target import Target, targets_of
-from samplerbench.benchmarks.studies.tuning.tuning import carried
+from samplerbench.benchmarks.tuning.target import Target, targets_of
+from samplerbench.benchmarks.tuning.tuning import carried
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 
@@ -68,7 +68,7 @@ def test_the_latents_that_are_used_are_those_and_no_others(gmm, tmp_path, monkey
         seen.update(ids.tolist())
         return draw(model, ids, seed, dtype)
 
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.problem.latents", watched)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.problem.latents", watched)
     tuner(tmp_path / "t.json", gmm)(targets_of([EULER], gmm, [2], None))
     assert seen == {*range(TRAIN_IDS, TRAIN_IDS + 12), *range(TEST_IDS, TEST_IDS + 8)}
 
@@ -165,9 +165,7 @@ def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, obj
 
 
 def test_a_search_that_gains_nothing_keeps_the_schedule(train, monkeypatch):
-    monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.tuning.search._descend", lambda _, z: 0 * z
-    )
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.search._descend", lambda _, z: 0 * z)
     found = search(train, EULER, 12)
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(13, train.model).values()]
     assert found.grid in [*built_in(12, train.model).values(), *early]
@@ -229,7 +227,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
         grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
         return Found(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", stops)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", stops)
     with pytest.raises(KeyboardInterrupt):
         tuner(file, gmm)(tasks)
     assert [entry.subject.steps for entry in read_tuned(file)] == [2, 3]
@@ -265,7 +263,7 @@ def heun_and_rows(gmm, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(gmm), "denoise", counted)
-        patched.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", watched)
+        patched.setattr("samplerbench.benchmarks.tuning.tuning.search", watched)
         file = tmp_path_factory.mktemp("heun") / "t.json"
         (entry,) = tuner(file, gmm)(targets_of([make("heun")], gmm, None, [5]))
     return entry, rows[0]
@@ -285,7 +283,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
             tuner(file, gmm)(targets_of([make("heun")], gmm, [2], None))
         return Found(grid, "karras", grid)
 
-    monkeypatch.setattr("samplerbench.benchmarks.studies.tuning.tuning.search", found)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", found)
     tuner(file, gmm)(targets_of([EULER], gmm, [2], None))
     assert {entry.subject.sampler for entry in read_tuned(file)} == {"heun", "euler"}
 
@@ -342,7 +340,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, mon
         ["samplerbench", "tune", "--model", "gmm-2d", *args.replace("OTHER", str(other)).split()],
     )
     monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.tuning.tuning.tuning_problem",
+        "samplerbench.benchmarks.tuning.tuning.tuning_problem",
         lambda *_: pytest.fail("computed something"),
     )
     with pytest.raises(SystemExit) as end:

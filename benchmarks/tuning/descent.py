@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize
 
-from ....samplers import Grid, Sampler
+from ...samplers import Grid, Sampler
 from .gradient import Unrolled
 from .problem import TuningProblem
 from .search import OBJECTIVES, Found, candidates, mean_of
@@ -59,8 +59,8 @@ def descend(
     least, z = downhill(descent)
     own = float(np.log(mean_of(problem.distances(found.sampler(sampler), start), power)))
     if least >= own:
-        z = np.zeros(descent.size)
-    return Found(descent.grid(z), untuned[best], best, descent.table(z))
+        z = np.zeros(descent.free.size)
+    return Found(descent.free.grid(z), untuned[best], best, descent.free.table(z))
 
 
 def downhill(descent: Unrolled, gradients: int = GRADIENTS) -> tuple[float, np.ndarray]:
@@ -73,5 +73,5 @@ def downhill(descent: Unrolled, gradients: int = GRADIENTS) -> tuple[float, np.n
         return value, slope
 
     options = {"maxcor": KEPT, "maxfun": gradients, "maxiter": gradients, "ftol": _ENOUGH}
-    minimize(watched, np.zeros(descent.size), jac=True, method="L-BFGS-B", options=options)
+    minimize(watched, np.zeros(descent.free.size), jac=True, method="L-BFGS-B", options=options)
     return min(seen, key=lambda pair: pair[0])

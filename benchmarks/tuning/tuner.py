@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...planning.remedy import Named
-from ...planning.tuned.entry import WHATS, Tuned, What
-from ...planning.tuned.file import check_writable, read_tuned, write_tuned
-from ...running.executing import Executor, Failure, InProcess, Tell
-from ...running.executing.tasks import SentSampler
-from ...running.executing.world import Setting, World
+from ..planning.remedy import Named
+from ..planning.tuned.entry import WHATS, Tuned, What
+from ..planning.tuned.file import check_writable, read_tuned, write_tuned
+from ..running.executing import Executor, Failure, InProcess, Tell
+from ..running.executing.tasks import SentSampler
+from ..running.executing.world import Setting, World
 from .problem import MOST
 from .search import OBJECTIVES
 from .target import Target

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ....models import Denoiser
-from ....samplers import Grid, Sampler
-from ....samplers.families.tabulated import Table, Tabulated
-from ....samplers.schedules import SCHEDULES
-from ...planning.schedules import make_schedule
-from ...planning.tuned.spacing import Spacing
+from ...models import Denoiser
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Table, Tabulated
+from ...samplers.schedules import SCHEDULES
+from ..planning.schedules import make_schedule
+from ..planning.tuned.spacing import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}

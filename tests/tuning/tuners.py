@@ -1,7 +1,7 @@
 """Tuners of a few latents, for tests."""
 
 from samplerbench.benchmarks.planning.remedy import Named
-from samplerbench.benchmarks.studies.tuning.tuner import Tuner
+from samplerbench.benchmarks.tuning.tuner import Tuner
 from samplerbench.models import make_model
 
 

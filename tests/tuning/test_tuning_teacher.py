@@ -13,9 +13,9 @@ from samplerbench.benchmarks.planning.remedy import Named
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
-from samplerbench.benchmarks.studies.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.studies.tuning.target import Target
-from samplerbench.benchmarks.studies.tuning.tuning import Tuning
+from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
+from samplerbench.benchmarks.tuning.target import Target
+from samplerbench.benchmarks.tuning.tuning import Tuning
 from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.exact.cloud import PointCloud
@@ -55,9 +55,9 @@ def watch(patched):
         solved.append(steps)
         return solve(model, ids, seed, dtype, steps, batch)
 
-    patched.setattr("samplerbench.benchmarks.studies.tuning.search.PATIENCE", 1)
-    patched.setattr("samplerbench.benchmarks.studies.tuning.problem.ODE", ODE._replace(first=2))
-    patched.setattr("samplerbench.benchmarks.studies.tuning.teacher.solve", watched)
+    patched.setattr("samplerbench.benchmarks.tuning.search.PATIENCE", 1)
+    patched.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
+    patched.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
     return solved
 
 
@@ -169,7 +169,7 @@ def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, m
 
 def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
     monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.tuning.teacher.solve",
+        "samplerbench.benchmarks.tuning.teacher.solve",
         lambda model, ids, *rest: torch.full((len(ids), 2), np.nan),
     )
     model = make_model("digits")

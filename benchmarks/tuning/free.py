@@ -1,0 +1,188 @@
+"""The free numbers of a sampler on a grid: what its levels and coefficients are, as functions of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
+from ..planning.tuned.spacing import LEAST, Spacing
+
+What = Literal["levels", "coefficients", "both"]
+"""What is free: levels of a sampler that stays what it is, the coefficients of its table on fixed
+levels, or both.
+"""
+
+_GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
+_SHIFT = 1e-5  # of log sigma, for the slopes of a table
+
+
+@dataclass(eq=False)
+class Free:
+    """A sampler and its grid as functions of free numbers.
+
+    The numbers are 0 at the start, and are what follows in this order, as far as it is free:
+
+        gain_i      the weight of the state is (1 + 0.1 gain_i) times that at the start
+        weight_ij   of the image denoised in step j < i, added to that at the start
+        gap_i       of the levels, as :class:`.Spacing` has them, added to those at the start
+
+    The newest weight makes up for the others, so that the sum of a row stays what it was: moving the
+    data moves the samples. A first step without an evaluation has the weight of the state alone, which
+    follows the level that it ends at.
+
+    Attributes:
+        sampler: deterministic, on a fixed grid; where coefficients are free, of one evaluation a step.
+        start: its levels.
+        sigma_min, sigma_max: the model's range.
+        what: is free.
+        older: how many weights of a row are free, those of the newest images but for the last one; None
+            for all.
+    """
+
+    sampler: Sampler
+    start: Grid
+    sigma_min: float
+    sigma_max: float
+    what: What
+    older: int | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.start)
+        self.skipped = 0  # steps at the beginning that make no evaluation
+        rows, columns = torch.tril_indices(n, n, -1)
+        if self.what != "levels":
+            table = tabulate(self.sampler, self.start)
+            self._a, self._w = _arrays(table)
+            self.skipped = int(not table[0].b)
+        free = (columns >= self.skipped) & (
+            rows - columns <= (n if self.older is None else self.older)
+        )
+        self._lower = (rows[free], columns[free])
+        # a single step is the jump: it has no levels
+        self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.levels_free else None
+        self._z = self._spacing.numbers(self.start) if self._spacing else np.zeros(0)
+
+    @property
+    def levels_free(self) -> bool:
+        """Whether there are levels to move."""
+        return self.what != "coefficients" and len(self.start) > 1
+
+    @property
+    def size(self) -> int:
+        """How many numbers are free."""
+        table = 0 if self.what == "levels" else len(self.start) + len(self._lower[0])
+        return table + len(self._z)
+
+    def grid(self, z: NDArray[np.float64]) -> Grid:
+        """The levels at ``z`` ``(size,)``."""
+        if self._spacing is None or not z[-len(self._z) :].any():
+            return self.start
+        return self._spacing.grid(self._z + z[-len(self._z) :])
+
+    def table(self, z: NDArray[np.float64]) -> Table | None:
+        """The coefficients at ``z``; None where they are the sampler's own."""
+        if self.what == "levels":
+            return None
+        _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
+        return tuple(
+            TableRow(float(a[i]), tuple(w[i, self.skipped : i + 1].flip(0).tolist()))
+            for i in range(len(a))
+        )
+
+    def made(self, z: NDArray[np.float64]) -> Sampler:
+        """The sampler at ``z``, for :meth:`grid`."""
+        table = self.table(z)
+        if table is None:
+            return self.sampler
+        own = self.sampler
+        stands_for = own.stands_for if isinstance(own, Tabulated) else own
+        return Tabulated(stands_for=stands_for, table=table)
+
+    def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """With slopes by the numbers: levels ``(n,)``, and the table ``(n,)``, ``(n, n)`` with column j for the
+        image of step j.
+        """
+        if self._spacing is None:
+            levels = torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
+        else:
+            gaps = torch.from_numpy(self._z) + free[-len(self._z) :]
+            levels = levels_of(self._spacing, gaps)
+        if self.what != "levels":
+            return levels, *self._coefficients(free, levels)
+        return levels, *_planned(self.sampler, levels)
+
+    def _coefficients(self, free: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        n, (rows, columns) = len(self._a), self._lower
+        a = self._a * (1 + _GAIN * free[:n])
+        if self.skipped:
+            follows = torch.ones_like(a)
+            follows[0] = self.start.sigma[1] / self.start.sigma[0]
+            moved = torch.cat([levels[1:2] / levels[0], torch.ones_like(levels[1:])])
+            a = a * moved / follows
+        moved = torch.zeros(n, n, dtype=torch.float64).index_put(
+            (rows, columns), free[n : n + len(rows)]
+        )
+        older = (self._w + moved).tril(-1)
+        newest = self._a + self._w.sum(1) - a - older.sum(1)
+        evaluated = torch.arange(n) >= self.skipped
+        return a, older + torch.diag(newest * evaluated)
+
+
+def levels_of(spacing: Spacing, z: Tensor) -> Tensor:
+    """The positive levels ``(steps,)`` of :meth:`.Spacing.grid`, as a function that has slopes."""
+    gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
+    falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])
+    return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
+
+
+def _arrays(table: Table) -> tuple[Tensor, Tensor]:
+    """A table as ``(n,)`` weights of the state and ``(n, n)`` of the denoised images by their step."""
+    n = len(table)
+    a = torch.tensor([row.a for row in table], dtype=torch.float64)
+    w = torch.zeros(n, n, dtype=torch.float64)
+    for i, row in enumerate(table):
+        w[i, i + 1 - len(row.b) : i + 1] = torch.tensor(row.b[::-1], dtype=torch.float64)
+    return a, w
+
+
+def _planned(sampler: Sampler, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The sampler's own table on these levels and a last one of 0, with slopes by the levels."""
+    return _Plan.apply(levels, lambda sigma: _arrays(tabulate(sampler, Grid((*sigma, 0.0)))))  # type: ignore[return-value]
+
+
+class _Plan(torch.autograd.Function):
+    """A table as a function of the levels; its slopes are central differences in log sigma."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, levels: Tensor, table: Callable[[list[float]], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        sigma = levels.tolist()
+        ctx.sigma, ctx.table = sigma, table
+        return table(sigma)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        found = [0.0]  # the first level is the model's
+        for k in range(1, len(ctx.sigma)):
+            ends = []
+            for sign in (1, -1):
+                moved = list(ctx.sigma)
+                moved[k] *= float(np.exp(sign * _SHIFT))
+                ends.append(ctx.table(moved))
+            found.append(
+                sum(
+                    float((slope * (up - down)).sum())
+                    for slope, up, down in zip(slopes, *ends, strict=True)
+                )
+                / (2 * _SHIFT * ctx.sigma[k])
+            )
+        return torch.tensor(found, dtype=torch.float64), None

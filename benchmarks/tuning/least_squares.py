@@ -1,0 +1,161 @@
+r"""The levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
+backward pass, so for any model, and in a few dozen runs.
+
+What is made small is the geometric mean over latents of the distance e_s = |r_s(z)| between sample and
+endpoint, as a function of the free numbers z (:class:`.free.Free`). Samples are nearly linear in them:
+
+    r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
+
+With G_s = J_s' J_s and p_s = J_s' r_s the squares of a linear model are e_s² + 2 p_s · dz + dz' G_s dz, and
+the mean of their logarithms is made small by weights that are renewed: since log u <= log v + (u - v) / v,
+the minimum of the weighted sum with w_s = 1 / e_s² has no larger mean. Each damping of
+
+    (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
+
+gives a step, which is run, and the step that is best on latents that no equation had is taken; so are the
+number of iterations and what is fitted of chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...samplers import Grid, Sampler
+from .free import Free
+
+Floats = NDArray[np.float64]
+Off = Callable[[Sampler, Grid, slice], Floats]
+"""What a sampler makes of latents, less their endpoints: ``(n, d)`` for a slice of the latents."""
+
+DIFFERENCE = 1e-2
+"""Of a free number, for a slope: far above rounding in float32."""
+DAMPINGS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+ITERATIONS = 6
+ENOUGH = 0.01
+"""It ends when an iteration gains a smaller part of the error on latents that no equation had."""
+RENEWED = 20
+"""How often weights are renewed for a step."""
+NEAREST = 0.1
+"""Of the median distance: smaller ones have no larger weight."""
+ROOM = 2**26
+"""Numbers of the slopes of some latents that are in memory at a time."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was found.
+
+    Attributes:
+        sampler: with coefficients in place of its own where these were free.
+        grid: its levels.
+        before, after: geometric means of the distances of the latents that no equation had, at the start and
+            now; equal where nothing better was found.
+        ended: whether it ended before it was told to stop.
+    """
+
+    sampler: Sampler
+    grid: Grid
+    before: float
+    after: float
+    ended: bool
+
+
+class _LateError(Exception):
+    """The time is up."""
+
+
+def fit(free: Free, off: Off, equations: int, late: Callable[[], bool] = bool) -> Fit:
+    """Fit the free numbers of a sampler.
+
+    Args:
+        free: the numbers.
+        off: runs of it.
+        equations: latents that are fitted, from the first on. The others that ``off`` has choose the step.
+        late: asked before each run whether to stop, with what was found so far.
+    """
+    z, ended = np.zeros(free.size), True
+    every = slice(0, None)
+
+    def run(numbers: Floats, part: slice = every) -> Floats:
+        if late():
+            raise _LateError
+        return off(free.made(numbers), free.grid(numbers), part)
+
+    apart = off(free.made(z), free.grid(z), every)
+    least = before = geometric_mean(apart[equations:])
+    try:
+        for _ in range(ITERATIONS):
+            linear = _linear(run, z, apart[:equations])
+            tried = []
+            for damping in DAMPINGS:
+                numbers = z + linear.step(damping)
+                there = run(numbers)
+                tried.append((geometric_mean(there[equations:]), numbers, there))
+            error, numbers, there = min(tried, key=lambda one: one[0])
+            gained = error < (1 - ENOUGH) * least
+            if error < least:
+                least, z, apart = error, numbers, there
+            if not gained:
+                break
+    except _LateError:
+        ended = False
+    return Fit(free.made(z), free.grid(z), before, least, ended)
+
+
+def geometric_mean(apart: Floats) -> float:
+    """Of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
+    with np.errstate(all="ignore"):
+        squares = np.square(apart).mean(1)
+        mean = float(np.exp(np.log(squares + np.finfo(float).tiny).mean() / 2))
+    return mean if np.isfinite(mean) else np.inf
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """Squared distances of n latents as functions of p numbers.
+
+    Attributes:
+        squares: ``(n,)`` where the numbers are 0.
+        pulls: ``(n, p)`` half their slopes there.
+        grams: ``(n, p, p)`` half their curvatures.
+    """
+
+    squares: Floats
+    pulls: Floats
+    grams: Floats
+
+    def step(self, damping: float) -> Floats:
+        """The numbers ``(p,)`` with the least mean of logarithms, or nearer to 0 than these."""
+        least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
+        squares, dz = self.squares, np.zeros(self.pulls.shape[1])
+        scale: Floats | None = None
+        for _ in range(RENEWED):
+            weights = 1 / np.maximum(squares, least)
+            curvature = np.einsum("s,sij->ij", weights, self.grams)
+            if scale is None:
+                own = np.diag(curvature)
+                scale = np.maximum(own, 1e-12 * own.max(initial=1e-300))
+            dz = -np.linalg.solve(curvature + damping * np.diag(scale), weights @ self.pulls)
+            squares = self.squares + 2 * self.pulls @ dz + (self.grams @ dz) @ dz
+        return dz
+
+
+def _linear(run: Callable[[Floats, slice], Floats], z: Floats, apart: Floats) -> _Linear:
+    """The linear model at ``z``, of latents whose samples are ``apart`` ``(n, d)`` from their endpoints."""
+    n, d = apart.shape
+    pulls, grams = np.empty((n, len(z))), np.empty((n, len(z), len(z)))
+    size = max(1, ROOM // (len(z) * d))
+    for start in range(0, n, size):
+        part = slice(start, min(start + size, n))
+        slopes = np.empty((len(z), part.stop - start, d), dtype=np.float32)
+        for k in range(len(z)):
+            there = run(z + DIFFERENCE * np.eye(len(z))[k], part)
+            slopes[k] = np.nan_to_num((there - apart[part]) / DIFFERENCE, posinf=0, neginf=0)
+        by_latent = slopes.transpose(1, 0, 2)
+        pulls[part] = np.einsum("sid,sd->si", by_latent, apart[part])
+        grams[part] = by_latent @ by_latent.transpose(0, 2, 1)
+    return _Linear(np.square(apart).sum(1), pulls, grams)
