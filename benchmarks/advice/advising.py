@@ -19,10 +19,11 @@ from .asked.subject import described, load, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
 from .finding.distributions import distributions
-from .finding.races import chosen_of, races_of
+from .finding.races import chosen_of, raced_until, races_of
 from .finding.run import Progress, Run
 from .finding.showing import drawn, timed
 from .finding.time import COMPARED, budgets_of, check_time, paces
+from .finding.tuning import tuned
 from .racing.clock import Clock
 from .racing.measuring import Bench
 from .racing.scoring import scored
@@ -118,14 +119,23 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         rate,
     )
     check_time(run, bench, budgets)
-    races = races_of(run, bench, budgets)
-    chosen = {race.budget: chosen_of(run, race) for race in races}
+    fits = tuned(run, bench, races_of(run, bench, budgets), raced_until(run, bench, budgets))
+    races, untuned = fits.races, fits.untuned
+    chosen = {r.budget: chosen_of(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     left = 60 * run.clock.minutes * COMPARED - run.clock.spent
     scores = scored(bench, chosen, SHARE_OF_SCORES * left)
     in_distribution, untold = distributions(run, bench, races, chosen)
     answers = [
-        answer(run, bench, race, chosen[race.budget], scores, in_distribution[race.budget])
+        answer(
+            run,
+            bench,
+            race,
+            untuned.get(race.budget, {}),
+            chosen[race.budget],
+            scores,
+            in_distribution[race.budget],
+        )
         for race in races
     ]
     answers, batch = timed(run, bench, answers, chosen)
@@ -144,7 +154,7 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
             halves(run, races, chosen, scores),
             span_of(asked.model),
         ),
-        undecided=(*(a.undecided for a in answers if a.undecided), *untold),
+        undecided=(*(a.undecided for a in answers if a.undecided), *fits.untold, *untold),
         scored_on=count,
         resolution=bench.truth.resolution,
         minutes=(run.clock.spent / 60, run.clock.minutes),

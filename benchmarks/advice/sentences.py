@@ -53,6 +53,7 @@ def sentences(
         headline(found, default),
         f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
         fewer(halves),
+        fitted(found),
         elsewhere(found),
         failures(found),
         draws_noise(found),
@@ -129,6 +130,25 @@ def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
     return (
         f"With {evaluations(few)} the recommendation is {number} times closer {ends} than what "
         f"you use now is with {many}."
+    )
+
+
+def fitted(found: Sequence[tuple[Budget, Best]]) -> str:
+    """Where levels or coefficients were fitted to the model, and what is left without that."""
+    those = [(budget, best) for budget, best in found if best.untuned]
+    if not those:
+        return ""
+    said = (
+        f"With {evaluations(*(budget.nfe for budget, _ in those))}, levels or coefficients of the "
+        "recommendation were fitted to this model, on latents that nothing else uses; the lines have the numbers"
+    )
+    budget, best = those[(len(those) - 1) // 2]
+    if best.untuned is None or best.untuned_ratio is None:
+        return f"{said}."
+    number, ends = times(best.untuned_ratio)
+    return (
+        f"{said}. Without that, {named(best.untuned)} has {number} times the error {ends} with "
+        f"{evaluations(budget.nfe)}."
     )
 
 

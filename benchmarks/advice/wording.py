@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ...results.text import interval, short
-from .answer import Best, Choice, Value
+from .answer import Best, Choice, Value, configuration
 
 Verdict = Literal["closer", "farther", "open"]
 """What the interval of a ratio of two errors shows of the first: that it is smaller, larger, or
@@ -90,7 +90,7 @@ def measured(value: Value | None) -> str:
 
 def named(choice: Choice) -> str:
     """A configuration in a sentence: the sampler, and the schedule that it is on."""
-    return f"{choice.sampler} on {choice.schedule}" if choice.schedule else choice.sampler
+    return configuration(choice.sampler, choice.schedule, coefficients=bool(choice.coefficients))
 
 
 def own_solver(best: Best) -> str:
@@ -112,7 +112,7 @@ def _cost(ratio: Value) -> str:
 
 def same(one: Choice, other: Choice) -> bool:
     """Whether two choices are the same configuration, whatever they are called."""
-    return (one.sampler, one.schedule) == (other.sampler, other.schedule)
+    return named(one) == named(other)
 
 
 def listed(items: Iterable[object]) -> str:

@@ -33,7 +33,7 @@ Off = Callable[[Sampler, Grid, slice], Floats]
 
 DIFFERENCE = 1e-2
 """Of a free number, for a slope: far above rounding in float32."""
-DAMPINGS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 6
 ENOUGH = 0.01
 """It ends when an iteration gains a smaller part of the error on latents that no equation had."""
@@ -78,27 +78,24 @@ def fit(free: Free, off: Off, equations: int, late: Callable[[], bool] = bool) -
         late: asked before each run whether to stop, with what was found so far.
     """
     z, ended = np.zeros(free.size), True
-    every = slice(0, None)
+    fitted, choosing = slice(0, equations), slice(equations, None)
 
-    def run(numbers: Floats, part: slice = every) -> Floats:
+    def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _LateError
         return off(free.made(numbers), free.grid(numbers), part)
 
-    apart = off(free.made(z), free.grid(z), every)
-    least = before = geometric_mean(apart[equations:])
+    least = before = geometric_mean(off(free.made(z), free.grid(z), choosing))
     try:
         for _ in range(ITERATIONS):
-            linear = _linear(run, z, apart[:equations])
-            tried = []
-            for damping in DAMPINGS:
-                numbers = z + linear.step(damping)
-                there = run(numbers)
-                tried.append((geometric_mean(there[equations:]), numbers, there))
-            error, numbers, there = min(tried, key=lambda one: one[0])
+            apart = run(z, fitted)
+            linear = _linear(run, z, apart)
+            tried = [z + linear.step(damping) for damping in DAMPINGS]
+            errors = [geometric_mean(run(numbers, choosing)) for numbers in tried]
+            error = min(errors)
             gained = error < (1 - ENOUGH) * least
             if error < least:
-                least, z, apart = error, numbers, there
+                least, z = error, tried[errors.index(error)]
             if not gained:
                 break
     except _LateError:

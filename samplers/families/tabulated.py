@@ -32,6 +32,9 @@ class TableRow(NamedTuple):
 
 Table = tuple[TableRow, ...]
 
+ROUNDING = 1e-12
+"""Weights of the state below this are 0: a step to 0 does not read it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tabulated(LinearMultistep):
@@ -136,6 +139,7 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
             state = state + weight * p * states[i - back]
             state[i - back] += weight * q
         a = float(state[n] / states[i][n]) if states[i][n] else 0.0
+        a = a if abs(a) > ROUNDING else 0.0
         images = (state - a * states[i])[: i + 1][::-1].tolist()
         table.append(TableRow(a, tuple(images if given is None else images[:-1])))
         states.append(state)

@@ -15,6 +15,7 @@ from samplerbench.benchmarks.advice.exports.table import steps_of
 from samplerbench.benchmarks.advice.racing import truth
 from samplerbench.benchmarks.advice.racing.forecasting import errors_of, ordered
 from samplerbench.benchmarks.advice.racing.tasks import Ends
+from samplerbench.benchmarks.advice.racing.tuned import Numbers, tuned_cell
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
@@ -47,11 +48,43 @@ def error_of():
     return measured
 
 
+def cell_of(choice, entries):
+    """What an answer recommends, as a cell; one that was fitted to the model by its numbers."""
+    known = {entry.label: entry.cell for entry in entries}
+    if choice.label in known:
+        return known[choice.label]
+    base = next(entry.cell for entry in entries if entry.cell.label == choice.sampler)
+    return tuned_cell(base, Numbers.read(choice.levels, choice.coefficients))
+
+
 def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, error_of):
     asked = load("gaussian", "cpu", 0, "card", FEW)
     for budget in answered[1].budgets:
-        errors = {e.label: error_of(e.cell) for e in asked.entries(budget.nfe, auto=False)}
-        assert errors[budget.best["python"].choice.label] <= 1.1 * min(errors.values())
+        entries = asked.entries(budget.nfe, auto=False)
+        least = min(error_of(entry.cell) for entry in entries)
+        for best in budget.best.values():
+            plain = best.untuned or best.choice
+            assert error_of(cell_of(plain, entries)) <= 1.1 * (
+                least if best.library == "python" else np.inf
+            )
+            assert error_of(cell_of(best.choice, entries)) <= error_of(cell_of(plain, entries))
+
+
+def test_what_leads_is_fitted_to_the_model_where_there_is_time(answered):
+    """Levels where the library has a solver, and coefficients where it takes numbers."""
+    for budget in answered[1].budgets:
+        best = budget.best["python"]
+        assert best.choice.coefficients
+        assert best.untuned is not None
+        assert not best.untuned.coefficients
+        assert best.untuned_ratio.low > 1
+        assert best.choice.nfe <= budget.nfe
+        assert "Tabulated" in best.lines.code
+        theirs = budget.best["comfyui"]
+        assert theirs.choice.schedule == "tuned levels"
+        assert not theirs.choice.coefficients
+        assert theirs.choice.label == f"{theirs.choice.sampler} on tuned levels"
+    assert any("fitted to this model" in one for one in answered[1].sentences)
 
 
 def test_it_is_compared_with_what_is_used_now(answered):

@@ -1,5 +1,25 @@
 """What ``advise`` answers, as values that are written and read."""
 
-from .advice import SCHEMA, Advice, Best, Budget, Choice, Lines, Value
+from .advice import (
+    SCHEMA,
+    TUNED_LEVELS,
+    Advice,
+    Best,
+    Budget,
+    Choice,
+    Lines,
+    Value,
+    configuration,
+)
 
-__all__ = ["SCHEMA", "Advice", "Best", "Budget", "Choice", "Lines", "Value"]
+__all__ = [
+    "SCHEMA",
+    "TUNED_LEVELS",
+    "Advice",
+    "Best",
+    "Budget",
+    "Choice",
+    "Lines",
+    "Value",
+    "configuration",
+]

@@ -13,6 +13,27 @@ from typing import Any
 
 SCHEMA = 1
 """Of ``advice.json``; raised when a field changes its meaning."""
+TUNED_LEVELS = "tuned levels"
+"""In place of a schedule's name, of levels that were fitted to the model."""
+
+
+def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
+    """A configuration in words.
+
+    >>> configuration("ipndm", "karras", coefficients=False), configuration("auto", "", coefficients=True)
+    ('ipndm on karras', 'auto with tuned coefficients')
+    >>> configuration("ipndm", TUNED_LEVELS, coefficients=True)
+    'ipndm with tuned levels and coefficients'
+
+    Args:
+        sampler: as the command line writes it.
+        schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
+        coefficients: whether the sampler has some that were fitted to the model.
+    """
+    if coefficients and schedule == TUNED_LEVELS:
+        return f"{sampler} with tuned levels and coefficients"
+    name = f"{sampler} on {schedule}" if schedule else sampler
+    return f"{name} with tuned coefficients" if coefficients else name
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,8 @@ class Choice:
     Attributes:
         label: sampler and schedule, as the command line writes them.
         sampler: the sampler as the command line writes it.
-        schedule: likewise; "" where the sampler has levels of its own.
+        schedule: likewise; "" where the sampler has levels of its own, "tuned levels" where they were fitted
+            to the model.
         nfe: evaluations per sample that it makes.
         steps: of its grid; None where it has none.
         levels: noise levels of its grid, falling.
@@ -66,6 +88,8 @@ class Choice:
             measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: why it has no samples; "" if it has.
+        coefficients: where they were fitted to the model, a row a step: the weight of the state, and those of the
+            denoised images, newest first.
     """
 
     label: str
@@ -80,6 +104,7 @@ class Choice:
     fd_conv: Value | None = None
     ms: float | None = None
     failed: str = ""
+    coefficients: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +123,9 @@ class Best:
             numbers; None elsewhere, and where there is none.
         own_ratio: the error of ``own`` over that of ``choice``.
         own_lines: its lines to paste.
+        untuned: where levels or coefficients of ``choice`` were fitted to the model, the best of what was not;
+            None elsewhere.
+        untuned_ratio: the error of ``untuned`` over that of ``choice``.
     """
 
     library: str
@@ -109,6 +137,8 @@ class Best:
     own: Choice | None = None
     own_ratio: Value | None = None
     own_lines: Lines | None = None
+    untuned: Choice | None = None
+    untuned_ratio: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +237,8 @@ def _value(data: Mapping[str, Any] | None) -> Value | None:
 
 def _choice(data: Mapping[str, Any]) -> Choice:
     values = {name: _value(data[name]) for name in ("error", "fd_conv")}
-    return Choice(**{**data, **values, "levels": tuple(data["levels"])})
+    rows = tuple(map(tuple, data.get("coefficients", ())))
+    return Choice(**{**data, **values, "levels": tuple(data["levels"]), "coefficients": rows})
 
 
 def _best(data: Mapping[str, Any]) -> Best:
@@ -221,6 +252,8 @@ def _best(data: Mapping[str, Any]) -> Best:
         None if data["own"] is None else _choice(data["own"]),
         _value(data["own_ratio"]),
         None if data["own_lines"] is None else Lines(**data["own_lines"]),
+        None if data.get("untuned") is None else _choice(data["untuned"]),
+        _value(data.get("untuned_ratio")),
     )
 
 

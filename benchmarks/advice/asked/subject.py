@@ -13,7 +13,8 @@ from ....models import Denoiser, make_model
 from ....models.denoiser import Wrapper
 from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
-from ....samplers import Grid
+from ....samplers import Grid, Sampler
+from ....samplers.families.tabulated import Tabulated
 from ...planning.planner import plan
 from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
@@ -21,7 +22,8 @@ from ...scoring.references import CARD, extractor_of
 from ...suites.cell import Cell
 from ...suites.spec import format_spec, label_of, parse_spec
 from ...suites.suite import Suite, check_suite
-from ..exports import LIBRARIES, missing, written_out
+from ..answer import configuration
+from ..exports import LIBRARIES, export, missing, written_out
 from .candidates import SCHEDULES, takes_part, variants
 
 USUAL = (
@@ -139,7 +141,7 @@ class Asked:
     def default(self, now: Now, budget: int) -> Entry:
         """What is used now, at a budget."""
         cell = self.cells([now.sampler], [now.schedule], budget)[0]
-        return Entry(_label(cell), cell, self._libraries(cell))
+        return self.entry(cell)
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """The deterministic configurations at a budget, those first that are usual.
@@ -171,16 +173,36 @@ class Asked:
         for cell in cells:
             if cell.skip or cell.grid is None:
                 continue
-            yield Entry(_label(cell), cell, self._libraries(cell))
+            yield self.entry(cell)
 
-    def _libraries(self, cell: Cell) -> frozenset[str]:
+    def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
+        """A cell as a configuration.
+
+        Args:
+            cell: what to run.
+            exported: whether libraries that cannot be told these very levels are left out, which takes the lines
+                to be made.
+        """
+        libraries = self._libraries(cell, exported=exported)
+        return Entry(_label(cell), cell, libraries)
+
+    def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
         """The libraries that take its steps, and :data:`OWN` of those that have a solver for them."""
         model, grid = self.model, cell.grid
         there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
         if grid is None:
             return frozenset(there)
+        if exported:
+            there = {n for n in there if self._exports(n, cell.sampler, grid)}
         own = {n for n in there & set(OWN) if not written_out(n, cell.sampler, grid, model)}
         return frozenset(there | {OWN[name] for name in own})
+
+    def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
+        try:
+            export(library, sampler, grid, self.model, self.spec)
+        except ValueError:
+            return False
+        return True
 
     @property
     def process(self) -> Process | None:
@@ -275,7 +297,8 @@ def span_of(model: Denoiser) -> float | None:
 
 def _label(cell: Cell) -> str:
     own = cell.sampler.own_grid or getattr(cell.sampler, "of_checkpoint", False)
-    return cell.label if own else f"{cell.label} on {cell.schedule.label}"
+    tuned = isinstance(cell.sampler, Tabulated)
+    return configuration(cell.label, "" if own else cell.schedule.label, coefficients=tuned)
 
 
 def _rank(cell: Cell) -> tuple[int, int, int]:

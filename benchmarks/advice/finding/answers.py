@@ -17,11 +17,23 @@ def answer(
     run: Run,
     bench: Bench,
     race: Raced,
+    untuned: Mapping[str, Entry],
     chosen: Sequence[Entry],
     scores: Scores,
     distributions: Mapping[str, tuple[Choice, Value, bool]],
 ) -> Budget:
-    """The answer of one budget."""
+    """The answer of one budget.
+
+    Args:
+        run: the run.
+        bench: where all was measured.
+        race: of the budget.
+        untuned: what led each field before anything was fitted to the model.
+        chosen: what was scored, the default first.
+        scores: on latents that chose nothing.
+        distributions: by label, distances in distribution, and whether they are decidedly smaller than that of
+            the recommendation.
+    """
     known = scores[race.budget]
     fd = {label: value for label, (_, value, _) in distributions.items()}
     default = chosen[0]
@@ -36,6 +48,9 @@ def answer(
         own = race.left.get(OWN.get(library, ""), ())
         own = own[0] if own and own[0].label != leader.label else None
         theirs = None if own is None else known.get(own.label)
+        plain = untuned.get(library)
+        plain = plain if plain and plain.label != leader.label else None
+        before = None if plain is None else known.get(plain.label)
         answers[library] = Best(
             library,
             choice(bench, leader, squares, fd.get(leader.label)),
@@ -46,6 +61,8 @@ def answer(
             None if own is None else choice(bench, own, theirs, fd.get(own.label)),
             ratio(theirs, squares),
             None if own is None else _lines(run, library, own),
+            None if plain is None else choice(bench, plain, before, fd.get(plain.label)),
+            ratio(before, squares),
         )
     nearer = [
         (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer

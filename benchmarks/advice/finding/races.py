@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ....samplers.pilot import Look
 from ...running.executing import Failure
@@ -15,6 +15,7 @@ from ..racing.one_budget import Raced, raced
 from ..racing.tasks import Fit, Looked
 from .run import Run, runs
 from .time import COMPARED
+from .tuning import SHARE, seconds_wanted
 
 FITTED, FITTED_LATE = 0.3, 0.5
 """Shares of the time until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
@@ -34,6 +35,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
     look = _look(run, bench)
     run.progress("auto: searching its rules")
     fitted = _fits(run, bench, budgets, FITTED)
+    reserved = _reserved(run, bench, budgets)
     races: list[Raced] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
@@ -42,7 +44,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
         # what the budgets before left is shared by those to come
         at = run.clock.spent / 60 / run.clock.minutes
         share = budget**0.5 / sum(n**0.5 for n in budgets[k:])
-        end = at + max(_raced_until(run, bench, budgets) - at, 0.0) * share
+        end = at + max(raced_until(run, bench, budgets) - reserved - at, 0.0) * share
         entries = _entries(run, budget, look, auto=budget in fitted)
         late = run.clock.until(end)
         screened = run.clock.until(at + (end - at) * SCREENED)
@@ -66,8 +68,19 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[i
     return fitted
 
 
-def _raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time at which the races are to be done."""
+def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+    """The share of the time that is kept for fits of levels and coefficients (:mod:`.tuning`): none where it would
+    not do for the smallest budget.
+    """
+    given = 60 * run.clock.minutes
+    there = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / given, 0.0)
+    if seconds_wanted(bench, budgets[:1]) > there * given:
+        return 0.0
+    return min(seconds_wanted(bench, budgets) / given, there)
+
+
+def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+    """The share of the time at which the races, and what is fitted to the model, are to be done."""
     own = bench.asked.extractor == CARD and bench.asked.features is not None
     scores = 64 * (256 + 5 * sum(budgets))
     distances = (0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)
@@ -110,9 +123,9 @@ def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[En
     return [*first, *(ordered(look, others) if look is not None else others)]
 
 
-def chosen_of(run: Run, race: Raced) -> list[Entry]:
-    """What is scored: the default, and the leader of each library."""
+def chosen_of(run: Run, race: Raced, untuned: Iterable[Entry]) -> list[Entry]:
+    """What is scored: the default, the leader of each library, and what led before anything was fitted."""
     leaders = [each[0] for each in race.left.values()]
     default = run.asked.default(run.now, race.budget)
-    found = {entry.label: entry for entry in [default, *leaders]}
+    found = {entry.label: entry for entry in [default, *leaders, *untuned]}
     return list(found.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ any, whatever the time.
 """
 OF_EACH = 3
 """Configurations of each field that are tried whatever the time."""
+SURE = 64
+"""Latents on which what was fitted is measured whatever the time, if others were."""
 SMALL = 64
 """Configurations of a field that is tried whole before any larger one is."""
 
@@ -89,10 +91,7 @@ def raced(
             for which, squares in bench.squares([some[n] for n in part], start, stop, when):
                 yield part[which], squares
 
-    rungs = [LOOK]
-    while rungs[-1] < MOST:
-        rungs.append(2 * rungs[-1])
-    race = Race(fields, rungs, measure, late=late)
+    race = Race(fields, _rungs(), measure, late=late)
     race()
     if not race.left(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
@@ -116,13 +115,60 @@ def raced(
     )
 
 
-def settle(bench: Bench, entries: Sequence[Entry], budget: int) -> None:
+def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
+    """A race with what was fitted since, beside those that were left, of which all is known that was measured.
+
+    Args:
+        bench: where they are measured.
+        race: before.
+        tuned: what was fitted, which is measured on :data:`SURE` latents whatever the time, as are the leaders
+            before.
+        late: whether the time is up.
+
+    Raises:
+        Failure: there is no reference solution.
+    """
+    leaders = [each[0] for each in race.left.values()]
+    before = [entry for each in race.left.values() for entry in each]
+    some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
+    must = len({entry.label for entry in (*tuned, *leaders)})
+    settle(bench, tuned, race.budget, "tuned")
+    fields = {n: [k for k, e in enumerate(some) if n in e.libraries] for n in FIELDS}
+
+    def measure(numbers: Sequence[int], start: int, stop: int):
+        first = [n for n in numbers if n < must]
+        rest = [n for n in numbers if n >= must]
+        sure = stop <= min(SURE, race.latents)
+        for part, when in ((first, bool if sure else late), (rest, bool if start == 0 else late)):
+            for which, squares in bench.squares([some[n] for n in part], start, stop, when):
+                yield part[which], squares
+
+    again = Race(fields, _rungs(), measure)
+    again()
+    left = {name: [some[n] for n in again.left(name)] for name in FIELDS}
+    return replace(
+        race,
+        left={name: each for name, each in left.items() if each},
+        tried=race.tried + len(tuned),
+        latents=max(race.latents, *map(len, again.known.values())),
+        timely=race.timely and not late(),
+    )
+
+
+def _rungs() -> list[int]:
+    rungs = [LOOK]
+    while rungs[-1] < MOST:
+        rungs.append(2 * rungs[-1])
+    return rungs
+
+
+def settle(bench: Bench, entries: Sequence[Entry], budget: int, what: str = "") -> None:
     """Have reference solutions that are exact enough for the errors of these configurations.
 
     Raises:
         Failure: see :meth:`.Truth.settle`.
     """
-    key = f"settled {budget}"
+    key = f"settled {budget} {what}".rstrip()
     kept = bench.store.get(key)
     if kept is None:
         found = [x for _, x in bench.samples(entries, 0, FIRST)]

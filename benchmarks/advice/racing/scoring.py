@@ -12,6 +12,7 @@ from ..answer import Choice, Value
 from ..asked.subject import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio, root_mean_square
+from .tuned import Numbers
 
 START = 1 << 16
 """First latent: no race looks at so many."""
@@ -65,6 +66,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         nfe=_nfe(bench, entry),
         steps=cell.steps,
         levels=() if used is None else tuple(used.sigma),
+        coefficients=tuple(map(tuple, Numbers.of(cell.sampler, used).rows)) if used else (),
         error=None if squares is None else log_error(squares).interval(),
         rms=None if squares is None else root_mean_square(squares),
         median=None if squares is None else float(np.median(np.sqrt(squares))),

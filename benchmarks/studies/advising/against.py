@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ...advice.answer import Advice, Budget, Choice
+from ...advice.answer import TUNED_LEVELS, Advice, Budget, Choice
 from ...advice.asked.subject import OWN
 from ...advice.exports import written_out
+from ...advice.racing.tuned import Numbers, tuned_cell
 from .criteria import Distances
 from .sweep import Configuration, Sweep
 
@@ -114,11 +115,14 @@ def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
 
     A solver of a library's own is named apart only where the recommendation is none.
     """
-    found = {library: configuration_of(best.choice) for library, best in budget.best.items()}
+    found = {
+        library: configuration_of(best.choice, budget.nfe, sweep)
+        for library, best in budget.best.items()
+    }
     for library in found.keys() & OWN.keys():
         own, cell = budget.best[library].own, sweep.cell(found[library], budget.nfe)
         if own is not None:
-            found[OWN[library]] = configuration_of(own)
+            found[OWN[library]] = configuration_of(own, budget.nfe, sweep)
         elif cell.grid and not written_out(library, cell.sampler, cell.grid, sweep.model):
             found[OWN[library]] = found[library]
     return found
@@ -130,9 +134,15 @@ def share_of_worst(distances: Distances) -> float:
     return float(squares[: max(1, round(len(squares) / 100))].sum() / squares.sum())
 
 
-def configuration_of(choice: Choice) -> Configuration:
-    """The configuration that is recommended."""
-    return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
+def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration:
+    """The configuration that is recommended; the sweep is told of one that was fitted to the model."""
+    if not choice.coefficients and choice.schedule != TUNED_LEVELS:
+        return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
+    base = sweep.cell(Configuration(choice.sampler, OWN_LEVELS), budget)
+    cell = tuned_cell(base, Numbers.read(choice.levels, choice.coefficients))
+    one = Configuration(choice.label, str(cell.facts["tuning_digest"]))
+    sweep.planned[one, budget] = cell
+    return one
 
 
 def asked(

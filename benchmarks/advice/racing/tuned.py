@@ -1,0 +1,262 @@
+"""Configurations whose levels or coefficients are fitted to the model, on latents that nothing else uses."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.denoiser import Bound
+from ....samplers import Grid, NoNoise, Sampler
+from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
+from ...running.executing import Tell
+from ...running.executing.tasks import OfCell
+from ...running.executing.world import World
+from ...sampling.shard import begin
+from ...suites.cell import Cell
+from ...suites.spec import canonical
+from ...tuning.free import Free, What
+from ...tuning.least_squares import DAMPINGS, fit
+from ..answer import TUNED_LEVELS
+
+START = 1 << 17
+"""First latent: neither a race nor a score looks at so many."""
+EQUATIONS, CHOOSING = 64, 32
+"""Latents that numbers are fitted to, and that choose how far."""
+WHOLE, OLDER = 12, 4
+"""Of more steps than this, so many older weights of each are free, and not all."""
+
+
+class Numbers(NamedTuple):
+    """What is found for a sampler.
+
+    Attributes:
+        levels: of its grid, from sigma_max to 0.
+        table: coefficients in place of its own; None where these stay.
+    """
+
+    levels: tuple[float, ...]
+    table: Table | None
+
+    @classmethod
+    def of(cls, sampler: Sampler, grid: Grid) -> Numbers:
+        """Those of a sampler on its grid."""
+        return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
+
+    @classmethod
+    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> Numbers:
+        """From JSON values; no rows stand for the sampler's own."""
+        table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
+        return cls(tuple(levels), table or None)
+
+    @property
+    def rows(self) -> list[list[float]]:
+        """The table as JSON values, the weight of the state and then those of the images."""
+        return [[row.a, *row.b] for row in self.table or ()]
+
+
+@dataclass(frozen=True)
+class TunedGrid:
+    """Stands for the schedule of levels that were found.
+
+    Attributes:
+        label: :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule that they are
+            still of; "" for those of the sampler itself.
+        digest: of all that was found.
+    """
+
+    label: str
+    digest: str
+
+    def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
+        """What tells it from others in a cell's key."""
+        return {"tuning_digest": self.digest}
+
+    def bare(self) -> TunedGrid:
+        """Itself."""
+        return self
+
+
+def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
+    """The cell with what was found for its sampler in place of its levels and coefficients."""
+    digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
+    sampler, grid = on_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
+    if numbers.table is not None:
+        sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
+    kept = grid is not None and grid.sigma == numbers.levels
+    label = ("" if cell.sampler.own_grid else cell.schedule.label) if kept else TUNED_LEVELS
+    made = Grid(numbers.levels)
+    return replace(
+        cell, sampler=sampler, grid=made, steps=len(made), schedule=TunedGrid(label, digest)
+    )
+
+
+def on_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
+    """A sampler and the grid that it steps along: of one that has levels of its own, these and its
+    coefficients.
+    """
+    if not (sampler.own_grid and hasattr(sampler, "method")):
+        return sampler, grid
+    levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
+    if untabulable(method, levels):
+        return sampler, grid
+    return Tabulated(stands_for=_bare(sampler), table=tabulate(method, levels)), levels
+
+
+def _bare(sampler: Sampler) -> Sampler:
+    """Without what was found for the model, which a table stands for."""
+    return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
+
+
+def fittable(cell: Cell, what: What) -> bool:
+    """Whether a configuration has such numbers: a step or more, to 0 from a finite level, without noise."""
+    if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
+        return False
+    sampler, grid = on_levels(cell.sampler, cell.grid)
+    own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
+    if what != "coefficients" and grid.sigma[0] != cell.sigma_max:
+        return False
+    if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
+        return False
+    return what == "levels" or not untabulable(sampler, grid)
+
+
+def evaluations_of(steps: int, what: What) -> float:
+    """Evaluations that an iteration of a fit takes, about."""
+    whole = EQUATIONS * steps + len(DAMPINGS) * CHOOSING * steps
+    levels = steps * steps
+    # a run by another coefficient begins at the step that has it
+    older = steps if steps <= WHOLE else OLDER
+    coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
+    each = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
+    return whole + EQUATIONS * each
+
+
+@dataclass(frozen=True)
+class Tune(OfCell):
+    """Fit the numbers of a configuration to where latents from :data:`START` on lead.
+
+    Attributes:
+        starts: grids to begin on, of which the best is taken; that of the cell if there are none.
+        what: is fitted.
+        ends: where the latents lead, ``(n, *event)``.
+        seconds: that it may take, about.
+    """
+
+    starts: tuple[Grid, ...]
+    what: What
+    ends: NDArray
+    seconds: float
+
+    def __call__(self, world: World, tell: Tell) -> tuple[Numbers, bool]:  # noqa: ARG002
+        """What was found, and whether the search came to its end."""
+        begun, cell = time.perf_counter(), self.cell
+        assert cell.grid is not None
+        model = world.subject(cell.model).model
+        sampler, own = on_levels(cell.sampler, cell.grid)
+
+        off = Runs(model, cell, self.ends).off
+
+        def error(grid: Grid) -> float:
+            apart = np.square(off(sampler, grid, slice(EQUATIONS))).mean(1)
+            return float(np.nan_to_num(np.log(apart).mean(), nan=np.inf))
+
+        starts = self.starts or (own,)
+        first = starts[0] if len(starts) == 1 else min(starts, key=error)
+        older = None if len(first) <= WHOLE else OLDER
+        free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
+        found = fit(free, off, EQUATIONS, lambda: time.perf_counter() - begun > self.seconds)
+        return Numbers.of(found.sampler, found.grid), found.ended
+
+
+class _Trajectory(NamedTuple):
+    """A run by a table.
+
+    Attributes:
+        steps: levels and coefficients.
+        states: at the beginning of each step.
+        images: denoised, of each step that makes an evaluation.
+        end: the samples.
+    """
+
+    steps: Sequence[tuple[float, TableRow]]
+    states: Sequence[Tensor]
+    images: Sequence[Tensor]
+    end: Tensor
+
+
+@dataclass(eq=False)
+class Runs:
+    """Runs of samplers from the same latents. One by a table that differs in one step from the last other one
+    begins at that step, with the states and images that are kept of it.
+
+    Attributes:
+        model: on the device of the cell.
+        cell: whose latents.
+        ends: where these lead, ``(n, *event)``.
+    """
+
+    model: Denoiser
+    cell: Cell
+    ends: NDArray
+    _kept: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
+
+    @torch.no_grad()
+    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
+        """Samples less where they should end, ``(n, d)``, of some of the latents."""
+        numbers = range(len(self.ends))[part]
+        ids = torch.arange(START + numbers.start, START + numbers.stop, device=self.cell.device)
+        batches = ids.split(self.cell.batch_size)
+        x = torch.cat([self._samples(sampler, grid, batch) for batch in batches])
+        return (x.double().cpu().numpy() - self.ends[part]).reshape(len(ids), -1)
+
+    def _samples(self, sampler: Sampler, grid: Grid, ids: Tensor) -> Tensor:
+        bound = self.model.bind(ids, self.cell.seed)
+        x = begin(self.model, self.cell, ids)[0]
+        if not isinstance(sampler, Tabulated):
+            return sampler.sample(bound, x, grid, NoNoise())
+        steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
+        key = int(ids[0]), len(ids)
+        kept = self._kept.get(key)
+        others = (
+            [] if kept is None else [i for i, step in enumerate(steps) if kept.steps[i] != step]
+        )
+        if kept is None or len(others) > 1:
+            self._kept[key] = kept = _run(bound, steps, [x], [])
+            return kept.end
+        if not others:
+            return kept.end
+        first = others[0]
+        known = len(
+            steps[first][1].b
+        )  # images at the end of this step, its own level being the same
+        if kept.steps[first][0] != steps[first][0]:
+            known -= 1
+        return _run(bound, steps, kept.states[: first + 1], kept.images[:known]).end
+
+
+def _run(
+    bound: Bound,
+    steps: Sequence[tuple[float, TableRow]],
+    states: Sequence[Tensor],
+    images: Sequence[Tensor],
+) -> _Trajectory:
+    """From the last of the states on."""
+    states, images = list(states), list(images)
+    x = states[-1]
+    for level, row in steps[len(states) - 1 :]:
+        if len(images) < len(row.b):
+            images.append(bound(x, level))
+        x = row.a * x
+        for weight, image in zip(row.b, reversed(images), strict=True):
+            x = x + weight * image
+        states.append(x)
+    return _Trajectory(steps, states[:-1], images, x)

@@ -1,0 +1,116 @@
+"""What is fitted to a model: the same samples however few of its evaluations are made again, and the libraries
+that can be told it.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from samplerbench.benchmarks.advice.asked.subject import OWN, load
+from samplerbench.benchmarks.advice.racing.tuned import (
+    Numbers,
+    Runs,
+    fittable,
+    on_levels,
+    tuned_cell,
+)
+from samplerbench.benchmarks.sampling.meter import Meter
+from samplerbench.benchmarks.sampling.shard import sample_shard
+from samplerbench.benchmarks.tuning.free import Free
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return load("gmm-2d", "cpu", 0, "card", ())
+
+
+def cell_of(asked, sampler, schedule="karras", budget=6):
+    return asked.cells([sampler], [schedule], budget)[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["auto", "dpmpp_2m", "dpmpp_2m(analytic_first=True)", "ipndm(through_zero=True)"]
+)
+@pytest.mark.parametrize("what", ["coefficients", "both", "levels"])
+def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
+    cell = cell_of(asked, name)
+    if not fittable(cell, what):
+        pytest.skip("no levels of its own to move")
+    sampler, grid = on_levels(cell.sampler, cell.grid)
+    model = asked.model
+    free = Free(sampler, grid, model.sigma_min, model.sigma_max, what)
+    ends = np.zeros((COUNT, *model.event))
+    kept, part = Runs(model, cell, ends), slice(2, 9)
+    point = 0.1 * np.random.default_rng(0).normal(size=free.size)
+    for z in (point, *(point + 0.01 * row for row in np.eye(free.size)), 2 * point):
+        made, levels = free.made(z), free.grid(z)
+        whole = Runs(model, cell, ends).off(made, levels, part)
+        np.testing.assert_array_equal(kept.off(made, levels, part), whole)
+
+
+def test_few_evaluations_are_made_again(asked):
+    meter = Meter()
+    model, cell = meter.attach(asked.model), cell_of(asked, "ipndm", budget=8)
+    free = Free(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
+    runs = Runs(model, cell, np.zeros((COUNT, *model.event)))
+    for z in (np.zeros(free.size), *(0.01 * np.eye(free.size))):
+        runs.off(free.made(z), free.grid(z), slice(None))
+    once = 8 * COUNT
+    assert meter.rows == once + sum((i + 1) * (7 - i) for i in range(8)) * COUNT
+
+
+@pytest.mark.parametrize("name", ["auto", "euler", "warped_ab_3(corrector=True)"])
+def test_a_cell_of_what_was_found_is_what_it_was_found_for(asked, name):
+    """The table of a sampler stands for it, and other numbers are another cell."""
+    cell = cell_of(asked, name)
+    sampler, grid = on_levels(cell.sampler, cell.grid)
+    model = asked.model
+    same = Free(sampler, grid, model.sigma_min, model.sigma_max, "coefficients")
+    found = Numbers.of(same.made(np.zeros(same.size)), grid)
+    again = tuned_cell(cell, Numbers.read(found.levels, found.rows))
+
+    def samples(cell):
+        made = sample_shard(model, None, cell, 0, COUNT, "cpu", 0, COUNT, lambda _: None)
+        return torch.from_numpy(made["endpoint"])
+
+    torch.testing.assert_close(samples(again), samples(cell), rtol=0, atol=1e-6)
+    moved = Numbers.of(same.made(np.full(same.size, 0.1)), grid)
+    assert len({cell.key, again.key, tuned_cell(cell, moved).key}) == 3
+
+
+def test_levels_stay_in_the_library_whose_solver_is_on_them(asked):
+    cell = cell_of(asked, "dpmpp_2m")
+    levels = (cell.sigma_max, 5.0, 1.5, 0.7, 0.3, 0.1, 0.0)
+    entry = asked.entry(tuned_cell(cell, Numbers(levels, None)), exported=True)
+    assert entry.label == "dpmpp_2m on tuned levels"
+    assert {"python", "k-diffusion", "comfyui", OWN["k-diffusion"]} <= entry.libraries
+
+
+def test_coefficients_go_where_numbers_are_taken(asked):
+    cell = cell_of(asked, "dpmpp_2m")
+    model = asked.model
+    free = Free(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "both")
+    z = np.full(free.size, 0.05)
+    z[-1] = 0.3
+    found = Numbers.of(free.made(z), free.grid(z))
+    entry = asked.entry(tuned_cell(cell, found), exported=True)
+    assert entry.label == "dpmpp_2m with tuned levels and coefficients"
+    assert "comfyui" not in entry.libraries
+    assert OWN["k-diffusion"] not in entry.libraries
+    assert {"python", "k-diffusion"} <= entry.libraries
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "can"),
+    [
+        ("heun", "levels", True),
+        ("heun", "both", False),
+        ("ddpm", "levels", False),
+        ("auto", "coefficients", True),
+        ("scipy_rk45", "levels", False),
+    ],
+)
+def test_what_has_numbers_to_fit(asked, name, what, can):
+    assert fittable(cell_of(asked, name), what) == can
