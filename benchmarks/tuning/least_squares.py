@@ -1,14 +1,16 @@
 r"""The levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
 backward pass, so for any model, and in a few dozen runs.
 
-What is made small is the geometric mean over latents of the distance e_s = |r_s(z)| between sample and
-endpoint, as a function of the free numbers z (:class:`.free.Free`). Samples are nearly linear in them:
+What is made small is a power mean over latents of the distance e_s = |r_s(z)| between sample and endpoint, the
+geometric mean for power 0, as a function of the free numbers z (:class:`.free.Free`). Samples are nearly
+linear in them:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
 
 With G_s = J_s' J_s and p_s = J_s' r_s the squares of a linear model are e_s² + 2 p_s · dz + dz' G_s dz, and
-the mean of their logarithms is made small by weights that are renewed: since log u <= log v + (u - v) / v,
-the minimum of the weighted sum with w_s = 1 / e_s² has no larger mean. Each damping of
+the mean of e_s^p is made small by weights that are renewed: as u^(p/2) (for power 0, log u) is concave in the
+square u for p <= 2 and lies below its tangents, the minimum of the sum of squares with weights w_s = e_s^(p-2)
+has no larger mean. Each damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 
 from ...samplers import Grid, Sampler
 from .free import Free
+from .search import mean_of
 
 Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
@@ -52,7 +55,7 @@ class Fit:
     Attributes:
         sampler: with coefficients in place of its own where these were free.
         grid: its levels.
-        before, after: geometric means of the distances of the latents that no equation had, at the start and
+        before, after: means of the distances of the latents that no equation had, at the start and
             now; equal where nothing better was found.
         ended: whether it ended before it was told to stop.
     """
@@ -68,13 +71,16 @@ class _LateError(Exception):
     """The time is up."""
 
 
-def fit(free: Free, off: Off, equations: int, late: Callable[[], bool] = bool) -> Fit:
+def fit(
+    free: Free, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
+) -> Fit:
     """Fit the free numbers of a sampler.
 
     Args:
         free: the numbers.
         off: runs of it.
         equations: latents that are fitted, from the first on. The others that ``off`` has choose the step.
+        power: of the mean, 2 at most; 0 for the geometric one.
         late: asked before each run whether to stop, with what was found so far.
     """
     z, ended = np.zeros(free.size), True
@@ -85,13 +91,13 @@ def fit(free: Free, off: Off, equations: int, late: Callable[[], bool] = bool) -
             raise _LateError
         return off(free.made(numbers), free.grid(numbers), part)
 
-    least = before = geometric_mean(off(free.made(z), free.grid(z), choosing))
+    least = before = mean(off(free.made(z), free.grid(z), choosing), power)
     try:
         for _ in range(ITERATIONS):
             apart = run(z, fitted)
             linear = _linear(run, z, apart)
-            tried = [z + linear.step(damping) for damping in DAMPINGS]
-            errors = [geometric_mean(run(numbers, choosing)) for numbers in tried]
+            tried = [z + linear.step(damping, power) for damping in DAMPINGS]
+            errors = [mean(run(numbers, choosing), power) for numbers in tried]
             error = min(errors)
             gained = error < (1 - ENOUGH) * least
             if error < least:
@@ -103,12 +109,11 @@ def fit(free: Free, off: Off, equations: int, late: Callable[[], bool] = bool) -
     return Fit(free.made(z), free.grid(z), before, least, ended)
 
 
-def geometric_mean(apart: Floats) -> float:
-    """Of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
+def mean(apart: Floats, power: int) -> float:
+    """The power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
     with np.errstate(all="ignore"):
-        squares = np.square(apart).mean(1)
-        mean = float(np.exp(np.log(squares + np.finfo(float).tiny).mean() / 2))
-    return mean if np.isfinite(mean) else np.inf
+        distances = np.sqrt(np.square(apart).mean(1))
+        return mean_of(distances, power) if np.isfinite(distances).all() else np.inf
 
 
 @dataclass(frozen=True)
@@ -125,13 +130,13 @@ class _Linear:
     pulls: Floats
     grams: Floats
 
-    def step(self, damping: float) -> Floats:
-        """The numbers ``(p,)`` with the least mean of logarithms, or nearer to 0 than these."""
+    def step(self, damping: float, power: int) -> Floats:
+        """The numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
         least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
         squares, dz = self.squares, np.zeros(self.pulls.shape[1])
         scale: Floats | None = None
         for _ in range(RENEWED):
-            weights = 1 / np.maximum(squares, least)
+            weights = np.maximum(squares, least) ** (power / 2 - 1)
             curvature = np.einsum("s,sij->ij", weights, self.grams)
             if scale is None:
                 own = np.diag(curvature)

@@ -27,7 +27,7 @@ from ..planning.tuned.entry import (
     gap_of,
 )
 from ..running.executing import Tell
-from .descent import descend
+from .coefficients import fitted
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, Found, mean_of, search
 from .target import Target
@@ -90,7 +90,7 @@ class Tuning:
         if self.what == "grid":
             grid = () if begun is None else (begun.grid,)
             return search(train, target.sampler, target.steps, self.objective, *grid)
-        return descend(train, target.sampler, target.steps, self.objective, self.what, begun)
+        return fitted(train, target.sampler, target.steps, self.objective, self.what, begun)
 
     def _elsewhere(self, target: Target, found: Found, tell: Tell) -> Elsewhere:
         """The score on the other model, on latents that were not tuned on there either."""

@@ -9,14 +9,14 @@ import torch
 from samplerbench.benchmarks.advice.asked.subject import OWN, load
 from samplerbench.benchmarks.advice.racing.tuned import (
     Numbers,
-    Runs,
     fittable,
     on_levels,
     tuned_cell,
 )
 from samplerbench.benchmarks.sampling.meter import Meter
-from samplerbench.benchmarks.sampling.shard import sample_shard
+from samplerbench.benchmarks.sampling.shard import begin, sample_shard
 from samplerbench.benchmarks.tuning.free import Free
+from samplerbench.benchmarks.tuning.runs import Runs
 
 COUNT = 12
 
@@ -30,6 +30,12 @@ def cell_of(asked, sampler, schedule="karras", budget=6):
     return asked.cells([sampler], [schedule], budget)[0]
 
 
+def runs_of(model, cell):
+    ids = torch.arange(COUNT)
+    x = begin(model, cell, ids)[0]
+    return Runs(model, ids, cell.seed, x, torch.zeros_like(x), 5)
+
+
 @pytest.mark.parametrize(
     "name", ["auto", "dpmpp_2m", "dpmpp_2m(analytic_first=True)", "ipndm(through_zero=True)"]
 )
@@ -41,12 +47,11 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     sampler, grid = on_levels(cell.sampler, cell.grid)
     model = asked.model
     free = Free(sampler, grid, model.sigma_min, model.sigma_max, what)
-    ends = np.zeros((COUNT, *model.event))
-    kept, part = Runs(model, cell, ends), slice(2, 9)
+    kept, part = runs_of(model, cell), slice(2, 9)
     point = 0.1 * np.random.default_rng(0).normal(size=free.size)
     for z in (point, *(point + 0.01 * row for row in np.eye(free.size)), 2 * point):
         made, levels = free.made(z), free.grid(z)
-        whole = Runs(model, cell, ends).off(made, levels, part)
+        whole = runs_of(model, cell).off(made, levels, part)
         np.testing.assert_array_equal(kept.off(made, levels, part), whole)
 
 
@@ -54,7 +59,7 @@ def test_few_evaluations_are_made_again(asked):
     meter = Meter()
     model, cell = meter.attach(asked.model), cell_of(asked, "ipndm", budget=8)
     free = Free(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
-    runs = Runs(model, cell, np.zeros((COUNT, *model.event)))
+    runs = runs_of(model, cell)
     for z in (np.zeros(free.size), *(0.01 * np.eye(free.size))):
         runs.off(free.made(z), free.grid(z), slice(None))
     once = 8 * COUNT

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from moved_tables import MOVED, moved
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import export, missing
@@ -124,13 +125,22 @@ def test_images_are_ours(saved, monkeypatch, spec):
         with pytest.raises(ValueError, match="cannot export"):
             export("diffusers", sampler, karras(3, 0.1, 5.0), model, "folder")
         pytest.skip(reason)
-    noise = SampleNoise(0, torch.arange(SAMPLES), SHAPE, torch.float64)
     for grid in grids(model):
-        made = export("diffusers", sampler, grid, model, "folder")
-        ours = sampler.sample(
-            model.bind(noise.ids, 0), grid.sigma[0] * noise.initial(), grid, noise
-        )
-        theirs = pasted(saved, made, noise, monkeypatch)
-        off = ((ours - theirs).abs().max() / ours.abs().max()).item()
-        print(spec, len(grid), off, made.remark)  # shown by -rP
-        assert off < WITHIN, (len(grid), off, made.remark, made.code)
+        check(saved, sampler, grid, monkeypatch)
+
+
+def check(saved, sampler, grid: Grid, monkeypatch) -> None:
+    """The pipeline's images are ours."""
+    model, noise = saved.model, SampleNoise(0, torch.arange(SAMPLES), SHAPE, torch.float64)
+    made = export("diffusers", sampler, grid, model, "folder")
+    ours = sampler.sample(model.bind(noise.ids, 0), grid.sigma[0] * noise.initial(), grid, noise)
+    theirs = pasted(saved, made, noise, monkeypatch)
+    off = ((ours - theirs).abs().max() / ours.abs().max()).item()
+    print(sampler.name, len(grid), off, made.remark)  # shown by -rP
+    assert off < WITHIN, (len(grid), off, made.remark, made.code)
+
+
+@pytest.mark.parametrize("spec", MOVED)
+def test_images_of_fitted_coefficients_are_ours(saved, monkeypatch, spec):
+    for given in (one for one in grids(saved.model) if one.to_zero and len(one) > 2):
+        check(saved, *moved(spec, given), monkeypatch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from moved_tables import MOVED, moved
 
 from samplerbench.benchmarks.advice.exports import export, missing
 from samplerbench.benchmarks.conformance.problems import ThreeModes
@@ -83,3 +84,15 @@ def test_samples_are_ours(monkeypatch, spec):
         print(spec, len(grid), off, made.remark)  # shown by -rP
         assert off < WITHIN, (len(grid), off, made.code)
         assert bool(made.remark) == (sampler.stochastic or "ROWS" in made.code)
+
+
+@pytest.mark.parametrize("spec", MOVED)
+def test_samples_of_fitted_coefficients_are_ours(monkeypatch, spec):
+    noise = SampleNoise(1, torch.arange(10), (2,), torch.float64)
+    for given in (one for one in GRIDS if one.to_zero and len(one) > 1):
+        sampler, grid = moved(spec, given)
+        ours = sampler.sample(PROBLEM, grid.sigma[0] * noise.initial(), grid, NoNoise())
+        made = export("k-diffusion", sampler, grid, MODEL, "gmm-2d")
+        theirs = pasted(made.code, noise, grid, monkeypatch)
+        assert ((ours - theirs).abs().max() / ours.abs().max()).item() < WITHIN
+        assert "ROWS" in made.code

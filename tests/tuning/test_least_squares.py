@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.tuning.free import Free
-from samplerbench.benchmarks.tuning.least_squares import Fit, fit, geometric_mean
+from samplerbench.benchmarks.tuning.least_squares import Fit, fit, mean
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
+from samplerbench.benchmarks.tuning.runs import Runs
 from samplerbench.benchmarks.tuning.search import mean_of
 from samplerbench.models import make_model
 from samplerbench.samplers import karras, make
@@ -32,14 +33,12 @@ def test(gmm):
     return tuning_problem(gmm, TEST_IDS, 128, 0)
 
 
-def fitted(problem, sampler, grid, what, **how):
+def fitted(problem, sampler, grid, what, power=0):
     model = problem.model
-
-    def off(made, levels, part):
-        return (problem.sample(made, levels) - problem.endpoints).double().flatten(1).numpy()[part]
-
+    x = torch.cat([states for _, states in problem.batches])
+    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, len(x))
     free = Free(sampler, grid, model.sigma_min, model.sigma_max, what)
-    return fit(free, off, FITTED, **how)
+    return fit(free, runs.off, FITTED, power)
 
 
 def error(problem, found):
@@ -74,6 +73,14 @@ def test_levels_of_a_method_of_several_evaluations_are_fitted_too(train, test, g
     found = fitted(train, sampler, grid, "levels")
     assert found.sampler == sampler
     assert error(test, found) < 0.9 * mean_of(test.distances(sampler, grid), 0)
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_each_mean_is_made_small(power, train, test, gmm):
+    sampler, grid = make("dpmpp_2m"), karras(6, gmm.sigma_min, gmm.sigma_max)
+    found = fitted(train, sampler, grid, "coefficients", power)
+    untuned = mean_of(test.distances(sampler, grid), power)
+    assert mean_of(test.distances(found.sampler, found.grid), power) < 0.8 * untuned
 
 
 class Linear:
@@ -124,7 +131,7 @@ def test_what_was_found_before_it_was_told_to_stop_is_kept(runs):
     left = iter([False] * runs)
     found = fit(Linear(), off, 30, late=lambda: next(left, True))
     assert not found.ended
-    assert found.after == pytest.approx(geometric_mean(off(found.sampler, None, slice(30, None))))
+    assert found.after == pytest.approx(mean(off(found.sampler, None, slice(30, None)), 0))
     assert found.after <= found.before
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ....models import Denoiser
-from ....models.denoiser import Bound
-from ....samplers import Grid, NoNoise, Sampler
+from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executing import Tell
 from ...running.executing.tasks import OfCell
@@ -24,7 +20,8 @@ from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical
 from ...tuning.free import Free, What
-from ...tuning.least_squares import DAMPINGS, fit
+from ...tuning.least_squares import DAMPINGS, fit, mean
+from ...tuning.runs import Runs
 from ..answer import TUNED_LEVELS
 
 START = 1 << 17
@@ -163,100 +160,19 @@ class Tune(OfCell):
         model = world.subject(cell.model).model
         sampler, own = on_levels(cell.sampler, cell.grid)
 
-        off = Runs(model, cell, self.ends).off
+        ids = torch.arange(START, START + len(self.ends), device=cell.device)
+        ends = torch.from_numpy(self.ends).to(cell.device)
+        runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)
 
         def error(grid: Grid) -> float:
-            apart = np.square(off(sampler, grid, slice(EQUATIONS))).mean(1)
-            return float(np.nan_to_num(np.log(apart).mean(), nan=np.inf))
+            return mean(runs.off(sampler, grid, slice(EQUATIONS)), 0)
+
+        def late() -> bool:
+            return time.perf_counter() - begun > self.seconds
 
         starts = self.starts or (own,)
         first = starts[0] if len(starts) == 1 else min(starts, key=error)
         older = None if len(first) <= WHOLE else OLDER
         free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        found = fit(free, off, EQUATIONS, lambda: time.perf_counter() - begun > self.seconds)
+        found = fit(free, runs.off, EQUATIONS, late=late)
         return Numbers.of(found.sampler, found.grid), found.ended
-
-
-class _Trajectory(NamedTuple):
-    """A run by a table.
-
-    Attributes:
-        steps: levels and coefficients.
-        states: at the beginning of each step.
-        images: denoised, of each step that makes an evaluation.
-        end: the samples.
-    """
-
-    steps: Sequence[tuple[float, TableRow]]
-    states: Sequence[Tensor]
-    images: Sequence[Tensor]
-    end: Tensor
-
-
-@dataclass(eq=False)
-class Runs:
-    """Runs of samplers from the same latents. One by a table that differs in one step from the last other one
-    begins at that step, with the states and images that are kept of it.
-
-    Attributes:
-        model: on the device of the cell.
-        cell: whose latents.
-        ends: where these lead, ``(n, *event)``.
-    """
-
-    model: Denoiser
-    cell: Cell
-    ends: NDArray
-    _kept: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
-
-    @torch.no_grad()
-    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
-        """Samples less where they should end, ``(n, d)``, of some of the latents."""
-        numbers = range(len(self.ends))[part]
-        ids = torch.arange(START + numbers.start, START + numbers.stop, device=self.cell.device)
-        batches = ids.split(self.cell.batch_size)
-        x = torch.cat([self._samples(sampler, grid, batch) for batch in batches])
-        return (x.double().cpu().numpy() - self.ends[part]).reshape(len(ids), -1)
-
-    def _samples(self, sampler: Sampler, grid: Grid, ids: Tensor) -> Tensor:
-        bound = self.model.bind(ids, self.cell.seed)
-        x = begin(self.model, self.cell, ids)[0]
-        if not isinstance(sampler, Tabulated):
-            return sampler.sample(bound, x, grid, NoNoise())
-        steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
-        key = int(ids[0]), len(ids)
-        kept = self._kept.get(key)
-        others = (
-            [] if kept is None else [i for i, step in enumerate(steps) if kept.steps[i] != step]
-        )
-        if kept is None or len(others) > 1:
-            self._kept[key] = kept = _run(bound, steps, [x], [])
-            return kept.end
-        if not others:
-            return kept.end
-        first = others[0]
-        known = len(
-            steps[first][1].b
-        )  # images at the end of this step, its own level being the same
-        if kept.steps[first][0] != steps[first][0]:
-            known -= 1
-        return _run(bound, steps, kept.states[: first + 1], kept.images[:known]).end
-
-
-def _run(
-    bound: Bound,
-    steps: Sequence[tuple[float, TableRow]],
-    states: Sequence[Tensor],
-    images: Sequence[Tensor],
-) -> _Trajectory:
-    """From the last of the states on."""
-    states, images = list(states), list(images)
-    x = states[-1]
-    for level, row in steps[len(states) - 1 :]:
-        if len(images) < len(row.b):
-            images.append(bound(x, level))
-        x = row.a * x
-        for weight, image in zip(row.b, reversed(images), strict=True):
-            x = x + weight * image
-        states.append(x)
-    return _Trajectory(steps, states[:-1], images, x)

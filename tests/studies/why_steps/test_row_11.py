@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks.studies.gradient import Unrolled
 from samplerbench.benchmarks.studies.why_steps.measuring import grid_searches, learning
 from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
 from samplerbench.benchmarks.studies.why_steps.measuring.grid_searches import (
@@ -18,7 +19,6 @@ from samplerbench.benchmarks.studies.why_steps.measuring.grid_searches import (
 from samplerbench.benchmarks.studies.why_steps.measuring.one_step import StraightEuler
 from samplerbench.benchmarks.studies.why_steps.rows import row_11_learning
 from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.benchmarks.tuning.gradient import Unrolled
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ....metrics.estimators.moments import FloatArray
-from ....tuning.gradient import Unrolled
 from ....tuning.search import mean_of
+from ...gradient import Unrolled
 
 BOX = 2.0
 """Searches look between minus and plus this around the start: steps in log sigma up to 7 times longer

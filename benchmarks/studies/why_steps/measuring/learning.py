@@ -14,9 +14,9 @@ from .....models import Denoiser
 from .....samplers import Grid, Sampler, make
 from ....metrics.estimators.moments import FloatArray
 from ....tuning.free import What
-from ....tuning.gradient import Unrolled
 from ....tuning.problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from ....tuning.search import candidates, mean_of
+from ...gradient import Unrolled
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .grid_searches import (

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ...models.denoiser import Bound
 from ...samplers import Grid, Sampler
-from .free import Free, What
-from .problem import TuningProblem
+from ..tuning.free import Free, What
+from ..tuning.problem import TuningProblem
 
 BACKWARD = 2
 """Evaluations that the backward pass of one is counted as: it multiplies twice where the forward

@@ -1,0 +1,60 @@
+"""The search for coefficients: by least squares, from the sampler's own ones on the best built-in schedule."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from ...samplers import Grid, Sampler
+from .free import Free
+from .least_squares import fit
+from .problem import TuningProblem
+from .runs import Runs
+from .search import OBJECTIVES, Found, candidates, mean_of
+from .teacher import BATCH
+
+EQUATIONS = 2 / 3
+"""Share of the latents that coefficients are fitted to; the others choose how far."""
+
+
+def fitted(
+    problem: TuningProblem,
+    sampler: Sampler,
+    steps: int,
+    objective: str = "mean",
+    what: Literal["coefficients", "both"] = "both",
+    begun: Found | None = None,
+) -> Found:
+    """The coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
+    endpoints of a problem.
+
+    Never worse than the sampler on the best built-in schedule.
+
+    Args:
+        problem: latents to tune on, 2 at least.
+        sampler: a linear method of one evaluation a step.
+        steps: of the grid, >= 2.
+        objective: of :data:`.search.OBJECTIVES`.
+        what: is free. Levels that are not are those of the built-in schedule.
+        begun: what a search beside coarser endpoints found; this one goes on from there.
+    """
+    model, power = problem.model, OBJECTIVES[objective]
+
+    def error(made: Sampler, grid: Grid) -> float:
+        return mean_of(problem.distances(made, grid), power)
+
+    untuned, early = candidates(steps, model)
+    errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
+    best = min(untuned, key=errors.__getitem__)
+    start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
+    first = Found(start, untuned[best], best) if begun is None else begun
+    made = first.sampler(sampler)
+    x = torch.cat([states for _, states in problem.batches])
+    runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
+    equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
+    free = Free(made, start, model.sigma_min, model.sigma_max, what)
+    found = fit(free, runs.off, equations, power)
+    if error(found.sampler, found.grid) >= error(made, start):
+        return first
+    return first._replace(grid=found.grid, table=found.sampler.table)  # type: ignore[attr-defined]
