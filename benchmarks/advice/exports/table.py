@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ....samplers import Grid, NoNoise, Sampler
+from ....samplers.families.tabulated import ROUNDING
 
 SMALLEST = 1e-15
 """Weights below this are rounding."""
@@ -99,6 +100,7 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
         now, then = states[i], states[i + 1]
         if abs(float(now[-1])) > SMALLEST:
             a = float(then[-1] / now[-1])
+            a = a if abs(a) > ROUNDING else 0.0
         elif abs(float(then[-1])) <= SMALLEST:
             a = 0.0
         else:

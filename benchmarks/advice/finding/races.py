@@ -81,10 +81,13 @@ def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """The share of the time at which the races, and what is fitted to the model, are to be done."""
+    given = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.asked.extractor == CARD and bench.asked.features is not None
-    scores = 64 * (256 + 5 * sum(budgets))
-    distances = (0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)
-    after = (scores + distances) / bench.rate / 60 / run.clock.minutes
+    scores = 64 * (256 + 5 * sum(budgets)) / given
+    least = ((0 if own else 128 * 64) + 128 * 5 * sum(budgets)) / given
+    whole = ((0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)) / given
+    # where there is no time for distances in distribution, they are not waited for
+    after = scores + (whole if scores + least <= COMPARED - RACED[0] else 0.0)
     return min(max(COMPARED - after, RACED[0]), RACED[1])
 
 

@@ -29,8 +29,8 @@ SHARE = 0.5
 """Of the time of races and fits together, that the fits may take."""
 ITERATIONS = 3
 """Iterations of a fit that there is to be time for."""
-GENEROUS = 3.0
-"""How many times its share of the time a fit may take, if the others leave it."""
+GENEROUS = 1.5
+"""How many times its share of the time a fit may take."""
 OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
@@ -156,38 +156,32 @@ def _affordable(
 def _fitted(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
 ) -> Iterator[tuple[Target, Numbers]]:
-    """What was found for each, from the folder or now, those that cost most first."""
-    targets = sorted(targets, key=lambda one: -one.cost)
+    """What was found for each, in their order; what is in the folder is not looked for again, unless there is more
+    time than there was.
+    """
     ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING, bench.truth.steps or 0)
     keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
-    todo = []
+    late, whole = run.clock.until(until), sum(target.cost for target in targets)
+    seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
+    todo, tasks = [], []
     for number, (target, key) in enumerate(zip(targets, keys, strict=True)):
+        share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
         kept = bench.store.get(key)
-        if kept is None:
-            todo.append(number)
-        else:
-            yield target, Numbers.read(*kept)
-    whole = sum(targets[n].cost for n in todo)
-    late = run.clock.until(until)
-    seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0) * run.executor.size
-    tasks = [
-        Tune(
-            targets[n].entry.cell,
-            _starts(run, targets[n]),
-            targets[n].what,
-            ends.astype("float32"),
-            min(GENEROUS * targets[n].cost / whole, 1 / run.executor.size) * seconds,
-        )
-        for n in todo
-    ]
+        if kept is not None and (kept[2] is None or kept[2] >= share):
+            yield target, Numbers.read(*kept[:2])
+            continue
+        todo.append(number)
+        starts = _starts(run, target)
+        cell = target.entry.cell
+        tasks.append(Tune(cell, starts, target.what, ends.astype("float32"), share))
     for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         target, key = targets[todo[which]], keys[todo[which]]
         if isinstance(found, Failure):
             bench.failures[f"{target.entry.label}, fitted"] = found.reason
             continue
         numbers, ended = found
-        if ended:
-            bench.store.put(key, [list(numbers.levels), numbers.rows])
+        spent = None if ended else tasks[which].seconds
+        bench.store.put(key, [list(numbers.levels), numbers.rows, spent])
         yield target, numbers
 
 
