@@ -1,7 +1,6 @@
-"""Time grids that are tuned for a sampler on a model, so that it ends where the probability flow
-ends (docs/tuning.md).
+"""Time grids and coefficients that are tuned for a sampler on a model, so that it ends where the
+probability flow ends (docs/tuning.md).
 
-Tuned are the levels between sigma_max and 0, for each sampler and number of steps by themselves, on
-latents that no run scores and by the distance to converged endpoints alone: no feature extractor
-takes part.
+They are tuned for each sampler and number of steps by themselves, on latents that no run scores and by the
+distance to converged endpoints alone: no feature extractor takes part.
 """

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks.advice import advise
 from samplerbench.benchmarks.advice.asked.subject import OWN, load
 from samplerbench.benchmarks.advice.racing.tuned import (
     Numbers,
+    Tune,
     fittable,
     on_levels,
     tuned_cell,
@@ -119,3 +121,42 @@ def test_coefficients_go_where_numbers_are_taken(asked):
 )
 def test_what_has_numbers_to_fit(asked, name, what, can):
     assert fittable(cell_of(asked, name), what) == can
+
+
+def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("samplerbench.benchmarks.advice.racing.tuned.fit", fails)
+    found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
+    assert found.budgets[0].best["python"].untuned is None
+    assert "At 4 evaluations levels and coefficients could not be fitted" in found.undecided[0]
+    assert "no room" in found.undecided[0]
+
+
+def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("samplerbench.benchmarks.advice.finding.tuning.ITERATIONS", 1e9)
+    found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
+    assert found.undecided[0].startswith("At 4 evaluations there was no time to fit")
+
+
+def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_path, monkeypatch):
+    seen = []
+    whole = Tune.__call__
+
+    def watched(self, world, tell):
+        seen.append(self.what)
+        numbers, _ = whole(self, world, tell)
+        return numbers, "coefficients" not in self.what and self.what != "both"
+
+    monkeypatch.setattr(Tune, "__call__", watched)
+
+    def asked(minutes):
+        seen.clear()
+        return advise("gaussian", (4,), out=tmp_path, minutes=minutes, only=("euler", "dpmpp_2m"))
+
+    first = asked(5)
+    assert {"levels", "both"} <= set(seen)
+    again = asked(50)
+    assert set(seen) == {"both"}
+    assert again.budgets[0].best["comfyui"].choice == first.budgets[0].best["comfyui"].choice

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from .... import models, samplers
-from ... import metrics, planning, sampling, scoring
+from ... import metrics, planning, sampling, scoring, tuning
 from .subject import Asked
 
-PACKAGES = (samplers, models, metrics, planning, sampling, scoring)
+PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def question_of(asked: Asked) -> dict[str, Any]:

@@ -111,13 +111,29 @@ def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned
         found.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (bench.truth.steps or 0, bench.truth.resolution))
     bench.truth.steps, bench.truth.resolution = finest
-    some = [n for n, each in entries.items() if not each]
-    if not some:
-        return Tuned(found, untuned, ())
-    at = ", ".join(map(str, some))
-    return Tuned(
-        found, untuned, (f"At {at} evaluations there was no time to fit levels and coefficients.",)
-    )
+    return Tuned(found, untuned, tuple(_untold(bench, wanted, entries)))
+
+
+def _untold(
+    bench: Bench, wanted: Sequence[Target], entries: Mapping[int, Sequence[Entry]]
+) -> Iterator[str]:
+    """What was wanted and not fitted, and why."""
+    failed = {
+        t.budget: bench.failures[_failure(t)] for t in wanted if _failure(t) in bench.failures
+    }
+    none = sorted({t.budget for t in wanted if not entries[t.budget]})
+    late = [str(n) for n in none if n not in failed]
+    if late:
+        at = ", ".join(late)
+        yield f"At {at} evaluations there was no time to fit levels and coefficients."
+    for n in none:
+        if n in failed:
+            yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
+
+
+def _failure(target: Target) -> str:
+    """The name that a failing fit has among the failures."""
+    return f"{target.entry.label} at {target.budget}, {target.what} fitted"
 
 
 def _targets(race: Raced) -> Iterator[Target]:
@@ -177,7 +193,7 @@ def _fitted(
     for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         target, key = targets[todo[which]], keys[todo[which]]
         if isinstance(found, Failure):
-            bench.failures[f"{target.entry.label}, fitted"] = found.reason
+            bench.failures[_failure(target)] = found.reason
             continue
         numbers, ended = found
         spent = None if ended else tasks[which].seconds

@@ -19,7 +19,7 @@ FORMAT: Literal[2] = 2
 
 What = Literal["grid", "coefficients", "both"]
 """What is tuned: the levels, by a search; the coefficients of a linear method, or these and the
-levels, by gradients through its run.
+levels, by least squares.
 """
 WHATS: tuple[What, ...] = get_args(What)
 
