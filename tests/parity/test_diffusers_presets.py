@@ -34,17 +34,6 @@ FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 CONTINUOUS = {"timestep_type": "continuous", "sigma_min": 0.002, "sigma_max": 700.0}
 
 
-@pytest.fixture(scope="module")
-def net():
-    """Untrained: how it is called and stepped does not depend on it."""
-    torch.manual_seed(0)
-    return diffusers.UNet2DModel(
-        sample_size=8, in_channels=1, out_channels=1, block_out_channels=(16,), layers_per_block=1,
-        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4,
-        add_attention=False,
-    ).eval()  # fmt: skip
-
-
 CASES = [
     # Stable Diffusion 1's own
     ("PNDM", PNDM | {"steps_offset": 1}, 10, "plms"),

@@ -37,17 +37,6 @@ SCHEDULERS = {
 """What saved pipelines come with."""
 
 
-@pytest.fixture(scope="module")
-def net():
-    """Untrained: how it is called and stepped does not depend on it."""
-    torch.manual_seed(0)
-    return diffusers.UNet2DModel(
-        sample_size=8, in_channels=1, out_channels=1, block_out_channels=(16,), layers_per_block=1,
-        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4,
-        add_attention=False,
-    ).eval()  # fmt: skip
-
-
 @pytest.fixture(scope="module", params=SCHEDULERS)
 def saved(request, tmp_path_factory, net):
     """A pipeline of pixels, and our model of its folder."""
