@@ -9,8 +9,10 @@ that map costs no evaluation, and its slopes are central differences.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,8 @@ from torch import Tensor
 
 from ...models.denoiser import Bound
 from ...samplers import Grid, Sampler
-from ..tuning.free import Free, What
+from ...samplers.families.tabulated import tabulate
+from ..tuning.free import Free, What, arrays_of
 from ..tuning.problem import TuningProblem
 
 BACKWARD = 2
@@ -38,6 +41,7 @@ own backward pass does not. The levels that a network knows of a process of 1000
 """
 
 _AGREE = 0.1  # relative difference of two slopes by a level that second order can make
+_SHIFT = 1e-5  # of log sigma, for the slopes of a table
 _TINY = 1e-18  # of a squared distance, so that its root has a slope at 0
 
 
@@ -75,7 +79,7 @@ class Unrolled:
         self.calls += 1
         free = torch.from_numpy(np.array(z, float)).requires_grad_()
         with torch.inference_mode(False), torch.enable_grad():
-            levels, a, w = self.free.tensors(free)
+            levels, a, w = self._run(free)
             # the graph from the free numbers to these is walked once, not once a chunk
             leaves = [part.detach().requires_grad_() for part in (levels, a, w)]
             total = self._mean(*leaves)
@@ -88,6 +92,13 @@ class Unrolled:
             return total, free.grad.numpy()
         scale = 1 / (self.power * total)
         return float(np.log(total)) / self.power, free.grad.numpy() * scale
+
+    def _run(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Levels ``(n,)``, and the table ``(n,)``, ``(n, n)`` with column j for the image of step j."""
+        if self.what != "levels":
+            return self.free.tensors(free)
+        levels = self.free.levels(free)
+        return levels, *_planned(self.sampler, levels)
 
     def _mean(self, levels: Tensor, a: Tensor, w: Tensor) -> float:
         """The mean power of the distances (of their logarithm for power 0); slopes are added to the
@@ -168,3 +179,38 @@ class Unrolled:
             for ids, x in self.problem.batches
             for pair in zip(ids.split(size), x.split(size), strict=True)
         ]
+
+
+def _planned(sampler: Sampler, levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The sampler's own table on these levels and a last one of 0, with slopes by the levels."""
+    return _Plan.apply(levels, lambda sigma: arrays_of(tabulate(sampler, Grid((*sigma, 0.0)))))  # type: ignore[return-value]
+
+
+class _Plan(torch.autograd.Function):
+    """A table as a function of the levels; its slopes are central differences in log sigma."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, levels: Tensor, table: Callable[[list[float]], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        sigma = levels.tolist()
+        ctx.sigma, ctx.table = sigma, table
+        return table(sigma)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        found = [0.0]  # the first level is the model's
+        for k in range(1, len(ctx.sigma)):
+            ends = []
+            for sign in (1, -1):
+                moved = list(ctx.sigma)
+                moved[k] *= float(np.exp(sign * _SHIFT))
+                ends.append(ctx.table(moved))
+            found.append(
+                sum(
+                    float((slope * (up - down)).sum())
+                    for slope, up, down in zip(slopes, *ends, strict=True)
+                )
+                / (2 * _SHIFT * ctx.sigma[k])
+            )
+        return torch.tensor(found, dtype=torch.float64), None

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 
 from ...samplers import Grid, Sampler
-from .free import Free
+from ...samplers.families.tabulated import tabulate
+from .free import Free, projected
 from .least_squares import fit
 from .problem import TuningProblem
 from .runs import Runs
@@ -29,7 +30,7 @@ def fitted(
     """The coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
     endpoints of a problem.
 
-    Never worse than the sampler on the best built-in schedule.
+    Never worse than the sampler on the best built-in schedule, or than what was begun with.
 
     Args:
         problem: latents to tune on, 2 at least.
@@ -50,11 +51,14 @@ def fitted(
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = Found(start, untuned[best], best) if begun is None else begun
     made = first.sampler(sampler)
+    own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
+    if what == "both":
+        start = projected(start, model.sigma_min, model.sigma_max)
     free = Free(made, start, model.sigma_min, model.sigma_max, what)
     found = fit(free, runs.off, equations, power)
-    if error(found.sampler, found.grid) >= error(made, start):
-        return first
-    return first._replace(grid=found.grid, table=found.sampler.table)  # type: ignore[attr-defined]
+    if error(found.sampler, found.grid) >= error(made, own.grid):
+        return own
+    return own._replace(grid=found.grid, table=found.sampler.table)  # type: ignore[attr-defined]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ What = Literal["levels", "coefficients", "both"]
 levels, or both.
 """
 
+_DIFFERENCE, _GAP_DIFFERENCE = 1e-2, 5e-2
 _GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
-_SHIFT = 1e-5  # of log sigma, for the slopes of a table
 
 
 @dataclass(eq=False)
@@ -35,7 +34,7 @@ class Free:
         gap_i       of the levels, as :class:`.Spacing` has them, added to those at the start
 
     The newest weight makes up for the others, so that the sum of a row stays what it was: moving the
-    data moves the samples. A first step without an evaluation has the weight of the state alone, which
+    data moves the samples. Only a first step without an evaluation has no such sum: its weight of the state
     follows the level that it ends at.
 
     Attributes:
@@ -60,7 +59,7 @@ class Free:
         rows, columns = torch.tril_indices(n, n, -1)
         if self.what != "levels":
             table = tabulate(self.sampler, self.start)
-            self._a, self._w = _arrays(table)
+            self._a, self._w = arrays_of(table)
             self.skipped = int(not table[0].b)
         free = (columns >= self.skipped) & (
             rows - columns <= (n if self.older is None else self.older)
@@ -80,6 +79,15 @@ class Free:
         """How many numbers are free."""
         table = 0 if self.what == "levels" else len(self.start) + len(self._lower[0])
         return table + len(self._z)
+
+    @property
+    def differences(self) -> NDArray[np.float64]:
+        """What each number is moved by for a slope ``(size,)``: far above rounding in float32, and gaps by more than
+        the times of a discrete process are apart.
+        """
+        return np.concatenate(
+            [np.full(self.size - len(self._z), _DIFFERENCE), np.full(len(self._z), _GAP_DIFFERENCE)]
+        )
 
     def grid(self, z: NDArray[np.float64]) -> Grid:
         """The levels at ``z`` ``(size,)``."""
@@ -106,18 +114,18 @@ class Free:
         stands_for = own.stands_for if isinstance(own, Tabulated) else own
         return Tabulated(stands_for=stands_for, table=table)
 
-    def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """With slopes by the numbers: levels ``(n,)``, and the table ``(n,)``, ``(n, n)`` with column j for the
-        image of step j.
-        """
+    def levels(self, free: Tensor) -> Tensor:
+        """The positive levels ``(n,)``, with slopes by the numbers."""
         if self._spacing is None:
-            levels = torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
-        else:
-            gaps = torch.from_numpy(self._z) + free[-len(self._z) :]
-            levels = levels_of(self._spacing, gaps)
-        if self.what != "levels":
-            return levels, *self._coefficients(free, levels)
-        return levels, *_planned(self.sampler, levels)
+            return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
+        return levels_of(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
+
+    def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where coefficients are free, with slopes by the numbers: levels ``(n,)``, and the table ``(n,)``,
+        ``(n, n)`` with column j for the image of step j.
+        """
+        levels = self.levels(free)
+        return levels, *self._coefficients(free, levels)
 
     def _coefficients(self, free: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         n, (rows, columns) = len(self._a), self._lower
@@ -136,6 +144,12 @@ class Free:
         return a, older + torch.diag(newest * evaluated)
 
 
+def projected(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
+    """The nearest grid that free levels can be: the last positive one above sigma_min, and no two too close."""
+    spacing = Spacing(len(grid), sigma_min, sigma_max)
+    return spacing.grid(spacing.numbers(grid))
+
+
 def levels_of(spacing: Spacing, z: Tensor) -> Tensor:
     """The positive levels ``(steps,)`` of :meth:`.Spacing.grid`, as a function that has slopes."""
     gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
@@ -143,7 +157,7 @@ def levels_of(spacing: Spacing, z: Tensor) -> Tensor:
     return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
 
 
-def _arrays(table: Table) -> tuple[Tensor, Tensor]:
+def arrays_of(table: Table) -> tuple[Tensor, Tensor]:
     """A table as ``(n,)`` weights of the state and ``(n, n)`` of the denoised images by their step."""
     n = len(table)
     a = torch.tensor([row.a for row in table], dtype=torch.float64)
@@ -151,38 +165,3 @@ def _arrays(table: Table) -> tuple[Tensor, Tensor]:
     for i, row in enumerate(table):
         w[i, i + 1 - len(row.b) : i + 1] = torch.tensor(row.b[::-1], dtype=torch.float64)
     return a, w
-
-
-def _planned(sampler: Sampler, levels: Tensor) -> tuple[Tensor, Tensor]:
-    """The sampler's own table on these levels and a last one of 0, with slopes by the levels."""
-    return _Plan.apply(levels, lambda sigma: _arrays(tabulate(sampler, Grid((*sigma, 0.0)))))  # type: ignore[return-value]
-
-
-class _Plan(torch.autograd.Function):
-    """A table as a function of the levels; its slopes are central differences in log sigma."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, levels: Tensor, table: Callable[[list[float]], tuple[Tensor, Tensor]]
-    ) -> tuple[Tensor, Tensor]:
-        sigma = levels.tolist()
-        ctx.sigma, ctx.table = sigma, table
-        return table(sigma)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        found = [0.0]  # the first level is the model's
-        for k in range(1, len(ctx.sigma)):
-            ends = []
-            for sign in (1, -1):
-                moved = list(ctx.sigma)
-                moved[k] *= float(np.exp(sign * _SHIFT))
-                ends.append(ctx.table(moved))
-            found.append(
-                sum(
-                    float((slope * (up - down)).sum())
-                    for slope, up, down in zip(slopes, *ends, strict=True)
-                )
-                / (2 * _SHIFT * ctx.sigma[k])
-            )
-        return torch.tensor(found, dtype=torch.float64), None

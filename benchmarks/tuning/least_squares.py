@@ -21,7 +21,7 @@ that are near a boundary of the flow, where nothing is linear, have little to sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +35,6 @@ Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
 """What a sampler makes of latents, less their endpoints: ``(n, d)`` for a slice of the latents."""
 
-DIFFERENCE = 1e-2
-"""Of a free number, for a slope: far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003
@@ -85,20 +83,25 @@ def fit(
         late: asked before each run whether to stop, with what was found so far.
     """
     z, ended = np.zeros(free.size), True
-    fitted, choosing = slice(0, equations), slice(equations, None)
+    choosing = slice(equations, None)
 
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _LateError
         return off(free.made(numbers), free.grid(numbers), part)
 
-    least = before = mean(off(free.made(z), free.grid(z), choosing), power)
+    def error_of(numbers: Floats) -> float:
+        return mean(run(numbers, choosing), power) if np.isfinite(numbers).all() else np.inf
+
+    first = off(free.made(z), free.grid(z), choosing)
+    least = before = mean(first, power)
+    size = max(1, ROOM // (len(z) * first.shape[1]))
+    parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
     try:
         for _ in range(ITERATIONS):
-            apart = run(z, fitted)
-            linear = _linear(run, z, apart)
+            linear = _linear(run, free.differences, z, parts)
             tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
-            errors = [mean(run(numbers, choosing), power) for numbers in tried]
+            errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
             gained = error < (1 - ENOUGH) * least
             if error < least:
@@ -133,6 +136,8 @@ class _Linear:
 
     def step(self, damping: float, power: int) -> Floats:
         """The numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
+        if not len(self.squares):
+            return np.full(self.pulls.shape[1], np.nan)
         least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
         squares, dz = self.squares, np.zeros(self.pulls.shape[1])
         scale: Floats | None = None
@@ -147,18 +152,20 @@ class _Linear:
         return dz
 
 
-def _linear(run: Callable[[Floats, slice], Floats], z: Floats, apart: Floats) -> _Linear:
-    """The linear model at ``z``, of latents whose samples are ``apart`` ``(n, d)`` from their endpoints."""
-    n, d = apart.shape
-    pulls, grams = np.empty((n, len(z))), np.empty((n, len(z), len(z)))
-    size = max(1, ROOM // (len(z) * d))
-    for start in range(0, n, size):
-        part = slice(start, min(start + size, n))
-        slopes = np.empty((len(z), part.stop - start, d), dtype=np.float32)
-        for k in range(len(z)):
-            there = run(z + DIFFERENCE * np.eye(len(z))[k], part)
-            slopes[k] = np.nan_to_num((there - apart[part]) / DIFFERENCE, posinf=0, neginf=0)
-        by_latent = slopes.transpose(1, 0, 2)
-        pulls[part] = np.einsum("sid,sd->si", by_latent, apart[part])
-        grams[part] = by_latent @ by_latent.transpose(0, 2, 1)
-    return _Linear(np.square(apart).sum(1), pulls, grams)
+def _linear(
+    run: Callable[[Floats, slice], Floats], differences: Floats, z: Floats, parts: Sequence[slice]
+) -> _Linear:
+    """The linear model at ``z`` of some latents, but for those whose samples are not finite."""
+    found = []
+    for part in parts:
+        apart = run(z, part)
+        slopes = np.empty((len(z), *apart.shape), dtype=np.float32)
+        for k, difference in enumerate(differences):
+            there = run(z + difference * np.eye(len(z))[k], part)
+            slopes[k] = np.nan_to_num((there - apart) / difference, posinf=0, neginf=0)
+        finite = np.isfinite(apart).all(1)
+        by_latent, apart = slopes.transpose(1, 0, 2)[finite], apart[finite]
+        pulls = np.einsum("sid,sd->si", by_latent, apart)
+        grams = by_latent @ by_latent.transpose(0, 2, 1)
+        found.append((np.square(apart).sum(1), pulls, grams))
+    return _Linear(*(np.concatenate(each) for each in zip(*found, strict=True)))

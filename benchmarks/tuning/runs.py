@@ -79,8 +79,8 @@ class Runs:
         if not others:
             return kept.end
         first = others[0]
-        # the image at this step's own level is among those that are known
-        known = len(steps[first][1].b) if kept.steps[first][0] == steps[first][0] else first
+        # the image at this step's own level is among those that are known, unless the level is another
+        known = max(len(steps[first][1].b) - (kept.steps[first][0] != steps[first][0]), 0)
         return _run(bound, steps, kept.states[: first + 1], kept.images[:known]).end
 
 

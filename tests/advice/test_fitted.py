@@ -2,12 +2,18 @@
 that can be told it.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
 from samplerbench.benchmarks.advice.asked.subject import OWN, load
+from samplerbench.benchmarks.advice.finding.tuning import _starts, _targets
+from samplerbench.benchmarks.advice.racing.measuring import Bench
+from samplerbench.benchmarks.advice.racing.one_budget import Raced
+from samplerbench.benchmarks.advice.racing.store import Store
 from samplerbench.benchmarks.advice.racing.tuned import (
     Numbers,
     Tune,
@@ -19,6 +25,7 @@ from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.sampling.shard import begin, sample_shard
 from samplerbench.benchmarks.tuning.free import Free
 from samplerbench.benchmarks.tuning.runs import Runs
+from samplerbench.samplers import Grid, NoNoise
 
 COUNT = 12
 
@@ -44,7 +51,7 @@ def runs_of(model, cell):
 @pytest.mark.parametrize("what", ["coefficients", "both", "levels"])
 def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     cell = cell_of(asked, name)
-    if not fittable(cell, what):
+    if not fittable(cell, what, asked.model):
         pytest.skip("no levels of its own to move")
     sampler, grid = on_levels(cell.sampler, cell.grid)
     model = asked.model
@@ -55,6 +62,22 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
         made, levels = free.made(z), free.grid(z)
         whole = runs_of(model, cell).off(made, levels, part)
         np.testing.assert_array_equal(kept.off(made, levels, part), whole)
+        ids = torch.arange(COUNT)[part]
+        direct = made.sample(model.bind(ids, 0), begin(model, cell, ids)[0], levels, NoNoise())
+        np.testing.assert_allclose(whole, direct.flatten(1).numpy(), atol=1e-6)
+
+
+def test_a_run_with_one_other_level_is_the_whole_run(asked):
+    cell = cell_of(asked, "auto")
+    sampler, grid = on_levels(cell.sampler, cell.grid)
+    runs = runs_of(asked.model, cell)
+    runs.off(sampler, grid, slice(None))
+    for k in range(1, len(grid)):
+        levels = list(grid.sigma)
+        levels[k] *= 0.97
+        moved = Grid(tuple(levels))
+        whole = runs_of(asked.model, cell).off(sampler, moved, slice(None))
+        np.testing.assert_array_equal(runs.off(sampler, moved, slice(None)), whole)
 
 
 def test_few_evaluations_are_made_again(asked):
@@ -116,11 +139,12 @@ def test_coefficients_go_where_numbers_are_taken(asked):
         ("heun", "both", False),
         ("ddpm", "levels", False),
         ("auto", "coefficients", True),
+        ("auto", "levels", False),
         ("scipy_rk45", "levels", False),
     ],
 )
 def test_what_has_numbers_to_fit(asked, name, what, can):
-    assert fittable(cell_of(asked, name), what) == can
+    assert fittable(cell_of(asked, name), what, asked.model) == can
 
 
 def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypatch):
@@ -160,3 +184,40 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
     again = asked(50)
     assert set(seen) == {"both"}
     assert again.budgets[0].best["comfyui"].choice == first.budgets[0].best["comfyui"].choice
+
+
+def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
+    """Two fits would have one name."""
+    entries = [asked.entry(cell_of(asked, "dpmpp_2m", s)) for s in ("karras", "uniform_lambda")]
+    race = Raced(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
+    run = SimpleNamespace(asked=asked)
+    targets = list(_targets(run, race))
+    assert [(t.what, len(t.entries), t.leads) for t in targets] == [
+        ("levels", 2, ["comfyui"]),
+        ("both", 1, ["python"]),
+    ]
+    starts = _starts(run, targets[0])
+    assert [len(grid) for grid in starts] == [6] * 4
+    assert len(set(starts)) == 4
+
+
+def test_a_leader_that_is_plain_is_told_as_plain(tmp_path):
+    found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
+    for best in found.budgets[0].best.values():
+        fitted = bool(best.choice.coefficients) or best.choice.schedule == "tuned levels"
+        assert (best.untuned is not None) == fitted
+
+
+def test_nothing_is_solved_for_what_there_is_no_time_for(asked, tmp_path):
+    class Unsolvable:
+        steps = 64
+
+        def solve(self, *_):
+            raise AssertionError("solved")
+
+    store = Store(tmp_path, {})
+    bench = Bench(asked, store, None, None, Unsolvable(), 1.0)
+    entries = [asked.entry(cell_of(asked, name)) for name in ("euler", "ipndm")]
+    store.put(f"64 {entries[1].cell.key} 4 6", [0.25, 1.0])
+    known = list(bench.squares(entries, 4, 6, lambda: True))
+    assert [(n, squares.tolist()) for n, squares in known] == [(1, [0.25, 1.0])]

@@ -135,7 +135,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.coefficients.fit", worse)
     found = fitted(train, make("euler"), 3, "mean", what)
-    assert found.table is None
+    assert found.table == tabulate(make("euler"), found.grid)
     kept = found.grid, found.sampler(make("euler"))
     assert train.distances(kept[1], kept[0]).mean() <= (
         train.distances(make("euler"), found.untuned).mean() + 1e-12

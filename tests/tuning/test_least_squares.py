@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.tuning.free import Free
+from samplerbench.benchmarks.tuning.free import Free, projected
 from samplerbench.benchmarks.tuning.least_squares import Fit, fit, mean
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.runs import Runs
@@ -86,7 +86,7 @@ def test_each_mean_is_made_small(power, train, test, gmm):
 class Linear:
     """Free numbers whose runs are linear in them, with an exact solution."""
 
-    size = 3
+    size, differences = 3, np.full(3, 1e-2)
 
     def made(self, z):
         return z
@@ -145,6 +145,29 @@ def test_runs_that_are_not_finite_are_not_taken():
     assert isinstance(found, Fit)
     assert np.isfinite(found.after)
     assert np.abs(found.sampler).max() <= 0.1
+
+
+def test_latents_that_end_nowhere_are_left_out():
+    off, solution = linear_off(0.0)
+
+    def broken(z, grid, part):
+        apart = np.array(off(z, grid, slice(None)))
+        apart[3] = np.nan
+        return apart[part]
+
+    assert fit(Linear(), broken, 30).sampler == pytest.approx(solution, abs=1e-5)
+
+
+def test_levels_are_found_from_a_grid_that_ends_at_the_lowest_level(train, test, gmm):
+    """Which free levels cannot be: the first step would be the way there."""
+    sampler, grid = make("dpmpp_2m"), karras(5, gmm.sigma_min, gmm.sigma_max)
+    start = projected(grid, gmm.sigma_min, gmm.sigma_max)
+    found = fitted(train, sampler, start, "levels")
+    untuned = mean_of(test.distances(sampler, grid), 0)
+    assert error(test, found) < 0.5 * untuned
+    free = Free(sampler, start, gmm.sigma_min, gmm.sigma_max, "levels")
+    near = free.grid(1e-9 * np.eye(free.size)[0])
+    assert near.sigma == pytest.approx(free.grid(np.zeros(free.size)).sigma, rel=1e-3)
 
 
 def test_few_latents_at_a_time_give_the_same(monkeypatch):

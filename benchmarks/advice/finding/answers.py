@@ -10,6 +10,7 @@ from ..exports import LIBRARIES, export
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced
 from ..racing.scoring import Scores, choice, ratio
+from ..racing.tuned import TunedGrid
 from .run import Run
 
 
@@ -48,8 +49,7 @@ def answer(
         own = race.left.get(OWN.get(library, ""), ())
         own = own[0] if own and own[0].label != leader.label else None
         theirs = None if own is None else known.get(own.label)
-        plain = untuned.get(library)
-        plain = plain if plain and plain.label != leader.label else None
+        plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
         before = None if plain is None else known.get(plain.label)
         answers[library] = Best(
             library,

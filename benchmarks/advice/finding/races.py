@@ -25,6 +25,8 @@ RACED = (0.5, 0.85)
 """Bounds of the share at which the races are to be done: as late as what follows allows."""
 SCREENED = 0.6
 """Share of a race's time that its first look may take."""
+SCORED = 7
+"""Configurations of a budget that are scored, about."""
 LOOK = 3000
 """Evaluations of a look at a model of images, about."""
 
@@ -74,7 +76,8 @@ def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """
     given = 60 * run.clock.minutes
     there = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / given, 0.0)
-    if seconds_wanted(bench, budgets[:1]) > there * given:
+    smallest = [seconds_wanted(bench, [n]) for n in budgets if seconds_wanted(bench, [n])]
+    if not smallest or min(smallest) > there * given:
         return 0.0
     return min(seconds_wanted(bench, budgets) / given, there)
 
@@ -83,9 +86,9 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """The share of the time at which the races, and what is fitted to the model, are to be done."""
     given = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.asked.extractor == CARD and bench.asked.features is not None
-    scores = 64 * (256 + 5 * sum(budgets)) / given
-    least = ((0 if own else 128 * 64) + 128 * 5 * sum(budgets)) / given
-    whole = ((0 if own else 512 * 64) + sum(budgets) * (5 * 512 + 20 * 128)) / given
+    scores = 64 * (256 + SCORED * sum(budgets)) / given
+    least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / given
+    whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / given
     # where there is no time for distances in distribution, they are not waited for
     after = scores + (whole if scores + least <= COMPARED - RACED[0] else 0.0)
     return min(max(COMPARED - after, RACED[0]), RACED[1])

@@ -51,7 +51,6 @@ class Bench:
         """The number of each configuration and its squares on latents ``start`` … ``stop - 1``, None for
         one that fails; those that there is no time for are left out.
         """
-        self.truth.solve(start, stop)
         keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
@@ -60,6 +59,9 @@ class Bench:
                 todo.append(number)
             else:
                 yield number, self._told(entry, kept)
+        if not todo or late():
+            return
+        self.truth.solve(start, stop)
         for which, found in self.samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (

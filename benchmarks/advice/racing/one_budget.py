@@ -132,8 +132,16 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
     before = [entry for each in race.left.values() for entry in each]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
-    settle(bench, tuned, race.budget, "tuned")
-    fields = {n: [k for k, e in enumerate(some) if n in e.libraries] for n in FIELDS}
+    settle(bench, (), race.budget)
+    settle(bench, tuned, race.budget, " ".join(entry.cell.key[-10:] for entry in tuned))
+    fields = {
+        name: [
+            n
+            for n, entry in enumerate(some)
+            if (name in entry.libraries if n < len(tuned) else entry in race.left.get(name, ()))
+        ]
+        for name in FIELDS
+    }
 
     def measure(numbers: Sequence[int], start: int, stop: int):
         first = [n for n in numbers if n < must]
@@ -150,7 +158,7 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
         race,
         left={name: each for name, each in left.items() if each},
         tried=race.tried + len(tuned),
-        latents=max(race.latents, *map(len, again.known.values())),
+        latents=max([race.latents, *map(len, again.known.values())]),
         timely=race.timely and not late(),
     )
 

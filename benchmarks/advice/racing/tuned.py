@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executing import Tell
@@ -19,7 +21,7 @@ from ...running.executing.world import World
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical
-from ...tuning.free import Free, What
+from ...tuning.free import Free, What, projected
 from ...tuning.least_squares import DAMPINGS, fit, mean
 from ...tuning.runs import Runs
 from ..answer import TUNED_LEVELS
@@ -113,16 +115,22 @@ def _bare(sampler: Sampler) -> Sampler:
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
-def fittable(cell: Cell, what: What) -> bool:
-    """Whether a configuration has such numbers: a step or more, to 0 from a finite level, without noise."""
+def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
+    """Whether a configuration has such numbers: two steps or more, to 0 from a finite level, without noise, and an
+    evaluation that costs the same at every level where levels are to move.
+    """
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
     sampler, grid = on_levels(cell.sampler, cell.grid)
     own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
-    if what != "coefficients" and grid.sigma[0] != cell.sigma_max:
-        return False
     if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
         return False
+    if what != "coefficients":
+        costs = {
+            model.passes_at(sigma) for sigma in np.geomspace(cell.sigma_min, cell.sigma_max, 64)
+        }
+        if isinstance(sampler, Tabulated) or grid.sigma[0] != cell.sigma_max or len(costs) > 1:
+            return False
     return what == "levels" or not untabulable(sampler, grid)
 
 
@@ -146,33 +154,39 @@ class Tune(OfCell):
         what: is fitted.
         ends: where the latents lead, ``(n, *event)``.
         seconds: that it may take, about.
+        deadline: by the clock of the wall, when it ends at the latest.
     """
 
     starts: tuple[Grid, ...]
     what: What
     ends: NDArray
     seconds: float
+    deadline: float
 
-    def __call__(self, world: World, tell: Tell) -> tuple[Numbers, bool]:  # noqa: ARG002
-        """What was found, and whether the search came to its end."""
+    def __call__(self, world: World, tell: Tell) -> tuple[Numbers | None, bool]:  # noqa: ARG002
+        """What was found, None where nothing is better, and whether the search came to its end."""
         begun, cell = time.perf_counter(), self.cell
+        seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
         model = world.subject(cell.model).model
         sampler, own = on_levels(cell.sampler, cell.grid)
-
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
         runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)
 
-        def error(grid: Grid) -> float:
-            return mean(runs.off(sampler, grid, slice(EQUATIONS)), 0)
+        def error(grid: Grid, part: slice) -> float:
+            return mean(runs.off(sampler, grid, part), 0)
 
         def late() -> bool:
-            return time.perf_counter() - begun > self.seconds
+            return time.perf_counter() - begun > seconds
 
         starts = self.starts or (own,)
-        first = starts[0] if len(starts) == 1 else min(starts, key=error)
+        if self.what != "coefficients":
+            starts = [projected(grid, model.sigma_min, model.sigma_max) for grid in starts]
+        fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
+        first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
         found = fit(free, runs.off, EQUATIONS, late=late)
-        return Numbers.of(found.sampler, found.grid), found.ended
+        better = found.after < error(own, choosing)
+        return (Numbers.of(found.sampler, found.grid) if better else None), found.ended
