@@ -90,6 +90,19 @@ def test_time_that_is_up_ends_it_after_a_look_and_nobody_is_dropped_unmeasured()
     assert made.left("all")[0] in (1, 2)
 
 
+def test_leaders_are_looked_at_as_far_as_is_asked_whatever_the_time():
+    table = squares_of([1.0, 0.5, 0.4, 0.45], seed=1)
+
+    def measure(numbers, start, stop):
+        for number in list(numbers)[: None if start == 0 else 2]:
+            yield number, table[number][start:stop]
+
+    made = Race({"all": [0, 1, 2, 3]}, RUNGS, measure, late=lambda: True, least=16)
+    made()
+    assert sorted(map(len, made.known.values()))[-2:] == [16, 16]
+    assert len(made.known[made.left("all")[0]]) == 16
+
+
 def test_a_rule_of_the_leading_keeps_as_many():
     found, _ = race(squares_of([4.0, 3.0, 2.0, 1.0], spread=0.01), keep=Leading(2), rungs=(4, 8))
     assert found.left("all") == [3, 2]

@@ -16,6 +16,8 @@ from .truth import FIRST
 
 LOOK = 4
 """Latents of the first look."""
+LEAST = 16
+"""Latents that the leaders are looked at on, whatever the time: fewer choose by chance."""
 MOST = 256
 """Latents that a race looks at, at most."""
 USUAL = 6
@@ -91,7 +93,7 @@ def raced(
             for which, squares in bench.squares([some[n] for n in part], start, stop, when):
                 yield part[which], squares
 
-    race = Race(fields, _rungs(), measure, late=late)
+    race = Race(fields, _rungs(), measure, late=late, least=LEAST)
     race()
     if not race.left(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}

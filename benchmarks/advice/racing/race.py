@@ -92,6 +92,7 @@ class Race(Generic[Standing]):
         join: what is known once more latents were measured.
         late: whether the time is up, asked after each look.
         to_the_end: whether a race goes on that is decided.
+        least: latents that are looked at before the time that is up ends it.
         known: by configuration; those that were dropped keep theirs.
         failed: configurations that have no samples.
         same: those that make exactly the samples of another one, which is run in their place.
@@ -105,6 +106,7 @@ class Race(Generic[Standing]):
     join: Callable[[Any, Any], Any] = joined
     late: Callable[[], bool] = bool
     to_the_end: bool = False
+    least: int = 0
     known: dict[int, Standing] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
@@ -126,7 +128,8 @@ class Race(Generic[Standing]):
                     # where the time was up before one was measured as far, it is not shown to be worse
                     self._left[name] = self.keep(there, self.known, look) | (mine - reached)
             order = self.ranked(set().union(*self._left.values()))
-            if not reached or self.late() or (self._decided and not self.to_the_end):
+            over = self.late() and stop >= self.least
+            if not reached or over or (self._decided and not self.to_the_end):
                 return
             start = stop
 
