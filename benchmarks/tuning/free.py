@@ -19,7 +19,6 @@ What = Literal["levels", "coefficients", "both"]
 levels, or both.
 """
 
-_DIFFERENCE, _GAP_DIFFERENCE = 1e-2, 5e-2
 _GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
 
 
@@ -79,15 +78,6 @@ class Free:
         """How many numbers are free."""
         table = 0 if self.what == "levels" else len(self.start) + len(self._lower[0])
         return table + len(self._z)
-
-    @property
-    def differences(self) -> NDArray[np.float64]:
-        """What each number is moved by for a slope ``(size,)``: far above rounding in float32, and gaps by more than
-        the times of a discrete process are apart.
-        """
-        return np.concatenate(
-            [np.full(self.size - len(self._z), _DIFFERENCE), np.full(len(self._z), _GAP_DIFFERENCE)]
-        )
 
     def grid(self, z: NDArray[np.float64]) -> Grid:
         """The levels at ``z`` ``(size,)``."""

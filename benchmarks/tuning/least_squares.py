@@ -35,6 +35,8 @@ Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
 """What a sampler makes of latents, less their endpoints: ``(n, d)`` for a slice of the latents."""
 
+DIFFERENCE = 1e-2
+"""Of a free number, for a slope: far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003
@@ -99,7 +101,7 @@ def fit(
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
     try:
         for _ in range(ITERATIONS):
-            linear = _linear(run, free.differences, z, parts)
+            linear = _linear(run, z, parts)
             tried = [z + linear.step(damping, p) for p in {0, power} for damping in DAMPINGS]
             errors = [error_of(numbers) for numbers in tried]
             error = min(errors)
@@ -152,17 +154,15 @@ class _Linear:
         return dz
 
 
-def _linear(
-    run: Callable[[Floats, slice], Floats], differences: Floats, z: Floats, parts: Sequence[slice]
-) -> _Linear:
+def _linear(run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]) -> _Linear:
     """The linear model at ``z`` of some latents, but for those whose samples are not finite."""
     found = []
     for part in parts:
         apart = run(z, part)
         slopes = np.empty((len(z), *apart.shape), dtype=np.float32)
-        for k, difference in enumerate(differences):
-            there = run(z + difference * np.eye(len(z))[k], part)
-            slopes[k] = np.nan_to_num((there - apart) / difference, posinf=0, neginf=0)
+        for k in range(len(z)):
+            there = run(z + DIFFERENCE * np.eye(len(z))[k], part)
+            slopes[k] = np.nan_to_num((there - apart) / DIFFERENCE, posinf=0, neginf=0)
         finite = np.isfinite(apart).all(1)
         by_latent, apart = slopes.transpose(1, 0, 2)[finite], apart[finite]
         pulls = np.einsum("sid,sd->si", by_latent, apart)

@@ -87,7 +87,7 @@ def test_telling_is_no_part_of_measuring(row: Row):
     """Else an edit of a figure would measure its row again."""
     names = {path.name for path in store.measuring_files(row)}
     assert {"effort.py", "intervals.py", f"{row.measure.__module__.rpartition('.')[2]}.py"} <= names
-    beside = {"tuning", "tuned"}  # of another study, which tells nothing
+    beside = {"tuning", "tuned", "studies"}  # fits, and gradients through a run, which tell nothing
     folders = {path.parent.name for path in store.measuring_files(row)}
     assert folders - beside <= {"measuring", "statistics"}
     assert "row.py" not in names
