@@ -1,3 +1,12 @@
-"""What the tests of the benchmark share."""
+"""What the tests of tuning share."""
 
+import pytest
 from remembered import registry_as_it_was, remembered  # noqa: F401
+
+from samplerbench.models import make_model
+
+
+@pytest.fixture(scope="module")
+def gmm():
+    """An exact model of two dimensions."""
+    return make_model("gmm-2d")

@@ -11,16 +11,10 @@ from samplerbench.benchmarks.tuning.least_squares import Fit, fit, mean
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.runs import Runs
 from samplerbench.benchmarks.tuning.search import mean_of
-from samplerbench.models import make_model
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 
 FITTED, CHOOSING = 48, 32
-
-
-@pytest.fixture(scope="module")
-def gmm():
-    return make_model("gmm-2d")
 
 
 @pytest.fixture(scope="module")

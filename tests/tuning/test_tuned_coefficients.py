@@ -19,7 +19,6 @@ from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.target import targets_of
 from samplerbench.benchmarks.tuning.tuning import moved
-from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 
@@ -35,11 +34,6 @@ LINEAR = (
     "warped_ab_3(corrector=True, analytic_first=True, deferred=True)",
     "warped_ab_2(analytic_first=True, deferred=True)",
 )
-
-
-@pytest.fixture(scope="module")
-def gmm():
-    return make_model("gmm-2d")
 
 
 @pytest.fixture(scope="module")

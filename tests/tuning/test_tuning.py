@@ -42,11 +42,6 @@ EULER = make("euler")
 
 
 @pytest.fixture(scope="module")
-def gmm():
-    return make_model("gmm-2d")
-
-
-@pytest.fixture(scope="module")
 def train(gmm):
     return tuning_problem(gmm, TRAIN_IDS, 64, 0)
 

@@ -118,7 +118,8 @@ def raced(
 
 
 def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
-    """A race with what was fitted since, beside those that were left, of which all is known that was measured.
+    """A race with what was fitted since, beside those that were left. What was measured of these is known, unless
+    the fits are so near that the endpoints have to be finer.
 
     Args:
         bench: where they are measured.
