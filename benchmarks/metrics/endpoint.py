@@ -4,12 +4,18 @@ deterministic sampler.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...results.comparison.distances import carried_by_few, summed
+from ...results.comparison.shares import share_interval
+from ...results.quantities import Quantity
 from ...results.quantities.built_in import ENDPOINTS, STRONG
+from ...results.text import Z95
 from .estimators.moments import FloatArray, as_rows
 from .metric import Context, Measured, metric
 
@@ -64,11 +70,10 @@ def endpoint_error(x: ArrayLike, reference: ArrayLike) -> EndpointError:
     return EndpointError(rmse, se, float(np.median(distances)), distances)
 
 
-def flip_fraction(
+def flips(
     modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
-) -> float:
-    """Fraction of samples, in [0, 1], that ended in another mode or class than their converged
-    endpoint.
+) -> NDArray[np.bool_]:
+    """Return which samples ended in another mode or class than their converged endpoint: ``(n,)``.
 
     Args:
         modes: ``(n,)`` integer modes of the samples, n >= 1.
@@ -80,40 +85,48 @@ def flip_fraction(
         ValueError: shapes differ, or there is no sample.
     """
     a, b = np.asarray(modes), np.asarray(reference_modes)
-    flipped = np.zeros(a.shape, bool) if finite is None else ~np.asarray(finite, bool)
-    if a.ndim != 1 or a.shape != b.shape or a.shape != flipped.shape or a.size == 0:
+    lost = np.zeros(a.shape, bool) if finite is None else ~np.asarray(finite, bool)
+    if a.ndim != 1 or a.shape != b.shape or a.shape != lost.shape or a.size == 0:
         raise ValueError(
             f"modes {a.shape}, reference modes {b.shape} and finite "
-            f"{flipped.shape} must be vectors of one length > 0"
+            f"{lost.shape} must be vectors of one length > 0"
         )
-    return float((flipped | (a != b)).mean())
+    return lost | (a != b)
 
 
-@metric("rmse", version=8, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
+def flip_fraction(
+    modes: ArrayLike, reference_modes: ArrayLike, finite: ArrayLike | None = None
+) -> float:
+    """Return the fraction of samples that :func:`flips` finds, in [0, 1]."""
+    return float(flips(modes, reference_modes, finite).mean())
+
+
+@metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def to_solution(cell: Context) -> Measured:
     """Distances to where the ODE leads each latent, and which samples ended in another mode."""
     x, found = _distances(cell)
     columns: dict[str, object] = {
-        "rmse": found.rmse,
-        "rmse_se": found.rmse_se,
+        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
         "rmse_median": found.rmse_median,
         "rmse_samples": len(x),
         "rmse_resolution": cell.solution.resolution,
     }
+    arrays = {"distance": found.per_sample}
     if cell.solution.modes is not None:
         modes = cell.modes(x)
         assert modes is not None
-        columns["flip_fraction"] = flip_fraction(modes, cell.solution.modes[: len(x)])
-    return Measured(columns, {"distance": found.per_sample})
+        flipped = flips(modes, cell.solution.modes[: len(x)])
+        columns |= flip_columns(flipped)
+        arrays["flipped"] = flipped.astype(np.float64)
+    return Measured(columns, arrays)
 
 
-@metric("strong_error", version=8, needs={"samples", "path limit"}, quantities=(STRONG,))
+@metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
 def to_path_limit(cell: Context) -> Measured:
     """Distances to where each sample's own Brownian path leads."""
     _, found = _distances(cell)
     columns = {
-        "strong_error": found.rmse,
-        "strong_error_se": found.rmse_se,
+        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), STRONG),
         "strong_resolution": cell.solution.resolution,
     }
     return Measured(columns, {"strong": found.per_sample})
@@ -123,3 +136,44 @@ def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
     """The samples that have a solution, and how far they are from it."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
+
+
+def endpoint_distance(x: ArrayLike) -> float:
+    """Return the root mean square distance per dimension between two of ``(n, *event)`` endpoints;
+    NaN for one.
+    """
+    rows = as_rows(x)
+    return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
+
+
+def distance_columns(
+    distances: FloatArray, apart: float, quantities: Sequence[Quantity]
+) -> dict[str, object]:
+    """Return the columns of the quantities that sum up distances ``(n,)``, with their intervals.
+
+    Args:
+        distances: per dimension, >= 0.
+        apart: that between two endpoints.
+        quantities: others among them have no columns here.
+    """
+    columns: dict[str, object] = {}
+    for quantity in quantities:
+        if quantity.apart:
+            value = summed(distances, apart, quantity.summary)
+            names = (quantity.name, quantity.se, f"{quantity.name}_low", f"{quantity.name}_high")
+            columns |= {**dict(zip(names, value, strict=True)), quantity.apart: apart}
+        if quantity.flag:
+            columns[quantity.flag] = carried_by_few(distances)
+    return columns
+
+
+def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
+    """Return the columns of ``flip_fraction``, given which samples ``(n,)`` flipped."""
+    low, high = share_interval(int(flipped.sum()), len(flipped))
+    return {
+        "flip_fraction": float(flipped.mean()),
+        # that of the interval: none of n is not 0 for certain
+        "flip_fraction_se": (high - low) / (2 * Z95),
+        "flip_fraction_low": low,
+        "flip_fraction_high": high,
+    }

@@ -4,7 +4,6 @@ author's, or at one tuned for it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference, make_model
 from ...results.comparison.compare import Comparison, choose, compared
+from ...results.comparison.distances import carried_by_few, summed
 from ...results.comparison.entries import Entry, Source, measured, read_source
 from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.fairness import (
@@ -26,6 +26,7 @@ from ...results.comparison.fairness import (
 )
 from ...results.comparison.pairing import against
 from ...results.quantities import Quantity, judged
+from ...results.record import Record
 from ...results.run_directory.run_dir import RunDir
 from ...results.values import number, text
 from ..metrics.estimators.frechet import FrechetReference, estimate
@@ -34,7 +35,7 @@ from ..scoring.references import CARD, load_references
 from ..suites.spec import parse_spec
 from ..suites.suite import extractors_of
 
-HALVED = ("fid_proxy", "rmse")
+HALVED = ("fid_proxy", "typical_error", "rmse")
 """Metrics that can be measured on half of a cell's samples from what a run keeps."""
 
 
@@ -108,7 +109,7 @@ def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
 
 def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
     """How to measure the two halves of a cell of ``run``."""
-    if quantity.root:
+    if quantity.apart:
         return partial(distance_halves, quantity=quantity)
     return partial(frechet_halves, run=RunDir.open(run), references=_references(source))
 
@@ -129,8 +130,8 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Root mean square distances to the converged endpoints in the first and in the second half
-    of a cell's.
+    """Summaries of the distances to converged endpoints of the first and the second half of a
+    cell's samples, and why the second is not to be trusted.
     """
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
@@ -138,23 +139,28 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
             f"cell {text(entry.record, 'cell')} keeps no distances of single "
             "samples; run the suite again to have it scored"
         )
-    first, second = (
-        _root_mean_square(half.astype(np.float64), quantity) for half in _cut(distances)
+    first, second = (half.astype(np.float64) for half in _cut(distances))
+    flag = carried_by_few(second) if quantity.flag else ""
+    return (
+        _of_half(first, entry.record, quantity),
+        _of_half(second, entry.record, quantity),
+        flag,
     )
-    return first, second, ""
 
 
-def _root_mean_square(distances: NDArray[np.float64], quantity: Quantity) -> Estimate:
-    found = estimate_of(
-        {quantity.name: math.sqrt(np.square(distances).mean())},
-        {quantity.influence: distances},
-        quantity,
-    )
-    assert found is not None
-    assert found.influence is not None
-    return Estimate(
-        found.value, float(found.influence.std(ddof=1)) / math.sqrt(len(distances)), found.influence
-    )
+def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
+    apart = number(row, quantity.apart) or 0.0
+    found = summed(distances, apart, quantity.summary)
+    half: Record = {
+        quantity.name: found.value,
+        quantity.se: found.se,
+        f"{quantity.name}_low": found.low,
+        f"{quantity.name}_high": found.high,
+        quantity.apart: apart,
+    }
+    estimated = estimate_of(half, {quantity.influence: distances}, quantity)
+    assert estimated is not None
+    return estimated
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:

@@ -2,14 +2,20 @@ r"""A measured value with what each sample contributes to it, and the difference
 shared latents.
 
 To first order every quality metric is a mean over samples: value = truth + mean IF(x_i). Fréchet
-distances and KID come with their influence values; a root mean square r = sqrt(mean e²) has, by the
-delta method, IF_i = (e_i² - r²) / (2 r). So one formula serves them all: with N_a and N_b samples,
-of which the first n come from the same latents,
+distances and KID come with their influence values. So one formula serves them all: with N_a and N_b
+samples, of which the first n come from the same latents,
 
     Var(value_b - value_a) = Var_a / N_a + Var_b / N_b - 2 n Cov_ab / (N_a N_b),
 
 where the covariance is that of the n shared samples. With N_a = N_b = n it is Var(IF_b - IF_a) / n;
 with n = 0, two independent runs.
+
+Summaries of distances are means on a scale of their own: a root mean square r of the squares, a
+typical error g of trimmed logarithms (:mod:`.distances`). Their differences are taken there, where
+the law is tame, and brought back by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and
+g_b - g_a = (log g_b - log g_a) times the logarithmic mean of the two. Flips that the samples do not
+show are allowed for in either. What a slope knows nothing of is that both values may be off by one
+factor; so the error is that of the delta method where that is larger.
 
 Where latents are shared but influence values are missing, as in a table alone, the covariance may
 have either sign: a sampler whose samples spread too little and one whose spread too much have
@@ -27,10 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..intervals import bounds
-from ..quantities import Quantity, judged
+from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number, text
+from .distances import IMAGINARY_FLIPS, largest_square, typical
+from .shares import changes, share_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +48,13 @@ class Estimate:
     Attributes:
         value: the value.
         se: its standard error; None if it is not known.
-        influence: ``(n,)`` first-order contribution of each sample, in the order of the samples;
-            None if it was not kept.
+        influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
+            on which the value is a mean; None if it was not kept.
         reference: ``(m,)`` that of each reference sample, where the reference is a sample too.
         reach: the longer half of its 95 % interval in units of 1.96, where the interval is not
             ``value`` ± 1.96 ``se``.
+        summary: how the value sums up its samples, which says on what scale it is a mean.
+        jump: what a sample that ends in another mode may add to the sum over samples, on the scale.
     """
 
     value: float
@@ -52,6 +62,8 @@ class Estimate:
     influence: NDArray[np.float64] | None = None
     reference: NDArray[np.float64] | None = None
     reach: float = 0.0
+    summary: Summary = "mean"
+    jump: float = 0.0
 
     def same(self, other: Estimate) -> bool:
         """Whether two estimates are equal bit by bit, influence values included where both kept
@@ -70,11 +82,14 @@ class Difference:
         value: the difference.
         se: its standard error; None if it is not known.
         paired: on how many samples from the same latents it rests; 0 for two independent runs.
+        changed: of two shares, how many of these samples have the property in ``b`` alone, and how
+            many in ``a`` alone; None for other values, and without pairs.
     """
 
     value: float
     se: float | None
     paired: int
+    changed: tuple[int, int] | None = None
 
 
 def default_quantity(
@@ -116,14 +131,17 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     # one side alone would understate the error
     if quantity.reference_influence and reference is None:
         influence = None
-    if quantity.root and influence is not None:
-        influence = (
-            (np.square(influence) - value**2) / (2 * value)
-            if value > 0
-            else np.zeros_like(influence)
-        )
     reach = max((abs(end - value) / Z95 for end in bounds(row, quantity.name) or ()), default=0.0)
-    return Estimate(value, number(row, quantity.se), influence, reference, reach)
+    se, jump = number(row, quantity.se), 0.0
+    if quantity.summary != "mean" and se is not None:
+        se = max(se, reach)  # unpaired, flips that were not seen count too
+    if influence is not None and quantity.apart:
+        apart = number(row, quantity.apart) or 0.0
+        if quantity.summary == "typical":
+            _, influence, jump, _ = typical(influence, apart)
+        else:
+            influence, jump = np.square(influence), largest_square(influence, apart)
+    return Estimate(value, se, influence, reference, reach, quantity.summary, jump)
 
 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
@@ -142,10 +160,16 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         sides = [(a.influence, b.influence)]
         if a.reference is not None and b.reference is not None:
             sides.append((a.reference, b.reference))
+        paired = min(map(len, sides[0]))
+        if a.summary == "share":
+            changed = changes(a.influence, b.influence)
+            return Difference(value, share_error(*changed, paired), paired, changed)
         variance = sum(_variance(*side) for side in sides)
-        return Difference(
-            value, math.sqrt(variance) if math.isfinite(variance) else None, min(map(len, sides[0]))
-        )
+        if a.summary != "mean":
+            unseen = IMAGINARY_FLIPS * max(a.jump, b.jump) / paired
+            by_delta = _variance(_rate(a) * a.influence, _rate(b) * b.influence)
+            variance = max(_slope(a, b) ** 2 * (variance + unseen**2), by_delta)
+        return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
     return Difference(
@@ -155,6 +179,24 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         else max(a.se, a.reach) + max(b.se, b.reach),
         0,
     )
+
+
+def _slope(a: Estimate, b: Estimate) -> float:
+    """Difference of two values over that of what they are means of."""
+    low, high = sorted((a.value, b.value))
+    if a.summary == "root mean square":
+        return 1 / (low + high) if high > 0 else 0.0
+    if a.summary == "typical":
+        ratio = math.log(high / low) if low > 0 else 0.0
+        return (high - low) / ratio if ratio > 1e-6 else high
+    return 1.0
+
+
+def _rate(a: Estimate) -> float:
+    """Derivative of a value in what it is a mean of."""
+    if a.summary == "root mean square":
+        return 1 / (2 * a.value) if a.value > 0 else 0.0
+    return a.value if a.summary == "typical" else 1.0
 
 
 def _variance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

@@ -26,6 +26,7 @@ from ..values import number, text
 from .entries import Entry
 from .estimates import Difference, Estimate, difference, dominated
 from .pairing import Pair
+from .shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, verdicts
 from .times.speed import Word, speed
 from .times.walltime import NoRatio, time_ratio
@@ -71,11 +72,12 @@ class Judgement:
     @property
     def evidence(self) -> Evidence | None:
         """What a verdict may rest on; None where there is a reason against one."""
-        return (
-            None
-            if self.reason or self.gap.se is None
-            else Evidence(self.gap.value, self.gap.se, self.margin)
-        )
+        gap = self.gap
+        if self.reason or gap.se is None:
+            return None
+        if gap.changed is not None:
+            return PairedShares(gap.value, gap.se, self.margin, *gap.changed, gap.paired)
+        return Evidence(gap.value, gap.se, self.margin)
 
     @property
     def coincide(self) -> bool:
@@ -121,7 +123,8 @@ def identical(pair: Pair, quantity: Quantity) -> bool:
         return False
     first, second = (entry.record for entry in pair)
     kept = a.influence is not None and b.influence is not None
-    return kept or all(
+    # two samplers without a flip are not one sampler
+    return (kept and quantity.summary != "share") or all(
         first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
     )
 
@@ -267,8 +270,10 @@ def judge_lines(
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
     """The largest difference that does not matter: a share of the baseline's value, or of ten
-    times what can be resolved.
+    times what can be resolved. Where the value is a share of the samples, it is one of all samples.
     """
+    if quantity.summary == "share":
+        return share
     resolutions = (
         [number(entry.record, quantity.resolution) or 0.0 for entry in pair]
         if quantity.resolution
@@ -292,6 +297,8 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
     """Why a row gets no verdict against any other; "" if it may."""
     if quantity.to_data and dominated(row):
         return _DOMINATED
+    if quantity.summary == "root mean square" and number(row, quantity.apart) is None:
+        return "measured before its verdicts allowed for flips; run it again"
     flag = text(row, quantity.flag) if quantity.flag else ""
     return f"flagged: {flag}" if flag else ""
 

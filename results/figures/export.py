@@ -29,7 +29,7 @@ DRAWN = {"work-precision": work_precision, "pareto": front}
 FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
 COSTS = ("nfe", "ms_per_sample")
-DEFAULT_METRICS = ("fid_proxy", "fd_conv", "rmse")
+DEFAULT_METRICS = ("fid_proxy", "fd_conv", "typical_error")
 
 
 def write_figures(
@@ -67,7 +67,8 @@ def write_figures(
     _check("figure", kinds, KINDS)
     _check_metrics(metrics, table)
     table = _only(_only(table, "model", models), "sampler", samplers)
-    wanted = metrics or [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
+    measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
+    wanted = metrics or measured or ["rmse"]  # an older table may have no other
     figures = [
         (name, figure)
         for kind in KINDS
@@ -106,11 +107,8 @@ def _figures(
             rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])
         ):
             yield name, timing(part, width=width)
-        elif (
-            kind == "ranking"
-            and len(rows.dropna(subset=["fid_proxy", "rmse", "slot"])["curve"].unique()) > 1
-        ):
-            yield name, ranking(part, width=width)
+        elif kind == "ranking" and (right := _ranked_beside(rows)):
+            yield name, ranking(part, right=right, width=width)
         elif kind in ("work-precision", "pareto"):
             pairs = [
                 (metric, cost)
@@ -191,3 +189,13 @@ def draw(
     if kind not in DRAWN:
         raise ValueError(f"there is no figure {kind!r}; choose from {', '.join(DRAWN)}")
     return DRAWN[kind](table, metric, cost, width=width)
+
+
+def _ranked_beside(rows: pd.DataFrame) -> str:
+    """The distance to endpoints that two samplers at least have beside ``fid_proxy``; older tables
+    have ``rmse`` only.
+    """
+    for name in ("typical_error", "rmse"):
+        if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
+            return name
+    return ""

@@ -31,7 +31,7 @@ NEAR = 10
 def ranking(
     table: TypedTable,
     left: str = "fid_proxy",
-    right: str = "rmse",
+    right: str = "typical_error",
     *,
     budget: int | None = None,
     width: Width = "single",

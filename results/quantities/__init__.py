@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..record import AROUND, ROW, Column, Kind
 from .built_in import BUILT_IN
-from .quantity import Floor, Quantity, To
+from .quantity import Floor, Quantity, Summary, To
 
 __all__ = [
     "BUILT_IN",
@@ -25,6 +25,7 @@ __all__ = [
     "Floor",
     "Installed",
     "Quantity",
+    "Summary",
     "To",
     "column_kinds",
     "column_names",
@@ -63,7 +64,7 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
             taken |= {name: f"metric {other}" for q in own for name in _names_of(q)}
     taken |= {column.name: "every row" for column in (*ROW, *AROUND)}
     for quantity in measured:
-        for name in _names_of(quantity):
+        for name in sorted(_names_of(quantity)):
             if not (name.isascii() and name.isidentifier()):
                 raise ValueError(
                     f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
@@ -73,10 +74,12 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
                     f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
                 )
                 raise ValueError(f"{clash}; give it another name")
-        taken |= dict.fromkeys(_names_of(quantity), f"another quantity of metric {metric}")
+        # quantities of one metric may sum up the same array
+        own = {column.name for column in quantity.columns}
+        taken |= dict.fromkeys(own, f"another quantity of metric {metric}")
     for quantity in measured:
         floor = quantity.floor.column if quantity.floor else ""
-        for name in filter(None, (quantity.flag, quantity.resolution, floor)):
+        for name in filter(None, (quantity.flag, quantity.resolution, quantity.apart, floor)):
             if name not in taken:
                 unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
                 raise ValueError(f"{unknown}; put it beside one of the metric's quantities")

@@ -13,6 +13,12 @@ samples of the same model, the end of each sample's own ODE trajectory or Browni
 """
 
 
+Summary = Literal["mean", "root mean square", "typical", "share"]
+"""How a value sums up its samples: a mean of influence values, a root mean square or a trimmed
+geometric mean of distances, or the share of samples that have a property.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Floor:
     """A level below which a quantity says nothing.
@@ -50,11 +56,11 @@ class Quantity:
         flag: column that says why the interval is not to be trusted; "" if there is none.
         floor: see :class:`Floor`.
         resolution: column that says how small a value can be told from 0; "" if there is none.
-        influence: array of ``influence.npz`` with one value per sample, the first-order
-            contribution of each; it makes the quantity one that verdicts can be about. "" if there
-            is none.
+        influence: array of ``influence.npz`` with one value per sample, which the value sums up; it
+            makes the quantity one that verdicts can be about. "" if there is none.
         reference_influence: that of each reference sample, where the reference is a sample too.
-        root: whether ``influence`` holds distances, of which the value is the root mean square.
+        summary: see :data:`Summary`. With "mean", ``influence`` holds first-order contributions.
+        apart: column of the distance between two converged endpoints, of a summary of distances.
         power: a method of order p lowers it with the (p times this) power of the steps once it is
             near its limit: 1 for distances sample by sample, 2 for Fréchet distances, which are
             squares; 0 where another error is in it that no step takes away.
@@ -78,7 +84,8 @@ class Quantity:
     resolution: str = ""
     influence: str = ""
     reference_influence: str = ""
-    root: bool = False
+    summary: Summary = "mean"
+    apart: str = ""
     power: int = 0
     listed: bool = False
     lower: bool = True
@@ -89,11 +96,17 @@ class Quantity:
 
         Raises:
             ValueError: influence values without a standard error, or of what is better if larger.
+                Distances without the column of their scale.
         """
         if self.influence and (self.error not in ("se", "interval") or not self.lower):
             raise ValueError(
                 f"quantity {self.name!r} has influence values, so verdicts are about it: give it "
                 "error='se' or 'interval', and let lower be better (1 - share instead of share)"
+            )
+        if self.summary in ("root mean square", "typical") and not self.apart:
+            raise ValueError(
+                f"quantity {self.name!r} sums up distances: name the column of the distance "
+                "between two endpoints in apart="
             )
 
     @property

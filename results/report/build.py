@@ -83,7 +83,11 @@ def write_report(
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(part, found))
         metric = next(
-            (name for name in ("fid_proxy", "rmse") if not all(map(empty, part.ok.frame[name]))),
+            (
+                name
+                for name in ("fid_proxy", "typical_error")
+                if not all(map(empty, part.ok.frame[name]))
+            ),
             None,
         )
         if metric:

@@ -3,11 +3,11 @@ its own.
 
 * **start**: samples begin at sigma_max z, not at x0 + sigma_max z. Known in closed form for
   Gaussian data (``benchmarks.scoring.start_error``).
-* **discretisation**: ``rmse`` to the converged endpoint of the same latent, with its median, the
-  share of samples that ended elsewhere, and the measured order between a budget and the one before
-  on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the delta method its standard error is
-  hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent values: shared latents make it
-  smaller.
+* **discretisation**: the typical distance to the converged endpoint of the same latent, the root
+  mean square, the share of samples that ended elsewhere, and the order of the typical distance
+  between a budget and the one before on the curve, p = log(r_1 / r_2) / log(n_2 / n_1). By the
+  delta method its standard error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent
+  values: shared latents make it smaller.
 * **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of
   the noise given x, whose root mean square is at most that of the noise, 1 per dimension, so what
   is left is at most sigma_min (``end_bound``). It is part of ``rmse``.
@@ -37,9 +37,12 @@ COPIED = (
     "samples",
     "start",
     "end",
+    "typical_error",
+    "typical_error_se",
     "rmse",
     "rmse_se",
     "rmse_median",
+    "rmse_flag",
     "flip_fraction",
     "fd_conv",
     "fd_conv_se",
@@ -160,11 +163,11 @@ def _order(before: Record, row: Record) -> Record:
 
 
 def _resolved(row: Record) -> tuple[float, float, float]:
-    """Evaluations, ``rmse`` and its standard error.
+    """Evaluations, the typical error and its standard error.
 
     NaN where there is none, or where the endpoints themselves are not known so well.
     """
-    n, error, se = (number(row, name) for name in ("nfe", "rmse", "rmse_se"))
+    n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
     return n, error, se

@@ -14,6 +14,7 @@ from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
 from samplerbench.benchmarks.studies import fairness
+from samplerbench.results.comparison.distances import summed
 from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.run_directory.run_dir import RunDir
@@ -169,13 +170,18 @@ def test_halves_are_those_of_the_stored_features_and_disjoint(tmp_path):
     assert flag == estimate(reference, x[30:]).flag
 
 
-def test_halves_of_distances_are_root_mean_squares_with_their_errors(tmp_path):
-    e = np.arange(1.0, 9.0)
+@pytest.mark.parametrize("name", ["rmse", "typical_error"])
+def test_distance_halves__sum_up_each_half_of_the_distances(tmp_path, name):
+    e = np.concatenate([np.arange(1.0, 201.0), [1e4]])
     run = RunDir.create(tmp_path)
     run.write_score("c", {}, {"distance": e})
-    quantity = find("rmse")
-    first, second, _ = fairness.distance_halves(
-        Entry({}, run.part("c", "quality.json").parent), quantity
+    quantity = find(name)
+    first, second, flag = fairness.distance_halves(
+        Entry({"endpoint_distance": 2.0}, run.part("c", "quality.json").parent), quantity
     )
-    assert first.value == pytest.approx(np.sqrt(np.mean(e[:4] ** 2)))
-    assert second.se == pytest.approx((e[4:] ** 2).std(ddof=1) / (2 * second.value * 2))
+    halves = [summed(half, 2.0, quantity.summary) for half in (e[:100], e[100:])]
+    assert [first.value, second.value] == pytest.approx([half.value for half in halves])
+    assert second.se >= halves[1].se
+    assert flag == (
+        "half of the mean square is carried by 1 of 101 samples" if name == "rmse" else ""
+    )

@@ -13,7 +13,7 @@ from samplerbench.results.table.error_decomposition import (
 )
 
 
-def row(sampler, nfe, rmse, *, dominated=None, **more):
+def row(sampler, nfe, error, *, dominated=None, **more):
     return {
         "model": "m",
         "sampler": sampler,
@@ -22,10 +22,10 @@ def row(sampler, nfe, rmse, *, dominated=None, **more):
         "samples": 100,
         "start": "noise",
         "end": "zero",
-        "rmse": rmse,
-        "rmse_se": 0.01 * rmse,
+        "typical_error": error,
+        "typical_error_se": 0.01 * error,
         "rmse_resolution": 1e-4,
-        "fd_conv": rmse,
+        "fd_conv": error,
         "dominated": dominated,
         "estimator": "e",
         "status": "ok",

@@ -54,22 +54,60 @@ def test_runs_of_different_lengths_have_the_error_that_repetition_measures():
     assert {gap.paired for gap in gaps} == {120}
 
 
-def test_rmse_follows_the_delta_method():
-    e = np.abs(np.random.default_rng(0).normal(size=200))
-    rmse = np.sqrt(np.mean(e**2))
-    found = estimate_of({"rmse": rmse, "rmse_se": 1.0}, {"distance": e}, BY_NAME["rmse"])
-    moved = 1e-6
-    weights = np.full(200, (1 - moved) / 200)
-    weights[7] += moved  # the influence of a sample is the derivative in its weight
-    assert found.influence[7] == pytest.approx((np.sqrt(weights @ e**2) - rmse) / moved, rel=1e-4)
-    assert found.influence.std(ddof=1) / 200**0.5 == pytest.approx(
-        (e**2).std(ddof=1) / (2 * rmse * 200**0.5), rel=1e-12
+def test_difference__of_root_mean_squares_is_that_of_squares():
+    """r_b - r_a = (q_b - q_a) / (r_a + r_b), with two and a half imaginary flips."""
+    e = np.abs(np.random.default_rng(0).normal(size=(2, 200))) + 0.5
+    values = np.sqrt(np.mean(e**2, axis=1))
+    a, b = (
+        estimate_of(
+            {"rmse": value, "rmse_se": 0.1, "endpoint_distance": 2.0},
+            {"distance": distances},
+            BY_NAME["rmse"],
+        )
+        for value, distances in zip(values, e, strict=True)
     )
+    found = difference(a, b, same_latents=True)
+    jump = 2.5 * max(4.0, (e**2).max()) / 200
+    error = np.hypot((e[1] ** 2 - e[0] ** 2).std(ddof=1) / 200**0.5, jump)
+    assert found.value == pytest.approx(values[1] - values[0])
+    assert found.se == pytest.approx(error / values.sum(), rel=1e-12)
 
 
-def test_perfect_samples_have_an_rmse_without_error():
-    found = estimate_of({"rmse": 0.0, "rmse_se": 0.0}, {"distance": np.zeros(5)}, BY_NAME["rmse"])
+def test_estimate_of__perfect_samples_have_an_rmse_without_error():
+    row = {"rmse": 0.0, "rmse_se": 0.0, "endpoint_distance": 0.0}
+    found = estimate_of(row, {"distance": np.zeros(5)}, BY_NAME["rmse"])
     assert not found.influence.any()
+    assert difference(found, found, same_latents=True).se == 0.0
+
+
+def test_difference__of_typical_errors_is_on_logarithms():
+    """A sampler that is 2 % off another on every latent: only flips that were not seen blur it."""
+    e = np.exp(np.random.default_rng(1).normal(size=400))
+    rows = [{"typical_error": 1.0, "typical_error_se": 0.05, "endpoint_distance": 3.0}] * 2
+    rows[1] = rows[1] | {"typical_error": 1.02}
+    a, b = (
+        estimate_of(row, {"distance": values}, BY_NAME["typical_error"])
+        for row, values in zip(rows, (e, 1.02 * e), strict=True)
+    )
+    found = difference(a, b, same_latents=True)
+    slope = 0.02 / np.log(1.02)
+    assert found.se == pytest.approx(slope * 2.5 * a.influence.max() / 400, rel=1e-9)
+    assert difference(a, b, same_latents=False).se == pytest.approx(np.hypot(0.05, 0.05))
+
+
+def test_difference__of_shares_counts_the_pairs_that_changed():
+    a, b = np.zeros(100), np.zeros(100)
+    a[:3], b[2:9] = 1.0, 1.0
+    rows = [{"flip_fraction": x.mean(), "flip_fraction_se": 0.02} for x in (a, b)]
+    found = difference(
+        *(
+            estimate_of(row, {"flipped": x}, BY_NAME["flip_fraction"])
+            for row, x in zip(rows, (a, b), strict=True)
+        ),
+        same_latents=True,
+    )
+    assert (found.changed, found.paired) == ((6, 2), 100)
+    assert found.value == pytest.approx(0.04)
 
 
 def test_the_reference_side_counts_and_its_absence_unpairs():

@@ -336,7 +336,7 @@ def test_mathematics_in_a_name_is_text(tmp_path):
         (
             lambda t, p: write_figures(p, "x", metrics=["nonsense"]),
             "no metric 'nonsense': it is no column of the table; choose from fid_proxy, "
-            "fid_proxy_raw, fd_conv, rmse, rmse_median$",
+            "fid_proxy_raw, fd_conv, typical_error, flip_fraction, rmse, rmse_median$",
         ),
         (lambda t, p: write_figures(p, "x", metrics=["fd_con"]), "did you mean fd_conv"),
         (

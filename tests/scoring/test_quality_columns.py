@@ -113,7 +113,8 @@ def test_the_arrays_give_the_errors_of_the_table(run):
             for metric in ("fd_conv", "kid", "energy")
             for side in ("", "_reference")
         }
-        assert set(arrays) == {"influence", *both, name}
+        flipped = {"flipped"} if name == "distance" else set()
+        assert set(arrays) == {"influence", *both, name, *flipped}
         assert [len(arrays[key]) for key in ("influence", "fd_conv", "kid", name)] == [
             200,
             200,

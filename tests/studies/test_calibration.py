@@ -10,6 +10,13 @@ from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scoring.scale import ESTIMATOR
 from samplerbench.benchmarks.studies.calibration import Calibration
+from samplerbench.benchmarks.studies.calibration.endpoints import (
+    calibrated,
+    equal_rms,
+    population,
+    simulated,
+    write_endpoints,
+)
 from samplerbench.benchmarks.studies.calibration.families import FAMILIES, rectified_moments
 from samplerbench.benchmarks.studies.calibration.law import FeatureMap, Law
 from samplerbench.benchmarks.studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
@@ -303,3 +310,38 @@ def test_the_space_of_the_default_suite_is_calibrated_at_its_size(tmp_path):
     assert not any(row["flagged"] for row in mine)
     assert all(row["coverage"] >= 0.8 for row in mine), "20 replicates tell 95 % from 70 %"
     assert all(row["power"] >= 0.5 for row in mine if row["level"] == 10)
+
+
+def test_calibrated__flips_mislead_a_normal_law_and_not_the_judge():
+    """One root mean square, a smaller typical error, 0.3 % of flips: what a referee found."""
+    row = calibrated(equal_rms(0.003, 0.06), 256, replicates=80)
+    assert row["normal_wrong"] > 0.3
+    assert row["rmse_wrong"] == row["typical_error_wrong"] == row["flip_fraction_wrong"] == 0.0
+    assert row["typical_error_verdicts"] == 1.0
+    assert row["difference_coverage"] > 0.85
+
+
+def test_calibrated__equal_samplers_are_seldom_told_apart():
+    row = calibrated(simulated("equal", spread=0.6, correlation=0.9), 64, replicates=80)
+    assert row["typical_error_verdicts"] <= 0.1
+    assert row["rmse_flagged"] > 0.9
+
+
+@pytest.mark.slow
+def test_population__most_of_the_mean_square_of_gmm_2d_is_flips(tmp_path):
+    law = population(tmp_path, "ipndm", 20, size=2000)
+    squares = np.sort(law.truth.distances[0] ** 2)[::-1]
+    assert squares[:20].sum() > 0.5 * squares.sum()
+    row = calibrated(law, 256, replicates=40)
+    assert row["rmse_flagged"] > 0.9
+    assert row["typical_error_wrong"] == row["rmse_wrong"] == 0.0
+    again = population(tmp_path, "ipndm", 20, size=2000)
+    assert np.array_equal(law.truth.distances, again.truth.distances)
+
+
+def test_write_endpoints__has_a_line_for_each_row(tmp_path):
+    rows = [calibrated(simulated("tails", spread=1.5, correlation=0.9), 32, replicates=10)]
+    page = write_endpoints(rows, tmp_path).read_text()
+    assert "| tails | 32 |" in page
+    assert "Root mean square: flagged or covered in 100.0% to 100.0%" in page
+    assert (tmp_path / "endpoints.csv").read_text().count("\n") == 2

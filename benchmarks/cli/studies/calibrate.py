@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,19 +36,27 @@ def calibrate(
     jobs: JobsOption = 1,
 ) -> None:
     """Measure coverage, bias and power of the metrics' intervals on features whose true
-    distances are known.
+    distances are known, and of distances to endpoints under laws with flips and heavy tails.
     """
     from ...studies.calibration import Calibration
+    from ...studies.calibration.endpoints import calibrate_endpoints, write_endpoints
     from ...studies.calibration.table import write_calibration
     from ...studies.calibration.verdict import sentences
 
+    def progress(line: str) -> None:
+        err.print(line, markup=False)
+
+    small: dict[str, Any] = {"samples": (32, 64), "real": False} if quick else {}
+    replicates = replicates or (40 if quick else 500)
+    found = calibrate_endpoints(log, replicates=replicates, progress=progress, **small)
+    say(f"Table: {write_endpoints(found, folder)}")
     make = Calibration.quick if quick else Calibration
     with closing(workers(jobs)) as executor:
         run = make(
             log,
-            replicates=replicates or (40 if quick else 500),
+            replicates=replicates,
             executor=executor,
-            progress=lambda line: err.print(line, markup=False),
+            progress=progress,
         )
         try:
             rows = run()

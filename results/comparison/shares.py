@@ -1,0 +1,121 @@
+"""Shares of samples, such as flips: exact intervals, and exact tests of two on the same latents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .significance import LEVEL, Evidence
+
+_HALVINGS = 50
+
+
+def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return Clopper and Pearson's interval of a share (1934).
+
+    Args:
+        count: samples of n that have the property.
+        n: >= 1.
+        level: chance of missing, both sides together.
+    """
+    from scipy.special import betaincinv  # here: tables are read without it
+
+    low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
+    high = betaincinv(count + 1, n - count, 1 - level / 2) if count < n else 1.0
+    return float(low), float(high)
+
+
+def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
+    """Count the samples that have a property in ``b`` alone, and in ``a`` alone.
+
+    Args:
+        a: ``(n,)`` 0 or 1.
+        b: likewise, of the same latents; the longer one's end is left out.
+    """
+    n = min(len(a), len(b))
+    apart = b[:n] - a[:n]
+    return int(np.sum(apart > 0)), int(np.sum(apart < 0))
+
+
+def share_error(gained: int, lost: int, n: int) -> float:
+    """Return the standard error of a paired difference of shares, with half a pair more in each
+    cell (Agresti and Min 2005).
+    """
+    size = n + 2
+    return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
+
+
+@dataclass(frozen=True)
+class PairedShares(Evidence):
+    """Evidence from two shares on the same samples.
+
+    Only samples that differ say anything: ``gained`` have the property with the candidate alone,
+    ``lost`` with the baseline alone. Without a difference each is as likely (McNemar 1947, exact).
+
+    Attributes:
+        gained, lost: samples.
+        n: samples of both.
+    """
+
+    gained: int
+    lost: int
+    n: int
+
+    @property
+    def p_difference(self) -> float:
+        """Two-sided p value of no difference."""
+        return min(1.0, 2 * _at_least(max(self.gained, self.lost), self.gained + self.lost))
+
+    @property
+    def p_equivalence(self) -> float:
+        """P value of a difference as large as the margin, in either direction."""
+        return max(self.p_within, self._smallest_level(self.lost, self.gained))
+
+    @property
+    def p_beyond(self) -> float:
+        """P value of having gained no more than the margin."""
+        if self.margin == 0:
+            return _at_least(self.gained, self.gained + self.lost)
+        return _bisected(
+            lambda level: (
+                share_interval(self.gained, self.n, level)[0]
+                - share_interval(self.lost, self.n, level)[1]
+                > self.margin
+            )
+        )
+
+    @property
+    def p_within(self) -> float:
+        """P value of having gained the margin or more."""
+        return self._smallest_level(self.gained, self.lost)
+
+    def _smallest_level(self, more: int, less: int) -> float:
+        """Smallest level at which bounds show that ``more`` exceeds ``less`` by under the margin."""
+        return _bisected(
+            lambda level: (
+                share_interval(more, self.n, level)[1] - share_interval(less, self.n, level)[0]
+                < self.margin
+            )
+        )
+
+
+def _at_least(count: int, n: int) -> float:
+    """P(X >= count) of n fair coins; 1 for none."""
+    from scipy.special import betainc
+
+    return float(betainc(count, n - count + 1, 0.5)) if count else 1.0
+
+
+def _bisected(shown: Callable[[float], bool]) -> float:
+    """Smallest level in (0, 1] at which ``shown`` holds; it then holds at all larger ones."""
+    low, high = 0.0, 1.0
+    if not shown(high):
+        return 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high

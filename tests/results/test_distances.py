@@ -1,0 +1,81 @@
+"""Summaries of distances to converged endpoints, under laws with flips and heavy tails."""
+
+import numpy as np
+import pytest
+
+from samplerbench.results.comparison.distances import carried_by_few, summed, typical
+
+
+def lognormal(rng, n, spread, flips=0.0):
+    """Distances about 0.05, of which some are about 1."""
+    e = 0.05 * np.exp(spread * rng.standard_normal(n))
+    return np.where(rng.random(n) < flips, np.exp(0.25 * rng.standard_normal(n)), e)
+
+
+def test_typical__is_a_geometric_mean_without_both_fifths():
+    e = np.array([0.0, 1.0, 2.0, 4.0, 1e9])
+    assert typical(e, 1.0).value == pytest.approx(2.0)
+
+
+def test_typical__does_not_depend_on_units():
+    e = lognormal(np.random.default_rng(0), 50, 0.7)
+    assert typical(7 * e, 7.0).value == pytest.approx(7 * typical(e, 1.0).value)
+    assert typical(7 * e, 7.0).influence == pytest.approx(typical(e, 1.0).influence)
+
+
+def test_typical__flips_move_it_little_and_the_mean_square_much():
+    rng = np.random.default_rng(1)
+    plain, flipped = lognormal(rng, 20_000, 0.5), lognormal(rng, 20_000, 0.5, flips=0.01)
+    assert typical(flipped, 1.0).value == pytest.approx(typical(plain, 1.0).value, rel=0.05)
+    assert np.mean(flipped**2) > 3 * np.mean(plain**2)
+
+
+def test_typical__its_influence_is_the_derivative_in_a_sample():
+    """Of the logarithm, in the weight of a sample, to first order in 1 / n: a sample twice."""
+    e = np.sort(lognormal(np.random.default_rng(2), 2000, 0.8))
+    found = typical(e, 1.0)
+    for i in (10, 700, 1300, 1990):
+        twice = np.log(typical(np.append(e, e[i]), 1.0).value / found.value) * len(e)
+        assert twice == pytest.approx(found.influence[i], abs=0.01)
+
+
+@pytest.mark.parametrize(("n", "flips"), [(32, 0.0), (32, 0.05), (256, 0.01)])
+def test_summed__typical_intervals_cover(n, flips):
+    rng = np.random.default_rng(3)
+    truth = typical(lognormal(rng, 10**6, 0.8, flips), 1.0).value
+    draws = [summed(lognormal(rng, n, 0.8, flips), 1.0, "typical") for _ in range(1000)]
+    assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= 0.98
+
+
+@pytest.mark.parametrize(("n", "flips"), [(256, 0.001), (256, 0.01), (1000, 0.003)])
+def test_summed__mean_squares_cover_flips_that_are_not_seen(n, flips):
+    rng = np.random.default_rng(4)
+    truth = np.sqrt(np.mean(lognormal(rng, 10**7, 0.5, flips) ** 2))
+    draws = [lognormal(rng, n, 0.5, flips) for _ in range(600)]
+    trusted = [e for e in draws if not carried_by_few(e)]
+    assert len(trusted) > 30
+    found = [summed(e, 1.0, "root mean square") for e in trusted]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.95
+    normal = [abs(one.value - truth) <= 1.96 * one.se for one in found]
+    assert np.mean(normal) < 0.8, "what was claimed before: the test tells the two apart"
+
+
+def test_summed__one_sample_has_no_interval():
+    for summary in ("typical", "root mean square"):
+        found = summed(np.array([0.5]), np.nan, summary)
+        assert found.value == pytest.approx(0.5)
+        assert np.isnan([found.se, found.low, found.high]).all()
+
+
+def test_summed__exact_samples_are_exact_but_for_flips_that_are_not_seen():
+    found = summed(np.zeros(100), 1.0, "root mean square")
+    assert (found.value, found.se, found.low) == (0.0, 0.0, 0.0)
+    assert found.high == pytest.approx(np.sqrt(1.96 * 2.5 / 100), rel=1e-4)
+
+
+def test_carried_by_few__one_flip_is_named():
+    e = np.full(256, 0.01)
+    assert carried_by_few(e) == ""
+    e[3] = 1.0
+    assert carried_by_few(e) == "half of the mean square is carried by 1 of 256 samples"
+    assert carried_by_few(np.zeros(10)) == ""
