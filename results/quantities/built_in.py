@@ -265,10 +265,6 @@ ENDPOINTS = (
         "from the same latent",
         title="RMSE to the ODE",
         axis="RMSE to the converged ODE endpoint",
-        short="RMSE to ODE",
-        note="Root mean square distance per dimension to the converged ODE endpoint from the same "
-        "latent; deterministic samplers only. 95 % intervals, which allow for flips that so many "
-        "samples may not show.",
         brief="how far samples land from where their own noise leads in very many steps, "
         "the few that end elsewhere included",
         to="reference solution",
@@ -344,9 +340,6 @@ STRONG = (
         "reverse SDE, for brownian noise",
         title="Strong error",
         axis="RMSE to the pathwise limit",
-        note="Root mean square distance per dimension to the limit of the reverse SDE on the "
-        "same Brownian path. 95 % intervals, which allow for flips that so many samples may not "
-        "show.",
         brief="how far samples land from where their own noise leads in very many steps, "
         "the few that end elsewhere included",
         to="path limit",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from ..common.options import (
     JobsOption,
 )
 
+Part = Literal["endpoints", "features", "both"]
 CALIBRATION_LOG = Path("results") / "runs" / "calibration"
 
 
@@ -33,6 +34,7 @@ def calibrate(
     quick: Annotated[
         bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
     ] = False,
+    part: Annotated[Part, typer.Option("--part", help="Endpoints, features, or both.")] = "both",
     jobs: JobsOption = 1,
 ) -> None:
     """Measure coverage, bias and power of the metrics' intervals on features whose true
@@ -48,8 +50,11 @@ def calibrate(
 
     small: dict[str, Any] = {"samples": (32, 64), "real": False} if quick else {}
     replicates = replicates or (40 if quick else 500)
-    found = calibrate_endpoints(log, replicates=replicates, progress=progress, **small)
-    say(f"Table: {write_endpoints(found, folder)}")
+    if part != "features":
+        found = calibrate_endpoints(log, replicates=replicates, progress=progress, **small)
+        say(f"Table: {write_endpoints(found, folder)}")
+    if part == "endpoints":
+        return
     make = Calibration.quick if quick else Calibration
     with closing(workers(jobs)) as executor:
         run = make(
