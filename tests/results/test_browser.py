@@ -76,10 +76,10 @@ def test_plots_show_the_table_on_every_axis(show, run):
     frame = load(run.path).where(model="fashion", sampler="euler").frame
     euler = next(trace for trace in traces(figure) if trace["name"] == "euler")
     assert euler["y"] == pytest.approx(list(frame["fid_proxy"]), rel=1e-5)
-    figure.get_by_role("button", name="RMSE to the ODE").click()
+    figure.get_by_role("button", name="Typical error to the ODE").click()
     figure.get_by_role("button", name="Milliseconds").click()
     euler = next(trace for trace in traces(figure) if trace["name"] == "euler")
-    assert euler["y"] == pytest.approx(list(frame["rmse"]), rel=1e-5)
+    assert euler["y"] == pytest.approx(list(frame["typical_error"]), rel=1e-5)
     assert euler["x"] == pytest.approx(list(frame["ms_per_sample"]), rel=1e-5)
     figure.get_by_role("button", name="Lines of order").click()
     assert (
@@ -287,9 +287,9 @@ def test_lines_of_order_lie_below_all_points(show):
     figure.get_by_role("button", name="FID proxy", exact=True).click()
     # nothing falls like an order to the model's own error
     assert not figure.get_by_role("button", name="Lines of order").is_visible()
-    for measure, power in (("RMSE to the ODE", 1), ("FD to converged", 2)):
+    for measure, power in (("Typical error to the ODE", 1), ("FD to converged", 2)):
         figure.get_by_role("button", name=measure).click()
-        if measure == "RMSE to the ODE":
+        if measure == "Typical error to the ODE":
             figure.get_by_role("button", name="Lines of order").click()
         look = "canvas => canvas.data.map(({x, y, mode, line}) => ({x: [...x], y: [...y], mode}))"
         drawn = figure.locator(".canvas").evaluate(look)

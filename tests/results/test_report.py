@@ -297,7 +297,7 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
         if line.startswith("| sampler ")
     ]
     assert "FID proxy" not in header
-    assert "RMSE" in header
+    assert "typical error" in header
 
 
 def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_path):

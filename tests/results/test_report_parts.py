@@ -156,7 +156,8 @@ def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():
 
 
 def test_a_flag_is_at_the_values_that_it_belongs_to():
-    values = {"fid_proxy": 1.0, "fid_proxy_se": 0.1, "fd_conv": 2.0, "fd_conv_se": 0.1, "rmse": 0.1}
+    values = {"fid_proxy": 1.0, "fid_proxy_se": 0.1, "fd_conv": 2.0, "fd_conv_se": 0.1}
+    values |= {"typical_error": 0.1, "rmse": 0.2}
     apart = part(
         row(**values, fid_flag="", fd_conv_flag="too few"),
         row("heun", **values, fid_flag="few", fd_conv_flag="few; too few"),
@@ -167,8 +168,8 @@ def test_a_flag_is_at_the_values_that_it_belongs_to():
         curve["name"]: {name: points["flagged"] for name, points in curve["y"].items()}
         for curve in plot["curves"]
     }
-    assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "rmse": [False]}
-    assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "rmse": [False]}
+    assert found["euler"] == {"fid_proxy": [False], "fd_conv": [True], "typical_error": [False]}
+    assert found["heun"] == {"fid_proxy": [True], "fd_conv": [True], "typical_error": [False]}
     first, second = sorted(listing_of(apart).lines, key=lambda line: line.sampler)
     assert (first.reason, second.reason) == ("† too few", "† few; too few")
     lines = summary(ResultTable.of([row(**values, fid_flag="", fd_conv_flag="few")])).splitlines()
