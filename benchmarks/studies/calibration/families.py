@@ -53,7 +53,7 @@ def rare(d: int) -> Population:
     """A Gaussian with one sample in 200 twelve standard deviations away, along the widest axis: N
     samples have none of these with the chance 0.995^N, and show nothing of it.
     """
-    return _mixed(d, np.outer([0, 12], mixing(d)[0]), np.array([0.995, 0.005]))
+    return _mixed(d, np.outer([0.0, 12.0], mixing(d)[0]), np.array([0.995, 0.005]))
 
 
 def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
