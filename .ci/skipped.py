@@ -9,6 +9,7 @@ for ``pytest @FILE``.
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections import Counter
@@ -61,7 +62,7 @@ def _reason(case: ElementTree.Element) -> str | None:
         return None
     text = skipped.get("message", "")
     if text == "collection skipped":
-        text = (skipped.text or "").partition("Skipped: ")[2].rstrip("')\"")
+        text = ast.literal_eval(skipped.text or "")[2].removeprefix("Skipped: ")
     # the samplers of one library are one reason
     return re.sub(r"peer '([^':]+):[^']*'", r"peer \1", text) or "no reason given"
 
