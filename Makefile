@@ -36,7 +36,7 @@ build/tests.xml:
 
 parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
 	$(PYTHON) .ci/skipped.py --ids build/tests.xml > build/skipped.txt
-	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist loadfile --disable-warnings --junitxml build/parity.xml @build/skipped.txt
+	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
 	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
