@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PARITY ?= .venv-parity
-PEERS  := dev,peers,onnx,inception,clip,dinov2,efficientnet,torchvision,tune
+PEERS  := dev,peers,onnx,inception,clip,dinov2,efficientnet,torchvision,tune,cluster
 # what is imported is compiled then, by whoever is first: all of torch is half of the installation
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick
@@ -35,9 +35,10 @@ build/tests.xml:
 	$(MAKE) test
 
 parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
-	$(PYTHON) .ci/skipped.py --ids build/tests.xml > build/skipped.txt
+	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executing/ > build/skipped.txt
 	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
-	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml
+	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executing -k 'ray or cluster'
+	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults

@@ -53,8 +53,8 @@ def test_extras_have_lower_bounds_too():
 def test_parity__has_every_extra_that_a_test_may_need():
     (peers,) = re.findall(r"^PEERS +:= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
     extras = set(tomllib.loads(PYPROJECT)["project"]["optional-dependencies"])
-    # diffusers is one of the peers; the site, a card and Ray have commands of their own
-    assert set(peers.split(",")) == extras - {"diffusers", "docs", "gpu", "cluster"}
+    # diffusers is one of the peers; the site and a card have commands of their own
+    assert set(peers.split(",")) == extras - {"diffusers", "docs", "gpu"}
 
 
 def test_ci_run__runs_what_tests_skipped_and_says_what_nothing_proves():
