@@ -196,11 +196,11 @@ def test_a_table_says_how_often(sweep):
 def test_constant__counts_the_rows_in_which_its_error_is_known(sweep):
     best = {("python", BUDGET): {"rmse": SOME[0]}}
     row = rows_of(advice(("python", *SOME[0])), MODEL, 1, sweep, best)[0]
-    told = (("auto on a", 1.0, "b", 1.0), ("auto on c", 2.0, "d", 1.0), ("b", 1.2, "d", 1.0))
+    cases = (("auto on a", 1.0, "b", 1.0), ("auto on c", 2.0, "d", 1.0), ("b", 1.2, "d", 1.0))
     names = ("recommended", "error", "best", "smallest")
     rows = [
         type(row)(**{**vars(row), "budget": n, **dict(zip(names, values, strict=True))})
-        for n, values in enumerate(told)
+        for n, values in enumerate(cases)
     ]
     assert constant(rows) == ("d", 2, 2)
     assert constant(rows[:2]) == ("auto", 1, 2)
