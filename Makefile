@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PARITY ?= .venv-parity
+PEERS  := dev,peers,onnx,inception,clip,dinov2,efficientnet,torchvision,tune,cluster
 # what is imported is compiled then, by whoever is first: all of torch is half of the installation
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 SUITE  ?= quick
@@ -10,7 +12,7 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
           $(patsubst %,--ignore=tests/%.py,metrics/test_kernel metrics/test_frechet_calibration metrics/test_installed_metrics \
             samplers/test_exponential_sde samplers/test_no_synchronisation)
 
-.PHONY: bench test faults quick lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
+.PHONY: bench test parity faults quick lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,7 +23,22 @@ bench: $(VENV)/.ready            ## run the quick suite and write its report
 	$(BIN)/samplerbench run $(SUITE)
 
 test: $(VENV)/.ready lint        ## everything that CI runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml
+
+# numpy stands first: k-diffusion needs NumPy 1, which pip else finds after trying hundreds of versions
+$(PARITY)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/pip install --quiet --disable-pip-version-check --no-compile 'numpy<2' -e '.[$(PEERS)]'
+	touch $@
+
+build/tests.xml:
+	$(MAKE) test
+
+parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
+	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executing/ > build/skipped.txt
+	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
+	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executing -k 'ray or cluster'
+	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults

@@ -1,6 +1,7 @@
 """What continuous integration is made of agrees with what the package declares."""
 
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,13 +11,18 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def lowest():
-    """The script that prints the lowest versions."""
-    spec = importlib.util.spec_from_file_location("lowest", ROOT / ".ci" / "lowest.py")
+def script(name):
+    """A script of ``.ci/``."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def lowest():
+    """The script that prints the lowest versions."""
+    return script("lowest")
 
 
 def test_every_requirement_is_held_at_its_lower_bound(lowest):
@@ -42,6 +48,56 @@ def test_extras_have_lower_bounds_too():
     extras = tomllib.loads(PYPROJECT)["project"]["optional-dependencies"]
     assert {"dev", "docs", "peers"} <= set(extras)
     assert all(">=" in line for lines in extras.values() for line in lines)
+
+
+def test_parity__has_every_extra_that_a_test_may_need():
+    (peers,) = re.findall(r"^PEERS +:= (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    extras = set(tomllib.loads(PYPROJECT)["project"]["optional-dependencies"])
+    # diffusers is one of the peers; the site and a card have commands of their own
+    assert set(peers.split(",")) == extras - {"diffusers", "docs", "gpu"}
+
+
+def test_ci_run__runs_what_tests_skipped_and_says_what_nothing_proves():
+    lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    at = [
+        lines.index(line)
+        for line in ('make test PYTHON="$PYTHON"', '  make parity PYTHON="$PYTHON"')
+    ]
+    assert at == sorted(at)
+    assert lines[-2:] == ['echo "$skipped"', 'echo "== all good"']
+
+
+def test_skipped__names_what_no_report_ran(tmp_path):
+    skip = '<testcase classname="{}" name="{}"><skipped message="{}"/></testcase>'
+    module = '<testcase classname="" name="t.test_b"><skipped message="collection skipped">'
+    module += "('test_b.py', 2, 'Skipped: no lib')</skipped></testcase>"
+    ran = '<testcase classname="{}" name="{}"/>'
+    reports = {
+        "tests": [skip.format("t.test_a", "x[1]", "no lib"), module, ran.format("t.test_a", "z")],
+        "parity": [
+            ran.format("t.test_a", "x[1]"),
+            ran.format("t.test_b", "y"),
+            skip.format("t.test_b", "w", "peer 'edm:one' runs from a clone"),
+            skip.format("t.test_b", "v", "peer 'edm:two' runs from a clone"),
+        ],
+    }
+    skipped, found = script("skipped"), {}
+    for name, cases in reports.items():
+        (tmp_path / name).write_text(f"<testsuite>{''.join(cases)}</testsuite>", "utf-8")
+        found[name] = skipped.outcomes(tmp_path / name)
+    assert [test for test, why in found["tests"].items() if why] == [
+        "t/test_a.py::x[1]",
+        "t/test_b.py",
+    ]
+    assert skipped.table(found).splitlines() == [
+        "tests: 2 of 3 skipped",
+        "parity: 2 of 4 skipped",
+        "proven nowhere: 2",
+        "     2  peer edm runs from a clone",
+    ]
+    assert skipped.proven_nowhere([found["tests"]]) == dict.fromkeys(
+        ["t/test_a.py::x[1]", "t/test_b.py"], "no lib"
+    )
 
 
 def test_the_wheel_has_every_module_and_data_file():

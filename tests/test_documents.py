@@ -1,5 +1,6 @@
 """What the documents say is there is there, and what they show runs."""
 
+import csv
 import doctest
 import re
 import sys
@@ -81,6 +82,34 @@ def test_links_lead_to_files():
     for page in DOCS.rglob("*.md"):
         for link in links(str(page.relative_to(DOCS))):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+HEUN = ("fid_proxy", "fid_proxy_low", "fid_proxy_high", "fid_proxy_raw")
+HEUN += ("fd_conv", "fd_conv_low", "fd_conv_high", "rmse", "label_agreement")
+
+
+@pytest.mark.parametrize(
+    ("folder", "model", "first", "columns"),
+    [
+        ("heun-5000", "fashion", "5", HEUN),
+        ("full-exact", "gmm-2d", "euler", [("rmse", n) for n in (1, 3, 5, 10, 20, 50, 100)]),
+        ("fashion-ranking", "fashion", "auto", [("fd_conv", n) for n in (5, 10, 20)]),
+    ],
+)
+def test_readme__a_table_has_the_numbers_of_its_file(folder, model, first, columns):
+    """Rounded as printed; a row is a sampler with its budgets across, or a number of evaluations."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = re.search(rf"results/reference/{folder}`.*?^(\| {first} .*?)\n\n", text, re.M | re.S)
+    with (ROOT / "results" / "reference" / folder / "table.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"].startswith(model)]
+    found = {(row[key], row["budget"]): row for row in rows for key in ("sampler", "budget")}
+    for line in table[1].splitlines():
+        name, printed = line.strip("| ").split(" | ", 1)
+        for column, text in zip(columns, re.findall(r"[\d.]+", printed), strict=False):
+            column, budget = column if isinstance(column, tuple) else (column, name)
+            value = float(found[name, str(budget)][column])
+            scale = 100 if column == "label_agreement" else 1
+            assert f"{value * scale:.{len(text.partition('.')[2])}f}" == text, f"{name}, {column}"
 
 
 def terms() -> list[str]:

@@ -274,7 +274,8 @@ def _of_a_library(module: str, name: str) -> Any:
 
 def _numpy(path: str) -> Any:
     """By its place of today, which differs between NumPy 1 and 2."""
-    core: Any = getattr(np, "_core", None) or np.core  # type: ignore[attr-defined]
+    # NumPy 1.26 has an np._core too, once anything imports it: an empty one
+    core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
     holder = core if "." in path else np
     for part in path.split("."):
         holder = getattr(holder, part)

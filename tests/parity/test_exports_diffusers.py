@@ -110,10 +110,10 @@ EXPORTED = [
 @pytest.mark.parametrize("spec", EXPORTED)
 def test_images_are_ours(saved, monkeypatch, spec):
     sampler, model = make(spec), saved.model
-    if reason := missing("diffusers", sampler, model):
+    if missing("diffusers", sampler, model):
         with pytest.raises(ValueError, match="cannot export"):
             export("diffusers", sampler, karras(3, 0.1, 5.0), model, "folder")
-        pytest.skip(reason)
+        return
     for grid in grids(model):
         check(saved, sampler, grid, monkeypatch)
 

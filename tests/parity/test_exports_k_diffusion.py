@@ -12,9 +12,7 @@ from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names, uniform_lambda
 from samplerbench.samplers.peers.call import Call
 
-sampling = pytest.importorskip(
-    "k_diffusion.sampling", reason="k-diffusion is not installed", exc_type=ImportError
-)
+sampling = pytest.importorskip("k_diffusion.sampling")
 # a library's warnings are its own
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -66,10 +64,10 @@ def pasted(code: str, noise: SampleNoise, grid: Grid, monkeypatch) -> torch.Tens
 @pytest.mark.parametrize("spec", EXPORTED)
 def test_samples_are_ours(monkeypatch, spec):
     sampler = make(spec)
-    if reason := missing("k-diffusion", sampler, MODEL):
+    if missing("k-diffusion", sampler, MODEL):
         with pytest.raises(ValueError, match="cannot export"):
             export("k-diffusion", sampler, GRIDS[0], MODEL, "gmm-2d")
-        pytest.skip(reason)
+        return
     noise = SampleNoise(1, torch.arange(10), (2,), torch.float64)
     for grid in GRIDS:
         first = grid.sigma[0] * noise.initial()

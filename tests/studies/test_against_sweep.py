@@ -27,7 +27,7 @@ from samplerbench.benchmarks.studies.advising.sweep import (
     Stage,
     Sweep,
 )
-from samplerbench.benchmarks.studies.advising.table import table
+from samplerbench.benchmarks.studies.advising.table import constant, table
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
 
@@ -191,6 +191,19 @@ def test_a_table_says_how_often(sweep):
     rows = [r for seed in range(3) for r in rows_of(answer, MODEL, seed, sweep, best)]
     worse = [type(r)(**{**vars(r), "ratio": x}) for r, x in zip(rows, (1.0, 1.1, 1.3), strict=True)]
     assert "| 1.00 1.10 1.30 | 2 of 3 | 1.30 | 2.5 |" in table(worse, "rmse")
+
+
+def test_constant__counts_the_rows_in_which_its_error_is_known(sweep):
+    best = {("python", BUDGET): {"rmse": SOME[0]}}
+    row = rows_of(advice(("python", *SOME[0])), MODEL, 1, sweep, best)[0]
+    cases = (("auto on a", 1.0, "b", 1.0), ("auto on c", 2.0, "d", 1.0), ("b", 1.2, "d", 1.0))
+    names = ("recommended", "error", "best", "smallest")
+    rows = [
+        type(row)(**{**vars(row), "budget": n, **dict(zip(names, values, strict=True))})
+        for n, values in enumerate(cases)
+    ]
+    assert constant(rows) == ("d", 2, 2)
+    assert constant(rows[:2]) == ("auto", 1, 2)
 
 
 def test_the_candidates_are_those_of_the_race(sweep):

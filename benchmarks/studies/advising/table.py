@@ -6,6 +6,7 @@ python -m samplerbench.benchmarks.studies.advising.table results/reference/advic
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -30,8 +31,34 @@ def table(rows: Sequence[Row], criterion: str, library: str = ANY) -> str:
         ends = f"{min(took):.1f}" if len(set(took)) == 1 else f"{min(took):.1f} to {max(took):.1f}"
         largest = max(row.ratio for row in its)
         lines.append(f"| `{model}` | {' | '.join(cells)} | {_good(its)} | {largest:.2f} | {ends} |")
-    lines.append(f"| all | {' | '.join('' for _ in budgets)} | {_good(mine)} | | |")
+    name, good, known = constant(mine)
+    for who, share in (("all", _good(mine)), (f"always {name}", f"{good} of {known} known")):
+        lines.append(f"| {who} | {' | '.join('' for _ in budgets)} | {share} | | |")
     return "\n".join(lines)
+
+
+def constant(rows: Iterable[Row]) -> tuple[str, int, int]:
+    """Return the configuration that is good most often if it is taken for every row, and of how
+    many rows that is known.
+
+    A sweep leaves the errors of what was the best, or recommended; others are not known.
+    """
+    rows, errors = list(rows), defaultdict[tuple[str, int], dict[str, float]](dict)
+    for row in rows:
+        found = {row.recommended: row.error, row.best: row.smallest}
+        errors[row.model, row.budget] |= {_unified(name): value for name, value in found.items()}
+    ratios = defaultdict(list)
+    for row in rows:
+        for name, error in errors[row.model, row.budget].items():
+            ratios[name].append(error / row.smallest)
+    counts = {name: (sum(r <= GOOD for r in some), len(some)) for name, some in ratios.items()}
+    name = max(counts, key=counts.__getitem__)
+    return name, *counts[name]
+
+
+def _unified(name: str) -> str:
+    """``auto`` has levels of its own, whatever schedule it is named with."""
+    return "auto" if name.startswith("auto on ") else name
 
 
 def _ratios(rows: Iterable[Row]) -> str:

@@ -44,20 +44,32 @@ def student(degrees: int) -> Callable[[int], Population]:
 
 
 def mixture(d: int) -> Population:
-    """Four Gaussians of one covariance and weights p_k.
+    """Four Gaussians of one covariance and weights p_k."""
+    centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
+    return _mixed(d, centres, WEIGHTS)
 
-    With v_k their means about the whole's, third moments are sum_k p_k v_k³.
+
+def rare(d: int) -> Population:
+    """A Gaussian with one sample in 200 twelve standard deviations away, along the widest axis: N
+    samples have none of these with the chance 0.995^N, and show nothing of it.
+    """
+    return _mixed(d, np.outer([0.0, 12.0], mixing(d)[0]), np.array([0.995, 0.005]))
+
+
+def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
+    """The Gaussian's covariance about centres ``(k, d)``, with the Gaussian's mean over all.
+
+    With v_k the centres about the whole's mean, third moments are sum_k p_k v_k³.
     """
     normal = gaussian(d)
-    centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
-    v = centres - WEIGHTS @ centres
+    v = centres - weights @ centres
     law = Law(
         normal.law.mean,
-        normal.law.cov + (v.T * WEIGHTS) @ v,
-        np.einsum("k,ki,kj,kl->ijl", WEIGHTS, v, v, v, optimize=True),
+        normal.law.cov + (v.T * weights) @ v,
+        np.einsum("k,ki,kj,kl->ijl", weights, v, v, v, optimize=True),
     )
     return Population(
-        law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(WEIGHTS), size=n, p=WEIGHTS)]
+        law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(weights), size=n, p=weights)]
     )
 
 
@@ -171,4 +183,5 @@ FAMILIES: dict[str, Callable[[int], Population]] = {
     "t8": student(8),
     "t5": student(5),
     "network": network,
+    "rare": rare,
 }

@@ -324,7 +324,7 @@ def test_code_among_the_weights_does_not_run(folders, tmp_path):
     (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     code = {**net.state_dict(), "more": Runs(tmp_path / "made")}
     torch.save(code, tmp_path / "unet" / "diffusion_pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="cannot read"):
+    with pytest.raises(CheckpointError, match=r"a pickle with code: it names posix\.system"):
         load(tmp_path, {})
     assert not (tmp_path / "made").exists()
 
