@@ -85,14 +85,17 @@ def test_links_lead_to_files():
 
 
 HEUN = ("fid_proxy", "fid_proxy_low", "fid_proxy_high", "fid_proxy_raw")
-HEUN += ("fd_conv", "fd_conv_low", "fd_conv_high", "rmse", "label_agreement")
+HEUN += ("fd_conv", "fd_conv_low", "fd_conv_high", "label_agreement")
+ERRORS = [
+    (column, n) for n in (1, 3, 5, 10, 20, 50, 100) for column in ("typical_error", "flip_fraction")
+]
 
 
 @pytest.mark.parametrize(
     ("folder", "model", "first", "columns"),
     [
         ("heun-5000", "fashion", "5", HEUN),
-        ("full-exact", "gmm-2d", "euler", [("rmse", n) for n in (1, 3, 5, 10, 20, 50, 100)]),
+        ("gmm-2d", "gmm-2d", "euler", ERRORS),
         ("fashion-ranking", "fashion", "auto", [("fd_conv", n) for n in (5, 10, 20)]),
     ],
 )
@@ -108,7 +111,7 @@ def test_readme__a_table_has_the_numbers_of_its_file(folder, model, first, colum
         for column, text in zip(columns, re.findall(r"[\d.]+", printed), strict=False):
             column, budget = column if isinstance(column, tuple) else (column, name)
             value = float(found[name, str(budget)][column])
-            scale = 100 if column == "label_agreement" else 1
+            scale = 100 if column in ("label_agreement", "flip_fraction") else 1
             assert f"{value * scale:.{len(text.partition('.')[2])}f}" == text, f"{name}, {column}"
 
 
