@@ -3,15 +3,17 @@
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
-from samplerbench.samplers import karras, make
+from samplerbench.samplers import SampleNoise, karras, make
 
 AUTO = make("auto")
 GRID = karras(6, 0.002, 80.0)
@@ -32,7 +34,7 @@ def counted(model):
 def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
     model, meter = counted(make_model("gmm-2d"))
     first = Pilot(model, tmp_path).fitted(AUTO, GRID)
-    assert first.found.evaluations == meter.rows > 0
+    assert first.found.evaluations == meter.rows > 0  # look, trials, reference and finalists
     meter.reset()
     again = Pilot(model, tmp_path).fitted(AUTO, GRID)
     assert again == first
@@ -41,6 +43,36 @@ def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_
     trials = meter.rows  # the look is kept
     assert trials < other.found.evaluations
     assert first.found.rule != other.found.rule
+
+
+def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monkeypatch):
+    drawn = []
+    latents = Pilot._latents
+    monkeypatch.setattr(
+        Pilot,
+        "_latents",
+        lambda self, meter, rows: drawn.append(rows) or latents(self, meter, rows),
+    )
+    pilot = Pilot(make_model("gmm-2d"), None)
+    assert pilot.fitted(AUTO, GRID).found.rule
+    look, fresh = set(pilot.look.rows), set(pilot._reference(to_zero=True)["rows"])
+    assert len(fresh) == 64
+    assert not look & fresh
+    assert {int(row) for rows in drawn for row in rows} == look | fresh
+    assert SEARCH_IDS > 2 * 10**8  # numbers of latents; samples are counted from 0
+
+
+def test_pilot__the_reference_of_finalists_is_far_closer_than_they(tmp_path):
+    pilot = Pilot(make_model("gmm-64d"), tmp_path)
+    reference = pilot._reference(to_zero=True)
+    rows = torch.from_numpy(SEARCH_IDS + reference["rows"])
+    x = 80.0 * SampleNoise(0, rows, pilot.model.event, torch.float64).initial()
+    bound = pilot.model.bind(rows, 0)
+    truth = bound(pilot.model.flow(x, 80.0, 0.002, bound.labels), 0.002).numpy()
+    error = np.exp(np.log(np.sqrt(np.square(reference["ends"] - truth).mean(1))).mean())
+    assert error == pytest.approx(float(reference["error"]), rel=0.5)
+    stored = Pilot(pilot.model, tmp_path)._reference(to_zero=True)
+    assert all(np.array_equal(stored[name], reference[name]) for name in reference)
 
 
 def test_guidance_counts_both_of_its_passes(tmp_path):
