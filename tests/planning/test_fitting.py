@@ -13,6 +13,7 @@ from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
+from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import SampleNoise, karras, make
 
 AUTO = make("auto")
@@ -73,6 +74,24 @@ def test_pilot__the_reference_of_finalists_is_far_closer_than_they(tmp_path):
     assert error == pytest.approx(float(reference["error"]), rel=0.5)
     stored = Pilot(pilot.model, tmp_path)._reference(to_zero=True)
     assert all(np.array_equal(stored[name], reference[name]) for name in reference)
+
+
+def test_pilot__noise_of_the_size_of_rounding_changes_no_rule():
+    """Not the host decides which rule is found, but the latents."""
+
+    class Rounded(Wrapper):
+        """A model whose evaluations have relative noise."""
+
+        def denoise(self, x, sigma, labels):
+            d = self.inner.denoise(x, sigma, labels)
+            return d * (1 + 1e-7 * torch.randn(d.shape, dtype=d.dtype, generator=generator))
+
+    generator = torch.Generator().manual_seed(0)
+    model = make_model("gmm-2d")
+    rules = [Pilot(m, None).fitted(AUTO, GRID).found.rule for m in (model, Rounded(model))]
+    assert rules[0]._replace(spread=1.0) == rules[1]._replace(spread=1.0)
+    assert rules[0].spread == pytest.approx(rules[1].spread, rel=1e-6)
+    assert Pilot(model, None, seed=1).fitted(AUTO, GRID).found.rule[3:] != rules[0][3:]
 
 
 def test_guidance_counts_both_of_its_passes(tmp_path):
