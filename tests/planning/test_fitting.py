@@ -1,5 +1,6 @@
 """Rules that are found for a model: kept, counted, told in the table, and never in the way."""
 
+import json
 import logging
 import math
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks import run
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
@@ -14,6 +16,7 @@ from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.denoiser import Wrapper
+from samplerbench.results.run_directory.disk.files import read_npz
 from samplerbench.samplers import SampleNoise, karras, make
 
 AUTO = make("auto")
@@ -147,3 +150,26 @@ def test_cells_have_the_rule_of_their_model_and_the_table_its_cost():
     assert len(rules) == len(set(rules.values())) == 4
     assert all(c.facts["pilot_evaluations"] > 0 for c in cells if c.label == "auto")
     assert not any(c.facts for c in cells if c.label == "euler")
+
+
+def test_run__the_text_of_its_rule_makes_a_row_again(tmp_path):
+    suite = {
+        "name": "one",
+        "models": ["gmm-2d"],
+        "nfe": [4],
+        "samples": 16,
+        "reference_samples": 8,
+        "converged_samples": 32,
+        "timing": {"enabled": False},
+    }
+    first, again = tmp_path / "first", tmp_path / "again"
+    run(suite | {"samplers": ["auto"]}, first, device="cpu")
+    (found,) = json.loads((first / "run.json").read_text())["rules"]
+    assert (found["model"], found["nfe"], found["end"]) == ("gmm-2d", 4, "zero")
+    table = run(suite | {"samplers": [f"auto(rule='{found['rule']}')"]}, again, device="cpu")
+    assert table.frame["pilot_evaluations"].isna().all()
+    (one,), (other,) = (
+        [read_npz(path) for path in folder.glob("samples/*.npz") if "path" not in path.name]
+        for folder in (first, again)
+    )
+    np.testing.assert_equal(other, one)
