@@ -94,6 +94,13 @@ def test_choose_rule__of_two_at_one_distance_the_one_that_shrinks_loses():
     assert choose_rule(some, ends, truth, np.eye(3), 1.0) == some[0]
 
 
+@pytest.mark.parametrize("unit", [0.01, 1.0, 700.0])
+def test_choose_rule__does_not_change_with_the_unit(unit):
+    ends, truth = finalists(1.0, 1.05, 0.3, shrink=(0.0, 0.0, 0.2))
+    some = rules((3, False), (2, False), (1, True))
+    assert choose_rule(some, ends * unit, truth * unit, np.eye(3), unit) == some[1]
+
+
 def test_choose_rule__samples_that_are_not_finite_lose():
     ends, truth = finalists(1.0, 0.5)
     ends[1, 3] = np.nan
