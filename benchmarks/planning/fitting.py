@@ -41,7 +41,7 @@ from .gits import SEARCH_IDS
 _VERSION = 3
 """Raised when the same model would give other trajectories."""
 
-LATENTS = (32, 64)
+LATENTS = (16, 64)
 """Trajectories of a look, at least and at most."""
 NUMBERS = 1024
 """A look has as many trajectories as make this many numbers of one level, within these bounds: few
