@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from ..planning.cache import default_cache
 from ..planning.fitting import Pilot
 
 REFERENCE = Path("results/reference")
+PROBLEMS = ("gmm-2d", "gmm-64d", "wavelet")
 NETWORKS = ("digits", "faint", "wide", "fashion")
 SAMPLES = (100, 1_000, 10_000)
 
@@ -46,20 +46,22 @@ class Found(NamedTuple):
         return error / float(np.exp(np.interp(np.log(at), np.log(budgets), logs)))
 
 
-def at_home(auto: Path, others: Path, criterion: str) -> dict[str, Found]:
-    """Read the exact problems of the package; rules are those of the cache, or searched."""
-    found = defaultdict(lambda: Found({}, {}))
+def at_home(
+    auto: Path, others: Path, criterion: str, problems: Sequence[str] = PROBLEMS
+) -> dict[str, Found]:
+    """Read exact problems of the package; rules are those of the cache, or searched."""
+    found = {name: Found({}, {}) for name in problems}
     for row in _rows(others):
-        if row["criterion"] == criterion and row["side"] != "auto":
+        if row["criterion"] == criterion and row["side"] != "auto" and row["model"] in found:
             best, n = found[row["model"]].others, int(row["budget"])
             best[n] = min(float(row[criterion]), best.get(n, np.inf))
     for row in _rows(auto):
-        if row["criterion"] == criterion:
+        if row["criterion"] == criterion and row["model"] in found:
             n, model = int(row["budget"]), make_model(row["model"])
             grid = karras(n, model.sigma_min, model.sigma_max)
             fitted: Any = Pilot(model, default_cache()).fitted(make("auto"), grid)
             found[row["model"]].auto[n] = float(row[criterion]), fitted.found.evaluations
-    return dict(found)
+    return found
 
 
 def network(path: Path, column: str) -> Found:
@@ -74,23 +76,26 @@ def network(path: Path, column: str) -> Found:
     return found
 
 
-def table(found: Mapping[str, Found]) -> str:
-    """Return a table: a row a problem and M, a column a budget of `auto`."""
-    budgets = sorted({n for each in found.values() for n in each.auto})
+def table(*criteria: Mapping[str, Found]) -> str:
+    """Return a table: a row a problem and M, a column a budget of `auto`, a number a criterion."""
+    budgets = sorted({n for each in criteria[0].values() for n in each.auto})
     lines = [
         (
             name,
             f"{samples:,}" if np.isfinite(samples) else "any number",
-            *(_short(each.ratio(n, samples)) if n in each.auto else "" for n in budgets),
+            *(" / ".join(_short(each[name], n, samples) for each in criteria) for n in budgets),
         )
-        for name, each in found.items()
+        for name in criteria[0]
         for samples in (*SAMPLES, np.inf)
     ]
     return markdown_table(("problem", "samples", *map(str, budgets)), lines)
 
 
-def _short(ratio: float) -> str:
-    return "-" if np.isnan(ratio) else f"{ratio:.2f}"
+def _short(found: Found, n: int, samples: float) -> str:
+    if n not in found.auto:
+        return ""
+    ratio = found.ratio(n, samples)
+    return "-" if np.isnan(ratio) else f"{ratio:.3g}" if ratio >= 10 else f"{ratio:.2f}"
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -102,15 +107,22 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", type=Path, default=REFERENCE)
-    folder = parser.parse_args().reference
-    for criterion, column in (("median", "rmse_median"), ("rms", "rmse")):
-        found = at_home(
-            folder / "auto" / "home.csv", folder / "frontier" / "frontier.csv", criterion
+    parser.add_argument("--problem", nargs="+", default=list(PROBLEMS))
+    args = parser.parse_args()
+    auto, others = (args.reference / name for name in ("auto/home.csv", "frontier/frontier.csv"))
+    print("median / RMS\n")
+    print(
+        table(
+            *(
+                at_home(auto, others, criterion, args.problem)
+                | {
+                    name: network(args.reference / "auto-networks" / f"{name}.csv", column)
+                    for name in NETWORKS
+                }
+                for criterion, column in (("median", "rmse_median"), ("rms", "rmse"))
+            )
         )
-        found |= {
-            name: network(folder / "auto-networks" / f"{name}.csv", column) for name in NETWORKS
-        }
-        print(f"{criterion}\n\n{table(found)}\n")
+    )
 
 
 if __name__ == "__main__":
