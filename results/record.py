@@ -154,6 +154,12 @@ AROUND: tuple[Column, ...] = (
         "at the model, which its other rows share, and trials",
     ),
     Column(
+        "rule",
+        "text",
+        "rule that was found for sampler auto; auto(rule='…') with this text makes the same samples "
+        "without a search",
+    ),
+    Column(
         "preset",
         "text",
         "what sampler pipeline was for this model: its own scheduler, and the spacing of its levels",

@@ -6,6 +6,7 @@ or is flagged, is a difference that was not shown. Intervals are of 95 %, each f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
@@ -53,6 +54,7 @@ def sentences(
         headline(found, default),
         f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
         fewer(halves),
+        search_cost(found, halves),
         fitted(found),
         elsewhere(found),
         failures(found),
@@ -114,22 +116,48 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
     return f"{said}; it {told[apart(mine, theirs)]} in distribution than {now} ({numbers})."
 
 
-def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
-    """That a recommendation is closer than the default with twice the evaluations or more; of
-    several pairs the one that saves most.
+def _saving(halves: Mapping[tuple[int, int], Value]) -> tuple[int, int] | None:
+    """Return the pair of budgets that saves most, of those where the recommendation is closer with
+    the fewer evaluations.
     """
     shown = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
         if 2 * few <= many and verdict(ratio) == "closer"
     ]
-    if not shown:
+    return min(shown)[2:] if shown else None
+
+
+def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
+    """That a recommendation is closer than the default with twice the evaluations or more; of
+    several pairs the one that saves most.
+    """
+    pair = _saving(halves)
+    if pair is None:
         return ""
-    _, _, few, many = min(shown)
+    few, many = pair
     number, ends = times(inverse(halves[few, many]))
     return (
         f"With {evaluations(few)} the recommendation is {number} times closer {ends} than what "
         f"you use now is with {many}."
+    )
+
+
+def search_cost(
+    found: Sequence[tuple[Budget, Best]], halves: Mapping[tuple[int, int], Value]
+) -> str:
+    """Return what the search of ``auto`` cost, and from how many samples on it pays."""
+    searched = {b.nfe: n for b, best in found if (n := best.choice.search_evaluations)}
+    if not searched:
+        return ""
+    pair = _saving(halves)
+    if pair is None or pair[0] not in searched:
+        return f"Searching a rule of auto took {max(searched.values()):,} evaluations of the model at most."
+    few, many = pair
+    samples = math.ceil(searched[few] / (many - few))
+    return (
+        f"Searching the rule of auto for {evaluations(few)} took {searched[few]:,} evaluations of the model: "
+        f"beside what you use now with {many}, it pays from {counted(samples, 'sample')} on."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,16 +17,28 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...results.run_directory.disk.files import read_npz, write_npz
-from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, pilot
-from ...samplers.pilot import Fitted, Look, Response, Rule, best_rule, look_at
+from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, make, pilot
+from ...samplers.pilot import (
+    Fitted,
+    Look,
+    Response,
+    Rule,
+    best_rule,
+    choose_rule,
+    find_finalists,
+    look_at,
+    principal_axes,
+    typical,
+)
+from ...samplers.pilot.finalists import LATENTS_PER_AXIS
 from ...samplers.pilot.look import MOST
+from ...samplers.pilot.search import FINALISTS
 from ..sampling.meter import Meter
 from ..suites.spec import canonical
 from .cache import remembered
 from .gits import SEARCH_IDS
 
-_SEED = 0
-_VERSION = 2
+_VERSION = 3
 """Raised when the same model would give other trajectories."""
 
 LATENTS = (16, 64)
@@ -37,6 +49,12 @@ dimensions tell little each.
 """
 ROOM = 2**27
 """Numbers that the states of a look may have in memory; a larger model has fewer trajectories."""
+FRESH = 64
+"""Latents that finalists are tried on, after those of the look."""
+FINE, RESOLVED = 32, 4.0
+"""Evaluations of their reference solution, and how many times its error the smallest error must be;
+where it is not, the latents of the look decide.
+"""
 MOST_STEPS = 50
 """A grid of more steps has the rule of one of this many."""
 
@@ -55,11 +73,14 @@ class Pilot:
         model: on ``device``.
         folder: where look and rules are kept; None keeps nothing.
         device: "cpu" or "cuda".
+        seed: of the latents.
     """
 
     model: Denoiser
     folder: Path | None
     device: str = "cpu"
+    seed: int = 0
+    _references: dict[bool, dict[str, NDArray[Any]]] = field(default_factory=dict, init=False)
 
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
         """The sampler with the rule that is found for a grid on this model.
@@ -98,23 +119,78 @@ class Pilot:
     def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
         """The rule for a grid, and the evaluations that it took."""
         (look, spent), meter = self._look, Meter()
+        if start != self.model.sigma_max:  # the trajectories begin at no latent there
+            rule = best_rule(look, n, start, to_zero=to_zero)
+            return {"rule": list(rule), "evaluations": spent}
         grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
 
-        def trial(rule: Rule) -> NDArray[np.float64]:
-            bound, latents = self._latents(meter, look.rows)
-            tried = cast(Any, sampler).fitted(Fitted(rule, 0))
-            end = tried.sample(bound, start * latents, grid, NoNoise())
-            return look.missed(end, to_zero=to_zero)
+        def run(rule: Rule, rows: NDArray[np.int64]) -> Tensor:
+            return self._sampled(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
 
-        known = start == self.model.sigma_max  # there the trajectories begin at a latent
-        rule = best_rule(look, n, start, to_zero=to_zero, trial=trial if known else None)
-        return {"rule": list(rule), "evaluations": spent + meter.rows}
+        ranked = find_finalists(
+            look,
+            n,
+            start,
+            to_zero=to_zero,
+            trial=lambda rule: look.missed(run(rule, look.rows), to_zero=to_zero),
+        )
+        cost, rules = ranked[0][0], [rule for _, rule in ranked]
+        if len(rules) > 1 and 2 * n <= FINE and self._fresh >= LATENTS_PER_AXIS:
+            reference = self._reference(to_zero=to_zero)
+            spent += int(reference["evaluations"])
+            if math.log(RESOLVED * float(reference["error"]) / look.spread) <= cost:
+                rows = reference["rows"]
+                ends = np.stack([_flat(run(rule, rows)) for rule in rules])
+                axes = principal_axes(look.image, len(rows) // LATENTS_PER_AXIS)
+                rules = [choose_rule(rules, ends, reference["ends"], axes, look.spread)]
+        return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
+
+    def _reference(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
+        """Where fresh latents lead: ``ends`` of ``rows``, their geometric mean ``error``, and the
+        ``evaluations`` that this took, from the cache if it is there.
+
+        The usual rule for the data's spread, on many steps, gives the ends. Its error is that on
+        the look's latents, whose trajectories are known.
+        """
+        path = self._path(f"ends-{'zero' if to_zero else 'sigma_min'}")
+        if stored := self._references.get(to_zero) or (read_npz(path) if path else None):
+            return stored
+        look, meter, high = self._look[0], Meter(), self.model.sigma_max
+        usual: Any = make("auto")
+        rule = typical(look.spread)._replace(deferred=high >= usual.FAR * look.spread)
+        sampler = usual.fitted(Fitted(rule, 0))
+        fresh = LATENTS[1] + np.arange(self._fresh)
+        grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
+        missed = look.missed(self._sampled(meter, sampler, grid, look.rows), to_zero=to_zero)
+        ends = _flat(self._sampled(meter, sampler, grid, fresh))
+        good = np.isfinite(ends).all(1)
+        error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
+        made = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
+        made["evaluations"] = np.asarray(meter.rows)
+        self._references[to_zero] = made
+        if path:
+            write_npz(path, made)
+        return made
+
+    def _path(self, what: str) -> Path | None:
+        """The file of something that depends on the model alone."""
+        digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
+        return self.folder and self.folder / f"auto-{what}-{digest}.npz"
+
+    def _sampled(
+        self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]
+    ) -> Tensor:
+        """Samples of some latents, as many at a time as a look has at least."""
+        parts = []
+        for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
+            bound, latents = self._latents(meter, part)
+            parts.append(sampler.sample(bound, grid.sigma[0] * latents, grid, NoNoise()))
+        return torch.cat(parts)
 
     @cached_property
     def _look(self) -> tuple[Look, int]:
         """The look and the evaluations that it took, from the cache if they are there."""
-        digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
-        path = self.folder and self.folder / f"auto-look-{digest}.npz"
+        path = self._path("look")
         stored = read_npz(path) if path else None
         if stored is not None:
             spent = int(stored.pop("evaluations"))
@@ -133,8 +209,8 @@ class Pilot:
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
         """The counted denoiser of some latents that no sample begins at, and the latents."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
-        noise = SampleNoise(_SEED, ids, self.model.event, self.model.dtype)
-        return meter.attach(self.model).bind(ids, _SEED), noise.initial()
+        noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
+        return meter.attach(self.model).bind(ids, self.seed), noise.initial()
 
     @property
     def _count(self) -> int:
@@ -143,6 +219,11 @@ class Pilot:
         least, most = LATENTS
         fitting = ROOM // (2 * MOST * dim)
         return max(2, min(fitting, max(least, min(most, NUMBERS // dim))))
+
+    @property
+    def _fresh(self) -> int:
+        """How many fresh latents."""
+        return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
     def _key(self) -> dict[str, Any]:
@@ -154,7 +235,7 @@ class Pilot:
             "sigma_min": model.sigma_min,
             "sigma_max": model.sigma_max,
             "dtype": str(model.dtype),
-            "seed": _SEED,
+            "seed": self.seed,
             "version": _VERSION,
             "code": _code(),
         }
@@ -162,10 +243,15 @@ class Pilot:
 
 @cache
 def _code() -> str:
-    """A digest of the files that look, forecast and search."""
-    folder = Path(pilot.__file__).parent
-    files = (path.read_bytes() for path in sorted(folder.glob("*.py")))
+    """A digest of the files that look, forecast, search and choose."""
+    paths = [*sorted(Path(pilot.__file__).parent.glob("*.py")), Path(__file__)]
+    files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
+
+
+def _flat(ends: Tensor) -> NDArray[np.float64]:
+    """Samples as rows."""
+    return ends.flatten(1).double().cpu().numpy()
 
 
 def _stored(look: Look) -> dict[str, NDArray[Any]]:

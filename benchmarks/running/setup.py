@@ -168,6 +168,11 @@ def set_up(
             },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
             "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
+            "rules": [
+                {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
+                for cell in cells
+                if (rule := cell.facts.get("rule"))
+            ],
         },
     )
 

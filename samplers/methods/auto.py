@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..base import FOUND, Declared
 from ..grid import Grid
-from ..pilot.rule import Fitted, Rule, typical
+from ..pilot.rule import Fitted, Rule, read_rule, typical
 from ..registry import get, register
 from ..types import Denoise, Noise
 from .warped import SOURCE, WarpedAB
@@ -26,6 +26,8 @@ class Auto(Declared):
     evaluations, none outside the range of the grid.
 
     Attributes:
+        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), which is used
+            as it is, without a search; "" searches.
         found: the rule and what it cost; None without a look at the model. It is found, not given.
     """
 
@@ -33,13 +35,22 @@ class Auto(Declared):
     order = 2
     own_grid = True
     translates = False
-    needs_look = True
     source = SOURCE
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
     """From this many standard deviations on, an unknown model's first step is deferred."""
+    rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
+
+    def __post_init__(self) -> None:
+        if self.rule:
+            read_rule(self.rule)  # refuses a wrong text
+
+    @property
+    def needs_look(self) -> bool:
+        """Return True if the rule is to be searched."""
+        return not self.rule
 
     def fitted(self, found: Fitted) -> Auto:
         """This sampler with what was found for a model and a grid."""
@@ -48,7 +59,9 @@ class Auto(Declared):
     @property
     def facts(self) -> dict[str, Any]:
         """What a table says of a row beside its configuration."""
-        return {} if self.found is None else {"pilot_evaluations": self.found.evaluations}
+        if self.found is None:
+            return {}
+        return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
         """The levels that are used in place of those of ``grid``."""
@@ -86,6 +99,8 @@ class Auto(Declared):
         )
 
     def _rule(self, grid: Grid) -> Rule:
+        if self.rule:
+            return read_rule(self.rule)
         if self.found is not None:
             return self.found.rule
         rule = typical(self.USUAL)

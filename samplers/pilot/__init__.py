@@ -3,12 +3,24 @@ number of steps can be forecast without another evaluation.
 
 :func:`.look.look_at` samples a few latents on a fine grid and probes how the denoiser responds to
 errors; :func:`.forecast.forecast` gives the errors that a rule would make on them, to first order;
-:func:`.search.best_rule` finds the rule with the smallest. ADR 25 and docs/auto.md derive and measure
-it.
+:func:`.search.find_finalists` finds the rules with the smallest, and :func:`.finalists.choose_rule` one
+of them on other latents. ADR 25, ADR 31 and docs/auto.md derive and measure it.
 """
 
+from .finalists import choose_rule, principal_axes
 from .look import Look, Response, look_at
-from .rule import Fitted, Rule
-from .search import best_rule
+from .rule import Fitted, Rule, typical
+from .search import best_rule, find_finalists
 
-__all__ = ["Fitted", "Look", "Response", "Rule", "best_rule", "look_at"]
+__all__ = [
+    "Fitted",
+    "Look",
+    "Response",
+    "Rule",
+    "best_rule",
+    "choose_rule",
+    "find_finalists",
+    "look_at",
+    "principal_axes",
+    "typical",
+]

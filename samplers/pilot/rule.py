@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import NamedTuple
 
 from ..families.warp import Warp
@@ -9,6 +11,9 @@ from ..grid import Grid
 
 HIGHEST_LAST = 0.5
 """The last level with an evaluation is at most this share of the first."""
+
+_KIND = re.compile(r"([1-4])(d?)(c?)")
+_NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 
 
 class Rule(NamedTuple):
@@ -43,6 +48,12 @@ class Rule(NamedTuple):
     exponent: float
     first: float
     last: float
+
+    @property
+    def text(self) -> str:
+        """Text that :func:`read_rule` reads: kind (``4d``, ``2dc``), then the seven numbers."""
+        kind = f"{self.points}{'d' * self.deferred}{'c' * self.corrected}"
+        return " ".join([kind, *map(repr, self[3:])])
 
     @property
     def warp(self) -> Warp:
@@ -92,3 +103,25 @@ def typical(spread: float) -> Rule:
     Fourth order, a deferred first step, and constants that a search on four exact problems found.
     """
     return Rule(4, True, False, spread, 3.0, 0.18, 1.07, 0.63, 1.0, 0.0)
+
+
+def read_rule(text: str) -> Rule:
+    """Return the rule of a text, number for number (:attr:`Rule.text`).
+
+    Raises:
+        ValueError: it is no rule.
+    """
+    first, *words = text.split(" ")
+    kind, numbers = _KIND.fullmatch(first), [float(w) for w in words if _NUMBER.fullmatch(w)]
+    if (
+        kind is None
+        or not len(words) == len(numbers) == len(Rule._fields) - 3
+        or not all(map(math.isfinite, numbers))
+        or not min(numbers[:-1]) > 0
+        or kind[1] + kind[3] == "1"  # one point is always corrected
+    ):
+        raise ValueError(
+            f"cannot read the rule {text[:80]!r}; copy one from rules in a run.json, "
+            f"such as {typical(0.5).text!r}"
+        )
+    return Rule(int(kind[1]), bool(kind[2]), bool(kind[3]), *numbers)

@@ -1,4 +1,4 @@
-"""The rule with the smallest forecast error, and a trial of the best few."""
+"""Rules with the smallest forecast errors, and a trial of the best of them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,18 @@ MANY = 25
 
 MEMBERS, GENERATIONS = 12, 40
 """Of the population, for each number that is searched; and how often it is renewed."""
-TRIALS, FEWEST_TRIED = 60, 2
+TRIALS, FEWEST_TRIED = 100, 2
 """Evaluations per latent that the best rules of all kinds are tried with, together; and how many
 rules are tried whatever that takes.
 """
+FINALISTS, BEHIND = 6, 1.25
+"""Rules that are left after that, at most, and how far behind the best they may be."""
+NEAR, MORE = 1.15, 2
+"""How far behind the best of a search a rule may be forecast, and how many such rules are tried, at
+equal distances in rank, beside the best of each kind.
+"""
+DIGITS, DIGITS_OF_SPREAD = 4, 9
+"""Significant digits of a rule's numbers, so that its text is short."""
 
 HOPEFUL = 4.0
 """A rule whose forecast is behind the best by more than this factor is not tried."""
@@ -73,42 +81,57 @@ def cost_of(errors: Array, spread: float) -> Array:
     return MOSTLY * typical + (1 - MOSTLY) * worst
 
 
-def best_rule(
-    look: Look, n: int, start: float, *, to_zero: bool, trial: Trial | None = None
-) -> Rule:
-    """The rule for ``n`` evaluations from ``start``.
-
-    The best of each of :data:`KINDS` is searched, with and without correction, and for each of
-    :data:`ALLOWANCES`. As many of
-    the best as :data:`TRIALS` has room for are tried on the model, if there is a ``trial``, since
-    large steps are beyond first order; without one, the forecast decides.
+def best_rule(look: Look, n: int, start: float, *, to_zero: bool) -> Rule:
+    """Return the rule for ``n`` evaluations from ``start`` with the smallest forecast error.
 
     Args:
         look: at the model.
         n: evaluations, >= 1.
         start: first level, in (sigma_min, sigma_max].
         to_zero: whether the grid ends at 0 or at sigma_min.
-        trial: gives the errors ``(K,)`` of a rule on the model itself.
     """
-    if trial is None:
-        return _searched(look, n, start, to_zero, ALLOWANCES[0])[0]
-    found = [_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
-    in_turn = (rule for rank in zip_longest(*found) for rule in rank if rule is not None)
+    return _searched(look, n, start, to_zero, ALLOWANCES[0])[0][0]
+
+
+def find_finalists(
+    look: Look, n: int, start: float, *, to_zero: bool, trial: Trial
+) -> list[tuple[float, Rule]]:
+    """Search rules, try the best on the model, and return the best of these with their costs.
+
+    Each of :data:`ALLOWANCES` has two searches, with and without correction. Of each, the best of
+    every kind are tried, and some that are little behind: large steps are beyond first order.
+
+    Args:
+        look: at the model.
+        n: evaluations, >= 1.
+        start: first level, the look's.
+        to_zero: whether the grid ends at 0 or at sigma_min.
+        trial: gives the errors ``(K,)`` of a rule on the model itself.
+
+    Returns:
+        At most :data:`FINALISTS`, the best first.
+    """
+    searched = [_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
+    lists = [rules for both in searched for rules in both]
+    in_turn = (rule for rank in zip_longest(*lists) for rule in rank if rule is not None)
     tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
-    return min(tried, key=lambda rule: float(cost_of(trial(rule), look.spread)))
+    costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
+    ranked = sorted(zip(costs, tried, strict=True))[:FINALISTS]
+    return [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
 
 
 def _searched(
     look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
-) -> list[Rule]:
-    """The best rule of each kind that is not hopelessly behind, the best first."""
-    best_of = {
-        kind: best
-        for corrected in (False, True)
-        for kind, best in _search(look, n, start, to_zero, allowance, corrected).items()
-    }
-    found = sorted(best_of.values())
-    return [rule for cost, rule in found if cost <= found[0][0] + math.log(HOPEFUL)]
+) -> tuple[list[Rule], list[Rule]]:
+    """Return the best rule of each kind that is not hopelessly behind, the best first, and rules
+    that are little behind the best of their search.
+    """
+    found = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
+    best = sorted(best for best_of, _ in found for best in best_of.values())
+    hopeful = [rule for cost, rule in best if cost <= best[0][0] + math.log(HOPEFUL)]
+    return hopeful, [
+        rule for rank in zip(*(near for _, near in found), strict=True) for rule in rank
+    ]
 
 
 def _search(
@@ -118,9 +141,9 @@ def _search(
     to_zero: bool,
     allowance: tuple[float, int],
     corrected: bool,
-) -> dict[Kind, tuple[float, Rule]]:
-    """The best rule of each kind with or without correction, and its cost, by differential
-    evolution (Storn and Price 1997) from fixed random numbers.
+) -> tuple[dict[Kind, tuple[float, Rule]], list[Rule]]:
+    """Return the best rule of each kind with or without correction, and its cost, by differential
+    evolution (Storn and Price 1997) from fixed random numbers; and :data:`MORE` others.
     """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
@@ -131,6 +154,7 @@ def _search(
         if kind[2] == corrected and fewest - corrected <= kind[0] <= max(2, n)
     ]
     best_of: dict[Kind, tuple[float, Rule]] = {}
+    seen: list[tuple[float, Rule]] = []
     weight, power = allowance
 
     def costs(drawn: Array) -> Array:
@@ -144,9 +168,9 @@ def _search(
             strayed = np.minimum(told.strayed / look.spread, HOPELESS) ** power
             doubtful = told.beyond + weight * look.spread * strayed
             found[own] = cost_of(told.errors + doubtful, look.spread)
-            least = int(found[own].argmin())
-            candidate = (float(found[own][least]), rules[least])
-            best_of[kinds[i]] = min(candidate, best_of.get(kinds[i], candidate))
+            costed = list(zip(found[own].tolist(), rules, strict=True))
+            seen.extend(costed)
+            best_of[kinds[i]] = min([*costed, best_of.get(kinds[i], costed[0])])
         return found
 
     differential_evolution(
@@ -159,10 +183,12 @@ def _search(
         polish=False,
         rng=0,
     )
-    return best_of
+    seen.sort()
+    near = [rule for cost, rule in seen if cost <= seen[0][0] + math.log(NEAR)]
+    return best_of, [near[len(near) * i // (MORE + 1)] for i in range(1, MORE + 1)]
 
 
 def _rule(kind: Kind, spread: float, numbers: Array) -> Rule:
-    """The rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
-    knee, scale, power, exponent, first, last = map(float, numbers)
-    return Rule(*kind, spread, knee, scale, power, exponent, first, last)
+    """Return the rule of a kind with these numbers, in the order of :data:`BOUNDS`."""
+    shortened = (float(f"{number:.{DIGITS}g}") for number in numbers)
+    return Rule(*kind, float(f"{spread:.{DIGITS_OF_SPREAD}g}"), *shortened)

@@ -203,3 +203,13 @@ def test_values_in_words():
     assert measured(Value(0.5, 0.5, 0.5)) == "0.5"
     assert measured(Value(0.5, 0.1, 0.9, "few")) == "0.5 [0.1, 0.9]?"
     assert measured(None) == "–"
+
+
+def test_search_cost__says_from_how_many_samples_on_it_pays():
+    auto = choice("auto", "", nfe=5, error=(0.1, 0.09, 0.11), search_evaluations=9001)
+    answer = budget(5, best(auto, to_default=(0.5, 0.4, 0.6)))
+    text = " ".join(said(answer, halves={(5, 20): Value(0.5, 0.4, 0.6)}))
+    assert "took 9,001 evaluations of the model" in text
+    assert "pays from 601 samples on" in text
+    assert "9,001" in " ".join(said(answer))
+    assert "Searching" not in " ".join(said(simple(8, (0.5, 0.4, 0.6))))

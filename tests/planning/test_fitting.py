@@ -1,17 +1,23 @@
 """Rules that are found for a model: kept, counted, told in the table, and never in the way."""
 
+import json
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from samplerbench.benchmarks import run
 from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
-from samplerbench.samplers import karras, make
+from samplerbench.models.denoiser import Wrapper
+from samplerbench.results.run_directory.disk.files import read_npz
+from samplerbench.samplers import SampleNoise, karras, make
 
 AUTO = make("auto")
 GRID = karras(6, 0.002, 80.0)
@@ -32,7 +38,7 @@ def counted(model):
 def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
     model, meter = counted(make_model("gmm-2d"))
     first = Pilot(model, tmp_path).fitted(AUTO, GRID)
-    assert first.found.evaluations == meter.rows > 0
+    assert first.found.evaluations == meter.rows > 0  # look, trials, reference and finalists
     meter.reset()
     again = Pilot(model, tmp_path).fitted(AUTO, GRID)
     assert again == first
@@ -41,6 +47,54 @@ def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_
     trials = meter.rows  # the look is kept
     assert trials < other.found.evaluations
     assert first.found.rule != other.found.rule
+
+
+def test_pilot__finalists_are_tried_on_latents_of_neither_look_nor_samples(monkeypatch):
+    drawn = []
+    latents = Pilot._latents
+    monkeypatch.setattr(
+        Pilot,
+        "_latents",
+        lambda self, meter, rows: drawn.append(rows) or latents(self, meter, rows),
+    )
+    pilot = Pilot(make_model("gmm-2d"), None)
+    assert pilot.fitted(AUTO, GRID).found.rule
+    look, fresh = set(pilot.look.rows), set(pilot._reference(to_zero=True)["rows"])
+    assert len(fresh) == 64
+    assert not look & fresh
+    assert {int(row) for rows in drawn for row in rows} == look | fresh
+    assert SEARCH_IDS > 2 * 10**8  # numbers of latents; samples are counted from 0
+
+
+def test_pilot__the_reference_of_finalists_is_far_closer_than_they(tmp_path):
+    pilot = Pilot(make_model("gmm-64d"), tmp_path)
+    reference = pilot._reference(to_zero=True)
+    rows = torch.from_numpy(SEARCH_IDS + reference["rows"])
+    x = 80.0 * SampleNoise(0, rows, pilot.model.event, torch.float64).initial()
+    bound = pilot.model.bind(rows, 0)
+    truth = bound(pilot.model.flow(x, 80.0, 0.002, bound.labels), 0.002).numpy()
+    error = np.exp(np.log(np.sqrt(np.square(reference["ends"] - truth).mean(1))).mean())
+    assert error == pytest.approx(float(reference["error"]), rel=0.5)
+    stored = Pilot(pilot.model, tmp_path)._reference(to_zero=True)
+    assert all(np.array_equal(stored[name], reference[name]) for name in reference)
+
+
+def test_pilot__noise_of_the_size_of_rounding_changes_no_rule():
+    """Not the host decides which rule is found, but the latents."""
+
+    class Rounded(Wrapper):
+        """A model whose evaluations have relative noise."""
+
+        def denoise(self, x, sigma, labels):
+            d = self.inner.denoise(x, sigma, labels)
+            return d * (1 + 1e-7 * torch.randn(d.shape, dtype=d.dtype, generator=generator))
+
+    generator = torch.Generator().manual_seed(0)
+    model = make_model("gmm-2d")
+    rules = [Pilot(m, None).fitted(AUTO, GRID).found.rule for m in (model, Rounded(model))]
+    assert rules[0]._replace(spread=1.0) == rules[1]._replace(spread=1.0)
+    assert rules[0].spread == pytest.approx(rules[1].spread, rel=1e-6)
+    assert Pilot(model, None, seed=1).fitted(AUTO, GRID).found.rule[3:] != rules[0][3:]
 
 
 def test_guidance_counts_both_of_its_passes(tmp_path):
@@ -96,3 +150,26 @@ def test_cells_have_the_rule_of_their_model_and_the_table_its_cost():
     assert len(rules) == len(set(rules.values())) == 4
     assert all(c.facts["pilot_evaluations"] > 0 for c in cells if c.label == "auto")
     assert not any(c.facts for c in cells if c.label == "euler")
+
+
+def test_run__the_text_of_its_rule_makes_a_row_again(tmp_path):
+    suite = {
+        "name": "one",
+        "models": ["gmm-2d"],
+        "nfe": [4],
+        "samples": 16,
+        "reference_samples": 8,
+        "converged_samples": 32,
+        "timing": {"enabled": False},
+    }
+    first, again = tmp_path / "first", tmp_path / "again"
+    run(suite | {"samplers": ["auto"]}, first, device="cpu")
+    (found,) = json.loads((first / "run.json").read_text())["rules"]
+    assert (found["model"], found["nfe"], found["end"]) == ("gmm-2d", 4, "zero")
+    table = run(suite | {"samplers": [f"auto(rule='{found['rule']}')"]}, again, device="cpu")
+    assert table.frame["pilot_evaluations"].isna().all()
+    (one,), (other,) = (
+        [read_npz(path) for path in folder.glob("samples/*.npz") if "path" not in path.name]
+        for folder in (first, again)
+    )
+    np.testing.assert_equal(other, one)

@@ -73,7 +73,7 @@ def test_what_was_found_is_neither_an_option_nor_part_of_the_label():
     sent = SentSampler.of(fitted)
     assert sent.spec == {"name": "auto"}
     assert sent.here() == fitted
-    assert fitted.facts == {"pilot_evaluations": 1000}
+    assert fitted.facts == {"pilot_evaluations": 1000, "rule": FOUND.rule.text}
     assert make("auto").facts == {}
 
 

@@ -90,6 +90,7 @@ class Choice:
         failed: why it has no samples; "" if it has.
         coefficients: where they were fitted to the model, a row a step: the weight of the state, and those of the
             denoised images, newest first.
+        search_evaluations: of the model, all latents together, that the rule of ``auto`` was searched with.
     """
 
     label: str
@@ -105,6 +106,7 @@ class Choice:
     ms: float | None = None
     failed: str = ""
     coefficients: tuple[tuple[float, ...], ...] = ()
+    search_evaluations: int = 0
 
 
 @dataclass(frozen=True)

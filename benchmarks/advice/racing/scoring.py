@@ -72,6 +72,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         median=None if squares is None else float(np.median(np.sqrt(squares))),
         fd_conv=fd_conv,
         failed=cell.skip or bench.failures.get(entry.label, ""),
+        search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
     )
 
 
