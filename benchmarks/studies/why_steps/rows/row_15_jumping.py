@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ..figures.jumping import details, draw, strips
-from ..measuring.jumping import JumpingResult, called, measure
+from ..measuring.jumping import PLAIN, JumpingResult, called, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note, percent
@@ -51,7 +51,10 @@ def judge(found: JumpingResult) -> Verdict:
         f"The FID proxy of one prediction is {factor(found.ratio)} times that of one jump; the aim was "
         f"{AIM:g}.",
         f"After {found.jumps[-1]} jumps the FID proxy is {_more(found.at_most)} than after ten steps of "
-        f"Euler’s method; the features of the data have a variance of {found.variance:.3g}.",
+        f"Euler’s method; the features of the data have a variance of {found.variance:.3g}. After "
+        f"{found.jumps[-1]} jumps it is {between(found.map[-1])}; after ten evaluations of "
+        + ", ".join(f"<code>{name}</code> {between(one)}" for name, one in _tens(found).items())
+        + ".",
         *_beside(found),
         *_paying(found),
         *_own(found),
@@ -73,20 +76,31 @@ def judge(found: JumpingResult) -> Verdict:
         )
     far, enough = one.low >= AIM, most.high < NEGLIGIBLE * found.variance
     varied = found.likeness[called(1)].variance.low > VARIED
-    told = f"one jump differs {_times(one)} times less from real images than a prediction does"
+    told = f"the Fréchet distance of one jump is {_times(one)} times smaller than a prediction’s"
     several = f"{found.jumps[-1]} jumps"
+    tens = _tens(found)
+    plain = tens.pop(PLAIN)
+    best = min(tens, key=lambda name: tens[name].value, default=PLAIN)
+    ten = "Euler’s ten steps do"
+    if tens and tens[best].value < plain.value:
+        ten += f" (<code>{best}</code>’s ten: {tens[best].value:.2f} against {found.map[-1].value:.2f})"
     if not varied:
         kind, how, end = "refines", "learn it in part", "but its images are too much alike"
     elif far and enough:
-        kind, how, end = "supports", "learn it", f"and {several} do what ten steps do"
+        kind, how, end = "supports", "learn it", f"and {several} do what {ten}"
     elif far:
-        kind, how, end = "refines", "learn it in part", f"but {several} may do less than ten steps"
+        kind, how, end = "refines", "learn it in part", f"but {several} may do less than {ten}"
     elif enough:
-        kind, how, end = "refines", "learn it in a few goes", f"and {several} do what ten steps do"
+        kind, how, end = "refines", "learn it in a few goes", f"and {several} do what {ten}"
     else:
-        kind, how, end = "refines", "learn it in part", f"and {several} may do less than ten steps"
+        kind, how, end = "refines", "learn it in part", f"and {several} may do less than {ten}"
     sentence = f"A network of the same size can {how}: {told}, {end}."
     return Verdict(kind, sentence, numbers, _surprise(found))
+
+
+def _tens(found: JumpingResult) -> dict[str, Interval]:
+    """Distances after ten evaluations, by the sampler of the teacher."""
+    return {name: line[found.counts.index(10)] for name, line in found.teacher.items()}
 
 
 def _times(one: Interval) -> str:
