@@ -75,9 +75,8 @@ def judge(found: OneLevelResult) -> Verdict:
             numbers,
         )
     sentence = (
-        "It removes the noise at once, into an average; to make images it must be repeated. At the "
-        f"best of {len(SINGLE)} levels they are then {times:.1f} times as far from the data as with all "
-        "levels together."
+        "It removes the noise at once, into an average; repeated to make images, at the best of "
+        f"{len(SINGLE)} levels, it ends {times:.1f} times as far from the data as all levels together."
     )
     return Verdict("refines", sentence, numbers, surprise(found))
 

@@ -73,21 +73,18 @@ def judge(found: FirstScheduleResult) -> Verdict:
         return Verdict(
             "inconclusive", "These samples are too few to tell steps, or schedules, apart.", numbers
         )
-    first = (
-        "a first step left to learning would overfit"
-        if overfits
-        else "a first step left to learning would not overfit"
+    first = f"a first one left to learning would {'' if overfits else 'not '}overfit"
+    own = "worse than" if behind else "as well as"
+    moved = (
+        "and for Gaussian noise it depends"
+        if mixed
+        else "but worse for Gaussian noise"
+        if worse == {True}
+        else "and well for Gaussian noise too"
     )
-    own = "worse than" if behind else "as good as"
-    if mixed:
-        moved = "whether they are a good choice depends on the model or the sampler"
-    elif worse == {True}:
-        moved = f"a later schedule does better in {MIDDLE} steps"
-    else:
-        moved = "they are as good as a later schedule"
     sentence = (
-        f"Many steps pay and {first}. Equal shares were made for black and white pictures, where they "
-        f"are {own} a cosine schedule. For Gaussian noise the paper learned its rates; there, {moved}."
+        f"Many steps pay and {first}; equal shares, made for black and white pictures, do {own} cosine "
+        f"there, {moved}."
     )
     good = overfits and not behind and worse == {False}
     return Verdict("supports" if good else "refines", sentence, numbers, surprise)
@@ -158,9 +155,9 @@ def _surprise(counts: Sequence[int], nats: Mapping[str, Sequence[Interval]]) -> 
     if not (few[0].high < few[1].low and many[0].low > many[1].high):
         return ""
     return (
-        "On Gaussian noise, two steps in equal shares lose "
-        f"{few[1].value / few[0].value:.1f} times <em>fewer</em> nats than <code>{TODAY}</code>; "
-        f"in {counts[-1]:,} steps {many[0].value / many[1].value:.1f} times more."
+        "For Gaussian noise the paper learned its rates. Equal shares would have lost "
+        f"{few[1].value / few[0].value:.1f} times <em>fewer</em> nats than <code>{TODAY}</code> there in two "
+        f"steps, and {many[0].value / many[1].value:.1f} times more in {counts[-1]:,}."
     )
 
 

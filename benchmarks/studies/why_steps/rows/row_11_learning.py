@@ -14,7 +14,7 @@ from .wording import INTERVALS, between, half
 
 SAME = 0.05
 """Errors that differ by less than this share are equally good."""
-PRACTICE = "How schedules are set in practice was not measured."
+PRACTICE = "what is done in practice was not measured"
 NOTHING = 0.98
 """A grid with more than this share of the error that it began with has gained nothing."""
 
@@ -53,18 +53,20 @@ def judge(found: LearnedResult) -> Verdict:
     beaten = {name: one for name, one in found.searches.items() if one.high < 1 - SAME}
     level = [name for name in found.searches if name not in beaten]
     if closest.low > 1 + SAME:
-        sentence = "A search finds better grids than a gradient that may call the model as often."
-        return Verdict("supports", f"{sentence} {PRACTICE}", numbers, surprise)
+        sentence = "A search finds better grids than a gradient that may call the model as often"
+        return Verdict("supports", f"{sentence}; {PRACTICE}.", numbers, surprise)
     if beaten:
         less = sorted(100 * (1 - one.value) for one in beaten.values())
         gain = f"{less[0]:.0f} %" if len(less) == 1 else f"{less[0]:.0f} to {less[-1]:.0f} %"
-        rest = f"; {_listed(level)} are not surely 5 % behind" if level else ""
-        sentence = f"For as many evaluations the gradient leaves {gain} less error than {_listed(beaten)}{rest}."
+        rest = f", and {_listed(level)} are not surely {100 * SAME:.0f} % behind" if level else ""
         kind: Kind = "refines" if level else "refutes"
-        return Verdict(kind, f"{sentence} {PRACTICE}", numbers, surprise)
+        sentence = (
+            f"The gradient leaves {gain} less error than {_listed(beaten)}{rest}; {PRACTICE}."
+        )
+        return Verdict(kind, sentence, numbers, surprise)
     if closest.low > 1 - SAME and closest.high < 1 + SAME:
-        sentence = "Grids can be learned by gradient, and every search ends with equally good ones."
-        return Verdict("refines", f"{sentence} {PRACTICE}", numbers, surprise)
+        sentence = "Grids can be learned by gradient, and every search ends with equally good ones"
+        return Verdict("refines", f"{sentence}; {PRACTICE}.", numbers, surprise)
     return Verdict(
         "inconclusive",
         "Too few starting noises to tell grids by gradient from grids by search.",

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ..figures.jumping import details, draw, strips
-from ..measuring.jumping import PLAIN, JumpingResult, called, measure
+from ..measuring.jumping import JumpingResult, called, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note, percent
@@ -79,11 +79,10 @@ def judge(found: JumpingResult) -> Verdict:
     told = f"the Fréchet distance of one jump is {_times(one)} times smaller than a prediction’s"
     several = f"{found.jumps[-1]} jumps"
     tens = _tens(found)
-    plain = tens.pop(PLAIN)
-    best = min(tens, key=lambda name: tens[name].value, default=PLAIN)
+    best = min(tens, key=lambda name: tens[name].value)
     ten = "Euler’s ten steps do"
-    if tens and tens[best].value < plain.value:
-        ten += f" (<code>{best}</code>’s ten: {tens[best].value:.2f} against {found.map[-1].value:.2f})"
+    if tens[best].high < found.map[-1].low:
+        ten += f", not <code>{best}</code>’s"
     if not varied:
         kind, how, end = "refines", "learn it in part", "but its images are too much alike"
     elif far and enough:
