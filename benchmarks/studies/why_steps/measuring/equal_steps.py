@@ -65,7 +65,7 @@ def measure_equal_steps(effort: Effort) -> EqualStepsResult:
     rows, flags = [], []
     levels: list[float] = []
     fine = FAST_FINE if effort.fast else FINE
-    for name, full in (("gmm-64d", 384), ("fashion", SAMPLES)):
+    for name, full in (("gmm-64d", 384), ("fashion", SAMPLES // 2)):
         model, n = effort.model(name), effort.samples(full)
         made = equal_error(teacher_steps=fine, latents=effort.samples(64, 16)).on(model)
         truth = ends(model, n, fine)

@@ -21,7 +21,7 @@ from ..statistics.spread import total_variance
 from .effort import Effort
 from .generating import SAMPLES, DistanceToData, generate, grid_of, unlabelled
 
-COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200), (1, 2, 5, 10, 20, 50)
+COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100), (1, 2, 5, 10, 20, 50)
 FEW, MANY = 1, 50
 CLOCKS = ("clock σ", "clock √(v+σ²)")
 
@@ -47,7 +47,7 @@ class OneStepResult(NamedTuple):
 
 
 def measure(effort: Effort) -> OneStepResult:
-    """Euler's method in two clocks from 1 to 200 steps, on a mixture and on a Gaussian."""
+    """Euler's method in two clocks from 1 to 100 steps, on a mixture and on a Gaussian."""
     counts = FAST if effort.fast else COUNTS
     model, n = effort.model("fashion-mppca"), effort.samples(SAMPLES, 192)
     to_data = DistanceToData(model, n)

@@ -160,7 +160,7 @@ def sampler_numbers(found: StabilityResult) -> tuple[str, ...]:
     )
 
 
-def even_numbers(found: MemorisingResult) -> tuple[str, ...]:
+def even_numbers(found: MemorisingResult) -> list[str]:
     """Equal steps against the usual ones, as HTML."""
     errors = "; ".join(
         f"<code>{one.model}</code>, <code>{one.sampler}</code> with {one.steps} steps "
@@ -173,8 +173,13 @@ def even_numbers(found: MemorisingResult) -> tuple[str, ...]:
         for one in found.even.rows
         if one.change and one.distance
     )
-    lines = (f"Error on <code>equal_error</code> over that on <code>karras</code>: {errors}.",)
-    return (*lines, f"Change of the FID proxy: {quality}.") if quality else lines
+    lines = [f"Error on <code>equal_error</code> over that on <code>karras</code>: {errors}."]
+    if quality:
+        lines.append(
+            "Change of the Fréchet distance, of half as many samples in half as many axes: "
+            f"{quality}."
+        )
+    return lines
 
 
 ROW = Row(
