@@ -160,7 +160,7 @@ DETAILS = (
     "that is estimated anew at every step, both algorithms are one, and with noise this is "
     "DDIM: a test holds them to 10⁻¹⁰ of each other.</p>"
     "<p>The rule and the number of steps of each way are those whose outputs are nearest to real "
-    "pictures on 288 pictures, which are not among the 576 that are measured (fewer in a fast run). "
+    "pictures on 144 pictures, which are not among the 576 that are measured (fewer in a fast run). "
     "So no number is flattered by being the best of many.</p>"
     "<p>One network of 0.12 million parameters undoes all six and is told which: all had the "
     "same training, and there was one. It learned by squared error, where the paper takes absolute error, so that its "
