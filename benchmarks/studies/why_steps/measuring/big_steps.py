@@ -33,7 +33,7 @@ OPTIMAL = "optimal"
 FINE = 256
 """Geometric steps between which the optimal grid chooses."""
 COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
-MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32), (1, 4, 16)
+MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
 """Numbers of steps whose samples are drawn and compared with data."""
 
 
