@@ -243,7 +243,7 @@ def test_the_verdict_follows_the_degradations(monkeypatch, pictures, exact, name
     answer = row_12_cold.ROW(Effort("fast"))
     assert answer.verdict.kind == kind
     if kind == "refines":
-        assert "a digit blended in does as well, and a growing disc" in answer.verdict.sentence
+        assert "a digit blended in does as well" in answer.verdict.sentence
 
 
 def course(end=70.0, gain=100.0, alike_pairs=0.002, width=1.0):

@@ -77,7 +77,8 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
     few = [name for name, one in others.items() if one.alike.low > FEWER * found.alike]
     well = [name for name in helped if others[name].behind.low <= least and name not in few]
     numbers = _numbers(found, best)
-    surprise = _surprise(found, [name for name in well if others[name].behind.high < -least])
+    nearer = [name for name in well if others[name].behind.high < -least]
+    surprise = _surprise(found, nearer)
     if len(well) == len(others):
         return Verdict(
             "supports",
@@ -86,7 +87,9 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
             surprise,
         )
     if helped:
-        return Verdict("refines", _limits(found, helped, well, few), numbers, surprise)
+        return Verdict(
+            "refines", _limits(found, others, helped, well, nearer, few), numbers, surprise
+        )
     if all(one.gain.high < least for one in others.values()):
         return Verdict(
             "refutes",
@@ -102,15 +105,22 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
 
 
 def _limits(
-    found: ColdResult, helped: Sequence[str], well: Sequence[str], few: Sequence[str]
+    found: ColdResult,
+    others: Mapping[str, Course],
+    helped: Sequence[str],
+    well: Sequence[str],
+    nearer: Sequence[str],
+    few: Sequence[str],
 ) -> str:
-    others = [name for name in found.courses if name != NOISE]
     chance = bool(few) and set(few) == set(found.traces)
     if well and chance:
+        what = "end nearer to real pictures" if nearer == well else "do as well"
+        verb = what if len(well) > 1 else what.replace("end", "ends").replace("do", "does")
+        if all(others[name].alike.low > found.alike for name in well):
+            verb += ", though less varied"
         return (
-            f"It need not be noise, but it takes chance: {listed(well)} "
-            f"{'do' if len(well) > 1 else 'does'} as well, and {listed(few)} "
-            "give few different pictures."
+            f"It need not be noise, but it takes chance: {listed(well)} {verb}, and {listed(few)} give few "
+            "different ones."
         )
     if well:
         rest = [name for name in others if name not in well]
