@@ -16,7 +16,8 @@ from samplerbench.benchmarks.studies.why_steps.measuring.latent_space import (
     operations,
     steps_needed,
 )
-from samplerbench.benchmarks.studies.why_steps.rows.row_14_latent_space import ROW, surprise
+from samplerbench.benchmarks.studies.why_steps.rows.row_14_latent_space import ROW, judge, surprise
+from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models import make_model
 
 
@@ -80,6 +81,22 @@ def test_row_14__says_that_images_are_better_only_if_the_trainings_agree():
     assert surprise(found._replace(gap=difference([7.0, 7.2, 20.0], [14.6, 14.9, 15.0]))) == ""
     told = surprise(found._replace(gap=difference([7.0, 7.2, 7.7], [14.6, 14.9, 15.0])))
     assert "means of 3 trainings" in told
+
+
+@pytest.mark.parametrize(
+    ("more", "gap", "kind", "told"),
+    [
+        ((1.0, 0.9, 1.1), (-1, -2, 0), "supports", "about as many steps"),
+        ((0.86, 0.74, 1.01), (-3, -4, -2), "supports", "no more steps"),
+        ((0.86, 0.74, 1.01), (5, 4, 6), "refines", "worse"),
+        ((0.7, 0.6, 0.8), (-3, -4, -2), "refines", "30 % fewer steps"),
+        ((1.0, 0.5, 2.0), (-3, -4, -2), "inconclusive", "more steps"),
+    ],
+)
+def test_row_14__judges_by_the_spread_over_trainings(more, gap, kind, told):
+    verdict = judge(INVENTED[14]()._replace(more=Interval(*more), gap=Interval(*gap)))
+    assert verdict.kind == kind
+    assert told in verdict.sentence
 
 
 def test_steps_needed_lie_on_the_line():

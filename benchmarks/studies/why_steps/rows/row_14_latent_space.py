@@ -41,7 +41,7 @@ def answer(found: LatentSpaceResult) -> Answer:
 
 
 def judge(found: LatentSpaceResult) -> Verdict:
-    """Refutes where a step is no cheaper; supports where it is, and about as many are needed for
+    """Refutes where a step is no cheaper; supports where it is, and surely no more are needed for
     images that are no worse; refines where the number differs for sure, or images are worse.
 
     Numbers of steps and distances are compared over the trainings of each side.
@@ -58,21 +58,26 @@ def judge(found: LatentSpaceResult) -> Verdict:
             numbers,
         )
     cheaper = f"An image takes {operations:.1f} times less computing in latents"
-    if found.more.low > 1 / SAME and found.more.high < SAME:
-        if found.gap.low > WORSE * found.variance:
-            sentence = f"{cheaper} and takes as many steps, but it is worse."
-            return Verdict("refines", sentence, numbers)
-        sentence = f"{cheaper}, and takes about as many steps: it is their price that changes."
-        return Verdict("supports", sentence, numbers, surprise(found))
-    if found.more.high < 1 or found.more.low > 1:
+    alike = found.more.low > 1 / SAME and found.more.high < SAME
+    if not alike and (found.more.high < 1 or found.more.low > 1):
         change, other = abs(found.more.value - 1), "fewer" if found.more.high < 1 else "more"
         sentence = (
             f"In latents an image of as many steps takes {operations:.1f} times less computing, and "
             f"{100 * change:.0f} % {other} steps are needed."
         )
         return Verdict("refines", sentence, numbers, surprise(found))
-    sentence = f"{cheaper}; whether it takes as many steps, three trainings do not tell."
-    return Verdict("inconclusive", sentence, numbers)
+    if not found.more.high < SAME:
+        sentence = f"{cheaper}; whether it takes more steps, these trainings are too few to say."
+        return Verdict("inconclusive", sentence, numbers)
+    if found.gap.low > WORSE * found.variance:
+        sentence = f"{cheaper} and takes no more steps, but it is worse."
+        return Verdict("refines", sentence, numbers, surprise(found))
+    steps = (
+        "takes about as many steps: it is their price that changes"
+        if alike
+        else "no more steps; whether it takes fewer, these trainings are too few to say"
+    )
+    return Verdict("supports", f"{cheaper}, and {steps}.", numbers, surprise(found))
 
 
 def surprise(found: LatentSpaceResult) -> str:
