@@ -133,7 +133,7 @@ def measure(effort: Effort) -> JumpingResult:
             f"model {student.name} is no map of {teacher.name}, whose samples have another shape; put "
             f"models in the place of {TEACHER} and of {STUDENT}"
         )
-    n = effort.samples(SAMPLES, BATCH)
+    n = effort.samples(SAMPLES, 192)
     labels = torch.arange(n) % teacher.classes if teacher.classes else None
     counts = FAST if effort.fast else COUNTS
     names = FAST_SAMPLERS if effort.fast else SAMPLERS
@@ -247,7 +247,7 @@ def ratio(plain: FrechetEstimate, jumped: FrechetEstimate) -> Interval:
     Its upper end is infinite where the second may be 0; then the value is too, unless the second
     is > 0.
     """
-    a, b = plain.value, jumped.value
+    a, b = plain.value, max(jumped.value, 0.0)  # below 0 by its noise alone
     var = np.cov(plain.influence, jumped.influence) / plain.n * NORMAL**2
     square, middle, rest = b * b - var[1, 1], a * b - var[0, 1], a * a - var[0, 0]
     root = math.sqrt(max(middle * middle - square * rest, 0.0))
