@@ -69,9 +69,10 @@ def _variety(axes: Axes, found: ColdResult, best: Mapping[str, Course]) -> None:
     for place, name in enumerate(shown):
         colour, marker = LOOKS[name]
         one = best[name].alike
-        ends = [1 / one.high, min(most, 1 / one.low) if one.low > 0 else most]
+        ends = [min(most, 1 / one.high), min(most, 1 / one.low) if one.low > 0 else most]
         axes.plot(ends, [place, place], color=colour, lw=4, alpha=0.3)
-        number, symbol = (1 / one.value, marker) if one.value > 0 else (ends[0], ">")
+        seen = one.value * most > 1
+        number, symbol = (1 / one.value, marker) if seen else (ends[0], ">")
         axes.plot([number], [place], marker=symbol, color=colour, ms=7)
     axes.axvline(real, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
     axes.annotate(
@@ -127,8 +128,8 @@ def _tile(one: NDArray[np.float32] | None) -> NDArray[np.float64]:
 
 ALT = (
     "Left: the distance to real pictures against the number of steps, for noise and five other "
-    "ways of removing information. Right: how many different pictures come out of each: a "
-    "thousand or so where something is drawn at random, and few where nothing is."
+    "ways of removing information. Right: how many different pictures come out of each: most "
+    "where much is drawn at random, and fewest where nothing is."
 )
 CAPTION = (
     "A network rebuilds pictures of garments from which everything was removed, in one of six ways. "
