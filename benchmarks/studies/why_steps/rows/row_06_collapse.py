@@ -86,7 +86,7 @@ def judge(variance: Interval, modes: Interval, copies: Interval, fresh: float) -
     if lost or merged:
         images = "copies of training images" if copied else "averages, and not training images"
         return Verdict("supports", f"Big steps make a few outputs: {images}.", numbers)
-    if variance.low < KEPT or modes.low < KEPT:
+    if min(variance.value, modes.value) < KEPT:
         return Verdict(
             "inconclusive",
             "These samples are too few to say whether big steps make fewer outputs.",
