@@ -1,7 +1,8 @@
-"""Train and publish the networks of row 9 of ``samplerbench explain``.
+"""Train and publish the small networks of rows 9 and 14 of ``samplerbench explain``.
 
-They are of one architecture and budget, trained at all noise levels or at one level alone, as a
-denoising autoencoder is::
+Those of row 9 are of one architecture and budget, trained at all noise levels or at one level alone,
+as a denoising autoencoder is. Those of row 14 repeat the training at all levels from other seeds, on
+pixels and on the latents of ``fashion-latent``::
 
     python -m samplerbench.models.build.one_level all-levels --out runs/one_level
     python -m samplerbench.models.build.one_level publish --out runs/one_level
@@ -15,15 +16,17 @@ import argparse
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..cards import datasets
 from ..cards.card import STUDIES, Card, write_tensors
+from ..cards.latent import fashion_latent
 from ..nets.edm import EDMPrecond
 from . import train
-from .latent import NOT_OF_TRAINING, Labelled, seconds
+from .latent import LATENTS, NOT_OF_TRAINING, Labelled, latents_of, seconds
 from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
 
 ALL = "all-levels"
@@ -45,14 +48,31 @@ RECIPE = train.Recipe(
 )
 LEVELS = {"only-level-0.3": 0.3, "only-level-1.5": 1.5, "only-level-10": 10.0}
 """Name of a network to the one noise level that it is trained at."""
-RECIPES = {ALL: RECIPE} | {
-    name: replace(RECIPE, p_mean=math.log(level), p_std=0.0) for name, level in LEVELS.items()
-}
+SEEDS = (1, 2)
+"""Of the repeated trainings."""
+ON_LATENTS = {f"latents-{seed}": replace(LATENTS, seed=seed) for seed in SEEDS}
+RECIPES = (
+    {ALL: RECIPE}
+    | {name: replace(RECIPE, p_mean=math.log(level), p_std=0.0) for name, level in LEVELS.items()}
+    | {f"{ALL}-{seed}": replace(RECIPE, seed=seed) for seed in SEEDS}
+    | ON_LATENTS
+)
+
+
+def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
+    """Return the images, or their latents, that a network learns, with their labels."""
+    images, labels = datasets.fashion_mnist(split)
+    if name in ON_LATENTS:
+        images = latents_of(fashion_latent().autoencoder.network, images)
+    return images, labels
 
 
 def train_one(name: str, out: Path) -> EDMPrecond:
     """Train, or resume from ``out/name/checkpoint.pt``; returns the averaged network."""
-    return train.train(RECIPES[name], out / name, checkpoint_every=100, dtype=torch.float32)
+    data = data_of(name, "train")
+    return train.train(
+        RECIPES[name], out / name, data=data, checkpoint_every=100, dtype=torch.float32
+    )
 
 
 def publish(
@@ -66,7 +86,7 @@ def publish(
         name: of :data:`RECIPES`.
         run: folder of the checkpoints of all.
         counts: images of each class that it was trained on.
-        test_set: held-out images ``(n, 1, 28, 28)`` and their labels.
+        test_set: held-out images ``(n, 1, 28, 28)``, or their latents, and their labels.
         root: folder of cards.
     """
     state = checkpoint(run / name)
@@ -95,7 +115,7 @@ def publish(
     return release(
         Card(
             name=name,
-            title="small score network of fashion-mnist, trained at "
+            title=f"small score network of {'latents of ' * (name in ON_LATENTS)}fashion-mnist, trained at "
             + (f"the noise level {LEVELS[name]:g} alone" if name in LEVELS else "all noise levels"),
             licence="MIT",
             event=tuple(images.shape[1:]),
@@ -145,7 +165,7 @@ def main() -> None:
     counts = datasets.fashion_mnist("train")[1].bincount().tolist()
     for name in RECIPES:
         if (args.out / name / "checkpoint.pt").is_file():
-            card = publish(name, args.out, counts, datasets.fashion_mnist("test"))
+            card = publish(name, args.out, counts, data_of(name, "test"))
             print(f"wrote {card.folder} ({card.identity}): {dict(card.training)}")
 
 

@@ -116,8 +116,9 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
         "section 2.4.1",
         "https://arxiv.org/abs/1503.03585v8",
         (
-            "The paper gives the rate for binomial diffusion; here it is that of x_t = "
-            "sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) z.",
+            "The paper gives the rate for binomial diffusion alone, and learns those of Gaussian "
+            "diffusion by gradient on its bound; here it is that of x_t = "
+            "sqrt(1 - beta_t) x_(t-1) + sqrt(beta_t) z, which the paper never used.",
             "The chain is read in continuous t / T, between the ends of the model's "
             "range: at t = T it has no signal, an infinite level.",
         ),
@@ -128,8 +129,9 @@ def sohl_dickstein_1503(
 ) -> Grid:
     """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
 
-    With abar = 1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s
-    / abar). Arguments as :func:`karras`.
+    This is the paper's schedule of binomial diffusion, moved to Gaussian noise. With abar =
+    1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s / abar).
+    Arguments as :func:`karras`.
     """
 
     def at(u: float) -> float:

@@ -75,7 +75,7 @@ def test_flow_shift_is_the_formula_of_the_paper(n, low, high, shift):
     assert unshifted == pytest.approx(s.uniform_time(n, low, high, process=flow).sigma, rel=1e-9)
 
 
-def test_the_first_schedule_of_all_is_the_product_of_its_rates():
+def test_sohl_dickstein_1503__is_the_product_of_its_rates():
     total = 50
     kept = np.cumprod([1 - 1 / (total - t + 1) for t in range(1, total)])  # t = T keeps nothing
     chain = np.sqrt((1 - kept) / kept)[::-1]

@@ -75,8 +75,8 @@ TERMS = (
     Term(
         "equal shares",
         "[Ee]qual shares|sohl_dickstein_1503",
-        "the oldest grid (Sohl-Dickstein and others, 2015): "
-        "every step changes the signal by as much as every other",
+        "every step changes the signal by as much as every other; the grid of the first diffusion of "
+        "black and white pictures (Sohl-Dickstein and others, 2015), here on Gaussian noise too",
     ),
     Term(
         "β₁",
@@ -321,8 +321,8 @@ TERMS = (
     Term(
         "features",
         r"[Ff]eatures?\b",
-        "what a small classifier makes of an image, 128 numbers; of models without one, "
-        "the pixels themselves",
+        "what a small classifier makes of an image, 128 numbers, of which distances take the 32 widest "
+        "directions, each in its own standard deviation; of models without one, the pixels themselves",
     ),
     Term(
         "Fréchet distance",

@@ -170,6 +170,10 @@ def by_heart():
             counts,
             spread,
             {name: falling(counts, 1.0) for name in spread},
+            {
+                name: {"uniform in log σ": about(135), "karras": about(16)}
+                for name in stability.TRIED
+            },
         ),
         equal_steps.EqualStepsResult(rows, [*np.geomspace(80, 0.002, 10).tolist(), 0.0], [""]),
     )
@@ -349,13 +353,12 @@ def squeezed():
         price = latent_space.Price(
             9e6 * cost, 5e5 * before, times, [0.001] * 9, [0.1 * before] * 9, 100.0, 20.0 * before
         )
-        return latent_space.Course(line(counts), line(counts, 1.0), price, tiles)
+        return [latent_space.Course(line(counts), line(counts, 1.0), 10.0, price, tiles)] * 3
 
     return latent_space.LatentSpaceResult(
         counts,
         course(0.3, 0),
         course(0.1, 1),
-        (10.0, 10.3),
         about(1.03, 0.05),
         about(0.4, 0.3),
         about(0.9, 0.1),
@@ -372,7 +375,10 @@ def thawed():
         distances = [about(end + 200 / n, 3) for n in steps]
         kept = [about(1 - 1 / (n + 1), 0.03) for n in steps]
         alike = Interval(pairs, 0.9 * pairs, 1.1 * pairs)
-        return cold.Course(distances, about(190, 4), about(end - 40, 4), kept, kept, alike, tiles)
+        tried, best = [one.value for one in distances], len(steps) - 1
+        return cold.Course(
+            tried, best, distances, about(190, 4), about(end - 40, 4), kept, kept, alike, tiles
+        )
 
     courses = {
         name: {
@@ -384,7 +390,7 @@ def thawed():
     }
     still = {name: [about(0.3), about(-20, 2)] for name in ("blur", "pixels", "mask")}
     return cold.ColdResult(
-        steps, courses, dict.fromkeys(courses, tiles), still, 384, 0.0018, 126.0, ["", ""]
+        steps, courses, dict.fromkeys(courses, tiles), still, 0.0018, 126.0, ["", ""]
     )
 
 

@@ -202,7 +202,7 @@ class Sudden(Degradation):
 @pytest.fixture(scope="module")
 def pictures():
     """Few enough that their exact posterior costs nothing."""
-    return cold.pictures_of(Effort("fast"))[::12]
+    return cold.pictures_of(Effort("fast"))[::11]
 
 
 @pytest.fixture(scope="module")
@@ -243,13 +243,15 @@ def test_the_verdict_follows_the_degradations(monkeypatch, pictures, exact, name
     answer = row_12_cold.ROW(Effort("fast"))
     assert answer.verdict.kind == kind
     if kind == "refines":
-        assert "a digit blended in does as well, and a growing disc" in answer.verdict.sentence
+        assert "a digit blended in does as well" in answer.verdict.sentence
 
 
 def course(end=70.0, gain=100.0, alike_pairs=0.002, width=1.0):
     line = [Interval(value, value - width, value + width) for value in (end + gain, end)]
     around = Interval(1.0, 0.9, 1.1)
     return cold.Course(
+        [end + gain, end],
+        1,
         line,
         Interval(gain, gain - width, gain + width),
         Interval(end - 70, end - 70 - width, end - 70 + width),
@@ -273,12 +275,20 @@ def course(end=70.0, gain=100.0, alike_pairs=0.002, width=1.0):
 )
 def test_the_verdict_is_a_function_of_the_numbers(snow, kind, said):
     courses = {"noise": {cold.DDIM: course()}, "snow": {cold.NAIVE: snow}}
-    found = cold.ColdResult((1, 100), courses, {}, {}, 384, 0.002, 126.0, [])
+    found = cold.ColdResult((1, 100), courses, {}, {}, 0.002, 126.0, [])
     best = {name: one for name, rules in courses.items() for one in rules.values()}
     verdict = row_12_cold.judge(found, best)
     assert verdict.kind == kind
     assert said in verdict.sentence
     assert ("snow even ends nearer" in verdict.surprise) == (snow.behind.high < -9)
+
+
+def test_row_12__takes_the_steps_that_other_pictures_choose():
+    """A rule that is nearest on the pictures that are measured, by luck, is not taken for it."""
+    lucky = course(end=20.0)._replace(tried=[170.0, 90.0])
+    courses = {"noise": {cold.DDIM: course()}, "snow": {cold.NAIVE: lucky, cold.IMPROVED: course()}}
+    found = cold.ColdResult((1, 100), courses, {}, {}, 0.002, 126.0, [])
+    assert row_12_cold.chosen(found)["snow"] == cold.IMPROVED
 
 
 def test_a_trace_of_noise_that_frees_a_start_is_the_surprise():
@@ -289,7 +299,7 @@ def test_a_trace_of_noise_that_frees_a_start_is_the_surprise():
         traces = {
             "blur": [Interval(share, 0.9 * share, 1.1 * share), Interval(gap, gap - 1, gap + 1)]
         }
-        found = cold.ColdResult((1, 100), courses, {}, traces, 384, 0.002, 126.0, [])
+        found = cold.ColdResult((1, 100), courses, {}, traces, 0.002, 126.0, [])
         return row_12_cold.judge(found, best)
 
     assert "makes about 500 different pictures of the 5 of blur" in judged(0.002, -9).surprise

@@ -1,6 +1,7 @@
 """Row 15 on a map that is exact, on denoisers that are passed for maps, and its parts one by one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,6 +135,18 @@ def test_the_interval_of_a_ratio_covers_it():
     )
     assert at_data.high == math.inf
     assert 10 < at_data.low <= at_data.value
+
+
+def test_ratio__of_a_distance_below_0_has_no_upper_end():
+    """Where the second distance comes out below 0, as it may, the first is not a multiple of it."""
+    x = np.random.default_rng(0).standard_normal((400, 2))
+    plain, jumped = (
+        estimate(FrechetReference(np.zeros(2), np.eye(2)), x + shift) for shift in (2, 0)
+    )
+    below = replace(jumped, value=-1.0)
+    found = jumping.ratio(plain, below)
+    assert found.high == found.value == math.inf
+    assert found.low > 10
 
 
 def test_evaluations_between_two_counts():

@@ -141,8 +141,8 @@ SCHEDULES_ALT = (
     "shares lose the least, with many the most."
 )
 SCHEDULES = (
-    "First: a schedule says how much of the image there is after each step of making one. On the "
-    "oldest every step adds the same share. Second: what ancestral sampling loses on each, on "
+    "First: a schedule says how much of the image there is after each step of making one. In equal "
+    "shares every step adds as much. Second: what ancestral sampling loses on each, on "
     "<code>fashion-mppca</code>, as in part 3: from σ = 80 to 0.05. Bands: 95 % intervals."
 )
 BINARY_ALT = (
@@ -181,8 +181,11 @@ DETAILS = (
     "closed form for the data, it is the network’s loss and not only that of the steps.</p>"
     "<p>The features are 12 numbers of pixels that differ: from the majority picture of each of "
     "ten classes, and from the picture itself shifted by one column and by one row.</p>"
-    "<p>For noise that is Gaussian the same rates make the signal 1/(1 + σ²) fall in equal shares. "
-    "That is the grid “equal shares”, the schedule <code>sohl_dickstein_1503</code>. All grids go "
+    "<p>Equal shares are the paper’s choice for binomial diffusion alone. Where noise is Gaussian it "
+    "learned all rates but the first by gradient on its bound, and fixed the first one against "
+    "overfitting (section 2.4.1). What that learning aims at is the grid that loses the fewest nats "
+    "(part 3). Moved to Gaussian noise, the rates of equal shares make the signal 1/(1 + σ²) fall in "
+    "equal shares. That is the grid “equal shares”, the schedule <code>sohl_dickstein_1503</code>. All grids go "
     "from σ = 80 to 0.05; for samples one more step goes to 0. Fréchet distances have their bias "
     "removed. No samples were drawn in 1,000 steps, for their cost. The verdict takes the "
     "differences between equal shares and <code>karras</code> in ten steps, from the same latents, "

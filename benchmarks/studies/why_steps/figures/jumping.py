@@ -104,7 +104,7 @@ def strips(found: JumpingResult) -> Figure:
 
 ALT = (
     "First: FID proxy against evaluations on logarithmic axes, of the map after one, two and four "
-    "jumps and of the teacher’s samplers after up to twenty. Second: distance from the map’s answer "
+    "jumps and of the teacher’s samplers after up to ten. Second: distance from the map’s answer "
     "and from the teacher’s prediction to the end of the path, which falls with the noise level."
 )
 CAPTION = (

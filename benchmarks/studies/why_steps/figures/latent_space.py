@@ -34,8 +34,12 @@ def draw(found: LatentSpaceResult) -> Figure:
     for name, course in courses(found).items():
         colour, marker = LOOKS[name]
         names.append(curve(errors, found.counts, course.errors, colour, name, marker))
+        for other in getattr(found, name)[1:]:
+            errors.plot(found.counts, [one.value for one in other.errors], color=colour, lw=0.8)
         times = [milliseconds(course.price, steps) for steps in found.counts]
         curve(clock, times, course.distances, colour, "", marker)
+        for other in getattr(found, name)[1:]:
+            clock.plot(times, [one.value for one in other.distances], color=colour, lw=0.8)
         clock.plot([], [], color=colour, marker=marker, label=name)
     errors.set_yscale("log")
     separate_labels(errors, names)
@@ -56,14 +60,14 @@ def draw(found: LatentSpaceResult) -> Figure:
 
 
 def courses(found: LatentSpaceResult) -> dict[str, Course]:
-    """Those of pixels and of latents, by name."""
-    return {"pixels": found.pixels, "latents": found.latents}
+    """Return those of the first training of each side, by name."""
+    return {"pixels": found.pixels[0], "latents": found.latents[0]}
 
 
 def pictures(found: LatentSpaceResult) -> tuple[Figure, ...]:
     """Images of both models, one strip after few steps and more; none where samples are none."""
     shown = [found.counts[place] for place in pictured(found.counts)]
-    if found.pixels.pictures.ndim != 5:
+    if found.pixels[0].pictures.ndim != 5:
         return ()
     rows = [
         (f"{name}, {steps}", images)
@@ -101,7 +105,8 @@ ALT = (
 CAPTION = (
     "First: how far an image is from the one that many steps from the same noise give, as "
     "a share of how far images are from their average. Second: the same runs by what they "
-    "cost, the decoder included. Bands: 95 % intervals."
+    "cost, the decoder included. Thin lines: two more trainings of each network. Bands: 95 % "
+    "intervals."
 )
 DETAILS = (
     "<p>An autoencoder turns an image of 28 × 28 pixels into 4 × 8 × 8 numbers, which are "
@@ -111,7 +116,11 @@ DETAILS = (
     "8 × 8. They were trained for about as many seconds, in which the one on latents saw more "
     "than twice as many images; the time for the autoencoder comes on top. That was trained on "
     "the error of grey levels and of edges, without the features that images are judged by. All "
-    "trainings were short, a minute or so each: the networks are far from what they could become.</p>"
+    "trainings were short, a minute or so each: the networks are far from what they could become. "
+    "Each network was trained three times, from other first weights and on other orders of the data "
+    "and noise; the autoencoder once. Numbers of steps and distances are compared by the spread over "
+    "these trainings, each with its own starting noises (Welch’s interval, of three against three). "
+    "Curves and pictures are of the first training.</p>"
     "<p>The sampler is <code>dpmpp_2m</code> on <code>karras</code> grids from σ = 80 for both, "
     "one evaluation a step. (Latents have a standard deviation of 1 and pixels of 0.7, so that in these "
     "units the second grid is a few percent longer.) An image is near its end if its root mean square distance to "

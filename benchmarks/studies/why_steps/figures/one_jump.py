@@ -34,7 +34,8 @@ dimensions images are farther from each other than from their average, by about 
 average lies in the neighbourhoods of nearly all of them. Hence the second condition. Many samples of many steps of
 <code>wavelet</code>, and as many real ones, do not pass: in 1,024 dimensions half of the real ones lie in no neighbourhood of
 another. What matters is how samples compare with these.</p>
-<p><b>FID proxy</b>: its bias is removed. <b>Distance to converged</b> is the Fréchet distance to converged samples of the same model,
+<p><b>FID proxy</b>: here in all 128 features, and not in 32 axes of them as elsewhere; its bias is
+removed. <b>Distance to converged</b> is the Fréchet distance to converged samples of the same model,
 so that the network’s own error is no part of it. With fewer than 15 samples a feature, as here, both are for the order of
 magnitude.</p>
 <p>Density does not tell an average from an image: in many dimensions the middle of a cloud has a larger density than nearly all its

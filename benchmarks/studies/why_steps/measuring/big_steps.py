@@ -17,7 +17,7 @@ from ....planning.schedules import make_schedule
 from ..statistics.intervals import Interval
 from ..statistics.single_steps import DRAWS, FAST_RATIOS, RATIOS, Transition, transitions
 from .effort import Effort
-from .generating import DistanceToData, generate
+from .generating import SAMPLES, DistanceToData, generate
 
 HIGH, LOW = 80.0, 0.05
 """The levels between which steps are taken.
@@ -75,8 +75,8 @@ def measure(effort: Effort) -> BigStepsResult:
     fast = effort.fast
     model = cast(ExactModel, effort.model("fashion-mppca"))
     curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
-    drawn = dict.fromkeys(FAST_MEASURED if fast else MEASURED, effort.samples(512, 192))
-    to_data = DistanceToData(model)
+    n = effort.samples(SAMPLES, 192)
+    drawn, to_data = dict.fromkeys(FAST_MEASURED if fast else MEASURED, n), DistanceToData(model, n)
     found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, to_data)
     single = {
         name: transitions(

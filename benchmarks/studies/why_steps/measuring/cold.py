@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .....models import Denoiser
 from .....models.analysis.estimate import estimate
 from .....models.degradation import Blend
 from ....metrics.estimators.frechet import FrechetEstimate, paired_difference
@@ -20,7 +20,7 @@ from ..statistics.alike import alike, reach_of
 from ..statistics.intervals import Interval
 from ..statistics.spread import variance_kept
 from .effort import Effort
-from .generating import DistanceToData
+from .generating import SAMPLES, DistanceToData
 from .restoring import (
     Process,
     Rule,
@@ -32,7 +32,7 @@ from .restoring import (
     severities,
 )
 
-COUNTS, FAST = (1, 2, 5, 10, 30, 100), (1, 4, 16)
+COUNTS, FAST = (1, 2, 5, 10, 30), (1, 4, 16)
 NOISE = "noise"
 DDIM, IMPROVED, NAIVE = "estimated", "improved", "naive"
 RULES: Mapping[str, Rule] = {IMPROVED: improved, NAIVE: naive, DDIM: estimated}
@@ -46,15 +46,20 @@ class Course(NamedTuple):
     """One degradation undone by one rule, in ever more steps from the same starts.
 
     Attributes:
+        tried: Fréchet distance to the data at each number of steps, of pictures kept for choosing.
+        best: place of the smallest of these. All that follows is of other pictures.
         distances: Fréchet distance to the data at each number of steps.
-        gain: that after one step less that after the most.
-        behind: that after the most steps less that of noise by its best rule and the same network.
+        gain: that after one step less the one at ``best``.
+        behind: the one at ``best`` less that of noise, by the rule and at the number of steps that
+            were chosen for noise, with the same network.
         errors: squared distance to the pictures that were degraded, over the variance of pictures.
         variance: of the outputs over that of pictures.
-        alike: share of the pairs of outputs that are alike, after the most steps.
-        pictures: the first outputs after the most steps, ``(n, 28, 28)``.
+        alike: share of the pairs of outputs that are alike, at ``best``.
+        pictures: the first outputs at ``best``, ``(n, 28, 28)``.
     """
 
+    tried: Sequence[float]
+    best: int
     distances: Sequence[Interval]
     gain: Interval
     behind: Interval
@@ -71,19 +76,17 @@ class ColdResult(NamedTuple):
         counts: numbers of steps.
         courses: of each rule that is tried.
         starts: the first fully degraded pictures, ``(n, 28, 28)``.
-        traces: after the most steps of the improved rule, from starts with a trace of noise: share
+        traces: at the improved rule's best number of steps, from starts with a trace of noise: share
             of the pairs that are alike, and Fréchet distance less that without the trace.
-        samples: of each course.
         alike: share of the pairs of real pictures that are alike.
         variance: of the features of the data, in all.
-        flags: of the distances; in how few directions outputs vary is left out.
+        flags: of the distances.
     """
 
     counts: Sequence[int]
     courses: Mapping[str, Mapping[str, Course]]
     starts: Mapping[str, NDArray[np.float32]]
     traces: Mapping[str, Sequence[Interval]]
-    samples: int
     alike: float
     variance: float
     flags: Sequence[str]
@@ -91,30 +94,31 @@ class ColdResult(NamedTuple):
 
 def measure(effort: Effort) -> ColdResult:
     """Pictures that nobody trained on are degraded until nothing is left, and rebuilt."""
-    counts, to_data = FAST if effort.fast else COUNTS, DistanceToData(effort.model("fashion"))
-    bench = Bench(counts, to_data, pictures_of(effort), effort.samples(384, 144))
+    counts, n = FAST if effort.fast else COUNTS, effort.samples(SAMPLES, 144)
+    bench = Bench(counts, effort.model("fashion"), pictures_of(effort), n)
     known = processes()
     runs = {
         name: {rule: bench.run(process, rule) for rule in rules_for(process)}
         for name, process in known.items()
     }
-    noise = min((run.distances[-1] for run in runs[NOISE].values()), key=lambda one: one.value)
+    noise = min(runs[NOISE].values(), key=lambda run: min(run.tried))
     return ColdResult(
         counts,
         {
-            name: {rule: bench.course(run, noise) for rule, run in found.items()}
+            name: {
+                rule: bench.course(run, noise.distances[noise.best]) for rule, run in found.items()
+            }
             for name, found in runs.items()
         },
         {name: bench.start(process)[0][:SHOWN, 0].numpy() for name, process in known.items()},
         {
-            name: bench.trace(process, runs[name][IMPROVED].distances[-1])
+            name: bench.trace(process, runs[name][IMPROVED])
             for name, process in known.items()
             if chanceless(process)
         },
-        len(bench.x0),
         bench.alike,
-        to_data.variance,
-        [re.sub(r"\d+ of (\d+ directions)", r"fewer than \1", flag) for flag in to_data.flags],
+        bench.to_data.variance,
+        bench.to_data.flags,
     )
 
 
@@ -129,10 +133,18 @@ def chanceless(process: Process) -> bool:
 
 
 class Run(NamedTuple):
-    """Outputs ``(n, 1, 28, 28)`` at each number of steps, and their distances to the data."""
+    """Outputs ``(n, 1, 28, 28)`` at each number of steps, and their distances to the data; and the
+    distances of other outputs, by which to choose.
+    """
 
     outputs: Sequence[Tensor]
     distances: Sequence[FrechetEstimate]
+    tried: Sequence[float]
+
+    @property
+    def best(self) -> int:
+        """Place of the number of steps that is chosen."""
+        return int(np.argmin(self.tried))
 
 
 class Bench:
@@ -140,19 +152,19 @@ class Bench:
 
     Args:
         counts: numbers of steps.
-        to_data: distance of samples to the data.
+        model: that knows the data which distances are to.
         real: real pictures ``(m, 1, 28, 28)``.
-        n: how many of them are degraded.
+        n: how many of them are degraded and measured; a quarter more are there to choose by.
     """
 
-    def __init__(
-        self, counts: Sequence[int], to_data: DistanceToData, real: Tensor, n: int
-    ) -> None:
-        self.counts, self.to_data = counts, to_data
+    def __init__(self, counts: Sequence[int], model: Denoiser, real: Tensor, n: int) -> None:
+        self.counts, self.n = counts, n
+        self.to_data, self._trial = (DistanceToData(model, n) for _ in range(2))
         flat = as_rows(real.double().numpy())
         self.reach, self.variance = reach_of(flat), float(flat.var(0, ddof=1).sum())
         self.alike = alike(flat, self.reach, draws=1).value
-        self.x0 = real[torch.randperm(len(real), generator=torch.Generator().manual_seed(0))[:n]]
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(0))
+        self.x0 = real[order[: n + n // 4]]
 
     def start(self, process: Process, trace: float = 0.0) -> tuple[Tensor, Tensor]:
         """Fully degraded pictures, with noise of a standard deviation added, and companions."""
@@ -167,26 +179,33 @@ class Bench:
         outputs = [
             rebuild(process, RULES[rule], *start, severities(steps)) for steps in self.counts
         ]
-        return Run(outputs, [self.to_data(x) for x in outputs])
-
-    def course(self, run: Run, noise: FrechetEstimate) -> Course:
-        """What is known of a run; ``noise`` is how far noise's end is from the data."""
-        rows, first, last = [self.rows(x) for x in run.outputs], run.distances[0], run.distances[-1]
-        return Course(
-            [Interval.normal(one.value, one.se) for one in run.distances],
-            Interval.normal(*paired_difference(first, last)),
-            Interval.normal(*paired_difference(last, noise)),
-            [self.error(x) for x in rows],
-            [variance_kept(x, self.variance) for x in rows],
-            alike(rows[-1], self.reach),
-            run.outputs[-1][:SHOWN, 0].clamp(-1, 1).numpy(),
+        return Run(
+            [x[: self.n] for x in outputs],
+            [self.to_data(x[: self.n]) for x in outputs],
+            [self._trial(x[self.n :]).value for x in outputs],
         )
 
-    def trace(self, process: Process, without: FrechetEstimate) -> list[Interval]:
+    def course(self, run: Run, noise: FrechetEstimate) -> Course:
+        """What is known of a run; ``noise`` is how far noise's best is from the data."""
+        rows, best = [self.rows(x) for x in run.outputs], run.distances[run.best]
+        return Course(
+            run.tried,
+            run.best,
+            [Interval.normal(one.value, one.se) for one in run.distances],
+            Interval.normal(*paired_difference(run.distances[0], best)),
+            Interval.normal(*paired_difference(best, noise)),
+            [self.error(x) for x in rows],
+            [variance_kept(x, self.variance) for x in rows],
+            alike(rows[run.best], self.reach),
+            run.outputs[run.best][:SHOWN, 0].clamp(-1, 1).numpy(),
+        )
+
+    def trace(self, process: Process, without: Run) -> list[Interval]:
         """See :attr:`ColdResult.traces`."""
-        start = self.start(process, TRACE)
-        x = rebuild(process, improved, *start, severities(self.counts[-1]))
-        gap = paired_difference(self.to_data(x), without)
+        start, companion = (part[: self.n] for part in self.start(process, TRACE))
+        levels = severities(self.counts[without.best])
+        x = rebuild(process, improved, start, companion, levels)
+        gap = paired_difference(self.to_data(x), without.distances[without.best])
         return [alike(self.rows(x), self.reach), Interval.normal(*gap)]
 
     def rows(self, x: Tensor) -> FloatArray:
@@ -195,7 +214,7 @@ class Bench:
 
     def error(self, x: FloatArray) -> Interval:
         """Mean squared distance to the pictures that were degraded, over their variance."""
-        found = estimate(np.square(x - self.rows(self.x0)).sum(1) / self.variance)
+        found = estimate(np.square(x - self.rows(self.x0[: self.n])).sum(1) / self.variance)
         return Interval.normal(found.value, found.error)
 
 

@@ -17,7 +17,7 @@ from ....planning.equal_error import equal_error
 from ....sampling.batch import latents
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
-from .generating import DistanceToData, generate
+from .generating import SAMPLES, DistanceToData, generate
 
 STEPS = {"euler": (10, 20), "heun": (5, 10)}
 """Steps of each sampler: as many evaluations, but for the last step of ``heun``, which has one."""
@@ -65,11 +65,11 @@ def measure_equal_steps(effort: Effort) -> EqualStepsResult:
     rows, flags = [], []
     levels: list[float] = []
     fine = FAST_FINE if effort.fast else FINE
-    for name, full in (("gmm-64d", 384), ("fashion", 256)):
+    for name, full in (("gmm-64d", 384), ("fashion", SAMPLES // 2)):
         model, n = effort.model(name), effort.samples(full)
         made = equal_error(teacher_steps=fine, latents=effort.samples(64, 16)).on(model)
         truth = ends(model, n, fine)
-        to_data = None if isinstance(model, ExactModel) else DistanceToData(model)
+        to_data = None if isinstance(model, ExactModel) else DistanceToData(model, n)
         for sampler, counts in STEPS.items():
             for steps in counts[: 1 if effort.fast else None]:
                 grids = [make(steps, model.sigma_min, model.sigma_max) for make in (karras, made)]

@@ -29,7 +29,7 @@ from ....planning.schedules import make_schedule
 from ..statistics.intervals import Interval, bootstrap
 from .big_steps import HIGH, LOW, tabulated
 from .effort import Effort
-from .generating import DistanceToData, exact_model, generate
+from .generating import SAMPLES, DistanceToData, exact_model, generate
 
 COUNTS, FAST_COUNTS = (1, 2, 5, 10, 20, 50, 100, 1000), (1, 2, 10, 50)
 SHOWN, PICTURED = (1, 2, 10, 50, 1000), 10
@@ -47,15 +47,12 @@ MIDDLE = 10
 """Steps by which the grids are judged."""
 CELLS = tuple(
     (model, sampler, steps)
-    for model, most in (("fashion-mppca", 50), ("fashion", MIDDLE))
+    for model in ("fashion-mppca", "fashion")
     for sampler in ("ddpm", "euler")
-    for steps in (2, MIDDLE, 50)
-    if steps <= most
+    for steps in (2, MIDDLE)
 )
 FAST_CELLS = (("fashion-mppca", "ddpm", MIDDLE), ("fashion", "ddpm", MIDDLE))
 """Samples whose distance to the data is measured: model, sampler, steps."""
-DRAWN = 192
-"""How many of each: fewer do not tell the grids apart."""
 CHAIN = 1000
 """Steps of the diffusion whose first rate is free."""
 BETAS = tuple(np.geomspace(1e-5, 0.5, 48).tolist())
@@ -159,7 +156,7 @@ def measure(effort: Effort) -> FirstScheduleResult:
         binomial_network(),
         fashion_binary(),
         counts,
-        effort.samples(192),
+        effort.samples(216),
         effort.samples(256),
     )
     model = exact_model(effort, "fashion-mppca")
@@ -169,7 +166,7 @@ def measure(effort: Effort) -> FirstScheduleResult:
         for name in GRIDS
     }
     cells, grids = (FAST_CELLS, (EARLY, TODAY)) if fast else (CELLS, tuple(GRIDS))
-    quality, flags = qualities(effort, cells, grids, DRAWN)
+    quality, flags = qualities(effort, cells, grids, effort.samples(SAMPLES, 192))
     first = first_rates(effort.model("digits-cloud"), effort.samples(398, 128))
     return FirstScheduleResult(counts, binary, nats, quality, flags, first)
 
@@ -236,7 +233,7 @@ def qualities(
     quality = []
     for name, sampler, steps in cells:
         model = models.setdefault(name, effort.model(name))
-        distance = to_data.setdefault(name, DistanceToData(model))
+        distance = to_data.setdefault(name, DistanceToData(model, samples))
         found = {
             grid: distance(generate(model, sampler, Grid((*levels(grid, steps), 0.0)), samples))
             for grid in grids

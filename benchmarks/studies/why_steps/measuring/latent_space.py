@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import ttest_ind
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,10 +22,12 @@ from ....metrics.estimators.moments import FloatArray
 from ....sampling.batch import latents
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
-from .generating import BATCH, DistanceToData, generate, grid_of
-from .small_networks import ALL_LEVELS, real_images, small_network
+from .generating import BATCH, SAMPLES, DistanceToData, generate, grid_of
+from .small_networks import ALL_LEVELS, network_on_latents, real_images, small_network
 
 LATENT = "fashion-latent"
+REPEATED = (1, 2)
+"""Further trainings of each side: the cards ``all-levels-1`` and ``latents-1``, and so on."""
 SAMPLER = "dpmpp_2m"
 COUNTS, FAST = (1, 2, 3, 5, 8, 12, 20, 30), (1, 3, 5, 8, 12, 20)
 CONVERGED, FAST_CONVERGED = 100, 40
@@ -59,19 +62,21 @@ class Price(NamedTuple):
 
 
 class Course(NamedTuple):
-    """What becomes of the images as steps are added.
+    """What becomes of the images of one training as steps are added.
 
     Attributes:
         distances: Fréchet distance to the data at each number of steps.
         errors: root mean square distance of the images to the converged ones from the same
             starts, as a share of the spread of these.
-        price: what it costs.
+        needed: steps at which the errors fall to :data:`NEAR`; NaN where they do not.
+        price: what it costs; of repeated trainings all but the seconds of the first.
         pictures: the first images at each of the numbers of steps that :func:`pictured` gives,
             ``(rows, n, *decoded_event)``.
     """
 
     distances: Sequence[Interval]
     errors: Sequence[Interval]
+    needed: float
     price: Price
     pictures: NDArray[np.float32]
 
@@ -81,11 +86,9 @@ class LatentSpaceResult(NamedTuple):
 
     Attributes:
         counts: numbers of steps.
-        pixels, latents: of the two models.
-        needed: steps at which the errors of each fall to :data:`NEAR`, pixels first; NaN where they
-            do not.
-        more: those of latents over those of pixels.
-        gap: distance of latents less that of pixels, after the most steps.
+        pixels, latents: of each training; the first is shown.
+        more: steps needed on latents over those on pixels, by the spread over trainings.
+        gap: distance of latents less that of pixels, after the most steps, by the same spread.
         lost: distance of real images that went through the autoencoder less their own; None for a
             model that has no encoder.
         variance: total variance of the data's features.
@@ -93,9 +96,8 @@ class LatentSpaceResult(NamedTuple):
     """
 
     counts: Sequence[int]
-    pixels: Course
-    latents: Course
-    needed: tuple[float, float]
+    pixels: Sequence[Course]
+    latents: Sequence[Course]
     more: Interval
     gap: Interval
     lost: Interval | None
@@ -104,46 +106,71 @@ class LatentSpaceResult(NamedTuple):
 
 
 def measure(effort: Effort) -> LatentSpaceResult:
-    """One sampler on ever more steps, on a network of pixels and on its twin on latents."""
+    """One sampler on ever more steps, on networks of pixels and on their twins on latents."""
     counts = FAST if effort.fast else COUNTS
-    models = (small_network(effort, ALL_LEVELS), effort.model(LATENT))
-    n, paired = effort.samples(1920, 192), effort.samples(384, 96)
-    to_data = [DistanceToData(model) for model in models]
-    images = [[generate(model, SAMPLER, steps, n) for steps in counts] for model in models]
-    distances = [[to(x) for x in line] for to, line in zip(to_data, images, strict=True)]
-    errors = [
-        shares(model, [x[:paired] for x in line], FAST_CONVERGED if effort.fast else CONVERGED)
-        for model, line in zip(models, images, strict=True)
-    ]
-    prices = price_of(models, 3 if effort.fast else 9)
-    pixels, latent = (
-        Course(
-            [known(one) for one in line],
-            [rms(one) for one in error],
-            price,
-            np.stack([model.decode(made[k][:SHOWN]).float().numpy() for k in pictured(counts)]),
+    first = (small_network(effort, ALL_LEVELS), effort.model(LATENT))
+    n = effort.samples(SAMPLES, 192)
+    to_data = [DistanceToData(model, n) for model in first]
+    prices = price_of(first, 3 if effort.fast else 9)
+
+    def course(side: int, model: Denoiser, seed: int) -> Course:
+        images = [generate(model, SAMPLER, steps, n, seed=seed) for steps in counts]
+        squares = shares(model, images, FAST_CONVERGED if effort.fast else CONVERGED, seed)
+        seconds, before = trained(model)
+        return Course(
+            [known(to_data[side](x)) for x in images],
+            [rms(one) for one in squares],
+            steps_needed(counts, squares),
+            prices[side]._replace(training=seconds, before=before),
+            np.stack([model.decode(images[k][:SHOWN]).float().numpy() for k in pictured(counts)]),
         )
-        for model, line, error, price, made in zip(
-            models, distances, errors, prices, images, strict=True
-        )
+
+    pixels, on_latents = (
+        [course(side, model, seed) for seed, model in enumerate((first[side], *others))]
+        for side, others in enumerate(repeated(effort, *first))
     )
-    last, first = distances[1][-1], distances[0][-1]
     return LatentSpaceResult(
         counts,
         pixels,
-        latent,
-        (steps_needed(counts, errors[0]), steps_needed(counts, errors[1])),
-        bootstrap(
-            lambda rows: (
-                steps_needed(counts, errors[1][:, rows]) / steps_needed(counts, errors[0][:, rows])
-            ),
-            paired,
+        on_latents,
+        Interval(
+            *np.exp(
+                difference(
+                    *([math.log(one.needed) for one in side] for side in (on_latents, pixels))
+                )
+            ).tolist()
         ),
-        Interval.normal(last.value - first.value, math.hypot(last.se, first.se)),
-        lost_by(models[1], to_data[1]),
+        difference(*([one.distances[-1].value for one in side] for side in (on_latents, pixels))),
+        lost_by(first[1], to_data[1]),
         to_data[0].variance,
         [flag for to in to_data for flag in to.flags],
     )
+
+
+def repeated(
+    effort: Effort, pixels: Denoiser, on_latents: Denoiser
+) -> tuple[Sequence[Denoiser], Sequence[Denoiser]]:
+    """Return the further trainings of each side; of what stands in for the first, itself again."""
+    return (
+        [
+            pixels if ALL_LEVELS in effort.models else small_network(effort, f"{ALL_LEVELS}-{k}")
+            for k in REPEATED
+        ],
+        [
+            on_latents if LATENT in effort.models else network_on_latents(f"latents-{k}")
+            for k in REPEATED
+        ],
+    )
+
+
+def difference(above: Sequence[float], below: Sequence[float]) -> Interval:
+    """Difference of the means of two sides, each of a few independent numbers.
+
+    The interval is Welch's (Biometrika 34:28, 1947); NaN if a number is.
+    """
+    found = ttest_ind(above, below, equal_var=False)
+    low, high = found.confidence_interval(0.95)  # type: ignore[attr-defined]
+    return Interval(float(np.mean(above) - np.mean(below)), float(low), float(high))
 
 
 def pictured(counts: Sequence[int]) -> list[int]:
@@ -156,12 +183,12 @@ def known(one: FrechetEstimate) -> Interval:
     return Interval(one.value, one.low, one.high)
 
 
-def shares(model: Denoiser, samples: Sequence[Tensor], converged: int) -> FloatArray:
+def shares(model: Denoiser, samples: Sequence[Tensor], converged: int, seed: int) -> FloatArray:
     """Squared distances of the images of samples to the converged ones, over the spread of these,
     ``(counts, n)``: 2 for images that have nothing to do with each other.
     """
     n = len(samples[0])
-    end = model.decode(generate(model, SAMPLER, converged, n)).flatten(1).double()
+    end = model.decode(generate(model, SAMPLER, converged, n, seed=seed)).flatten(1).double()
     spread = float(end.var(0).sum())
     return np.stack(
         [(model.decode(x).flatten(1) - end).square().sum(1).numpy() / spread for x in samples]

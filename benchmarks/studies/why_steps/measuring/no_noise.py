@@ -14,7 +14,7 @@ from ....sampling.batch import latents
 from ..statistics.intervals import Interval
 from ..statistics.spread import total_variance
 from .effort import Effort
-from .generating import DistanceToData, exact_model, generate, unlabelled
+from .generating import SAMPLES, DistanceToData, exact_model, generate, unlabelled
 
 COUNTS, FAST = (1, 2, 5, 10, 20, 50, 100, 200), (1, 2, 5, 10, 20, 50)
 FINE, FAST_FINE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), (1, 2, 5, 10, 20, 50, 100, 200)
@@ -56,7 +56,8 @@ def measure(effort: Effort) -> NoNoiseResult:
     """
     counts, fine = (FAST, FAST_FINE) if effort.fast else (COUNTS, FINE)
     images, points = effort.model("fashion-mppca"), exact_model(effort, "gmm-64d")
-    n, to_data = effort.samples(576, 192), DistanceToData(images)
+    n = effort.samples(SAMPLES, 192)
+    to_data = DistanceToData(images, n)
     labels = unlabelled(images, n)
     quality = {
         name: [to_data(generate(images, name, steps, n, labels=labels)) for steps in counts]

@@ -21,7 +21,7 @@ from ..statistics.intervals import Interval, bootstrap
 from ..statistics.spread import variance_kept
 from .big_steps import LOW, levels, tabulated
 from .effort import Effort
-from .generating import BATCH, DistanceToData, exact_model, generate
+from .generating import BATCH, SAMPLES, DistanceToData, exact_model, generate
 from .small_networks import ALL_LEVELS, real_images, small_network
 
 SINGLE = {"only-level-0.3": 0.3, "only-level-1.5": 1.5, "only-level-10": 10.0}
@@ -107,7 +107,8 @@ def measure(effort: Effort) -> OneLevelResult:
     counts = FAST if effort.fast else COUNTS
     every = small_network(effort, ALL_LEVELS)
     own = {name: small_network(effort, name) for name in SINGLE}
-    n, to_data = effort.samples(576, 192), DistanceToData(every)
+    n = effort.samples(SAMPLES, 192)
+    to_data = DistanceToData(every, n)
     denoising = [
         at_its_level(model, every, SINGLE[name], effort.samples(512, 128))
         for name, model in own.items()

@@ -19,7 +19,7 @@ from ....metrics.estimators.moments import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from ..statistics.spread import total_variance, variance_kept
 from .effort import Effort
-from .generating import BATCH, DistanceToData, grid_of, unlabelled
+from .generating import BATCH, SAMPLES, DistanceToData, grid_of, unlabelled
 
 EVALUATIONS = 12
 """Of a path that couples a noise and an image; the networks were fitted on such paths."""
@@ -84,10 +84,10 @@ def measure_one_shot(effort: Effort, networks: Networks | None = None) -> OneSho
         effort: how much; ``fashion-mppca`` is the model whose paths couple the pairs.
         networks: in place of the shipped ones, fitted on pairs of :func:`keys` and :func:`ends`.
     """
-    model, n = effort.model("fashion-mppca"), effort.samples(576, 192)
+    model, n = effort.model("fashion-mppca"), effort.samples(SAMPLES, 192)
     noise = keys(FRESH, n, model.event)
     images, fresh = ends(model, keys(COUPLINGS["coupled"], KNOWN, model.event)), ends(model, noise)
-    to_data, total = DistanceToData(model), total_variance(model)
+    to_data, total = DistanceToData(model, n), total_variance(model)
 
     def distance(x: Tensor) -> Interval:
         found = to_data(x)

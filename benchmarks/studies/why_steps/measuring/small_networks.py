@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .....models import Denoiser
 from .....models.cards.card import STUDIES, load_card
+from .....models.cards.latent import fashion_latent
 from .....models.cards.network import NetworkDenoiser
 from .effort import Effort
 
@@ -18,6 +19,13 @@ HELD_OUT = "held_out.safetensors"
 def small_network(effort: Effort, name: str) -> Denoiser:
     """The network of a card of the page, or what stands in for it."""
     return effort.models.get(name) or NetworkDenoiser(load_card(name, STUDIES))
+
+
+def network_on_latents(name: str) -> Denoiser:
+    """Return a network of the page on the latents of ``fashion-latent``, which decodes them."""
+    network = NetworkDenoiser(load_card(name, STUDIES))
+    network.decoder, network.limits = fashion_latent().decoder, None
+    return network
 
 
 def real_images() -> tuple[Tensor, Tensor]:

@@ -30,12 +30,14 @@ from ....sampling.batch import latents
 from ..statistics.intervals import Interval
 from ..statistics.spread import total_variance, variance_kept
 from .effort import Effort
-from .generating import exact_model, generate, unlabelled
+from .generating import exact_model, generate, grid_of, unlabelled
 
 MODELS = {"gmm-64d": 64, "fashion-mppca": 8}
 """States of each model at a level; an eighth of them in a fast run."""
 LEVELS = tuple(np.geomspace(0.002, 80, 15).tolist())
 COUNTS, FAST_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20), (1, 2, 3, 5, 10)
+BIG, TRIED = 2, ("fashion-mppca", "gmm-64d", "gmm-2d")
+"""Steps of ``heun``, of three evaluations, on two grids on each of these models."""
 PATH, FAST_PATH = 64, 24
 """Steps of the paths that samples are compared with."""
 
@@ -66,6 +68,7 @@ class StabilityResult(NamedTuple):
         spread: variance of samples over the data's, by method and number of steps.
         misses: root mean square distance of samples to the ends of their paths, in s.d. of the
             data.
+        big: variance of the samples of :data:`BIG` steps of ``heun`` over the data's, by model and grid.
     """
 
     rates: Mapping[str, Eigenvalues]
@@ -74,6 +77,7 @@ class StabilityResult(NamedTuple):
     counts: Sequence[int]
     spread: Mapping[str, Sequence[Interval]]
     misses: Mapping[str, Sequence[float]]
+    big: Mapping[str, Mapping[str, Interval]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,19 @@ def measure_stability(effort: Effort) -> StabilityResult:
         counts,
         spread,
         misses,
+        {name: big_steps(effort.model(name), n) for name in TRIED},
     )
+
+
+def big_steps(model: Denoiser, n: int) -> dict[str, Interval]:
+    """Return the variance that :data:`BIG` steps of ``heun`` keep, by grid."""
+    total, labels = total_variance(model), unlabelled(model, n)
+    return {
+        name: variance_kept(
+            as_rows(generate(model, "heun", at(model, BIG), n, labels=labels).numpy()), total
+        )
+        for name, at in (("uniform in log σ", grid), ("karras", grid_of))
+    }
 
 
 def grid(model: Denoiser, steps: int) -> Grid:

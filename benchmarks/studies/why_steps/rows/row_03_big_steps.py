@@ -121,7 +121,7 @@ def _surprise(found: Mapping[str, Sequence[Losses]]) -> str:
         "The grid that loses the fewest nats makes the <em>worse</em> images: in "
         f"{best.steps} steps it loses "
         f"{usual.nats.value / best.nats.value:.0f} "
-        f"times fewer, and its FID proxy is {best.quality.value:.0f} against "
+        f"times fewer, and its FID proxy is {best.quality.value:.1f} against "
         f"{usual.quality.value:.1f} (smaller is better), "
         "because nats count "
         "every detail alike, also the finest grain, which nobody sees."

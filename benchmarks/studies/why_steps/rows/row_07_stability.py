@@ -12,7 +12,7 @@ from ..figures.stability import draw_even, draw_sampler
 from ..measuring.memorising import MemorisingResult, measure
 from ..measuring.one_shot import OneShotResult
 from ..measuring.row import Answer, Row, Verdict
-from ..measuring.stability import StabilityResult
+from ..measuring.stability import BIG, StabilityResult
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, between, half, mark, note
 
@@ -122,15 +122,20 @@ def blown(spread: Sequence[Interval]) -> list[int]:
 
 def unstable(found: StabilityResult) -> str:
     """What surprises: a better sampler that blows up, as HTML; empty for none."""
-    places = blown(found.spread["heun"])
-    if not places or blown(found.spread["euler"]):
+    place = found.counts.index(BIG)
+    if place not in blown(found.spread["heun"]) or blown(found.spread["euler"]):
         return ""
-    worst = max(places, key=lambda place: found.spread["heun"][place].value)
+    even, usual = zip(*(grids.values() for grids in found.big.values()), strict=True)
+    told = ", ".join(
+        f"{one.value:.2g} on <code>{name}</code>"
+        for name, one in zip(found.big, usual, strict=True)
+    )
     return (
-        "Stability does matter to a better sampler: in "
-        f"{found.counts[worst]} steps <code>heun</code> makes samples with "
-        f"{found.spread['heun'][worst].value:,.0f} times the variance of the data, where Euler’s "
-        f"method keeps {100 * found.spread['euler'][worst].value:.0f} % of it."
+        f"Stability does matter to a better sampler on some grids. In {BIG} steps of equal length in "
+        f"log σ, <code>heun</code> makes samples with {min(one.value for one in even):.0f} to "
+        f"{max(one.value for one in even):.0f} times the variance of the data, on {len(even)} models; "
+        f"Euler’s method keeps {100 * found.spread['euler'][place].value:.0f} %. On "
+        f"<code>karras</code> it depends on the data: {told}."
     )
 
 
@@ -155,7 +160,7 @@ def sampler_numbers(found: StabilityResult) -> tuple[str, ...]:
     )
 
 
-def even_numbers(found: MemorisingResult) -> tuple[str, ...]:
+def even_numbers(found: MemorisingResult) -> list[str]:
     """Equal steps against the usual ones, as HTML."""
     errors = "; ".join(
         f"<code>{one.model}</code>, <code>{one.sampler}</code> with {one.steps} steps "
@@ -168,8 +173,13 @@ def even_numbers(found: MemorisingResult) -> tuple[str, ...]:
         for one in found.even.rows
         if one.change and one.distance
     )
-    lines = (f"Error on <code>equal_error</code> over that on <code>karras</code>: {errors}.",)
-    return (*lines, f"Change of the FID proxy: {quality}.") if quality else lines
+    lines = [f"Error on <code>equal_error</code> over that on <code>karras</code>: {errors}."]
+    if quality:
+        lines.append(
+            "Change of the Fréchet distance, of half as many samples in half as many axes: "
+            f"{quality}."
+        )
+    return lines
 
 
 ROW = Row(

@@ -75,8 +75,8 @@ def judge(found: OneLevelResult) -> Verdict:
             numbers,
         )
     sentence = (
-        "It removes the noise at once, into an average; to make images it must be repeated, and then "
-        f"they are {times:.1f} times as far from the data as with all levels."
+        "It removes the noise at once, into an average; repeated to make images, at the best of "
+        f"{len(SINGLE)} levels, it ends {times:.1f} times as far from the data as all levels together."
     )
     return Verdict("refines", sentence, numbers, surprise(found))
 
@@ -113,7 +113,7 @@ def surprise(found: OneLevelResult) -> str:
     equal = evaluations_for(found, nearest.value)
     farther = others[second].distances[where].value / nearest.value
     return (
-        "At the right one of the levels, denoising again and again does make images: "
+        f"At the right one of {len(SINGLE)} levels, denoising again and again does make images: "
         f"{found.counts[place]} times give what all levels give in {equal:.0f} evaluations. At the "
         f"others they stay {farther:.0f} times as far from the data, or more."
     )
@@ -136,7 +136,9 @@ def _numbers(found: OneLevelResult, name: str, place: int, gap: Interval) -> tup
         for at in found.denoising
     ]
     lines += [
-        f"The best images of one level are those of σ = {SINGLE[name]:g} after {found.counts[place]} "
+        f"The best images of one level, of {len(SINGLE)} levels and {len(found.counts)} numbers of "
+        "evaluations, by the same distance, which flatters them, are "
+        f"those of σ = {SINGLE[name]:g} after {found.counts[place]} "
         f"evaluations: FID proxy {between(made.distances[place])}, {percent(made.kept[place])} of "
         f"the data’s variance. All levels after {most}: {between(found.every.distances[-1])}, "
         f"{percent(found.every.kept[-1])}. The difference is {between(gap)}; the features of the "

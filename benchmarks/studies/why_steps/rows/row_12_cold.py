@@ -33,25 +33,26 @@ def answer(found: ColdResult) -> Answer:
 
 
 def chosen(found: ColdResult) -> dict[str, str]:
-    """The rule of each degradation that ends nearest to the data."""
+    """The rule of each degradation that the pictures kept for choosing are nearest to the data by."""
     return {
-        name: min(courses, key=lambda rule: courses[rule].distances[-1].value)
+        name: min(courses, key=lambda rule: min(courses[rule].tried))
         for name, courses in found.courses.items()
     }
 
 
 def _table(found: ColdResult) -> pd.DataFrame:
-    first, last = found.counts[0], found.counts[-1]
     dagger = mark(found.flags)
     return pd.DataFrame(
         {
             "removed by": NAMES[name],
             "rule": RULES[rule],
-            f"FID proxy, {steps_of(first)}{dagger}": half(one.distances[0]),
-            f"FID proxy, {steps_of(last)}{dagger}": half(one.distances[-1]),
-            "error": brackets(one.errors[-1]),
-            "variance, %": brackets(one.variance[-1], 100),
-            "alike pairs, %": brackets(one.alike, 100),
+            f"FID proxy, {steps_of(1)}{dagger}": half(one.distances[0]),
+            "best number of steps": found.counts[one.best],
+            f"FID proxy there{dagger}": half(one.distances[one.best]),
+            "error there": brackets(one.errors[one.best]),
+            "variance there, %": brackets(one.variance[one.best], 100),
+            "alike pairs there, %": brackets(one.alike, 100),
+            f"FID proxy, {steps_of(found.counts[-1])}{dagger}": half(one.distances[-1]),
         }
         for name in NAMES
         for rule, one in found.courses.get(name, {}).items()
@@ -64,11 +65,11 @@ def steps_of(count: int) -> str:
 
 
 def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
-    """What becomes of the claim, by the rule of each degradation that is in ``best``.
+    """Judge the claim by the rule of each degradation in ``best``, at its best number of steps.
 
-    A degradation helps if its many steps end surely nearer to the data than one. It does as well as
+    A degradation helps if its steps end surely nearer to the data than one. It does as well as
     noise if it helps, is not surely farther from the data than noise, and its outputs are not
-    surely fewer.
+    surely fewer. Rules and numbers of steps were chosen on other pictures.
     """
     least = NEGLIGIBLE * found.variance
     others = {name: best[name] for name in NAMES if name in best and name != NOISE}
@@ -76,7 +77,8 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
     few = [name for name, one in others.items() if one.alike.low > FEWER * found.alike]
     well = [name for name in helped if others[name].behind.low <= least and name not in few]
     numbers = _numbers(found, best)
-    surprise = _surprise(found, [name for name in well if others[name].behind.high < -least])
+    nearer = [name for name in well if others[name].behind.high < -least]
+    surprise = _surprise(found, nearer)
     if len(well) == len(others):
         return Verdict(
             "supports",
@@ -85,7 +87,9 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
             surprise,
         )
     if helped:
-        return Verdict("refines", _limits(found, helped, well, few), numbers, surprise)
+        return Verdict(
+            "refines", _limits(found, others, helped, well, nearer, few), numbers, surprise
+        )
     if all(one.gain.high < least for one in others.values()):
         return Verdict(
             "refutes",
@@ -101,15 +105,22 @@ def judge(found: ColdResult, best: Mapping[str, Course]) -> Verdict:
 
 
 def _limits(
-    found: ColdResult, helped: Sequence[str], well: Sequence[str], few: Sequence[str]
+    found: ColdResult,
+    others: Mapping[str, Course],
+    helped: Sequence[str],
+    well: Sequence[str],
+    nearer: Sequence[str],
+    few: Sequence[str],
 ) -> str:
-    others = [name for name in found.courses if name != NOISE]
     chance = bool(few) and set(few) == set(found.traces)
     if well and chance:
+        what = "end nearer to real pictures" if nearer == well else "do as well"
+        verb = what if len(well) > 1 else what.replace("end", "ends").replace("do", "does")
+        if all(others[name].alike.low > found.alike for name in well):
+            verb += ", though less varied"
         return (
-            f"It need not be noise, but it takes chance: {listed(well)} "
-            f"{'do' if len(well) > 1 else 'does'} as well, and {listed(few)} "
-            "give few different pictures."
+            f"It need not be noise, but it takes chance: {listed(well)} {verb}, and {listed(few)} give few "
+            "different ones."
         )
     if well:
         rest = [name for name in others if name not in well]
@@ -149,24 +160,25 @@ def _surprise(found: ColdResult, nearer: Sequence[str]) -> str:
 
 
 def _numbers(found: ColdResult, best: Mapping[str, Course]) -> tuple[str, ...]:
-    rules, last = chosen(found), steps_of(found.counts[-1])
+    rules = chosen(found)
     lines = [
-        f"After {last}, noise ends at a FID proxy of {between(best[NOISE].distances[-1])}. "
-        "Farther from the data than that (or nearer, if negative): "
+        "Each way takes the rule and the number of steps that do best on other pictures: "
+        + "; ".join(_nearest(found, name, rules[name]) for name in NAMES if name in best)
+        + ".",
+        "Farther from the data than noise by (or nearer, if negative): "
         + "; ".join(f"{NAMES[name]} {between(one.behind)}" for name, one in _others(best))
         + ".",
-        f"{last.capitalize()} end nearer to the data than one by: "
+        "Nearer to the data than after one step by: "
         + "; ".join(f"{NAMES[name]} {between(one.gain)}" for name, one in _others(best))
         + ".",
         "Effective number of different pictures: noise "
         f"{number(best[NOISE].alike)}; "
         + "; ".join(f"{NAMES[name]} {number(one.alike)}" for name, one in _others(best))
         + f". Of real pictures {1 / found.alike:,.0f}; fewer than a tenth of that counts as few.",
-        "The nearest that any rule comes at any number of steps (picked, so a little too near): "
-        + "; ".join(_nearest(found, name) for name in NAMES if name in best)
-        + ".",
-        "Of the rules for a step the one that ends nearest to the data is taken: "
-        + "; ".join(f"{NAMES[name]} {RULES[rules[name]]}" for name in NAMES if name in best)
+        f"After {steps_of(found.counts[-1])}: "
+        + "; ".join(
+            f"{NAMES[name]} {between(best[name].distances[-1])}" for name in NAMES if name in best
+        )
         + ".",
     ]
     if found.traces:
@@ -187,13 +199,10 @@ def rounded(share: Interval) -> str:
     return f"{float(f'{1 / (share.value or share.high):.1g}'):,.0f}"
 
 
-def _nearest(found: ColdResult, name: str) -> str:
-    distance, steps, rule = min(
-        (distance, steps, RULES[rule])
-        for rule, one in found.courses[name].items()
-        for distance, steps in zip(one.distances, found.counts, strict=True)
-    )
-    return f"{NAMES[name]} {between(distance)} ({rule}, {steps_of(steps)})"
+def _nearest(found: ColdResult, name: str, rule: str) -> str:
+    one = found.courses[name][rule]
+    steps = steps_of(found.counts[one.best])
+    return f"{NAMES[name]} {between(one.distances[one.best])} ({RULES[rule]}, {steps})"
 
 
 def _others(best: Mapping[str, Course]) -> list[tuple[str, Course]]:

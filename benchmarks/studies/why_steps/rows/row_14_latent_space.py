@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,8 +41,10 @@ def answer(found: LatentSpaceResult) -> Answer:
 
 
 def judge(found: LatentSpaceResult) -> Verdict:
-    """Refutes where a step is no cheaper; supports where it is, and about as many are needed for
+    """Refutes where a step is no cheaper; supports where it is, and surely no more are needed for
     images that are no worse; refines where the number differs for sure, or images are worse.
+
+    Numbers of steps and distances are compared over the trainings of each side.
     """
     operations = ratio(found, lambda course: [work(course, STEPS)]).value
     times = ratio(found, lambda course: rounds(course, STEPS))
@@ -56,32 +58,42 @@ def judge(found: LatentSpaceResult) -> Verdict:
             numbers,
         )
     cheaper = f"An image takes {operations:.1f} times less computing in latents"
-    if found.more.low > 1 / SAME and found.more.high < SAME:
-        if found.gap.low > WORSE * found.variance:
-            sentence = f"{cheaper} and takes as many steps, but it is worse."
-            return Verdict("refines", sentence, numbers)
-        sentence = f"{cheaper}, and takes about as many steps: it is their price that changes."
-        return Verdict("supports", sentence, numbers, surprise(found))
-    if found.more.high < 1 or found.more.low > 1:
+    alike = found.more.low > 1 / SAME and found.more.high < SAME
+    if not alike and (found.more.high < 1 or found.more.low > 1):
         change, other = abs(found.more.value - 1), "fewer" if found.more.high < 1 else "more"
         sentence = (
             f"In latents an image of as many steps takes {operations:.1f} times less computing, and "
             f"{100 * change:.0f} % {other} steps are needed."
         )
         return Verdict("refines", sentence, numbers, surprise(found))
-    sentence = f"{cheaper}; whether it takes as many steps, these samples are too few to say."
-    return Verdict("inconclusive", sentence, numbers)
+    if not found.more.high < SAME:
+        sentence = f"{cheaper}; whether it takes more steps, these trainings are too few to say."
+        return Verdict("inconclusive", sentence, numbers)
+    if found.gap.low > WORSE * found.variance:
+        sentence = f"{cheaper} and takes no more steps, but it is worse."
+        return Verdict("refines", sentence, numbers, surprise(found))
+    steps = (
+        "takes about as many steps: it is their price that changes"
+        if alike
+        else "no more steps; whether it takes fewer, these trainings are too few to say"
+    )
+    return Verdict("supports", f"{cheaper}, and {steps}.", numbers, surprise(found))
 
 
 def surprise(found: LatentSpaceResult) -> str:
     """That images are better in latents, for all that the autoencoder loses; empty if they are not."""
-    pixels, latents = (course.distances[-1].value for course in (found.pixels, found.latents))
+    pixels, latents = (np.mean(ends(side)) for side in (found.pixels, found.latents))
     if not found.gap.high < 0:
         return ""
     return (
-        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f} after about "
-        "as long a training of the network, the autoencoder’s not counted."
+        f"The images from latents are also better: FID proxy {latents:.1f} against {pixels:.1f}, means of "
+        f"{len(found.pixels)} trainings, each about as long; the autoencoder’s is not counted."
     )
+
+
+def ends(side: Sequence[Course]) -> list[float]:
+    """Distance of each training after the most steps."""
+    return [course.distances[-1].value for course in side]
 
 
 def work(course: Course, steps: int) -> float:
@@ -100,23 +112,29 @@ def rounds(course: Course, steps: int) -> list[float]:
 
 def ratio(found: LatentSpaceResult, price: Callable[[Course], list[float]]) -> Interval:
     """How many times a price on latents is in that on pixels: of the medians of rounds."""
-    pixels, latents = (np.array(price(course)) for course in (found.pixels, found.latents))
+    pixels, latents = (np.array(price(course)) for course in courses(found).values())
     return bootstrap(
         lambda rows: float(np.median(pixels[rows]) / np.median(latents[rows])), len(pixels)
     )
 
 
 def _numbers(found: LatentSpaceResult, operations: float, times: Interval) -> tuple[str, ...]:
-    few, many = found.needed
+    few, many = (
+        ", ".join(_steps(course.needed) for course in side)
+        for side in (found.pixels, found.latents)
+    )
+    pixels, on_latents = (
+        ", ".join(f"{one:.3g}" for one in ends(side)) for side in (found.pixels, found.latents)
+    )
     lines = [
         f"In {STEPS} steps an image costs {operations:.1f} times fewer multiply-adds in latents, and "
         f"{between(times)} times less time, the decoder included. The interval of the time is over "
         "rounds of this run; another run, on a busier machine, may be farther off.",
         *(f"{name.capitalize()}: {_parts(course)}." for name, course in courses(found).items()),
-        f"Steps until an image is near its end: {_steps(few)} on pixels, {_steps(many)} on latents, "
-        f"{_times(found.more)}.",
-        f"After {found.counts[-1]} steps the FID proxy is {between(found.pixels.distances[-1])} on "
-        f"pixels and {between(found.latents.distances[-1])} on latents; the features of the data "
+        f"Steps until an image is near its end, of each training: {few} on pixels, {many} on "
+        f"latents, {_times(found.more)}.",
+        f"After {found.counts[-1]} steps the FID proxy of each training is {pixels} on pixels and "
+        f"{on_latents} on latents, a difference of {between(found.gap)}; the features of the data "
         f"have a variance of {found.variance:.3g}.",
     ]
     if found.lost is not None:

@@ -51,7 +51,10 @@ def judge(found: JumpingResult) -> Verdict:
         f"The FID proxy of one prediction is {factor(found.ratio)} times that of one jump; the aim was "
         f"{AIM:g}.",
         f"After {found.jumps[-1]} jumps the FID proxy is {_more(found.at_most)} than after ten steps of "
-        f"Euler’s method; the features of the data have a variance of {found.variance:.3g}.",
+        f"Euler’s method; the features of the data have a variance of {found.variance:.3g}. After "
+        f"{found.jumps[-1]} jumps it is {between(found.map[-1])}; after ten evaluations of "
+        + ", ".join(f"<code>{name}</code> {between(one)}" for name, one in _tens(found).items())
+        + ".",
         *_beside(found),
         *_paying(found),
         *_own(found),
@@ -73,20 +76,37 @@ def judge(found: JumpingResult) -> Verdict:
         )
     far, enough = one.low >= AIM, most.high < NEGLIGIBLE * found.variance
     varied = found.likeness[called(1)].variance.low > VARIED
-    told = f"one jump differs {_times(one)} times less from real images than a prediction does"
+    told = f"the Fréchet distance of one jump is {_times(one)} times smaller than a prediction’s"
     several = f"{found.jumps[-1]} jumps"
     if not varied:
         kind, how, end = "refines", "learn it in part", "but its images are too much alike"
     elif far and enough:
-        kind, how, end = "supports", "learn it", f"and {several} do what ten steps do"
+        kind, how, end = "supports", "learn it", f"and {several} do what Euler’s ten steps do"
     elif far:
-        kind, how, end = "refines", "learn it in part", f"but {several} may do less than ten steps"
+        kind, how, end = (
+            "refines",
+            "learn it in part",
+            f"but {several} may do less than Euler’s ten steps",
+        )
     elif enough:
-        kind, how, end = "refines", "learn it in a few goes", f"and {several} do what ten steps do"
+        kind, how, end = (
+            "refines",
+            "learn it in a few goes",
+            f"and {several} do what Euler’s ten steps do",
+        )
     else:
-        kind, how, end = "refines", "learn it in part", f"and {several} may do less than ten steps"
+        kind, how, end = (
+            "refines",
+            "learn it in part",
+            f"and {several} may do less than Euler’s ten steps",
+        )
     sentence = f"A network of the same size can {how}: {told}, {end}."
     return Verdict(kind, sentence, numbers, _surprise(found))
+
+
+def _tens(found: JumpingResult) -> dict[str, Interval]:
+    """Distances after ten evaluations, by the sampler of the teacher."""
+    return {name: line[found.counts.index(10)] for name, line in found.teacher.items()}
 
 
 def _times(one: Interval) -> str:
@@ -169,18 +189,23 @@ def _own(found: JumpingResult) -> list[str]:
 
 
 def _surprise(found: JumpingResult) -> str:
-    """That the teacher needs no map, or how little the map needed."""
-    last = found.behind[-1]
+    """That the teacher needs no map, or how little the map needed; and what ten steps can do."""
+    last, tens = found.behind[-1], _tens(found)
+    best = min(tens, key=lambda name: tens[name].value)
+    beside = (
+        f" Ten evaluations of <code>{best}</code> have an FID proxy of {tens[best].value:.2f}, "
+        f"{found.jumps[-1]} jumps {found.map[-1].value:.2f}."
+    )
     if last.low > 0:
         return (
             "Its teacher does better without: with as few evaluations its best sampler has a lower FID "
-            f"proxy, by {last.value:.2g}."
+            f"proxy, by {last.value:.2g}.{beside}"
         )
     if found.cost and found.cost < CHEAP * found.teacher_cost:
         share = found.cost / found.teacher_cost
         return (
             f"Learning to jump took {share:.0%} of the evaluations that learning to denoise had taken: "
-            "a network that denoises all but knows where its paths end."
+            f"a network that denoises all but knows where its paths end.{beside}"
         )
     return ""
 
