@@ -36,6 +36,7 @@ WORK = (
     "tuning.tuner.Tuner.__call__",
     "conformance.check_sampler",
     "studies.calibration.Calibration.__call__",
+    "studies.calibration.endpoints.calibrate_endpoints",
     "studies.why_steps.run.explain",
     "timing.doctor.examine",
     "studies.frontier.Frontier.__call__",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,10 +48,9 @@ def calibrate(
     def progress(line: str) -> None:
         err.print(line, markup=False)
 
-    small: dict[str, Any] = {"samples": (32, 64), "real": False} if quick else {}
     replicates = replicates or (40 if quick else 500)
     if part != "features":
-        found = calibrate_endpoints(log, replicates=replicates, progress=progress, **small)
+        found = calibrate_endpoints(log, replicates=replicates, quick=quick, progress=progress)
         say(f"Table: {write_endpoints(found, folder)}")
     if part == "endpoints":
         return

@@ -32,7 +32,7 @@ from .restoring import (
     severities,
 )
 
-COUNTS, FAST = (1, 2, 5, 10, 30), (1, 4, 16)
+COUNTS, FAST = (1, 2, 5, 10, 30, 100), (1, 4, 16)
 NOISE = "noise"
 DDIM, IMPROVED, NAIVE = "estimated", "improved", "naive"
 RULES: Mapping[str, Rule] = {IMPROVED: improved, NAIVE: naive, DDIM: estimated}
