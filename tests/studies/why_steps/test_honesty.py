@@ -103,7 +103,6 @@ def test_distance_to_data__of_a_point_is_exact():
     assert to_data.flags == [""]
 
 
-@pytest.mark.xfail(strict=True, reason="docs/why-steps.html is of before; run explain anew")
 def test_page__no_verdict_rests_on_a_flagged_distance():
     html = (Path(__file__).parents[3] / "docs" / "why-steps.html").read_text("utf-8")
     flagged = [

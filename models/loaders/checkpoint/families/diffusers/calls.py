@@ -1,7 +1,7 @@
 """How the library's pipelines call a class of networks: what it takes beside the noisy state, and in
 which form.
 
-The tests compare each with the pipeline itself (``tests/parity/test_diffusers_text.py``).
+The tests compare each with the pipeline itself (``tests/parity/test_text_pipelines.py``).
 """
 
 from __future__ import annotations
