@@ -219,7 +219,7 @@ def _any(values: Sequence[float]) -> bool:
 
 
 def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict[str, float]:
-    """What is counted of one replicate; NaN where it has nothing to count."""
+    """Return the counts of one replicate; NaN where it has nothing to count."""
     pair = Pair(
         *(_entry(*both, apart) for both in zip(drawn.distances, drawn.flipped, strict=True))
     )
@@ -266,13 +266,13 @@ def _entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
 
 
 def _by_normal_law(distances: Array, true: list[float]) -> dict[str, float]:
-    """What the delta method alone would say of root mean squares."""
+    """Return coverage and wrong verdicts of root mean squares by the delta method alone."""
     squares, n = np.square(distances), distances.shape[1]
     values = np.sqrt(squares.mean(axis=1))
     terms = (squares - values[:, None] ** 2) / (2 * values[:, None])
     error, gap = terms[1].std(ddof=1) / math.sqrt(n), values[1] - values[0]
-    told_apart = abs(gap) > Z95 * (terms[1] - terms[0]).std(ddof=1) / math.sqrt(n)
-    verdict = ("better" if gap < 0 else "worse") if told_apart else ""
+    is_apart = abs(gap) > Z95 * (terms[1] - terms[0]).std(ddof=1) / math.sqrt(n)
+    verdict = ("better" if gap < 0 else "worse") if is_apart else ""
     return {
         "normal_coverage": float(abs(values[1] - true[1]) <= Z95 * error),
         "normal_wrong": float(_wrong(verdict, true[1] - true[0], true[0])),
@@ -315,7 +315,7 @@ def _cell(value: object) -> str:
 
 
 def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What the table shows, a list item each."""
+    """Return the findings of the table, a list item each."""
 
     def ends(name: str) -> str:
         values = [row[name] for row in rows if name in row]
