@@ -26,7 +26,7 @@ def test_the_page_of_the_ranking_speaks_of_the_distance_to_converged_samples(tmp
     said = page.read_text()
     assert "FD to converged <small>[95 %]" in said
     assert "FID proxy <small>[95 %]" not in said
-    assert "Lowest FD to converged: dpmpp_2m" in page.with_name("table.md").read_text()
+    assert "Lowest FD to converged: auto" in page.with_name("table.md").read_text()
     assert "against Euler at the same budget, by fd_conv" in said
     assert "use dpmpp_2m_sde" not in said
     assert {line.metric for line in judge(path, "euler").lines} == {"fd_conv"}
