@@ -17,8 +17,10 @@ from .look import Array
 from .rule import Rule
 from .search import cost_of
 
-ALIKE = 1.1
-"""Rules whose errors differ by less than this factor are not told apart by distance."""
+ALIKE = 1.2
+"""Rules whose errors differ by less than this factor are not told apart by distance: a lower order is
+worth as much to the distribution of the samples.
+"""
 SURE = 2.0
 """Paired standard errors from which on a rule's moments are further off than the nearest rule's."""
 LATENTS_PER_AXIS = 4
@@ -78,7 +80,7 @@ def choose_rule(
 
     1. Those within a factor :data:`ALIKE` of the smallest error (:func:`.cost_of`) are left.
     2. Of these, those whose moments are surely further off than the nearest go.
-    3. Of these, the one with the fewest points, corrected before not, then the smallest error.
+    3. Of these, the lowest order, and of one order the smallest error.
 
     Args:
         rules: F of them.
@@ -94,7 +96,7 @@ def choose_rule(
         moments = {i: moment_error(ends[i, rows], truth[rows], axes) for i in near}
         lowest = min(moments.values(), key=lambda moment: moment.value)
         near = [i for i in near if not _is_surely_larger(moments[i], lowest)]
-    return rules[min(near, key=lambda i: (rules[i].points, not rules[i].corrected, costs[i]))]
+    return rules[min(near, key=lambda i: (rules[i].order, costs[i]))]
 
 
 def _is_surely_larger(one: MomentError, other: MomentError) -> bool:

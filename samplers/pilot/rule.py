@@ -50,6 +50,11 @@ class Rule(NamedTuple):
     last: float
 
     @property
+    def order(self) -> int:
+        """Order of convergence: 2 to 5."""
+        return self.points + self.corrected
+
+    @property
     def text(self) -> str:
         """Text that :func:`read_rule` reads: kind (``4d``, ``2dc``), then the seven numbers."""
         kind = f"{self.points}{'d' * self.deferred}{'c' * self.corrected}"

@@ -37,8 +37,10 @@ TRIALS, FEWEST_TRIED = 100, 2
 """Evaluations per latent that the best rules of all kinds are tried with, together; and how many
 rules are tried whatever that takes.
 """
-FINALISTS, BEHIND = 6, 1.25
-"""Rules that are left after that, at most, and how far behind the best they may be."""
+OF_EACH_ORDER, BEHIND = 2, 1.25
+"""Rules of each order that are left after that, and how far behind the best they may be."""
+FINALISTS = OF_EACH_ORDER * HIGHEST
+"""At most: orders are 2 to ``HIGHEST + 1``."""
 NEAR, MORE = 1.15, 2
 """How far behind the best of a search a rule may be forecast, and how many such rules are tried, at
 equal distances in rank, beside the best of each kind.
@@ -109,15 +111,20 @@ def find_finalists(
         trial: gives the errors ``(K,)`` of a rule on the model itself.
 
     Returns:
-        At most :data:`FINALISTS`, the best first.
+        At most :data:`OF_EACH_ORDER` of each order, the best first.
     """
     searched = [_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
     lists = [rules for both in searched for rules in both]
     in_turn = (rule for rank in zip_longest(*lists) for rule in rank if rule is not None)
     tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
     costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
-    ranked = sorted(zip(costs, tried, strict=True))[:FINALISTS]
-    return [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
+    ranked = sorted(zip(costs, tried, strict=True))
+    near = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
+    return [
+        (cost, rule)
+        for i, (cost, rule) in enumerate(near)
+        if sum(other.order == rule.order for _, other in near[:i]) < OF_EACH_ORDER
+    ]
 
 
 def _searched(

@@ -74,9 +74,9 @@ def rules(*kinds):
     return [RULE._replace(points=points, corrected=corrected) for points, corrected in kinds]
 
 
-def test_choose_rule__a_tie_goes_to_the_fewest_points_and_then_to_the_corrected():
-    ends, truth = finalists(1.0, 1.05, 1.06)
-    some = rules((3, True), (2, False), (2, True))
+def test_choose_rule__a_tie_goes_to_the_lowest_order_and_then_to_the_smallest_error():
+    ends, truth = finalists(1.0, 1.06, 1.05, 1.04)
+    some = rules((3, False), (1, True), (2, False), (2, True))
     assert choose_rule(some, ends, truth, np.eye(3), 1.0) == some[2]
 
 

@@ -10,7 +10,7 @@ import torch
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.pilot import Fitted, Rule, best_rule, look_at
+from samplerbench.samplers.pilot import Fitted, Rule, best_rule, look_at, search
 from samplerbench.samplers.pilot.forecast import _Many, forecast
 from samplerbench.samplers.pilot.search import cost_of
 
@@ -133,6 +133,29 @@ def test_the_found_rule_is_better_than_the_usual_ones():
 
     others = ("auto", "dpmpp_2m", "dpmpp_3m", "unipc_3", "ipndm")
     assert missed(found) < min(missed(make(name)) for name in others) / 2
+
+
+def test_find_finalists__are_the_best_of_each_order_and_none_is_far_behind(monkeypatch):
+    monkeypatch.setattr(search, "GENERATIONS", 4)
+    tried = {}
+
+    def trial(rule):
+        """Errors that differ by 30 % at most over what is tried, and not by order."""
+        return np.full(24, tried.setdefault(rule, 1 + 0.3 * (len(tried) * 7 % 20) / 19))
+
+    found = search.find_finalists(seen(modes())[0], 5, HIGH, to_zero=True, trial=trial)
+    costs, rules = zip(*found, strict=True)
+    assert list(costs) == sorted(costs)
+    assert len({rule.order for rule in rules}) > 1
+    near = {
+        rule: error for rule, error in tried.items() if error <= search.BEHIND * min(tried.values())
+    }
+    for order in {rule.order for rule in near}:
+        best = sorted((error, rule) for rule, error in near.items() if rule.order == order)
+        kept = [rule for rule in rules if rule.order == order]
+        assert [tried[rule] for rule in kept] == [
+            error for error, _ in best[: search.OF_EACH_ORDER]
+        ]
 
 
 @cache
