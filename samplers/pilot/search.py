@@ -113,17 +113,17 @@ def find_finalists(
     Returns:
         At most :data:`OF_EACH_ORDER` of each order, the best first.
     """
-    searched = [_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES]
-    lists = [rules for both in searched for rules in both]
-    in_turn = (rule for rank in zip_longest(*lists) for rule in rank if rule is not None)
+    searched = (_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES)
+    best, near = zip(*searched, strict=True)
+    in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
     costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
     ranked = sorted(zip(costs, tried, strict=True))
-    near = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
+    left = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
     return [
         (cost, rule)
-        for i, (cost, rule) in enumerate(near)
-        if sum(other.order == rule.order for _, other in near[:i]) < OF_EACH_ORDER
+        for i, (cost, rule) in enumerate(left)
+        if sum(other.order == rule.order for _, other in left[:i]) < OF_EACH_ORDER
     ]
 
 
