@@ -15,6 +15,7 @@ from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Tabulated
+from ...planning.native import NATIVE, default_schedule
 from ...planning.planner import plan
 from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
@@ -52,7 +53,7 @@ USUAL = (
 """Which are tried first, where there is no time for all: what other libraries have, and what led on
 other problems (docs/auto.md, results/reference/frontier).
 """
-FIRST_SCHEDULES = ("karras", "uniform_lambda", "uniform_time")
+FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
 _GRID = Grid((80.0, 1.0, 0.0))
@@ -151,6 +152,7 @@ class Asked:
             auto: whether ``auto`` is among them, whose rule is searched for if it is not in the cache.
         """
         schedules = [
+            *self._native,
             *SCHEDULES,
             *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
         ]
@@ -166,8 +168,14 @@ class Asked:
         """The stochastic samplers on a fixed grid, on the usual schedules."""
         specs = self.only or samplers.names()
         known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
-        cells = self.cells(known, FIRST_SCHEDULES[:2], budget) if known else []
+        schedules = [*self._native, *SCHEDULES[1:4:2]]
+        cells = self.cells(known, schedules, budget) if known else []
         return list(self._made(cells))
+
+    @property
+    def _native(self) -> list[str]:
+        """The schedule of the levels that the model brings, if it brings any."""
+        return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
         for cell in cells:
@@ -225,7 +233,7 @@ class Asked:
         if given is not None:
             sampler, _, schedule = given.partition(" on ")
             made = samplers.make(parse_spec(sampler))
-            levels = make_schedule(schedule or "karras").label
+            levels = make_schedule(schedule or default_schedule(self.model, made)).label
             return Now(label_of(made), levels, "as you say")
         try:
             own = self.model.own_sampling(10)
@@ -234,10 +242,12 @@ class Asked:
         if own is not None:
             return Now("pipeline", "karras", f"the checkpoint's own scheduler, {own.told}")
         if isinstance(self.process, RectifiedFlow):
-            return Now("euler", FLOW_SCHEDULES[0], "the usual sampler of flow models")
+            levels = [*self._native, FLOW_SCHEDULES[0]]
+            return Now("euler", levels[0], "the usual sampler of flow models")
         if self.process is None or isinstance(self.process, EDM):
             return Now("heun", "karras", "EDM's deterministic sampler")
-        return Now("euler", "uniform_time", "DDIM on evenly spaced times")
+        own = default_schedule(self.model, samplers.make("euler"))
+        return Now("euler", own, "DDIM on evenly spaced times")
 
 
 def load(spec: str, device: str, seed: int, extractor: str, only: Sequence[str]) -> Asked:
