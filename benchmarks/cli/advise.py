@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -96,6 +97,7 @@ def advise(
     """Find the sampler and the noise levels for a model at each number of evaluations, with lines to
     paste. No reference images are needed.
     """
+    begun = time.monotonic()
     on_ray = isolating.OnRay(ray_address, gpus_per_worker, accelerator)
     runs_in = on_ray.executor(executor, isolation, jobs, memory_limit)
     if runs_in is None:
@@ -136,6 +138,7 @@ def advise(
                 seed=seed,
                 executor=runs_in,
                 progress=lambda stage: err.print(stage, markup=False),
+                begun=begun,
             )
     if as_json:
         return print_json(advice.to_json())

@@ -16,27 +16,30 @@ from .tuned import Numbers
 
 START = 1 << 16
 """First latent: no race looks at so many."""
-COUNTS = (32, 64, 128, 256)
+COUNTS = (8, 32, 64, 128, 256)
 
 Scores = dict[int, dict[str, Squares]]
 """Squares by budget and label."""
 
 
-def scored(bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float) -> Scores:
-    """Errors of configurations on as many latents as there is time for, the same for all: those of the
-    first count are taken whatever the time.
+def score(
+    found: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
+) -> None:
+    """Take errors of configurations on as many latents as there is time for, the same for all: those of the
+    first two counts are taken unless the time of the stage is over.
 
     Args:
+        found: where they go; what is there when the stage is broken off can be used.
         bench: where they are measured.
         chosen: configurations by budget.
         seconds: that there are.
     """
-    found: Scores = {budget: {} for budget in chosen}
+    found |= {budget: {} for budget in chosen}
     each = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
     each += max(bench.truth.steps or 0, 1) / bench.rate
     start = 0
     for stop in COUNTS:
-        if start and each * stop > seconds:
+        if start > COUNTS[0] and each * stop > seconds:
             break
         bench.truth.solve(START + start, START + stop)
         for budget, entries in chosen.items():
@@ -49,7 +52,6 @@ def scored(bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float) 
                     before = found[budget].get(label, np.empty(0))
                     found[budget][label] = np.concatenate([before, squares])
         start = stop
-    return found
 
 
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
