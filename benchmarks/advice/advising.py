@@ -28,7 +28,7 @@ from .finding.tuning import Tuned, tuned
 from .racing.clock import Clock, OutOfTime
 from .racing.measuring import Bench
 from .racing.one_budget import Raced
-from .racing.scoring import Scores, score
+from .racing.scoring import Scores, of_one_length, score
 from .racing.store import Store, check_folder
 from .racing.truth import Truth
 from .sentences import sentences
@@ -169,6 +169,7 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         with run.clock.breaking_off(COMPARED):
             score(scores, bench, entries, SHARE_OF_SCORES * left)
     except OutOfTime:
+        scores = of_one_length(scores)
         unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
     in_distribution: dict[int, dict[str, tuple[Choice, Value, bool]]] = {n: {} for n in chosen}
     untold = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]

@@ -48,7 +48,10 @@ def advise(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.01, max=10_000, help="Time to spend, about.")
+        float,
+        typer.Option(
+            "--minutes", min=0.01, max=10_000, help="Time to spend: what runs then is broken off."
+        ),
     ] = 10.0,
     library: Annotated[
         str,
@@ -147,7 +150,8 @@ def advise(
 
     tell(advice, out)
     write_text(folder / "advice.md", markdown(advice))
-    return say(f"Page: {write_page(advice, read_pictures(folder), folder / 'advice.html')}")
+    pictures = read_pictures(folder) if advice.pictures else None
+    return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
 
 
 def folder_of(model: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.advice.racing.clock import Clock, OutOfTime
 from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
 from samplerbench.benchmarks.advice.racing.race import LEVEL, Leading, Race, not_worse
+from samplerbench.benchmarks.advice.racing.scoring import of_one_length
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -76,6 +77,14 @@ def test_clock__breaks_a_stage_off_in_the_main_thread():
     thread.start()
     thread.join()
     assert ran == [1]
+
+
+def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
+    scores = {4: {"a": np.arange(32.0), "b": np.arange(8.0)}, 8: {}}
+    found = of_one_length(scores)
+    assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
+    assert found[8] == {}
+    assert of_one_length({4: {}}) == {4: {}}
 
 
 def test_clock__begins_when_the_command_did():

@@ -54,6 +54,13 @@ def score(
         start = stop
 
 
+def of_one_length(scores: Scores) -> Scores:
+    """Return scores on the latents that all of them have, so that they compare latent by latent."""
+    lengths = [len(squares) for each in scores.values() for squares in each.values()]
+    least = min(lengths, default=0)
+    return {n: {label: of[:least] for label, of in each.items()} for n, each in scores.items()}
+
+
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """A configuration as an answer has it."""
     cell = entry.cell
