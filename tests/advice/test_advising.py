@@ -256,4 +256,6 @@ def _distances(asked, entry):
 def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():
     assert list(truth._pieces(0, 4)) == [(0, truth.FIRST)]
     assert list(truth._pieces(4, 40)) == [(0, truth.FIRST), (truth.FIRST, truth.PIECE), (32, 64)]
-    assert list(truth._pieces(1 << 16, (1 << 16) + 1)) == [(1 << 16, (1 << 16) + truth.PIECE)]
+    scored = truth.SCORED
+    assert list(truth._pieces(scored, scored + 1)) == [(scored, scored + truth.FIRST)]
+    assert list(truth._pieces(1 << 17, (1 << 17) + 1)) == [(1 << 17, (1 << 17) + truth.PIECE)]

@@ -12,11 +12,10 @@ from ..answer import Choice, Value
 from ..asked.subject import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio, root_mean_square
+from .truth import FIRST, SCORED
 from .tuned import Numbers
 
-START = 1 << 16
-"""First latent: no race looks at so many."""
-COUNTS = (8, 32, 64, 128, 256)
+COUNTS = (FIRST, 32, 64, 128, 256)
 
 Scores = dict[int, dict[str, Squares]]
 """Squares by budget and label."""
@@ -41,10 +40,10 @@ def score(
     for stop in COUNTS:
         if start > COUNTS[0] and each * stop > seconds:
             break
-        bench.truth.solve(START + start, START + stop)
+        bench.truth.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
             with_one = [e for e in entries if not e.cell.sampler.stochastic]
-            for which, squares in bench.squares(with_one, START + start, START + stop, bool):
+            for which, squares in bench.squares(with_one, SCORED + start, SCORED + stop, bool):
                 label = with_one[which].label
                 if squares is None:
                     found[budget].pop(label, None)
