@@ -49,13 +49,6 @@ def _nothing_at(budgets: Sequence[int]) -> str:
     )
 
 
-def _too_little(run: Run, why: str) -> ValueError:
-    return ValueError(
-        f"--minutes {run.clock.minutes:g} was too little: {why}; the same command goes on from there: "
-        "give it more --minutes, or fewer and smaller --nfe"
-    )
-
-
 def silent(_stage: str) -> None:
     """Tells nobody."""
 
@@ -131,11 +124,7 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         extractors={asked.spec: asked.features},
     )
     run.progress(f"{asked.spec}: how fast it is")
-    try:
-        with run.clock.breaking_off(COMPARED):
-            rate, one = paces(run, world)
-    except OutOfTime:
-        raise _too_little(run, "it took as long to load and to time the model") from None
+    rate, one = paces(run, world)
     budgets = budgets_of(run, asked_for, one)
     bench = Bench(
         asked,
@@ -152,7 +141,10 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         for race in races_of(run, bench, budgets):
             races.append(race)
     if not races:
-        raise _too_little(run, f"no race had samples when {over:.0%} of it was over")
+        raise ValueError(
+            f"--minutes {run.clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
+            "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
+        )
     late = budgets[len(races) :]
     fits = Tuned(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
     with suppress(OutOfTime), run.clock.breaking_off(over):

@@ -71,6 +71,7 @@ def levels_of(
     asked = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
     made = make_schedule(asked).for_model(model)
     grid = made(_steps(steps), model.sigma_min, model.sigma_max)
-    if said := drowned(grid, model, made.label):
+    said = "" if sampler and sampler.own_grid else drowned(grid, model, made.label)
+    if said:
         log.warning("%s", said)
     return grid.sigma

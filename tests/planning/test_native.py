@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from samplerbench.benchmarks.planning.levels import levels_of
 from samplerbench.benchmarks.planning.native import default_schedule, drowned, warn_of_drowned
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -99,6 +100,15 @@ def test_plan__begins_where_the_scheduler_of_the_model_begins():
     )
     (mean,) = cells(model, start=("gaussian",))
     assert "take another, such as --schedule karras" in mean.skip
+
+
+def test_levels_of__are_the_default_of_the_model_and_the_sampler(caplog):
+    model = network(COSINE)
+    assert levels_of(None, 4, model) == (*model.native_levels(4), 0.0)
+    assert levels_of(None, 4, model, make("auto"))[0] == model.sigma_max
+    assert not caplog.records
+    levels_of("karras", 8, model)
+    assert "levels of karras after the first lie above 100" in caplog.text
 
 
 def test_native__names_the_remedy_for_a_model_that_brings_none():
