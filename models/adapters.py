@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from .denoiser import Denoiser, Kind, column, labels_for
 from .loaders.networks import moved
-from .process import FloatArray, Process
+from .process import VE, Discrete, FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]
 Half = Literal["first", "second"]
@@ -298,6 +298,26 @@ class NativeDenoiser(Denoiser):
             self._top = self._infinite_top()
         self.sigma_min = process.level(process.t_min) if sigma_min is None else sigma_min
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
+
+    def native_levels(self, steps: int) -> tuple[float, ...] | None:
+        """Return levels at even native times, from that of ``sigma_max`` on.
+
+        Those of a table are rounded to its times and reach the lowest, as in the respacing of Nichol &
+        Dhariwal 2021 (arXiv:2102.09672). Those of a formula stop one step before t = 0, where the last
+        step ends. VE and EDM bring their range alone, and so None.
+        """
+        process = self.process
+        if isinstance(process, VE):
+            return None
+        first, last = process.t_of(self.sigma_max), process.t_of(self.sigma_min)
+        if isinstance(process, Discrete):
+            times = np.linspace(first, last, steps)
+            whole = steps <= abs(first - last) and self.times is not None
+            levels = process.level(times.round() if whole else times)
+        else:
+            levels = process.level(first * (1 - np.arange(steps) / steps))
+        inner = np.clip(levels, self.sigma_min, self.sigma_max)[1:].tolist()
+        return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone; or

@@ -200,11 +200,22 @@ class Denoiser(ABC):
         """Network evaluations that one call at this level costs a sample."""
         return self.passes
 
-    def own_sampling(self, steps: int) -> OwnSampling | None:  # noqa: ARG002
+    def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:  # noqa: ARG002
         """What the scheduler that came with the model does in ``steps`` steps; None where none did.
+
+        Args:
+            steps: of the scheduler.
+            scheduler: class of its library that takes its place, with its settings; "" for itself.
 
         Raises:
             ValueError: nothing of ours does what it does.
+        """
+        return None
+
+    def native_levels(self, steps: int) -> tuple[float, ...] | None:  # noqa: ARG002
+        """Return the levels of ``steps`` evaluations that came with the model, > 0 and falling.
+
+        None for a model that brings no levels but its range.
         """
         return None
 
@@ -296,9 +307,14 @@ class Wrapper(Denoiser):
         """The inner model's, unless this costs more."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
-    def own_sampling(self, steps: int) -> OwnSampling | None:
+    def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
         """The inner model's."""
-        return self.inner.own_sampling(steps)
+        inner = self.inner
+        return inner.own_sampling(steps, scheduler) if scheduler else inner.own_sampling(steps)
+
+    def native_levels(self, steps: int) -> tuple[float, ...] | None:
+        """The inner model's."""
+        return self.inner.native_levels(steps)
 
     def mode_of(self, x: Tensor) -> Tensor | None:
         """The inner model's."""

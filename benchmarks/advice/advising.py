@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...results.run_directory.disk.files import write_json
@@ -12,21 +13,22 @@ from ...results.run_directory.leading import leading
 from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.world import Setting, World
 from ..running.provenance import provenance
-from .answer import Advice
+from .answer import Advice, Choice, Value
 from .answer.pictures import FILE
 from .asked.question import question_of
-from .asked.subject import described, load, span_of
+from .asked.subject import described, load, sampler_of, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
 from .finding.distributions import distributions
-from .finding.races import chosen_of, raced_until, races_of
+from .finding.races import broken_off_at, chosen_of, raced_until, races_of
 from .finding.run import Progress, Run
 from .finding.showing import drawn, timed
 from .finding.time import COMPARED, budgets_of, check_time, paces
-from .finding.tuning import tuned
-from .racing.clock import Clock
+from .finding.tuning import Tuned, tuned
+from .racing.clock import Clock, OutOfTime
 from .racing.measuring import Bench
-from .racing.scoring import scored
+from .racing.one_budget import Raced
+from .racing.scoring import Scores, of_one_length, score
 from .racing.store import Store, check_folder
 from .racing.truth import Truth
 from .sentences import sentences
@@ -35,7 +37,16 @@ BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
 """Of the time after the races, until the distances in distribution are done, that the scores may take."""
+DISTRIBUTED, SHOWN = 0.96, 1.0
+"""Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
+FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
 ANSWER = "advice.json"
+
+
+def _nothing_at(budgets: Sequence[int]) -> str:
+    return (
+        f"At {', '.join(map(str, budgets))} evaluations nothing was raced before the time was up."
+    )
 
 
 def silent(_stage: str) -> None:
@@ -57,6 +68,7 @@ def advise(
     seed: int = 0,
     executor: Executor | None = None,
     progress: Progress = silent,
+    begun: float | None = None,
 ) -> Advice:
     """Which sampler on which noise levels, at each number of evaluations, for a model.
 
@@ -64,7 +76,8 @@ def advise(
         model: its spec, as ``--model`` takes it.
         nfe: evaluations per sample.
         out: folder of the answer; what it has measured before of the same question is used.
-        minutes: wall time to spend, about.
+        minutes: wall time to spend: at the limit what runs is broken off, and the answer is made of what is
+            there, where this is the main thread.
         ms: milliseconds that a sample may take, in place of ``nfe``.
         library: whose users ask, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: what is used now, ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the scheduler that came
@@ -75,20 +88,23 @@ def advise(
         seed: of the latents.
         executor: where samplers run; None for this process.
         progress: told what is being done.
+        begun: when the time began, by ``time.monotonic()``; None for now.
 
     Raises:
         ValueError: something is asked for that does not exist or makes no sense, or there is too little
             time; the sentence names it.
     """
-    clock = Clock(minutes)
+    clock = Clock(minutes, begun=begun)
     if library not in LIBRARIES:
         raise ValueError(f"there is no library {library!r}; choose one of {', '.join(LIBRARIES)}")
-    asked = load(model, device, seed, extractor, only)
     folder = Path(out)
+    check_folder(folder)
+    if default is not None:
+        sampler_of(default)  # before a model is loaded, which may take minutes
+    asked = load(model, device, seed, extractor, only, library)
     run = Run(
         asked, folder, clock, executor or InProcess(), asked.now(default), library, ms, progress
     )
-    check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with leading(folder):
         try:
@@ -119,13 +135,38 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         rate,
     )
     check_time(run, bench, budgets)
-    fits = tuned(run, bench, races_of(run, bench, budgets), raced_until(run, bench, budgets))
+    races: list[Raced] = []
+    over = broken_off_at(run, bench, budgets)
+    with suppress(OutOfTime), run.clock.breaking_off(over):
+        for race in races_of(run, bench, budgets):
+            races.append(race)
+    if not races:
+        raise ValueError(
+            f"--minutes {run.clock.minutes:g} was too little: no race had samples when {over:.0%} of it was over; "
+            "the same command goes on from there: give it more --minutes, or fewer and smaller --nfe"
+        )
+    late = budgets[len(races) :]
+    fits = Tuned(races, {}, (f"{FITS}, {BROKEN_OFF}.",))
+    with suppress(OutOfTime), run.clock.breaking_off(over):
+        fits = tuned(run, bench, races, raced_until(run, bench, budgets))
     races, untuned = fits.races, fits.untuned
     chosen = {r.budget: chosen_of(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     left = 60 * run.clock.minutes * COMPARED - run.clock.spent
-    scores = scored(bench, chosen, SHARE_OF_SCORES * left)
-    in_distribution, untold = distributions(run, bench, races, chosen)
+    alternatives = {n: asked.alternatives(run.now, run.library, n) for n in chosen}
+    scores: Scores = {n: {} for n in chosen}
+    entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
+    unfinished = [_nothing_at(late)] if late else []
+    try:
+        with run.clock.breaking_off(COMPARED):
+            score(scores, bench, entries, SHARE_OF_SCORES * left)
+    except OutOfTime:
+        scores = of_one_length(scores)
+        unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
+    in_distribution: dict[int, dict[str, tuple[Choice, Value, bool]]] = {n: {} for n in chosen}
+    untold = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
+    with suppress(OutOfTime), run.clock.breaking_off(DISTRIBUTED):
+        in_distribution, untold = distributions(run, bench, races, chosen)
     answers = [
         answer(
             run,
@@ -133,13 +174,16 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
             race,
             untuned.get(race.budget, {}),
             chosen[race.budget],
+            alternatives[race.budget],
             scores,
             in_distribution[race.budget],
         )
         for race in races
     ]
-    answers, batch = timed(run, bench, answers, chosen)
-    pictured = drawn(run, bench, answers, chosen)
+    batch, pictured = 0, False
+    with suppress(OutOfTime), run.clock.breaking_off(SHOWN):
+        answers, batch = timed(run, bench, answers, chosen)
+        pictured = drawn(run, bench, answers, chosen)
     count = max((len(s) for each in scores.values() for s in each.values()), default=0)
     advice = Advice(
         model=asked.spec,
@@ -154,7 +198,12 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
             halves(run, races, chosen, scores),
             span_of(asked.model),
         ),
-        undecided=(*(a.undecided for a in answers if a.undecided), *fits.untold, *untold),
+        undecided=(
+            *unfinished,
+            *(a.undecided for a in answers if a.undecided),
+            *fits.untold,
+            *untold,
+        ),
         scored_on=count,
         resolution=bench.truth.resolution,
         minutes=(run.clock.spent / 60, run.clock.minutes),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
-from .table import audience, title
+from .table import audience, nearest_alternative, title
 from .wording import (
     apart,
     counted,
@@ -52,6 +52,8 @@ def sentences(
         return (f"{nothing}.",)
     told = [
         headline(found, default),
+        beside_own(found, reader),
+        coverage(budgets),
         f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
         fewer(halves),
         search_cost(found, halves),
@@ -104,6 +106,12 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
         at = [one.nfe for one, best in found if best.to_default]
         return f"No difference from {now} was shown with {evaluations(*at)}."
     said = f"With {evaluations(budget.nfe)}, {named(best.choice)} is recommended"
+    known = nearest_alternative(budget)
+    if known and verdict(known.ratio) == "closer" and known.ratio:
+        number, ends = times(inverse(known.ratio))
+        said += (
+            f", {number} times closer {ends} to the converged samples than {named(known.choice)}"
+        )
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
         return f"{said}; it could not be compared with {now}."
@@ -114,6 +122,33 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
         "open": "was not shown to be nearer or farther",
     }
     return f"{said}; it {told[apart(mine, theirs)]} in distribution than {now} ({numbers})."
+
+
+def beside_own(found: Sequence[tuple[Budget, Best]], library: str) -> str:
+    """How the recommendation compares with the library's own solvers at their defaults."""
+    parts = []
+    for budget, _ in found:
+        known = nearest_alternative(budget)
+        if known is None or known.ratio is None:
+            continue
+        kind = verdict(known.ratio)
+        ratio = known.ratio if kind == "farther" else inverse(known.ratio)
+        number, ends = times(ratio)
+        told = "not told apart" if kind == "open" else f"{number} times {kind} {ends}"
+        parts.append(f"{told} with {evaluations(budget.nfe)} ({named(known.choice)})")
+    if not parts:
+        return ""
+    whose = "the library" if library == "python" else title(library)
+    return f"Beside the best of the solvers of {whose} itself it is {'; '.join(parts)}."
+
+
+def coverage(budgets: Sequence[Budget]) -> str:
+    """How much of the field was tried."""
+    some = [one for one in budgets if one.tried < one.field]
+    if not some:
+        return ""
+    parts = [f"{one.tried:,} of {one.field:,} with {evaluations(one.nfe)}" for one in some]
+    return f"Not all configurations were tried: {'; '.join(parts)}."
 
 
 def _saving(halves: Mapping[tuple[int, int], Value]) -> tuple[int, int] | None:
@@ -242,7 +277,7 @@ def by_mean_square(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:
-    """What a library lacks of the best known, and what that costs where it costs most."""
+    """What a library lacks of the best that was tried, and what that costs where it costs most."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
         for budget, best in found
@@ -256,13 +291,13 @@ def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:
     if not shown:
         names = dict.fromkeys(named(known.choice) for *_, known in costs)
         return (
-            f"The best known, {listed(names)}, is not in {title(library)}; what {title(library)} "
+            f"The best that was tried, {listed(names)}, is not in {title(library)}; what {title(library)} "
             "has was not shown to be farther."
         )
     _, nfe, ratio, known = max(shown, key=lambda one: one[:2])
     number, ends = times(ratio)
     return (
-        f"The best known with {evaluations(nfe)}, {named(known.choice)}, is not in "
+        f"The best that was tried with {evaluations(nfe)}, {named(known.choice)}, is not in "
         f"{title(library)}: what {title(library)} has is {number} times farther {ends}."
     )
 
@@ -311,7 +346,7 @@ def ties(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
-    """What is decidedly nearer to converged samples in distribution than the best known."""
+    """What is decidedly nearer to converged samples in distribution than the best that was tried."""
     parts = []
     for budget, _ in found:
         other, known = budget.in_distribution, budget.best.get("python")
@@ -322,7 +357,7 @@ def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
             f"{named(other)} with {evaluations(budget.nfe)} (fd_conv {measured(other.fd_conv)}"
             + (f" against {measured(against)})" if against else ")")
         )
-    return f"Nearer in distribution than the best known: {listed(parts)}." if parts else ""
+    return f"Nearer in distribution than the best that was tried: {listed(parts)}." if parts else ""
 
 
 def _shown(best: Best, budget: Budget, kind: str) -> bool:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...results.text import short
-from .answer import Advice, Best, Budget, Choice, Value
-from .wording import Verdict, apart, beside, measured, open_ratio, same, verdict
+from .answer import Advice, Alternative, Best, Budget, Choice, Value
+from .wording import Verdict, apart, beside, measured, named, open_ratio, same, verdict
 
 TITLES = {
     "python": "samplerbench (Python)",
@@ -17,7 +17,6 @@ TITLES = {
     "comfyui": "ComfyUI",
 }
 """What libraries are called."""
-BEST = "the best known"
 SAME = "what you use now"
 
 
@@ -52,8 +51,10 @@ class Row:
         use: label of the recommendation, and how many evaluations it makes if these are others.
         now: how it compares with the default at this budget, or why it does not.
         error: of it, and of the default.
-        best: how it compares with the best known.
+        best: how it compares with the best that was tried.
         ms: milliseconds that a sample takes, and takes now.
+        is_best: whether it is the best that was tried, of any library.
+        beside_own_solvers: how it compares with the best of the library's own solvers at their defaults.
         tied: labels of those that were not told apart.
         nearer: what is nearer in distribution, and both distances.
     """
@@ -63,6 +64,8 @@ class Row:
     now: Cell = NOTHING
     error: Cell = NOTHING
     best: Cell = NOTHING
+    is_best: bool = False
+    beside_own_solvers: Cell = NOTHING
     ms: Cell = NOTHING
     tied: tuple[str, ...] = ()
     nearer: Cell = NOTHING
@@ -102,6 +105,8 @@ def row(budget: Budget, library: str) -> Row:
             _made(default, budget, ", with {}:"),
         ),
         beside_best(best, budget),
+        "python" in budget.best and same(choice, budget.best["python"].choice),
+        beside_own_solvers(budget),
         _with_now(
             "" if choice.ms is None else short(choice.ms),
             "" if default.ms is None or not other else short(default.ms),
@@ -140,7 +145,7 @@ def _in_distribution(best: Best, default: Choice) -> Cell:
     """How the two compare where what is used now draws noise, so that no converged sample is its own."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
-        return Cell("not compared")
+        return Cell("not compared", "it draws noise")
     numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
     shown = apart(mine, theirs)
     if shown == "open":
@@ -150,13 +155,35 @@ def _in_distribution(best: Best, default: Choice) -> Cell:
     )
 
 
+def best_of(budget: Budget) -> str:
+    """Return what the best of a budget is the best of: ``the best of 24 tried of 919``."""
+    if budget.tried >= budget.field:
+        return f"the best of all {budget.tried:,}"
+    return f"the best of {budget.tried:,} tried of {budget.field:,}"
+
+
+def beside_own_solvers(budget: Budget) -> Cell:
+    """How the recommendation compares with the best of the library's own solvers at their defaults."""
+    known = nearest_alternative(budget)
+    if known is None or known.ratio is None:
+        return NOTHING
+    found = _compared(known.ratio)
+    return found._replace(detail=": ".join(filter(None, (named(known.choice), found.detail))))
+
+
+def nearest_alternative(budget: Budget) -> Alternative | None:
+    """Return the solver with the smallest error of those that users would try next."""
+    some = [(one.choice.error.value, one) for one in budget.alternatives if one.choice.error]
+    return min(some, key=lambda pair: pair[0])[1] if some else None
+
+
 def beside_best(best: Best, budget: Budget) -> Cell:
-    """How a recommendation compares with the best known of any library, and which that is."""
+    """How a recommendation compares with the best that was tried, of any library, and which that is."""
     known = budget.best.get("python")
     if known is None:
         return NOTHING
     if same(best.choice, known.choice):
-        return Cell(BEST)
+        return Cell(best_of(budget))
     if best.to_best is None:
         return Cell("not compared", known.choice.label)
     found = _compared(best.to_best)
@@ -172,7 +199,7 @@ def _compared(ratio: Value) -> Cell:
 
 
 def nearer(budget: Budget) -> Cell:
-    """What is nearer in distribution than the best known, with both distances."""
+    """What is nearer in distribution than the best that was tried, with both distances."""
     other, known = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING

@@ -13,7 +13,7 @@ from ...results.escaping import escape_markdown, printable
 from ...results.text import filled, markdown_table, short
 from .answer import Advice, Best
 from .sentences import leading
-from .table import BEST, Row, audience, table, title
+from .table import Row, audience, table, title
 from .wording import counted, own_solver
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
@@ -72,7 +72,10 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
     rest = [
         row.now.detail,
         f"error {row.error.whole}" if row.error.text else "",
-        f"beside the best known: {known}" if known not in ("", BEST) else known,
+        f"beside the best tried: {known}" if known and not row.is_best else known,
+        f"beside its own at their defaults: {row.beside_own_solvers.whole}"
+        if row.beside_own_solvers.text
+        else "",
         ms.whole if row.ms.text else "",
         f"tied with {counted(len(row.tied), 'other')}" if row.tied else "",
         f"nearer in distribution: {row.nearer.whole}" if row.nearer.text else "",
@@ -160,11 +163,12 @@ def markdown(advice: Advice) -> str:
     header, body = filled(
         (
             "evaluations", f"use, in {title(library)}", "beside now", "error [95 %]",
-            "beside the best known", "ms a sample", "tied with", "nearer in distribution",
+            "beside the best tried", "beside its own at their defaults", "ms a sample", "tied with", "nearer in distribution",
         ),
         [
             [
-                row.nfe, row.use, row.now.whole, row.error.whole, row.best.whole, row.ms.whole,
+                row.nfe, row.use, row.now.whole, row.error.whole, row.best.whole,
+                row.beside_own_solvers.whole, row.ms.whole,
                 len(row.tied) or "", row.nearer.whole,
             ]
             for row in rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +48,10 @@ def advise(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", min=0.01, max=10_000, help="Time to spend, about.")
+        float,
+        typer.Option(
+            "--minutes", min=0.01, max=10_000, help="Time to spend: what runs then is broken off."
+        ),
     ] = 10.0,
     library: Annotated[
         str,
@@ -96,6 +100,7 @@ def advise(
     """Find the sampler and the noise levels for a model at each number of evaluations, with lines to
     paste. No reference images are needed.
     """
+    begun = time.monotonic()
     on_ray = isolating.OnRay(ray_address, gpus_per_worker, accelerator)
     runs_in = on_ray.executor(executor, isolation, jobs, memory_limit)
     if runs_in is None:
@@ -136,6 +141,7 @@ def advise(
                 seed=seed,
                 executor=runs_in,
                 progress=lambda stage: err.print(stage, markup=False),
+                begun=begun,
             )
     if as_json:
         return print_json(advice.to_json())
@@ -144,7 +150,8 @@ def advise(
 
     tell(advice, out)
     write_text(folder / "advice.md", markdown(advice))
-    return say(f"Page: {write_page(advice, read_pictures(folder), folder / 'advice.html')}")
+    pictures = read_pictures(folder) if advice.pictures else None
+    return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
 
 
 def folder_of(model: str) -> str:

@@ -160,6 +160,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     """Show what would run, how many network evaluations it takes, and how long that is here."""
     _refuse_frontier(suite)
 
+    from ..planning.native import warn_of_drowned
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
     from ..running.executing.pace import expected
@@ -175,6 +176,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     models = load_models(resolved, where)
     references = load_references(models, resolved.extractors, resolved.reference)
     cells = plan_suite(resolved, models, references, where)
+    warn_of_drowned(cells, models)
     if as_json:
         rows = [
             {

@@ -16,6 +16,8 @@ from .common.console import cell_text, err, out, print_json, print_rows, say
 from .common.options import Json, PeersPath, Plugins, load_plugins
 
 if TYPE_CHECKING:
+    from ...models import Denoiser
+    from ...samplers import Sampler
     from ..conformance import Conformance
     from .scaffold import Kind
 
@@ -204,8 +206,12 @@ def export(
         ),
     ] = "k-diffusion",
     schedule: Annotated[
-        str, typer.Option("--schedule", help="With --steps and --model: the schedule.")
-    ] = "karras",
+        str | None,
+        typer.Option(
+            "--schedule",
+            help="With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", help="Number of steps on the model's range.")
     ] = None,
@@ -219,8 +225,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
+    from ...models import make_model
+    from ...samplers import make
     from ...samplers.peers import export_sigmas
     from ..planning.levels import levels_of, read_levels
+    from ..suites.spec import parse_spec
 
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None
@@ -228,13 +237,16 @@ def export(
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
     if sampler is not None and model is None:
         raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
+    given = parse_spec(model) if model is not None else None
+    subject = None if given is None else make_model(given.pop("name"), **given)
+    made = None if sampler is None else make(parse_spec(sampler))
     levels = (
-        levels_of(schedule, steps, model)
-        if steps is not None and model is not None
+        levels_of(schedule, steps, subject, made)
+        if steps is not None and subject is not None
         else read_levels(sigmas or "")
     )
-    if sampler is not None and model is not None:
-        return _export_sampler(to, sampler, levels, model, as_json=as_json)
+    if made is not None and subject is not None and model is not None:
+        return _export_sampler(to, made, levels, subject, model, as_json=as_json)
     found = export_sigmas(to, levels)
     if as_json:
         return print_json(found)
@@ -245,21 +257,23 @@ def export(
 
 
 def _export_sampler(
-    to: str, sampler: str, levels: tuple[float, ...], model: str, *, as_json: bool
+    to: str,
+    sampler: Sampler,
+    levels: tuple[float, ...],
+    model: Denoiser,
+    spec: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print lines that take a sampler's steps, and what the library does otherwise all the same."""
-    from ...models import make_model
-    from ...samplers import Grid, make
+    from ...samplers import Grid
     from ..advice.exports import export as exported
     from ..planning.fitting import Pilot
-    from ..suites.spec import parse_spec
 
-    spec = parse_spec(model)
-    subject = make_model(spec.pop("name"), **spec)
-    made, grid = make(parse_spec(sampler)), Grid(levels)
-    if getattr(made, "needs_look", False):
-        made = Pilot(subject, None, "cpu").fitted(made, grid)
-    lines = exported(to, made, grid, subject, model)
+    grid = Grid(levels)
+    if getattr(sampler, "needs_look", False):
+        sampler = Pilot(model, None, "cpu").fitted(sampler, grid)
+    lines = exported(to, sampler, grid, model, spec)
     if as_json:
         return print_json(dataclasses.asdict(lines))
     say(lines.code)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ...models import make_model
-from ...samplers import Grid
-from ..suites.spec import parse_spec, shown
+from ...models import Denoiser
+from ...samplers import Grid, Sampler, make
+from ..suites.spec import shown
 from ..suites.suite import LARGEST
+from .native import default_schedule, drowned, log
 from .schedules import make_schedule
 
 FORM = (
@@ -53,16 +54,24 @@ def _steps(number: float) -> int:
     return int(number)
 
 
-def levels_of(schedule: str, steps: int, model: str) -> tuple[float, ...]:
+def levels_of(
+    schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
+) -> tuple[float, ...]:
     """The levels of a schedule on a model's range, to 0.
 
+    Args:
+        schedule: None for the default of the model and the sampler, or of the model where there is none.
+        steps: of the grid.
+        model: on the CPU.
+        sampler: that takes the levels.
+
     Raises:
-        ValueError: unknown schedule or model, or a number of steps below 1 or beyond any list.
+        ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
     """
-    spec = parse_spec(model)
-    subject = make_model(spec.pop("name"), **spec)
-    return (
-        make_schedule(schedule)
-        .for_model(subject)(_steps(steps), subject.sigma_min, subject.sigma_max)
-        .sigma
-    )
+    asked = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
+    made = make_schedule(asked).for_model(model)
+    grid = made(_steps(steps), model.sigma_min, model.sigma_max)
+    said = "" if sampler and sampler.own_grid else drowned(grid, model, made.label)
+    if said:
+        log.warning("%s", said)
+    return grid.sigma

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...models import Denoiser
 from ...samplers import Sampler
+from .native import NATIVE
 from .schedules import Schedule
 
 SAMPLER = "consistency"
@@ -38,7 +39,7 @@ def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
         ValueError: one of them is searched for the model.
     """
     for schedule in schedules:
-        if model.kind == "map" and schedule.needs_model:
+        if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
             raise ValueError(
                 f"schedule {schedule.label} is searched with a denoiser, and model {model.name} is a "
                 "few-step map to the end of the path; take one that is not, such as --schedule karras"

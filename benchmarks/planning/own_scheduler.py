@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from ...models import Denoiser
+from ...models.own_sampling import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.start import Start
@@ -30,7 +31,7 @@ def as_its_scheduler(
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
     try:
-        own = model.own_sampling(len(grid))
+        own = _own(sampler, model, len(grid))
     except ValueError as error:
         return sampler, f"pipeline: {error}"
     if own is None:
@@ -54,7 +55,13 @@ def as_its_scheduler(
     return sampler.fitted(preset), ""
 
 
-def cost_of_its_scheduler(model: Denoiser) -> Callable[[int], int]:
+def _own(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
+    """Return what a model's scheduler does, or the one that ``pipeline`` puts in its place."""
+    other = sampler.scheduler
+    return model.own_sampling(steps, other) if other else model.own_sampling(steps)
+
+
+def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]:
     """A function that gives the evaluations per sample of ``pipeline`` in a number of steps; a step that
     goes nowhere counts, as it does in the scheduler.
     """
@@ -62,7 +69,7 @@ def cost_of_its_scheduler(model: Denoiser) -> Callable[[int], int]:
     @cache
     def cost(n: int) -> int:
         try:
-            own = model.own_sampling(n)
+            own = _own(sampler, model, n)
         except ValueError:  # that there is nothing to run is told of the cell
             own = None
         says = None if own is None else make(own.sampler).nfe(Grid(own.levels))

@@ -22,6 +22,7 @@ from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .maps import check_schedules, mismatch
+from .native import NATIVE, default_schedule
 from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
 from .remedy import Named, remedy
 from .schedules import Schedule, make_schedule
@@ -71,9 +72,12 @@ def plan(
         for spec in expanded(suite.samplers)
         for configured_sampler in _configured(spec, suite.tolerances)
     ]
-    schedules = [make_schedule(spec) for spec in suite.schedules]
+    named = [make_schedule(spec) for spec in suite.schedules or ()]
     cells: list[Cell] = []
     for entry, (name, model) in zip(suite.models, models.items(), strict=True):
+        schedules = named or list(
+            map(make_schedule, sorted({default_schedule(model, s) for s in configured}))
+        )
         check_schedules(model, schedules)
         starts = [make_start(start, model, suite.sigma_start, device) for start in suite.start]
         try:
@@ -81,6 +85,8 @@ def plan(
             pilot = Pilot(model, default_cache(), device)
             for start, sampler, execution in product(starts, configured, suite.execution):
                 suited = [schedule for schedule in own if schedule.suits(sampler)] or own
+                if not named:
+                    suited = [s for s in own if s.name == default_schedule(model, sampler)]
                 for schedule, end in product(
                     suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
                 ):
@@ -198,7 +204,10 @@ def _fitting(start: Start, schedule: Schedule) -> Start:
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
-        f"schedule {schedule.label} was searched from sigma_max on, not from where "
+        f"schedule {schedule.label} begins where the model's scheduler does, not where start "
+        f"{start.name} ends; take another, such as --schedule karras"
+        if schedule.name == NATIVE
+        else f"schedule {schedule.label} was searched from sigma_max on, not from where "
         f"start {start.name} ends"
     )
     return replace(start, sigma=start.sigma_max, skip=reason)
@@ -241,14 +250,15 @@ def _cells(
 ) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
-    infinite = begins(model, sampler, start.name) and not schedule.needs_model
+    searched = schedule.needs_model and schedule.name != NATIVE
+    infinite = begins(model, sampler, start.name) and not searched
     top = top_of(model, schedule.process) if infinite else start.sigma
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
     elif budgets is not None:
         cost = (
-            cost_of_its_scheduler(model)
+            cost_of_its_scheduler(sampler, model)
             if getattr(sampler, "of_checkpoint", False)
             else cost_of(model, sampler, schedule, end, start.sigma, infinite=infinite)
         )
@@ -261,6 +271,9 @@ def _cells(
             if n and not start.skip
             else None
         )
+        begun = start
+        if grid and schedule.name == NATIVE and not infinite:
+            begun = replace(start, sigma=grid.sigma[0])
         grid = below(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fitted(tuned, grid)
@@ -271,7 +284,7 @@ def _cells(
             model=subject.name,
             sampler=fitted,
             schedule=schedule,
-            start=start,
+            start=begun,
             end=reached,
             noise=suite.noise if fitted.stochastic else None,
             grid=grid,

@@ -14,7 +14,7 @@ from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, karras
 from ...samplers.schedules import SCHEDULES
 from ..suites.spec import format_spec, parse_spec
-from . import equal_error, gits, optimal_kl  # noqa: F401 - registers the schedules
+from . import equal_error, gits, native, optimal_kl  # noqa: F401 - registers the schedules
 from .tuned import schedule as tuned
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}

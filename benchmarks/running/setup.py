@@ -19,6 +19,7 @@ from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ..metrics.metric import origin
+from ..planning.native import warn_of_drowned
 from ..planning.planner import load_models, plan
 from ..sampling.fingerprint import extractor_fingerprint, model_fingerprint
 from ..scoring.real.data import held_out_samples
@@ -139,6 +140,7 @@ def set_up(
         if reference is not None and reference.note:
             log.warning("model %s: --reference %s.", name, reference.note)
     cells = plan(suite, models, references, device)
+    warn_of_drowned(cells, models)
     world = World(Setting.here(suite.extractors, device), models, references)
     makers = {name: _makers(suite, name, models[name], references[name], device) for name in models}
     return Setup(

@@ -37,7 +37,7 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
     folder = os.path.abspath(file.parent)
     texts = [
         *(("models", text) for entry in suite.models for text in _texts(entry.name)),
-        *(("schedules", text) for spec in suite.schedules for text in _texts(spec)),
+        *(("schedules", text) for spec in suite.schedules or () for text in _texts(spec)),
         ("extractor", suite.extractor),
         *(("extractor", entry.extractor) for entry in suite.models if entry.extractor),
         *([("reference", suite.reference)] if suite.reference is not None else ()),

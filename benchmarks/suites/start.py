@@ -44,7 +44,8 @@ class Start:
     Attributes:
         name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
-        sigma: where the states lie, and grids begin.
+        sigma: where the states lie, and grids begin; of "noise" and "mean" it is sigma_max, or where
+            the model's own scheduler begins.
         means: ``(1, *event)``, or ``(classes, *event)`` for a model that is told the class of each
             sample; of "mean" and "gaussian".
         gaussian: with the first mean and the data's covariance, of start "gaussian".
@@ -67,6 +68,8 @@ class Start:
             x: not modified.
             labels: ``(batch,)`` classes of the samples, needed where there is a mean for each.
         """
+        if self.gaussian is None and self.sigma != self.sigma_max:
+            x = x * (self.sigma / self.sigma_max)
         if self.means is None:
             return x
         means = self.means.to(x)

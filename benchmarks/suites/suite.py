@@ -158,7 +158,8 @@ class Suite(Strict):
     Attributes:
         name: of the suite; part of the default run directory.
         version: results of different versions are not compared.
-        models, samplers, schedules: the axes, as specs.
+        models, samplers, schedules: the axes, as specs; without schedules each model has its default
+            (:mod:`samplerbench.benchmarks.planning.native`).
         steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
             largest grid that fits is taken).
         tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
@@ -198,7 +199,7 @@ class Suite(Strict):
     description: str = ""
     models: tuple[ModelEntry, ...] = Field(min_length=1)
     samplers: tuple[Spec, ...] = Field(min_length=1)
-    schedules: tuple[Spec, ...] = Field(default=("karras",), min_length=1)
+    schedules: Annotated[tuple[Spec, ...], Field(min_length=1)] | None = None
     steps: tuple[Count, ...] | None = None
     nfe: tuple[Count, ...] | None = None
     tolerances: tuple[Annotated[float, Field(gt=0)], ...] = (1e-2, 1e-3, 1e-4)
@@ -283,6 +284,8 @@ class Suite(Strict):
             if getattr(self, name) == type(self).model_fields[name].default
         }
         data = self.model_dump(mode="json", exclude={"until", *young})
+        if data["schedules"] is None:  # as it was written when karras was the default of all models
+            data["schedules"] = ["karras"]
         if "reference" in data:
             data["real"] = data.pop("reference")
         for name in ("minutes", "sweep", "tf32", "cudnn_benchmark"):

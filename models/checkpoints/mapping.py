@@ -160,8 +160,10 @@ class Checkpoint(NativeDenoiser):
         network: in its native coordinates; labels are class numbers (:class:`Network`).
         name: what tables call it.
         content: hexadecimal digest of all that was read; with the specification it is the identity.
-        sampling: what the checkpoint's own scheduler does, by the specification and the steps.
+        sampling: what the checkpoint's own scheduler does, or one that takes its place, by the
+            specification, the steps and its name.
         decoder: makes images of its samples; None where samples are what is scored.
+        levels: at which its own scheduler evaluates, by the specification and the steps.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, or the network needs
@@ -176,8 +178,9 @@ class Checkpoint(NativeDenoiser):
         network: Network,
         name: str,
         content: str,
-        sampling: Callable[[Specification, int], OwnSampling] | None = None,
+        sampling: Callable[[Specification, int, str], OwnSampling] | None = None,
         decoder: Decoder | None = None,
+        levels: Callable[[Specification, int], tuple[float, ...]] | None = None,
     ) -> None:
         if spec.open:
             asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
@@ -223,13 +226,27 @@ class Checkpoint(NativeDenoiser):
             conditions=spec.embeddings.get("rows", 0),
             null_label=spec.null_label,
         )
-        self.spec, self.decoder, self._sampling = spec, decoder, sampling
+        self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
 
-    def own_sampling(self, steps: int) -> OwnSampling | None:
-        """What the scheduler of the checkpoint's own folder does."""
+    def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
+        """What the scheduler of the checkpoint's own folder does, or another of its library."""
         if self._sampling is None or not self.spec.preset:
             return None
-        return self._sampling(self.spec, steps)
+        return self._sampling(self.spec, steps, scheduler)
+
+    def native_levels(self, steps: int) -> tuple[float, ...] | None:
+        """Return the levels of the checkpoint's own scheduler, or else those of its process.
+
+        NCSN++ is sampled at a geometric sequence (Song et al. 2021, arXiv:2011.13456, appendix C).
+        """
+        if self._levels is not None and self.spec.preset:
+            try:
+                return self._levels(self.spec, steps)
+            except ValueError:  # more steps than its table has times, say
+                pass
+        if type(self.process) is VE:
+            return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
+        return super().native_levels(steps)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """As the specification says: ``random``, each class or condition as likely; ``balanced``,

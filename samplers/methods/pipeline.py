@@ -49,6 +49,8 @@ class Pipeline(Declared):
     deviation; they are scaled to what the scheduler begins with.
 
     Attributes:
+        scheduler: class of diffusers that takes the place of the folder's own scheduler, with the settings that
+            ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the folder's own.
         found: what the scheduler does. It is found, not given.
     """
 
@@ -58,6 +60,7 @@ class Pipeline(Declared):
     translates = False
     of_checkpoint = True
     source = Source("samplerbench", "the settings of a checkpoint's own scheduler", "")
+    scheduler: str = ""
     found: Preset | None = field(default=None, metadata=FOUND)
 
     def fitted(self, found: Preset) -> Pipeline:

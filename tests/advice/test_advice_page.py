@@ -209,7 +209,7 @@ def test_curves_are_the_errors():
     found = {one.name: one for one in curves(whole())}
     assert [point.x for point in found["for diffusers"].points] == [5, 8, 20]
     assert found["now"].points[0][:4] == (8, 0.5, 0.4, 0.6)  # it fails at 5
-    assert [point.y for point in found["best known"].points] == [0.29, 0.0401]
+    assert [point.y for point in found["best tried"].points] == [0.29, 0.0401]
     assert 'aria-label="Error against evaluations' in render(whole(), None)
     assert 'aria-label="Error against evaluations' not in render(one_budget(), None)
 

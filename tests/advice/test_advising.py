@@ -10,9 +10,11 @@ import torch
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise
+from samplerbench.benchmarks.advice.asked import subject
 from samplerbench.benchmarks.advice.asked.subject import load
 from samplerbench.benchmarks.advice.exports.table import steps_of
 from samplerbench.benchmarks.advice.racing import truth
+from samplerbench.benchmarks.advice.racing.clock import OutOfTime
 from samplerbench.benchmarks.advice.racing.forecasting import errors_of, ordered
 from samplerbench.benchmarks.advice.racing.tasks import Ends
 from samplerbench.benchmarks.advice.racing.tuned import Numbers, tuned_cell
@@ -139,6 +141,34 @@ def test_what_cannot_be_answered_is_a_sentence(tmp_path, options, said):
         advise("gmm-2d", (5,), **{"out": tmp_path, "minutes": 0.1, "only": FEW} | options)
 
 
+def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkeypatch):
+    monkeypatch.setattr(subject, "check_model", lambda *_, **__: pytest.fail("it was evaluated"))
+    with pytest.raises(ValueError, match="fashion is no network of diffusers"):
+        advise("fashion", library="diffusers", out=tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, monkeypatch):
+    plain, made = Ends.__call__, []
+
+    def interrupted(self, world, tell):
+        made.append(self)
+        if len(made) > 20:  # six are for the reference solution, then come those of the first look
+            raise OutOfTime
+        return plain(self, world, tell)
+
+    monkeypatch.setattr(Ends, "__call__", interrupted)
+    found = advise("gaussian", (5, 10), out=tmp_path, minutes=5, only=FEW)
+    (one,) = found.budgets
+    assert one.nfe == 5
+    assert 10 <= one.tried < one.field
+    assert one.best["python"].lines.code
+    assert one.best["python"].choice.error is None
+    told = " ".join(found.undecided)
+    assert "At 10 evaluations nothing was raced before the time was up." in told
+    assert "Scores, which the time that was given broke off" in told
+
+
 def test_a_few_step_map_has_nothing_to_choose(tmp_path):
     with pytest.raises(ValueError, match=r"few-step map: .* no solver to choose"):
         advise("fashion-map", (4,), out=tmp_path)
@@ -226,4 +256,6 @@ def _distances(asked, entry):
 def test_endpoints_are_solved_in_the_same_pieces_whoever_asks():
     assert list(truth._pieces(0, 4)) == [(0, truth.FIRST)]
     assert list(truth._pieces(4, 40)) == [(0, truth.FIRST), (truth.FIRST, truth.PIECE), (32, 64)]
-    assert list(truth._pieces(1 << 16, (1 << 16) + 1)) == [(1 << 16, (1 << 16) + truth.PIECE)]
+    scored = truth.SCORED
+    assert list(truth._pieces(scored, scored + 1)) == [(scored, scored + truth.FIRST)]
+    assert list(truth._pieces(1 << 17, (1 << 17) + 1)) == [(1 << 17, (1 << 17) + truth.PIECE)]

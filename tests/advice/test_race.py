@@ -1,14 +1,18 @@
 """The race on synthetic errors: who wins, who is dropped, and how often wrongly."""
 
 import math
+import threading
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samplerbench.benchmarks.advice.racing.clock import Clock, OutOfTime
 from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
 from samplerbench.benchmarks.advice.racing.race import LEVEL, Leading, Race, not_worse
+from samplerbench.benchmarks.advice.racing.scoring import of_one_length
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -40,6 +44,51 @@ def test_the_best_wins_and_the_hopeless_are_dropped_at_once():
     assert found.left("all") == [1]
     assert sum(count for _, count in asked) < 4 * 64
     assert set(found.known) == {0, 1, 2, 3}
+
+
+def test_race__broken_off_in_its_first_look_has_what_was_measured():
+    table = squares_of([1.0, 0.1, 0.05])
+
+    def measure(numbers, start, stop):
+        for number in numbers:
+            if number == 2:
+                raise OutOfTime
+            yield number, table[number][start:stop]
+
+    made = Race({"all": range(3), "last": [2]}, RUNGS, measure)
+    with pytest.raises(OutOfTime):
+        made()
+    made.broken_off()
+    assert made.left("all") == [1, 0]
+    assert made.left("last") == []
+
+
+def test_clock__breaks_a_stage_off_in_the_main_thread():
+    clock = Clock(1 / 600)  # a tenth of a second
+    began = time.monotonic()
+    with pytest.raises(OutOfTime), clock.breaking_off(0.5):
+        time.sleep(20)
+    assert time.monotonic() - began < 10
+    with clock.breaking_off(100):
+        pass
+    time.sleep(0.01)  # no alarm is left
+    ran = []
+    thread = threading.Thread(target=lambda: clock.breaking_off(0).__enter__() or ran.append(1))
+    thread.start()
+    thread.join()
+    assert ran == [1]
+
+
+def test_scores__that_were_broken_off_are_on_the_latents_that_all_have():
+    scores = {4: {"a": np.arange(32.0), "b": np.arange(8.0)}, 8: {}}
+    found = of_one_length(scores)
+    assert {label: len(of) for label, of in found[4].items()} == {"a": 8, "b": 8}
+    assert found[8] == {}
+    assert of_one_length({4: {}}) == {4: {}}
+
+
+def test_clock__begins_when_the_command_did():
+    assert Clock(1, now=lambda: 100.0, begun=70.0).spent == 30.0
 
 
 def test_equals_run_to_the_end_and_are_told_as_such():

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from answers import best, budget, choice
 
-from samplerbench.benchmarks.advice.answer import Value
+from samplerbench.benchmarks.advice.answer import Alternative, Value
 from samplerbench.benchmarks.advice.sentences import leading, sentences
+from samplerbench.benchmarks.advice.table import row
 from samplerbench.benchmarks.advice.wording import (
     beside,
     inverse,
@@ -114,12 +115,12 @@ def lacking(*to_best, flag=""):
 
 def test_what_the_library_lacks_is_said_with_what_it_costs():
     assert (
-        "The best known with 8 evaluations, auto, is not in diffusers: what diffusers has is 1.5 "
+        "The best that was tried with 8 evaluations, auto, is not in diffusers: what diffusers has is 1.5 "
         "times farther [1.3, 1.7]." in said(lacking(1.5, 1.3, 1.7))
     )
     for open_ in (lacking(1.5, 0.9, 1.7), lacking(1.5, 1.3, 1.7, flag="few")):
         assert (
-            "The best known, auto, is not in diffusers; what diffusers has was not shown to be "
+            "The best that was tried, auto, is not in diffusers; what diffusers has was not shown to be "
             "farther." in said(open_)
         )
     assert not any(
@@ -213,3 +214,48 @@ def test_search_cost__says_from_how_many_samples_on_it_pays():
     assert "pays from 601 samples on" in text
     assert "9,001" in " ".join(said(answer))
     assert "Searching" not in " ".join(said(simple(8, (0.5, 0.4, 0.6))))
+
+
+def alternative(name, error, ratio=None):
+    found = choice(f"pipeline(scheduler='{name}')", "", 8, error)
+    return Alternative(found, None if ratio is None else Value(*ratio))
+
+
+def beside_noise(*alternatives):
+    """An answer where what is used now draws noise, and the library has solvers that do not."""
+    noisy = choice("pipeline", "", 8)
+    return simple(8, None, default=noisy, alternatives=alternatives)
+
+
+def test_alternatives__are_what_the_headline_compares_with_where_the_default_draws_noise():
+    one = beside_noise(
+        alternative("DDIMScheduler", (0.2, 0.1, 0.3), (0.25, 0.2, 0.3)),
+        alternative("UniPCMultistepScheduler", (0.1, 0.09, 0.11), (0.5, 0.4, 0.6)),
+    )
+    found = said(one, default="DDPMScheduler")
+    assert found[0] == (
+        "With 8 evaluations, unipc_3 on uniform_lambda is recommended, 2 times closer [1.7, 2.5] to the "
+        "converged samples than UniPCMultistepScheduler at its defaults; it could not be compared with "
+        "what you use now, DDPMScheduler."
+    )
+    assert found[1] == (
+        "Beside the best of the solvers of diffusers itself it is 2 times closer [1.7, 2.5] with "
+        "8 evaluations (UniPCMultistepScheduler at its defaults)."
+    )
+    cell = row(one, "diffusers").beside_own_solvers
+    assert cell.whole == "2 × closer [1.7, 2.5] (UniPCMultistepScheduler at its defaults)"
+    assert row(one, "diffusers").now.whole == "not compared (it draws noise)"
+
+
+def test_alternatives__are_not_claimed_to_be_farther_than_their_interval_shows():
+    one = beside_noise(alternative("DDIMScheduler", (0.2, 0.1, 0.3), (0.9, 0.7, 1.2)))
+    assert "not told apart with 8 evaluations (DDIMScheduler at its defaults)" in said(one)[1]
+    assert "closer" not in said(one)[0]
+
+
+def test_coverage__is_said_with_the_best_that_was_tried():
+    one = simple(8, (0.5, 0.4, 0.6), left_out=95, hopeless=5)
+    assert "Not all configurations were tried: 40 of 140 with 8 evaluations." in said(one)
+    best_of_all = budget(8, best(choice("auto", "", 8, (0.01, 0.009, 0.02)), "python"), left_out=95)
+    assert row(best_of_all, "python").best.text == "the best of 40 tried of 135"
+    assert row(replace(best_of_all, left_out=0), "python").best.text == "the best of all 40"

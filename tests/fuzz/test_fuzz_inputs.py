@@ -225,7 +225,10 @@ def test_any_suite_is_read_or_refused_in_a_sentence(arena, tree):
     suite = refused(load_suite, str(path))
     if suite is not None:
         refused(refuse_untrusted, suite, str(path), ())
-        for make, specs_of in ((samplers.make, suite.samplers), (make_schedule, suite.schedules)):
+        for make, specs_of in (
+            (samplers.make, suite.samplers),
+            (make_schedule, suite.schedules or ()),
+        ):
             for spec in specs_of[:6]:
                 refused(lambda make=make, spec=spec: make(parse_spec(spec)))
     arena.unharmed()

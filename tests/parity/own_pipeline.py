@@ -23,12 +23,14 @@ class Drawn:
         )
 
 
-def pipeline_sampled(model, latents: Tensor, steps: int, noise: Noise | None = None) -> Tensor:
+def pipeline_sampled(
+    model, latents: Tensor, steps: int, noise: Noise | None = None, sampler: str = "pipeline"
+) -> Tensor:
     """Samples of standard normal latents, the first those of sample 0."""
     top = model.sigma_max
     grid = karras(steps, model.sigma_min, top)  # as the planner makes it: its levels are not used
     start = Start("noise", top, top)
-    sampler, reason = as_its_scheduler(make("pipeline"), model, grid, start)
-    assert not reason
+    made, reason = as_its_scheduler(make(sampler), model, grid, start)
+    assert not reason, reason
     bound = model.bind(torch.arange(len(latents)), 0)
-    return sampler.sample(bound, top * latents.double(), grid, noise or NoNoise())
+    return made.sample(bound, top * latents.double(), grid, noise or NoNoise())

@@ -113,3 +113,26 @@ def test_images_are_those_of_the_library(
     plain = make("euler").sample(bound, LATENTS.double() * own.start, own.levels) * own.end
     alone = sampler == "euler" and not own.times
     assert alone or (plain - x).abs().max() > 1e-3  # it is told apart from the simplest of all
+
+
+@pytest.mark.parametrize("name", ["DDIM", "DPMSolverMultistep", "UniPCMultistep"])
+def test_pipeline__another_scheduler_is_what_from_config_makes_of_the_folder(tmp_path, net, name):
+    kept = diffusers.DDPMScheduler(clip_sample=False, beta_schedule="squaredcos_cap_v2")
+    diffusers.DDPMPipeline(net, kept).save_pretrained(tmp_path)
+    pipe = diffusers.DDPMPipeline.from_pretrained(tmp_path)
+    scheduler = getattr(diffusers, f"{name}Scheduler").from_config(pipe.scheduler.config)
+    scheduler.set_timesteps(8)
+    x = LATENTS * scheduler.init_noise_sigma
+    with torch.no_grad():
+        for t in scheduler.timesteps:
+            output = net(scheduler.scale_model_input(x, t), t).sample
+            x = scheduler.step(output, t, x).prev_sample
+    model = load(tmp_path, {})
+    found = pipeline_sampled(model, LATENTS, 8, None, f"pipeline(scheduler='{name}Scheduler')")
+    assert (found - x).abs().max() < 1e-4 * max(1.0, x.abs().max().item())
+
+
+def test_pipeline__refuses_a_scheduler_of_other_networks(tmp_path, net):
+    diffusers.DDPMPipeline(net, diffusers.DDPMScheduler()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="samples no network that was trained for DDPMScheduler"):
+        load(tmp_path, {}).own_sampling(8, "FlowMatchEulerDiscreteScheduler")

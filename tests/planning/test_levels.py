@@ -19,8 +19,10 @@ def test_a_schedule_with_its_range():
 
 def test_a_schedule_on_a_model_s_range():
     model = make_model("gmm-2d")
-    assert levels_of("karras", 6, "gmm-2d") == karras(6, model.sigma_min, model.sigma_max).sigma
-    assert levels_of("karras", 6, "fashion(guidance=2)") == karras(6, 0.002, 80.0).sigma
+    assert levels_of("karras", 6, model) == karras(6, model.sigma_min, model.sigma_max).sigma
+    assert levels_of(None, 6, model) == karras(6, model.sigma_min, model.sigma_max).sigma
+    guided = make_model("fashion", guidance=2)
+    assert levels_of("karras", 6, guided) == karras(6, 0.002, 80.0).sigma
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ latent (root mean square over the dimensions, in the units of the data), on late
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,12 +25,16 @@ def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
     ('ipndm on karras', 'auto with tuned coefficients')
     >>> configuration("ipndm", TUNED_LEVELS, coefficients=True)
     'ipndm with tuned levels and coefficients'
+    >>> configuration("pipeline(scheduler='DDIMScheduler')", "", coefficients=False)
+    'DDIMScheduler at its defaults'
 
     Args:
         sampler: as the command line writes it.
         schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
         coefficients: whether the sampler has some that were fitted to the model.
     """
+    if found := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
+        return f"{found[1]} at its defaults"
     if coefficients and schedule == TUNED_LEVELS:
         return f"{sampler} with tuned levels and coefficients"
     name = f"{sampler} on {schedule}" if schedule else sampler
@@ -118,7 +123,7 @@ class Best:
         choice: the recommendation.
         to_default: its error over that of the default at the same budget, paired over latents; None
             where one of them has no error.
-        to_best: its error over that of the best known of any library.
+        to_best: its error over that of the best that was tried, of any library.
         tied: labels of those that the race could not tell apart from it, best first.
         lines: to paste.
         own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as
@@ -144,19 +149,34 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A solver of the library's own, at its defaults, that its users would try next.
+
+    Attributes:
+        choice: it, scored.
+        ratio: the error of the recommendation for the library that was asked about over its own.
+    """
+
+    choice: Choice
+    ratio: Value | None
+
+
+@dataclass(frozen=True)
 class Budget:
     """The answer at one number of evaluations.
 
     Attributes:
         nfe: evaluations per sample that are allowed.
         default: what is used now, at this budget.
-        best: by library; that of "python", where everything is, is the best known.
-        in_distribution: what has a decidedly smaller ``fd_conv`` than the best known; None if nothing
+        best: by library; that of "python", where everything is, is the best that was tried.
+        in_distribution: what has a decidedly smaller ``fd_conv`` than the best that was tried; None if nothing
             has, or nobody measured it.
         tried: configurations that were raced.
         left_out: those that there was no time to try.
         latents: that the race looked at, at most.
         undecided: what the race could not decide, in a sentence; "" if it decided.
+        hopeless: configurations that were far behind at two smaller budgets, and so were not tried.
+        alternatives: the library's own solvers at their defaults.
     """
 
     nfe: int
@@ -167,6 +187,13 @@ class Budget:
     left_out: int
     latents: int
     undecided: str
+    hopeless: int = 0
+    alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def field(self) -> int:
+        """Configurations that there are, tried or not."""
+        return self.tried + self.left_out + self.hopeless
 
 
 @dataclass(frozen=True)
@@ -267,5 +294,9 @@ def _budget(data: Mapping[str, Any]) -> Budget:
             "default": _choice(data["default"]),
             "best": {name: _best(one) for name, one in data["best"].items()},
             "in_distribution": None if other is None else _choice(other),
+            "alternatives": tuple(
+                Alternative(_choice(one["choice"]), _value(one["ratio"]))
+                for one in data.get("alternatives", ())
+            ),
         }
     )

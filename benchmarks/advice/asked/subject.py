@@ -15,6 +15,7 @@ from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Tabulated
+from ...planning.native import NATIVE, default_schedule
 from ...planning.planner import plan
 from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
@@ -52,12 +53,18 @@ USUAL = (
 """Which are tried first, where there is no time for all: what other libraries have, and what led on
 other problems (docs/auto.md, results/reference/frontier).
 """
-FIRST_SCHEDULES = ("karras", "uniform_lambda", "uniform_time")
+FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
 _GRID = Grid((80.0, 1.0, 0.0))
+SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
+OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler", "dpmpp_2m")}
+"""Solvers of the libraries that their users would try next: of diffusers by class, at the defaults that
+``from_config`` gives them in the folder, and of the others by our names, on karras.
+"""
 OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
 """The field of those configurations that a library has a solver for, where it takes others as numbers."""
+OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*LIBRARIES, *OWN.values())
 """What a configuration can be the best of."""
 
@@ -143,6 +150,25 @@ class Asked:
         cell = self.cells([now.sampler], [now.schedule], budget)[0]
         return self.entry(cell)
 
+    def alternatives(self, now: Now, library: str, budget: int) -> list[Entry]:
+        """Return the library's own solvers at their defaults, without what is used now.
+
+        They are those of diffusers for a folder of its own, whoever asks with Python.
+        """
+        if library in OWN_SOLVERS:
+            cells = self.cells(OWN_SOLVERS[library], ["karras"], budget)
+        elif now.sampler == "pipeline" or _has_scheduler(self.model):
+            others = [
+                name for name in SCHEDULERS if not now.told.startswith(f"{OWN_SCHEDULER}{name}")
+            ]
+            cells = self.cells(
+                [{"name": "pipeline", "scheduler": name} for name in others], ["karras"], budget
+            )
+        else:
+            return []
+        used = self.default(now, budget).label
+        return [entry for entry in self._made(cells) if entry.label != used]
+
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """The deterministic configurations at a budget, those first that are usual.
 
@@ -151,6 +177,7 @@ class Asked:
             auto: whether ``auto`` is among them, whose rule is searched for if it is not in the cache.
         """
         schedules = [
+            *self._native,
             *SCHEDULES,
             *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
         ]
@@ -166,8 +193,14 @@ class Asked:
         """The stochastic samplers on a fixed grid, on the usual schedules."""
         specs = self.only or samplers.names()
         known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
-        cells = self.cells(known, FIRST_SCHEDULES[:2], budget) if known else []
+        schedules = [*self._native, *SCHEDULES[1:4:2]]
+        cells = self.cells(known, schedules, budget) if known else []
         return list(self._made(cells))
+
+    @property
+    def _native(self) -> list[str]:
+        """The schedule of the levels that the model brings, if it brings any."""
+        return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
         for cell in cells:
@@ -223,41 +256,56 @@ class Asked:
             ValueError: there is no such sampler or schedule.
         """
         if given is not None:
-            sampler, _, schedule = given.partition(" on ")
-            made = samplers.make(parse_spec(sampler))
-            levels = make_schedule(schedule or "karras").label
+            made, schedule = sampler_of(given)
+            levels = schedule or default_schedule(self.model, made)
             return Now(label_of(made), levels, "as you say")
         try:
             own = self.model.own_sampling(10)
         except ValueError:
             own = None
         if own is not None:
-            return Now("pipeline", "karras", f"the checkpoint's own scheduler, {own.told}")
+            return Now("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
         if isinstance(self.process, RectifiedFlow):
-            return Now("euler", FLOW_SCHEDULES[0], "the usual sampler of flow models")
+            levels = [*self._native, FLOW_SCHEDULES[0]]
+            return Now("euler", levels[0], "the usual sampler of flow models")
         if self.process is None or isinstance(self.process, EDM):
             return Now("heun", "karras", "EDM's deterministic sampler")
-        return Now("euler", "uniform_time", "DDIM on evenly spaced times")
+        own = default_schedule(self.model, samplers.make("euler"))
+        return Now("euler", own, "DDIM on evenly spaced times")
 
 
-def load(spec: str, device: str, seed: int, extractor: str, only: Sequence[str]) -> Asked:
-    """The model of a spec, and what it is run with.
+def sampler_of(given: str) -> tuple[Sampler, str]:
+    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
 
     Raises:
-        ValueError: it cannot be loaded, it cannot be what its user means, or it is a few-step map, of
-            which there is nothing to choose.
+        ValueError: there is no such sampler or schedule.
     """
-    given = parse_spec(spec)
-    name = format_spec(given)
-    model = make_model(given.pop("name"), **given)
-    if model.kind == "map":
-        raise ValueError(
-            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
-            f"choose; samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4 says how many "
-            "jumps are worth it"
-        )
-    model = model.to(device) if device != "cpu" else model
-    check_model(model, None, denoising=model.read is not None, device=device)
+    sampler, _, schedule = given.partition(" on ")
+    return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
+
+
+def _has_scheduler(model: Denoiser) -> bool:
+    """Return True if a scheduler came with the model, whether or not it is one of ours."""
+    try:
+        return model.own_sampling(10) is not None
+    except ValueError:
+        return True
+
+
+def load(
+    spec: str,
+    device: str,
+    seed: int,
+    extractor: str,
+    only: Sequence[str],
+    library: str = LIBRARIES[0],
+) -> Asked:
+    """The model of a spec, and what it is run with; all that can be refused without an evaluation comes first.
+
+    Raises:
+        ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
+            nothing to choose, or the library has nothing for it.
+    """
     made = [samplers.make(parse_spec(one)) for one in only]
     for one, sampler in zip(only, made, strict=True):
         if sampler.adaptive or sampler.for_maps or sampler.nfe(_GRID) is None:
@@ -270,6 +318,23 @@ def load(spec: str, device: str, seed: int, extractor: str, only: Sequence[str])
             "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
             "that does not, such as --sampler auto"
         )
+    given = parse_spec(spec)
+    name = format_spec(given)
+    model = make_model(given.pop("name"), **given)
+    if model.kind == "map":
+        raise ValueError(
+            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
+            f"choose; samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4 says how many "
+            "jumps are worth it"
+        )
+    racers = [one for one in made if not one.stochastic] or [samplers.make("euler")]
+    reasons = [missing(library, one, model) for one in racers]
+    if all(reasons):
+        raise ValueError(
+            f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
+        )
+    model = model.to(device) if device != "cpu" else model
+    check_model(model, None, denoising=model.read is not None, device=device)
     return Asked(name, model, device, seed, extractor, tuple(only))
 
 

@@ -47,7 +47,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
     """
     if getattr(sampler, "of_checkpoint", False):
-        return _as_it_is(len(grid)), ""
+        return _as_it_is(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     of = coordinates_of(model)
     scheduler = own_scheduler(sampler, grid, of.kind)
     if scheduler is not None:
@@ -78,11 +78,14 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     )
 
 
-def _as_it_is(steps: int) -> str:
-    return (
-        "# the scheduler that came with the pipeline, as it is\n"
-        f"images = pipe(num_inference_steps={steps}).images"
+def _as_it_is(scheduler: str, steps: int) -> str:
+    taken = (
+        f"from diffusers import {scheduler}\n\n"
+        f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
+        if scheduler
+        else "# the scheduler that came with the pipeline, as it is\n"
     )
+    return f"{taken}images = pipe(num_inference_steps={steps}).images"
 
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..answer import Best, Budget, Choice, Lines, Value
+from ..answer import Alternative, Best, Budget, Choice, Lines, Value
 from ..asked.subject import OWN, Entry
 from ..exports import LIBRARIES, export
 from ..racing.measuring import Bench
@@ -20,6 +20,7 @@ def answer(
     race: Raced,
     untuned: Mapping[str, Entry],
     chosen: Sequence[Entry],
+    alternatives: Sequence[Entry],
     scores: Scores,
     distributions: Mapping[str, tuple[Choice, Value, bool]],
 ) -> Budget:
@@ -31,6 +32,7 @@ def answer(
         race: of the budget.
         untuned: what led each field before anything was fitted to the model.
         chosen: what was scored, the default first.
+        alternatives: the library's own solvers at their defaults, which were scored too.
         scores: on latents that chose nothing.
         distributions: by label, distances in distribution, and whether they are decidedly smaller than that of
             the recommendation.
@@ -64,6 +66,8 @@ def answer(
             None if plain is None else choice(bench, plain, before, fd.get(plain.label)),
             ratio(before, squares),
         )
+    leaders = race.left.get(run.library)
+    mine = leaders[0] if leaders else None
     nearer = [
         (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer
     ]
@@ -76,6 +80,14 @@ def answer(
         left_out=race.left_out,
         latents=race.latents,
         undecided=_undecided(run, race),
+        hopeless=race.hopeless,
+        alternatives=tuple(
+            Alternative(
+                choice(bench, entry, known.get(entry.label), fd.get(entry.label)),
+                None if mine is None else ratio(known.get(mine.label), known.get(entry.label)),
+            )
+            for entry in alternatives
+        ),
     )
 
 

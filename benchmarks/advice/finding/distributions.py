@@ -20,7 +20,7 @@ def distributions(
     run: Run, bench: Bench, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, dict[str, tuple[Choice, Value, bool]]], list[str]]:
     """By budget and label, distances in distribution, and whether they are decidedly smaller than that
-    of the best known; and what was not told.
+    of the best that was tried; and what was not told.
     """
     nothing: dict[int, dict[str, tuple[Choice, Value, bool]]] = {r.budget: {} for r in races}
     seconds = 60 * run.clock.minutes * COMPARED - run.clock.spent

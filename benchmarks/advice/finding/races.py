@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ....samplers.pilot import Look
 from ...running.executing import Failure
 from ...scoring.references import CARD
 from ..asked.subject import Entry
-from ..exports import missing
 from ..racing.forecasting import ordered
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced, raced
@@ -23,6 +22,8 @@ then that of each whose turn has come.
 """
 RACED = (0.5, 0.85)
 """Bounds of the share at which the races are to be done: as late as what follows allows."""
+OVER = 0.3
+"""Of the time between the end of the races and that of what follows, that they may go on for."""
 SCREENED = 0.6
 """Share of a race's time that its first look may take."""
 SCORED = 7
@@ -31,8 +32,8 @@ LOOK = 3000
 """Evaluations of a look at a model of images, about."""
 
 
-def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
-    """The race of each budget, each with its part of the time."""
+def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
+    """The race of each budget, each with its part of the time, as they end."""
     run.progress("looking at the model")
     look = _look(run, bench)
     run.progress("auto: searching its rules")
@@ -51,7 +52,9 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> list[Raced]:
         late = run.clock.until(end)
         screened = run.clock.until(at + (end - at) * SCREENED)
         races.append(raced(bench, entries, budget, races, late, screened))
-    return races
+        yield races[-1]
+        if run.clock.until(broken_off_at(run, bench, budgets))():
+            return
 
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
@@ -94,6 +97,12 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     return min(max(COMPARED - after, RACED[0]), RACED[1])
 
 
+def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+    """The share of the time at which what still races, or is fitted, is broken off."""
+    until = raced_until(run, bench, budgets)
+    return until + OVER * (COMPARED - until)
+
+
 def _look(run: Run, bench: Bench) -> Look | None:
     """A look at the model; None where it fails, or would take too much of the time."""
     asked = run.asked
@@ -108,9 +117,6 @@ def _look(run: Run, bench: Bench) -> Look | None:
 def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
     """Configurations in the order in which they are tried: what is used now, ``auto``, and the others as
     the look forecasts.
-
-    Raises:
-        ValueError: the library has none of them.
     """
     entries = run.asked.entries(budget, auto=auto)
     first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
@@ -119,13 +125,6 @@ def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[En
     if runs(default) and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
-    if not any(run.library in entry.libraries for entry in entries):
-        why = next((missing(run.library, e.cell.sampler, run.asked.model) for e in entries), "")
-        raise ValueError(
-            f"--for {run.library}: it cannot run model {run.asked.spec}"
-            + (f" ({why})" if why else "")
-            + "; leave out --for for lines of Python"
-        )
     return [*first, *(ordered(look, others) if look is not None else others)]
 
 

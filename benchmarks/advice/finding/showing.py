@@ -12,8 +12,8 @@ from ..answer import Budget, Choice
 from ..answer.pictures import COUNT, Pictures, Pictures8, shown
 from ..asked.subject import Entry
 from ..racing.measuring import Bench
-from ..racing.scoring import START
 from ..racing.tasks import Pictured, Taken
+from ..racing.truth import SCORED
 from .run import Run, runs
 
 TIMED_REPEATS = 5
@@ -63,7 +63,7 @@ def drawn(
         task = Pictured(asked.spec, asked.model.identity, asked.device, x)  # type: ignore[arg-type]
         return shown(run.executor.run(task, bench.world), asked.model.decoded_limits)
 
-    ends = bench.truth.ends(START, START + COUNT, bench.truth.steps or 0)
+    ends = bench.truth.ends(SCORED, SCORED + COUNT, bench.truth.steps or 0)
     converged = pictured(ends.astype("float32"))
     if converged is None:
         return False
@@ -75,7 +75,7 @@ def drawn(
             wanted["best"] = answer.best[run.library].choice.label
         some = [entries[label] for label in wanted.values()]
         those = [n for n, e in enumerate(some) if runs(e)]
-        for which, found in list(bench.samples([some[n] for n in those], START, START + COUNT)):
+        for which, found in list(bench.samples([some[n] for n in those], SCORED, SCORED + COUNT)):
             if not isinstance(found, Failure):
                 image = pictured(found["endpoint"])
                 if image is not None:

@@ -17,7 +17,7 @@ from ....results.text import short
 from ..answer import Advice, Best, Budget
 from ..answer.pictures import Pictures
 from ..sentences import leading
-from ..table import BEST, Cell, audience, row, table, title
+from ..table import Cell, audience, row, table, title
 from ..wording import counted, own_solver
 from .facts import facts, flat
 from .gallery import gallery
@@ -61,7 +61,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             nearer=any(one.nearer.text for one in rows),
             first=first.nfe,
             gallery=gallery(advice, pictures),
-            best_known=BEST,
+            beside_own_solvers=any(one.beside_own_solvers.text for one in rows),
             plots=[Markup(one) for one in drawn] if drawn else [],
             plot_words=words(advice),
             libraries=pastes(advice),
@@ -84,7 +84,8 @@ class Paste:
         nfe: the budget.
         label: of the recommendation.
         now: how it compares with what is used now.
-        best: how it compares with the best known.
+        best: how it compares with the best that was tried.
+        is_best: whether it is the best that was tried.
         code: lines; "" where there are none.
         remark: what is to be known about them.
         levels: noise levels of the recommendation.
@@ -96,6 +97,7 @@ class Paste:
     label: str
     now: Cell
     best: Cell
+    is_best: bool
     code: str
     remark: str
     levels: tuple[str, ...]
@@ -124,6 +126,7 @@ def _paste(budget: Budget, best: Best) -> Paste:
         texts.use,
         texts.now,
         texts.best,
+        texts.is_best,
         best.lines.code,
         best.lines.remark,
         tuple(short(level, 5) for level in best.choice.levels),

@@ -1,4 +1,4 @@
-"""Error against evaluations: what is used now, the recommendation and the best known, as an SVG
+"""Error against evaluations: what is used now, the recommendation and the best that was tried, as an SVG
 for wide screens and one for narrow ones.
 """
 
@@ -29,7 +29,7 @@ NOW, OURS, KNOWN = (
     Style("", "#00598f", "#78bdf2", "circle", "solid"),
     Style("", "#00664a", "#4fd0a0", "diamond", "dot"),
 )
-"""What is used now, the recommendation, and the best known."""
+"""What is used now, the recommendation, and the best that was tried."""
 COLOURS = {
     INK: "ink",
     SOFT: "soft",
@@ -51,7 +51,7 @@ def css() -> str:
 def curves(advice: Advice) -> list[Series]:
     """The curves that have points: errors that are positive, by evaluations that are made.
 
-    The best known is one only where it is not the recommendation at every budget.
+    The best that was tried is one only where it is not the recommendation at every budget.
     """
     library = audience(advice.budgets, advice.library)
     mine = [(one, best.choice) for one in advice.budgets if (best := one.best.get(library))]
@@ -64,7 +64,7 @@ def curves(advice: Advice) -> list[Series]:
     named = [
         ("now", NOW, [(one, one.default) for one in advice.budgets]),
         (f"for {title(library)}" if differs else "recommended", OURS, mine),
-        *([("best known", KNOWN, known)] if differs else []),
+        *([("best tried", KNOWN, known)] if differs else []),
     ]
     found = [Series(name, style, _points(some)) for name, style, some in named]
     return [one for one in found if one.points]

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+
+class OutOfTime(KeyboardInterrupt):
+    """The time of a stage is over, and what runs is broken off."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Counts from when it is made.
+    """Counts from when it is made, or from a time before.
 
     Attributes:
         minutes: that were given.
         now: seconds of a clock that never goes back.
+        begun: when it began, by ``now``; None for when it is made.
     """
 
     minutes: float
     now: Callable[[], float] = time.monotonic
+    begun: float | None = None
     _begin: list[float] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
-        self._begin.append(self.now())
+        self._begin.append(self.now() if self.begun is None else self.begun)
 
     @property
     def spent(self) -> float:
@@ -36,3 +46,24 @@ class Clock:
     def until(self, share: float) -> Callable[[], bool]:
         """Whether a share of all the time is over, to be asked again and again."""
         return lambda: self.spent >= 60 * self.minutes * share
+
+    @contextmanager
+    def breaking_off(self, share: float) -> Iterator[None]:
+        """Raise :class:`OutOfTime` within the block once a share of all the time is over.
+
+        Only the main thread can be interrupted so; in others the block takes the time that it takes.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ring(_number: int, _frame: Any) -> None:
+            raise OutOfTime
+
+        before = signal.signal(signal.SIGALRM, ring)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(60 * self.minutes * share - self.spent, 1e-3))
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)

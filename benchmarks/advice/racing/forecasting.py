@@ -47,21 +47,28 @@ def _costs(look: Look, entry: Entry) -> list[float]:
     except ValueError:  # it is no table of numbers
         return hopeless
     with np.errstate(all="ignore"):
-        errors, beyond = errors_of(look, steps)
+        errors, beyond = errors_of(look, steps, grid.sigma[0] / float(look.levels[0]))
         found = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
         found.append(float(np.exp(np.log(errors + beyond).mean())))
     return [value if math.isfinite(value) else math.inf for value in found]
 
 
-def errors_of(look: Look, steps: Steps) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def errors_of(
+    look: Look, steps: Steps, share: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Errors ``(K,)`` of the denoised image at sigma_min that a table of numbers makes on K trajectories, root
     mean squares over the dimensions, and the size of what first order leaves out of them.
+
+    Args:
+        look: at the model.
+        steps: the table.
+        share: of the look's first level, at which the grid begins.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
     d, x = look.at(levels)  # (n, K, R)
     end = look.at(np.array([low]))[0][0]
-    state = steps.start * look.first
+    state = share * steps.start * look.first
     seen: list[NDArray[np.float64]] = []
     beyond = np.zeros(len(state))
     for i, row in enumerate(steps.rows):

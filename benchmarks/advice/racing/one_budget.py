@@ -9,6 +9,7 @@ import numpy as np
 
 from ...running.executing import Failure
 from ..asked.subject import FIELDS, Entry
+from .clock import OutOfTime
 from .measuring import Bench, Late
 from .paired import Squares, error
 from .race import Race, hopeful
@@ -44,6 +45,7 @@ class Raced:
         tried, left_out: configurations that were tried, and that there was no time for.
         latents: that were looked at, at most.
         timely: whether the race ended before its time was up.
+        hopeless: configurations that were far behind at two smaller budgets, and so were not tried.
     """
 
     budget: int
@@ -54,6 +56,7 @@ class Raced:
     left_out: int
     latents: int
     timely: bool
+    hopeless: int = 0
 
 
 def raced(
@@ -76,6 +79,7 @@ def raced(
 
     Raises:
         Failure: none of them has samples, or there is no reference solution.
+        OutOfTime: the race was broken off before any of them had samples.
     """
     some = _with_each_field([entry for entry in entries if _hopeful(entry, before)])
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
@@ -94,7 +98,12 @@ def raced(
                 yield part[which], squares
 
     race = Race(fields, _rungs(), measure, late=late, least=LEAST)
-    race()
+    try:
+        race()
+    except OutOfTime:
+        race.broken_off()
+        if not race.left(FIELDS[0]):
+            raise
     if not race.left(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
@@ -114,6 +123,7 @@ def raced(
         len(some) - tried,
         max(map(len, race.known.values())),
         not late(),
+        len(entries) - len(some),
     )
 
 

@@ -133,6 +133,11 @@ class Race(Generic[Standing]):
                 return
             start = stop
 
+    def broken_off(self) -> None:
+        """Leave what was not measured before the race was broken off out of all fields."""
+        for mine in self._left.values():
+            mine &= set(self.known)
+
     def left(self, name: str) -> list[int]:
         """The configurations of a field that were not dropped from it, those on most latents first, best
         first.

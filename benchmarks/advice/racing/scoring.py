@@ -12,36 +12,38 @@ from ..answer import Choice, Value
 from ..asked.subject import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio, root_mean_square
+from .truth import FIRST, SCORED
 from .tuned import Numbers
 
-START = 1 << 16
-"""First latent: no race looks at so many."""
-COUNTS = (32, 64, 128, 256)
+COUNTS = (FIRST, 32, 64, 128, 256)
 
 Scores = dict[int, dict[str, Squares]]
 """Squares by budget and label."""
 
 
-def scored(bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float) -> Scores:
-    """Errors of configurations on as many latents as there is time for, the same for all: those of the
-    first count are taken whatever the time.
+def score(
+    found: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
+) -> None:
+    """Take errors of configurations on as many latents as there is time for, the same for all: those of the
+    first two counts are taken unless the time of the stage is over.
 
     Args:
+        found: where they go; what is there when the stage is broken off can be used.
         bench: where they are measured.
         chosen: configurations by budget.
         seconds: that there are.
     """
-    found: Scores = {budget: {} for budget in chosen}
+    found |= {budget: {} for budget in chosen}
     each = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
     each += max(bench.truth.steps or 0, 1) / bench.rate
     start = 0
     for stop in COUNTS:
-        if start and each * stop > seconds:
+        if start > COUNTS[0] and each * stop > seconds:
             break
-        bench.truth.solve(START + start, START + stop)
+        bench.truth.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
             with_one = [e for e in entries if not e.cell.sampler.stochastic]
-            for which, squares in bench.squares(with_one, START + start, START + stop, bool):
+            for which, squares in bench.squares(with_one, SCORED + start, SCORED + stop, bool):
                 label = with_one[which].label
                 if squares is None:
                     found[budget].pop(label, None)
@@ -49,7 +51,13 @@ def scored(bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float) 
                     before = found[budget].get(label, np.empty(0))
                     found[budget][label] = np.concatenate([before, squares])
         start = stop
-    return found
+
+
+def of_one_length(scores: Scores) -> Scores:
+    """Return scores on the latents that all of them have, so that they compare latent by latent."""
+    lengths = [len(squares) for each in scores.values() for squares in each.values()]
+    least = min(lengths, default=0)
+    return {n: {label: of[:least] for label, of in each.items()} for n, each in scores.items()}
 
 
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:

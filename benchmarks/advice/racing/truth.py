@@ -25,6 +25,8 @@ FIRST = 8
 """Latents on which it is found out how many steps are needed."""
 PIECE = 32
 """Latents of a task."""
+SCORED = 1 << 16
+"""First latent of those that scores are taken on: no race looks at so many."""
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
@@ -157,10 +159,10 @@ class Truth:
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The parts of the latents that are solved together: the first :data:`FIRST`, the rest of the first
-    piece, and whole pieces, so that they are the same whoever asks for what.
+    """The parts of the latents that are solved together: the first :data:`FIRST` of races and of scores, the rest
+    of their first pieces, and whole pieces, so that they are the same whoever asks for what.
     """
-    bounds = [0, FIRST, *range(PIECE, stop + PIECE, PIECE)]
+    bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):
         if last > start and first < stop:
             yield first, last

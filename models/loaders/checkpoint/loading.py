@@ -85,8 +85,8 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
         content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
     if spec.decoder and decoder is None:
         name = f"{name}-latents"
-    sampling = getattr(of, "own_sampling", None)
-    return Checkpoint(spec, network, name, content, sampling, decoder)
+    sampling, levels = getattr(of, "own_sampling", None), getattr(of, "native_levels", None)
+    return Checkpoint(spec, network, name, content, sampling, decoder, levels)
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:

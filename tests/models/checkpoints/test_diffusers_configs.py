@@ -16,8 +16,9 @@ from samplerbench.models.checkpoints.mapping import meaning, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.loaders.checkpoint.families.diffusers.preset import own_sampling
-from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of
+from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of, native_levels
 from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.samplers import make
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
 DIT = {
@@ -338,6 +339,19 @@ def test_the_levels_of_a_preset(tmp_path, said, steps, expected):
     assert levels_of(spec, steps) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("said", "steps", "times"),
+    [
+        ({"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}, 8, range(875, -1, -125)),
+        # DDIM steps elsewhere than it evaluates next, but it evaluates there
+        ({"timestep_spacing": "trailing"}, 3, [999, 666, 332]),
+    ],
+)
+def test_native_levels__are_where_the_scheduler_evaluates(tmp_path, said, steps, times):
+    spec = spec_of(pipeline(tmp_path, DDIM | said))
+    assert native_levels(spec, steps) == pytest.approx(at(times), rel=1e-9)
+
+
 def test_the_levels_of_flows_and_of_edm(tmp_path):
     flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 2.0}
     found = levels_of(spec_of(pipeline(tmp_path / "flow", flow)), 3)
@@ -422,7 +436,7 @@ def test_a_budget_counts_what_the_scheduler_evaluates(tmp_path, scheduler, evalu
     }
     spec = spec_of(pipeline(tmp_path, said))
     model = SimpleNamespace(passes=2, own_sampling=lambda n: own_sampling(spec, n))
-    assert cost_of_its_scheduler(model)(5) == 2 * evaluations
+    assert cost_of_its_scheduler(make("pipeline"), model)(5) == 2 * evaluations
 
 
 def test_how_it_is_sampled_is_no_part_of_the_model(tmp_path):

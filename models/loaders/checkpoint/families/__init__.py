@@ -8,7 +8,8 @@ A family is a module with
 * ``network(spec, opened) -> Network``: its network, on the CPU, in evaluation mode, called in
   native coordinates with class numbers (``spec.classes`` for "no label"), or None without classes.
 
-and, where its files say how they are to be sampled, ``own_sampling(spec, steps) -> OwnSampling``.
+and, where its files say how they are to be sampled, ``own_sampling(spec, steps, scheduler) -> OwnSampling`` and
+``native_levels(spec, steps)``, the levels of the evaluations.
 
 To add one, write a file here (its name is the scheme) and a test.
 """

@@ -9,5 +9,6 @@ be told without the library; its network is the library's own.
 from .library import network
 from .preset import own_sampling
 from .recognition import recognise
+from .steps import native_levels
 
-__all__ = ["network", "own_sampling", "recognise"]
+__all__ = ["native_levels", "network", "own_sampling", "recognise"]

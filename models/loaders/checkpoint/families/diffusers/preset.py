@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +20,8 @@ from .....checkpoints.mapping import process_of
 from .....checkpoints.specification import Specification
 from .....own_sampling import OwnSampling
 from .methods import START_IN_UNITS, refused, sampler_of, with_orders
-from .scheduler import kind_of
-from .steps import Steps, spacing_of, steps_of
+from .scheduler import kind_of, trained
+from .steps import Steps, check_strides, spacing_of, steps_of
 
 _MODEL = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
@@ -50,7 +51,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         that of its last evaluation; ``start``, ``unit`` where it begins at sqrt(1 + sigma²) z, or
         ``noise`` where at sigma z; ``clip``, the bound that it clamps d to, but not the noise that it
         goes on with, None for no clamping; ``settings``, all that it has set beside those of the
-        model; ``pipeline`` and ``tokens``, as given; ``differs``, sentences that say why none of ours
+        model; ``trained``, these; ``pipeline`` and ``tokens``, as given; ``differs``, sentences that say why none of ours
         does what it does.
     """
     scheduler, kind = _as_changed(scheduler, pipeline), kind_of(scheduler)
@@ -65,6 +66,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
         "start": _start(scheduler, kind),
         "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
         "settings": settings,
+        "trained": {k: v for k, v in scheduler.items() if k in _MODEL},
         "pipeline": pipeline,
         "tokens": tokens,
         "differs": why,
@@ -101,16 +103,42 @@ def _end(scheduler: Mapping[str, Any], kind: str) -> str:
     return str(scheduler.get("final_sigmas_type", "zero"))
 
 
-def own_sampling(spec: Specification, steps: int) -> OwnSampling:
+def _in_place(spec: Specification, scheduler: str) -> Specification:
+    """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it.
+
+    Raises:
+        ValueError: it samples no networks that were trained as this one, or is not known.
+    """
+    preset = spec.preset
+    said = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
+    try:
+        same = trained(said)["process"] == spec.process
+    except ValueError as error:
+        raise ValueError(f"scheduler {scheduler}: {error}") from None
+    if not same:
+        raise ValueError(
+            f"scheduler {scheduler} samples no network that was trained for {preset['scheduler']}"
+        )
+    return replace(spec, preset=preset_of(said, preset["pipeline"], preset["tokens"]))
+
+
+def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
     """What the folder's own scheduler does in ``steps`` steps, the library's ``num_inference_steps``.
+
+    Args:
+        spec: with a preset.
+        steps: of the scheduler.
+        scheduler: class that takes the place of the folder's own; "" for that.
 
     Raises:
         ValueError: nothing of ours does what it does.
     """
+    spec = _in_place(spec, scheduler) if scheduler else spec
     preset = spec.preset
     if not preset.get("sampler"):
         raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
     kind, taken = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
+    check_strides(spec, kind, taken.times)
     dropped = taken.levels[-1] <= taken.end
     levels = taken.levels if dropped else (*taken.levels, taken.end)
     if len(levels) < 2:

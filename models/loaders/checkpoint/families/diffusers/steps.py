@@ -123,6 +123,39 @@ def levels_of(spec: Specification, count: int) -> tuple[float, ...]:
     return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
 
 
+def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
+    """Return the levels at which the folder's own scheduler calls the network in ``count`` steps.
+
+    Raises:
+        ValueError: as :func:`steps_of`, or the levels do not fall.
+    """
+    levels = steps_of(spec, count).levels
+    if any(nxt >= cur for cur, nxt in pairwise(levels)):
+        raise ValueError(f"{spec.preset['scheduler']}: its levels in {count} steps do not fall")
+    return levels
+
+
+def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
+    """Refuse strides of DDIM and PNDM that miss the times of their next evaluations.
+
+    Their every step is as long as the table over the number of steps.
+
+    Raises:
+        ValueError: one of them does.
+    """
+    if kind not in ("DDIM", "PNDM"):
+        return
+    total, count = len(process_of(spec).levels), len(times)  # type: ignore[attr-defined]
+    stride = total // count
+    if any(now - stride != then for now, then in pairwise(times)) or times[-1] >= stride:
+        spacing = spec.preset["spacing"]
+        raise ValueError(
+            f"{spec.preset['scheduler']} with {spacing} spacing and {count} steps does not "
+            f"step to the times that it evaluates next; take a number that divides {total}"
+            + (", or leading spacing" if spacing != "leading" else "")
+        )
+
+
 def _end(spec: Specification, process: Process, last: float) -> float:
     end = spec.preset["end"]
     if end == "zero":
@@ -138,8 +171,7 @@ def _table(
     """Levels and times of a scheduler that has a table of training times.
 
     Raises:
-        ValueError: there are not so many times; the range is infinite; or DDIM and PNDM, which take each step as long as the
-            table over the steps, would not step to the times that they call the network at next.
+        ValueError: there are not so many times, or the range is infinite.
     """
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
@@ -150,15 +182,6 @@ def _table(
         table[-1] = ALMOST_NOTHING
     last = len(table) - int((-np.log(table) < _clipped(spec)).sum())
     times = np.asarray(_times(spec.preset, kind, len(table), last, count))
-    if kind in ("DDIM", "PNDM"):
-        stride = len(table) // count
-        if any(now - stride != then for now, then in pairwise(times)) or times[-1] >= stride:
-            spacing = spec.preset["spacing"]
-            raise ValueError(
-                f"{spec.preset['scheduler']} with {spacing} spacing and {count} steps does not "
-                f"step to the times that it evaluates next; take a number that divides {len(table)}"
-                + (", or leading spacing" if spacing != "leading" else "")
-            )
     levels = np.interp(times, np.arange(len(table)), table)
     if spec.preset["spacing"] not in LEVEL_KEYS.values():
         return levels.tolist(), times.tolist()

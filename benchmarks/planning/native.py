@@ -1,0 +1,139 @@
+"""Levels that come with a model: the default schedule, and a warning where the data are drowned."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...models import Denoiser, Wrapper
+from ...samplers import Grid, Sampler, Source
+from ...samplers.schedules import schedule
+from ..suites.cell import Cell
+
+log = logging.getLogger("samplerbench")
+
+NATIVE, USUAL = "native", "karras"
+"""The default schedules of models that bring levels, and of others."""
+DROWNED = 100.0
+"""At how many times the spread of the data they are drowned.
+
+For x0 of spread s about m, E[x0 | x] - m = s² / (s² + sigma²) (x - m), of size s² / sigma where
+sigma is much larger: a hundredth of the spread.
+"""
+MOST = 0.5
+"""Share of the levels below the first, where every run begins, from which on there is a warning."""
+
+
+def default_schedule(model: Denoiser, sampler: Sampler) -> str:
+    """Return the schedule of a sampler on a model where the user has named none.
+
+    Adaptive samplers, and those with levels of their own, take no more than the ends of a grid.
+    """
+    ends_only = sampler.adaptive or sampler.own_grid
+    return USUAL if ends_only or model.native_levels(1) is None else NATIVE
+
+
+@schedule(
+    Source(
+        "lin2024flawed",
+        "Table 2, with the spacing that the checkpoint says",
+        "https://arxiv.org/abs/2305.08891v4",
+        ("Flows and formulas are spaced evenly in their time, and NCSN++ geometrically.",),
+    ),
+    needs_model=True,
+)
+def native() -> Native:
+    """The levels that come with a model: those of its scheduler, its beta table, or its flow's times."""
+    return Native()
+
+
+@dataclass(frozen=True)
+class Native:
+    """The schedule before its model is known."""
+
+    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> NativeLevels:  # noqa: ARG002
+        """Return the levels of a model; nothing is searched.
+
+        Raises:
+            ValueError: it brings none.
+        """
+        if model.native_levels(1) is None:
+            raise ValueError(
+                f"schedule {NATIVE}: model {model.name} brings no levels but its range, "
+                f"{model.sigma_max:g} to {model.sigma_min:g}; take another, such as --schedule {USUAL}"
+            )
+        return NativeLevels(model)
+
+
+@dataclass(frozen=True)
+class NativeLevels:
+    """The levels of a model for any number of steps."""
+
+    model: Denoiser
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:  # noqa: ARG002
+        """Return the grid of ``n`` evaluations that ends at 0, or at ``sigma_min``.
+
+        It begins where the model's scheduler begins, which may lie below ``sigma_max``.
+        """
+        levels = self.model.native_levels(n if to_zero else n + 1)
+        assert levels is not None
+        return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
+
+    def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing: the schedule's name says it all."""
+        return {}
+
+
+def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
+    """Log a sentence for each model and schedule with levels where the data are drowned, mostly."""
+    worst: dict[tuple[str, str], str] = {}
+    for cell in cells:
+        if cell.grid is not None and not cell.skip and not cell.sampler.own_grid:
+            said = drowned(cell.grid, models[cell.model], cell.schedule.label)
+            if said:
+                worst.setdefault((cell.model, cell.schedule.label), said)
+    for sentence in worst.values():
+        log.warning("%s", sentence)
+
+
+def drowned(grid: Grid, model: Denoiser, name: str) -> str:
+    """Return a sentence if most levels of a grid lie where the data are drowned; "" if not."""
+    spread = spread_of(model)
+    inner = [level for level in grid.sigma[1:] if level > 0]
+    high = sum(level > DROWNED * spread for level in inner)
+    if not inner or high < MOST * len(inner):
+        return ""
+    remedy = f" --schedule {NATIVE} or" if model.native_levels(1) and name != NATIVE else ""
+    return (
+        f"{high} of the {len(inner)} levels of {name} after the first lie above {DROWNED * spread:.4g}, "
+        f"{DROWNED:.0f} times the spread of the data of {model.name}, where nothing but their mean is left; "
+        f"take{remedy} --sampler auto"
+    )
+
+
+def spread_of(model: Denoiser) -> float:
+    """Return how far values of the data lie from their mean, at most or by convention.
+
+    That is EDM's sigma_data, half the range of images, or 1 for latents; infinite where neither a
+    process nor a range says it.
+    """
+    process = _process_of(model)
+    data = getattr(process, "sigma_data", None)
+    if data is not None:
+        return float(data)
+    limits = model.limits
+    if limits is not None and math.isfinite(limits[1] - limits[0]):
+        return (limits[1] - limits[0]) / 2
+    return math.inf if process is None else 1.0
+
+
+def _process_of(model: Denoiser) -> object:
+    """Return what the network below guidance was trained on; None where that is not known."""
+    while isinstance(model, Wrapper):
+        model = model.inner
+    return getattr(model, "process", None)
