@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .entries import entry_named
 from .opening import CheckpointError, Opened
 from .specification import Specification
 
@@ -101,7 +102,7 @@ def loaded(
     kind: Callable[..., M],
     spec: Specification,
     opened: Opened,
-    sets: Mapping[str, Mapping[str, Tensor]],
+    sets: Mapping[str, dict[str, Tensor]],
     without: tuple[str, ...] = (),
 ) -> M:
     """The network that a specification describes, with the weights that it names, in float32.
@@ -117,6 +118,6 @@ def loaded(
         CheckpointError: the class does not take the arguments, or the weights do not fit it.
     """
     raw = built(kind, spec.network["arguments"], opened.path)
-    tensors = sets.get(spec.weights["entry"], {})
-    own = {k: v.float() for k, v in tensors.items() if not k.startswith(without)}
+    tensors = entry_named(sets, spec.weights["entry"], opened)
+    own = {k: v for k, v in tensors.items() if not k.startswith(without)}
     return filled(raw, own, opened.path)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of, settings_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, settings_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
@@ -100,10 +100,9 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: its sizes are not such a transformer's.
     """
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS) and not any(key in tensors for key in LATER):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    later = any(key in tensors for tensors in sets.values() for key in LATER)
+    return _specification(opened, sets) if sets and not later else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -112,10 +111,11 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return loaded(DiT, spec, opened, entries_of(opened), (PROJECTORS,))
+    return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
 
 
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = _layout(opened, tensors)
     channels, doubled = found["in_channels"], found["out_channels"]
     repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
@@ -134,7 +134,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         classes=found["labels"] - 1,
         null_label=True,
         labels="random",
-        evidence=_evidence(found, repa=repa, mean=mean),
+        evidence=(*_evidence(found, repa=repa, mean=mean), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
 from ....checkpoints.mapping import betas_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
@@ -59,10 +59,10 @@ def recognise(opened: Opened) -> Specification | None:
     """
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS) and not _of_text(tensors):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    return (
+        _specification(opened, sets) if sets and not _of_text(next(iter(sets.values()))) else None
+    )
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -71,7 +71,9 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return network_of(spec, opened, entries_of(opened).get(spec.weights["entry"], {}))
+    return network_of(
+        spec, opened, entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    )
 
 
 def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network:
@@ -95,7 +97,8 @@ def _of_text(tensors: Tensors) -> bool:
     return any(".transformer_blocks." in name for name in tensors)
 
 
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
         raise CheckpointError(
             f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
@@ -132,7 +135,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         classes=found["classes"],
         labels="random" if found["classes"] else "none",
         kind="map" if student else "denoiser",
-        evidence=_evidence(found, student=student),
+        evidence=(*_evidence(found, student=student), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
         open=questions,
     )
