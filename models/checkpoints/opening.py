@@ -172,13 +172,13 @@ def _safetensors(path: Path) -> Opened:
 def _zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            unpacked = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
     except zipfile.BadZipFile:
         raise CheckpointError(
             f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
             f"and {AGAIN}"
         ) from None
+    names = [member.filename for member in members]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
         raise CheckpointError(
@@ -193,12 +193,14 @@ def _zip(path: Path) -> Opened:
             f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
             "and give the checkpoint inside"
         )
-    if unpacked > path.stat().st_size:  # torch.save compresses nothing
+    if sum(member.file_size for member in members) > path.stat().st_size:
         raise CheckpointError(
             f"{path} is larger unpacked than it is, and torch.load would unpack it all; save its "
             "state_dict() as safetensors"
         )
-    return Opened(path, "torch", _unpickled(path))
+    # torch.save compresses nothing, so that tensors can stay in the file until they are used
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    return Opened(path, "torch", _unpickled(path, mapped=stored))
 
 
 def _onnx(path: Path) -> Opened:
@@ -214,18 +216,25 @@ def _pickled(path: Path) -> Opened:
         warnings.simplefilter("ignore")
         first = _guarded(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
-        return Opened(path, "torch", _unpickled(path))
+        return Opened(path, "torch", _unpickled(path, mapped=False))
     return Opened(path, "pickle", first)
 
 
-def _unpickled(path: Path) -> Any:
-    """What ``torch.save`` wrote; names of other libraries become records."""
+def _unpickled(path: Path, *, mapped: bool) -> Any:
+    """What ``torch.save`` wrote; names of other libraries become records.
+
+    Tensors that are ``mapped`` are read from the file when they are used.
+    """
 
     def read() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(
-                path, map_location="cpu", weights_only=False, pickle_module=PickleModule
+                path,
+                map_location="cpu",
+                weights_only=False,
+                pickle_module=PickleModule,
+                mmap=mapped,
             )
 
     return _guarded(path, read)

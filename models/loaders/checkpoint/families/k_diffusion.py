@@ -64,7 +64,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     """
     raw = built(CLASSES[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = entry_named(_sets(opened, _config(opened)), spec.weights["entry"], opened)
-    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+    return filled(raw, tensors, opened.path)
 
 
 def _config(opened: Opened) -> Mapping[str, Any]:

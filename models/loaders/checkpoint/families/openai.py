@@ -87,9 +87,9 @@ def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network
 
 
 def _own(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """In float32; attention's convolutions in one dimension, which some files have in two."""
+    """Attention's convolutions in one dimension, which some files have in two."""
     one = name.endswith((".qkv.weight", ".proj_out.weight"))
-    return (tensor.reshape(*tensor.shape[:2], 1) if one else tensor).float()
+    return tensor.reshape(*tensor.shape[:2], 1) if one else tensor
 
 
 def _of_text(tensors: Tensors) -> bool:
