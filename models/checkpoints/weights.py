@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .entries import entry_named
+from .files import shards_of
 from .opening import CheckpointError, Opened
 from .specification import Specification
 
@@ -49,6 +50,7 @@ class _Bounded(TorchFunctionMode):
     def __init__(self, path: Path) -> None:
         super().__init__()
         files = path.rglob("*") if path.is_dir() else [path]
+        files = shards_of(path) if path.suffix == ".json" else files
         self._bytes = sum(file.stat().st_size for file in files if file.is_file())
         self._path, self._numbers = path, 0
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
@@ -130,3 +133,29 @@ def test_entries_of__a_list_that_lacks_a_weight_is_refused(tmp_path):
     torch.save(held, tmp_path / "short.pt")
     with pytest.raises(CheckpointError, match="of another network: a list"):
         taken(tmp_path / "short.pt")
+
+
+def sharded(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    """Weights in two files of safetensors, with an index."""
+    names = sorted(tensors)
+    parts = {"a-1-of-2.safetensors": names[::2], "a-2-of-2.safetensors": names[1::2]}
+    for file, inside in parts.items():
+        save_file({name: tensors[name] for name in inside}, folder / file)
+    weight_map = {name: file for file, inside in parts.items() for name in inside}
+    index = folder / "a.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return index
+
+
+def test_open_checkpoint__an_index_opens_all_its_files(tmp_path):
+    index = sharded(tmp_path, behind("model.", RAW))
+    for path in (index, tmp_path):
+        assert torch.equal(taken(path)[0], RAW["out.2.weight"])
+    first = open_checkpoint(tmp_path).content
+    assert first == open_checkpoint(index).content
+    (tmp_path / "a-2-of-2.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"a-2-of-2\.safetensors is missing"):
+        open_checkpoint(index)
+    index.write_text(json.dumps({"weight_map": {"out.2.weight": "../up.safetensors"}}))
+    with pytest.raises(CheckpointError, match="no index of weights in its folder"):
+        open_checkpoint(index)
