@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 AGAIN = "download it again"
+SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".pt2", ".bin")
 PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -147,9 +148,19 @@ def process_of(spec: Specification) -> Process:
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
+        if unknown := [part for part in arguments if part not in parts_of(name)]:
+            raise ValueError(
+                f"the process {name} has no {unknown[0]!r}; leave out process.{unknown[0]}, there are: "
+                f"{', '.join(parts_of(name))}"
+            )
         return PROCESSES[name](**arguments)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"process {name}: {error}") from None
+
+
+def parts_of(name: str) -> list[str]:
+    """Arguments of a process; none where there is no such process."""
+    return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []
 
 
 class Checkpoint(NativeDenoiser):

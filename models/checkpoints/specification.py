@@ -173,8 +173,13 @@ class Specification:
                 lists what there is.
         """
         spec = self
-        # answers first, whatever the order: a field that is given as well holds against its answer
-        for name, text in sorted(given.items(), key=lambda item: item[0] not in self.open):
+
+        # answers first, whatever the order: a field that is given as well holds against its answer; and
+        # a process before its parts
+        def order(item: tuple[str, str]) -> tuple[bool, bool]:
+            return item[0] not in self.open, item[0] != "process.name"
+
+        for name, text in sorted(given.items(), key=order):
             field_name = "factor" if name == "sign" else name
             is_open = name in spec.open
             spec = (
@@ -252,9 +257,18 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         )
     if dot:
         value = {**getattr(spec, top), part: value}
+    if name == "process.name" and text != spec.process["name"]:
+        spec, value = replace(spec, snap=""), _with_parts_of(text, value)
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
+
+
+def _with_parts_of(name: str, process: Mapping[str, Value]) -> dict[str, Value]:
+    """Of a process that becomes another, the arguments that this has too."""
+    from .mapping import parts_of  # which needs specifications
+
+    return {part: value for part, value in process.items() if part in ("name", *parts_of(name))}
 
 
 def _embedded(spec: Specification, path: str) -> Specification:

@@ -271,7 +271,10 @@ def test_score_sde_ve__a_step_of_the_scheduler_follows_our_denoiser(tmp_path, em
     scheduler.set_timesteps(20)
     scheduler.set_sigmas(20)
     for i in (0, 7, 18):
-        sigma, following = float(scheduler.discrete_sigmas[19 - i]), scheduler.discrete_sigmas[18 - i]
+        sigma, following = (
+            float(scheduler.discrete_sigmas[19 - i]),
+            scheduler.discrete_sigmas[18 - i],
+        )
         x = 0.5 + sigma * LATENTS
         with torch.no_grad():
             output = net(x, scheduler.discrete_sigmas[19 - i].expand(SAMPLES)).sample

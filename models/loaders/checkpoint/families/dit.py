@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -78,6 +79,12 @@ TRAININGS: dict[str, dict[str, Any]] = {
 and data at t = 1, on a line, a circle, or with a linear rate of noise; REPA that of the path the other way. On the circle the
 velocity is pi / 2 times ``v``.
 """
+PREDICTED: dict[str, dict[str, Any]] = {
+    "velocity": {},
+    "noise": {"prediction": "eps", "factor": 1.0},
+    "score": {"prediction": "score", "factor": 1.0},
+}
+"""What the argument ``prediction`` of SiT's training changes of it."""
 MEAN_FLOW: dict[str, Any] = {
     **ENDS,
     "process": {"name": "flow"},
@@ -148,8 +155,11 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
                 f"(linear) is read: {WRAP}"
             )
         return spec.answered("training", "MeanFlow", FILE)
-    told = _told(settings_of(opened), repa=repa)
-    return spec.answered("training", told, FILE) if told in trainings else spec
+    settings = settings_of(opened)
+    told = _told(settings, repa=repa)
+    if told not in trainings:
+        return spec
+    return replace(spec.answered("training", told, FILE), **_predicted(settings, told))
 
 
 def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
@@ -222,6 +232,11 @@ def _told(settings: Mapping[str, Any], *, repa: bool) -> str:
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
     if path:
-        velocity = settings.get("prediction", "velocity") == "velocity"
-        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if velocity else ""
+        known = settings.get("prediction", "velocity") in PREDICTED
+        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if known else ""
     return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""
+
+
+def _predicted(settings: Mapping[str, Any], training: str) -> dict[str, Any]:
+    """Fields of a SiT that was trained to predict something else than the velocity."""
+    return PREDICTED[settings.get("prediction", "velocity")] if training.startswith("SiT") else {}

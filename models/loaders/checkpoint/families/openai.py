@@ -30,6 +30,14 @@ FLOWS = ("net_model", "lr_schedule")
 STUDENTS = ("cd_", "ct_")
 """How consistency_models' own files of students begin."""
 
+RESCALED = (
+    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
+    "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
+)
+"""Of networks without blocks that change the resolution, which improved-diffusion has none of. Two such near
+maps as answers could not be told apart.
+"""
+
 SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
 SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
 """Side of the images by the multipliers of the channels, as the libraries choose these by that."""
@@ -153,6 +161,7 @@ def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
         f"out.2 has {channels} rows for {found['in_channels']} channels: "
         + ("eps, then a learned variance" if learned else "no learned variance"),
         *(["its name begins as those of consistency models do"] if student else []),
+        *([] if student or found["resample_blocks"] else [RESCALED]),
     )
 
 
@@ -168,8 +177,8 @@ def sizes_of(found: Mapping[str, Any]) -> Answers:
 def _schedules(*, learned_variance: bool) -> Answers:
     """Schedules of the libraries. Linear rates are divided by the number of steps over 1000.
 
-    With 4000 steps the network is told the number of the step as it is; where it is told thousandths
-    (``rescale_timesteps``) the map is that of 1000 steps. EDM's teachers learn no variance.
+    With 4000 steps the network is told the number of the step as it is, unless the user says otherwise
+    (:data:`RESCALED`). EDM's teachers learn no variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):
