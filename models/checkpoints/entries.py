@@ -141,10 +141,9 @@ def _undotted(
 ) -> dict[str, Tensor]:
     """The average of weights by their names without dots; empty if there is none."""
     held = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    parts = prefix.split(".") if held else []
-    for start in range(len(parts)):
-        head = UNDOTTED + "".join(parts[start:])
-        found = {name: held.get(head + name.replace(".", "")) for name in tensors}
+    for outer in range(3) if held else ():  # modules around the one that is averaged
+        whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
+        found = {name: held.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()}
         if any(tensor is not None for tensor in found.values()):
             return {n: tensors[n] if tensor is None else tensor for n, tensor in found.items()}
     return {}

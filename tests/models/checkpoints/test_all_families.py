@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import test_denoising_diffusion
 import test_k_transformers
+import test_latent_diffusion
 import torch
 from edm_pickles import persisted, snapshot
 from k_diffusion_files import made, training_file
@@ -154,6 +155,9 @@ FILES: dict[str, Callable[[Path], Saved]] = {
         {},
     ),
     "k_diffusion, transformer": k_transformer,
+    "latent_diffusion": state(
+        lambda: test_latent_diffusion.single_file(ADMUNet(**ADM)), attention="1-head", size="16"
+    ),
     "lightning_dit": state(
         lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()
     ),

@@ -25,6 +25,8 @@ from ....nets.adm_unet import ADMUNet, Heads
 from ....process import Discrete
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+WITHIN_LATENT = "model.diffusion_model."
+"""Before the names of latent diffusion's weights (:mod:`.latent_diffusion`)."""
 FLOWS = ("net_model", "lr_schedule")
 """What trainings of flows save, of the same network (:mod:`.flow_matching`)."""
 STUDENTS = ("cd_", "ct_")
@@ -68,9 +70,9 @@ def recognise(opened: Opened) -> Specification | None:
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
     sets = entries_of(opened, KEYS)
-    return (
-        _specification(opened, sets) if sets and not _of_text(next(iter(sets.values()))) else None
-    )
+    latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
+    of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
+    return _specification(opened, sets) if sets and not (latent or of_text) else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -98,11 +100,6 @@ def _own(name: str, tensor: torch.Tensor) -> torch.Tensor:
     """Attention's convolutions in one dimension, which some files have in two."""
     one = name.endswith((".qkv.weight", ".proj_out.weight"))
     return tensor.reshape(*tensor.shape[:2], 1) if one else tensor
-
-
-def _of_text(tensors: Tensors) -> bool:
-    """Whether it is latent diffusion's U-Net, whose attention is another."""
-    return any(".transformer_blocks." in name for name in tensors)
 
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
