@@ -258,17 +258,17 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
     if dot:
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        spec, value = replace(spec, snap=""), _with_parts_of(text, value)
+        spec, value = replace(spec, snap=""), {**_shared_parts(spec.process, text), "name": text}
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
 
 
-def _with_parts_of(name: str, process: Mapping[str, Value]) -> dict[str, Value]:
-    """Of a process that becomes another, the arguments that this has too."""
+def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
+    """Arguments of a process that another has too."""
     from .mapping import parts_of  # which needs specifications
 
-    return {part: value for part, value in process.items() if part in ("name", *parts_of(name))}
+    return {part: value for part, value in process.items() if part in parts_of(name)}
 
 
 def _embedded(spec: Specification, path: str) -> Specification:

@@ -8,6 +8,7 @@ arXiv:1907.01470).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -188,14 +189,16 @@ class LinearAttentionUNet(nn.Module):
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))
         x = self.init_conv(torch.cat([torch.zeros_like(x), x], 1) if self.self_conditioned else x)
         kept = [x]
-        for first, second, attention, change in self.downs:
+        for stage in self.downs:
+            first, second, attention, change = cast(nn.ModuleList, stage)
             x = first(x, emb)
             kept.append(x)
             x = attention(second(x, emb))
             kept.append(x)
             x = change(x)
         x = self.mid_block2(self.mid_attn(self.mid_block1(x, emb)), emb)
-        for first, second, attention, change in self.ups:
+        for stage in self.ups:
+            first, second, attention, change = cast(nn.ModuleList, stage)
             x = first(torch.cat([x, kept.pop()], dim=1), emb)
             x = attention(second(torch.cat([x, kept.pop()], dim=1), emb))
             x = change(x)

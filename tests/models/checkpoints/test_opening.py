@@ -192,3 +192,29 @@ def test_probe__a_folder_with_a_file_says_to_give_the_file(tmp_path):
     safetensors.torch.save_file(WEIGHTS, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"give the file itself, as in .*model\.safetensors"):
         probe(open_checkpoint(tmp_path))
+
+
+def anonymous() -> int:
+    """Memory of this process that is of no file, in MiB."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the system does not say how much memory is of no file")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["RssAnon"].split()[0]) >> 10
+
+
+def test_open_checkpoint__weights_stay_in_the_file_until_they_are_used(tmp_path):
+    optimiser = {"state": {0: {"exp_avg": torch.arange(1 << 24, dtype=torch.float32)}}}
+    torch.save({"model": WEIGHTS, "opt": optimiser}, tmp_path / "a.pt")
+    del optimiser
+    before = anonymous()
+    value = open_checkpoint(tmp_path / "a.pt").value
+    assert anonymous() - before < 32  # of 64
+    assert float(value["opt"]["state"][0]["exp_avg"][12345]) == 12345
+
+
+def test_open_checkpoint__a_file_keeps_its_weights_when_it_is_gone(tmp_path):
+    torch.save(WEIGHTS, tmp_path / "a.pt")
+    value = open_checkpoint(tmp_path / "a.pt").value
+    (tmp_path / "a.pt").unlink()
+    assert torch.equal(value["a.weight"], WEIGHTS["a.weight"])
