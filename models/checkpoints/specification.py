@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
+from .processes import parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Where a value is known from: the file itself; what all files of a family share; the user; or a
@@ -266,8 +267,6 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
 
 def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
     """Arguments of a process that another has too."""
-    from .mapping import parts_of  # which needs specifications
-
     return {part: value for part, value in process.items() if part in parts_of(name)}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from samplerbench.models.checkpoints.mapping import betas_of
+from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.loaders.checkpoint.loading import load
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

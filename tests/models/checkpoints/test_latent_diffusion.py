@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samplerbench.models.checkpoints.mapping import betas_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.loaders.checkpoint.loading import load, probe
 from samplerbench.models.nets.adm_unet import ADMUNet
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from ....adapters import Network
 from ....checkpoints.conditions import given_conditions
 from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
-from ....checkpoints.mapping import betas_of
 from ....checkpoints.opening import CheckpointError, Opened, state_dict
+from ....checkpoints.processes import betas_of
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.unet_layout import Tensors, layout
 from ....checkpoints.weights import WRAP, built, filled

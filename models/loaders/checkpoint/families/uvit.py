@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ....adapters import Network
 from ....checkpoints.entries import Sets, choice_among, entries_of
-from ....checkpoints.mapping import betas_of
 from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.processes import betas_of
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
 from ....nets.uvit import UViT
