@@ -145,6 +145,7 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
 
 def _scheme(spec: str) -> tuple[Scheme, str]:
     """Who loads ``spec``, and what of it."""
+    from .checkpoints.files import SUFFIXES
     from .loaders import LOADERS
 
     if spec in LOADERS:
@@ -153,9 +154,14 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.get("python_file"), spec
     if _is_checkpoint(spec):
         return LOADERS.get("checkpoint"), spec
+    path = spec.rpartition("?")[0] or spec
+    if os.sep in path or path.endswith(SUFFIXES):
+        raise ValueError(f"there is no file or folder {path}; give the path of the checkpoint")
     near = LOADERS.near(spec, model_names())
     there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
-    raise ValueError(f"there is no model {spec!r}; {near}The models are: {there}")
+    raise ValueError(
+        f"there is no model {spec!r}{'; ' if near else '. '}{near}The models are: {there}"
+    )
 
 
 def _is_checkpoint(spec: str) -> bool:

@@ -1,30 +1,91 @@
-"""The sets of weights in a file of ``torch.save`` or of safetensors, by the names of their entries."""
+"""Sets of weights in a file, found by the names that a network's weights have: under any entry, behind any
+prefix, averages first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from .opening import Opened, state_dict
-from .pickles import Record
+from .opening import CheckpointError, Opened, state_dict
+from .pickles import Record, tensors_of
 
-WRAPPED = ("module.", "_orig_mod.")
-"""What parallel training and compilation put before every name."""
+Sets = dict[str, dict[str, Tensor]]
+"""Weights by the name of their entry, the preferred set first."""
+
 PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model", "state_dict")
-"""Averages of the weights first: they are what papers sample from."""
+"""Usual entries, in order of preference."""
+AVERAGE = re.compile(r"(?<![a-z])(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])")
+"""In the name of an entry that is an average: that is what papers sample from."""
+COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")
+"""Scalars that trainings and averages keep beside weights."""
+SHADOW = "shadow_params"
+"""Where averages are kept that are lists, in the order of the network's parameters."""
+UNDOTTED = "model_ema."
+"""Before the names of Lightning's average of latent diffusion, which have no dots otherwise."""
+DEPTH = 4
+"""Tables within tables that are looked through."""
 
 
-def entries_of(opened: Opened) -> dict[str, dict[str, Tensor]]:
-    """Sets of weights by entry, preferred ones first; "" where the file itself is one."""
-    if not isinstance(opened.value, Mapping):
-        return {}
-    if whole := state_dict(opened.value):
-        return {"": _bare(whole)}
-    found = {k: _bare(t) for k, v in opened.value.items() if (t := state_dict(v))}
-    rank = {name: i for i, name in enumerate(PREFERRED)}
-    return dict(sorted(found.items(), key=lambda item: rank.get(item[0], len(rank))))
+def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
+    """Sets of weights that have all these names, behind any prefix; the file itself is the entry "".
+
+    Raises:
+        CheckpointError: an average without names is of another network.
+    """
+    found: Sets = {}
+    averages: dict[str, list[Tensor]] = {}
+    for name, value in _walk(opened.value, "", DEPTH):
+        if isinstance(value, list):
+            averages[name] = value
+            continue
+        averages |= _numbered(value)
+        behind = _behind_prefixes(value, keys)
+        for prefix, tensors in behind.items():
+            found[_joined(name, prefix if len(behind) > 1 else "")] = tensors
+            if undotted := _undotted(value, prefix, tensors):
+                found[_joined(name, UNDOTTED)] = undotted
+    if found:
+        for name, average in averages.items():
+            found[name] = _averaged(found, average, opened)
+    return dict(sorted(found.items(), key=lambda item: _rank(item[0])))
+
+
+def entry_named(
+    sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
+) -> dict[str, Tensor]:
+    """The set of an entry; also by the first or last part of its name.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    wanted = str(name)
+    for entry, tensors in sets.items():
+        if entry == wanted:
+            return tensors
+    for entry, tensors in sets.items():
+        if entry.startswith(f"{wanted}.") or entry.endswith(f".{wanted}"):
+            return tensors
+    there = ", ".join(entry or "the file itself" for entry in sets)
+    raise CheckpointError(
+        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}"
+    )
+
+
+def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence that names the set of weights that is taken, and how to take another; none where
+    there is one set.
+    """
+    first, *others = sets
+    if not others:
+        return ()
+    shown = ", ".join(f"weights.entry={other}" for other in others)
+    other = "another" if len(others) > 1 else "the other"
+    average = " (an average)" if AVERAGE.search(first.lower()) else ""
+    return (f"{len(sets)} sets of weights fit: {first}{average} is taken; {shown} takes {other}",)
 
 
 def settings_of(opened: Opened) -> Mapping[str, Any]:
@@ -34,8 +95,107 @@ def settings_of(opened: Opened) -> Mapping[str, Any]:
     return state if isinstance(state, Mapping) else {}
 
 
-def _bare(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in WRAPPED:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): t for name, t in tensors.items()}
-    return tensors
+def names_in(opened: Opened) -> dict[str, list[str]]:
+    """Names of the tensors of each table in a file, by the name of its entry."""
+    found = _walk(opened.value, "", DEPTH)
+    return {name: list(value) for name, value in found if isinstance(value, dict)}
+
+
+def _walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Tables of tensors, and lists of them that are averages by their names."""
+    if isinstance(value, Record) and isinstance(value.state, dict) and "_modules" in value.state:
+        if tensors := tensors_of(value):
+            yield name, tensors
+        return
+    if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
+        if AVERAGE.search(name.lower()):
+            yield name.removesuffix(f".{SHADOW}"), list(value)
+        return
+    if isinstance(value, Mapping) and (tensors := state_dict(value)):
+        yield name, tensors
+    inside = value.items() if isinstance(value, Mapping) else ()
+    inside = enumerate(value) if isinstance(value, list | tuple) else inside
+    for part, held in inside if depth else ():
+        if isinstance(held, Mapping | list | tuple | Record):
+            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1)
+
+
+def _behind_prefixes(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
+    """Weights of a table behind each prefix that all of ``keys`` have in it."""
+    prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
+    prefixes = [p for p in prefixes if not p or p.endswith(".")]
+    prefixes = [p for p in prefixes if all(p + key in table for key in keys)]
+    found: Sets = {}
+    for prefix in prefixes:
+        others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
+        found[prefix] = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in table.items()
+            if name.startswith(prefix) and not name.startswith(others) and name not in COUNTERS
+        }
+    return found
+
+
+def _undotted(
+    table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The average of weights by their names without dots; empty if there is none."""
+    held = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
+    for outer in range(3) if held else ():  # modules around the one that is averaged
+        whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
+        found = {name: held.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()}
+        if any(tensor is not None for tensor in found.values()):
+            return {n: tensors[n] if tensor is None else tensor for n, tensor in found.items()}
+    return {}
+
+
+def _numbered(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+    """An average whose tensors are numbered, beside the weights."""
+    split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
+    numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
+    return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
+
+
+def _averaged(found: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
+    """A set with what is trained of it replaced by a list, in the order of the parameters.
+
+    What is not trained is not in the list; a ``weight`` or ``bias`` is. Where a tensor belongs is decided by
+    its shape.
+
+    Raises:
+        CheckpointError: the list fits no set, or fits in more than one way.
+    """
+    for tensors in found.values():
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        first = _embedded(shapes, [t.shape for t in average])
+        last = _embedded(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
+        trained = {name for name in tensors if name.endswith((".weight", ".bias"))}
+        if first and first == last[::-1] and trained <= set(first):
+            return {**tensors, **dict(zip(first, average, strict=True))}
+    raise CheckpointError(
+        f"{opened.path}: the average of its weights is of another network: a list without names, which fits "
+        "in no way or in several; save the weights that were trained last alone, to use those"
+    )
+
+
+def _embedded(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
+    """Names whose shapes are those that are wanted, in order, each as early as it can be; empty if they
+    are not all there.
+    """
+    names, left = [], list(reversed(wanted))
+    for name, shape in shapes.items():
+        if left and left[-1] == shape:
+            names.append(name)
+            left.pop()
+    return [] if left else names
+
+
+def _joined(name: str, prefix: str) -> str:
+    return ".".join(part for part in (name, prefix.removesuffix(".")) if part)
+
+
+def _rank(name: str) -> tuple[bool, int]:
+    """Averages first, then usual names in their order."""
+    is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
+    order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+    return not is_average, order

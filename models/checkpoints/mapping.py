@@ -17,114 +17,13 @@ from ..decoder import Decoder
 from ..denoiser import labels_for
 from ..own_sampling import OwnSampling
 from ..process import (
-    EDM,
-    VE,
-    Cosine,
-    Discrete,
-    FloatArray,
     Process,
-    RectifiedFlow,
-    SubVP,
-    Trigonometric,
-    VPLinear,
 )
+from .processes import PROCESSES, parts_of
 from .specification import USER, Specification
-
-
-def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """The rates of a named schedule, ``steps`` of them.
-
-    Args:
-        schedule: between ``start`` and ``end``: ``linear`` (Ho et al. 2020, arXiv:2006.11239);
-            ``scaled_linear``, linear in the square root (Rombach et al. 2022, arXiv:2112.10752);
-            ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Of what is left of the signal, and
-            capped at 0.999: ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17);
-            ``laplace`` (Hang et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has
-            them.
-        steps: times, >= 2.
-        start: first rate, of the first three; of ``sigmoid`` about 0.
-        end: last rate.
-
-    Raises:
-        ValueError: no such schedule.
-    """
-    if schedule in _RATES:
-        return _RATES[schedule](steps, start, end).tolist()
-    if schedule in _KEPT:
-        kept = _KEPT[schedule](np.arange(steps + 1) / steps)
-        return np.minimum(1 - kept[1:] / kept[:-1], 0.999).tolist()
-    raise ValueError(
-        f"there is no schedule of betas {schedule!r}; choose one of {', '.join([*_RATES, *_KEPT])}"
-    )
-
-
-def _sigmoid(steps: int, start: float, end: float) -> FloatArray:
-    return start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps)))
-
-
-_RATES: dict[str, Callable[[int, float, float], FloatArray]] = {
-    "linear": lambda steps, start, end: np.linspace(start, end, steps),
-    "scaled_linear": lambda steps, start, end: np.linspace(start**0.5, end**0.5, steps) ** 2,
-    "sigmoid": _sigmoid,
-}
-
-
-def _laplace(t: FloatArray) -> FloatArray:
-    log_snr = 0.5 * np.where(t > 0.5, 1.0, -1.0) * np.log(1 - 2 * np.abs(0.5 - t) + 1e-6)
-    return 1 / np.sqrt(1 + np.exp(-log_snr))
-
-
-_KEPT: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "cosine": lambda t: np.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2,
-    "laplace": _laplace,
-    "exponential": lambda t: np.exp(-12 * t),
-}
-"""What is left of the signal's power at times from 0 to 1."""
-
-
-def _discrete(
-    *,
-    schedule: str = "",
-    steps: int = 1000,
-    start: float = 1e-4,
-    end: float = 0.02,
-    betas: list[float] | None = None,
-    levels: list[float] | None = None,
-    zero_snr: bool = False,
-    cap: float = math.inf,
-) -> Discrete:
-    """A table of levels, or of betas, or of a named schedule's betas; betas with ``zero_snr`` are
-    rescaled so that alphas_cumprod ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1),
-    where the level is ``cap``.
-    """
-    if levels is not None:
-        return Discrete(levels=tuple(levels))
-    rates = np.asarray(betas if betas is not None else betas_of(schedule, steps, start, end))
-    if not zero_snr:
-        return Discrete.of_betas(rates)
-    root = np.sqrt(np.cumprod(1 - rates))
-    root = (root - root[-1]) * root[0] / (root[0] - root[-1])
-    with np.errstate(divide="ignore"):
-        rescaled = np.sqrt(np.maximum(1 / root**2 - 1, 0))
-    # levels rise: of 1000 linear betas the last but one is above 10,000 already
-    return Discrete(levels=(*rescaled[:-1].tolist(), max(cap, 2 * float(rescaled[-2]))))
-
 
 CAP = 1e4
 """Where what needs a finite level begins if a model's highest is infinite."""
-
-PROCESSES: dict[str, Callable[..., Process]] = {
-    "ve": VE,
-    "edm": EDM,
-    "vp_linear": VPLinear,
-    "sub_vp": SubVP,
-    "vp_cosine": Cosine,
-    "discrete": _discrete,
-    "flow": RectifiedFlow,
-    "trigonometric": Trigonometric,
-}
-"""Name in a specification to the process; the arguments are its other entries."""
-
 
 MOST_STEPS = 1_000_000
 """Times of a table: each is a number in memory."""
@@ -147,6 +46,11 @@ def process_of(spec: Specification) -> Process:
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
+        if unknown := [part for part in arguments if part not in parts_of(name)]:
+            raise ValueError(
+                f"the process {name} has no {unknown[0]!r}; leave out process.{unknown[0]}, there are: "
+                f"{', '.join(parts_of(name))}"
+            )
         return PROCESSES[name](**arguments)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"process {name}: {error}") from None

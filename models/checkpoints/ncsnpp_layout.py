@@ -94,7 +94,7 @@ def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
 
 
 def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights by their names in our network, in float32.
+    """The weights by their names in our network.
 
     Args:
         tensors: of the checkpoint.
@@ -104,7 +104,7 @@ def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) ->
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules(tensors))
     for name, module in zip(_names(arguments), modules, strict=False):
-        own |= {f"{name}.{part}": t.float() for part, t in _renamed(module).items()}
+        own |= {f"{name}.{part}": t for part, t in _renamed(module).items()}
     left = {f"{LIST}{part}": t for module in modules for part, t in module.items()}
     return own | left
 

@@ -20,18 +20,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from .files import AGAIN, CheckpointError, first_bytes, shards_of
 from .onnx_files import external_files
 from .pickles import PickleModule, RestrictedUnpickler, UnsafePickleError
 
 Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
 
-AGAIN = "download it again"
 LARGEST_JSON = 16 << 20
-PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, in one sentence with the remedy."""
+INDEX = ".safetensors.index.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +40,7 @@ class Opened:
             ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
         value: what is inside a file, tensors and records; None for a folder and for programs.
         metadata: of a safetensors file.
-        beside: files that an ONNX file keeps weights in.
+        beside: files that an ONNX file or an index keeps weights in.
     """
 
     path: Path
@@ -108,12 +104,15 @@ def open_checkpoint(path: Path) -> Opened:
             code.
     """
     if os.path.isdir(path):  # Path.is_dir raises for names that are too long
-        return Opened(path, "folder")
+        index = _only_index(path)
+        return _sharded(index) if index else Opened(path, "folder")
     if not os.path.isfile(path):
         raise CheckpointError(
             f"there is no file or folder {path}; give the path of the checkpoint, as in --model PATH"
         )
     head = first_bytes(path)
+    if path.name.endswith(INDEX):
+        return _sharded(path)
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
@@ -123,27 +122,6 @@ def open_checkpoint(path: Path) -> Opened:
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _pickled(path)
     return _not_a_checkpoint(path, head)
-
-
-def first_bytes(path: Path) -> bytes:
-    """The first 4096 bytes of a file that is all there, as far as can be seen.
-
-    Raises:
-        CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
-    """
-    if path.suffix in PARTIAL:
-        raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is no file; {AGAIN}")
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if not head:
-        raise CheckpointError(f"{path} is empty; {AGAIN}")
-    if head.startswith(b"version https://git-lfs"):
-        raise CheckpointError(
-            f"{path} is a pointer of Git LFS, not the file; get it with git lfs pull"
-        )
-    return head
 
 
 def _hash(path: Path) -> str:
@@ -157,28 +135,50 @@ def _is_safetensors(head: bytes, path: Path) -> bool:
 
 
 def _safetensors(path: Path) -> Opened:
+    tensors, metadata = _tensors_and_metadata(path)
+    return Opened(path, "safetensors", tensors, metadata)
+
+
+def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         tensors = safetensors.torch.load_file(path)
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            metadata = dict(json.loads(file.read(length)).get("__metadata__", {}))
+            return tensors, dict(json.loads(file.read(length)).get("__metadata__", {}))
     except (SafetensorError, ValueError, struct.error, MemoryError) as error:
         raise CheckpointError(
             f"{path} is cut short or damaged ({error}); compare its size with the source's, and {AGAIN}"
         ) from None
-    return Opened(path, "safetensors", tensors, metadata)
+
+
+def _only_index(folder: Path) -> Path | None:
+    """The index of a folder whose weights are in several files and no pipeline's or network's of diffusers."""
+    found = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
+    return found[0] if len(found) == 1 and not (folder / "model_index.json").is_file() else None
+
+
+def _sharded(index: Path) -> Opened:
+    """Weights in several files, by their index."""
+    files = shards_of(index)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for file in files:
+        inside, said = _tensors_and_metadata(file)
+        tensors |= inside
+        metadata |= said
+    return Opened(index, "safetensors", tensors, metadata, tuple(files))
 
 
 def _zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            unpacked = sum(member.file_size for member in archive.infolist())
+            members = archive.infolist()
     except zipfile.BadZipFile:
         raise CheckpointError(
             f"{path} is cut short: a zip archive without its end; compare its size with the source's, "
             f"and {AGAIN}"
         ) from None
+    names = [member.filename for member in members]
     inside = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inside:
         raise CheckpointError(
@@ -193,12 +193,14 @@ def _zip(path: Path) -> Opened:
             f"{path} is a zip archive of other things ({', '.join(sorted(names)[:3])} …); unpack it, "
             "and give the checkpoint inside"
         )
-    if unpacked > path.stat().st_size:  # torch.save compresses nothing
+    if sum(member.file_size for member in members) > path.stat().st_size:
         raise CheckpointError(
             f"{path} is larger unpacked than it is, and torch.load would unpack it all; save its "
             "state_dict() as safetensors"
         )
-    return Opened(path, "torch", _unpickled(path))
+    # torch.save compresses nothing, so that tensors can stay in the file until they are used
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    return Opened(path, "torch", _unpickled(path, mapped=stored))
 
 
 def _onnx(path: Path) -> Opened:
@@ -214,18 +216,25 @@ def _pickled(path: Path) -> Opened:
         warnings.simplefilter("ignore")
         first = _guarded(path, lambda: RestrictedUnpickler(file).load())
     if isinstance(first, int):  # the magic number of the old format
-        return Opened(path, "torch", _unpickled(path))
+        return Opened(path, "torch", _unpickled(path, mapped=False))
     return Opened(path, "pickle", first)
 
 
-def _unpickled(path: Path) -> Any:
-    """What ``torch.save`` wrote; names of other libraries become records."""
+def _unpickled(path: Path, *, mapped: bool) -> Any:
+    """What ``torch.save`` wrote; names of other libraries become records.
+
+    Tensors that are ``mapped`` are read from the file when they are used.
+    """
 
     def read() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(
-                path, map_location="cpu", weights_only=False, pickle_module=PickleModule
+                path,
+                map_location="cpu",
+                weights_only=False,
+                pickle_module=PickleModule,
+                mmap=mapped,
             )
 
     return _guarded(path, read)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
+from .processes import parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Where a value is known from: the file itself; what all files of a family share; the user; or a
@@ -173,8 +174,13 @@ class Specification:
                 lists what there is.
         """
         spec = self
-        # answers first, whatever the order: a field that is given as well holds against its answer
-        for name, text in sorted(given.items(), key=lambda item: item[0] not in self.open):
+
+        # answers first, whatever the order: a field that is given as well holds against its answer; and
+        # a process before its parts
+        def order(item: tuple[str, str]) -> tuple[bool, bool]:
+            return item[0] not in self.open, item[0] != "process.name"
+
+        for name, text in sorted(given.items(), key=order):
             field_name = "factor" if name == "sign" else name
             is_open = name in spec.open
             spec = (
@@ -252,9 +258,16 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         )
     if dot:
         value = {**getattr(spec, top), part: value}
+    if name == "process.name" and text != spec.process["name"]:
+        spec, value = replace(spec, snap=""), {**_shared_parts(spec.process, text), "name": text}
     changes = _typed({top: value})
     _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
+
+
+def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
+    """Arguments of a process that another has too."""
+    return {part: value for part, value in process.items() if part in parts_of(name)}
 
 
 def _embedded(spec: Specification, path: str) -> Specification:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .entries import entry_named
+from .files import shards_of
 from .opening import CheckpointError, Opened
 from .specification import Specification
 
@@ -48,6 +50,7 @@ class _Bounded(TorchFunctionMode):
     def __init__(self, path: Path) -> None:
         super().__init__()
         files = path.rglob("*") if path.is_dir() else [path]
+        files = shards_of(path) if path.suffix == ".json" else files
         self._bytes = sum(file.stat().st_size for file in files if file.is_file())
         self._path, self._numbers = path, 0
 
@@ -101,7 +104,7 @@ def loaded(
     kind: Callable[..., M],
     spec: Specification,
     opened: Opened,
-    sets: Mapping[str, Mapping[str, Tensor]],
+    sets: Mapping[str, dict[str, Tensor]],
     without: tuple[str, ...] = (),
 ) -> M:
     """The network that a specification describes, with the weights that it names, in float32.
@@ -117,6 +120,6 @@ def loaded(
         CheckpointError: the class does not take the arguments, or the weights do not fit it.
     """
     raw = built(kind, spec.network["arguments"], opened.path)
-    tensors = sets.get(spec.weights["entry"], {})
-    own = {k: v.float() for k, v in tensors.items() if not k.startswith(without)}
+    tensors = entry_named(sets, spec.weights["entry"], opened)
+    own = {k: v for k, v in tensors.items() if not k.startswith(without)}
     return filled(raw, own, opened.path)

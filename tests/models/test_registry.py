@@ -77,7 +77,7 @@ def test_an_unknown_name_gets_a_suggestion_and_the_list():
 
 
 def test_no_suggestion_where_nothing_is_near():
-    with pytest.raises(ValueError, match=r"no model 'qqq'; The models are"):
+    with pytest.raises(ValueError, match=r"no model 'qqq'. The models are"):
         make_model("qqq")
 
 

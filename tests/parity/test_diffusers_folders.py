@@ -259,3 +259,26 @@ def test_a_latent_model_is_sampled_in_latents_and_scored_in_the_pipelines_images
     assert ((decoded / 2 + 0.5).clamp(0, 1) - images).abs().max() < 1e-4
     assert not model.name.endswith("-latents")
     assert load(tmp_path, {"decode": "0"}).name.endswith("-latents")
+
+
+@pytest.mark.parametrize("embedding", ["fourier", "positional"])
+def test_score_sde_ve__a_step_of_the_scheduler_follows_our_denoiser(tmp_path, embedding):
+    net = unet(time_embedding_type=embedding, center_input_sample=True)
+    scheduler = diffusers.ScoreSdeVeScheduler(sigma_max=50.0)
+    diffusers.ScoreSdeVePipeline(net, scheduler).save_pretrained(tmp_path)
+    model = load(tmp_path, {})
+    assert (model.limits, model.sigma_min, model.sigma_max) == ((0.0, 1.0), 0.01, 50.0)
+    scheduler.set_timesteps(20)
+    scheduler.set_sigmas(20)
+    for i in (0, 7, 18):
+        sigma, following = (
+            float(scheduler.discrete_sigmas[19 - i]),
+            scheduler.discrete_sigmas[18 - i],
+        )
+        x = 0.5 + sigma * LATENTS
+        with torch.no_grad():
+            output = net(x, scheduler.discrete_sigmas[19 - i].expand(SAMPLES)).sample
+        mean = scheduler.step_pred(output, scheduler.timesteps[i], x).prev_sample_mean
+        slope = (model.denoise(x, sigma, None) - x) / sigma**2
+        expected = x + (sigma**2 - float(following) ** 2) * slope
+        assert (mean - expected).abs().max() <= 1e-5 * mean.abs().max()

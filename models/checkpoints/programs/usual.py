@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...process import Discrete
-from ..mapping import betas_of
+from ..processes import betas_of
 
 Answers = dict[str, dict[str, Any]]
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from ...checkpoints.answers import with_answers
 from ...checkpoints.mapping import Checkpoint
 from ...checkpoints.opening import AGAIN, CheckpointError, Opened, open_checkpoint
+from ...checkpoints.origins import described
 from ...checkpoints.specification import Specification
 from .decoding import decoder_of
 from .families import families, family, family_names
@@ -41,8 +42,7 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
         )
     if not found:
         raise CheckpointError(
-            f"{opened.path} is a checkpoint of no known family; they are: {', '.join(family_names())}. "
-            "Wrap the network in a Python file (docs/adding-a-model.md)"
+            f"{opened.path} is of no known family ({', '.join(family_names())}): {described(opened)}"
         )
     return found[0]
 

@@ -13,7 +13,8 @@ import torch
 import trained_mixture as mixture
 from torch import Tensor, nn
 
-from samplerbench.models.checkpoints.mapping import betas_of, one_hot
+from samplerbench.models.checkpoints.mapping import one_hot
+from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.process import Discrete
 
 CLASSES, SIDE, DATA = 3, 8, 0.5

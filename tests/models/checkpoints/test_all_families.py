@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import test_denoising_diffusion
 import test_k_transformers
+import test_latent_diffusion
 import torch
 from edm_pickles import persisted, snapshot
 from k_diffusion_files import made, training_file
@@ -22,6 +24,7 @@ from samplerbench.models.loaders.checkpoint.families import family_names
 from samplerbench.models.loaders.checkpoint.loading import load
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
+from samplerbench.models.nets.linear_attention_unet import LinearAttentionUNet
 from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet, Layer
 from samplerbench.models.nets.nvidia.unets import SongUNet
 from samplerbench.models.nets.rotary_dit import RotaryDiT
@@ -124,6 +127,12 @@ FILES: dict[str, Callable[[Path], Saved]] = {
         lambda: DiT(**SIZES, interval="none").state_dict(), kind="denoiser", heads="2"
     ),
     "dit, VP": state(lambda: DiT(**SIZES).state_dict(), training="SiT-VP", heads="2"),
+    "denoising_diffusion": state(
+        lambda: test_denoising_diffusion.training_file(
+            LinearAttentionUNet(**test_denoising_diffusion.SHAPE).state_dict(), "pred_v"
+        ),
+        size="4",
+    ),
     "edm": edm,
     "edm2": edm2,
     "flow_matching": state(
@@ -146,6 +155,9 @@ FILES: dict[str, Callable[[Path], Saved]] = {
         {},
     ),
     "k_diffusion, transformer": k_transformer,
+    "latent_diffusion": state(
+        lambda: test_latent_diffusion.single_file(ADMUNet(**ADM)), attention="1-head", size="16"
+    ),
     "lightning_dit": state(
         lambda: RotaryDiT(**SIZES, **LATER, normed=False, shift=False).state_dict()
     ),

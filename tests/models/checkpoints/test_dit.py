@@ -165,7 +165,7 @@ def saved(tmp_path, value, name="model.pt"):
         ({"path_type": "cosine"}, True, "REPA-cosine"),
         ({"model": "DiT-XL/2", "image_size": 256, "vae": "ema"}, False, "DiT"),
         ({"path_type": "VP", "prediction": "velocity"}, False, "SiT-VP"),
-        ({"path_type": "Linear", "prediction": "noise"}, False, None),
+        ({"path_type": "Linear", "prediction": "image"}, False, None),
     ],
 )
 def test_the_arguments_of_the_training_tell(tmp_path, settings, projectors, training_of):
@@ -176,6 +176,23 @@ def test_the_arguments_of_the_training_tell(tmp_path, settings, projectors, trai
     if training_of:
         assert spec.source("prediction") == "file"
         assert spec.prediction == dit.TRAININGS[training_of]["prediction"]
+
+
+@pytest.mark.parametrize("path", ["Linear", "GVP", "VP"])
+@pytest.mark.parametrize("prediction", ["noise", "score"])
+def test_sit__the_noise_or_its_score_is_read_by_the_arguments(tmp_path, path, prediction):
+    held = {"ema": made().state_dict()}
+    held["args"] = argparse.Namespace(path_type=path, prediction=prediction)
+    model = load(saved(tmp_path, held), {"heads": "4"})
+    assert model.spec.source("prediction") == "file"
+    clean, z = training.data(3, 1)[0].double(), torch.randn(3, 1, 8, 8, dtype=torch.float64)
+    sigma = 0.7
+    width = model.process.sigma(model.process.t_of(sigma)) if prediction == "score" else -1.0
+    exact = torch.cat([-z / width] * 2, 1)
+    model.network = lambda x_t, t, labels: exact
+    torch.testing.assert_close(
+        model.denoise(clean + sigma * z, sigma, None), clean, atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("kind", ["SiT-GVP", "REPA-cosine"])

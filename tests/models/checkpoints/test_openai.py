@@ -319,3 +319,22 @@ def test_images_of_another_size_are_refused(tmp_path):
     spec = replace(asked_of_teacher(tmp_path), open={})
     with pytest.raises(ValueError, match=r"images are of shape \(1, 4, 4\), but the model's are"):
         check_checkpoint(spec, Teacher(training.exact), torch.zeros(4, 1, 4, 4))
+
+
+def test_openai__4000_steps_told_in_thousandths(tmp_path):
+    torch.save(ADMUNet(**TRAINED).state_dict(), tmp_path / "ema.pt")
+    given = {"schedule": "cosine-4000", "time.scale": "0.25", **GIVEN}
+    model, told = load(tmp_path / "ema.pt", given), []
+    assert "time.scale=0.25" in " ".join(model.spec.evidence)
+
+    def network(x_t, t, labels):
+        told.append(float(t[0]))
+        return x_t.expand(-1, 2, -1, -1)
+
+    model.network = network
+    t = np.arange(4001) / 4000
+    left = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+    kept = np.cumprod(1 - np.minimum(1 - left[1:] / left[:-1], 0.999))
+    for n in (1, 2001, 3990):
+        model.denoise(torch.ones(1, 1, SIDE, SIDE), float(np.sqrt(1 / kept[n] - 1)), None)
+        assert told[-1] == n / 4

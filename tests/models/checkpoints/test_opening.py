@@ -16,6 +16,7 @@ import torch
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.pickles import Record
+from samplerbench.models.loaders.checkpoint.loading import probe
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 
@@ -148,7 +149,8 @@ def test_a_torch_file_that_is_cut_short_is_one_sentence(tmp_path, new):
 def test_what_is_not_there_is_said(path):
     with pytest.raises(CheckpointError, match="there is no file or folder"):
         make_model(f"checkpoint:{path}")
-    with pytest.raises(ValueError, match="there is no model"):
+    what = "file or folder" if path.endswith(".pt") else "model"
+    with pytest.raises(ValueError, match=f"there is no {what}"):
         make_model(path)
 
 
@@ -159,3 +161,60 @@ def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
     assert first == open_checkpoint(tmp_path).content
     (tmp_path / "unet" / "a.bin").write_bytes(b"2")
     assert first != open_checkpoint(tmp_path).content
+
+
+ORIGINS = {
+    "LoRA": {"lora_unet_down.lora_down.weight": torch.ones(2)},
+    "FLUX": {"double_blocks.0.a.weight": torch.ones(2), "single_blocks.0.a.weight": torch.ones(2)},
+    "a U-Net of diffusers": {"model.down_blocks.0.resnets.0.conv1.weight": torch.ones(2)},
+    "a port of DDPM": [
+        {
+            "module.temb.dense.0.bias": WEIGHTS["a.bias"],
+            "module.down.0.block.0.b": WEIGHTS["a.bias"],
+        }
+    ],
+    "no network that is known": {"enc1.weight": torch.ones(2)},
+}
+
+
+@pytest.mark.parametrize("what", ORIGINS)
+def test_probe__an_unknown_file_is_told_by_its_keys(tmp_path, what):
+    torch.save(ORIGINS[what], tmp_path / "a.pt")
+    with pytest.raises(
+        CheckpointError, match=f"of no known family.*are those of {what}.*;"
+    ) as told:
+        probe(open_checkpoint(tmp_path / "a.pt"))
+    held = ORIGINS[what][0] if isinstance(ORIGINS[what], list) else ORIGINS[what]
+    assert next(iter(held)) in str(told.value)
+
+
+def test_probe__a_folder_with_a_file_says_to_give_the_file(tmp_path):
+    safetensors.torch.save_file(WEIGHTS, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"give the file itself, as in .*model\.safetensors"):
+        probe(open_checkpoint(tmp_path))
+
+
+def anonymous() -> int:
+    """Memory of this process that is of no file, in MiB."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the system does not say how much memory is of no file")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["RssAnon"].split()[0]) >> 10
+
+
+def test_open_checkpoint__weights_stay_in_the_file_until_they_are_used(tmp_path):
+    optimiser = {"state": {0: {"exp_avg": torch.arange(1 << 24, dtype=torch.float32)}}}
+    torch.save({"model": WEIGHTS, "opt": optimiser}, tmp_path / "a.pt")
+    del optimiser
+    before = anonymous()
+    value = open_checkpoint(tmp_path / "a.pt").value
+    assert anonymous() - before < 32  # of 64
+    assert float(value["opt"]["state"][0]["exp_avg"][12345]) == 12345
+
+
+def test_open_checkpoint__a_file_keeps_its_weights_when_it_is_gone(tmp_path):
+    torch.save(WEIGHTS, tmp_path / "a.pt")
+    value = open_checkpoint(tmp_path / "a.pt").value
+    (tmp_path / "a.pt").unlink()
+    assert torch.equal(value["a.weight"], WEIGHTS["a.weight"])

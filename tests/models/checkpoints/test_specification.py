@@ -8,7 +8,8 @@ import math
 import pytest
 import torch
 
-from samplerbench.models.checkpoints.mapping import Checkpoint, OneHot, betas_of, process_of
+from samplerbench.models.checkpoints.mapping import Checkpoint, OneHot, process_of
+from samplerbench.models.checkpoints.processes import betas_of
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import split
@@ -78,10 +79,18 @@ def test_what_cannot_be_set_is_one_sentence(given, said):
         SPEC.overridden(given)
 
 
+def test_overridden__another_process_leaves_the_parts_that_it_lacks():
+    spec = answered(snap="nearest", **{"process.name": "flow"})
+    assert (spec.process, spec.snap) == ({"name": "flow"}, "nearest")
+    spec = answered(**{"process.t_max": "0.9", "process.name": "vp_linear"})
+    assert (spec.process, spec.snap) == ({"name": "vp_linear", "t_max": 0.9}, "")
+    assert process_of(spec).t_max == 0.9
+
+
 def test_a_process_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match="there is no process 'edn'; choose one of ve, edm"):
         made(answered(**{"process.name": "edn"}))
-    with pytest.raises(ValueError, match=r"process discrete: .*colour"):
+    with pytest.raises(ValueError, match=r"process discrete has no .colour"):
         made(answered(**{"process.colour": "red"}))
 
 

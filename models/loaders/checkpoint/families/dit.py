@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of, settings_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, settings_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
@@ -78,6 +79,12 @@ TRAININGS: dict[str, dict[str, Any]] = {
 and data at t = 1, on a line, a circle, or with a linear rate of noise; REPA that of the path the other way. On the circle the
 velocity is pi / 2 times ``v``.
 """
+PREDICTED: dict[str, dict[str, Any]] = {
+    "velocity": {},
+    "noise": {"prediction": "eps", "factor": 1.0},
+    "score": {"prediction": "score", "factor": 1.0},
+}
+"""What the argument ``prediction`` of SiT's training changes of it."""
 MEAN_FLOW: dict[str, Any] = {
     **ENDS,
     "process": {"name": "flow"},
@@ -100,10 +107,9 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: its sizes are not such a transformer's.
     """
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS) and not any(key in tensors for key in LATER):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    later = any(key in tensors for tensors in sets.values() for key in LATER)
+    return _specification(opened, sets) if sets and not later else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -112,10 +118,11 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return loaded(DiT, spec, opened, entries_of(opened), (PROJECTORS,))
+    return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
 
 
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = _layout(opened, tensors)
     channels, doubled = found["in_channels"], found["out_channels"]
     repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
@@ -134,7 +141,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         classes=found["labels"] - 1,
         null_label=True,
         labels="random",
-        evidence=_evidence(found, repa=repa, mean=mean),
+        evidence=(*_evidence(found, repa=repa, mean=mean), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
@@ -148,8 +155,11 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
                 f"(linear) is read: {WRAP}"
             )
         return spec.answered("training", "MeanFlow", FILE)
-    told = _told(settings_of(opened), repa=repa)
-    return spec.answered("training", told, FILE) if told in trainings else spec
+    settings = settings_of(opened)
+    told = _told(settings, repa=repa)
+    if told not in trainings:
+        return spec
+    return replace(spec.answered("training", told, FILE), **_predicted(settings, told))
 
 
 def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
@@ -222,6 +232,11 @@ def _told(settings: Mapping[str, Any], *, repa: bool) -> str:
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
     if path:
-        velocity = settings.get("prediction", "velocity") == "velocity"
-        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if velocity else ""
+        known = settings.get("prediction", "velocity") in PREDICTED
+        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if known else ""
     return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""
+
+
+def _predicted(settings: Mapping[str, Any], training: str) -> dict[str, Any]:
+    """Fields of a SiT that was trained to predict something else than the velocity."""
+    return PREDICTED[settings.get("prediction", "velocity")] if training.startswith("SiT") else {}

@@ -15,10 +15,11 @@ import numpy as np
 from torch import Tensor
 
 from ....adapters import Network
-from ....checkpoints.mapping import OneHot, betas_of
+from ....checkpoints.mapping import OneHot
 from ....checkpoints.opening import AGAIN, CheckpointError, Opened
 from ....checkpoints.persistent import persistent_network, raw_network
 from ....checkpoints.pickles import PersistentObject, tensors_of
+from ....checkpoints.processes import betas_of
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import built, filled
 from ....nets.nvidia.unets import DhariwalUNet, SongUNet

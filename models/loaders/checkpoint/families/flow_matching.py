@@ -10,10 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.unet_layout import layout
@@ -21,8 +19,6 @@ from ....checkpoints.weights import WRAP
 from .dit import ENDS, REVERSED
 from .openai import FLOWS, KEYS, attention_of, network_of, sizes_of
 
-WITHIN, SHADOW = "model.", "shadow_params."
-"""Before the names of flow_matching's weights where it averages them, and those of the average."""
 COUPLED = "otcfm"
 """How torchcfm's files begin whose noise was coupled with the data of its batch."""
 
@@ -39,10 +35,8 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: blocks are missing, or its output is no prediction.
     """
-    for entry, tensors in _sets(opened).items():
-        if all(key in tensors for key in KEYS):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = _sets(opened)
+    return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -51,38 +45,18 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return network_of(spec, opened, _sets(opened).get(spec.weights["entry"], {}))
+    return network_of(spec, opened, entry_named(_sets(opened), spec.weights["entry"], opened))
 
 
-def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
+def _sets(opened: Opened) -> Sets:
     """Sets of weights by entry, averages first; none for files of other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
-    sets = entries_of(opened)
-    if "model" in sets and (average := _averaged(sets["model"], opened)):
-        last = {k.removeprefix(WITHIN): t for k, t in sets["model"].items() if k.startswith(WITHIN)}
-        sets = {"ema": average, "model": last}
-    return sets
+    return entries_of(opened, KEYS)
 
 
-def _averaged(held: Mapping[str, Tensor], opened: Opened) -> dict[str, Tensor]:
-    """flow_matching's average, a list in the order of the parameters; empty without one.
-
-    Raises:
-        CheckpointError: it is of another network.
-    """
-    shadow = sorted((int(k.removeprefix(SHADOW)), t) for k, t in held.items() if SHADOW in k)
-    names = [k for k in held if k.startswith(WITHIN)]
-    if not shadow:
-        return {}
-    if [t.shape for _, t in shadow] != [held[name].shape for name in names]:
-        raise CheckpointError(
-            f"{opened.path}: the average of its weights is of another network; {WRAP}"
-        )
-    return {n.removeprefix(WITHIN): t for n, (_, t) in zip(names, shadow, strict=True)}
-
-
-def _specification(opened: Opened, entry: str, tensors: dict[str, Tensor]) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = layout(tensors, opened.path)
     channels, rows = found["in_channels"], found["classes"]
     if found["out_channels"] != channels:
@@ -110,7 +84,7 @@ def _specification(opened: Opened, entry: str, tensors: dict[str, Tensor]) -> Sp
         classes=rows - null,
         null_label=null,
         labels="random" if rows else "none",
-        evidence=_evidence(opened, torchcfm=torchcfm),
+        evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "classes"), FILE),
         open=questions,
     )

@@ -7,13 +7,10 @@ of the depth in all that are published. The scale of the noise is 1 for images o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of
 from ....checkpoints.opening import CheckpointError, Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
@@ -21,7 +18,6 @@ from ....nets.rotary_dit import RotaryDiT
 from .dit import ENDS, REVERSED
 from .lightning_dit import layout
 
-PREFIX = "net."
 STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"
 KEYS = (STEM, NORM, "pos_embed", "t_embedder.mlp.0.weight", "blocks.0.mlp.w3.weight")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
@@ -35,10 +31,8 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: its sizes are not such a transformer's.
     """
-    for entry, tensors in _sets(opened).items():
-        if all(key in tensors for key in KEYS):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -47,17 +41,11 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return loaded(RotaryDiT, spec, opened, _sets(opened), ("feat_rope",))
+    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))
 
 
-def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
-    return {
-        entry: {name.removeprefix(PREFIX): t for name, t in tensors.items()}
-        for entry, tensors in entries_of(opened).items()
-    }
-
-
-def _specification(opened: Opened, entry: str, tensors: Mapping[str, Tensor]) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = layout(tensors, tensors[STEM], opened)
     if found["out_channels"] != found["in_channels"]:
         raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
@@ -88,7 +76,7 @@ def _specification(opened: Opened, entry: str, tensors: Mapping[str, Tensor]) ->
         labels="random",
         evidence=(
             "the names of its weights are JiT's, which predicts clean pixels",
-            f"{entry or 'the file itself'} is the set of weights that is taken",
+            *choice_among(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open={"noise_scale": answers},

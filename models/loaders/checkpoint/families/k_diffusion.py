@@ -14,15 +14,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
 from ....checkpoints.opening import AGAIN, CheckpointError, Opened
 from ....checkpoints.specification import FILE, Specification
 from ....checkpoints.weights import WRAP, built, filled
 from ....nets.k_diffusion.image_v1 import KImageV1
 from ....nets.k_diffusion.transformers import KTransformerV1, KTransformerV2
 
-WITHIN = "inner_model."
-"""Before all names, where training augmented its images."""
+IMAGE_V1 = "image_v1"
+KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
+OTHER_KEYS = ("time_in_proj.weight",)
+"""Of the U-Net, and of transformers."""
 AUGMENTED = 9
 """Numbers that the network is told of an augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
@@ -44,12 +46,10 @@ def recognise(opened: Opened) -> Specification | None:
         CheckpointError: it is of another network, or the configuration lacks something.
     """
     config = _config(opened)
-    sets = _sets(opened)
-    if not config or not sets:
+    if not config:
         return None
-    entry = next(iter(sets))
     try:
-        return _specification(opened, config, entry, sets[entry])
+        return _specification(opened, config, _sets(opened, config))
     except (KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
             f"{opened.path}: its configuration of k-diffusion lacks {error}; {AGAIN}"
@@ -63,8 +63,8 @@ def network(spec: Specification, opened: Opened) -> Network:
         CheckpointError: its weights do not fit it.
     """
     raw = built(CLASSES[spec.network["class"]], spec.network["arguments"], opened.path)
-    tensors = _sets(opened).get(spec.weights["entry"], {})
-    return filled(raw, {k: v.float() for k, v in tensors.items()}, opened.path)
+    tensors = entry_named(_sets(opened, _config(opened)), spec.weights["entry"], opened)
+    return filled(raw, tensors, opened.path)
 
 
 def _config(opened: Opened) -> Mapping[str, Any]:
@@ -85,19 +85,14 @@ def _config(opened: Opened) -> Mapping[str, Any]:
     return {**model, "num_classes": int(classes or 0)}
 
 
-def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
-    return {
-        entry: {name.removeprefix(WITHIN): t for name, t in tensors.items()}
-        for entry, tensors in entries_of(opened).items()
-    }
+def _sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
+    return entries_of(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
 
 
-def _specification(
-    opened: Opened, config: Mapping[str, Any], entry: str, tensors: Mapping[str, Tensor]
-) -> Specification:
+def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
     kind = config["type"]
     more = [name for name in CONDITIONS if config.get(name)]
-    if kind != "image_v1" and config.get("has_variance"):
+    if kind != IMAGE_V1 and config.get("has_variance"):
         more.append("has_variance")
     if kind not in _READ or more:
         what = f"told or built with {', '.join(more)}" if kind in _READ else f"a network {kind!r}"
@@ -105,10 +100,15 @@ def _specification(
             f"{opened.path} is k-diffusion's, but {what}; {', '.join(_READ)} are read, without "
             f"conditions but classes: {WRAP}"
         )
+    if not sets:
+        raise CheckpointError(
+            f"{opened.path} has k-diffusion's configuration but no {kind}; {AGAIN}"
+        )
+    entry, tensors = next(iter(sets.items()))
     sides = config["input_size"]
     height, width = sides if isinstance(sides, list) else (sides, sides)
     cls, arguments = _READ[kind](opened, config, tensors)
-    classes = 0 if kind == "image_v1" else config["num_classes"]
+    classes = 0 if kind == IMAGE_V1 else config["num_classes"]
     return Specification(
         family="k_diffusion",
         network={"class": cls, "arguments": arguments},
@@ -122,7 +122,10 @@ def _specification(
         classes=classes,
         null_label=classes > 0,
         labels="random" if classes else "none",
-        evidence=(f"it has a configuration of k-diffusion, of its network {kind}",),
+        evidence=(
+            f"it has a configuration of k-diffusion, of its network {kind}",
+            *choice_among(sets),
+        ),
         sources=dict.fromkeys(
             ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes"), FILE
         ),

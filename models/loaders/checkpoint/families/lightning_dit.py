@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of
 from ....checkpoints.opening import CheckpointError, Opened, open_checkpoint
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
@@ -37,10 +37,9 @@ def recognise(opened: Opened) -> Specification | None:
         CheckpointError: its sizes are not such a transformer's, or the statistics beside it cannot be
             read.
     """
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS) and any(key in tensors for key in LATER):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    later = any(key in tensors for tensors in sets.values() for key in LATER)
+    return _specification(opened, sets) if later else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -49,7 +48,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return loaded(RotaryDiT, spec, opened, entries_of(opened))
+    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS))
 
 
 def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
@@ -91,7 +90,8 @@ def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
     }
 
 
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = layout(tensors, tensors["x_embedder.proj.weight"], opened)
     heads = {
         str(n): {"network": {"class": "RotaryDiT", "arguments": {**found, "heads": n}}}
@@ -117,6 +117,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
             "samples are latents"
             + (f", whose statistics are in {STATISTICS}" if decoder else "")
             + "; nothing decodes them",
+            *choice_among(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"heads": heads},

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
-from ....checkpoints.mapping import betas_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
 from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.processes import betas_of
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.unet_layout import Tensors, layout
 from ....checkpoints.weights import WRAP, built, filled
@@ -25,10 +25,20 @@ from ....nets.adm_unet import ADMUNet, Heads
 from ....process import Discrete
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+WITHIN_LATENT = "model.diffusion_model."
+"""Before the names of latent diffusion's weights (:mod:`.latent_diffusion`)."""
 FLOWS = ("net_model", "lr_schedule")
 """What trainings of flows save, of the same network (:mod:`.flow_matching`)."""
 STUDENTS = ("cd_", "ct_")
 """How consistency_models' own files of students begin."""
+
+RESCALED = (
+    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
+    "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
+)
+"""Of networks without blocks that change the resolution, which improved-diffusion has none of. Two such near
+maps as answers could not be told apart.
+"""
 
 SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
 SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
@@ -59,10 +69,10 @@ def recognise(opened: Opened) -> Specification | None:
     """
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS) and not _of_text(tensors):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
+    of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
+    return _specification(opened, sets) if sets and not (latent or of_text) else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -71,7 +81,9 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return network_of(spec, opened, entries_of(opened).get(spec.weights["entry"], {}))
+    return network_of(
+        spec, opened, entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    )
 
 
 def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network:
@@ -85,17 +97,13 @@ def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network
 
 
 def _own(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """In float32; attention's convolutions in one dimension, which some files have in two."""
+    """Attention's convolutions in one dimension, which some files have in two."""
     one = name.endswith((".qkv.weight", ".proj_out.weight"))
-    return (tensor.reshape(*tensor.shape[:2], 1) if one else tensor).float()
+    return tensor.reshape(*tensor.shape[:2], 1) if one else tensor
 
 
-def _of_text(tensors: Tensors) -> bool:
-    """Whether it is latent diffusion's U-Net, whose attention is another."""
-    return any(".transformer_blocks." in name for name in tensors)
-
-
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
         raise CheckpointError(
             f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
@@ -132,7 +140,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         classes=found["classes"],
         labels="random" if found["classes"] else "none",
         kind="map" if student else "denoiser",
-        evidence=_evidence(found, student=student),
+        evidence=(*_evidence(found, student=student), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
         open=questions,
     )
@@ -150,6 +158,7 @@ def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
         f"out.2 has {channels} rows for {found['in_channels']} channels: "
         + ("eps, then a learned variance" if learned else "no learned variance"),
         *(["its name begins as those of consistency models do"] if student else []),
+        *([] if student or found["resample_blocks"] else [RESCALED]),
     )
 
 
@@ -165,8 +174,8 @@ def sizes_of(found: Mapping[str, Any]) -> Answers:
 def _schedules(*, learned_variance: bool) -> Answers:
     """Schedules of the libraries. Linear rates are divided by the number of steps over 1000.
 
-    With 4000 steps the network is told the number of the step as it is; where it is told thousandths
-    (``rescale_timesteps``) the map is that of 1000 steps. EDM's teachers learn no variance.
+    With 4000 steps the network is told the number of the step as it is, unless the user says otherwise
+    (:data:`RESCALED`). EDM's teachers learn no variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):

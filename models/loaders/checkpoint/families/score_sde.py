@@ -8,21 +8,20 @@ its images; the process is only where sines of random frequencies tell that it i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
 from ....checkpoints.ncsnpp_layout import LIST, layout, renamed
-from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.opening import Opened
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import built, filled
 from ....nets.nvidia.unets import SongUNet
 from ....process import SubVP, VPLinear
 
-AVERAGE = "ema"
 ATTENDS = 16
 """Side at which all published networks attend."""
 LARGE = 1024
@@ -87,7 +86,7 @@ def recognise(opened: Opened) -> Specification | None:
         event=(found["in_channels"], 0, 0),
         process={"name": ""},
         prediction="eps",
-        evidence=_evidence(found, entry),
+        evidence=(*_evidence(found), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
         open=questions,
     )
@@ -108,44 +107,22 @@ def network(spec: Specification, opened: Opened) -> Network:
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
     arguments["img_resolution"] = side
     raw = built(SongUNet, arguments, opened.path)
-    tensors = _sets(opened).get(spec.weights["entry"], {})
+    tensors = entry_named(_sets(opened), spec.weights["entry"], opened)
     full = filled(raw, renamed(tensors, raw.state_dict(), arguments), opened.path)
     return Centred(full).eval() if spec.limits == (0.0, 1.0) else full
 
 
-def _sets(opened: Opened) -> dict[str, dict[str, Tensor]]:
+def _sets(opened: Opened) -> Sets:
     """Sets of weights by entry, the average first.
 
     Raises:
         CheckpointError: the average is of another network.
     """
-    sets = {
-        entry: tensors
-        for entry, tensors in entries_of(opened).items()
-        if f"{LIST}0.W" in tensors or f"{LIST}0.weight" in tensors
-    }
-    average = opened.value.get(AVERAGE) if isinstance(opened.value, Mapping) else None
-    shadow = average.get("shadow_params") if isinstance(average, Mapping) else None
-    if "model" not in sets or not isinstance(shadow, Sequence):
-        return sets
-    return {AVERAGE: _averaged(sets["model"], shadow, opened), **sets}
+    exploding = entries_of(opened, (f"{LIST}0.W",))
+    return exploding or entries_of(opened, (f"{LIST}0.weight",))
 
 
-def _averaged(
-    model: Mapping[str, Tensor], shadow: Sequence[Any], opened: Opened
-) -> dict[str, Tensor]:
-    """The weights with those that are trained from the list: all but frequencies and the levels."""
-    trained = [name for name in model if name not in ("sigmas", f"{LIST}0.W")]
-    shapes = [getattr(t, "shape", None) for t in shadow]
-    if shapes != [model[name].shape for name in trained]:
-        raise CheckpointError(
-            f"{opened.path}: the average of its weights is of another network; use those that were "
-            "trained last, without an average, by saving its entry model alone"
-        )
-    return {**model, **dict(zip(trained, shadow, strict=True))}
-
-
-def _evidence(found: Mapping[str, Any], entry: str) -> tuple[str, ...]:
+def _evidence(found: Mapping[str, Any]) -> tuple[str, ...]:
     name = "NCSN++" if found["encoder_type"] != "standard" else "DDPM++"
     told = {
         "fourier": "it is told the level by sines of random frequencies: the VE process",
@@ -155,7 +132,6 @@ def _evidence(found: Mapping[str, Any], entry: str) -> tuple[str, ...]:
         "the names of its weights are those of score_sde's list of modules",
         f"they are in the order of {name}",
         told[found["embedding_type"]],
-        *(["its average is a list, in the order of the parameters"] if entry == AVERAGE else []),
     )
 
 

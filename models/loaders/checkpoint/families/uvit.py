@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from ....adapters import Network
-from ....checkpoints.entries import entries_of
-from ....checkpoints.mapping import betas_of
+from ....checkpoints.entries import Sets, choice_among, entries_of
 from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.processes import betas_of
 from ....checkpoints.specification import FAMILY, FILE, Specification
 from ....checkpoints.weights import WRAP, loaded
 from ....nets.uvit import UViT
@@ -61,10 +61,8 @@ def recognise(opened: Opened) -> Specification | None:
     Raises:
         CheckpointError: its sizes are not such a transformer's.
     """
-    for entry, tensors in entries_of(opened).items():
-        if all(key in tensors for key in KEYS):
-            return _specification(opened, entry, tensors)
-    return None
+    sets = entries_of(opened, KEYS)
+    return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -73,10 +71,11 @@ def network(spec: Specification, opened: Opened) -> Network:
     Raises:
         CheckpointError: its weights do not fit it.
     """
-    return loaded(UViT, spec, opened, entries_of(opened))
+    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
 
 
-def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specification:
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
     found = _layout(opened, tensors)
     channels, rows = found["channels"], found["labels"]
     published = (HEADS[found["width"]],) if found["width"] in HEADS else OTHER_HEADS
@@ -101,6 +100,7 @@ def _specification(opened: Opened, entry: str, tensors: Tensors) -> Specificatio
         evidence=(
             "the names of its weights are U-ViT's",
             *(["samples are latents of 4 channels, which nothing decodes"] * (channels == LATENT)),
+            *choice_among(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open=questions,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .....checkpoints.opening import CheckpointError, Opened, first_bytes, open_checkpoint
+from .....checkpoints.files import first_bytes, shards_of
+from .....checkpoints.opening import CheckpointError, Opened, open_checkpoint
 from .....checkpoints.weights import WRAP
 
 INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
@@ -202,10 +202,10 @@ def weights_of(opened: Opened, part: str) -> tuple[str, str]:
             "download them too (a clone without Git LFS leaves them out)"
         )
     variant, _, path = min(found)
-    for file in _shards(path) if path.suffix == ".json" else [path]:
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
-        first_bytes(file)
+    if path.suffix == ".json":
+        shards_of(path)
+    else:
+        first_bytes(path)
     return _join(part, path.name), variant
 
 
@@ -218,21 +218,9 @@ def refuse_code(weights: Path) -> None:
     Raises:
         CheckpointError: one is such a pickle, or cannot be read.
     """
-    for file in _shards(weights) if weights.suffix == ".json" else [weights]:
+    for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
         if file.suffix == ".bin":
             open_checkpoint(file)
-
-
-def _shards(index: Path) -> list[Path]:
-    """The files that an index of weights names."""
-    first_bytes(index)
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [index.with_name(name) for name in sorted(names)]  # refuses paths
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CheckpointError(
-            f"{index} is no index of weights in its folder; download it again"
-        ) from None
 
 
 def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
             refuse_code(weights)
     index = opened.config(INDEX)
     name, parts = index.get("_class_name"), _parts(index)
-    cls = getattr(_library(), name, None) if isinstance(name, str) else None
+    cls = getattr(imported_library(), name, None) if isinstance(name, str) else None
     foreign = [
         part for part, of in parts.items() if of != "diffusers" and not part.startswith(TEXT)
     ]
@@ -133,7 +133,7 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
         CheckpointError: the library is missing, or the weights are damaged or do not fit.
     """
     refuse_code(path / file)
-    kind = getattr(_library(), cls)
+    kind = getattr(imported_library(), cls)
     with _quietly():
         try:
             made, loading = kind.from_pretrained(
@@ -167,7 +167,12 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _library() -> Any:
+def imported_library() -> Any:
+    """Import diffusers.
+
+    Raises:
+        CheckpointError: it is not installed.
+    """
     try:
         return importlib.import_module("diffusers")
     except ImportError as error:
@@ -181,7 +186,7 @@ def _library() -> Any:
 def _quietly() -> Iterator[None]:
     """What the library logs of files is said by our errors."""
     logger = logging.getLogger("diffusers")
-    level, bars = logger.level, _library().utils.logging
+    level, bars = logger.level, imported_library().utils.logging
     logger.setLevel(logging.CRITICAL)
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()

@@ -36,7 +36,7 @@ def recognise(opened: Opened) -> Specification | None:
         network=_network(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
         event=_event(opened, folder),
-        limits=None if folder.decoder else (-1.0, 1.0),
+        limits=None if folder.decoder else told.pop("limits", (-1.0, 1.0)),
         decoder=folder.decoder,
         decode=folder.decode,
         evidence=tuple(_evidence(folder)),

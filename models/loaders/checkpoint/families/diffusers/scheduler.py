@@ -22,6 +22,8 @@ TABLE = (
 """
 FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
 EDM = ("EDMEuler", "EDMDPMSolverMultistep")
+SCORES = ("ScoreSdeVe",)
+"""Of score_sde's VE networks, which give the score itself."""
 MAPS = ("CMStochasticIterative",)
 """Of consistency models, which are few-step maps."""
 LATENT_MAPS = ("LCM",)
@@ -42,7 +44,7 @@ CAP = 1e4
 
 
 def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields ``process``, ``prediction``, ``factor``, ``time`` and ``snap`` of a specification.
+    """The fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a specification.
 
     >>> trained({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
@@ -58,6 +60,8 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         return _edm(scheduler)
     if kind in FLOW:
         return _flow(scheduler)
+    if kind in SCORES:
+        return _score(scheduler)
     if kind in MAPS:
         return _consistency(scheduler)
     if kind in LATENT_MAPS:
@@ -65,7 +69,7 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
-            f"({', '.join((*TABLE, *FLOW, *EDM, *MAPS, *LATENT_MAPS))}); put the file of the one that the network was "
+            f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one that the network was "
             f"trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
@@ -122,6 +126,17 @@ def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         "process": {"name": "flow", "t_min": 1 / steps},
         "prediction": "flow",
         "time": {"of": "t", "scale": float(steps)},
+    }
+
+
+def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """The score of images in [0, 1] with noise added to them; the network is told the level."""
+    low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
+    return {
+        "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
+        "prediction": "score",
+        "time": {"of": "level"},
+        "limits": (0.0, 1.0),
     }
 
 

@@ -1,0 +1,124 @@
+"""Likely origins of checkpoints that no family reads, by the names of their tensors, and how to convert them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .entries import names_in
+from .files import SUFFIXES
+from .opening import Opened
+from .weights import WRAP
+
+SHOWN = 3
+"""Names in a sentence."""
+SINGLE_FILE = (
+    "open it with from_single_file of the diffusers library, save_pretrained, and give the folder"
+)
+
+
+class Origin(NamedTuple):
+    """Checkpoints of a library.
+
+    Attributes:
+        parts: each is in the name of one of its tensors.
+        what: it is.
+        remedy: how it becomes one that is read.
+    """
+
+    parts: tuple[str, ...]
+    what: str
+    remedy: str
+
+
+ORIGINS = (
+    Origin(
+        ("lora_",),
+        "LoRA, which change a network and are none",
+        "fuse them into their network with fuse_lora of the diffusers library, save_pretrained, and give "
+        "the folder",
+    ),
+    Origin(("double_blocks.", "single_blocks."), "FLUX in a single file", SINGLE_FILE),
+    Origin(("joint_blocks.",), "Stable Diffusion 3 in a single file", SINGLE_FILE),
+    Origin(
+        ("input_blocks.", "transformer_blocks."),
+        "Stable Diffusion or latent diffusion in a single file",
+        SINGLE_FILE,
+    ),
+    Origin(
+        ("down_blocks.", ".resnets."),
+        "a U-Net of diffusers without its folder",
+        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+        "the scheduler_config.json that it was trained with",
+    ),
+    Origin(
+        ("transformer_blocks.",),
+        "a transformer of diffusers without its folder",
+        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+        "the scheduler_config.json that it was trained with",
+    ),
+    Origin(
+        ("temb.dense.", "down.0.block."),
+        "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)",
+        "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
+        "repository, and give the folder",
+    ),
+    Origin(
+        ("downs.0.0.", "mid_block1."),
+        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 2",
+        "save the state_dict() of the GaussianDiffusion around it, with release 2 or later",
+    ),
+    Origin(
+        ("encoder.", "decoder.", "quant_conv."),
+        "an autoencoder of latents",
+        "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
+    ),
+    Origin(
+        ("text_model.",),
+        "a text encoder",
+        "compute embeddings with it, and give them as embeddings",
+    ),
+    Origin(
+        ("synthesis.",),
+        "a generator of StyleGAN",
+        "samplers are for diffusion models: there is none for it",
+    ),
+    Origin(
+        ("layer1.0.conv1.", "fc."),
+        "a ResNet that classifies",
+        "give the file of the diffusion model",
+    ),
+)
+"""The first whose parts are all there."""
+
+
+def described(opened: Opened) -> str:
+    """What is in a checkpoint of no known family, what it is by that, and the remedy: a sentence's end."""
+    if opened.container == "folder":
+        return _folder(opened)
+    entries = names_in(opened)
+    names = [name for table in entries.values() for name in table]
+    if not names:
+        keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
+        inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
+        return f"{inside} tensor; save the state_dict() of the network, or {WRAP}"
+    most = max(entries, key=lambda entry: len(entries[entry]))
+    where = f" in its entry {most}" if most else ""
+    seen = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
+    if origin := _origin_of(names):
+        return f"{seen} are those of {origin.what}; {origin.remedy}, or {WRAP}"
+    return f"{seen} are those of no network that is known; {WRAP}"
+
+
+def _folder(opened: Opened) -> str:
+    inside = sorted(p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    if inside:
+        return f"it is a folder with {', '.join(inside[:SHOWN])}; give the file itself, as in {opened.path / inside[0]}"
+    return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
+
+
+def _origin_of(names: Sequence[str]) -> Origin | None:
+    for origin in ORIGINS:
+        if all(any(part in name for name in names) for part in origin.parts):
+            return origin
+    return None

@@ -1,0 +1,165 @@
+"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 2: a training's file or
+the state dict.
+
+The rates of noise are in the file, and so is what is predicted: the weights of the loss tell. The side of
+the images is not, and stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....adapters import Network
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
+from ....checkpoints.opening import CheckpointError, Opened
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.weights import WRAP, built, filled
+from ....nets.linear_attention_unet import LinearAttentionUNet
+from ....process import Discrete
+from .openai import OTHER_SIDES, Answers
+
+WITHIN = "model."
+"""Before the names of the U-Net's weights in ``GaussianDiffusion``."""
+KEYS = ("betas", "model.init_conv.weight", "model.downs.0.0.block1.norm.g", "model.mid_attn.mem_kv")
+TOLD = ("model.time_mlp.0.weights", "model.classes_emb.weight")
+"""Of networks that are told the time in another way, or classes."""
+PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A file with rates of noise and the U-Net.
+
+    Raises:
+        CheckpointError: it is another network of the library.
+    """
+    sets = entries_of(opened, KEYS)
+    return _specification(opened, sets) if sets else None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The U-Net.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    return filled(raw, _unet(tensors), opened.path)
+
+
+def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+
+
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
+    if more := [name for name in TOLD if name in tensors]:
+        raise CheckpointError(
+            f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
+            f"its Unet in a GaussianDiffusion is read: {WRAP}"
+        )
+    found = _layout(opened, _unet(tensors))
+    channels, doubled = found["in_channels"], found["out_channels"] == 2 * found["in_channels"]
+    betas = tensors["betas"].double().tolist()
+    levels = Discrete.of_betas(np.asarray(betas)).levels
+    halvings = 2 ** (len(found["widths"]) - 1)
+    sides = {str(s): {"event": [channels, s, s]} for s in OTHER_SIDES if s % halvings == 0}
+    told = _predicted(tensors)
+    answers: Answers = {told: {}} if told else {of: {} for of in PREDICTIONS}
+    spec = Specification(
+        family="denoising_diffusion",
+        network={"class": "LinearAttentionUNet", "arguments": found},
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete", "betas": betas},
+        prediction="",
+        half="first" if doubled else "",
+        snap="nearest",
+        sigma_min=levels[0],
+        sigma_max=levels[-1],
+        evidence=_evidence(found, told, sets),
+        sources=dict.fromkeys(
+            ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
+        ),
+        open={
+            "objective": {of: {"prediction": PREDICTIONS[of]} for of in answers},
+            "size": sides,
+        },
+    )
+    if told:
+        spec = spec.answered("objective", told, FILE)
+    return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
+
+
+def _evidence(found: Mapping[str, Any], told: str, sets: Sets) -> tuple[str, ...]:
+    shown = "images that the network is shown are in [-1, 1], as auto_normalize has it"
+    zeros = "it was trained with self-conditioning, of which it is shown none"
+    return (
+        "the names of its weights are those of denoising-diffusion-pytorch",
+        "the rates of noise are in the file",
+        *([f"the weights of its loss are those of {told}"] if told else []),
+        shown,
+        *([zeros] if found["self_conditioned"] else []),
+        *choice_among(sets),
+    )
+
+
+def _predicted(tensors: Mapping[str, Tensor]) -> str:
+    """The objective whose weights of the loss the file has: each is the signal-to-noise ratio, clipped from
+    above or not, over the weight that its own error has; "" if several fit, or none.
+    """
+    weight = tensors.get("loss_weight")
+    if weight is None or weight.shape != tensors["betas"].shape:
+        return ""
+    kept = torch.cumprod(1 - tensors["betas"].double(), 0)
+    snr = kept / (1 - kept)
+    clipped = {
+        "pred_noise": weight * snr,
+        "pred_x0": weight * torch.ones_like(snr),
+        "pred_v": weight * (snr + 1),
+    }
+    fit = [
+        objective
+        for objective, ratio in clipped.items()
+        if torch.allclose(ratio, snr.clamp(max=float(ratio.max())), rtol=1e-2)
+    ]
+    return fit[0] if len(fit) == 1 else ""
+
+
+def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments of :class:`LinearAttentionUNet`.
+
+    Raises:
+        CheckpointError: blocks are missing, or its output is no prediction.
+    """
+    count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
+    shown, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
+    self_conditioned = shown == 2 * out
+    channels = out if self_conditioned else shown
+    if out not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its U-Net takes {shown} channels and gives {out}, which is no prediction of "
+            f"one image; {WRAP}"
+        )
+    full = [f"downs.{i}.2.to_out.weight" in tensors for i in range(count)]
+    memories = [tensors[f"downs.{i}.2.mem_kv"].shape for i in range(count)]
+    last = [f"downs.{i}.3.{'' if i == count - 1 else '1.'}weight" for i in range(count)]
+    middle = tensors["mid_attn.mem_kv"].shape
+    return {
+        "in_channels": channels,
+        "out_channels": out,
+        "embedding": tensors["time_mlp.1.weight"].shape[1],
+        "stem": len(tensors["init_conv.weight"]),
+        "widths": [len(tensors[name]) for name in last],
+        "heads": [shape[1] for shape in memories],
+        "head_width": [shape[3 if of else 2] for shape, of in zip(memories, full, strict=True)],
+        "memory": [shape[2 if of else 3] for shape, of in zip(memories, full, strict=True)],
+        "full": full,
+        "middle": [middle[1], middle[3], middle[2]],
+        "self_conditioned": self_conditioned,
+    }

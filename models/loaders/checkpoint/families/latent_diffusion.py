@@ -1,0 +1,291 @@
+"""Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
+
+A U-Net that attends to nothing but its own pixels is OpenAI's, read as in :mod:`.openai`. One that attends
+to embeddings is made by diffusers, which also knows its weights by these names; classes are looked up in the
+file's own table, prompts are given. The rates of noise are in most files. The decoder is left aside:
+``decoder.folder`` names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....adapters import Network
+from ....checkpoints.conditions import given_conditions
+from ....checkpoints.entries import Sets, choice_among, entries_of, entry_named
+from ....checkpoints.opening import CheckpointError, Opened, state_dict
+from ....checkpoints.processes import betas_of
+from ....checkpoints.specification import FAMILY, FILE, Specification
+from ....checkpoints.unet_layout import Tensors, layout
+from ....checkpoints.weights import WRAP, built, filled
+from ....nets.adm_unet import Heads
+from ....process import Discrete
+from .diffusers.calls import CONVENTIONS, PROMPT, Prompted
+from .diffusers.folder import UNET_TEXT
+from .diffusers.library import imported_library
+from .openai import KEYS as OF_UNET
+from .openai import WITHIN_LATENT as WITHIN
+from .openai import Answers, network_of
+from .uvit import SD
+
+KEYS = tuple(WITHIN + key for key in OF_UNET)
+CLASSES = "cond_stage_model.embedding.weight"
+"""Embeddings of classes, the last of "no class"."""
+TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
+POOLED = "label_emb.0.0.weight"
+"""Of XL, which is told a pooled embedding and sizes."""
+PIXELS = 8
+LATENT_SIDES = (16, 32, 64, 128)
+HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
+WIDE = {"64-wide": Heads(head_width=64)}
+PUBLISHED = {
+    768: ("8-heads", 64),
+    1024: ("64-wide", 64),
+    2048: ("64-wide", 128),
+    512: ("1-head", 0),
+}
+PUBLISHED[1280] = ("8-heads", 0)
+"""Heads, and side of the latents where they are of one size, by the width of the embeddings: Stable Diffusion 1,
+2 and XL, and latent diffusion's networks of ImageNet and of text.
+"""
+V_OR_NOISE = 1024
+"""Width of Stable Diffusion 2's embeddings, some of whose networks predict v."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """A file of a training, or its state dict.
+
+    Raises:
+        CheckpointError: it is a network that is given another image, or the rates are not in it.
+    """
+    sets = entries_of(opened, KEYS)
+    return _specification(opened, sets) if sets else None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """The U-Net.
+
+    Raises:
+        CheckpointError: its weights do not fit it, or the network takes embeddings and none are given.
+    """
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    arguments = spec.network["arguments"]
+    if spec.network["class"] != UNET_TEXT:
+        return network_of(spec, opened, _unet(tensors))
+    library = imported_library()
+    raw = built(library.UNet2DConditionModel, arguments, opened.path)
+    convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
+    named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
+    full = filled(raw, convert(named, arguments), opened.path)
+    if spec.embeddings:
+        tables = given_conditions(spec.embeddings, opened.path).tables
+    else:
+        tables = {PROMPT: _beside(opened)[CLASSES].float()[:, None]}
+    return Prompted(full, CONVENTIONS[UNET_TEXT], tables, _scalars(spec)).eval()
+
+
+def _scalars(spec: Specification) -> dict[str, Any]:
+    if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
+        return dict(spec.scalars)
+    height, width = (side * PIXELS for side in spec.event[1:])
+    return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
+
+
+def _unet(tensors: Tensors) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+
+
+def _beside(opened: Opened) -> dict[str, Tensor]:
+    """All tensors of the table that the U-Net is in."""
+    held = opened.value
+    return state_dict(held.get("state_dict", held)) if isinstance(held, Mapping) else {}
+
+
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
+    unet, beside = _unet(tensors), _beside(opened)
+    found = layout(unet, opened.path)
+    channels, out = found["in_channels"], found["out_channels"]
+    if out != channels:
+        raise CheckpointError(
+            f"{opened.path}: its U-Net takes {channels} channels and gives {out}, so it is given more than "
+            f"the noisy latents, such as another image; {WRAP}"
+        )
+    context = _context(unet, found)
+    usual, side = PUBLISHED.get(context, ("", 0))
+    heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
+    sides = (side,) if side else LATENT_SIDES
+    halvings = 2 ** (len(found["widths"]) - 1)
+    questions: dict[str, Answers] = {
+        "training": _predictions(context, beside),
+        "attention": _networks(opened, unet, found, context, heads),
+        "size": {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0},
+    }
+    process, source = _process(opened, beside, context)
+    levels = Discrete.of_betas(np.asarray(process.pop("levels_of"))).levels
+    spec = Specification(
+        family="latent_diffusion",
+        network=next(iter(questions["attention"].values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete", **process},
+        prediction="eps",
+        snap="nearest",
+        sigma_min=levels[0],
+        sigma_max=levels[-1],
+        limits=None,
+        evidence=_evidence(context, source, sets),
+        sources={
+            **dict.fromkeys(("network", "weights"), FILE),
+            **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
+        },
+        open=questions,
+        **_conditions(unet, beside, context),
+    )
+    for question, answers in questions.items():
+        if len(answers) == 1:
+            spec = spec.answered(question, next(iter(answers)), FAMILY)
+    return spec
+
+
+def _context(unet: Tensors, found: Mapping[str, Any]) -> int:
+    """Width of the embeddings that it attends to; 0 for none."""
+    blocks = len(found["widths"]) * (found["blocks"] + 1)
+    keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
+    return keys[0].shape[1] if keys else 0
+
+
+def _predictions(context: int, beside: Tensors) -> Answers:
+    if "v_pred" in beside:
+        return {"v": {"prediction": "v"}}
+    noise: Answers = {"eps": {"prediction": "eps"}}
+    return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
+
+
+def _conditions(unet: Tensors, beside: Tensors, context: int) -> dict[str, Any]:
+    """Fields of what the network is told."""
+    if not context:
+        return {}
+    if CLASSES in beside:
+        count = len(beside[CLASSES]) - 1
+        return {"classes": count, "null_label": True, "labels": "random"}
+    pooled = POOLED in unet
+    return {
+        "embeddings": {"needs": [PROMPT, f"pooled_{PROMPT}"] if pooled else [PROMPT]},
+        "scalars": {"time_ids": None} if pooled else {},
+    }
+
+
+def _process(opened: Opened, beside: Tensors, context: int) -> tuple[dict[str, Any], str]:
+    """The rates of noise, those of the file or else Stable Diffusion's, and where they are known from.
+
+    Raises:
+        CheckpointError: nobody knows them.
+    """
+    if "betas" in beside:
+        betas = beside["betas"].double().tolist()
+        return {"betas": betas, "levels_of": betas}, FILE
+    if "alphas_cumprod" in beside:
+        kept = torch.cat([torch.ones(1, dtype=torch.float64), beside["alphas_cumprod"].double()])
+        betas = (1 - kept[1:] / kept[:-1]).tolist()
+        return {"betas": betas, "levels_of": betas}, FILE
+    if context not in PUBLISHED or CLASSES in beside:
+        raise CheckpointError(
+            f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
+            f"whole .ckpt, or {WRAP}"
+        )
+    return {**SD, "levels_of": betas_of(**SD)}, FAMILY
+
+
+def _networks(
+    opened: Opened,
+    unet: Tensors,
+    found: Mapping[str, Any],
+    context: int,
+    heads: Mapping[str, Heads],
+) -> Answers:
+    """The network for each way to divide the channels of attention that there can be."""
+    answers: Answers = {}
+    for name, of in heads.items():
+        try:
+            counts = [of.of(width) for width in found["widths"]]
+        except ValueError:
+            continue
+        network: dict[str, Any] = {"class": "ADMUNet", "arguments": {**found, **asdict(of)}}
+        if context:
+            network = {
+                "class": UNET_TEXT,
+                "arguments": _library_arguments(opened, unet, found, context, counts),
+            }
+        answers[name] = {"network": network}
+    return answers
+
+
+def _library_arguments(
+    opened: Opened, unet: Tensors, found: Mapping[str, Any], context: int, heads: list[int]
+) -> dict[str, Any]:
+    """Arguments of diffusers' ``UNet2DConditionModel``.
+
+    Raises:
+        CheckpointError: it is told something that this network is not.
+    """
+    if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
+        raise CheckpointError(
+            f"{opened.path} enlarges or refines images, and is told more of them; {WRAP}"
+        )
+    depths = [
+        _transformers(unet, f"input_blocks.{1 + level * (found['blocks'] + 1)}.1.")
+        for level in range(len(found["widths"]))
+    ]
+    projected = next(t for name, t in unet.items() if name.endswith(".1.proj_in.weight"))
+    attends = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
+    pooled = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": context + 768,
+    }
+    return {
+        "in_channels": found["in_channels"],
+        "out_channels": found["out_channels"],
+        "block_out_channels": list(found["widths"]),
+        "layers_per_block": found["blocks"],
+        "down_block_types": attends,
+        "up_block_types": [name.replace("Down", "Up") for name in reversed(attends)],
+        "cross_attention_dim": context,
+        "attention_head_dim": heads,
+        "transformer_layers_per_block": [
+            *(depth or 1 for depth in depths[:-1]),
+            _transformers(unet, "middle_block.1."),
+        ],
+        "use_linear_projection": projected.ndim == 2,
+        **(pooled if POOLED in unet else {}),
+    }
+
+
+def _transformers(unet: Tensors, at: str) -> int:
+    inside = f"{at}transformer_blocks."
+    return len({n.removeprefix(inside).split(".")[0] for n in unet if n.startswith(inside)})
+
+
+def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
+    told = {
+        0: "it attends to nothing but its latents",
+        768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
+        1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
+        2048: "it attends to embeddings of 2048 channels, as Stable Diffusion XL",
+    }
+    return (
+        "the names of its weights are those of latent diffusion's single files",
+        told.get(context, f"it attends to embeddings of {context} channels"),
+        "its rates of noise are in the file"
+        if source == FILE
+        else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
+        "samples are latents, and the decoder in the file is not read: decoder.folder=FOLDER names one",
+        *choice_among(sets),
+    )

@@ -1,0 +1,205 @@
+"""The U-Net of denoising-diffusion-pytorch: attention at every level, linear where it is not full.
+
+Names of parameters are those of its checkpoints. Linear attention is that of Shen et al. 2021,
+arXiv:1812.01243; keys and values that are learned stand beside those of the pixels (Sukhbaatar et al. 2019,
+arXiv:1907.01470).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .nvidia.layers import SinusoidalNoise
+
+
+class ChannelNorm(nn.Module):
+    """Each pixel's channels divided by their root mean square, and scaled."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, channels, h, w)`` to the same shape."""
+        return F.normalize(x, dim=1) * self.g * x.shape[1] ** 0.5
+
+
+class Block(nn.Module):
+    """A 3 × 3 convolution, normalisation, scale and shift, activation."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.proj, self.norm = nn.Conv2d(c_in, c_out, 3, padding=1), ChannelNorm(c_out)
+
+    def forward(
+        self, x: Tensor, scale: Tensor | float = 0.0, shift: Tensor | float = 0.0
+    ) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` to ``(batch, c_out, h, w)``."""
+        return F.silu(self.norm(self.proj(x)) * (1 + scale) + shift)
+
+
+class ResBlock(nn.Module):
+    """Two blocks beside a skip connection; the embedding scales and shifts in the first."""
+
+    def __init__(self, c_in: int, c_out: int, c_emb: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(c_emb, 2 * c_out))
+        self.block1, self.block2 = Block(c_in, c_out), Block(c_out, c_out)
+        self.res_conv = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h, w)``."""
+        scale, shift = self.mlp(emb)[:, :, None, None].chunk(2, dim=1)
+        return self.block2(self.block1(x, scale, shift)) + self.res_conv(x)
+
+
+class Attention(nn.Module):
+    """Self-attention over all pixels, beside a skip connection.
+
+    Args:
+        channels: of the image.
+        heads, width: how many, and channels of each.
+        memory: keys and values that are learned.
+        full: softmax of queries with keys; else of each alone, which is linear in the pixels.
+    """
+
+    def __init__(self, channels: int, heads: int, width: int, memory: int, *, full: bool) -> None:
+        super().__init__()
+        self.heads, self.full = heads, full
+        inner = heads * width
+        self.norm = ChannelNorm(channels)
+        shape = (memory, width) if full else (width, memory)
+        self.mem_kv = nn.Parameter(torch.randn(2, heads, *shape))
+        self.to_qkv = nn.Conv2d(channels, 3 * inner, 1, bias=False)
+        out = nn.Conv2d(inner, channels, 1)
+        self.to_out = out if full else nn.Sequential(out, ChannelNorm(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, channels, h, w)`` to the same shape."""
+        n, _, height, width = x.shape
+        parts = self.to_qkv(self.norm(x)).reshape(n, 3, self.heads, -1, height * width)
+        query, key, value = parts.mT.unbind(1)  # (n, heads, pixels, width)
+        memory = self.mem_kv if self.full else self.mem_kv.mT
+        key, value = (
+            torch.cat([m.expand(n, -1, -1, -1), pixels], dim=2)
+            for m, pixels in zip(memory, (key, value), strict=True)
+        )
+        if self.full:
+            mixed = F.scaled_dot_product_attention(query, key, value)
+        else:
+            query = query.softmax(dim=3) * query.shape[3] ** -0.5
+            mixed = query @ (key.softmax(dim=2).mT @ value)
+        return x + self.to_out(mixed.mT.reshape(n, -1, height, width))
+
+
+def _halved(c_in: int, c_out: int) -> nn.Module:
+    """Half the resolution: four pixels side by side as channels of one."""
+    return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
+
+
+def _doubled(c_in: int, c_out: int) -> nn.Module:
+    """Twice the resolution: each pixel as four."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1))
+
+
+class LinearAttentionUNet(nn.Module):
+    """The U-Net, called with times.
+
+    Args:
+        in_channels, out_channels: of images and outputs.
+        embedding: channels of the sinusoids of the time, even; the embedding has four times as many.
+        stem: channels of the first convolution.
+        widths: channels after each level, from the finest.
+        heads, head_width, memory, full: of the attention of each level, see :class:`Attention`.
+        middle: ``heads``, ``head_width`` and ``memory`` of the full attention in the middle.
+        self_conditioned: whether it is shown an estimate of the clean image too; it is shown zeros, of
+            which it learned to do without.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        embedding: int,
+        stem: int,
+        widths: Sequence[int],
+        heads: Sequence[int],
+        head_width: Sequence[int],
+        memory: Sequence[int],
+        full: Sequence[bool],
+        middle: Sequence[int],
+        self_conditioned: bool = False,
+    ) -> None:
+        super().__init__()
+        self.self_conditioned, wide = self_conditioned, 4 * embedding
+        self.init_conv = nn.Conv2d(in_channels * (1 + self_conditioned), stem, 7, padding=3)
+        self.embed = SinusoidalNoise(embedding, reaches_end=True)
+        self.time_mlp = nn.Sequential(
+            nn.Identity(), nn.Linear(embedding, wide), nn.GELU(), nn.Linear(wide, wide)
+        )
+        ends = list(zip([stem, *widths[:-1]], widths, strict=True))
+        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        for level, (c_in, c_out) in enumerate(ends):
+            is_last = level == len(ends) - 1
+            kind = (heads[level], head_width[level], memory[level])
+            down = nn.Conv2d(c_in, c_out, 3, padding=1) if is_last else _halved(c_in, c_out)
+            up = _doubled(c_out, c_in) if level else nn.Conv2d(c_out, c_in, 3, padding=1)
+            self.downs.append(
+                nn.ModuleList(
+                    [
+                        ResBlock(c_in, c_in, wide),
+                        ResBlock(c_in, c_in, wide),
+                        Attention(c_in, *kind, full=full[level]),
+                        down,
+                    ]
+                )
+            )
+            self.ups.insert(
+                0,
+                nn.ModuleList(
+                    [
+                        ResBlock(c_out + c_in, c_out, wide),
+                        ResBlock(c_out + c_in, c_out, wide),
+                        Attention(c_out, *kind, full=full[level]),
+                        up,
+                    ]
+                ),
+            )
+        last = widths[-1]
+        self.mid_block1, self.mid_block2 = ResBlock(last, last, wide), ResBlock(last, last, wide)
+        self.mid_attn = Attention(last, *middle, full=True)
+        self.final_res_block = ResBlock(2 * stem, stem, wide)
+        self.final_conv = nn.Conv2d(stem, out_channels, 1)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Raw output.
+
+        Args:
+            x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
+            t: ``(batch,)``.
+            labels: None.
+        """
+        cosines, sines = self.embed(t).chunk(2, dim=1)
+        emb = self.time_mlp(torch.cat([sines, cosines], dim=1))
+        x = self.init_conv(torch.cat([torch.zeros_like(x), x], 1) if self.self_conditioned else x)
+        kept = [x]
+        for stage in self.downs:
+            first, second, attention, change = cast(nn.ModuleList, stage)
+            x = first(x, emb)
+            kept.append(x)
+            x = attention(second(x, emb))
+            kept.append(x)
+            x = change(x)
+        x = self.mid_block2(self.mid_attn(self.mid_block1(x, emb)), emb)
+        for stage in self.ups:
+            first, second, attention, change = cast(nn.ModuleList, stage)
+            x = first(torch.cat([x, kept.pop()], dim=1), emb)
+            x = attention(second(torch.cat([x, kept.pop()], dim=1), emb))
+            x = change(x)
+        return self.final_conv(self.final_res_block(torch.cat([x, kept.pop()], dim=1), emb))
