@@ -33,6 +33,9 @@ _FACTORIES = {
 }
 """Name to ``module:factory``; a module is imported when its model is asked for."""
 
+_SUFFIXES = (".pt", ".pt2", ".pth", ".pkl", ".ckpt", ".bin", ".safetensors", ".onnx")
+"""Ends of names of checkpoints."""
+
 
 def model_names() -> list[str]:
     """Names of the built-in models, in the order in which listings show them."""
@@ -151,14 +154,29 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
-    if _is_checkpoint(spec):
+    if _is_file(spec):
         return LOADERS.get("checkpoint"), spec
+    path = spec.rpartition("?")[0] or spec
+    if os.sep in path or Path(path).suffix in _SUFFIXES:
+        raise ValueError(
+            f"there is no file or folder {path}; give the path of a checkpoint or file.py:factory, or a name "
+            "of samplerbench list models"
+        )
     near = LOADERS.near(spec, model_names())
     there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(f"there is no model {spec!r}; {near}The models are: {there}")
 
 
-def _is_checkpoint(spec: str) -> bool:
+def is_checkpoint(spec: str) -> bool:
+    """Return True if the checkpoints' loader reads ``spec``.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    return spec not in _FACTORIES and _scheme(spec)[0].name == "checkpoint"
+
+
+def _is_file(spec: str) -> bool:
     """Whether it is ``FAMILY:PATH``, or the path of something that is there."""
     from .loaders.checkpoint.families import family_names
 
