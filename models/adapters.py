@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, Kind, column, labels_for
-from .loaders.networks import moved
+from .loaders.networks import check_call, check_tensor, moved
 from .process import VE, Discrete, FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]
@@ -275,6 +275,7 @@ class NativeDenoiser(Denoiser):
                 f"model {name}: prediction 'velocity' needs a process that knows its speeds, VPLinear "
                 "or SubVP; on a straight path say 'flow', on a circle 'v' with a factor of 2 / pi"
             )
+        check_call(f"model {name}: its network", network, ("x_t", "t", "labels"))
         if isinstance(network, nn.Module):
             network.eval().requires_grad_(False)
         self.network, self.process, self.prediction = network, process, prediction
@@ -362,6 +363,7 @@ class NativeDenoiser(Denoiser):
         """What the network predicts, in the dtype of ``x_t``."""
         t = torch.from_numpy(told).to(x_t.device, self.network_dtype).expand(len(x_t))
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
+        check_tensor(f"model {self.name}: its network", output)
         if self.half is not None:
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second

@@ -152,11 +152,14 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.find(spec)
     if ".py:" in spec or spec.endswith(".py"):
         return LOADERS.get("python_file"), spec
-    if _is_checkpoint(spec):
+    if _is_file(spec):
         return LOADERS.get("checkpoint"), spec
     path = spec.rpartition("?")[0] or spec
     if os.sep in path or path.endswith(SUFFIXES):
-        raise ValueError(f"there is no file or folder {path}; give the path of the checkpoint")
+        raise ValueError(
+            f"there is no file or folder {path}; give the path of a checkpoint or file.py:factory, or a name "
+            "of samplerbench list models"
+        )
     near = LOADERS.near(spec, model_names())
     there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(
@@ -164,7 +167,16 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
     )
 
 
-def _is_checkpoint(spec: str) -> bool:
+def is_checkpoint(spec: str) -> bool:
+    """Return True if the checkpoints' loader reads ``spec``.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    return spec not in _FACTORIES and _scheme(spec)[0].name == "checkpoint"
+
+
+def _is_file(spec: str) -> bool:
     """Whether it is ``FAMILY:PATH``, or the path of something that is there."""
     from .loaders.checkpoint.families import family_names
 

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input.
+"""The command line. Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 not decided.
 
 A command is a function in one of the modules here. What is slow to import, torch and pandas above
 all, is imported in the functions, so that help and completion are quick.
@@ -17,10 +17,11 @@ import typer
 
 from ...results.run_directory.disk.once import read_once
 from .advise import advise
+from .check_model import check_model
 from .common.console import Warnings, say
 from .compare import compare, gate
 from .doctor import doctor
-from .models import check_model, convert, reference
+from .models import convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver

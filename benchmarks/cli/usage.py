@@ -1,6 +1,7 @@
 """Examples in ``--help``, and errors of usage in one sentence.
 
-Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input.
+Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 a model
+is neither right nor wrong as far as can be known.
 """
 
 from __future__ import annotations
@@ -168,6 +169,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "check-model": (
         "check-model ema.pt --images train/",
         "check-model 'edm:net.pkl?labels=balanced' --json",
+        "check-model my_model.py:factory --images x.npy",
     ),
     "convert": ("convert ema.pt mine/", "convert 'ema.pt?schedule=linear' mine/"),
     "reference": (

@@ -9,6 +9,7 @@ no smaller when the model is told another level than the one that the noise has.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from torch import Tensor
 from ...models import Denoiser, Reference
 from ...models.reference import Identity
 from ...models.wrappers import Altered
+from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
 from ..sampling.fingerprint.model import precision_of
 from ..sampling.fingerprint.numbers import tolerance_of
@@ -67,7 +69,7 @@ def check_model(
         reference: of the model; its held-out samples are data, if its features are the samples.
         data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's.
             Without any, and for models that are no posterior means (few-step maps, under guidance,
-            clipping and the like), the error is not looked at.
+            clipping and the like), a warning says that the error was not looked at.
         denoising: whether to look at the error: not needed for models that come with this package,
             whose tests do.
         device: "cpu" or "cuda".
@@ -101,10 +103,33 @@ def check_model(
             )
     if model.decoder is not None:
         _check_decoder(model, z)
-    if denoising and not _altered(model):
-        found = _data(model, reference, device) if data is None else data.to(device)
-        if found is not None and len(found) > 1:
-            _check_denoising(model, found)
+    if denoising:
+        why = _compare_with_data(model, reference, data, device)
+        if why:
+            log.warning(
+                "nothing compared the output of model %s with data: %s; a wrong sign, scale or time would "
+                "not show. Check it with samplerbench check-model MODEL --images DATA.",
+                model.name,
+                why,
+            )
+
+
+def _compare_with_data(
+    model: Denoiser, reference: Reference | None, data: Tensor | None, device: str
+) -> str:
+    """Check the error on data; return why it could not be, "" if it was."""
+    if model.kind == "map":
+        return "it is a few-step map"
+    if is_altered(model):
+        return "it is no posterior mean under guidance, clipping and the like"
+    found = samples_of_truth(model, reference, device) if data is None else data.to(device)
+    if found is None or len(found) < 2:
+        return "it has no sample(n, seed), and no --reference has samples of its shape"
+    labels, known = labels_of(model, found)
+    if not known:
+        return "nothing says which label or condition belongs to a sample"
+    _check_denoising(model, found.to(model.dtype), labels)
+    return ""
 
 
 def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
@@ -115,13 +140,27 @@ def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
         what = " ".join(str(error).split())[:200]
         raise ValueError(
             f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({type(error).__name__}: {what})"
+            f"{sigma:.3g} ({type(error).__name__}: {what}){_remedy(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
             f"model {model.name} writes into its input at sigma {sigma:.3g}; let it work on a copy"
         )
     return d
+
+
+def _remedy(model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor) -> str:
+    """What to do about a call that failed, where that can be seen."""
+    if "require grad" in str(error) or "requires grad" in str(error):
+        return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
+    if len(x) > 1:
+        with contextlib.suppress(Exception):
+            model.bind(ids[:1], SEED)(x[:1], sigma)
+            return (
+                "; it works on one sample alone: let it take batches, such as "
+                "torch.cat([network(row) for row in x.split(1)])"
+            )
+    return ""
 
 
 def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
@@ -166,10 +205,8 @@ def _distance(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def _altered(model: Denoiser) -> bool:
-    """Whether what the model gives is no estimate of the posterior mean."""
-    if model.kind == "map":
-        return True
+def is_altered(model: Denoiser) -> bool:
+    """Return True if a wrapper makes the output another thing than the posterior mean."""
     inner: object = model
     while isinstance(inner, Denoiser):
         if isinstance(inner, Altered):
@@ -178,15 +215,37 @@ def _altered(model: Denoiser) -> bool:
     return False
 
 
-def _data(model: Denoiser, reference: Reference | None, device: str) -> Tensor | None:
-    """Samples of the truth, if there are any."""
-    count = FEW if math.prod(model.event) > LARGE else MANY
+def samples_of_truth(
+    model: Denoiser, reference: Reference | None, device: str, count: int | None = None
+) -> Tensor | None:
+    """Return samples of the data, if there are any.
+
+    Args:
+        model: may draw them itself.
+        reference: of the model; its held-out samples are data, if its features are the samples.
+        device: "cpu" or "cuda".
+        count: how many; None for fewer the larger they are.
+    """
+    if count is None:
+        count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
     if reference is None or model.decoder is not None:  # whose features are those of images
         return None if x is None else x.to(device)
     if x is None and isinstance(reference.extractor, Identity):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
     return None if x is None else x.to(device)
+
+
+def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
+    """Return the labels of samples, and whether they are known.
+
+    What a model draws for a sample cannot be told from the data, unless it is the class.
+    """
+    ids = torch.arange(len(x0), device=x0.device)
+    if model.draw_labels(ids, SEED) is None:
+        return None, True
+    labels = model.mode_of(x0) if model.classes else None
+    return labels, labels is not None
 
 
 class Errors(NamedTuple):
@@ -200,19 +259,14 @@ class Errors(NamedTuple):
     more: float
 
 
-def _check_denoising(model: Denoiser, x0: Tensor) -> None:
+def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
     """Compare the errors with what every posterior mean obeys."""
-    x0 = x0.to(model.dtype)
     ids = torch.arange(len(x0), device=x0.device)
-    labels = model.draw_labels(ids, SEED)
-    if labels is not None:
-        labels = model.mode_of(x0) if model.classes else None
-        if labels is None:  # what is drawn for a sample cannot be told from the data
-            return
     variance = float((x0 - x0.mean(0)).double().square().mean())
     errors = [
         _errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))
     ]
+    _check_range(model, x0, ids, labels, [at.sigma for at in errors[1:-1]])
     for at in errors:
         predicted = NOISE * at.sigma**2
         if at.told > max((SLACK + OFF) * variance, predicted):
@@ -245,6 +299,39 @@ def _check_denoising(model: Denoiser, x0: Tensor) -> None:
                 f"squared error {low.told:.3g} at sigma {low.sigma:.3g}, "
                 f"{high.told:.3g} at {high.sigma:.3g}); {_PROCESS}"
             )
+
+
+def _check_range(
+    model: Denoiser, x0: Tensor, ids: Tensor, labels: Tensor | None, levels: list[float]
+) -> None:
+    """Refuse data in [0, 1] of a model of [-1, 1], or the reverse.
+
+    A rescaled state at the rescaled level is as hard to denoise, so that the two errors can be compared.
+    """
+    bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
+    variance = float((x0 - x0.mean(0)).double().square().mean())
+    if low < -1.02 or high > 1.02:
+        return
+    own, other, scale, shift = ("[0, 1]", "[-1, 1]", 2.0, -1.0)
+    if low < -0.02:
+        own, other, scale, shift = ("[-1, 1]", "[0, 1]", 0.5, 0.5)
+    gains = []
+    for sigma in levels:
+        x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
+        told = min(max(scale * sigma, model.sigma_min), model.sigma_max)
+        read = ((bound(scale * x + shift, told) - shift) / scale, bound(x, sigma))
+        most = POOR * variance * sigma**2 / (variance + sigma**2) + ROUGH * variance
+        better, stated = (float((d - x0).double().square().mean()) for d in read)
+        if not better < min(most, stated / SLACK):
+            return
+        gains.append((better, stated))
+    if gains:
+        better, stated = gains[0]
+        raise ValueError(
+            f"model {model.name} denoises better where its data, which are in {own}, are taken to {other} "
+            f"(mean squared error {better:.3g} at sigma {levels[0]:.3g}, {stated:.3g} as they are); give "
+            "sample(n, seed), or the reference, in the range that it was trained on"
+        )
 
 
 def _levels(model: Denoiser, std: float) -> list[float]:

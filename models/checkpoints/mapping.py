@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import math
 from collections.abc import Callable
@@ -16,9 +17,7 @@ from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
 from ..decoder import Decoder
 from ..denoiser import labels_for
 from ..own_sampling import OwnSampling
-from ..process import (
-    Process,
-)
+from ..process import VE, Process
 from .processes import PROCESSES, parts_of
 from .specification import USER, Specification
 
@@ -43,6 +42,15 @@ def process_of(spec: Specification) -> Process:
         raise ValueError(
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
+    takes = inspect.signature(PROCESSES[name]).parameters
+    if (
+        spec.source("process.name") == USER
+    ):  # what is left of the process before, the user did not say
+        arguments = {
+            k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
+        }
+    if others := [key for key in arguments if key not in takes]:
+        raise ValueError(f"process {name} takes {', '.join(takes)}, and no {' or '.join(others)}")
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")

@@ -6,14 +6,63 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Iterator
 from types import CellType, FunctionType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 _DEPTH = 4
+
+WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
+"""Remedy for a network that is called otherwise."""
+
+
+def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
+    """Refuse what cannot be called with these arguments, as far as its signature says.
+
+    Args:
+        of: its name, for messages.
+        called: a function, a module or another object.
+        arguments: names of the arguments, all of them positional.
+
+    Raises:
+        ValueError: it takes others.
+    """
+    forward = called.forward if isinstance(called, nn.Module) else called
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):  # builtins have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise ValueError(
+            f"{of} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
+        ) from None
+
+
+def check_tensor(of: str, output: Any) -> None:
+    """Refuse what is no tensor of real numbers.
+
+    Args:
+        of: what gave it, for messages.
+        output: of a network.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(output, Tensor):
+        inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
+        raise ValueError(
+            f"{of} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
+        )
+    if output.is_complex():
+        raise ValueError(
+            f"{of} gave complex numbers ({output.dtype}); return the real part if that is meant"
+        )
 
 
 def networks_in(holder: Any, depth: int = _DEPTH) -> Iterator[nn.Module]:

@@ -45,7 +45,7 @@ from ..denoiser import Denoiser, Kind, Wrapper
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
 from .file_decoder import FileDecoder, file_decoder
-from .networks import moved, parameter_dtype
+from .networks import check_call, check_tensor, moved, parameter_dtype
 from .source_file import Made, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
@@ -122,7 +122,7 @@ class FileModel(Denoiser):
         identity: with the hash of its file.
 
     Raises:
-        ValueError: it is not callable, or lacks or has a wrong attribute.
+        ValueError: it is not callable with x and sigma, or lacks or has a wrong attribute.
     """
 
     def __init__(self, model: Any, name: str, identity: str) -> None:
@@ -167,6 +167,7 @@ class FileModel(Denoiser):
                 f"{name} returned {type(model).__name__}, which is not "
                 "callable; it must return a model(x, sigma) -> d"
             )
+        check_call(f"{name}: the model", model, ("x", "sigma"))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id,
@@ -191,10 +192,10 @@ class FileModel(Denoiser):
         if self.network_dtype is not None and isinstance(sigma, Tensor):
             level = sigma.to(self.network_dtype)
         d = self._bound(labels)(seen, level)
-        if not isinstance(d, Tensor) or d.shape != x.shape:
-            found = tuple(d.shape) if isinstance(d, Tensor) else type(d).__name__
+        check_tensor(f"{self.name}: the model", d)
+        if d.shape != x.shape:
             raise ValueError(
-                f"{self.name}: the model returned {found} for a batch "
+                f"{self.name}: the model returned {tuple(d.shape)} for a batch "
                 f"{tuple(x.shape)}; it must return a tensor of that shape"
             )
         return d.clone() if d is x else d.detach().to(x.dtype)

@@ -2,6 +2,9 @@
 refused in one sentence.
 """
 
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -110,7 +113,48 @@ class OtherData(Right):
         return super().sample(n, seed) + 20.0
 
 
+class InZeroToOne(Right):
+    """Knows four points at -1 and 1, and says that its data are at 0 and 1."""
+
+    def __call__(self, x, sigma):
+        s = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1)
+        return torch.tanh(x / s**2)
+
+    def sample(self, n, seed):
+        return torch.from_numpy(np.random.default_rng(seed).integers(0, 2, (n, 8)) * 1.0)
+
+
+class OneAtATime(Right):
+    def __call__(self, x, sigma):
+        if len(x) > 1:
+            raise RuntimeError("too many")
+        return super().__call__(x, sigma)
+
+
+class NeedsGradients(Right):
+    def __call__(self, x, sigma):
+        energy = (x.clone().requires_grad_() ** 2).sum()
+        return torch.autograd.grad(energy, x)[0]
+
+
+class Complex(Right):
+    def __call__(self, x, sigma):
+        return super().__call__(x, sigma) * (1 + 0.1j)
+
+
+class Output(Right):
+    """As diffusers' networks answer."""
+
+    def __call__(self, x, sigma):
+        return SimpleNamespace(sample=super().__call__(x, sigma))
+
+
 WRONG = {
+    InZeroToOne: r"which are in \[0, 1\], are taken to \[-1, 1\] .* give sample",
+    OneAtATime: r"too many\); it works on one sample alone: .* torch.cat",
+    NeedsGradients: r"put `with torch.enable_grad\(\):` around",
+    Complex: r"gave complex numbers \(torch.complex64\); return the real part",
+    Output: r"gave SimpleNamespace, no tensor; return the tensor that is in it \(its .sample\)",
     Dropout: "gives the same input other outputs .* eval mode",
     Normalised: "another output in another batch",
     Coupled: "another output in another batch",
@@ -140,6 +184,38 @@ def test_a_wrong_model_is_refused_in_one_sentence(cls):
         check_model(file_model(cls))
     assert str(refused.value).startswith("model m.py:factory")
     assert "\n" not in str(refused.value)
+
+
+def test_check_model__says_what_nothing_compared_with_data(caplog):
+    class WithoutData(Right):
+        sample = property()  # which hasattr does not find
+
+    with caplog.at_level(logging.WARNING, "samplerbench"):
+        check_model(file_model(Right))
+        assert not caplog.records
+        check_model(file_model(WithoutData))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "nothing compared the output of model m.py:factory with data: it has no sample" in said
+    assert "check-model MODEL --images DATA" in said
+    assert "\n" not in said
+
+
+class ThreeArguments(Right):
+    def __call__(self, x, t, y):
+        return x
+
+
+def test_file_model__other_arguments_are_one_sentence_with_the_remedy():
+    with pytest.raises(
+        ValueError, match=r"takes \(x, t, y\), and it is called with \(x, sigma\); wrap it"
+    ):
+        file_model(ThreeArguments)
+
+
+def test_native_denoiser__a_network_of_two_arguments_is_one_sentence_with_the_remedy():
+    said = r"its network takes \(x, t\), and it is called with \(x_t, t, labels\); wrap it"
+    with pytest.raises(ValueError, match=said):
+        NativeDenoiser(lambda x, t: x, VPLinear(), "eps", name="two", event=(8,), identity="two")
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(1.0, True), (1 / 999, False)])

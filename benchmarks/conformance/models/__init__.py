@@ -1,6 +1,14 @@
-"""Whether a checkpoint's mapping to E[x0 | x] is right, and which of several possible ones is."""
+"""Whether a model's output is E[x0 | x], and which of several possible maps is."""
 
-from .checking import Checked, check_checkpoint
+from .checking import Checked, check_checkpoint, check_denoiser
 from .images import read_images, read_latents
+from .samples import check_range
 
-__all__ = ["Checked", "check_checkpoint", "read_images", "read_latents"]
+__all__ = [
+    "Checked",
+    "check_checkpoint",
+    "check_denoiser",
+    "check_range",
+    "read_images",
+    "read_latents",
+]

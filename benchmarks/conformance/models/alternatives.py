@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from ....models.checkpoints.programs.usual import trainings
 from ....models.checkpoints.specification import Specification
 
 VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
@@ -17,8 +18,18 @@ NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
+_NAMED_PARTS = ("name", "schedule", "steps", "start", "end")
 CIRCLE = 2 / math.pi
 """Of ``v`` in the velocity along a circle."""
+DATA = (0.25, 0.5, 1.0)
+"""Standard deviations of the data that EDM's networks are trained for."""
+PREDICTIONS = {
+    **dict.fromkeys(VP, ("eps", "v", "x0", "score")),
+    "flow": ("flow", "x0", "eps"),
+    "ve": ("x0", "eps", "score"),
+    "edm": ("edm", "x0", "eps"),
+}
+"""Of each process; a map's own prediction, ``consistency``, has no other."""
 
 
 def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
@@ -35,13 +46,17 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.half:
         other = "second" if spec.half == "first" else "first"
         yield f"half={other}", {"half": other}
-    yield from ((_told(time), {"time": time}) for time in _times(spec))
+    yield from ((_told(time, spec), {"time": time}) for time in _times(spec))
     yield from _processes(spec)
-    name = spec.process["name"]
-    of_vp = ("eps", "v", "x0") if name in VP else ("flow", "x0") if name == "flow" else ()
-    for prediction in of_vp:
-        if prediction != spec.prediction:
+    for prediction in PREDICTIONS.get(spec.process["name"], ()):
+        if spec.prediction not in (prediction, "consistency"):
             yield f"prediction={prediction}", {"prediction": prediction}
+    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
+        for time in list(_times(spec))[:1]:
+            yield (
+                f"factor={-spec.factor:g}&{_told(time, spec)}",
+                {"factor": -spec.factor, "time": time},
+            )
 
 
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
@@ -50,28 +65,51 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
     if time["of"] == "log_level":  # EDM is told a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
             yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
+        yield {"of": "level", "scale": 1.0, "offset": 0.0}
+    if time["of"] == "level":
+        yield {"of": "log_level", "scale": 0.25, "offset": 0.0}
     if time["of"] != "t":
         return
-    if spec.process["name"] in ("flow", "trigonometric"):
-        whole = abs(time["scale"])
-        yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
+    whole = abs(time["scale"])
+    if spec.process["name"] == "discrete":
+        whole *= steps_of(spec.process) - 1
+    yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
     units = [1000.0, 0.001]
     if spec.process["name"] == "discrete":  # numbers of steps told in thousandths, or the reverse
-        steps = spec.process.get("steps", USUAL_STEPS)
+        steps = steps_of(spec.process)
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
     for unit in units:
         yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
 
 
-def _told(time: Mapping[str, Any]) -> str:
-    return f"time.scale={time['scale']:g}&time.offset={time['offset']:g}"
+def steps_of(process: Mapping[str, Any]) -> int:
+    """Return the number of times of a table."""
+    table = process.get("levels") or process.get("betas")
+    return len(table) if table is not None else process.get("steps", USUAL_STEPS)
+
+
+def _told(time: Mapping[str, Any], spec: Specification) -> str:
+    of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
+    return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
+
+
+def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
+    """What somebody's ``model(x, sigma)`` is if it is a network in its own coordinates.
+
+    Args:
+        spec: of the model as a network of E[x0 | x] that is told the level.
+    """
+    for training, changes in trainings().items():
+        if training != "denoiser":
+            yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
 
 
 def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     """Other schedules of betas, and noise of another scale."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
-        own = process.get("steps", USUAL_STEPS)
+        own = steps_of(process)
+        process = {key: process[key] for key in process if key in _NAMED_PARTS}
         for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
             if (steps, schedule) != (own, process.get("schedule")):
                 changed = {**process, **ENDS.get(schedule, {}), "schedule": schedule}
@@ -92,3 +130,10 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if process["name"] == "flow":
         scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
         yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
+    if process["name"] == "edm":
+        for data in DATA:
+            if data != process.get("sigma_data", 0.5):
+                yield (
+                    f"process.sigma_data={data:g}",
+                    {"process": {**process, "sigma_data": data}},
+                )

@@ -1,43 +1,42 @@
-"""Checking a checkpoint: which of the possible maps fits, whether it is right, and why."""
+"""Checking a model: whether its output is E[x0 | x], which of the possible maps fits, and why."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ....models import Denoiser
-from ....models.adapters import Network
+from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
-from ....samplers import Grid, NoNoise, SampleNoise, karras, make
-from ...running.model_check import check_model
+from ...running.model_check import check_model, is_altered
 from .alternatives import alternatives
-from .check import Check
-from .fit import SEED, Fit, fit, levels_of
-from .maps import check_map, looks_like_a_map, variance_of
+from .check import Check, Verdict, verdict_of
+from .fit import Fit
+from .judging import (
+    Candidate,
+    Compared,
+    Readings,
+    better_readings,
+    check_denoises,
+    check_pythagoras,
+    check_readings,
+    possible,
+)
+from .labels import check_labels
+from .maps import check_map, variance_of
+from .open_questions import check_answers, cost_of
 from .paths import check_along, check_renoised, moves
-
-SURE = 3.0
-"""Standard errors by which one map must be better than another."""
-ALIKE = 0.005
-"""Share of the error by which two maps that differ at all must differ."""
-SLACK, LARGE = 0.1, 0.3
-"""Defects that a trained network has, and that one has which is trained too little; maps that are
-wrong have more at some level.
-"""
-POOR = 1.2
-"""How much larger the error may be than that of the best multiple of the noisy sample."""
-STEPS, HIGHEST = 40, 1e3
-"""Of the model's own samples, where there are no others: steps, and the level that an infinite range
-begins at.
-"""
+from .readings import readings_of_images, readings_of_network, readings_scaled
+from .samples import candidate
+from .seen import broken_outputs, check_noise, check_time, what_is_seen
+from .user_models import native_of, readings_of_user_model
 
 
 @dataclass(frozen=True)
@@ -45,35 +44,34 @@ class Checked:
     """What was found.
 
     Attributes:
-        spec: with nothing open, if the open questions could be answered.
-        answers: to what was open.
+        spec: with nothing open, if the open questions could be answered; None for a model that is no
+            checkpoint.
+        answers: to what was open, if all checks passed.
         checks: in the order in which they were made.
-        fit: of the chosen map to E[x0 | x]; None for a few-step map.
+        fit: of the chosen map to E[x0 | x]; None for a few-step map, and where nothing was compared.
         images: how many clean samples there were; 0 where the model's own took their place.
-        candidates: the chosen map, the other answers to what was open, and the usual mistakes: their
+        candidates: the chosen map, the other answers to what was open, and the other readings: their
             settings, by which share their error is larger, and their largest defect.
+        source: what the clean samples are.
     """
 
-    spec: Specification
+    spec: Specification | None
     answers: dict[str, str]
     checks: tuple[Check, ...]
     fit: Fit | None
     images: int
     candidates: tuple[dict[str, Any], ...] = field(default=())
+    source: str = "images"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of all checks together."""
+        return verdict_of(self.checks)
 
     @property
     def passed(self) -> bool:
-        """Whether all is as it must be."""
-        return all(check.passed for check in self.checks)
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    settings: str
-    model: Checkpoint
-    fit: Fit
-    clean: Tensor
-    labels: Tensor | None
+        """Return True if all is as it must be."""
+        return self.verdict == "passed"
 
 
 def check_checkpoint(
@@ -93,18 +91,18 @@ def check_checkpoint(
         spec: what is known.
         network: of the checkpoint, in its native coordinates.
         images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
-            itself, which tells less.
+            itself, on which nothing can pass.
         labels: their classes ``(n,)``, or None.
         built: makes the network of a candidate whose ``network`` is another than that of ``spec``;
             None where all candidates have the same.
-        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
+        teacher: of few-step map: a denoiser that knows its paths, such as what it was distilled
             from, on the device. None takes the map's own network, if it is one too
             (:meth:`.Specification.teacher`).
         samples: how many of its own.
         device: "cpu" or "cuda".
 
     Raises:
-        ValueError: the images are of another shape than the model's.
+        ValueError: the images are of another shape than the model's, or no candidate can be called.
     """
     networks = {digest(spec.network): network}
 
@@ -120,61 +118,156 @@ def check_checkpoint(
         made = Checkpoint(of, network_of(of), spec.family, "")
         return made if device == "cpu" else made.to(device)  # type: ignore[return-value]
 
-    def judged(
-        settings: str, of: Specification, at: NDArray[np.float64] | None = None
-    ) -> _Candidate:
-        model = model_of(of)
-        if images is None:
-            clean, classes = _own_samples(model, samples, device)
-        else:
-            clean, classes = images.to(device, model.dtype), _classes(model, labels, device)
-        levels = levels_of(model, clean) if at is None else at
-        found = fit(model, clean, classes, levels)
-        return _Candidate(settings, model, found, clean, classes)
-
     if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
         raise ValueError(
             f"the images are of shape {tuple(images.shape[1:])}, but the model's are {spec.event}"
         )
     options = [
-        (answers, judged("&".join(f"{k}={v}" for k, v in answers.items()), candidate))
-        for answers, candidate in spec.candidates()
-        if images is None or _takes(candidate, images)
+        (
+            answers,
+            candidate(
+                "&".join(f"{k}={v}" for k, v in answers.items()),
+                model_of(of),
+                images,
+                labels,
+                samples,
+                device,
+            ),
+        )
+        for answers, of in spec.candidates()
+        if images is None or _takes(of, images)
     ]
-    checks: list[Check] = []
-    answers, best = min(options, key=lambda option: _cost(option[1].fit, own=images is None))
-    others = [candidate for _, candidate in options if candidate is not best]
-    if others:
-        checks.append(_decided(best, others, own=images is None))
-    is_map = best.model.kind == "map"
-    if is_map:
-        checks += check_map(best.model, best.clean, best.labels)
-        own = best.model.spec.teacher() if built is not None else None
-        if teacher is None and own is not None:
-            teacher = model_of(own)
-        checks += _paths(best, model_of, teacher, images=images is not None)
-    elif images is not None:
-        at = best.fit.levels
-        mistakes = [judged(name, other, at) for name, other in alternatives(best.model.spec)]
-        checks.append(_best_of_neighbours(best, mistakes))
-        checks.append(_denoises(best.fit, images))
-        others += mistakes
-    if not is_map:
-        checks.append(_pythagoras(best.fit, best.clean))
-    checks.append(_behaves(best.model, device))
+    answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
+    chosen = best.model.spec  # type: ignore[attr-defined]
+    others = [c for _, c in options if c is not best]
+    checks = [check_answers(best, others, own=images is None)] if others else []
+    own = chosen.teacher() if built is not None else None
+    if best.model.kind == "map" and teacher is None and own is not None:
+        teacher = model_of(own)
+    changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
+    found, tried = _checks(best, changed, teacher, own=images is None, device=device)
+    checks += found
     return Checked(
-        best.model.spec,
-        answers if all(check.passed for check in checks) else {},
+        chosen,
+        answers if verdict_of(checks) == "passed" else {},
         tuple(checks),
-        None if is_map else best.fit,
+        best.fit if best.model.kind != "map" else None,
         0 if images is None else len(images),
-        tuple(_told([best, *others])),
+        tuple(_told([*((c, best) for c in (best, *others)), *tried])),
     )
 
 
+def check_denoiser(
+    model: Denoiser,
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    *,
+    teacher: Denoiser | None = None,
+    samples: int = 64,
+    device: str = "cpu",
+) -> Checked:
+    """Check any model, such as one of a Python file.
+
+    Args:
+        model: on the device.
+        images: see :func:`check_checkpoint`.
+        labels: see there; what the model draws for a sample, where it has no classes.
+        teacher: see there.
+        samples: see there.
+        device: see there.
+
+    Raises:
+        ValueError: the images are of another shape than the model's, or need labels.
+    """
+    if images is not None and tuple(images.shape[1:]) != model.event:
+        raise ValueError(
+            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {model.event}"
+        )
+    behaviour = check_behaviour(model, device)
+    if not behaviour.passed or is_altered(model):
+        what = Check(
+            "Pythagoras",
+            None,
+            "a model under guidance, clipping and the like is no posterior mean, and its error says "
+            "nothing; check it without them",
+        )
+        checks = (behaviour,) if not behaviour.passed else (what, behaviour)
+        return Checked(None, {}, checks, None, 0, source="")
+    stated = candidate("", native_of(model), images, labels, samples, device)
+    changed = readings_of_user_model(stated.model) if model.read is not None else ()
+    checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
+    return Checked(
+        None,
+        {},
+        tuple(checks),
+        stated.fit if model.kind != "map" else None,
+        0 if images is None else len(images),
+        tuple(_told([(stated, stated), *tried])),
+    )
+
+
+def _checks(
+    best: Candidate,
+    changed: Readings,
+    teacher: Denoiser | None,
+    *,
+    own: bool,
+    device: str,
+) -> tuple[list[Check], list[Compared]]:
+    """Check one reading.
+
+    Args:
+        best: the reading.
+        changed: others of the same network, by their settings.
+        teacher: of a few-step map, or None.
+        own: whether the samples are the model's own.
+        device: "cpu" or "cuda".
+
+    Returns:
+        The checks, and the readings that were tried on images.
+    """
+    model, behaviour = best.model, check_behaviour(best.model, device)
+    fits = bool(np.isfinite(best.fit.errors).all())
+    if own and not fits:
+        return [behaviour], []
+    checks: list[Check] = []
+    tried: list[Compared] = []
+    if model.kind == "map":
+        checks += check_map(model, best.clean, best.labels)
+        checks += _paths(best, changed, teacher, images=not own)
+        if own and teacher is None:
+            checks.append(NOT_COMPARED)
+    elif own:
+        checks += [check_noise(model, device), check_pythagoras(best, own=True), NOT_COMPARED]
+    else:
+        is_native = isinstance(model, NativeDenoiser)
+        readings = [*changed, *readings_of_images(model, best.clean)]
+        readings += readings_of_network(model) if is_native else ()
+        readings += readings_scaled(best) if fits else ()
+        better = better_readings(best, readings)
+        tried = better.tried
+        broken, seen = (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")
+        checks.append(check_readings(best, better, broken, seen))
+        if fits:
+            checks += [check_denoises(best), check_pythagoras(best, own=False)]
+            checks.append(check_noise(model, device))
+            checks += [check_time(best)] if is_native else []
+        if fits and model.classes and best.labels is not None:
+            checks.append(check_labels(model, best.clean, best.labels))
+    return [*checks, behaviour], tried
+
+
+NOT_COMPARED = Check(
+    "data",
+    None,
+    "nothing was compared with data, and without them a wrong map cannot be told from a weak network; "
+    "give --images, a folder, .npy or .npz of what it was trained on",
+)
+
+
 def _paths(
-    best: _Candidate,
-    model_of: Callable[[Specification], Checkpoint],
+    best: Candidate,
+    changed: Readings,
     teacher: Denoiser | None,
     *,
     images: bool,
@@ -184,14 +277,13 @@ def _paths(
     """
     std = variance_of(best.clean) ** 0.5
     if images:
-        stated, *others = (
-            (name, moves(model, best.clean, best.labels, std))
-            for name, model in [
-                ("", best.model),
-                *((name, model_of(other)) for name, other in alternatives(best.model.spec)),
-            ]
-        )
-        yield check_renoised(stated[1], dict(others))
+        stated = moves(best.model, best.clean, best.labels, std)
+        others = {
+            name: moves(model, best.clean, best.labels, std)
+            for name, model in possible(changed)
+            if all(check.passed for check in check_map(model, best.clean, best.labels))
+        }
+        yield check_renoised(stated, others)
     if teacher is not None:
         yield check_along(best.model, teacher, best.clean, best.labels, std)
 
@@ -200,104 +292,8 @@ def _takes(spec: Specification, images: Tensor) -> bool:
     return spec.event == tuple(images.shape[1:])
 
 
-def _cost(of: Fit, *, own: bool) -> float:
-    """What the best candidate has least of: the error on clean samples, or, on samples of each
-    candidate's own, the largest defect.
-    """
-    if own:
-        worst = float(abs(of.defect).max())
-        return worst if math.isfinite(worst) else math.inf
-    error = of.errors.mean(1)
-    return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
-
-
-def _decided(best: _Candidate, others: Sequence[_Candidate], *, own: bool) -> Check:
-    """Whether the best answer to the open questions is better than every other."""
-    name = "open questions"
-    alike = [o.settings for o in others if _fits_alike(best, o, own=own)]
-    if alike:
-        return Check(
-            name,
-            False,
-            f"{best.settings} and {' and '.join(alike)} fit alike; say which behind the path, as in "
-            f"PATH?{best.settings}"
-            + (", or give --images, which tell more than the model's own samples" if own else ""),
-        )
-    return Check(name, True, f"{best.settings} fits, and {_listed(others)} not")
-
-
-def _fits_alike(best: _Candidate, other: _Candidate, *, own: bool) -> bool:
-    if own:
-        return best.model.kind == "map" or _obeys(other.fit)
-    excess, se = other.fit.excess(best.fit)
-    return excess < max(SURE * se, ALIKE)
-
-
-def _listed(others: Sequence[_Candidate]) -> str:
-    return ", ".join(o.settings for o in others)
-
-
-def _best_of_neighbours(stated: _Candidate, others: Sequence[_Candidate]) -> Check:
-    """Whether no usual mistake would fit better."""
-    name = "usual mistakes"
-    better = []
-    for other in others:
-        excess, se = stated.fit.excess(other.fit)
-        if excess > max(SURE * se, ALIKE):
-            better.append((excess, other.settings))
-    if better:
-        excess, settings = max(better)
-        return Check(
-            name,
-            False,
-            f"the map is wrong: with {settings} the mean squared error on the images is "
-            f"{100 * excess / (1 + excess):.0f} % smaller",
-        )
-    return Check(name, True, f"none of {len(others)} other maps fits better ({_listed(others)})")
-
-
-def _obeys(of: Fit, slack: float = SLACK) -> bool:
-    return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
-
-
-def _denoises(of: Fit, images: Tensor) -> Check:
-    """Whether the error is below that of a multiple of the noisy sample, at most levels."""
-    variance = float((images - images.mean(0)).double().square().mean())
-    multiple = variance * of.levels**2 / (variance + of.levels**2)
-    share = float(np.median(of.errors.mean(1) / multiple))
-    said = f"the error is {share:.2g} times that of the best multiple of the noisy sample (median)"
-    if share <= POOR:
-        return Check("denoises", True, said)
-    return Check(
-        "denoises", False, f"{said}; the map is wrong, or the images are not what it was trained on"
-    )
-
-
-def _pythagoras(of: Fit, clean: Tensor) -> Check:
-    worst = int(abs(of.defect).argmax())
-    at = f"{of.defect[worst]:+.2g} at sigma {of.levels[worst]:.3g} (± {of.defect_se[worst]:.1g})"
-    said = f"the defect is {at} at most, and 0 for a posterior mean"
-    if _obeys(of):
-        return Check("Pythagoras", True, said)
-    if looks_like_a_map(of, clean):
-        return Check(
-            "Pythagoras",
-            False,
-            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
-            "another sample; it is a few-step map: say kind=map",
-        )
-    if _obeys(of, LARGE):
-        return Check("Pythagoras", True, f"{said}; more than {SLACK:g}, so it is trained little")
-    return Check(
-        "Pythagoras",
-        False,
-        f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
-        "wrong, or it is trained on other data, or hardly at all",
-    )
-
-
-def _behaves(model: Checkpoint, device: str) -> Check:
-    """Rows alone and together, and both ends."""
+def check_behaviour(model: Denoiser, device: str) -> Check:
+    """Check rows alone and together, and both ends."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
@@ -309,48 +305,12 @@ def _behaves(model: Checkpoint, device: str) -> Check:
     )
 
 
-def _classes(model: Checkpoint, labels: Tensor | None, device: str) -> Tensor | None:
-    """Labels of the images: those given, or "no label" where the network knows it.
-
-    Raises:
-        ValueError: the network needs labels, and there are none.
-    """
-    if not (model.classes or model.conditions):
-        return None
-    if labels is not None:
-        return labels.to(device)
-    if model.spec.null_label:
-        return None
-    if model.conditions:
-        raise ValueError(
-            "the network takes embeddings, and nothing says which row of them belongs to which image; give "
-            "an .npz file with the rows' numbers in arr_1"
-        )
-    raise ValueError(
-        f"the network is conditional on {model.classes} classes, and the images have none; put them in "
-        "a folder for each class, or give an .npz file with labels in arr_1"
-    )
-
-
-@torch.no_grad()
-def _own_samples(model: Checkpoint, count: int, device: str) -> tuple[Tensor, Tensor | None]:
-    """What the model itself makes, with the labels that it was made of."""
-    ids = torch.arange(count, device=device)
-    top = min(model.sigma_max, HIGHEST)
-    is_map = model.kind == "map"
-    grid = Grid((top, 0.0)) if is_map else karras(STEPS, model.sigma_min, top)
-    bound = model.bind(ids, SEED + 1)  # other noise than what they are then checked with
-    latents = SampleNoise(SEED + 1, ids, model.event, model.dtype).initial()
-    sampler = make("consistency" if is_map else "dpmpp_2m")
-    return sampler.sample(bound, top * latents, grid, NoNoise()), bound.labels
-
-
-def _told(candidates: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
-    for candidate in candidates:
-        excess, se = candidate.fit.excess(candidates[0].fit)
+def _told(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+    for each, stated in compared:
+        excess, se = each.fit.excess(stated.fit)
         yield {
-            "settings": candidate.settings,
+            "settings": each.settings,
             "excess": excess if math.isfinite(excess) else None,
             "excess_se": se,
-            "largest_defect": float(abs(candidate.fit.defect).max()),
+            "largest_defect": float(abs(each.fit.defect).max()),
         }

@@ -35,6 +35,8 @@ its own error is larger than the noise.
 
 NEAR = 0.5
 """The same of few-step maps."""
+LEAST = 1e-9
+"""Error that is none, over the largest."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Fit:
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
                 return sign * math.inf, 0.0
-        share = (self.errors - best.errors) / best.errors.mean(1, keepdims=True)
+        mean = best.errors.mean(1, keepdims=True)
+        share = (self.errors - best.errors) / np.maximum(mean, LEAST * mean.max())
         order, apart = np.argsort(share.mean(1)), len(share) // 4
         middle = share[order[apart : len(share) - apart]].mean(0)
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))

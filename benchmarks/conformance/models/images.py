@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 
 from ....models.loaders.checkpoint.decoding import Autoencoder
+from ...scoring.real.data import SETS
 from ...scoring.real.reading import SUFFIXES, read_array, read_folder
 
 
 def read_images(
-    path: Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
+    source: str | Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
 ) -> tuple[Tensor, Tensor | None]:
     """Some samples of a folder or file, spread over all of it.
 
     Args:
-        path: of a folder of images, in a folder for each class (numbered in the order of the
+        source: path of a folder of images, in a folder for each class (numbered in the order of the
             folders' names) or not; or of a ``.npy`` or ``.npz`` file
             (:func:`~samplerbench.benchmarks.scoring.real.reading.read_array`), of the latter with class
-            numbers in ``y`` or ``arr_1``, or not.
+            numbers in ``y`` or ``arr_1``, or not; or a data set by its name, whose test images are read.
         event: shape of a sample.
         limits: range of the model's data.
         most: samples at most.
@@ -33,17 +34,22 @@ def read_images(
     Raises:
         ValueError: there is nothing of this kind, or of this shape.
     """
+    path, labels = Path(source), None
     try:
-        read = read_folder if path.is_dir() else read_array
-        samples = read(path, event, limits)
-    except ValueError as error:
+        if source in SETS:
+            samples, labels = SETS[str(source)]("test")
+        else:
+            read = read_folder if path.is_dir() else read_array
+            samples = read(path, event, limits)
+    except (ValueError, FileNotFoundError, ImportError) as error:
         raise ValueError(str(error).replace("--reference", "--images")) from None
     if samples.shape[1:] != event:
         raise ValueError(
             f"--images {path} has samples of shape {tuple(samples.shape[1:])}, but the model's are "
             f"{event}"
         )
-    labels = _of_folders(path) if path.is_dir() else _of_array(path)
+    if source not in SETS:
+        labels = _of_folders(path) if path.is_dir() else _of_array(path)
     chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
     return samples[chosen], None if labels is None else labels[chosen]
 

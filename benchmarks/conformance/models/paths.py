@@ -129,7 +129,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
     )
-    maps = {key: other.size for key, other in others.items() if other.varied}
+    maps = {k: other.size for k, other in others.items() if other.varied and other.worst <= DEFECT}
     settings = min(maps, key=lambda key: maps[key]) if maps else ""
     if settings and stated.size > BETTER * maps[settings] + CLOSE:
         return Check(

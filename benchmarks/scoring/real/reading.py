@@ -90,8 +90,8 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
     if limits is None:
         raise ValueError(
             f"--reference {folder} is a folder of images, and the model does not say which "
-            "range its values have; give it an attribute limits, "
-            "such as limits = (-1.0, 1.0), or give a .npy file"
+            "range its values have; say it behind a checkpoint, as in PATH?limits=[-1,1], or give a model of "
+            "yours an attribute limits = (-1.0, 1.0)"
         )
     paths = sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()

@@ -15,7 +15,7 @@ from .usual import trainings
 
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 """Sides of images that are tried where the program takes any."""
-WHOLE = ("denoiser", "edm", "flow", "flow-reversed")
+WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
 """Trainings whose times are no whole numbers."""
 PREFIX = "samplerbench."
 """What begins the names of metadata that answer questions, such as ``samplerbench.training``."""
@@ -138,7 +138,7 @@ def specification(
         event=(channels, *(side or 0 for side in sides)),
         process={"name": ""},
         prediction="",
-        limits=(-1.0, 1.0) if channels in (1, 3) and len(sides) == 2 else None,
+        limits=None,
         classes=classes or 0,
         labels="none" if found.labels is None else "random",
         evidence=_evidence(found),

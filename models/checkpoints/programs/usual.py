@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...process import Discrete
+from ...process import Discrete, VPLinear
 from ..processes import betas_of
 
 Answers = dict[str, dict[str, Any]]
@@ -15,6 +15,8 @@ Answers = dict[str, dict[str, Any]]
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
 """Schedules of 1000 betas, with their ends."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+VP_SCORE = {"process": {"name": "vp_linear"}, "prediction": "score"}
+VP_SCORE |= {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
 
@@ -23,7 +25,9 @@ def trainings() -> Answers:
 
     ``SCHEDULE-PREDICTION``, told the number of the step; ``edm``, EDM's F told ln sigma / 4;
     ``denoiser``, E[x0 | x] itself of x = x0 + sigma z, told sigma; ``flow``, z - x0 with noise at
-    t = 1, ``flow-1000`` told thousandths, ``flow-reversed``, x0 - z with data at t = 1.
+    t = 1, ``flow-1000`` told thousandths, ``flow-reversed``, x0 - z with data at t = 1; ``score``, grad
+    log p of x = x0 + sigma z, told sigma, and ``vp-score``, of the VP process with a linear rate, told t in
+    [0, 1], or ``vp-score-999``, 999 t.
     """
     return {
         **{f"{s}-{p}": _discrete(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
@@ -36,6 +40,9 @@ def trainings() -> Answers:
         "flow": FLOW,
         "flow-1000": {**FLOW, "time": {"of": "t", "scale": 1000.0}},
         "flow-reversed": {**FLOW, "factor": -1.0, "time": REVERSED},
+        "score": {"process": {"name": "ve"}, "prediction": "score", "time": {"of": "level"}},
+        "vp-score": VP_SCORE,
+        "vp-score-999": {**VP_SCORE, "time": {"of": "t", "scale": 999.0}},
     }
 
 

@@ -139,11 +139,25 @@ def test_what_a_file_leaves_open_is_answered() -> None:
     asked = replace(truth, open={"schedule": schedules, "half": halves})
     for images in (data(96), None):
         found = check_checkpoint(asked, _float32(Exact(truth)), images, samples=48)
-        assert found.passed, [c.said for c in found.checks]
-        assert found.answers == {"schedule": "cosine", "half": "first"}
+        given = images is not None
+        assert found.verdict == ("passed" if given else "not decided"), [
+            c.said for c in found.checks
+        ]
+        assert found.answers == ({"schedule": "cosine", "half": "first"} if given else {})
         assert found.spec.source("process") == "check"
         told = {candidate["settings"] for candidate in found.candidates}
         assert {f"schedule={s}&half={h}" for s in schedules for h in halves} <= told
+        assert "schedule=cosine&half=first fits" in found.checks[0].said
+
+
+def test_check_answers__where_none_is_right_that_is_said() -> None:
+    asked = specification(
+        open={"schedule": {s: {"process": {**DDPM, "schedule": s}} for s in ("linear", "cosine")}}
+    )
+    network = _float32(Exact(specification(prediction="score")))
+    found = check_checkpoint(asked, network, data(96))
+    assert found.verdict == "failed"
+    assert "none of the 2 answers is right" in found.checks[0].said
 
 
 def test_two_that_fit_alike_are_refused_by_name() -> None:

@@ -85,7 +85,7 @@ def test_it_is_what_its_network_was_made_of():
 @pytest.mark.parametrize("given", [True, False])
 def test_a_map_passes(given):
     found = check_checkpoint(SPEC, network(jump), images(64) if given else None)
-    assert found.passed, said(found)
+    assert found.verdict == ("passed" if given else "not decided"), said(found)
     assert "is a map" in said(found)["Pythagoras"][1]
     assert found.fit is None
 

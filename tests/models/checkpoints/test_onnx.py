@@ -16,6 +16,7 @@ from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.families import onnx as family
 from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.process import VPLinear
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX files are written")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: ONNX files are not run")
@@ -86,8 +87,40 @@ def test_the_side_of_images_is_asked_where_any_will_do_and_told_by_them(tmp_path
     assert spec.overridden({"size": "28"}).event == (1, 28, 28)
     model = load(path, {"training": "edm", "size": "16"})
     assert model.denoise(torch.randn(2, 1, 16, 16), 1.0, None).shape == (2, 1, 16, 16)
-    assert model.limits == (-1, 1)
-    assert load(path, {"training": "edm", "size": "16", "limits": "null"}).limits is None
+    assert model.limits is None  # which the file does not say
+    assert load(path, {"training": "edm", "size": "16", "limits": "[0,1]"}).limits == (0, 1)
+
+
+def test_process_of__another_process_leaves_the_arguments_of_the_one_before(tmp_path):
+    path = to_onnx(Small(), tmp_path / "net.onnx", *noisy())
+    model = load(path, {"training": "linear-eps", "process.name": "vp_linear"})
+    assert model.process == VPLinear()
+    with pytest.raises(ValueError, match=r"process vp_linear takes .*beta_d, .* and no schedule"):
+        load(
+            path,
+            {"training": "linear-eps", "process.name": "vp_linear", "process.schedule": "linear"},
+        )
+
+
+class Score(nn.Module):
+    """grad log p of x = x0 + sigma z, of N(mean, 0.3²)."""
+
+    def forward(self, x, sigma):
+        return (mixture.mean(SIDE) - x) / (0.3**2 + sigma[:, None, None, None] ** 2)
+
+
+def test_check_checkpoint__a_score_is_among_the_answers_and_a_wrong_map_has_none(tmp_path):
+    opened = open_checkpoint(to_onnx(Score(), tmp_path / "net.onnx", *noisy()))
+    generator = torch.Generator().manual_seed(0)
+    images = mixture.mean(SIDE) + 0.3 * torch.randn(64, 1, SIDE, SIDE, generator=generator)
+    spec = probe(opened)
+    found = check_checkpoint(spec, family.network(spec, opened), images)
+    assert found.passed, [check.said for check in found.checks]
+    assert found.answers == {"training": "score"}
+    found = check_checkpoint(spec, family.network(spec, opened), images.flip(-1) + 1.5)
+    assert found.verdict == "failed"
+    assert "none of the 18 answers is right" in found.checks[0].said
+    assert not any("fits, and" in check.said for check in found.checks)
 
 
 class OfOneSide(nn.Module):

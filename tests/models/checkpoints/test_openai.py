@@ -138,11 +138,16 @@ def test_check_model_tells_the_size_by_the_images_and_run_uses_what_it_found(
 ):
     monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path))
     np.save(tmp_path / "images.npy", training.data(64, 5, SIDE)[0].numpy())
-    given = f"{files['cosine']}?attention=4-heads"
+    given = f"{files['cosine']}?attention=4-heads&limits=null"
     with pytest.raises(ValueError, match="does not say everything: schedule="):
         load(files["cosine"], {"attention": "4-heads"})
     found = CliRunner().invoke(app, ["check-model", given, "--images", f"{tmp_path}/images.npy"])
     assert found.exit_code == 0, found.output
+    outside = CliRunner().invoke(
+        app, ["check-model", given.replace("null", "[-1,1]"), "--images", f"{tmp_path}/images.npy"]
+    )
+    assert outside.exit_code == 1
+    assert "FAILED  range: the images go from -" in outside.stdout
     model = load(files["cosine"], {"attention": "4-heads"})
     assert (model.event, model.spec.process["schedule"]) == ((1, SIDE, SIDE), "cosine")
 

@@ -1,0 +1,286 @@
+"""Judging one reading of a network on clean samples, and finding the readings that fit better.
+
+E[x0 | x] has the smallest squared error of all functions of x. A reading with a smaller error shows that
+the stated one is wrong, but it is right only if it passes the other checks itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.adapters import NativeDenoiser
+from .check import Check
+from .fit import Fit, fit, levels_of
+from .maps import check_map, looks_like_a_map, variance_of
+
+SURE = 3.0
+"""Standard errors by which one map must be better than another."""
+ALIKE = 0.005
+"""Share of the error by which two maps that differ at all must differ."""
+SLACK, LARGE = 0.1, 0.3
+"""Defects that a trained network has, and that one has which is trained too little; maps that are
+wrong have more at some level.
+"""
+POOR = 1.2
+"""How much larger the error may be than that of the best multiple of the noisy sample."""
+LINEAR = 0.95
+"""The same of a network that has learned more than a multiple, whatever level it is told."""
+FEW, MOST = 24, 6
+"""Samples on which all readings are tried, and how many of the best are tried on all samples."""
+
+TOLD_APART = 2
+"""Readings that fit alike and are named as the cause."""
+
+Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
+"""Names and makers of other readings of a model."""
+Compared = tuple["Candidate", "Candidate"]
+"""A reading, and the one that it is compared with on the same samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One reading of a network, and its fit to clean samples.
+
+    Attributes:
+        settings: that choose it, or words that say what it is.
+        model: the network, read so.
+        fit: of the model on the samples.
+        clean: the samples ``(n, *event)``.
+        labels: their classes ``(n,)``, or None.
+    """
+
+    settings: str
+    model: Denoiser
+    fit: Fit
+    clean: Tensor
+    labels: Tensor | None
+
+    @cached_property
+    def share(self) -> float:
+        """Median over levels of the error over that of the best multiple of the noisy sample."""
+        variance = variance_of(self.clean)
+        multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
+        return float(np.median(self.fit.errors.mean(1) / multiple))
+
+    @property
+    def passes(self) -> bool:
+        """Return True if the reading may be right, of a network that is trained little."""
+        return self.share <= POOR and obeys(self.fit, LARGE)
+
+    @property
+    def is_right(self) -> bool:
+        """Return True if the reading is right, which a wrong one is not by chance."""
+        return self.share <= POOR and obeys(self.fit)
+
+
+def judged(
+    settings: str,
+    model: Denoiser,
+    clean: Tensor,
+    labels: Tensor | None,
+    at: NDArray[np.float64] | None = None,
+) -> Candidate:
+    """Fit a reading; one whose network fails fits nowhere.
+
+    Args:
+        settings: see :class:`Candidate`.
+        model: see there.
+        clean: see there.
+        labels: see there.
+        at: levels; None takes those of the model.
+    """
+    levels = levels_of(model, clean) if at is None else at
+    try:
+        with np.errstate(all="ignore"):  # times that a process does not have
+            found = fit(model, clean, labels, levels)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # a user's network, which may raise anything when it is called otherwise
+        nowhere = np.full((len(levels), len(clean)), math.nan)
+        found = Fit(levels, nowhere, nowhere)
+    return Candidate(settings, model, found, clean, labels)
+
+
+def obeys(of: Fit, slack: float = SLACK) -> bool:
+    """Return True if the defect is within ``slack``, and chance, at every level."""
+    return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
+
+
+def is_better(one: Candidate, other: Candidate) -> bool:
+    """Return True if the error of ``one`` is smaller than that of ``other``, beyond chance."""
+    excess, se = other.fit.excess(one.fit)
+    return excess > max(SURE * se, ALIKE)
+
+
+class Better(NamedTuple):
+    """Readings with smaller errors than the stated one, the best first.
+
+    Attributes:
+        passing: those that are right.
+        failing: the others.
+        tried: all readings, each with the stated one on the same samples.
+    """
+
+    passing: list[Candidate]
+    failing: list[Candidate]
+    tried: list[Compared]
+
+
+def better_readings(stated: Candidate, readings: Readings) -> Better:
+    """Try readings on a few samples at every second level, and the best of them on all.
+
+    Args:
+        stated: what they are compared with.
+        readings: of the same network.
+    """
+    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
+    few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
+    at = stated.fit.levels
+    rough = judged("", stated.model, few, labels, at[::2])
+    tried = [judged(name, model, few, labels, at[::2]) for name, model in possible(readings)]
+    gains = {id(each): rough.fit.excess(each.fit)[0] for each in tried}
+    hopeful = [each for each in tried if gains[id(each)] > -ALIKE]
+    hopeful.sort(key=lambda each: -gains[id(each)])
+    hopeful.sort(key=lambda each: not each.is_right)  # of those that pass on a few, the best first
+    full = [judged(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
+    compared = [(each, rough) for each in tried if each not in hopeful[:MOST]]
+    compared += [(each, stated) for each in full]
+    better = [each for each in full if is_better(each, stated)]
+    better.sort(key=lambda each: error_of(each.fit))
+    right = [c for c in better if c.is_right]
+    return Better(right, [c for c in better if c not in right], compared)
+
+
+def possible(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
+    """Yield the readings that can be made of this network."""
+    for settings, made in readings:
+        try:
+            model = made()
+        except (ValueError, TypeError):  # such as a prediction that the process does not have
+            continue
+        yield settings, model
+
+
+def error_of(of: Fit) -> float:
+    """Median over levels of the logarithm of the error; infinite where one is not finite."""
+    error = of.errors.mean(1)
+    return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
+
+
+def check_readings(stated: Candidate, better: Better, broken: str, seen: str) -> Check:
+    """Name the reading that fits better, if it passes by itself.
+
+    Args:
+        stated: the reading that is checked.
+        better: of :func:`better_readings`.
+        broken: what is wrong with the network's outputs in every reading, or "".
+        seen: what is seen of the stated one where no other passes.
+    """
+    name, count = "usual mistakes", len(better.tried)
+    if broken and (better.passing or better.failing or not stated.passes):
+        return Check(name, False, f"the network is wrong, however it is read: {broken}")
+    if better.passing:
+        best, *others = better.passing
+        alike = [best.settings, *(c.settings for c in others if not is_better(best, c))]
+        if len(alike) > TOLD_APART:
+            return Check(
+                name,
+                False,
+                f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; these images "
+                "are too simple to tell them apart",
+            )
+        excess, _ = stated.fit.excess(best.fit)
+        gain = (
+            f"the mean squared error on the images is {100 * excess / (1 + excess):.0f} % smaller"
+            if math.isfinite(excess)
+            else "the output is finite"
+        )
+        return Check(
+            name,
+            False,
+            f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass",
+        )
+    if not stated.passes:
+        return Check(
+            name, False, f"the map is wrong, and none of {count} other readings is right: {seen}"
+        )
+    if better.failing:
+        return Check(
+            name,
+            None,
+            f"the error is smaller with {better.failing[0].settings}, but its defect is up to "
+            f"{float(abs(better.failing[0].fit.defect).max()):.2g}: the network is trained little, or its map is "
+            f"wrong in a way that is not among {count} readings",
+        )
+    return Check(name, True, f"none of {count} other readings fits better")
+
+
+def check_denoises(of: Candidate) -> Check:
+    """Compare the error with that of a multiple of the noisy sample, at most levels."""
+    said = (
+        f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
+    )
+    if of.share <= POOR:
+        return Check("denoises", True, said)
+    return Check(
+        "denoises", False, f"{said}; the map is wrong, or the images are not what it was trained on"
+    )
+
+
+def check_pythagoras(of: Candidate, *, own: bool) -> Check:
+    """Compare the defect with 0.
+
+    Args:
+        of: what is checked.
+        own: whether the samples are the model's own. A wrong map makes no data, but neither does a
+            network that is trained little, so that nothing fails then.
+    """
+    name, found = "Pythagoras", of.fit
+    worst = int(abs(found.defect).argmax())
+    at = f"{found.defect[worst]:+.2g} at sigma {found.levels[worst]:.3g} (± {found.defect_se[worst]:.1g})"
+    said = f"the defect is {at} at most, and 0 for a posterior mean"
+    if obeys(found):
+        return Check(name, True, said)
+    if (
+        not own
+        and looks_like_a_map(found, of.clean)
+        and all(check.passed for check in check_map(of.model, of.clean, of.labels))
+    ):
+        return Check(
+            name,
+            False,
+            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
+            "another sample; it is a few-step map: say kind=map",
+        )
+    has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
+    if obeys(found, LARGE) and (has_time or of.share < LINEAR):
+        return Check(name, True, f"{said}; more than {SLACK:g}, so it is trained little")
+    if obeys(found, LARGE) and not own:
+        return Check(
+            name,
+            None,
+            f"{said}, and the error is that of a multiple of the noisy sample: the network is trained hardly "
+            "at all, or its map is wrong",
+        )
+    if own:
+        return Check(
+            name,
+            None,
+            f"{said}: the map is wrong, or the network is trained little and makes no data",
+        )
+    return Check(
+        name,
+        False,
+        f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
+        "wrong, or it is trained on other data, or hardly at all",
+    )

@@ -1,0 +1,186 @@
+"""Other readings of a denoiser: what its output would be if one thing about it were otherwise.
+
+Each is a denoiser of the same data, so that their errors can be compared. Here stand those that need
+the calls of a model alone, and those of a network in its own coordinates that no setting chooses;
+:mod:`.alternatives` has those that settings choose.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.adapters import NativeDenoiser
+from ....models.denoiser import Wrapper
+from .judging import FEW, Candidate, Readings
+
+Call = Callable[[Tensor, float], Tensor]
+"""A model with its labels bound: ``(x, sigma)`` to its output."""
+
+UNLIKE = 4 / 3
+"""Factor by which an output must be too large or too small to be read as scaled."""
+STEADY = 1.25
+"""Ratio of the factors of two levels, within the middle half of them."""
+
+
+class Read(Wrapper):
+    """A model whose inputs and output are read in another way.
+
+    Args:
+        inner: the model.
+        change: gives E[x0 | x] of the model's call, x and sigma.
+    """
+
+    def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
+        super().__init__(inner)
+        self.change = change
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """See :meth:`Denoiser.denoise`; at one level."""
+        return self.change(lambda y, s: self.inner.denoise(y, s, labels), x, float(sigma))
+
+
+def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
+    """Other ranges and layouts of images.
+
+    Args:
+        model: what is read otherwise.
+        clean: samples of the data.
+    """
+    for settings, scale, shift in _ranges(clean):
+        yield settings, partial(Read, model, partial(_rescaled, scale, shift))
+    if len(model.event) != 3:
+        return
+    channels, height, width = model.event
+    flips: dict[str, Callable[[Tensor], Tensor]] = {}
+    if height == width > 1:
+        flips["height and width of the {} swapped"] = partial(torch.transpose, dim0=-1, dim1=-2)
+    if channels == 3:
+        flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
+    for settings, flip in flips.items():
+        yield settings.format("images"), partial(Read, model, partial(_flipped, flip))
+        yield settings.format("output"), partial(_output_flipped, model, flip)
+
+
+def _flipped(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+    return flip(d(flip(x), s))
+
+
+def _output_flipped(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
+    if not isinstance(model, NativeDenoiser):
+        return Read(model, lambda d, x, s: flip(d(x, s)))
+    twin = copy.copy(model)
+    twin.network = lambda x_t, t, labels: flip(model.network(x_t, t, labels))
+    return twin
+
+
+def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
+    """Ranges that the network may have been trained on, where the samples fit into a usual one: what
+    it is, and the scale and shift that take the samples there.
+    """
+    low, high = float(clean.min()), float(clean.max())
+    ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
+    inside = [
+        name for name, (a, b) in ranges.items() if a - 0.02 * (b - a) <= low and high <= b * 1.02
+    ]
+    if not inside:
+        return
+    own = inside[0]
+    for name, (a, b) in ranges.items():
+        if name != own:
+            scale = (b - a) / (ranges[own][1] - ranges[own][0])
+            yield f"the images, {own}, taken to {name}", scale, a - scale * ranges[own][0]
+
+
+def _rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
+    return (d(scale * x + shift, scale * s) - shift) / scale
+
+
+def readings_scaled(stated: Candidate) -> Readings:
+    """The network's output, or that of the model, in another scale, if one fits all levels.
+
+    Args:
+        stated: what is read otherwise.
+    """
+    model = stated.model
+    if isinstance(model, NativeDenoiser):
+        opposite = _with_factor(model, -1.0)
+
+        def without_output(x: Tensor, level: float, labels: Tensor | None, d: Tensor) -> Tensor:
+            return (d + opposite.denoise(x, level, labels)) / 2
+
+        c = _multiple(stated, without_output)
+        if c is not None:
+            yield f"factor={model.factor * c:.3g}", partial(_with_factor, model, c)
+        return
+    for what, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
+        c = _multiple(stated, lambda x, *_, base=base: base(x))
+        if c is not None:
+            yield (
+                f"the {what}output divided by {1 / c:.3g}",
+                partial(Read, model, partial(_multiplied, c, base)),
+            )
+
+
+def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
+    twin = copy.copy(model)
+    twin.factor = c * model.factor
+    return twin
+
+
+def _multiplied(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+    return base(x) + c * (d(x, s) - base(x))
+
+
+def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
+    """The least-squares multiple of the output, the median over the middle half of the levels; None if
+    levels differ, or it is about 1.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
+    clean, found = stated.clean[rows], []
+    labels = None if stated.labels is None else stated.labels[rows]
+    for level in stated.fit.levels.tolist():
+        z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
+        x = clean + level * z
+        d = stated.model.denoise(x, level, labels)
+        base = without_output(x, level, labels, d).double()
+        part = d.double() - base
+        found.append(float(((clean - base) * part).sum() / part.square().sum()))
+    apart = len(found) // 4
+    middle = np.sort(found)[apart : len(found) - apart]
+    c = float(np.median(middle))
+    if not (np.isfinite(found).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
+        return None
+    return c if max(c, 1 / c) > UNLIKE else None
+
+
+def readings_of_network(model: NativeDenoiser) -> Readings:
+    """Other scales of the network's input."""
+    for power, what in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
+        yield f"the network's input {what}", partial(_input_scaled, model, power)
+
+
+def _input_scaled(model: NativeDenoiser, power: int) -> Denoiser:
+    twin, time, process = copy.copy(model), model.time, model.process
+
+    def network(x_t: Tensor, told: Tensor, labels: Tensor | None) -> Tensor:
+        of = (told.double().cpu().numpy() - time.offset) / time.scale
+        native = {
+            "t": lambda v: v,
+            "level": process.t_of,
+            "log_level": lambda v: process.t_of(np.exp(v)),
+        }
+        alpha = torch.from_numpy(process.alpha(native[time.of](of))).to(x_t)
+        return model.network(
+            x_t * alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1), told, labels
+        )
+
+    twin.network = network
+    return twin

@@ -1,0 +1,147 @@
+"""What is seen of a map without another reading: of its outputs, and of what it leaves of noise."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.adapters import NativeDenoiser
+from ....samplers import SampleNoise
+from .check import Check
+from .fit import SEED
+from .judging import LARGE, SURE, Candidate
+from .maps import variance_of
+
+CLAMPED = 0.02
+"""Share of values at one number from which on they are taken for clamped."""
+AGAIN = 2
+"""Levels at which they are."""
+HIGHEST, STATES = 1e3, 64
+"""Level that an infinite range begins at, and states of noise."""
+DEAD = 1e-3
+"""Of the standard deviation of the data: outputs that vary less are constant."""
+
+
+@torch.no_grad()
+def broken_outputs(of: Candidate) -> str:
+    """Say what no reading can mend: outputs that are not finite, clamped or constant; "" if none are."""
+    levels = of.fit.levels.tolist()
+    outputs = [_outputs(of, level) for level in levels]
+    bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
+    if bad:
+        return f"outputs are NaN or infinite at {len(bad)} of {len(levels)} levels"
+    spread = max(variance_of(y) ** 0.5 for y in outputs)
+    if spread < DEAD * variance_of(of.clean) ** 0.5:
+        return "the outputs are the same for all samples"
+    for end in {float(end) for y in outputs for end in (y.min(), y.max())}:
+        shares = [float((y == end).double().mean()) for y in outputs]
+        if sum(CLAMPED < share < 1 for share in shares) >= AGAIN:
+            return f"up to {max(shares):.0%} of the outputs are exactly {end:.3g}: they are clamped"
+    return ""
+
+
+@torch.no_grad()
+def what_is_seen(of: Candidate) -> str:
+    """Say what a map that no reading makes right leaves of the noise, and its defect."""
+    left = [_noise_left(of, level) for level in of.fit.levels.tolist()]
+    return (
+        f"{min(left):.2g} to {max(left):.2g} times the noise is left in d, and the defect is up to "
+        f"{float(abs(of.fit.defect).max()):.2g}"
+    )
+
+
+@torch.no_grad()
+def check_time(of: Candidate) -> Check:
+    """Check that a network in its own coordinates takes notice of the time that it is told."""
+    model = of.model
+    assert isinstance(model, NativeDenoiser)
+    (output, x_t, high, own), (_, _, low, _) = (
+        network_call(model, _noisy(of, float(level))[0], float(level), of.labels)
+        for level in of.fit.levels[[0, -1]]
+    )
+    if torch.equal(output, model.network(x_t, low, own)):
+        return Check(
+            "time",
+            None,
+            f"the network gives the same at the times {float(high[0]):.3g} and {float(low[0]):.3g}: is it "
+            "one that is told no time, or is the time left out?",
+        )
+    return Check("time", True, "the output depends on the time that the network is told")
+
+
+def _noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
+    ids = torch.arange(len(of.clean), device=of.clean.device)
+    z = SampleNoise(SEED, ids, of.model.event, of.clean.dtype).initial()
+    return of.clean + level * z, z
+
+
+def _noise_left(of: Candidate, level: float) -> float:
+    x, z = _noisy(of, level)
+    return float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
+
+
+def _outputs(of: Candidate, level: float) -> Tensor:
+    """The network's own output, where it can be asked, else that of the model."""
+    x, _ = _noisy(of, level)
+    if not isinstance(of.model, NativeDenoiser):
+        return of.model.denoise(x, level, of.labels)
+    (output, _, _, _) = network_call(of.model, x, level, of.labels)
+    return output
+
+
+def network_call(
+    model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return what the network gives when the model is called, and the state, time and labels that it is
+    given.
+    """
+    twin, calls = copy.copy(model), []
+
+    def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
+        calls.append((model.network(x_t, t, own), x_t, t, own))
+        return calls[-1][0]
+
+    twin.network = network
+    twin.denoise(x, level, labels)
+    return calls[-1]
+
+
+def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
+    """Return the share of the noise ``level * z`` that is in the output, ``(n,)``."""
+    output, z = d.flatten(1).double(), z.flatten(1).double()
+    return ((output * z).sum(1) / (level * z.square().sum(1))).cpu().numpy()
+
+
+@torch.no_grad()
+def check_noise(model: Denoiser, device: str) -> Check:
+    """Check what the model leaves of noise at its highest level, which needs no data.
+
+    E[x0 | x] leaves a share between 0 and 1 of the noise, whatever the data are: its Jacobian is a
+    covariance over sigma². Where the range of the data is known, the share is at most their variance
+    over sigma².
+
+    Args:
+        model: no few-step map, on the device.
+        device: "cpu" or "cuda".
+    """
+    level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
+    z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+    left = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
+    share, se = float(left.mean()), float(left.std(ddof=1)) / STATES**0.5
+    low, high = model.limits or (-math.inf, math.inf)
+    most = min(1.0, ((high - low) / 2 / level) ** 2)
+    said = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
+    if -LARGE - SURE * se <= share <= most + LARGE + SURE * se:
+        return Check("noise", True, said)
+    return Check(
+        "noise",
+        False,
+        f"{said}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
+        "prediction or time is wrong",
+    )

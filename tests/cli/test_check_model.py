@@ -1,0 +1,117 @@
+"""``check-model`` takes whatever ``run`` takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from samplerbench.benchmarks.cli import app
+
+FILE = """
+import torch
+
+class Model:
+    event, sigma_min, sigma_max = (4,), 0.01, 20.0
+
+    def __init__(self, sign):
+        self.sign = sign
+
+    def __call__(self, x, sigma):
+        s = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1)
+        return self.sign * x / (1 + 4 * s**2)
+
+def data(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return 0.5 * torch.randn(n, 4, generator=generator)
+
+def factory(sign=1, known=True):
+    model = Model(sign)
+    if known:
+        model.sample = data
+    return model
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def checked(*words: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["check-model", *words, "--samples", "48"])
+    said = f" {found.exception}" if isinstance(found.exception, ValueError) else ""
+    return found.exit_code, found.stdout + said
+
+
+def test_check_model__a_python_file_with_data_of_its_own_passes(file):
+    code, said = checked(f"{file}:factory")
+    assert code == 0, said
+    assert "48 samples of its own data" in said
+    assert "Verdict: passed." in said
+
+
+def test_check_model__options_go_to_the_factory_and_the_cause_is_named(file):
+    code, said = checked(f"{file}:factory(sign=-1)")
+    assert code == 1
+    assert "FAILED  usual mistakes: the map is wrong: with the opposite sign" in said
+
+
+def test_check_model__without_data_it_is_not_decided_with_the_remedy(file, tmp_path):
+    code, said = checked(f"{file}:factory(known=False)", "--json")
+    assert code == 3
+    found = json.loads(said)
+    assert (found["verdict"], found["passed"], found["specification"]) == (
+        "not decided",
+        False,
+        None,
+    )
+    assert "give --images" in next(c["said"] for c in found["checks"] if c["name"] == "data")
+    np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 4)))
+    assert checked(f"{file}:factory(known=False)", "--images", str(tmp_path / "x.npy"))[0] == 0
+
+
+def test_check_model__shipped_names_are_taken():
+    code, said = checked("gmm-2d")
+    assert code == 0, said
+    code, said = checked("digits(guidance=2)")
+    assert code == 3
+    assert "under guidance" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("nosuch", "there is no model 'nosuch'"),
+        ("weights/nosuch.pt", "there is no file or folder weights/nosuch.pt; give the path"),
+        ("nosuch.onnx?training=flow", "there is no file or folder nosuch.onnx; give the path"),
+        ("nosuch.py:factory", "there is no file nosuch.py"),
+        ("gmm-2d(guidance=2)", "has no classes, so it cannot be guided"),
+    ],
+)
+def test_check_model__what_is_not_there_is_one_sentence(model, said):
+    code, output = checked(model)
+    assert code == 1  # of the runner, which gets the ValueError that the command line says
+    assert said in output
+
+
+def test_check_model__networks_of_the_guide_pass_and_wrong_steps_of_them_do_not(tmp_path):
+    """The pages' network of noise, by the adapter and by hand, on the data that it is exact for."""
+    page = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    file = tmp_path / "guide.py"
+    file.write_text("\n".join(blocks[:3]) + "\n\ndef by_hand():\n    return ByHand()\n")
+    np.save(tmp_path / "x.npy", 0.5 * np.random.default_rng(0).standard_normal((64, 2)))
+    for factory in ("ddpm", "by_hand"):
+        code, said = checked(f"{file}:{factory}", "--images", str(tmp_path / "x.npy"))
+        assert code == 0, said
+    file.write_text(file.read_text().replace("x - s * ddpm", "x + s * ddpm"))
+    code, said = checked(f"{file}:by_hand", "--images", str(tmp_path / "x.npy"))
+    assert code == 1
+    assert "the map is wrong: with the opposite sign of the noise" in said
