@@ -125,8 +125,14 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """LaTeX with booktabs: a table for each model, samplers by budgets, values with
         standard errors; see :mod:`.table.latex`.
+
+        Bold is all that is not told apart from the lowest, by the rows of this table alone; in a
+        run's ``table.tex`` also by its samples.
         """
-        return latex(self.frame, metric, budgets)
+        from .comparison.lowest import lowest  # which a run does without
+
+        bold = lowest(self.frame, metric) if metric in self.frame else {}
+        return latex(self.frame, metric, budgets, bold)
 
     def plot(
         self,

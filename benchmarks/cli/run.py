@@ -122,7 +122,7 @@ def _run(
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return None
-    print_ranking(table)
+    print_ranking(table, folder)
     if looks:
         print_answer(looks)
     code = say_troubles(table, {cell.key for cell in setup.cells}, folder)
@@ -147,7 +147,7 @@ def _say_unchanged(folder: Path) -> None:
     if rows <= MOST_RANKED:
         from ...results.result_table import ResultTable
 
-        print_ranking(ResultTable.from_csv(folder / "table.csv"))
+        print_ranking(ResultTable.from_csv(folder / "table.csv"), folder)
     say(
         f"Nothing to do: {rows} cells are as the same command left them"
         + ("." if rows <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
