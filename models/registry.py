@@ -155,7 +155,9 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
         return LOADERS.get("checkpoint"), spec
     near = LOADERS.near(spec, model_names())
     there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
-    raise ValueError(f"there is no model {spec!r}; {near}The models are: {there}")
+    raise ValueError(
+        f"there is no model {spec!r}; {near}{'The' if near else 'the'} models are: {there}"
+    )
 
 
 def _is_checkpoint(spec: str) -> bool:

@@ -186,7 +186,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             for c in cells
         ]
         return print_json(rows)
-    rows = forecast(resolved, models, references, cells, where)
+    rows, doubts = forecast(resolved, models, references, cells, where)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
     table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
@@ -214,7 +214,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             "Fewer --reference-samples and --converged-samples make the references "
             "quicker, and rmse and fd_conv less sure."
         )
-    if doubts := dict.fromkeys(doubt for row in rows for doubt in row.doubts):
+    if doubts:
         say(
             f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}."
         )
