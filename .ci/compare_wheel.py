@@ -5,13 +5,15 @@ import sys
 import zipfile
 from pathlib import PurePosixPath
 
-PACKAGES = ("samplers", "models", "benchmarks", "results")
+PACKAGES = ("samplers", "models", "benchmarks", "results", "samplerbench")
 NOT_SHIPPED = ("results/reference/", "results/runs/", "models/build/")
 
 tracked = subprocess.run(
     ["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True
 ).stdout.splitlines()
-expected = {path for path in tracked if not path.startswith(NOT_SHIPPED)}
+expected = {
+    path.removeprefix("samplerbench/") for path in tracked if not path.startswith(NOT_SHIPPED)
+}
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     shipped = {
         str(PurePosixPath(n).relative_to("samplerbench"))

@@ -69,5 +69,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The same for completion and ``help``, which would not know of what is not imported yet."""
-    return sorted({*globals(), *__all__})
+    """Return the public names for completion and ``help``, imported or not."""
+    return sorted([*__all__, "__version__"])

@@ -69,7 +69,7 @@ def run(
     out: Path | str | None = None,
     *,
     device: Device = "auto",
-    progress: bool = False,
+    progress: bool | None = None,
     retry: bool = False,
 ) -> ResultTable:
     """Run a suite into a folder: only what is missing there.
@@ -85,7 +85,7 @@ def run(
             name of the suite. A second run into it computes what it lacks, and nothing else.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to tell on stderr what is being done, with a bar in a terminal or
-            notebook.
+            notebook; None for where somebody looks, a terminal or a notebook.
         retry: whether cells are run again that failed before.
 
     Returns:
@@ -107,7 +107,10 @@ def run(
     asked = _suite(suite)
     where = _device(device, asked)
     check_executions(asked.execution, where)
-    console = Console(stderr=True, quiet=not progress)
+    console = Console(stderr=True)
+    console.quiet = not (
+        console.is_terminal or console.is_jupyter if progress is None else progress
+    )
     folder = default_out(asked) if out is None else Path(out)
     setup = set_up(asked, folder, device=where, console=console)
     if asked.until:

@@ -1,10 +1,13 @@
 """The 95 % interval of a value in a row, from columns of its own or the standard error, and
 whether it is to be trusted.
+
+Estimates of distances without bias may fall below 0, where no distance is. They are printed as 0;
+tables in files keep them.
 """
 
 from __future__ import annotations
 
-from .quantities import flags
+from .quantities import distances, flags
 from .record import Record
 from .text import Z95, ends, interval, short
 from .values import number, text
@@ -22,9 +25,22 @@ def bounds(row: Record, name: str) -> tuple[float, float] | None:
     return None if value is None or se is None else ends(value, se)
 
 
+def printed(name: str, value: float | None) -> float | None:
+    """Return a value of column ``name`` as it is printed: a distance below 0 as 0.
+
+    >>> printed("fid_proxy", -0.0027), printed("fid_proxy", 0.5), printed("ms_per_sample", None)
+    (0.0, 0.5, None)
+    """
+    return 0.0 if value is not None and value < 0 and name in distances() else value
+
+
 def with_bounds(row: Record, name: str) -> str:
-    """``value [low, high]``; the value alone where its interval is not known."""
-    return interval(number(row, name), *(bounds(row, name) or (None, None)))
+    """``value [low, high]``, with the value inside; alone where its interval is not known."""
+    value, found = printed(name, number(row, name)), bounds(row, name)
+    if value is None or found is None:
+        return short(value)
+    low, high = (printed(name, end) or 0.0 for end in found)
+    return interval(value, min(low, value), max(high, value))
 
 
 def plus_minus(row: Record, name: str) -> str:
@@ -33,7 +49,8 @@ def plus_minus(row: Record, name: str) -> str:
     The value alone where it is not known.
     """
     value, se = number(row, name), number(row, f"{name}_se")
-    if value is None or se is None or bounds(row, name) != ends(value, se):
+    asymmetric = value is None or se is None or bounds(row, name) != ends(value, se)
+    if value is None or se is None or asymmetric or printed(name, value) != value:
         return with_bounds(row, name)
     return f"{short(value)} ± {short(Z95 * se, 2)}"
 

@@ -16,7 +16,7 @@ from .table.latex import latex
 from .table.reading import read_csv, read_parquet, read_table
 from .table.run_rows import rows_of_run
 from .table.typed_table import TypedTable
-from .text import csv_lines, markdown_table
+from .text import choices, csv_lines, markdown_table
 from .values import empty
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ class ResultTable(TypedTable):
         (:func:`.table.curves.with_curves`), so adaptive methods and suites with step counts have a
         place too. Where a curve has several
         rows in one place, the one with the most evaluations counts.
+
+        Raises:
+            ValueError: there is no such column.
         """
+        self._check_columns(metric)
         frame = (
             with_curves(self.ok.frame)
             .rename(columns={"budget": "asked", "slot": "budget"})
@@ -74,7 +78,11 @@ class ResultTable(TypedTable):
         """Finished rows rearranged, as ``DataFrame.pivot``.
 
         Where several rows meet, the first counts.
+
+        Raises:
+            ValueError: there is no such column.
         """
+        self._check_columns(*([index] if isinstance(index, str) else index), columns, values)
         return self.ok.frame.pivot_table(
             index=index, columns=columns, values=values, aggfunc="first"
         )
@@ -82,7 +90,11 @@ class ResultTable(TypedTable):
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
         """For each model and budget the finished row with the smallest ``metric``: all columns,
         and ``curve`` and ``slot``.
+
+        Raises:
+            ValueError: there is no such column.
         """
+        self._check_columns(metric)
         frame = (
             with_curves(self.ok.frame)
             .dropna(subset=["slot", metric])
@@ -125,8 +137,14 @@ class ResultTable(TypedTable):
     def to_latex(self, metric: str = "fid_proxy", budgets: Sequence[int] | None = None) -> str:
         """LaTeX with booktabs: a table for each model, samplers by budgets, values with
         standard errors; see :mod:`.table.latex`.
+
+        Bold is all that is not told apart from the lowest, by the rows of this table alone; in a
+        run's ``table.tex`` also by its samples.
         """
-        return latex(self.frame, metric, budgets)
+        from .comparison.lowest import lowest  # which a run does without
+
+        bold = lowest(self.frame, metric) if metric in self.frame else {}
+        return latex(self.frame, metric, budgets, bold)
 
     def plot(
         self,
@@ -153,6 +171,17 @@ class ResultTable(TypedTable):
         from .figures import draw  # matplotlib takes its time
 
         return draw(self, metric, cost, kind=kind, width=width)
+
+    def _check_columns(self, *names: str) -> None:
+        """Refuse columns that the table does not have.
+
+        Raises:
+            ValueError: one is not there.
+        """
+        for name in names:
+            if name not in self.frame:
+                known = self.filled or map(str, self.frame.columns)
+                raise ValueError(f"the table has no column {name!r}; {choices(name, known)}")
 
     @property
     def filled(self) -> list[str]:

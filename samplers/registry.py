@@ -146,13 +146,22 @@ def get(name: str) -> Any:
         return _UNLISTED[name]
     if name not in _REGISTRY:
         close = difflib.get_close_matches(name, _REGISTRY, n=3)
-        hint = (
+        hint = _not_loaded(name) or (
             f"did you mean {' or '.join(close)}?"
             if close
             else "samplerbench list samplers shows what there is"
         )
         raise ValueError(f"unknown sampler {name!r}; {hint}")
     return _REGISTRY[name]
+
+
+def _not_loaded(name: str) -> str:
+    """How to make a sampler known that lies in the current folder; "" if none seems to."""
+    if not name.isidentifier():
+        return ""
+    if Path(name, "pyproject.toml").is_file():
+        return f"the package in the folder {name} is not installed: pip install -e {name}"
+    return f"give --plugin {name}.py" if Path(f"{name}.py").is_file() else ""
 
 
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:

@@ -38,7 +38,7 @@ def pytest_configure(config):
     where the environment forbids that bytecode is kept (PYTHONDONTWRITEBYTECODE).
     """
     if not hasattr(config, "workerinput"):  # once, before workers start
-        for folder in ("samplers", "models", "benchmarks", "results"):
+        for folder in ("samplerbench", "samplers", "models", "benchmarks", "results"):
             compileall.compile_dir(Path(__file__).parents[1] / folder, quiet=2)
 
 

@@ -103,7 +103,7 @@ def test_skipped__names_what_no_report_ran(tmp_path):
 def test_the_wheel_has_every_module_and_data_file():
     """setuptools leaves out in silence what is not declared; CI sees it in the wheel, minutes later."""
     declared = tomllib.loads(PYPROJECT)["tool"]["setuptools"]
-    packages = {ROOT.joinpath(*name.split(".")[1:]) for name in declared["packages"]}
+    packages = {ROOT.joinpath(*(name.split(".")[1:] or [name])) for name in declared["packages"]}
     data = {
         file
         for name, globs in declared["package-data"].items()

@@ -13,6 +13,7 @@ PACKAGES = (samplers, models, benchmarks, results)
 
 
 def modules():
+    yield "samplerbench"
     for package in PACKAGES:
         yield package.__name__
         for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):

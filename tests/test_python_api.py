@@ -4,15 +4,19 @@ little cost.
 
 import doctest
 import importlib.metadata
+import io
+import os
 import pydoc
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import samplerbench
 from samplerbench import benchmarks
 from samplerbench.benchmarks import Suite, load_suite, plan, run
 
@@ -36,6 +40,64 @@ def test_each_package_has_the_version(package):
     assert module.__version__ == importlib.metadata.version("samplerbench")
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         module.nonsense  # noqa: B018
+
+
+def test_samplerbench__dir_shows_the_public_names_which_are_there():
+    assert {"run", "plan", "load", "check_sampler", "make", "samplers"} <= set(dir(samplerbench))
+    assert all(getattr(samplerbench, name) for name in dir(samplerbench))
+    assert samplerbench.run is run
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        samplerbench.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "package", ["samplerbench", "samplerbench.results", "samplerbench.benchmarks"]
+)
+def test_dir__has_no_stray_names(package):
+    module = import_module(package)
+    assert set(dir(module)) == {*module.__all__, "__version__"}
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_samplerbench__threads_wait_asleep_unless_the_user_says_otherwise(given, policy):
+    """Spinning threads made a toy model 100 times slower on a busy machine."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = (
+        "import sys, os, samplerbench; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | given,
+    )
+    assert found.stdout.split() == [policy, "False"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_run__says_what_it_does_where_somebody_looks(here, monkeypatch, terminal):
+    consoles = []
+
+    def console(**options):
+        consoles.append(Console(file=io.StringIO(), force_terminal=terminal, **options))
+        return consoles[-1]
+
+    monkeypatch.setattr("samplerbench.benchmarks.api.Console", lambda stderr: console())
+    run(SUITE | {"nfe": [9], "samplers": ["euler"]}, "out", device="cpu")
+    assert bool(consoles[0].file.getvalue()) == terminal
+
+
+def test_check_sampler__prints_its_verdict_and_each_failure_in_a_line():
+    result = benchmarks.check_sampler("euler", fast=True)
+    assert str(result) == f"euler: all {len(result.checks)} checks passed"
+    failed = replace(result, checks=[replace(result.checks[0], passed=False), *result.checks[1:]])
+    verdict, failure = str(failed).splitlines()
+    assert verdict == f"euler: 1 of {len(result.checks)} checks failed"
+    assert failure == f"  order: {result.checks[0].detail}"
+    assert repr(failed) == str(failed)
 
 
 @pytest.mark.parametrize("name", benchmarks.__all__)
@@ -155,6 +217,7 @@ def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
         ({"suite": SUITE | {"samplrs": ["heun"]}}, "the suite: unknown key 'samplrs'; did you mean " "'samplers'?"),
         ({"suite": SUITE | {"samplers": ["huen"]}}, "unknown sampler 'huen'; did you mean heun?"),
         ({"suite": SUITE | {"metrics": ["kdi"]}}, "unknown metric 'kdi'; did you mean kid?"),
+        ({"suite": SUITE | {"models": [Path]}}, "models.0: a model is a text such as 'gmm-2d', not a type; write the class into a file"),
         ({"suite": SUITE, "device": "tpu"}, "there is no device 'tpu'; choose one of auto, " "cpu, cuda"),
         ({"suite": SUITE, "out": "mine.toml"}, "mine.toml is a file, not a run directory"),
         ({"suite": "code.toml"}, "code.toml names the Python file 'code.py:make', which " "would run; look at it, and pass load_suite("),

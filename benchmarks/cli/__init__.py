@@ -37,9 +37,7 @@ __all__ = ["app", "main"]
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(
-    name="samplerbench", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(name="samplerbench", pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True, context_settings=_HELP, epilog=epilog(""))
@@ -56,6 +54,16 @@ def _start(
         raise typer.Exit
     if context.invoked_subcommand is None:
         say(context.get_help())
+
+
+@app.command("help", hidden=True)
+def _help(
+    context: typer.Context,
+    command: Annotated[str | None, typer.Argument(help="A command, e.g. run.")] = None,
+) -> None:
+    """Print the help of a command, as its option --help does."""
+    words = ["--help"] if command is None else [command, "--help"]
+    app(words, standalone_mode=False, prog_name=context.find_root().info_name)
 
 
 for _name, _command in {

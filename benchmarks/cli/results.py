@@ -201,7 +201,7 @@ def show(
             f"there is nothing to rank by {metric!r} in {folder}; choose "
             f"--metric from {', '.join(ranked(table))}"
         )
-    print_ranking(table, metric, *verdicts_of(folder, metric, baseline))
+    print_ranking(table, folder, metric, *verdicts_of(folder, metric, baseline))
 
 
 def write(
@@ -235,14 +235,14 @@ def write(
 
 
 def print_ranking(
-    table: Any, metric: str | None = None, baseline: str = "", marks: Any = None
+    table: Any, folder: Path, metric: str | None = None, baseline: str = "", marks: Any = None
 ) -> None:
-    """Print the ranking by ``metric``, or each model by its default quantity."""
+    """Print the ranking of a run by ``metric``, or each model by its default quantity."""
     from ...results.table.curves import comparable_parts
     from ...results.table.description import without_data
     from ...results.terminal.ranking import print_table
 
-    print_table(table, out, metric=metric, baseline=baseline, marks=marks)
+    print_table(table, out, metric=metric, home=folder, baseline=baseline, marks=marks)
     for _, rows in comparable_parts(table.frame):
         if sentence := without_data(rows):
             say(sentence)
@@ -422,10 +422,11 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     """What is printed of a row of
     :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
     """
+    from ...results.intervals import printed
     from ...results.text import short
 
     def shown(name: str, digits: int = 2) -> str:
-        return "" if row[name] is None else short(row[name], digits)
+        return "" if row[name] is None else short(printed(name, row[name]), digits)
 
     order = (
         ""

@@ -122,7 +122,7 @@ def _run(
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return None
-    print_ranking(table)
+    print_ranking(table, folder)
     if looks:
         print_answer(looks)
     code = say_troubles(table, {cell.key for cell in setup.cells}, folder)
@@ -147,7 +147,7 @@ def _say_unchanged(folder: Path) -> None:
     if rows <= MOST_RANKED:
         from ...results.result_table import ResultTable
 
-        print_ranking(ResultTable.from_csv(folder / "table.csv"))
+        print_ranking(ResultTable.from_csv(folder / "table.csv"), folder)
     say(
         f"Nothing to do: {rows} cells are as the same command left them"
         + ("." if rows <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
@@ -188,7 +188,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             for c in cells
         ]
         return print_json(rows)
-    rows = forecast(resolved, models, references, cells, where)
+    rows, doubts = forecast(resolved, models, references, cells, where)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
     table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
@@ -216,7 +216,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             "Fewer --reference-samples and --converged-samples make the references "
             "quicker, and rmse and fd_conv less sure."
         )
-    if doubts := dict.fromkeys(doubt for row in rows for doubt in row.doubts):
+    if doubts:
         say(
             f"This machine is busy, so that all of it may take less than that: {'; '.join(doubts)}."
         )

@@ -97,10 +97,11 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
     from ... import samplers
     from ..suites.spec import parse_spec
 
-    if everything == bool(named):
+    if everything and named:
+        raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
+    if not (everything or named):
         raise ValueError(
-            "say which samplers to check, such as samplerbench check heun "
-            "ddim, or give --all, not both"
+            "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
         )
     made = [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
     if stand_in := next((s.name for s in made if getattr(s, "of_checkpoint", False)), None):

@@ -45,9 +45,9 @@ class Check:
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conformance:
-    """The checks of one sampler.
+    """The checks of one sampler; printed, whether it passed, and each failure in a line.
 
     Attributes:
         sampler: registry name.
@@ -74,6 +74,18 @@ class Conformance:
     def failures(self) -> list[Check]:
         """The checks that failed."""
         return [check for check in self.checks if not check.passed]
+
+    def __repr__(self) -> str:
+        """The verdict, the failures and their likely causes, a line each."""
+        params = "".join(f" {key}={value}" for key, value in self.params.items())
+        failed = [f"  {check.name}: {check.detail}" for check in self.failures]
+        verdict = (
+            f"{len(failed)} of {len(self.checks)} checks failed"
+            if failed
+            else f"all {len(self.checks)} checks passed"
+        )
+        causes = [f"  {'why' if failed else 'note'}: {sentence}" for sentence in self.why]
+        return "\n".join([f"{self.sampler}{params}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: the fields, ``passed`` and ``name`` (the sampler's, as in every

@@ -24,10 +24,12 @@ STEPS = (1, 8)
 def check_noise(sampler: Sampler) -> list[Check]:
     """Exact mean and covariance of one step and of eight, under either noise."""
     problem, grids = problem_for(sampler), [make(n) for n in STEPS for make in GRIDS.values()]
-    worst, overlaps = 0.0, []
+    worst, overlaps, drawn = 0.0, [], False
 
     def path(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+        nonlocal drawn
         keys = list(asked)
+        drawn = drawn or bool(keys)
         overlaps.extend(overlapping(keys))
         return path_units(keys)
 
@@ -39,6 +41,16 @@ def check_noise(sampler: Sampler) -> list[Check]:
         apart = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
         worst = max(worst, *(float(error) for error in apart))
     data = {"error": worst, "overlapping": overlaps[:1]}
+    if not drawn:
+        return [
+            Check(
+                "noise",
+                False,
+                "stochastic = True, and it never draws: call noise() in the step, or declare "
+                "stochastic = False",
+                data,
+            )
+        ]
     if overlaps:
         (a, b), (c, d) = overlaps[0]
         return [

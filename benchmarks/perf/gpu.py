@@ -105,9 +105,9 @@ def _prepared() -> str:
     if find_spec("samplerbench") is None:
         package = WORK / "path" / "samplerbench"
         package.mkdir(parents=True, exist_ok=True)
-        for name in ("samplers", "models", "benchmarks", "results"):
-            if not (package / name).exists():
-                (package / name).symlink_to(ROOT / name)
+        for name in ("samplers", "models", "benchmarks", "results", "samplerbench/__init__.py"):
+            if not (link := package / Path(name).name).exists():
+                link.symlink_to(ROOT / name)
         added.append(str(package.parent))
     if _missing() and WHEELS.is_dir():
         site = WORK / "site"

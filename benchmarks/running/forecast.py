@@ -40,7 +40,6 @@ class Forecast:
         seconds: of network time here, for sampling.
         references: seconds here until converged endpoints and samples are made.
         scoring: seconds here until all cells are scored.
-        doubts: why the seconds are not to be trusted, such as other processes on the machine.
     """
 
     model: str
@@ -50,7 +49,6 @@ class Forecast:
     seconds: float
     references: float
     scoring: float
-    doubts: tuple[str, ...]
 
 
 @torch.no_grad()
@@ -60,17 +58,20 @@ def forecast(
     references: Mapping[str, Reference | None],
     cells: Sequence[Cell],
     device: str,
-) -> list[Forecast]:
-    """The cost of sampling, references and scoring, per model; timing comes on top."""
-    out = []
+) -> tuple[list[Forecast], list[str]]:
+    """Forecast the cost of sampling, references and scoring, per model; timing comes on top.
+
+    Returns:
+        One forecast a model, and why their seconds are not to be trusted, such as other processes
+        on the machine.
+    """
+    out, busy = [], Load()
     for name, model in models.items():
         own = [cell for cell in cells if cell.model == name and not cell.skip]
         evaluations = sum(expected(model, cell) * cell.samples for cell in own)
         before = Load.of_this_moment()
         rate = evaluations_per_second(model, own[0].batch_size, device) if own else float("inf")
-        doubts = cpu_doubts(
-            Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
-        )
+        busy = busy.and_(Load.of_this_moment().since(before))
         until_scored = reference_evaluations(suite, model, references[name], own)
         adaptive = sum(cell.sampler.adaptive for cell in own)
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
@@ -85,10 +86,9 @@ def forecast(
                 evaluations / rate,
                 until_scored / rate,
                 scoring,
-                tuple(doubts),
             )
         )
-    return out
+    return out, cpu_doubts(busy, os.cpu_count() or 1, torch.get_num_threads())
 
 
 def scoring_seconds(

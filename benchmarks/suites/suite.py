@@ -227,7 +227,7 @@ class Suite(Strict):
     @classmethod
     def _names_as_entries(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and isinstance(data.get("models"), list | tuple):
-            entries = [{"name": m} if isinstance(m, str) else m for m in data["models"]]
+            entries = [_model_entry(place, m) for place, m in enumerate(data["models"])]
             return {**data, "models": entries}
         return data
 
@@ -329,6 +329,22 @@ class Suite(Strict):
         cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
+
+
+def _model_entry(place: int, given: object) -> object:
+    """A model that is asked for by its name alone, as a table.
+
+    Raises:
+        ValueError: it is an object, which no other process and no later run could make again.
+    """
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, Mapping | ModelEntry):
+        return given
+    raise ValueError(
+        f"models.{place}: a model is a text such as 'gmm-2d', not a {type(given).__name__}; write "
+        "the class into a file, and give 'my_model.py:MyClass' (docs/adding-a-model.md)"
+    )
 
 
 def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from ..intervals import printed
 from ..quantities import Quantity, judged
 from ..text import short
 from .compare import choose, matched_cells, no_shared_cell, row_name
@@ -121,7 +122,8 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
     found = judge(pair, quantity, share)
     if found is None:
         return None
-    detail = f"{short(found.baseline.value)} → {short(found.candidate.value)}"
+    values = (printed(quantity.name, side.value) for side in (found.baseline, found.candidate))
+    detail = " → ".join(map(short, values))
     detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
     detail += f" ({found.reason})" if found.reason else ""
     return _Draft(row_name(pair.candidate.record), quantity.name, detail, found.evidence)

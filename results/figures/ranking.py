@@ -8,6 +8,7 @@ from typing import Any, cast
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..intervals import printed
 from ..palette import style
 from ..record import Record
 from ..table.curves import comparable_parts
@@ -95,9 +96,12 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
         for name in (left, right)
     ]
     names = [label(text(row, "curve")) for row in rows]
-    a_texts = [f"{name}  {short(number(row, left))}" for name, row in zip(names, rows, strict=True)]
+    a_texts = [
+        f"{name}  {short(printed(left, number(row, left)))}"
+        for name, row in zip(names, rows, strict=True)
+    ]
     b_texts = [
-        short(number(row, right)) + f"  {name}" * (wide > ROOMY)
+        short(printed(right, number(row, right))) + f"  {name}" * (wide > ROOMY)
         for name, row in zip(names, rows, strict=True)
     ]
     margins = [LETTER * max(map(len, texts)) + 0.15 for texts in (a_texts, b_texts)]

@@ -30,6 +30,7 @@ __all__ = [
     "column_kinds",
     "column_names",
     "columns",
+    "distances",
     "find",
     "flags",
     "installed",
@@ -98,9 +99,11 @@ def quantities() -> tuple[Quantity, ...]:
     return _all_of(_OWNED)[0]
 
 
-_Known = tuple[tuple[Quantity, ...], Mapping[str, str]]
+_Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
 _known: list[tuple[object, _Known]] = []
-"""Those of the last registry that was asked for, and their flags: a report asks for each row."""
+"""Those of the last registry that was asked for, their flags, and which of them are distances: a report
+asks for each row.
+"""
 
 
 def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
@@ -109,7 +112,8 @@ def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
         built_in = set(BUILT_IN)
         found = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
         flags = {quantity.name: quantity.flag for quantity in found if quantity.flag}
-        _known[:] = [(owned, (found, MappingProxyType(flags)))]
+        distances = frozenset(quantity.name for quantity in found if quantity.to)
+        _known[:] = [(owned, (found, MappingProxyType(flags), distances))]
     return _known[0][1]
 
 
@@ -195,6 +199,11 @@ def panels() -> tuple[Quantity, ...]:
 def flags() -> Mapping[str, str]:
     """The columns that say why an interval is not to be trusted, by the columns of the values."""
     return _all_of(_OWNED)[1]
+
+
+def distances() -> frozenset[str]:
+    """Return the names of the quantities that are distances, which are never below 0."""
+    return _all_of(_OWNED)[2]
 
 
 def named(known: Sequence[Quantity], name: str) -> Quantity:

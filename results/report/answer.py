@@ -9,7 +9,7 @@ from itertools import groupby
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Best, Findings, Standing
-from ..intervals import plus_minus
+from ..intervals import plus_minus, printed
 from ..quantities import Quantity
 from ..record import Record
 from ..text import short
@@ -190,7 +190,7 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
         return said.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, quantity):
-        return f", where {best.against} has {short(high)}"
+        return f", where {best.against} has {short(printed(quantity.name, high))}"
     return f", {short(high / low, 2)} times better than {best.against}"
 
 

@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
+from ..comparison.lowest import lowest
 from ..comparison.shown import shown
 from ..comparison.significance import SIGNS
-from ..intervals import plus_minus, with_bounds
+from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.disk.files import write_text
@@ -27,6 +28,7 @@ from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief
+from ..table.latex import latex
 from ..table.reading import run_names
 from ..text import choices, interval, short
 from ..values import empty, number, rows_of, text
@@ -91,7 +93,8 @@ def write_report(
             None,
         )
         if metric:
-            write_text(page.with_name("table.tex"), part.to_latex(metric))
+            bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
+            write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
         # of the files as they were read, so that what changed meanwhile is noticed
         made_of = ingredients(sources[0], baseline) if own else ""
         write_text(page, html + (note(html, made_of, page.parent) if own else ""))
@@ -194,7 +197,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(number=number, short=short, interval=interval)
+    environment.globals.update(number=number, short=short, interval=interval, printed=printed)
     environment.filters.update(
         brief=brief, whole=_whole, with_bounds=with_bounds, plus_minus=plus_minus
     )

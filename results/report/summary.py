@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..comparison.findings import TableFindings, findings_of
 from ..escaping import escape_markdown
-from ..intervals import flag_of, with_bounds
+from ..intervals import flag_of, printed, with_bounds
 from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
@@ -65,7 +65,11 @@ def _heads(quantity: Quantity) -> list[str]:
 def _cells(row: Record, quantity: Quantity) -> list[str]:
     """What stands under :func:`_heads`."""
     name, floor = quantity.name, quantity.floor
-    value = _flagged(row, name) if quantity.error == "interval" else short(number(row, name))
+    value = (
+        _flagged(row, name)
+        if quantity.error == "interval"
+        else short(printed(name, number(row, name)))
+    )
     return [value, short(number(row, floor.column))] if floor and floor.perfect else [value]
 
 

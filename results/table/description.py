@@ -35,10 +35,10 @@ MOST_MODELS, MOST_BUDGETS = 4, 9
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
-    "converged) are missing. "
-    "Give it sample(n, seed), or a Denoiser data(n, seed), or run with --extractor "
-    "pixels --reference FILE.npy."
+    "converged) are missing. {remedy} with --extractor pixels --reference PATH, a folder of images "
+    "or an array in a .npy file."
 )
+OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or run", "Run"
 
 
 def heading(frame: pd.DataFrame) -> str:
@@ -73,7 +73,8 @@ def without_data(rows: pd.DataFrame) -> str:
         done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
     ):
         return ""
-    return NO_DATA.format(model=brief(printable(str(done["model"].iloc[0]))))
+    model = brief(printable(str(done["model"].iloc[0])))
+    return NO_DATA.format(model=model, remedy=OF_CODE if ".py" in model else OF_FILES)
 
 
 def brief(model: str) -> str:

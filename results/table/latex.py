@@ -5,11 +5,12 @@ column for each budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
-from ..intervals import flag_of
+from ..intervals import flag_of, printed
 from ..palette import FAMILIES, family
 from ..record import Record
 from ..text import short
@@ -17,8 +18,8 @@ from ..values import number, rows_of, text
 from .curves import comparable_parts
 
 HEAD = """\
-% Needs \\usepackage{booktabs}. Values with their standard errors.
-% Bold: the smallest of several in a column. Dagger: the interval is not to be trusted."""
+% Needs \\usepackage{booktabs}. Values with their standard errors; estimates below 0 are printed as 0.
+% Bold: not told apart from the smallest of a column. Dagger: the interval is not to be trusted."""
 SPECIAL = str.maketrans(
     {
         **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -46,7 +47,10 @@ def escape(words: str) -> str:
 
 
 def latex(
-    frame: pd.DataFrame, metric: str = "fid_proxy", budgets: Sequence[int] | None = None
+    frame: pd.DataFrame,
+    metric: str = "fid_proxy",
+    budgets: Sequence[int] | None = None,
+    bold: Mapping[str, Collection[tuple[str, int]]] = MappingProxyType({}),
 ) -> str:
     """The tables of all models, one below the other.
 
@@ -57,6 +61,7 @@ def latex(
         metric: column of the values, lower is better; its standard error is taken from
             ``METRIC_se`` where there is one.
         budgets: columns; all that the model's rows compete in by default.
+        bold: curves and budgets that are set in bold, by the title of their problem.
 
     Raises:
         ValueError: there is no such column.
@@ -70,7 +75,7 @@ def latex(
             [
                 HEAD,
                 *(
-                    _tabular(title, rows, metric, budgets)
+                    _tabular(title, rows, metric, budgets, bold.get(title, ()))
                     for title, rows in comparable_parts(frame)
                 ),
             ]
@@ -79,7 +84,13 @@ def latex(
     )
 
 
-def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int] | None) -> str:
+def _tabular(
+    title: str,
+    rows: pd.DataFrame,
+    metric: str,
+    budgets: Sequence[int] | None,
+    bold: Collection[tuple[str, int]],
+) -> str:
     done = (
         rows.loc[rows["status"] == "ok"]
         .dropna(subset=["slot", metric])
@@ -87,11 +98,7 @@ def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int]
     )
     cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(done)}
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
-    columns = {
-        slot: [number(row, metric) or 0.0 for (_, at), row in cells.items() if at == slot]
-        for slot in slots
-    }
-    best = {slot: min(values) if len(values) > 1 else None for slot, values in columns.items()}
+    several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [kin.name for kin in FAMILIES]
     curves = {
         text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin")))
@@ -105,7 +112,14 @@ def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int]
             _line(
                 [
                     escape(curve),
-                    *(_cell(cells.get((curve, slot)), metric, best[slot]) for slot in slots),
+                    *(
+                        _cell(
+                            cells.get((curve, slot)),
+                            metric,
+                            bold=slot in several and (curve, slot) in bold,
+                        )
+                        for slot in slots
+                    ),
                 ]
             )
         )
@@ -125,13 +139,13 @@ def _tabular(title: str, rows: pd.DataFrame, metric: str, budgets: Sequence[int]
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _cell(row: Record | None, metric: str, best: float | None) -> str:
+def _cell(row: Record | None, metric: str, *, bold: bool) -> str:
     r"""``value \pm SE`` in mathematics."""
-    value = None if row is None else number(row, metric)
+    value = None if row is None else printed(metric, number(row, metric))
     if row is None or value is None:
         return "--"
     shown, error = rounded(value, number(row, f"{metric}_se"))
-    words = rf"\mathbf{{{shown}}}" if value == best else shown
+    words = rf"\mathbf{{{shown}}}" if bold else shown
     flag = r"^{\dagger}" if flag_of(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from ..comparison.compare import Comparison, notes
 from ..comparison.verdicts import Line
 from ..escaping import printable
+from ..intervals import printed
 from ..table.tuned import NAME, Tuning
 from ..text import short
 
@@ -89,7 +90,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{short(line.time_ratio)}{sure}"
-    return at, short(line.value), _difference(line), line.verdict, time
+    return at, short(printed(line.metric, line.value)), _difference(line), line.verdict, time
 
 
 def _difference(line: Line) -> str:

@@ -5,7 +5,7 @@ Readable at 80 columns, without colour and in plain ASCII.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from rich.text import Text
 from ..comparison.compare import compare_with
 from ..comparison.estimates import default_quantity
 from ..comparison.findings import BASELINE
+from ..comparison.lowest import Place, lowest
 from ..comparison.significance import SIGNS, Verdict
 from ..escaping import printable as harmless
-from ..intervals import flag_of
+from ..intervals import flag_of, printed
 from ..quantities import judged
 from ..record import Record
 from ..result_table import ResultTable
@@ -75,15 +76,19 @@ class Ranking:
         metric: column to rank by.
         cells: rows by curve and budget; of several the one with the most evaluations.
         marks: verdicts against a baseline.
+        lowest: curves and budgets that are not told apart from the lowest of their column.
     """
 
     title: str
     metric: str
     cells: Mapping[tuple[str, int], Record]
     marks: Marks
+    lowest: Collection[Place]
 
     @classmethod
-    def of(cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks) -> Ranking:
+    def of(
+        cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks, lowest: Collection[Place]
+    ) -> Ranking:
         """The ranking of a part of :func:`..table.curves.comparable_parts`."""
         placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
         return cls(
@@ -91,6 +96,7 @@ class Ranking:
             metric,
             {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None},
             marks,
+            lowest,
         )
 
     @property
@@ -119,7 +125,10 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """A value with its flag, a star if it is the lowest of its column, and the verdict."""
+        """A value with its flag, a star if it is the lowest of its column, and the verdict.
+
+        Bold is all that is not told apart from the lowest.
+        """
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -129,8 +138,13 @@ class Ranking:
         flag = "†" if flag_of(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
-        style = ("bold " if value == best else "") + ("green" if verdict == "better" else "")
-        return Text(f"{short(value)}{flag}{'*' if value == best else ' '}{mark}", style=style)
+        style = ("bold " if (curve, slot) in self.lowest else "") + (
+            "green" if verdict == "better" else ""
+        )
+        return Text(
+            f"{short(printed(self.metric, value))}{flag}{'*' if value == best else ' '}{mark}",
+            style=style,
+        )
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
         """The ranking as a table no wider than ``width``, and how many budgets have no column.
@@ -185,34 +199,42 @@ def print_table(
     console: Console,
     *,
     metric: str | None = None,
+    home: Path | None = None,
     baseline: str = "",
     marks: Marks | None = None,
 ) -> None:
     """Print a ranking for each model: a line for each sampler with its spark-line, a column for
     each budget.
 
-    The smallest value of a column has a star. Samplers are ordered by their value at the largest
-    budget. Spark-lines are on the logarithmic scale of their model. Budgets that do not fit the
-    width are left out, evenly, and counted; the first and the last always stay. Where the console
-    has ASCII only, or is a dumb terminal, everything is written in ASCII.
+    The smallest value of a column has a star, and all that is not told apart from it is bold.
+    Samplers are ordered by their value at the largest budget. Spark-lines are on the logarithmic
+    scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the
+    first and the last always stay. Where the console has ASCII only, or is a dumb terminal,
+    everything is written in ASCII.
 
     Args:
         table: what to print.
         console: where to.
         metric: column to rank by, lower is better; None for each model's default
             (:func:`..comparison.estimates.default_quantity`).
+        home: run directory of the table, where influence values are read.
         baseline: name of the baseline that ``marks`` belong to.
         marks: verdicts against it (:func:`verdicts_of`).
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
+    tied = lowest(table.frame, metric, {"": home} if home else None)
     for title, rows in comparable_parts(table.frame):
         column = metric or _default_column(rows)
-        ranking, hidden = Ranking.of(title, rows, column, marks or {}).table(console.width, plain)
+        ranking, hidden = Ranking.of(title, rows, column, marks or {}, tied[title]).table(
+            console.width, plain
+        )
         console.print(
             _writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal
         )
         console.print(ranking, end="")
-        notes = [f"{column} by NFE budget, lower is better; * lowest, † interval flagged"]
+        notes = [
+            f"{column} by NFE budget, lower is better; * lowest, bold: not told apart from it, † interval flagged"
+        ]
         notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
         notes += (
             [

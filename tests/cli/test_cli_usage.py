@@ -1,5 +1,6 @@
 """The command line itself: help, version, and wrong usage in one sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +177,37 @@ def test_examples_have_options_that_exist(samplerbench, command):
 )
 def test_wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(samplerbench, args, sentence):
     refused(samplerbench(*args), sentence)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["check"], "say which samplers to check"),
+        (["check", "heun", "--all"], "give --all, or name samplers such as heun, not both"),
+        (["help", "nosuch"], "no such command 'nosuch'; samplerbench --help says what there is"),
+        (["run", "smoke", "--model", "nosuch"], "there is no model 'nosuch'; the models are: "),
+    ],
+)
+def test_refusals__say_what_was_asked_and_no_more(samplerbench, args, sentence):
+    refused(samplerbench(*args), sentence)
+    assert "both" not in samplerbench("check")[2]
+
+
+def test_help__prints_what_the_option_does(samplerbench):
+    for command in ([], ["check"]):
+        assert samplerbench("help", *command) == samplerbench(*command, "--help")
+
+
+def test_completion__knows_the_commands():
+    asked = {"COMP_WORDS": "samplerbench check", "COMP_CWORD": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", "from samplerbench.benchmarks.cli import main; main()"],
+        env=os.environ | asked | {"_SAMPLERBENCH_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["check", "check-model"]
 
 
 def test_an_unforeseen_error_is_not_taken_for_the_user_s(samplerbench, monkeypatch):

@@ -197,6 +197,13 @@ class DrawsTwice:
         ]
 
 
+@faulty(Euler)
+class NeverDraws:
+    """Declares noise and asks for none."""
+
+    stochastic = True
+
+
 @faulty(DDPM)
 class SecretNoise:
     """Draws although it declares that it does not."""
@@ -271,6 +278,7 @@ class Mutable(Declared):
         (TooQuiet, "moments"),
         (TooQuiet, "weak order"),
         (DrawsTwice, "noise"),
+        (NeverDraws, "noise"),
         (SecretNoise, "runs"),
         (OutOfRange, "levels"),
         (NotTheSame, "same as"),

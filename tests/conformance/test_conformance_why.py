@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import Conformance, check_sampler, print_conformance
-from samplerbench.samplers import Grid, LinearRow, LinearStages, Source, get
+from samplerbench.samplers import Grid, GridSampler, LinearRow, LinearStages, Source, get
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
 from samplerbench.samplers.methods.euler import Euler
@@ -120,6 +120,33 @@ class MemosDoNotCancel(DPMpp2M):
 
 
 @frozen
+class CorrectsLater(GridSampler):
+    """A PEC method: the evaluation at the end of a step corrects it, and predicts the next."""
+
+    name = "corrects_later"
+    order = 2
+    history = 1
+    source = SOURCE
+    share: float = 0.5
+
+    def plan(self, grid: Grid):
+        before = (None, *grid.sigma)
+        return [(*ends, prev) for ends, prev in zip(grid.intervals(), before, strict=False)]
+
+    def step(self, x, row, past, denoise, noise):
+        cur, nxt, prev = row
+        d = denoise(x, cur)
+        if past:
+            x_prev, d_prev = past[0]
+            mean = self.share * d + (1 - self.share) * d_prev
+            x = cur / prev * x_prev + (1 - cur / prev) * mean
+        return nxt / cur * x + (1 - nxt / cur) * d, (x, d)
+
+    def nfe(self, grid: Grid):
+        return len(grid)
+
+
+@frozen
 class TooQuiet(DDPM):
     def plan(self, grid: Grid):
         return [row._replace(c=row.c / 2) for row in DDPM.plan(self, grid)]
@@ -213,6 +240,21 @@ def test_what_is_only_measured_has_not_passed():
 
 def test_a_start_that_ruins_the_order_fails():
     assert marks(check_sampler(BadStart(), fast=True))["order as shipped"] == "FAIL"
+
+
+def test_check_order__global_order_decides_where_a_single_step_is_of_a_lower_one():
+    result = check_sampler(CorrectsLater())
+    found = {check.name: check for check in result.checks}
+    assert result.passed, result.failures
+    assert marks(result)["order"] == "pass"
+    assert marks(result)["local order"] == "measured"
+    assert max(found["local order"].data.values()) < 2.25
+    assert "PEC" in found["local order"].detail
+
+
+def test_check_order__a_corrector_that_loses_the_order_fails():
+    failed = {check.name for check in check_sampler(CorrectsLater(share=0.25)).failures}
+    assert failed == {"order", "local order", "order as shipped"}
 
 
 def test_a_step_that_returns_the_state_alone_is_one_sentence_with_its_line():

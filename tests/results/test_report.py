@@ -8,8 +8,10 @@ from synthetic import HOSTILE_MODEL, HOSTILE_SAMPLER, synthetic_run
 
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.provenance import command_of, sections_of
-from samplerbench.results.result_table import load
+from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.table.curves import comparable_parts
+from samplerbench.results.table.description import without_data
 
 
 class Page(HTMLParser):
@@ -290,7 +292,7 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
         )
         == 1
     )
-    assert "sample(n, seed)" in words
+    assert "Give it sample(n, seed)" in words
     (header,) = [
         line
         for line in (tmp_path / "table.md").read_text().splitlines()
@@ -298,6 +300,14 @@ def test_without_data_the_report_says_why_and_has_no_empty_columns(tmp_path):
     ]
     assert "FID proxy" not in header
     assert "typical error" in header
+
+
+def test_without_data__a_folder_of_a_checkpoint_is_not_told_to_write_code():
+    row = {"model": "my-pipeline/", "status": "ok", "rmse": 0.1}
+    ((_, rows),) = comparable_parts(ResultTable.of([row]).frame)
+    said = without_data(rows)
+    assert "sample(" not in said
+    assert "missing. Run with --extractor pixels --reference PATH" in said
 
 
 def test_what_statistics_do_not_allow_is_said_where_they_are_compared_with(tmp_path):

@@ -28,6 +28,20 @@ write_report(sys.argv[1], sys.argv[2])
 """
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda table: table.wide("rmsee"),
+        lambda table: table.best_per_budget("rmsee"),
+        lambda table: table.pivot("sampler", "budget", "rmsee"),
+    ],
+)
+def test_views__an_unknown_column_is_one_sentence_with_those_like_it(ask):
+    row = {"model": "m", "sampler": "euler", "budget": 5, "nfe": 5.0, "status": "ok", "rmse": 1.0}
+    with pytest.raises(ValueError, match="no column 'rmsee'; did you mean rmse"):
+        ask(ResultTable.of([row]))
+
+
 def test_tables_figures_and_the_report_need_no_torch(tmp_path):
     run = synthetic_run(
         tmp_path / "run", models=("m",), orders={"euler": 1, "heun": 2}, budgets=(1, 5), samples=10

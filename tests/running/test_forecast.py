@@ -1,6 +1,7 @@
 """What a run is said to take before it begins, and what it says while it works."""
 
 import io
+import itertools
 import time
 
 import pytest
@@ -60,14 +61,17 @@ def test_a_network_doubles_its_steps():
 
 
 def test_a_forecast_has_all_that_a_run_does_and_notices_a_busy_machine(monkeypatch):
-    (row,) = forecast(*planned(), "cpu")
+    (row,), _ = forecast(*planned(), "cpu")
     assert (row.cells, row.evaluations) == (1, 5 * 64)
     assert row.references / row.seconds == pytest.approx(evaluations() / (5 * 64))
     assert row.scoring > 0
-    moments = iter([Load(), Load(wall=1.0, cpu=0.3, waited=0.7, busy=2.0)])
+    moments = itertools.cycle([Load(), Load(wall=1.0, cpu=0.3, waited=0.7, busy=2.0)])
     monkeypatch.setattr(forecasting.Load, "of_this_moment", lambda: next(moments))
-    (row,) = forecast(*planned(), "cpu")
-    assert row.doubts[0] == "waited for a core 70% of the time"
+    rows, doubts = forecast(*planned(models=["gmm-2d", "gaussian"]), "cpu")
+    assert len(rows) == 2
+    assert [doubt for doubt in doubts if "core" in doubt.split(" of ")[0]] == [
+        "waited for a core 70% of the time"
+    ], "of two models once"
 
 
 def test_without_a_terminal_a_line_says_what_takes_so_long(monkeypatch):

@@ -64,7 +64,7 @@ class Diagnosis:
                 for p in self.packages
             },
             "extras": {
-                extra: {"for": PURPOSE.get(extra, ""), "missing": missing}
+                extra: {"for": PURPOSE[extra], "missing": missing}
                 for extra, missing in self.extras.items()
             },
             "broken": self.broken,

@@ -8,9 +8,19 @@ from typing import NamedTuple
 
 NAME = "samplerbench"
 PURPOSE = {
+    "diffusers": "folders of diffusers as models, and lines to paste for it",
     "peers": "samplers of other libraries, for parity tests and for frontier",
-    "dev": "tests, linters and the build",
+    "onnx": "ONNX files as models",
+    "inception": "features of Inception, as published FIDs have them",
+    "clip": "features of CLIP",
+    "dinov2": "features of DINOv2",
+    "efficientnet": "features of EfficientNet",
+    "torchvision": "data sets of torchvision as references",
+    "tune": "levels and options tuned by Optuna",
     "gpu": "throttling, other processes and energy of an NVIDIA GPU in timings",
+    "cluster": "runs on a Ray cluster",
+    "docs": "the site of the documentation",
+    "dev": "tests, linters and the build",
 }
 _REQUIREMENT = re.compile(
     r"""^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*(?P<versions>[^;]*)(?:;.*extra\s*==\s*["'](?P<extra>[^"']+)["'])?"""

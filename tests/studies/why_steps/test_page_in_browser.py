@@ -67,6 +67,30 @@ def test_nothing_scrolls_sideways_or_is_cut_off(show, width):
     assert page.evaluate(OUTSIDE) == []
 
 
+STRUCK = """() => [...document.querySelectorAll("svg.whole")].flatMap(svg => {
+    const crosses = (box, line) => line.left < box.right - 2 && line.right > box.left + 2
+        && line.top > box.top + 1 && line.bottom < box.bottom - 1;
+    const boxes = found => [...found].map(part => part.getBoundingClientRect());
+    const dashes = boxes(svg.querySelectorAll("path[stroke-dasharray], path[style*='stroke-dasharray']"));
+    return boxes(svg.querySelectorAll("[id*='text_']")).filter(box => box.height < 40
+        && dashes.some(line => line.height < 1 && crosses(box, line))).map(box => `${svg.id} ${box.x} ${box.y}`);
+})"""
+"""Words of figures that a level dashed line goes through."""
+
+
+def test_figures_of_the_first_row__no_name_is_struck_through(show):
+    assert show(1440).evaluate(STRUCK) == []
+
+
+def test_opening__on_a_phone_the_picture_stands_above_the_sentences(show):
+    page = show(390)
+    picture, sentences = (
+        page.locator(where).bounding_box() for where in (".opening figure", ".opening .answer")
+    )
+    assert picture["y"] < sentences["y"]
+    assert picture["y"] < 600, "it is seen without scrolling"
+
+
 def test_on_a_phone_panels_are_below_each_other_and_tables_are_cards(show):
     page = show(390)
     assert not page.locator(".picture:has(.part) > .whole").first.bounding_box()["width"]

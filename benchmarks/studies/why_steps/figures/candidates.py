@@ -43,12 +43,12 @@ def main(found: CandidatesResult, shown: Sequence[float]) -> Figure:
                 right, shown[-1], rows[-1].value, name, colour, -9 if name == "digits-cloud" else 0
             )
         )  # below the dashed line
-    level(right, found.points.most, "log N", 0.02)
     right.set_title("What is known")
     right.set_ylabel("information about the image (nats)")
     for axes, room in ((left, 1.0), (middle, 1.0), (right, 60.0)):
         _noise_axis(axes, shown, room)
     right.set_ylim(1e-3, 1e4)
+    level(right, found.points.most, "log N", 0.02)
     separate_labels(right, names)
     first, last = found.points.number(0).value, found.points.number(-1).value
     return figure(

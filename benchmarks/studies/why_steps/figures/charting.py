@@ -95,11 +95,11 @@ def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) ->
 
 
 def level(axes: Axes, y: float, name: str, place: float = 0.01) -> None:
-    """A dashed line across, with its meaning above it.
+    """A dashed line across the curves, with its meaning above it.
 
     ``place`` is where the words begin, as a share of the width.
     """
-    axes.axhline(y, color=SOFT, lw=0.9, ls=(0, (5, 3)), zorder=1)
+    dashed(axes, y)
     axes.annotate(
         name,
         (place, y),
@@ -109,3 +109,14 @@ def level(axes: Axes, y: float, name: str, place: float = 0.01) -> None:
         color=SOFT,
         fontsize=8,
     )
+
+
+def dashed(axes: Axes, y: float, colour: str = SOFT) -> None:
+    """A dashed line from the left to the end of the curves, so that it strikes through no name.
+
+    Call it when scale and limits of the axes are set.
+    """
+    to_share = axes.transData + axes.transAxes.inverted()
+    ends = [to_share.transform((x, y))[0] for line in axes.lines for x in line.get_xdata()]
+    end = max((end for end in ends if end <= 1), default=1.0)
+    axes.axhline(y, xmax=end, color=colour, lw=0.9, ls=(0, (5, 3)), zorder=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..measuring.one_jump import SHOWN, JumpResult, JumpResults
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
-from .charting import curve, label_curve, level, separate_labels, step_axis
+from .charting import curve, dashed, label_curve, level, separate_labels, step_axis
 from .drawing import BLUE, GREEN, ORANGE, SOFT, figure, panels, styled
 
 COLOURS, MARKERS = (ORANGE, BLUE, GREEN), ("o", "s", "^")
@@ -50,7 +50,7 @@ def curves(found: JumpResults) -> Figure:
     _shares(right, found, "among", "samples that pass for real, %")
     level(left, 100, "the data", 0.02)
     for (_, rows), colour in zip(found.items(), COLOURS, strict=False):
-        right.axhline(100 * rows[0].unseen, color=colour, lw=0.9, ls=(0, (5, 3)), zorder=1)
+        dashed(right, 100 * rows[0].unseen, colour)
     right.annotate(
         "dashed: real ones", (0.03, 0.94), xycoords="axes fraction", color=SOFT, fontsize=8
     )

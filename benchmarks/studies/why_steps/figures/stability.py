@@ -66,7 +66,7 @@ def draw_sampler(found: StabilityResult) -> Figure:
     right.set_yscale("log")
     right.grid(axis="y")
     right.set(title="Variance of the samples", ylabel="over that of the data")
-    level(right, 1, "the data", 0.87)
+    level(right, 1, "the data", 0.02)
     separate_labels(right, labels)
     return figure(
         canvas,

@@ -1,0 +1,92 @@
+"""The rows at each budget that no verdict tells apart from the lowest: those that a table sets in bold.
+
+Verdicts are those of the report, corrected over all pairs of rows at one budget
+(:class:`.verdicts.Panel`). Where there is none, because an interval is flagged or the model's own
+error dominates, rows are told apart whose 95 % intervals have nothing in common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ..intervals import bounds
+from ..quantities import Quantity, quantities
+from ..record import Record
+from ..table.curves import comparable_parts
+from ..values import number, rows_of, text
+from .entries import Entry, entry_of
+from .estimates import default_quantity
+from .verdicts import COINCIDE, Panel, corrected_together
+
+Place = tuple[str, int]
+"""A curve and a budget."""
+
+
+def lowest(
+    frame: pd.DataFrame,
+    metric: str | None = None,
+    homes: Mapping[str, Path] | None = None,
+    *,
+    unseen: int = 0,
+) -> dict[str, frozenset[Place]]:
+    """Return the places of each problem, by its title, that are not told apart from the lowest.
+
+    Args:
+        frame: rows of a table; of several in one place the one with the most evaluations counts.
+        metric: column, lower is better; None for the default quantity of each problem.
+        homes: path of each run by its name in the column ``run``, or of the only one as "", where
+            influence values are read; without, rows are compared as independent.
+        unseen: rows of the table that are not in the frame, which verdicts are corrected for.
+    """
+    known = {quantity.name: quantity for quantity in quantities()}
+    columns: dict[str, str] = {}
+    panels: dict[str, Panel] = {}
+    for title, rows in comparable_parts(frame):
+        done = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
+        default = default_quantity(rows_of(done)) if metric is None else None
+        columns[title] = column = metric or (default.name if default else "fid_proxy")
+        places = {
+            (text(row, "curve"), int(number(row, "slot") or 0)): row
+            for row in rows_of(done.dropna(subset=["slot"]))
+            if number(row, column) is not None
+        }
+        entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
+        quantity = known.get(column, Quantity(name=column, meaning=""))
+        panels[title] = Panel(entries, quantity, 0, 0)
+    corrected = corrected_together(panels.values(), unseen)
+    return {
+        title: _tied(panel, columns[title]) for title, panel in zip(panels, corrected, strict=True)
+    }
+
+
+def _tied(panel: Panel, column: str) -> frozenset[Place]:
+    """The places of one problem."""
+    first: dict[int, int] = {}
+    slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
+    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, column) or 0.0):
+        first.setdefault(slots[n], n)
+    return frozenset(
+        (text(entry.record, "curve"), slots[n])
+        for n, entry in panel.entries.items()
+        if n == first[slots[n]] or not _apart(panel, n, first[slots[n]], column)
+    )
+
+
+def _apart(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
+    """Return True if a row is told apart from the lowest."""
+    verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
+    if verdict != "no verdict":
+        return verdict == "worse"
+    (_, high), (least, _) = (_ends(panel.entries[n], column) for n in (lowest_one, other))
+    return least > high and not math.isclose(least, high, rel_tol=COINCIDE)
+
+
+def _ends(entry: Entry, column: str) -> tuple[float, float]:
+    """The interval of a value; the value alone where its error is not known."""
+    row: Record = entry.record
+    value = number(row, column) or 0.0
+    return bounds(row, column) or (value, value)
