@@ -133,6 +133,7 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         world,
         Truth(asked, store, run.executor, world),
         rate,
+        started=min(run.clock.spent / 60 / run.clock.minutes, 1.0),
     )
     check_time(run, bench, budgets)
     races: list[Raced] = []

@@ -157,7 +157,7 @@ class Asked:
         """
         if library in OWN_SOLVERS:
             cells = self.cells(OWN_SOLVERS[library], ["karras"], budget)
-        elif now.sampler == "pipeline" or _has_scheduler(self.model):
+        elif _has_scheduler(self.model):
             others = [
                 name for name in SCHEDULERS if not now.told.startswith(f"{OWN_SCHEDULER}{name}")
             ]

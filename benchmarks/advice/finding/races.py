@@ -17,11 +17,13 @@ from .time import COMPARED
 from .tuning import SHARE, seconds_wanted
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
+"""Shares of the time, without the start, until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
 then that of each whose turn has come.
 """
 RACED = (0.5, 0.85)
-"""Bounds of the share at which the races are to be done: as late as what follows allows."""
+"""Bounds of the share at which the races are to be done: as late as what follows allows. The first is of the time
+without the start.
+"""
 OVER = 0.3
 """Of the time between the end of the races and that of what follows, that they may go on for."""
 SCREENED = 0.6
@@ -59,7 +61,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
     """The budgets for which ``auto`` has a rule; there is none where the time is up first."""
-    asked, late = run.asked, run.clock.until(until)
+    asked, late = run.asked, run.clock.until(bench.of_rest(until))
     if asked.only:
         return set()
     passes = asked.model.passes
@@ -93,8 +95,9 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / given
     whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / given
     # where there is no time for distances in distribution, they are not waited for
-    after = scores + (whole if scores + least <= COMPARED - RACED[0] else 0.0)
-    return min(max(COMPARED - after, RACED[0]), RACED[1])
+    least_raced = bench.of_rest(RACED[0])
+    after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
+    return min(max(COMPARED - after, least_raced), RACED[1])
 
 
 def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:

@@ -35,6 +35,7 @@ class Bench:
         truth: where latents lead.
         rate: evaluations a second of all workers together.
         failures: why configurations have no samples, by label.
+        started: share of all the time that was over before anything was measured.
     """
 
     asked: Asked
@@ -44,6 +45,11 @@ class Bench:
     truth: Truth
     rate: float
     failures: dict[str, str] = field(default_factory=dict)
+    started: float = 0.0
+
+    def of_rest(self, share: float) -> float:
+        """Return the share of all the time at which a share of what was left at the start is over."""
+        return self.started + (1 - self.started) * share
 
     def squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late

@@ -402,6 +402,20 @@ def test_steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):
     assert str(said.get("_class_name", "DDIMScheduler")) in str(refused.value) or steps > 1000
 
 
+def test_own_sampling__another_scheduler_has_the_settings_of_the_folder(tmp_path):
+    kept = {"_class_name": "DDPMScheduler", "timestep_spacing": "leading"}
+    spec = spec_of(pipeline(tmp_path, DDIM | kept))
+    own = own_sampling(spec, 4, "UniPCMultistepScheduler")
+    assert own.sampler == "unipc_2(variant='bh2', last=[2, 1])"
+    assert own.levels == pytest.approx([*at([800, 600, 400, 200]), 0.0])
+    assert own.told == "UniPCMultistepScheduler, leading"
+    assert own_sampling(spec, 4, "DDIMScheduler").sampler == "ddim"
+    with pytest.raises(ValueError, match="samples no network that was trained for DDPMScheduler"):
+        own_sampling(spec, 4, "FlowMatchEulerDiscreteScheduler")
+    with pytest.raises(ValueError, match="the scheduler NoScheduler is none that is read"):
+        own_sampling(spec, 4, "NoScheduler")
+
+
 def test_clamping_is_no_difference(tmp_path):
     clamps = spec_of(pipeline(tmp_path / "a", {"_class_name": "DDIMScheduler"}))
     assert clamps.preset["clip"] == 1.0
