@@ -26,8 +26,8 @@ SHADOW = "shadow_params"
 """Where averages are kept that are lists, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
 """Before the names of Lightning's average of latent diffusion, which have no dots otherwise."""
-DEPTH = 4
-"""Tables within tables that are looked through."""
+DEPTH, MOST = 4, 16
+"""Tables within tables that are looked through, and networks in a table."""
 
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
@@ -38,7 +38,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """
     found: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _walk(opened.value, "", DEPTH):
+    for name, value in _sets_in(opened):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -97,13 +97,23 @@ def settings_of(opened: Opened) -> Mapping[str, Any]:
 
 def names_in(opened: Opened) -> dict[str, list[str]]:
     """Names of the tensors of each table in a file, by the name of its entry."""
-    found = _walk(opened.value, "", DEPTH)
+    found = _sets_in(opened)
     return {name: list(value) for name, value in found if isinstance(value, dict)}
 
 
-def _walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Tables of tensors, and lists of them that are averages by their names."""
-    if isinstance(value, Record) and isinstance(value.state, dict) and "_modules" in value.state:
+def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
+    held = isinstance(opened.value, Mapping | list | tuple | Record)
+    return _walk(opened.value, "", DEPTH, set()) if held else iter(())
+
+
+def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Tables of tensors, and lists of them that are averages by their names; each once, however often the
+    file has it.
+    """
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
         return
@@ -113,18 +123,17 @@ def _walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
-    inside = value.items() if isinstance(value, Mapping) else ()
-    inside = enumerate(value) if isinstance(value, list | tuple) else inside
+    inside = value.items() if isinstance(value, Mapping) else enumerate(value)
     for part, held in inside if depth else ():
         if isinstance(held, Mapping | list | tuple | Record):
-            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1)
+            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1, seen)
 
 
 def _behind_prefixes(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     """Weights of a table behind each prefix that all of ``keys`` have in it."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
-    prefixes = [p for p in prefixes if all(p + key in table for key in keys)]
+    prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST]
     found: Sets = {}
     for prefix in prefixes:
         others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
