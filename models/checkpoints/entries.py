@@ -31,7 +31,7 @@ DEPTH, MOST = 4, 16
 
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
-    """Sets of weights that have all these names, behind any prefix; the file itself is the entry "".
+    """Find the sets of weights that have all these names, behind any prefix; the file itself is the entry "".
 
     Raises:
         CheckpointError: an average without names is of another network.
@@ -57,7 +57,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
 def entry_named(
     sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
 ) -> dict[str, Tensor]:
-    """The set of an entry; also by the first or last part of its name.
+    """Return the set of an entry, also by the first or last part of its name.
 
     Raises:
         CheckpointError: there is none.
@@ -76,9 +76,7 @@ def entry_named(
 
 
 def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """A sentence that names the set of weights that is taken, and how to take another; none where
-    there is one set.
-    """
+    """Say in a sentence which set of weights is taken, and how to take another; with one set, say nothing."""
     first, *others = sets
     if not others:
         return ()
@@ -96,7 +94,7 @@ def settings_of(opened: Opened) -> Mapping[str, Any]:
 
 
 def names_in(opened: Opened) -> dict[str, list[str]]:
-    """Names of the tensors of each table in a file, by the name of its entry."""
+    """List the names of the tensors of each table in a file, by the name of its entry."""
     found = _sets_in(opened)
     return {name: list(value) for name, value in found if isinstance(value, dict)}
 
@@ -107,9 +105,7 @@ def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
 
 
 def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Tables of tensors, and lists of them that are averages by their names; each once, however often the
-    file has it.
-    """
+    """Yield tables of tensors, and lists of them that are averages by their names, each once."""
     if id(value) in seen:
         return
     seen.add(id(value))

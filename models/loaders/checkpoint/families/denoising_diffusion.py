@@ -26,13 +26,13 @@ from .openai import OTHER_SIDES, Answers
 WITHIN = "model."
 """Before the names of the U-Net's weights in ``GaussianDiffusion``."""
 KEYS = ("betas", "model.init_conv.weight", "model.downs.0.0.block1.norm.g", "model.mid_attn.mem_kv")
-TOLD = ("model.time_mlp.0.weights", "model.classes_emb.weight")
-"""Of networks that are told the time in another way, or classes."""
+OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
+"""Of networks that are given the time in another way, or classes."""
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file with rates of noise and the U-Net.
+    """Recognise a file with rates of noise and the U-Net.
 
     Raises:
         CheckpointError: it is another network of the library.
@@ -42,7 +42,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """Make the U-Net.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -58,7 +58,7 @@ def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    if more := [name for name in TOLD if name in tensors]:
+    if more := [name for name in OTHERS if name in tensors]:
         raise CheckpointError(
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
@@ -69,8 +69,8 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     levels = Discrete.of_betas(np.asarray(betas)).levels
     halvings = 2 ** (len(found["widths"]) - 1)
     sides = {str(s): {"event": [channels, s, s]} for s in OTHER_SIDES if s % halvings == 0}
-    told = _predicted(tensors)
-    answers: Answers = {told: {}} if told else {of: {} for of in PREDICTIONS}
+    objective = _predicted(tensors)
+    answers: Answers = {objective: {}} if objective else {of: {} for of in PREDICTIONS}
     spec = Specification(
         family="denoising_diffusion",
         network={"class": "LinearAttentionUNet", "arguments": found},
@@ -82,7 +82,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         snap="nearest",
         sigma_min=levels[0],
         sigma_max=levels[-1],
-        evidence=_evidence(found, told, sets),
+        evidence=_evidence(found, objective, sets),
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
         ),
@@ -91,18 +91,18 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             "size": sides,
         },
     )
-    if told:
-        spec = spec.answered("objective", told, FILE)
+    if objective:
+        spec = spec.answered("objective", objective, FILE)
     return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
 
 
-def _evidence(found: Mapping[str, Any], told: str, sets: Sets) -> tuple[str, ...]:
+def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
     shown = "images that the network is shown are in [-1, 1], as auto_normalize has it"
     zeros = "it was trained with self-conditioning, of which it is shown none"
     return (
         "the names of its weights are those of denoising-diffusion-pytorch",
         "the rates of noise are in the file",
-        *([f"the weights of its loss are those of {told}"] if told else []),
+        *([f"the weights of its loss are those of {objective}"] if objective else []),
         shown,
         *([zeros] if found["self_conditioned"] else []),
         *choice_among(sets),
@@ -110,8 +110,9 @@ def _evidence(found: Mapping[str, Any], told: str, sets: Sets) -> tuple[str, ...
 
 
 def _predicted(tensors: Mapping[str, Tensor]) -> str:
-    """The objective whose weights of the loss the file has: each is the signal-to-noise ratio, clipped from
-    above or not, over the weight that its own error has; "" if several fit, or none.
+    """Find the objective whose weights of the loss the file has; "" if several fit, or none.
+
+    Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:
@@ -132,7 +133,7 @@ def _predicted(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of :class:`LinearAttentionUNet`.
+    """Read the arguments of :class:`LinearAttentionUNet` off the shapes.
 
     Raises:
         CheckpointError: blocks are missing, or its output is no prediction.
