@@ -65,8 +65,8 @@ ORIGINS = (
     ),
     Origin(
         ("downs.0.0.", "mid_block1."),
-        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 2",
-        "save the state_dict() of the GaussianDiffusion around it, with release 2 or later",
+        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
+        "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
     ),
     Origin(
         ("encoder.", "decoder.", "quant_conv."),

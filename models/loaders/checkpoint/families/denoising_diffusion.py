@@ -1,4 +1,4 @@
-"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 2: a training's file or
+"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 1.9: a training's file or
 the state dict.
 
 The rates of noise are in the file, and so is what is predicted: the weights of the loss tell. The side of
@@ -25,9 +25,16 @@ from .openai import OTHER_SIDES, Answers
 
 WITHIN = "model."
 """Before the names of the U-Net's weights in ``GaussianDiffusion``."""
-KEYS = ("betas", "model.init_conv.weight", "model.downs.0.0.block1.norm.g", "model.mid_attn.mem_kv")
+KEYS = (
+    "betas",
+    "model.init_conv.weight",
+    "model.downs.0.0.block1.proj.weight",
+    "model.mid_attn.mem_kv",
+)
 OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
 """Of networks that are given the time in another way, or classes."""
+GROUPS = 8
+"""Of the normalisation before release 2, unless a network was made with others."""
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
@@ -104,6 +111,11 @@ def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str
         "the rates of noise are in the file",
         *([f"the weights of its loss are those of {objective}"] if objective else []),
         shown,
+        *(
+            [f"its blocks normalise in groups, which are taken to be {GROUPS}"]
+            if found["groups"]
+            else []
+        ),
         *([zeros] if found["self_conditioned"] else []),
         *choice_among(sets),
     )
@@ -162,5 +174,6 @@ def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "memory": [shape[2 if of else 3] for shape, of in zip(memories, full, strict=True)],
         "full": full,
         "middle": [middle[1], middle[3], middle[2]],
+        "groups": GROUPS if "downs.0.0.block1.norm.weight" in tensors else 0,
         "self_conditioned": self_conditioned,
     }
