@@ -26,19 +26,19 @@ SHADOW = "shadow_params"
 """Where averages are kept that are lists, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
 """Before the names of Lightning's average of latent diffusion, which have no dots otherwise."""
-DEPTH = 4
-"""Tables within tables that are looked through."""
+DEPTH, MOST = 4, 16
+"""Tables within tables that are looked through, and networks in a table."""
 
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
-    """Sets of weights that have all these names, behind any prefix; the file itself is the entry "".
+    """Find the sets of weights that have all these names, behind any prefix; the file itself is the entry "".
 
     Raises:
         CheckpointError: an average without names is of another network.
     """
     found: Sets = {}
     averages: dict[str, list[Tensor]] = {}
-    for name, value in _walk(opened.value, "", DEPTH):
+    for name, value in _sets_in(opened):
         if isinstance(value, list):
             averages[name] = value
             continue
@@ -57,7 +57,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
 def entry_named(
     sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
 ) -> dict[str, Tensor]:
-    """The set of an entry; also by the first or last part of its name.
+    """Return the set of an entry, also by the first or last part of its name.
 
     Raises:
         CheckpointError: there is none.
@@ -76,9 +76,7 @@ def entry_named(
 
 
 def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
-    """A sentence that names the set of weights that is taken, and how to take another; none where
-    there is one set.
-    """
+    """Say in a sentence which set of weights is taken, and how to take another; with one set, say nothing."""
     first, *others = sets
     if not others:
         return ()
@@ -96,14 +94,22 @@ def settings_of(opened: Opened) -> Mapping[str, Any]:
 
 
 def names_in(opened: Opened) -> dict[str, list[str]]:
-    """Names of the tensors of each table in a file, by the name of its entry."""
-    found = _walk(opened.value, "", DEPTH)
+    """List the names of the tensors of each table in a file, by the name of its entry."""
+    found = _sets_in(opened)
     return {name: list(value) for name, value in found if isinstance(value, dict)}
 
 
-def _walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Tables of tensors, and lists of them that are averages by their names."""
-    if isinstance(value, Record) and isinstance(value.state, dict) and "_modules" in value.state:
+def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
+    held = isinstance(opened.value, Mapping | list | tuple | Record)
+    return _walk(opened.value, "", DEPTH, set()) if held else iter(())
+
+
+def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield tables of tensors, and lists of them that are averages by their names, each once."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
         return
@@ -113,18 +119,17 @@ def _walk(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
-    inside = value.items() if isinstance(value, Mapping) else ()
-    inside = enumerate(value) if isinstance(value, list | tuple) else inside
+    inside = value.items() if isinstance(value, Mapping) else enumerate(value)
     for part, held in inside if depth else ():
         if isinstance(held, Mapping | list | tuple | Record):
-            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1)
+            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1, seen)
 
 
 def _behind_prefixes(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     """Weights of a table behind each prefix that all of ``keys`` have in it."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
-    prefixes = [p for p in prefixes if all(p + key in table for key in keys)]
+    prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST]
     found: Sets = {}
     for prefix in prefixes:
         others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))

@@ -15,7 +15,7 @@ class CheckpointError(ValueError):
 
 
 def first_bytes(path: Path) -> bytes:
-    """The first 4096 bytes of a file that is all there, as far as can be seen.
+    """Return the first 4096 bytes of a file that is all there, as far as can be seen.
 
     Raises:
         CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
@@ -36,7 +36,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """The files that an index of weights names, beside it.
+    """List the files that an index of weights names, beside it.
 
     Raises:
         CheckpointError: it is no index, or names a file elsewhere or one that is not all there.

@@ -1,4 +1,4 @@
-"""Likely origins of checkpoints that no family reads, by the names of their tensors, and how to convert them."""
+"""Likely origins of checkpoints that no family reads, by the names of their tensors, with the conversion."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ ORIGINS = (
     ),
     Origin(
         ("downs.0.0.", "mid_block1."),
-        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 2",
-        "save the state_dict() of the GaussianDiffusion around it, with release 2 or later",
+        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
+        "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
     ),
     Origin(
         ("encoder.", "decoder.", "quant_conv."),
@@ -93,7 +93,7 @@ ORIGINS = (
 
 
 def described(opened: Opened) -> str:
-    """What is in a checkpoint of no known family, what it is by that, and the remedy: a sentence's end."""
+    """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
     if opened.container == "folder":
         return _folder(opened)
     entries = names_in(opened)

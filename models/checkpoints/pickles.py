@@ -82,11 +82,22 @@ class PersistentObject(Record):
 
 
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
-    """Parameters and buffers of a pickled ``nn.Module``, by their names in its state dict."""
-    return dict(_tensors(network, ""))
+    """Parameters and buffers of a pickled ``nn.Module``, by their names in its state dict; of another object
+    none.
+
+    Raises:
+        UnsafePickleError: it has modules in modules without end.
+    """
+    return dict(_tensors(network, "", iter(range(MOST_MODULES))))
 
 
-def _tensors(network: Record, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(
+    network: Record, prefix: str, left: Iterator[int]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    if next(left, None) is None:
+        raise UnsafePickleError(
+            "a module of the file has modules in modules without end; get its weights as safetensors"
+        )
     state = network.state if isinstance(network.state, dict) else {}
     for kind in ("_parameters", "_buffers"):
         for name, tensor in (state.get(kind) or {}).items():
@@ -94,7 +105,7 @@ def _tensors(network: Record, prefix: str) -> Iterator[tuple[str, torch.Tensor]]
                 yield prefix + name, tensor
     for name, inner in (state.get("_modules") or {}).items():
         if isinstance(inner, Record):
-            yield from _tensors(inner, f"{prefix}{name}.")
+            yield from _tensors(inner, f"{prefix}{name}.", left)
 
 
 def _from_bytes(content: bytes) -> Any:
@@ -177,6 +188,8 @@ def _load_bytearray(unpickler: Any) -> None:
     unpickler.append(bytearray(unpickler.read(size)))
 
 
+MOST_MODULES = 100_000
+"""Modules of a network, each as often as it is in another."""
 MOST_PARTS = 1_000_000
 """Parts of a tuple, with those of the tuples in it: a kilobyte can say one of 2^100 parts, which
 take for ever to hash.

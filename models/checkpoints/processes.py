@@ -115,5 +115,5 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 
 
 def parts_of(name: str) -> list[str]:
-    """Arguments of a process; none where there is no such process."""
+    """List the arguments of a process; none where there is no such process."""
     return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []

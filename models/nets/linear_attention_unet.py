@@ -30,11 +30,12 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A 3 × 3 convolution, normalisation, scale and shift, activation."""
+    """A 3 × 3 convolution, normalisation in groups or of channels, scale and shift, activation."""
 
-    def __init__(self, c_in: int, c_out: int) -> None:
+    def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()
-        self.proj, self.norm = nn.Conv2d(c_in, c_out, 3, padding=1), ChannelNorm(c_out)
+        self.proj = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.norm = nn.GroupNorm(groups, c_out) if groups else ChannelNorm(c_out)
 
     def forward(
         self, x: Tensor, scale: Tensor | float = 0.0, shift: Tensor | float = 0.0
@@ -46,10 +47,10 @@ class Block(nn.Module):
 class ResBlock(nn.Module):
     """Two blocks beside a skip connection; the embedding scales and shifts in the first."""
 
-    def __init__(self, c_in: int, c_out: int, c_emb: int) -> None:
+    def __init__(self, c_in: int, c_out: int, c_emb: int, groups: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(nn.SiLU(), nn.Linear(c_emb, 2 * c_out))
-        self.block1, self.block2 = Block(c_in, c_out), Block(c_out, c_out)
+        self.block1, self.block2 = Block(c_in, c_out, groups), Block(c_out, c_out, groups)
         self.res_conv = nn.Identity() if c_in == c_out else nn.Conv2d(c_in, c_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
@@ -117,6 +118,7 @@ class LinearAttentionUNet(nn.Module):
         widths: channels after each level, from the finest.
         heads, head_width, memory, full: of the attention of each level, see :class:`Attention`.
         middle: ``heads``, ``head_width`` and ``memory`` of the full attention in the middle.
+        groups: of the blocks' normalisation; 0 for that of channels.
         self_conditioned: whether it is shown an estimate of the clean image too; it is shown zeros, of
             which it learned to do without.
     """
@@ -134,6 +136,7 @@ class LinearAttentionUNet(nn.Module):
         memory: Sequence[int],
         full: Sequence[bool],
         middle: Sequence[int],
+        groups: int = 0,
         self_conditioned: bool = False,
     ) -> None:
         super().__init__()
@@ -153,8 +156,8 @@ class LinearAttentionUNet(nn.Module):
             self.downs.append(
                 nn.ModuleList(
                     [
-                        ResBlock(c_in, c_in, wide),
-                        ResBlock(c_in, c_in, wide),
+                        ResBlock(c_in, c_in, wide, groups),
+                        ResBlock(c_in, c_in, wide, groups),
                         Attention(c_in, *kind, full=full[level]),
                         down,
                     ]
@@ -164,17 +167,20 @@ class LinearAttentionUNet(nn.Module):
                 0,
                 nn.ModuleList(
                     [
-                        ResBlock(c_out + c_in, c_out, wide),
-                        ResBlock(c_out + c_in, c_out, wide),
+                        ResBlock(c_out + c_in, c_out, wide, groups),
+                        ResBlock(c_out + c_in, c_out, wide, groups),
                         Attention(c_out, *kind, full=full[level]),
                         up,
                     ]
                 ),
             )
         last = widths[-1]
-        self.mid_block1, self.mid_block2 = ResBlock(last, last, wide), ResBlock(last, last, wide)
+        self.mid_block1, self.mid_block2 = (
+            ResBlock(last, last, wide, groups),
+            ResBlock(last, last, wide, groups),
+        )
         self.mid_attn = Attention(last, *middle, full=True)
-        self.final_res_block = ResBlock(2 * stem, stem, wide)
+        self.final_res_block = ResBlock(2 * stem, stem, wide, groups)
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002

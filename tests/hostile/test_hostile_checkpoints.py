@@ -67,6 +67,37 @@ def test_a_bomb_is_one_sentence(tmp_path, content, words):
         open_checkpoint(tmp_path / "x")
 
 
+class Module:
+    """Pickled, it is taken for a module of a network."""
+
+    def __init__(self, **modules):
+        self._modules = modules
+
+
+def without_end():
+    """A list that has itself in it a thousand times."""
+    made = [{}]
+    made += [made] * 1000
+    return made
+
+
+def doubled(levels):
+    """A module that has the next one in it twice, and so on."""
+    made = Module()
+    for _ in range(levels):
+        made = Module(a=made, b=made)
+    return {"model": made}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(without_end(), "of no known family"), (doubled(40), "without end")]
+)
+def test_circles_and_doubles_end(tmp_path, value, words):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+    with watchdog(20), pytest.raises(ValueError, match=words):
+        probe(open_checkpoint(tmp_path / "x.pkl"))
+
+
 def test_bytearrays_of_bytes_are_still_read(tmp_path):
     for protocol in (2, 4, 5):
         content = pickle.dumps({"a": bytearray(b"abc"), "b": ((1, 2), (3,))}, protocol)

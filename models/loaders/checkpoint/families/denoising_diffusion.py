@@ -1,4 +1,4 @@
-"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 2: a training's file or
+"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 1.9: a training's file or
 the state dict.
 
 The rates of noise are in the file, and so is what is predicted: the weights of the loss tell. The side of
@@ -25,14 +25,21 @@ from .openai import OTHER_SIDES, Answers
 
 WITHIN = "model."
 """Before the names of the U-Net's weights in ``GaussianDiffusion``."""
-KEYS = ("betas", "model.init_conv.weight", "model.downs.0.0.block1.norm.g", "model.mid_attn.mem_kv")
-TOLD = ("model.time_mlp.0.weights", "model.classes_emb.weight")
-"""Of networks that are told the time in another way, or classes."""
+KEYS = (
+    "betas",
+    "model.init_conv.weight",
+    "model.downs.0.0.block1.proj.weight",
+    "model.mid_attn.mem_kv",
+)
+OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
+"""Of networks that are given the time in another way, or classes."""
+GROUPS = 8
+"""Of the normalisation before release 2, unless a network was made with others."""
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file with rates of noise and the U-Net.
+    """Recognise a file with rates of noise and the U-Net.
 
     Raises:
         CheckpointError: it is another network of the library.
@@ -42,7 +49,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """Make the U-Net.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -58,7 +65,7 @@ def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    if more := [name for name in TOLD if name in tensors]:
+    if more := [name for name in OTHERS if name in tensors]:
         raise CheckpointError(
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
@@ -69,8 +76,8 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     levels = Discrete.of_betas(np.asarray(betas)).levels
     halvings = 2 ** (len(found["widths"]) - 1)
     sides = {str(s): {"event": [channels, s, s]} for s in OTHER_SIDES if s % halvings == 0}
-    told = _predicted(tensors)
-    answers: Answers = {told: {}} if told else {of: {} for of in PREDICTIONS}
+    objective = _predicted(tensors)
+    answers: Answers = {objective: {}} if objective else {of: {} for of in PREDICTIONS}
     spec = Specification(
         family="denoising_diffusion",
         network={"class": "LinearAttentionUNet", "arguments": found},
@@ -82,7 +89,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         snap="nearest",
         sigma_min=levels[0],
         sigma_max=levels[-1],
-        evidence=_evidence(found, told, sets),
+        evidence=_evidence(found, objective, sets),
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
         ),
@@ -91,27 +98,33 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             "size": sides,
         },
     )
-    if told:
-        spec = spec.answered("objective", told, FILE)
+    if objective:
+        spec = spec.answered("objective", objective, FILE)
     return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
 
 
-def _evidence(found: Mapping[str, Any], told: str, sets: Sets) -> tuple[str, ...]:
+def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
     shown = "images that the network is shown are in [-1, 1], as auto_normalize has it"
     zeros = "it was trained with self-conditioning, of which it is shown none"
     return (
         "the names of its weights are those of denoising-diffusion-pytorch",
         "the rates of noise are in the file",
-        *([f"the weights of its loss are those of {told}"] if told else []),
+        *([f"the weights of its loss are those of {objective}"] if objective else []),
         shown,
+        *(
+            [f"its blocks normalise in groups, which are taken to be {GROUPS}"]
+            if found["groups"]
+            else []
+        ),
         *([zeros] if found["self_conditioned"] else []),
         *choice_among(sets),
     )
 
 
 def _predicted(tensors: Mapping[str, Tensor]) -> str:
-    """The objective whose weights of the loss the file has: each is the signal-to-noise ratio, clipped from
-    above or not, over the weight that its own error has; "" if several fit, or none.
+    """Find the objective whose weights of the loss the file has; "" if several fit, or none.
+
+    Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:
@@ -132,7 +145,7 @@ def _predicted(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of :class:`LinearAttentionUNet`.
+    """Read the arguments of :class:`LinearAttentionUNet` off the shapes.
 
     Raises:
         CheckpointError: blocks are missing, or its output is no prediction.
@@ -161,5 +174,6 @@ def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         "memory": [shape[2 if of else 3] for shape, of in zip(memories, full, strict=True)],
         "full": full,
         "middle": [middle[1], middle[3], middle[2]],
+        "groups": GROUPS if "downs.0.0.block1.norm.weight" in tensors else 0,
         "self_conditioned": self_conditioned,
     }

@@ -39,7 +39,7 @@ CLASSES = "cond_stage_model.embedding.weight"
 """Embeddings of classes, the last of "no class"."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
-"""Of XL, which is told a pooled embedding and sizes."""
+"""Of XL, which is given a pooled embedding and sizes."""
 PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
 HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
@@ -59,7 +59,7 @@ V_OR_NOISE = 1024
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file of a training, or its state dict.
+    """Recognise a file of a training, or its state dict.
 
     Raises:
         CheckpointError: it is a network that is given another image, or the rates are not in it.
@@ -69,7 +69,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """Make the U-Net.
 
     Raises:
         CheckpointError: its weights do not fit it, or the network takes embeddings and none are given.
@@ -169,7 +169,7 @@ def _predictions(context: int, beside: Tensors) -> Answers:
 
 
 def _conditions(unet: Tensors, beside: Tensors, context: int) -> dict[str, Any]:
-    """Fields of what the network is told."""
+    """Fields of what the network is given."""
     if not context:
         return {}
     if CLASSES in beside:
@@ -233,11 +233,11 @@ def _library_arguments(
     """Arguments of diffusers' ``UNet2DConditionModel``.
 
     Raises:
-        CheckpointError: it is told something that this network is not.
+        CheckpointError: it is given something that this network is not.
     """
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
-            f"{opened.path} enlarges or refines images, and is told more of them; {WRAP}"
+            f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
         _transformers(unet, f"input_blocks.{1 + level * (found['blocks'] + 1)}.1.")
@@ -274,7 +274,7 @@ def _transformers(unet: Tensors, at: str) -> int:
 
 
 def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
-    told = {
+    known = {
         0: "it attends to nothing but its latents",
         768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
         1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
@@ -282,7 +282,7 @@ def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
     }
     return (
         "the names of its weights are those of latent diffusion's single files",
-        told.get(context, f"it attends to embeddings of {context} channels"),
+        known.get(context, f"it attends to embeddings of {context} channels"),
         "its rates of noise are in the file"
         if source == FILE
         else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
