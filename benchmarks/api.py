@@ -20,6 +20,7 @@ from ..results.run_directory.reading import log
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
+from .running.conformity import nonconforming
 from .running.sequential import run_until_decided
 from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions
@@ -113,6 +114,8 @@ def run(
     )
     folder = default_out(asked) if out is None else Path(out)
     setup = set_up(asked, folder, device=where, console=console)
+    if doubt := nonconforming(setup):
+        log.warning("%s", doubt)
     if asked.until:
         return run_until_decided(setup, asked.until, retry=retry).table
     return runner.run(setup, retry=retry)

@@ -94,6 +94,7 @@ def _run(
 
     from ...results.run_directory.unwritable import told
     from ..running import runner
+    from ..running.conformity import nonconforming
     from ..running.sequential import run_until_decided
     from ..running.setup import default_out, pick_device, set_up
     from ..sampling.execution import check_executions
@@ -115,6 +116,7 @@ def _run(
             time_limit=time_limit,
             join=resolved.until is None,
         )
+        doubt = nonconforming(setup)
         if resolved.until:
             table, looks = run_until_decided(setup, resolved.until, retry=retry)
         else:
@@ -123,6 +125,8 @@ def _run(
         say(f"All samples are there; the process that began in {folder} scores them.")
         return None
     print_ranking(table, folder)
+    if doubt:
+        say(doubt)
     if looks:
         print_answer(looks)
     code = say_troubles(table, {cell.key for cell in setup.cells}, folder)

@@ -40,10 +40,7 @@ def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
     told = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
-    rank = told.groupby("slot", dropna=False)[quantity.name].rank(method="min")
-    by_curve = rank.astype("Float64").groupby(told["curve"])
-    order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
-    curves = [str(curve) for curve in order.sort_values(["best", "mean"], kind="stable").index]
+    curves = _ordered(told, quantity.name, ["best", "mean"])
     own = set(told.loc[(told["sampler"] == baseline) | (told["curve"] == baseline), "curve"])
     first = [curve for curve in curves if curve in own][:1]
     found: list[int] = []
@@ -52,3 +49,22 @@ def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
         if len(found) >= most - len(failed):
             break
     return [*found, *failed]
+
+
+def ranked_curves(rows: pd.DataFrame) -> list[str]:
+    """Return the curves of a problem, best first: by their mean rank over the budgets.
+
+    Those without results come last.
+    """
+    quantity = default_quantity(rows_of(rows))
+    done = rows.loc[rows["status"] == "ok"]
+    first = _ordered(done, quantity.name, ["mean", "best"]) if quantity else []
+    return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
+
+
+def _ordered(done: pd.DataFrame, column: str, by: list[str]) -> list[str]:
+    """Finished curves by the best and the mean of their ranks at each budget."""
+    rank = done.groupby("slot", dropna=False)[column].rank(method="min")
+    by_curve = rank.astype("Float64").groupby(done["curve"])
+    order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
+    return [str(curve) for curve in order.sort_values(by, kind="stable").index]

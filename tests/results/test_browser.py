@@ -31,6 +31,7 @@ def show(browser, report):
     def open_page(path=report, **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(10_000)
+        context.set_default_navigation_timeout(60_000)  # a page is loaded when it can be drawn
         page, noise, requests = context.new_page(), [], []
         page.on("console", lambda message: noise.append(message.text))
         page.on("pageerror", lambda error: noise.append(str(error)))
@@ -190,6 +191,27 @@ def test_a_picture_is_enlarged_and_the_keys_go_on(show):
     )
     page.keyboard.press("Escape")
     assert not large.is_visible()
+
+
+def test_print__figures_are_there_without_scrolling(show):
+    """As a browser without a window does it: at once when the page is loaded."""
+    page = show()
+    drawn = "[...document.querySelectorAll('figure.plot .canvas')].map(part => part.querySelectorAll('.main-svg').length)"
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    counts = page.evaluate(drawn)
+    assert counts
+    assert all(counts)
+
+
+def test_samples__the_converged_ones_stand_right_of_all_budgets(show):
+    table = show().locator(".samples table").nth(1)
+    heads = table.locator("thead th").all_inner_texts()
+    assert heads[-1].startswith("converged")
+    assert all("NFE" in head for head in heads[:-1])
+    first = table.locator("tbody tr").first.locator("td")
+    assert first.count() == len(heads)
+    limit, last = (first.nth(place).locator("img").bounding_box() for place in (-1, -2))
+    assert limit["x"] > last["x"]
 
 
 def test_differences_to_the_converged_sample_fall_with_the_budget(show):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
+from samplerbench.results.comparison.shown import ranked_curves
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.pictures.drawing import (
     common_box,
@@ -67,6 +68,26 @@ def test_mosaic_keeps_every_pixel_in_its_place():
     np.testing.assert_array_equal(side_by_side[5:9, 6:11, :3], images[4].transpose(1, 2, 0))
     assert (side_by_side[4, :, 3] == 0).all()  # the gap is transparent
     assert mosaic(images[:, :1]).shape[-1] == 2
+
+
+def test_mosaic__has_no_hole():
+    for count in range(1, 10):
+        picture = mosaic(np.ones((count, 1, 4, 4), np.uint8))
+        lines, across = ((side + 1) // 5 for side in picture.shape[:2])
+        assert (picture[..., 1] == 255).sum() == 16 * lines * across
+        assert count - 1 <= lines * across <= count
+    assert mosaic(np.ones((8, 1, 4, 4), np.uint8)).shape[:2] == (9, 19)
+
+
+def test_ranked_curves__best_first():
+    rows = [
+        {"model": "m", "sampler": name, "budget": budget, "nfe": float(budget), "status": "ok",
+         "fid_proxy": value}
+        for name, values in {"a": (9, 3), "b": (1, 2), "z": (0.5, 1)}.items()
+        for budget, value in zip((5, 9), values, strict=True)
+    ] + [{"model": "m", "sampler": "broken", "budget": 5, "nfe": 5.0, "status": "failed"}]  # fmt: skip
+    ((_, part),) = comparable_parts(ResultTable.of(rows).frame)
+    assert ranked_curves(part) == ["z", "b", "a", "broken"]
 
 
 def test_points_are_drawn_where_they_are():

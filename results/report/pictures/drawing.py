@@ -25,7 +25,7 @@ INK = (46, 125, 190)
 
 
 def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray[np.uint8]:
-    """The first images side by side, as near to a square as their number allows.
+    """The first images in a rectangle without holes, as near to a square as their number allows.
 
     Args:
         images: ``(k, C, H, W)`` uint8; shown as RGB if C = 3, otherwise as the first channel in
@@ -36,9 +36,21 @@ def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray
     Returns:
         ``(height, width, 2 or 4)`` uint8, the last channel being alpha.
     """
-    return side_by_side(
-        with_alpha(images[:most]), math.ceil(math.sqrt(min(most, len(images)))), gap
+    lines, across = rectangle(min(most, len(images)))
+    return side_by_side(with_alpha(images[: lines * across]), across, gap)
+
+
+def rectangle(count: int) -> tuple[int, int]:
+    """Lines and columns of the fullest rectangle of up to ``count`` pictures, no wider than twice
+    its height.
+
+    >>> [rectangle(count) for count in (1, 3, 4, 7, 8, 9)]
+    [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]
+    """
+    shapes = (
+        (lines, min(count // lines, max(3, 2 * lines))) for lines in range(1, math.isqrt(count) + 1)
     )
+    return max(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ for each budget.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...comparison.shown import ranked_curves
 from ...record import Record
 from ...run_directory.reading import pictures_at
 from ...values import number, rows_of, text
-from .drawing import common_box, data_uri, mosaic, scatter
+from .drawing import common_box, data_uri, mosaic, rectangle, scatter
 
 Arrays = Mapping[str, np.ndarray]
 Draw = Callable[[np.ndarray], str]
@@ -44,7 +46,7 @@ class SampleGrid:
     Attributes:
         budgets: column heads.
         jump: whether the first column is one step.
-        rows: curve names with a tile for each budget.
+        rows: curve names with a tile for each budget, the best first.
         points: whether the pictures are of points in the plane (otherwise of images).
         shown: samples in a picture.
         limits: converged pictures; several, where not all rows start from the same latents.
@@ -88,7 +90,7 @@ def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     }
     budgets = tuple(sorted({_slot(row) for row in rows.values()}))
     at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
-    curves = dict.fromkeys(text(rows[index], "curve") for index in stacks)
+    pictured = {text(rows[index], "curve") for index in stacks}
     lines = [
         (
             curve,
@@ -96,10 +98,14 @@ def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
                 _tile(kept.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets
             ),
         )
-        for curve in curves
+        for curve in kept.order
+        if curve in pictured
     ]
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
-    shown = max(len(stack) if kept.points else min(most, len(stack)) for stack in stacks.values())
+    shown = max(
+        len(stack) if kept.points else math.prod(rectangle(min(most, len(stack))))
+        for stack in stacks.values()
+    )
     return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
 
 
@@ -133,11 +139,13 @@ class KeptSamples:
         title: its name.
         rows: those that have a place in a grid, by their index.
         arrays: the arrays of those that have pictures.
+        order: the curves, best first.
     """
 
     title: str
     rows: Mapping[Any, Record]
     arrays: Mapping[Any, Arrays]
+    order: Sequence[str]
 
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
@@ -158,6 +166,7 @@ class KeptSamples:
                 for index, found in read.items()
                 if found and len(found.get("images", found.get("points", ())))
             },
+            ranked_curves(rows),
         )
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ...comparison.shown import ranked_curves
 from ...run_directory.reading import pictures_at
 from ...text import short
 from ...values import number, rows_of, text
@@ -96,8 +97,8 @@ def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTraj
     read = {text(row, "curve"): pictures_at(path) for path, row in there if row["slot"] == budget}
     kept = {
         curve: arrays
-        for curve, arrays in read.items()
-        if arrays is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
+        for curve in ranked_curves(rows)
+        if (arrays := read.get(curve)) is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
     }
     return KeptTrajectories(title, budget, kept) if kept else None
 

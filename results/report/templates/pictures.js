@@ -54,7 +54,7 @@
   }
 
   async function view(part, name) {
-    const limits = [...part.querySelectorAll(".limit img")], images = [...part.querySelectorAll("tr:not(.limit) .tile img")];
+    const limits = [...part.querySelectorAll(".limit img")], images = [...part.querySelectorAll("td:not(.limit) > .tile img")];
     await Promise.all([...limits, ...images].map((image) => image.decode().catch(() => {})));
     for (const image of images) {
       image.dataset.samples ??= image.src;

@@ -91,6 +91,12 @@
     return Plotly.react(canvas, [...orders, ...traces], layout, { responsive: true, displaylogo: false, modeBarButtons: buttons, toImageButtonOptions: { format: "svg", filename: `${measure.name}-${work.name}` } });
   }
 
+  // The page counts as loaded when its figures can be drawn: whoever prints it then, as a browser without a window does, has them.
+  // A picture that is asked for again and again holds the event back.
+  const DOT = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=", hold = new Image();
+  let ready = false, asked = 0;
+  hold.onload = hold.onerror = () => { if (!ready) hold.src = `${DOT}#${asked++}`; };
+
   async function unpack() {
     const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -107,9 +113,12 @@
     figure.querySelector(".canvas").on("plotly_click", ({ points: [point] }) => point.customdata !== undefined && records.open(point.customdata));
   }
   const redraw = () => drawn.forEach(draw);
-  const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => first(entry.target)), { rootMargin: "600px" });
+  const idle = window.requestIdleCallback ?? setTimeout;
   for (const figure of figures) legend.build(figure.querySelector(".legend"), data.plots[figure.dataset.plot].curves);
-  if (figures.length) await unpack();
+  if (figures.length) {
+    hold.onload();
+    await unpack();
+  }
   for (const figure of figures) {
     figure.addEventListener("click", (event) => {
       const button = event.target.closest(".switch button");
@@ -118,9 +127,10 @@
       else for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
       draw(figure);
     });
-    near.observe(figure);
+    idle(() => first(figure));
   }
   addEventListener("beforeprint", () => figures.forEach(first));
+  ready = true;
   legend.onChange(redraw);
   page.onChange(redraw);
 })();
