@@ -10,6 +10,7 @@ made stays valid although the last digits of its numbers are others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from ...results.run_directory.fingerprint import Fingerprint, difference, hash_o
 from ...results.run_directory.places import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ..sampling.fingerprint.model import AT_LEVEL
 from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 
@@ -129,7 +131,7 @@ class Identity:
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._known.get(digest), self.makers[name]
         if was is not None and (
-            found := difference(was, now.model) or self._opened_since(digest, now.folder)
+            found := _difference(was, now.model) or self._opened_since(digest, now.folder)
         ):
             why = f"the model is another one: {found}"
             self.run.set_aside(key, why)
@@ -163,7 +165,7 @@ class Identity:
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (found := difference(was, now) or self._opened_since(stands, folder))
+                and (found := _difference(was, now) or self._opened_since(stands, folder))
             ):
                 return f"the {kind} is another one: {found}"
         if before is not sampler and (found := difference(before, sampler)):
@@ -212,20 +214,47 @@ class Identity:
             return ""
         late: set[str] = set()
         for digest, record in self._known.items():
-            if record is not None and record.kind == found.kind and not difference(record, found):
+            if record is not None and record.kind == found.kind and not _difference(record, found):
                 opened = self.run.opened(digest)
                 if not difference_of(folder, opened):
+                    if self._writes and found.values.keys() - record.values.keys():
+                        whole = replace(record, values={**found.values, **record.values})
+                        self.run.write_made(digest, whole.to_json())
                     return digest
                 late |= opened.keys()
         # it does the same with other files, as far as its probes show
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
-        digest = hash_of([found.to_json(), files]) if late else found.digest
+        digest = without_levels(found).digest
+        if digest in self._known:
+            digest = hash_of([found.to_json(), files])
         if self._writes:
             self.run.write_made(digest, found.to_json())
             if files:
                 self.run.write_opened(digest, files)
         self._known[digest] = found
         return digest
+
+
+def without_levels(found: Fingerprint) -> Fingerprint:
+    """A fingerprint without outputs at the levels of cells."""
+    if not any(key.startswith(AT_LEVEL) for key in found.values):
+        return found
+    values = {key: at for key, at in found.values.items() if not key.startswith(AT_LEVEL)}
+    return replace(found, values=values)
+
+
+def _difference(before: Fingerprint, now: Fingerprint) -> str:
+    """What differs between two fingerprints, at the levels that both have."""
+    if found := difference(without_levels(before), without_levels(now)):
+        return found
+    return next(
+        (
+            f"its output at sigma {float(key.removeprefix(AT_LEVEL)):.4g} differs"
+            for key, at in before.values.items()
+            if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key])
+        ),
+        "",
+    )
 
 
 def _parsed(record: object) -> Fingerprint | None:

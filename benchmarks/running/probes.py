@@ -4,16 +4,13 @@ here for a built-in one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ... import samplers
-from ...results.run_directory.fingerprint import Fingerprint, Numbers
+from ...results.run_directory.fingerprint import Fingerprint
 from ...results.run_directory.places import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.fingerprint import origin_of, output_at, runs_users_code
-from ..sampling.fingerprint.model import precision_of
-from ..sampling.fingerprint.numbers import tolerance_of
+from ..sampling.fingerprint import origin_of
 from ..suites.cell import Cell
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Look
@@ -62,14 +59,11 @@ class Probes:
         self._limit = min(time_limit or LONGEST_LOOK, LONGEST_LOOK)
         self._found: dict[str, Looked] = {}
         self._alike: dict[tuple[object, ...], Looked] = {}
-        self._outputs: dict[tuple[str, float], list[float]] = {}
 
     def of(self, cell: Cell) -> Looked:
         """What a cell's sampler does on the cell's grid."""
         if cell.key not in self._found:
-            self._found[cell.key] = self._known_failure(cell) or self._with_outputs(
-                cell, self._looked_at(cell)
-            )
+            self._found[cell.key] = self._known_failure(cell) or self._looked_at(cell)
         return self._found[cell.key]
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
@@ -112,26 +106,6 @@ class Probes:
             what = failure.reason if ended else failure.reason.partition(":")[0]
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}
             return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)
-
-    def _with_outputs(self, cell: Cell, looked: Looked) -> Looked:
-        """A look with the output of a model of the user's at the levels of the cell's own grid."""
-        model = self._world.subject(cell.model).model
-        if cell.grid is None or cell.skip or not runs_users_code(model):
-            return looked
-        numbers: list[float] = []
-        for sigma in cell.grid.sigma:
-            if sigma <= 0:
-                continue
-            at = cell.model, sigma
-            try:
-                self._outputs[at] = self._outputs.get(at) or output_at(model, sigma, cell.device)
-            except Exception:  # the row will say so
-                return looked
-            numbers += self._outputs[at]
-        precision = tolerance_of(precision_of(model), cell.device)
-        name = f"model at the levels of {len(cell.grid)} steps"
-        values = {**looked.fingerprint.values, name: Numbers(tuple(numbers), *precision)}
-        return looked._replace(fingerprint=replace(looked.fingerprint, values=values))
 
     def _known_failure(self, cell: Cell) -> Looked | None:
         """The fingerprint on record of a sampler that ended its process or hung, while its row

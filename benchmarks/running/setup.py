@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -19,12 +19,20 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ...samplers import karras
 from ..metrics.metric import origin
 from ..planning.planner import load_models, plan
-from ..sampling.fingerprint import extractor_fingerprint, first_fingerprint
+from ..sampling.fingerprint import (
+    Fingerprint,
+    extractor_fingerprint,
+    first_fingerprint,
+    outputs_at,
+    runs_users_code,
+)
 from ..sampling.fingerprint.sampler import files_of_sampler
 from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
+from ..scoring.solutions.endpoints import CONVERGED_STEPS
 from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
@@ -34,7 +42,7 @@ from .executing.batches import Batches
 from .executing.pace import SHORTEST_COMPILED, Limits
 from .executing.tasks import Pace
 from .executing.world import Setting, World
-from .identity import Identity, Makers
+from .identity import Identity, Makers, without_levels
 from .model_check import check_model
 from .probes import Probes
 from .provenance import citations, provenance
@@ -169,7 +177,9 @@ def set_up(
     makers = {}
     for name, model in models.items():
         with watch.of(name):
-            makers[name] = _makers(suite, name, model, references[name], device)
+            found = _makers(suite, name, model, references[name], device)
+            own = [cell for cell in cells if cell.model == name]
+            makers[name] = found._replace(model=_at_levels(found.model, model, own, device))
     return Setup(
         suite=suite,
         directory=directory,
@@ -197,7 +207,9 @@ def set_up(
                 if reference is not None
             },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
-            "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
+            "fingerprints": {
+                name: without_levels(found.model).to_json() for name, found in makers.items()
+            },
             "rules": [
                 {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
                 for cell in cells
@@ -241,6 +253,24 @@ def _makers(
         ) from error
     folder = model.read.folder if model.read else Path()
     return Makers(first_fingerprint(model, device), extractor, folder)
+
+
+def _at_levels(
+    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], device: str
+) -> Fingerprint:
+    """A fingerprint with the output of a model of the user's at the levels of its cells, and at those
+    of converged samples.
+    """
+    if not runs_users_code(model):
+        return made
+    converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
+    grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
+    levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
+    try:
+        values = outputs_at(model, sorted(levels), device)
+    except Exception:  # the rows will say so
+        return made
+    return replace(made, values={**made.values, **values})
 
 
 def _pace(executor: Executor, world: World, cell: Cell) -> float:

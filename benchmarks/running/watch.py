@@ -105,7 +105,10 @@ class Watch:
             made: fingerprints with the hashes of files that need no other record.
         """
         known = frozenset(
-            fact for one in made for key, fact in one.exact.items() if key.startswith(FILE)
+            (key.removeprefix(FILE).partition("#")[0], fact)
+            for one in made
+            for key, fact in one.exact.items()
+            if key.startswith(FILE)
         )
         self._models[name] = digest, folder, known
         self._record(name)
@@ -129,7 +132,12 @@ class Watch:
             return
         digest, folder, known = self._models[name]
         late = self._late.get(name, {})
-        files = {name_from(folder, p): late[p] for p in sorted(late) if late[p] not in known}
+        named = {name_from(folder, path): content for path, content in sorted(late.items())}
+        files = {
+            name: content
+            for name, content in named.items()
+            if not {(name, content), (os.path.basename(name), content)} & known
+        }
         there = self._run.opened(digest) if files else {}
         if not files.items() <= there.items():
             self._run.write_opened(digest, files)

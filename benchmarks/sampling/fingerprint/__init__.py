@@ -4,7 +4,7 @@ results of changed code are told.
 
 from ....results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
-from .model import first_fingerprint, model_fingerprint, output_at, runs_users_code
+from .model import first_fingerprint, model_fingerprint, outputs_at, runs_users_code
 from .sampler import origin_of, sampler_fingerprint
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "first_fingerprint",
     "model_fingerprint",
     "origin_of",
-    "output_at",
+    "outputs_at",
     "runs_users_code",
     "sampler_fingerprint",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,6 +23,8 @@ from .numbers import of_rows
 LEVELS, ROWS, SEED = 5, 2, 0
 MANY_ROWS, LARGE = 16, 1024
 """Samples at each level of a cell's own grid, and numbers of one from which on there are fewer."""
+AT_LEVEL = "output for many samples at sigma "
+"""What the names of these values begin with. A record has as many as its cells have levels."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
@@ -98,19 +101,23 @@ def runs_users_code(model: Denoiser) -> bool:
 
 
 @torch.no_grad()
-def output_at(model: Denoiser, sigma: float, device: str = "cpu") -> list[float]:
-    """Return the output of a model for :data:`MANY_ROWS` samples of noise at a level, reduced.
+def outputs_at(model: Denoiser, levels: Iterable[float], device: str = "cpu") -> dict[str, Numbers]:
+    """Return the output of a model for :data:`MANY_ROWS` samples of noise at each level, reduced.
 
-    A large sample is as much work as many small ones, so that each level has two of them.
+    A large sample is as much work as many small ones: a level has two of them, by turns.
+
+    Raises:
+        Exception: whatever the model raises.
     """
-    first = 0
-    count = MANY_ROWS
-    if math.prod(model.event) > LARGE:
-        first, count = hash(sigma) % (MANY_ROWS // ROWS) * ROWS, ROWS
-    ids = torch.arange(first, first + count, device=device)
-    z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-    d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
-    return list(of_rows(d[None], precision_of(model), device).numbers)
+    found, few = {}, math.prod(model.event) > LARGE
+    for sigma in levels:
+        # decided by the level alone, so that the rows are the same whichever others there are
+        first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
+        ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
+        z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+        d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
+        found[f"{AT_LEVEL}{sigma:.12g}"] = of_rows(d[None], precision_of(model), device)
+    return found
 
 
 def levels_of(model: Denoiser) -> list[float]:
