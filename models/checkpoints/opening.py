@@ -173,6 +173,10 @@ def _zip(path: Path) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+    except NotImplementedError as error:  # one bit of a header says so
+        raise CheckpointError(
+            f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
+        ) from None
     except zipfile.BadZipFile:
         raise CheckpointError(
             f"{path} is cut short: a zip archive without its end; compare its size with the source's, "

@@ -52,6 +52,14 @@ def memory_of(pid: int) -> int:
     return 0
 
 
+def is_stopped(pid: int) -> bool:
+    """Return True if a process was stopped by a signal; False where the system does not say."""
+    with suppress(OSError, IndexError):
+        # the name before it is in brackets, and may hold any
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    return False
+
+
 def kernel_kills() -> int | None:
     """How many processes of this machine the kernel has killed since it began because memory ran
     out; None where it does not say.

@@ -24,13 +24,24 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .executor import Failure, InProcess, Serial, Task, Tell, silent
 from .remote import packed
-from .vitals import gibibytes, how_it_ended, kernel_kills, memory_limit, memory_of, place_in
+from .vitals import (
+    gibibytes,
+    how_it_ended,
+    is_stopped,
+    kernel_kills,
+    memory_limit,
+    memory_of,
+    place_in,
+)
 
 if TYPE_CHECKING:
     from .world import World
 
 TICK = 0.1
 """Seconds between looks at a worker that says nothing."""
+
+GAP = 1.0
+"""Seconds between two such looks from which on this process was stopped, or its machine slept."""
 
 PATIENCE = 2.0
 """Seconds for a worker that is to be ended to say where it is."""
@@ -181,7 +192,7 @@ class Worker(Serial):
 
     def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
         begun: float | None = None
-        looked = monotonic()
+        looked = before = monotonic()
         while True:
             if worker.pipe.poll(TICK):
                 try:
@@ -206,11 +217,17 @@ class Worker(Serial):
                 raise self._gone(worker, begun=begun is not None)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
-            now = monotonic()
+            now, since = monotonic(), before
+            before = now
             if now - looked >= TICK:
                 looked = now
                 self._check_memory(worker)
-            if begun is not None and limit and now - begun > limit:
+            # a pause of either process is no time of the task's
+            if begun is not None and (now - since > GAP or is_stopped(worker.process.pid)):
+                begun = min(now, begun + now - since)
+            if begun is None or not limit or now - begun <= limit:
+                continue
+            if not worker.pipe.poll():  # what is said already is heard before anybody judges
                 self._end(
                     worker,
                     "timed out",
