@@ -30,7 +30,7 @@ from .racing.measuring import Bench
 from .racing.one_budget import Raced
 from .racing.scoring import Scores, of_one_length, score
 from .racing.store import Store, check_folder
-from .racing.truth import Truth
+from .racing.truth import RULE, Truth, most_steps
 from .sentences import sentences
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
@@ -40,6 +40,7 @@ SHARE_OF_SCORES = 0.4
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
 FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
+COARSE = "There was no time to find out more exactly where latents lead: errors near that limit say nothing."
 ANSWER = "advice.json"
 
 
@@ -131,7 +132,7 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         store,
         run.executor,
         world,
-        Truth(asked, store, run.executor, world),
+        Truth(asked, store, run.executor, world, most=most_steps(rate, run.clock.left)),
         rate,
         started=min(run.clock.spent / 60 / run.clock.minutes, 1.0),
     )
@@ -158,6 +159,8 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
     scores: Scores = {n: {} for n in chosen}
     entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
     unfinished = [_nothing_at(late)] if late else []
+    if bench.truth.most < RULE.last and (bench.truth.steps or 0) >= bench.truth.most:
+        unfinished.append(COARSE)
     try:
         with run.clock.breaking_off(COMPARED):
             score(scores, bench, entries, SHARE_OF_SCORES * left)

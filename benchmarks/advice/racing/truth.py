@@ -33,6 +33,25 @@ RULE = Doubling(64, 1024, negligible=0.01, gain=4)
 """As of the suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
 
 
+SOLVED = 72
+"""Latents that are solved whatever the time, about: the first ones, those of the leaders, and of the scores."""
+SHARE = 0.4
+"""Of the time, that this may take."""
+
+
+def most_steps(rate: float, seconds: float) -> int:
+    """Return the finest reference solution that there is time for, one doubling of the coarsest at least.
+
+    Args:
+        rate: evaluations a second.
+        seconds: that there are.
+    """
+    steps = 2 * RULE.first
+    while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
+        steps *= 2
+    return steps
+
+
 @dataclass
 class Truth:
     """Converged endpoints of latents 0, 1, … of a seed, kept as they are solved.
@@ -44,6 +63,7 @@ class Truth:
         world: of this process.
         steps: of the reference solver; 0 where the model knows; None before anything was settled.
         resolution: how far off the endpoints may be, root mean square; 0 where they are exact.
+        most: steps of the reference solver, as far as there is time for it.
     """
 
     asked: Asked
@@ -52,6 +72,7 @@ class Truth:
     world: World
     steps: int | None = None
     resolution: float = 0.0
+    most: int = RULE.last
     _known: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def settle(self, measured: Sequence[NDArray]) -> None:
@@ -71,7 +92,7 @@ class Truth:
         found = converged(
             lambda steps: self.ends(0, FIRST, steps),
             measured,
-            RULE,
+            RULE._replace(last=self.most),
             max(RULE.first, (self.steps or 0) // 2),
         )
         if not np.isfinite(found.x).all():
