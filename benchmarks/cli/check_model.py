@@ -108,7 +108,7 @@ def _check_checkpoint(
     *,
     shown: bool,
 ) -> tuple[Checked, str]:
-    """What was found of a checkpoint, whose answers are kept, and the hash of its content."""
+    """Check a checkpoint and keep its answers; return the result and the hash of its content."""
     from ...models.checkpoints.answers import keep_answers
     from ...models.checkpoints.opening import open_checkpoint
     from ...models.loaders.checkpoint import split
@@ -124,9 +124,9 @@ def _check_checkpoint(
     builds = family(spec.family).network
     clean, labels = (None, None)
     if images is not None:
-        clean, labels, told = _read(images, spec, opened, samples)
-        if told:
-            err.print(told, markup=False, soft_wrap=True)
+        clean, labels, note = _read(images, spec, opened, samples)
+        if note:
+            err.print(note, markup=False, soft_wrap=True)
     kinds = {candidate.kind for _, candidate in spec.candidates()}
     events = {candidate.event for _, candidate in spec.candidates()}
     found = check_checkpoint(
@@ -156,7 +156,7 @@ def _check_other(
     *,
     shown: bool,
 ) -> tuple[Checked, str]:
-    """What was found of a model by its name or of a Python file, and its identity."""
+    """Check a model by its name or of a Python file; return the result and its identity."""
     from ...models import make_model
     from ..conformance.models import check_denoiser, read_images
     from ..running.model_check import labels_of, samples_of_truth
@@ -240,18 +240,18 @@ def _read(
     from ..conformance.models import read_images, read_latents
 
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
-    limits, told = spec.limits, ""
+    limits, note = spec.limits, ""
     if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:
         limits = (-1.0, 1.0)
-        told = "Nothing says the range of its images: those of 8 bits are read into [-1, 1], and ?limits= says another."
+        note = "Nothing says the range of its images: those of 8 bits are read into [-1, 1], and ?limits= says another."
     elif len(last) == 3 and (spec.decoder or limits is None):  # of latents
         return read_latents(Path(images), last, most, lambda: decoder_of(spec, opened))
     for event in events:
         try:
-            return *read_images(images, event, limits, most), told
+            return *read_images(images, event, limits, most), note
         except ValueError:
             continue
-    return *read_images(images, last, limits, most), told
+    return *read_images(images, last, limits, most), note
 
 
 def _show(spec: Specification) -> None:

@@ -18,7 +18,6 @@ NAMED = ("linear", "scaled_linear", "cosine")
 """Schedules of betas."""
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
-_NAMED_PARTS = ("name", "schedule", "steps", "start", "end")
 CIRCLE = 2 / math.pi
 """Of ``v`` in the velocity along a circle."""
 DATA = (0.25, 0.5, 1.0)
@@ -94,10 +93,10 @@ def _told(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """What somebody's ``model(x, sigma)`` is if it is a network in its own coordinates.
+    """Yield readings of a user's ``model(x, sigma)`` as a network in its own coordinates.
 
     Args:
-        spec: of the model as a network of E[x0 | x] that is told the level.
+        spec: of the model as a network of E[x0 | x] whose time is the level.
     """
     for training, changes in trainings().items():
         if training != "denoiser":
@@ -109,7 +108,7 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of(process)
-        process = {key: process[key] for key in process if key in _NAMED_PARTS}
+        process = {key: value for key, value in process.items() if key != "levels"}
         for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
             if (steps, schedule) != (own, process.get("schedule")):
                 changed = {**process, **ENDS.get(schedule, {}), "schedule": schedule}

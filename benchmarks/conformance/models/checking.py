@@ -27,7 +27,7 @@ from .judging import (
     check_denoises,
     check_pythagoras,
     check_readings,
-    possible,
+    usable,
 )
 from .labels import check_labels
 from .maps import check_map, variance_of
@@ -41,7 +41,7 @@ from .user_models import native_of, readings_of_user_model
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found.
+    """Result of all checks of a model.
 
     Attributes:
         spec: with nothing open, if the open questions could be answered; None for a model that is no
@@ -153,7 +153,7 @@ def check_checkpoint(
         tuple(checks),
         best.fit if best.model.kind != "map" else None,
         0 if images is None else len(images),
-        tuple(_told([*((c, best) for c in (best, *others)), *tried])),
+        tuple(_as_rows([*((c, best) for c in (best, *others)), *tried])),
     )
 
 
@@ -202,7 +202,7 @@ def check_denoiser(
         tuple(checks),
         stated.fit if model.kind != "map" else None,
         0 if images is None else len(images),
-        tuple(_told([(stated, stated), *tried])),
+        tuple(_as_rows([(stated, stated), *tried])),
     )
 
 
@@ -272,7 +272,7 @@ def _paths(
     *,
     images: bool,
 ) -> Iterator[Check]:
-    """Whether a map is consistent: by images against other readings of its network, and along the paths
+    """Check that a map is consistent: by images against other readings of its network, and along the paths
     of a denoiser.
     """
     std = variance_of(best.clean) ** 0.5
@@ -280,7 +280,7 @@ def _paths(
         stated = moves(best.model, best.clean, best.labels, std)
         others = {
             name: moves(model, best.clean, best.labels, std)
-            for name, model in possible(changed)
+            for name, model in usable(changed)
             if all(check.passed for check in check_map(model, best.clean, best.labels))
         }
         yield check_renoised(stated, others)
@@ -305,7 +305,7 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
     )
 
 
-def _told(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
+def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
     for each, stated in compared:
         excess, se = each.fit.excess(stated.fit)
         yield {

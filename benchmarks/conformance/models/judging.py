@@ -34,7 +34,7 @@ wrong have more at some level.
 POOR = 1.2
 """How much larger the error may be than that of the best multiple of the noisy sample."""
 LINEAR = 0.95
-"""The same of a network that has learned more than a multiple, whatever level it is told."""
+"""The same of a network that has learned more than a multiple of the noisy sample at every level."""
 FEW, MOST = 24, 6
 """Samples on which all readings are tried, and how many of the best are tried on all samples."""
 
@@ -83,7 +83,7 @@ class Candidate:
         return self.share <= POOR and obeys(self.fit)
 
 
-def judged(
+def judge(
     settings: str,
     model: Denoiser,
     clean: Tensor,
@@ -146,13 +146,13 @@ def better_readings(stated: Candidate, readings: Readings) -> Better:
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
     few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
     at = stated.fit.levels
-    rough = judged("", stated.model, few, labels, at[::2])
-    tried = [judged(name, model, few, labels, at[::2]) for name, model in possible(readings)]
+    rough = judge("", stated.model, few, labels, at[::2])
+    tried = [judge(name, model, few, labels, at[::2]) for name, model in usable(readings)]
     gains = {id(each): rough.fit.excess(each.fit)[0] for each in tried}
     hopeful = [each for each in tried if gains[id(each)] > -ALIKE]
     hopeful.sort(key=lambda each: -gains[id(each)])
     hopeful.sort(key=lambda each: not each.is_right)  # of those that pass on a few, the best first
-    full = [judged(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
+    full = [judge(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
     compared = [(each, rough) for each in tried if each not in hopeful[:MOST]]
     compared += [(each, stated) for each in full]
     better = [each for each in full if is_better(each, stated)]
@@ -161,7 +161,7 @@ def better_readings(stated: Candidate, readings: Readings) -> Better:
     return Better(right, [c for c in better if c not in right], compared)
 
 
-def possible(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
+def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
     """Yield the readings that can be made of this network."""
     for settings, made in readings:
         try:

@@ -1,4 +1,4 @@
-"""Whether labels mean to the network what they mean to the images.
+"""Check of labels: that they mean to the network what they mean to the images.
 
 E[x0 | x, label] has a smaller error with the label of the image than with any other. A label that has a
 smaller one is found on one half of the images and confirmed on the other.

@@ -54,7 +54,7 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
         clean: samples of the data.
     """
     for settings, scale, shift in _ranges(clean):
-        yield settings, partial(Read, model, partial(_rescaled, scale, shift))
+        yield settings, partial(Read, model, partial(_rescale, scale, shift))
     if len(model.event) != 3:
         return
     channels, height, width = model.event
@@ -64,15 +64,15 @@ def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
     if channels == 3:
         flips["the channels of the {} reversed (BGR)"] = partial(torch.flip, dims=(1,))
     for settings, flip in flips.items():
-        yield settings.format("images"), partial(Read, model, partial(_flipped, flip))
-        yield settings.format("output"), partial(_output_flipped, model, flip)
+        yield settings.format("images"), partial(Read, model, partial(_flip, flip))
+        yield settings.format("output"), partial(_flip_output, model, flip)
 
 
-def _flipped(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+def _flip(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
     return flip(d(flip(x), s))
 
 
-def _output_flipped(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
+def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
     if not isinstance(model, NativeDenoiser):
         return Read(model, lambda d, x, s: flip(d(x, s)))
     twin = copy.copy(model)
@@ -98,12 +98,12 @@ def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
             yield f"the images, {own}, taken to {name}", scale, a - scale * ranges[own][0]
 
 
-def _rescaled(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
+def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
     return (d(scale * x + shift, scale * s) - shift) / scale
 
 
 def readings_scaled(stated: Candidate) -> Readings:
-    """The network's output, or that of the model, in another scale, if one fits all levels.
+    """The output of the network, or of the model, in another scale, if one fits all levels.
 
     Args:
         stated: what is read otherwise.
@@ -124,7 +124,7 @@ def readings_scaled(stated: Candidate) -> Readings:
         if c is not None:
             yield (
                 f"the {what}output divided by {1 / c:.3g}",
-                partial(Read, model, partial(_multiplied, c, base)),
+                partial(Read, model, partial(_multiply, c, base)),
             )
 
 
@@ -134,7 +134,7 @@ def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
     return twin
 
 
-def _multiplied(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
+def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Tensor:
     return base(x) + c * (d(x, s) - base(x))
 
 
@@ -164,14 +164,14 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
 def readings_of_network(model: NativeDenoiser) -> Readings:
     """Other scales of the network's input."""
     for power, what in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
-        yield f"the network's input {what}", partial(_input_scaled, model, power)
+        yield f"the network's input {what}", partial(_scale_input, model, power)
 
 
-def _input_scaled(model: NativeDenoiser, power: int) -> Denoiser:
+def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:
     twin, time, process = copy.copy(model), model.time, model.process
 
-    def network(x_t: Tensor, told: Tensor, labels: Tensor | None) -> Tensor:
-        of = (told.double().cpu().numpy() - time.offset) / time.scale
+    def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        of = (t.double().cpu().numpy() - time.offset) / time.scale
         native = {
             "t": lambda v: v,
             "level": process.t_of,
@@ -179,7 +179,7 @@ def _input_scaled(model: NativeDenoiser, power: int) -> Denoiser:
         }
         alpha = torch.from_numpy(process.alpha(native[time.of](of))).to(x_t)
         return model.network(
-            x_t * alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1), told, labels
+            x_t * alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1), t, labels
         )
 
     twin.network = network

@@ -11,7 +11,7 @@ from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from .check import Check
 from .fit import SEED, Fit
-from .judging import Candidate, judged
+from .judging import Candidate, judge
 
 STEPS, HIGHEST = 40, 1e3
 """Of the model's own samples, where there are no others: steps, and the level that an infinite range
@@ -42,9 +42,9 @@ def candidate(
     """
     if images is not None:
         clean = images.to(device, model.dtype)
-        return judged(settings, model, clean, classes_of(model, labels, device))
+        return judge(settings, model, clean, classes_of(model, labels, device))
     try:
-        return judged(settings, model, *own_samples(model, samples, device))
+        return judge(settings, model, *own_samples(model, samples, device))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a network that cannot be called; what it says, check_behaviour says

@@ -1,4 +1,4 @@
-"""What is seen of a map without another reading: of its outputs, and of what it leaves of noise."""
+"""Observations on a map without another reading: its outputs, its use of the time, and the noise that it leaves."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def what_is_seen(of: Candidate) -> str:
 
 @torch.no_grad()
 def check_time(of: Candidate) -> Check:
-    """Check that a network in its own coordinates takes notice of the time that it is told."""
+    """Check that a network in its own coordinates takes notice of its time."""
     model = of.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
@@ -69,10 +69,10 @@ def check_time(of: Candidate) -> Check:
         return Check(
             "time",
             None,
-            f"the network gives the same at the times {float(high[0]):.3g} and {float(low[0]):.3g}: is it "
-            "one that is told no time, or is the time left out?",
+            f"the network gives the same at the times {float(high[0]):.3g} and {float(low[0]):.3g}: does "
+            "it take no time, or is the time left out?",
         )
-    return Check("time", True, "the output depends on the time that the network is told")
+    return Check("time", True, "the output depends on the time")
 
 
 def _noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
@@ -87,7 +87,7 @@ def _noise_left(of: Candidate, level: float) -> float:
 
 
 def _outputs(of: Candidate, level: float) -> Tensor:
-    """The network's own output, where it can be asked, else that of the model."""
+    """The output of a network in its own coordinates; of other models, their own."""
     x, _ = _noisy(of, level)
     if not isinstance(of.model, NativeDenoiser):
         return of.model.denoise(x, level, of.labels)

@@ -1,4 +1,4 @@
-"""Readings of somebody's own model: an adapter's other settings, and the usual mistakes of a call
+"""Readings of a user's own model: an adapter's other settings, and the usual mistakes of a call
 ``model(x, sigma)`` that is written by hand.
 """
 
@@ -44,7 +44,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 
         spec = _specification(model, {"name": "ve"}, "x0")
         for name, of in raw_networks(spec):
-            yield f"an adapter of {name}", partial(_adapted, network, of)
+            yield f"an adapter of {name}", partial(_adapt, network, of)
         return
     process = _plain_process(model.process)
     if process is None:
@@ -59,7 +59,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
         boundary={} if model.boundary is None else asdict(model.boundary),
     )
     for name, of in alternatives(spec):
-        yield name, partial(_readapted, model, spec, of)
+        yield name, partial(_readapt, model, spec, of)
 
 
 def _specification(
@@ -86,7 +86,7 @@ def _specification(
 
 
 def _plain_process(process: Process) -> dict[str, Any] | None:
-    """A process as a specification has it; None for one of somebody's own."""
+    """A process as a specification has it; None for a user's own."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {made: name for name, made in PROCESSES.items() if isinstance(made, type)}
@@ -94,11 +94,11 @@ def _plain_process(process: Process) -> dict[str, Any] | None:
     return None if name is None else {"name": name, **asdict(process)}
 
 
-def _adapted(network: Callable[..., Tensor], of: Specification) -> Denoiser:
+def _adapt(network: Callable[..., Tensor], of: Specification) -> Denoiser:
     return Checkpoint(of, network, "model", "")
 
 
-def _readapted(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
+def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
     if steps_of(of.process) == steps_of(stated.process):
@@ -111,7 +111,7 @@ def _alpha(s: float) -> float:
     return 1 / math.hypot(1, s)
 
 
-def _unswapped(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tensor:
+def _unswap(d: Call, x: Tensor, s: float, data: float = 0.5) -> Tensor:
     total = math.hypot(s, data)
     skip, out = (data / total) ** 2, data * s / total
     return skip * x + out / skip * (d(x, s) - out * x)
@@ -140,7 +140,7 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "x sqrt(1 + sigma²) given to the network (a root is missing)": lambda d, x, s: (
         x + d(x / _alpha(s), s) - x / _alpha(s)
     ),
-    "c_skip and c_out swapped": _unswapped,
+    "c_skip and c_out swapped": _unswap,
     "a quarter of the logarithm of the level": lambda d, x, s: d(x, math.log(s) / 4),
     "half the level": lambda d, x, s: d(x, s / 2),
     "twice the level": lambda d, x, s: d(x, 2 * s),
@@ -150,4 +150,4 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "a thousandth of the level": lambda d, x, s: d(x, s / 1000),
     "exp of the level": lambda d, x, s: d(x, math.exp(min(s, 80.0))),
 }
-"""What is said of a reading: "with ..."."""
+"""Readings by words that stand behind "with"."""
