@@ -114,11 +114,14 @@ def run(
     )
     folder = default_out(asked) if out is None else Path(out)
     setup = set_up(asked, folder, device=where, console=console)
-    if doubt := nonconforming(setup):
+    table = (
+        run_until_decided(setup, asked.until, retry=retry).table
+        if asked.until
+        else runner.run(setup, retry=retry)
+    )
+    if doubt := nonconforming(setup, table):
         log.warning("%s", doubt)
-    if asked.until:
-        return run_until_decided(setup, asked.until, retry=retry).table
-    return runner.run(setup, retry=retry)
+    return table
 
 
 def _suite(asked: Asked) -> Suite:

@@ -116,11 +116,11 @@ def _run(
             time_limit=time_limit,
             join=resolved.until is None,
         )
-        doubt = nonconforming(setup)
         if resolved.until:
             table, looks = run_until_decided(setup, resolved.until, retry=retry)
         else:
             table, looks = runner.run_or_join(setup, retry=retry), None
+        doubt = "" if table is None else nonconforming(setup, table)
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return None

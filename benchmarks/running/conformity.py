@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import samplers
+from ...results.result_table import ResultTable
 from .. import conformance
 from ..conformance import check_sampler
 from ..planning.cache import default_cache, remembered
@@ -34,9 +35,16 @@ class ConformanceTask(OfCell):
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
 
 
-def nonconforming(setup: Setup) -> str:
-    """Return a sentence with the user's samplers that fail ``check``; "" if none does."""
-    own = {cell.label: cell for cell in setup.cells if not cell.skip and _is_users(cell)}
+def nonconforming(setup: Setup, table: ResultTable) -> str:
+    """Return a sentence with the user's samplers that fail ``check``; "" if none does.
+
+    Args:
+        setup: of the run.
+        table: its rows. Samplers without a result are not checked: their rows say what is wrong,
+            and they may hang.
+    """
+    finished = set(table.ok.frame["cell"])
+    own = {cell.label: cell for cell in setup.cells if cell.key in finished and _is_users(cell)}
     failed = {label: names for label, cell in own.items() if (names := _failed(setup, cell))}
     if not failed:
         return ""

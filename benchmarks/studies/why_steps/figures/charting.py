@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -117,6 +118,7 @@ def dashed(axes: Axes, y: float, colour: str = SOFT) -> None:
     Call it when scale and limits of the axes are set.
     """
     to_share = axes.transData + axes.transAxes.inverted()
-    ends = [to_share.transform((x, y))[0] for line in axes.lines for x in line.get_xdata()]
+    drawn = [x for line in axes.lines for x in np.asarray(line.get_xdata(), float).tolist()]
+    ends = [to_share.transform((x, y))[0] for x in drawn]
     end = max((end for end in ends if end <= 1), default=1.0)
     axes.axhline(y, xmax=end, color=colour, lw=0.9, ls=(0, (5, 3)), zorder=1)
