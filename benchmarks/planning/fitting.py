@@ -31,7 +31,7 @@ from ...samplers.pilot import (
 )
 from ...samplers.pilot.finalists import LATENTS_PER_AXIS
 from ...samplers.pilot.look import MOST
-from ...samplers.pilot.search import FINALISTS
+from ...samplers.pilot.search import CONFIRMED, FINALISTS
 from ..sampling.meter import Meter
 from ..suites.spec import canonical
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
@@ -134,7 +134,7 @@ class Pilot:
             trial=lambda rule: look.missed(run(rule, look.rows), to_zero=to_zero),
         )
         cost, rules = ranked[0][0], [rule for _, rule in ranked]
-        if len(rules) > 1 and 2 * n <= FINE and self._fresh >= LATENTS_PER_AXIS:
+        if len(rules) > 1 and n <= CONFIRMED and self._fresh >= LATENTS_PER_AXIS:
             reference = self._reference(to_zero=to_zero)
             spent += int(reference["evaluations"])
             if math.log(RESOLVED * float(reference["error"]) / look.spread) <= cost:

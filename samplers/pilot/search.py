@@ -33,9 +33,11 @@ MANY = 25
 
 MEMBERS, GENERATIONS = 12, 40
 """Of the population, for each number that is searched; and how often it is renewed."""
-TRIALS, FEWEST_TRIED = 100, 2
-"""Evaluations per latent that the best rules of all kinds are tried with, together; and how many
-rules are tried whatever that takes.
+CONFIRMED = 16
+"""Evaluations up to which finalists are tried on other latents."""
+TRIALS, UNCONFIRMED = 100, 2
+"""Evaluations per latent that the best rules of all kinds are tried with, together; and how many rules
+are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents alone.
 """
 OF_EACH_ORDER, BEHIND = 2, 1.25
 """Rules of each order that are left after that, and how far behind the best they may be."""
@@ -116,7 +118,8 @@ def find_finalists(
     searched = (_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES)
     best, near = zip(*searched, strict=True)
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
-    tried = list(islice(dict.fromkeys(in_turn), max(FEWEST_TRIED, TRIALS // n)))
+    count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
+    tried = list(islice(dict.fromkeys(in_turn), count))
     costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
     ranked = sorted(zip(costs, tried, strict=True))
     left = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
