@@ -30,6 +30,7 @@ from .registry import (
     plugin_files,
     register,
     register_family,
+    seen_at_import,
 )
 from .schedules import karras, uniform_lambda, uniform_time
 from .types import Denoise, Noise, Source, StepNoise
@@ -78,6 +79,7 @@ __all__ = [
     "plugin_files",
     "register",
     "register_family",
+    "seen_at_import",
     "uniform_lambda",
     "uniform_time",
 ]

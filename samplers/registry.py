@@ -8,7 +8,8 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,10 @@ _REGISTRY: dict[str, Any] = {}
 _UNLISTED: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
 _PLUGIN_FILE: dict[str, Path] = {}
+_WATCHED: dict[str, Any] = {}
+
+Watch = Callable[[], AbstractContextManager[Any]]
+"""A context around the import of a plugin, which gives what it saw."""
 
 
 class PluginError(ValueError):
@@ -226,8 +231,16 @@ def plugin_files() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path.absolute() for path in _PLUGIN_FILE.values()))
 
 
-def load_plugins() -> dict[str, str]:
+def seen_at_import(module: str) -> Any:
+    """What the context around the import of a plugin's module saw; None without one."""
+    return _WATCHED.get(module)
+
+
+def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
+
+    Args:
+        watch: makes the context that each is imported in.
 
     Returns:
         The plugins that could not be loaded: entry point to one sentence. One broken plugin does
@@ -236,7 +249,9 @@ def load_plugins() -> dict[str, str]:
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            cls = point.load()
+            with watch() as seen:
+                cls = point.load()
+            _WATCHED.setdefault(cls.__module__, seen)
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             source = f"{dist} sha256:{_digest(_file(cls))}"
             _ORIGIN[register(cls).name] = source
@@ -252,8 +267,12 @@ def load_plugins() -> dict[str, str]:
     return failures
 
 
-def load_file(path: str | Path) -> list[str]:
+def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     """Register every sampler class that a Python file defines.
+
+    Args:
+        path: of the file.
+        watch: makes the context that it is imported in.
 
     Returns:
         Their names.
@@ -264,7 +283,7 @@ def load_file(path: str | Path) -> list[str]:
     path = Path(path)
     if not path.is_file():
         raise PluginError(f"plugin file {path} not found")
-    module = _import(path)
+    module = _import(path, watch)
     found: list[Any] = [
         cls
         for cls in vars(module).values()
@@ -284,7 +303,7 @@ def load_file(path: str | Path) -> list[str]:
     return [cls.name for cls in found]
 
 
-def _import(path: Path) -> ModuleType:
+def _import(path: Path, watch: Watch) -> ModuleType:
     """The module of a file, under a name of its own; the same file twice is the same module."""
     name = f"samplerbench_plugin_{path.stem}_{_digest(str(path.resolve()))}"
     if name in sys.modules:
@@ -295,7 +314,9 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with watch() as seen:
+            spec.loader.exec_module(module)
+        _WATCHED[name] = seen
     except KeyboardInterrupt:
         del sys.modules[name]
         raise

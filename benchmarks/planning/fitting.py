@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser
-from ...results.run_directory.disk.files import read_npz, write_npz
 from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, make, pilot
 from ...samplers.pilot import (
     Fitted,
@@ -35,7 +34,7 @@ from ...samplers.pilot.look import MOST
 from ...samplers.pilot.search import FINALISTS
 from ..sampling.meter import Meter
 from ..suites.spec import canonical
-from .cache import remembered
+from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
 from .gits import SEARCH_IDS
 
 _VERSION = 3
@@ -153,7 +152,7 @@ class Pilot:
         the look's latents, whose trajectories are known.
         """
         path = self._path(f"ends-{'zero' if to_zero else 'sigma_min'}")
-        if stored := self._references.get(to_zero) or (read_npz(path) if path else None):
+        if stored := self._references.get(to_zero) or (read_arrays(path) if path else None):
             return stored
         look, meter, high = self._look[0], Meter(), self.model.sigma_max
         usual: Any = make("auto")
@@ -169,7 +168,7 @@ class Pilot:
         made["evaluations"] = np.asarray(meter.rows)
         self._references[to_zero] = made
         if path:
-            write_npz(path, made)
+            write_arrays(path, made)
         return made
 
     def _path(self, what: str) -> Path | None:
@@ -191,7 +190,7 @@ class Pilot:
     def _look(self) -> tuple[Look, int]:
         """The look and the evaluations that it took, from the cache if they are there."""
         path = self._path("look")
-        stored = read_npz(path) if path else None
+        stored = read_arrays(path) if path else None
         if stored is not None:
             spent = int(stored.pop("evaluations"))
             return _restored(stored), spent
@@ -203,7 +202,7 @@ class Pilot:
             why = f"{type(error).__name__}: {error}"
             raise _UnseenError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
-            write_npz(path, _stored(found) | {"evaluations": np.asarray(meter.rows)})
+            write_arrays(path, _stored(found) | {"evaluations": np.asarray(meter.rows)})
         return found, meter.rows
 
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
@@ -238,6 +237,7 @@ class Pilot:
             "seed": self.seed,
             "version": _VERSION,
             "code": _code(),
+            BEHAVIOUR: behaviour_of(self.folder, model, self.device),
         }
 
 

@@ -15,7 +15,7 @@ from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, ka
 from ...samplers.schedules import schedule
 from ...samplers.schedules.search import Searched, euler_costs
 from ..sampling.meter import Meter
-from .cache import remembered
+from .cache import BEHAVIOUR, behaviour_of, remembered
 
 SEARCH_IDS = 2**30
 """Sample numbers from here belong to schedule searches: no scored or converged sample has them."""
@@ -105,6 +105,7 @@ class Search:
             "sigma_max": model.sigma_max,
         }
         key |= {"dtype": str(model.dtype), "seed": _SEED, "version": _VERSION}
+        key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
         stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
         return Searched(
             tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]

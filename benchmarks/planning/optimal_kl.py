@@ -17,7 +17,7 @@ from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.search import Searched, staircase_costs
 from ..sampling.meter import Meter
-from .cache import remembered
+from .cache import BEHAVIOUR, behaviour_of, remembered
 from .gits import SEARCH_IDS
 
 _NODES = 65
@@ -102,6 +102,7 @@ class Search:
             "seed": _SEED,
             "version": _VERSION,
         }
+        key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
         stored = remembered(cache, "mmse", key, lambda: _measure(model, self.samples, device))
         curve = Curve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])

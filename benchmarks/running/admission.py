@@ -34,6 +34,7 @@ def admit(setup: Setup) -> Digests:
     run = setup.directory
     _announce(setup)
     identity = Identity(run, setup.makers, setup.probes.fingerprint)
+    setup.put_on_record(identity)
     run.mend_references()
     _inspect_others(setup, identity)
     with run.together():

@@ -10,13 +10,18 @@ made stays valid although the last digits of its numbers are others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...models.loaders.opened_files import difference_of
+from ...models.loaders.user_files import file_hash
 from ...results.record import Record
-from ...results.run_directory.fingerprint import Fingerprint, difference
+from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.places import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ..sampling.fingerprint.model import AT_LEVEL
 from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 
@@ -29,11 +34,13 @@ UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 class Makers(NamedTuple):
     """What the cells of one model are made by, beside their samplers.
 
-    The extractor is None where nothing is scored by features.
+    The extractor is None where nothing is scored by features. Files that the model opens late are
+    named from ``folder``.
     """
 
     model: Fingerprint
     extractor: Fingerprint | None
+    folder: Path = Path()
 
 
 class Identity:
@@ -53,7 +60,10 @@ class Identity:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
         self._aside = self.run.cells_aside()
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
-        self._digests = {name: tuple(map(self._digest_of, found)) for name, found in makers.items()}
+        self._digests = {
+            name: (self._digest_of(made.model, made.folder), self._digest_of(made.extractor))
+            for name, made in makers.items()
+        }
 
     def admit(self, cell: Cell, record: Record) -> bool:
         """Plan a cell, so that all its parts are of the present code: one of other code is set
@@ -118,8 +128,11 @@ class Identity:
             key: of the cell.
             name: of its model, one of the present ones.
         """
-        was = self._known.get(str((self.run.read(key, MADE) or {}).get("model") or ""))
-        if was is not None and (found := difference(was, self.makers[name].model)):
+        digest = str((self.run.read(key, MADE) or {}).get("model") or "")
+        was, now = self._known.get(digest), self.makers[name]
+        if was is not None and (
+            found := _difference(was, now.model) or self._opened_since(digest, now.folder)
+        ):
             why = f"the model is another one: {found}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
@@ -140,9 +153,8 @@ class Identity:
         before = self._on_record(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
-        if before is not sampler and (found := difference(before, sampler)):
-            return f"the sampler is another one: {found}"
         kinds = ("model", "extractor")[: 1 + extractor]
+        folder = self.makers[name].folder
         for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
             stands = str(stored.get(kind) or "")
             if stands == digest:  # the record that the present one was found to equal
@@ -150,9 +162,19 @@ class Identity:
             was = self._known.get(stands)
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"
-            if was is not None and now is not None and (found := difference(was, now)):
+            if (
+                was is not None
+                and isinstance(now, Fingerprint)
+                and (found := _difference(was, now) or self._opened_since(stands, folder))
+            ):
                 return f"the {kind} is another one: {found}"
+        if before is not sampler and (found := difference(before, sampler)):
+            return f"the sampler is another one: {found}"
         return ""
+
+    def _opened_since(self, digest: str, folder: Path) -> str:
+        """What became of the files that a model on record opened late; "" if they are the same."""
+        return difference_of(folder, self.run.opened(digest))
 
     def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
         """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that
@@ -186,17 +208,53 @@ class Identity:
         )
         return record
 
-    def _digest_of(self, found: Fingerprint | None) -> str:
+    def _digest_of(self, found: Fingerprint | None, folder: Path = Path()) -> str:
         """The digest of the record that a fingerprint equals; of a new one where there is none."""
         if found is None:
             return ""
+        late: set[str] = set()
         for digest, record in self._known.items():
-            if record is not None and record.kind == found.kind and not difference(record, found):
-                return digest
+            if record is not None and record.kind == found.kind and not _difference(record, found):
+                opened = self.run.opened(digest)
+                if not difference_of(folder, opened):
+                    if self._writes and found.values.keys() - record.values.keys():
+                        whole = replace(record, values={**found.values, **record.values})
+                        self.run.write_made(digest, whole.to_json())
+                    return digest
+                late |= opened.keys()
+        # it does the same with other files, as far as its probes show
+        files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
+        digest = without_levels(found).digest
+        if digest in self._known:
+            digest = hash_of([found.to_json(), files])
         if self._writes:
-            self.run.write_made(found.digest, found.to_json())
-        self._known[found.digest] = found
-        return found.digest
+            self.run.write_made(digest, found.to_json())
+            if files:
+                self.run.write_opened(digest, files)
+        self._known[digest] = found
+        return digest
+
+
+def without_levels(found: Fingerprint) -> Fingerprint:
+    """A fingerprint without outputs at the levels of cells."""
+    if not any(key.startswith(AT_LEVEL) for key in found.values):
+        return found
+    values = {key: at for key, at in found.values.items() if not key.startswith(AT_LEVEL)}
+    return replace(found, values=values)
+
+
+def _difference(before: Fingerprint, now: Fingerprint) -> str:
+    """What differs between two fingerprints, at the levels that both have."""
+    if found := difference(without_levels(before), without_levels(now)):
+        return found
+    return next(
+        (
+            f"its output at sigma {float(key.removeprefix(AT_LEVEL)):.4g} differs"
+            for key, at in before.values.items()
+            if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key])
+        ),
+        "",
+    )
 
 
 def _parsed(record: object) -> Fingerprint | None:

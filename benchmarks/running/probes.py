@@ -83,6 +83,7 @@ class Probes:
             return Looked(Fingerprint("sampler", cell.label, facts, {}))
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
+        event = tuple(self._world.subject(cell.model).model.event)
         alike = (
             cell.label,
             tuple(samplers.found_for_model(cell.sampler).items()),
@@ -95,7 +96,7 @@ class Probes:
         if alike in self._alike:  # the same sampler on the same grid, for another model
             return self._alike[alike]
         try:
-            found = Looked(executor.run(Look(cell), self._world, limit=self._limit))
+            found = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
             if not foreign and cell.start.means is None:
                 self._alike[alike] = found
             return found

@@ -201,15 +201,17 @@ def _score_model(
         return setup.executor.run(Way(cell, count), setup.world, limit=limit)
 
     while complete := _complete(setup.directory, setup.cells_of(name)):
-        gone = Scorer(
-            setup.directory.of_model(*digests),
-            setup.suite,
-            setup.models[name],
-            setup.references[name],
-            max(endpoints_asked(setup.suite, cell) for cell in complete),
-            watch,
-            report,
-        ).score(complete)
+        with setup.watch.of(name):
+            gone = Scorer(
+                setup.directory.of_model(*digests),
+                setup.suite,
+                setup.models[name],
+                setup.references[name],
+                max(endpoints_asked(setup.suite, cell) for cell in complete),
+                watch,
+                report,
+            ).score(complete)
+        setup.watch.check()
         if gone is None:
             return
         setup.directory.mend_shards(gone.key)

@@ -5,7 +5,8 @@ anything is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -18,11 +19,20 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
+from ...samplers import karras
 from ..metrics.metric import origin
 from ..planning.planner import load_models, plan
-from ..sampling.fingerprint import extractor_fingerprint, model_fingerprint
+from ..sampling.fingerprint import (
+    Fingerprint,
+    extractor_fingerprint,
+    first_fingerprint,
+    outputs_at,
+    runs_users_code,
+)
+from ..sampling.fingerprint.sampler import files_of_sampler
 from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
+from ..scoring.solutions.endpoints import CONVERGED_STEPS
 from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
@@ -32,10 +42,11 @@ from .executing.batches import Batches
 from .executing.pace import SHORTEST_COMPILED, Limits
 from .executing.tasks import Pace
 from .executing.world import Setting, World
-from .identity import Makers
+from .identity import Identity, Makers, without_levels
 from .model_check import check_model
 from .probes import Probes
 from .provenance import citations, provenance
+from .watch import Watch
 
 REAL = 256
 """Real samples that a user's model is tried on."""
@@ -59,6 +70,7 @@ class Setup:
         makers: what models and extractors do.
         probes: what samplers do.
         about: what ``run.json`` says of the run.
+        watch: over the user's files.
         batches: what memory was found to hold of each cell.
     """
 
@@ -75,6 +87,7 @@ class Setup:
     makers: Mapping[str, Makers]
     probes: Probes
     about: Mapping[str, Any]
+    watch: Watch
     batches: Batches = field(default_factory=Batches)
 
     @property
@@ -95,6 +108,13 @@ class Setup:
             or any(samplers.origin(name) for name in samplers.names())
             or any(_was_searched(cell) for cell in self.cells)
         )
+
+    def put_on_record(self, identity: Identity) -> None:
+        """Have files that are opened late written with the record of their model."""
+        for name, made in self.makers.items():
+            prints = [made.model, *([made.extractor] if made.extractor else [])]
+            prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
+            self.watch.record(name, identity.digests(name)[0], made.folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """The cells of one model, in the order of the plan."""
@@ -133,14 +153,33 @@ def set_up(
     asked_metrics(suite.metrics)
     directory = RunDir.at(out, join=join) if write else RunDir.open(out)
     executor = executor or InProcess()
-    models = load_models(suite, device)
-    references = load_references(models, suite.extractors, suite.reference)
+    models, watch = load_models(suite, device), Watch(directory)
+    for model in models.values():
+        watch.expect(model.read.paths if model.read else ())
+        with suppress(Exception), watch.looking():  # what is wrong with it, its check says
+            first_fingerprint(model, device)
+    with watch.looking():  # which their identities name
+        references = load_references(models, suite.extractors, suite.reference)
     for name, reference in references.items():
         if reference is not None and reference.note:
             log.warning("model %s: --reference %s.", name, reference.note)
-    cells = plan(suite, models, references, device)
+    with ExitStack() as opened:
+        for name, model in models.items():
+            if model.read is not None:
+                opened.enter_context(watch.of(name))
+        cells = plan(suite, models, references, device)
+    for sampler in {cell.sampler.name: cell.sampler for cell in cells}.values():
+        watch.expect(files_of_sampler(sampler))
+    for reference in references.values():
+        read = getattr(reference and reference.extractor, "read", None)
+        watch.expect(read.paths if read else ())
     world = World(Setting.here(suite.extractors, device), models, references)
-    makers = {name: _makers(suite, name, models[name], references[name], device) for name in models}
+    makers = {}
+    for name, model in models.items():
+        with watch.of(name):
+            found = _makers(suite, name, model, references[name], device)
+            own = [cell for cell in cells if cell.model == name]
+            makers[name] = found._replace(model=_at_levels(found.model, model, own, device))
     return Setup(
         suite=suite,
         directory=directory,
@@ -155,6 +194,7 @@ def set_up(
             models, time_limit if executor.keeps_limits else 0, partial(_pace, executor, world)
         ),
         makers=makers,
+        watch=watch,
         probes=Probes(directory, world, executor, time_limit),
         about={
             "suite": suite.model_dump(mode="json"),
@@ -167,7 +207,9 @@ def set_up(
                 if reference is not None
             },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
-            "fingerprints": {name: found.model.to_json() for name, found in makers.items()},
+            "fingerprints": {
+                name: without_levels(found.model).to_json() for name, found in makers.items()
+            },
             "rules": [
                 {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
                 for cell in cells
@@ -209,7 +251,26 @@ def _makers(
         raise ValueError(
             f"the extractor of model {name} fails on noise ({type(error).__name__}: {error})"
         ) from error
-    return Makers(model_fingerprint(model, device), extractor)
+    folder = model.read.folder if model.read else Path()
+    return Makers(first_fingerprint(model, device), extractor, folder)
+
+
+def _at_levels(
+    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], device: str
+) -> Fingerprint:
+    """A fingerprint with the output of a model of the user's at the levels of its cells, and at those
+    of converged samples.
+    """
+    if not runs_users_code(model):
+        return made
+    converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
+    grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
+    levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
+    try:
+        values = outputs_at(model, sorted(levels), device)
+    except Exception:  # the rows will say so
+        return made
+    return replace(made, values={**made.values, **values})
 
 
 def _pace(executor: Executor, world: World, cell: Cell) -> float:

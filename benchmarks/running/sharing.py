@@ -4,6 +4,7 @@ processes as were started on the same run directory.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections import Counter
@@ -28,7 +29,8 @@ from ..scoring.cost import endpoints_asked
 from ..suites.cell import Cell
 from .executing import Failure
 from .executing.pace import expected
-from .executing.tasks import Shard
+from .executing.tasks import OPENED, Shard
+from .identity import Identity
 from .outcomes import missing
 from .progress import CellProgress, Reporter
 from .setup import Setup
@@ -169,6 +171,9 @@ def sample(
                     tried[cell.key],
                     partial(claims.release, cell.key, start, stop),
                 )
+                opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
+                setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
+                setup.watch.check()
                 if isinstance(result, Failure):
                     if not setup.batches.shrink(used, stop - start, result):
                         reason = setup.batches.reason(cell, used, result)
@@ -237,6 +242,9 @@ def follow(setup: Setup, report: Reporter) -> bool:
                 return True
 
         _await_plans(directory, claims, cells)
+        setup.put_on_record(
+            Identity(directory, setup.makers, setup.probes.fingerprint, writes=False)
+        )
 
         def note(cell: Cell, start: int, status: str, reason: str) -> None:
             claims.fail(cell.key, start, status, reason)

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +18,12 @@ from ...models import Denoiser, Reference
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
+from ...results.run_directory.fingerprint import hash_of
 from ..metrics.estimators.moments import FloatArray
 from ..planning.cache import default_cache
+from ..sampling.fingerprint import runs_users_code
+from ..sampling.fingerprint.model import MANY_ROWS
+from ..sampling.fingerprint.numbers import reduced
 from ..sampling.shard import clamp
 from .real.data import HELD_OUT_SEED, RealData, real_data
 from .real.features import measured
@@ -31,6 +36,8 @@ CARD = "card"
 """The extractor that leaves each model its own."""
 PIXELS = "pixels"
 """The samples themselves: what a model that draws its data and knows no features is compared in."""
+STEP = 1e-7
+"""What numbers of a user's reference are rounded to, as a share of the largest."""
 LARGEST_OWN = 4096
 """Values of a sample up to which that is done unasked: the covariance of more takes gigabytes."""
 
@@ -67,8 +74,20 @@ def load_references(
             own if space == CARD else _rescored(model, own, space, source, cache or default_cache())
         )
         # now, not at the end of a run
-        references[name] = None if chosen is None else _tried(name, chosen.loaded)
+        loaded = None if chosen is None else _tried(name, chosen.loaded)
+        if loaded is not None and runs_users_code(model):
+            loaded = _tried(name, partial(_pinned, loaded))
+        references[name] = loaded
     return references
+
+
+def _pinned(reference: Reference) -> Reference:
+    """A reference of a user's model, whose numbers are a part of what it is: no file says them all."""
+    some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
+    numbers = np.array([x for part in some for x in reduced(part)])
+    # rounded, since last digits depend on the machine
+    steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
+    return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:

@@ -1,8 +1,9 @@
 """Recording which of the user's files are opened, such as weights, while a model is made or called.
 
 Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
-``np.memmap``, ``torch.load``, ``pathlib`` and imports. Readers that open files outside Python
-(safetensors, ``torch.jit``, memory-mapped storages) are wrapped for the time being.
+``np.memmap``, ``torch.load``, ``pathlib`` and imports. It reports databases, shared libraries and
+the words of commands too. Readers that open files outside Python (safetensors, ``torch.jit``,
+memory-mapped storages, pyarrow) are wrapped for the time being.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import functools
 import importlib
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from .user_files import is_users, named_hashes, source_of
+from .user_files import Stamp, is_users, named_hashes, source_of, stamp_of
 
 _WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _READERS = (
@@ -31,6 +33,13 @@ _READERS = (
     ("torch.UntypedStorage", "from_file"),
     ("h5py.File", "__init__"),
     ("onnxruntime.InferenceSession", "__init__"),
+    ("pyarrow.parquet", "read_table"),
+    ("pyarrow.parquet.ParquetFile", "__init__"),
+    ("pyarrow.dataset", "dataset"),
+    ("pyarrow.feather", "read_table"),
+    ("pyarrow.csv", "read_csv"),
+    ("pyarrow", "memory_map"),
+    ("pyarrow", "OSFile"),
 )
 """Module, or class of a module, and the name in it."""
 
@@ -69,14 +78,23 @@ class FileRecorder:
     """Recorder of the files that this thread, or one that it started, opens."""
 
     others: frozenset[int | None]
-    opened: set[str] = field(default_factory=set)
+    opened: dict[str, Stamp | None] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+
+    @property
+    def stamps(self) -> dict[str, Stamp | None]:
+        """Absolute paths of the files of the user's that were read, sources in place of what was
+        compiled from them, each with its stamp when it was first opened.
+
+        What was written here too is a log or a cache of the user's code.
+        """
+        read = tuple(self.opened.items())
+        return {p: stamp for p, stamp in read if p not in self.written and is_users(p)}
 
     @property
     def paths(self) -> frozenset[str]:
-        """Absolute paths of the files of the user's among them, sources in place of what was
-        compiled from them.
-        """
-        return frozenset(path for path in map(source_of, tuple(self.opened)) if is_users(path))
+        """The paths of :attr:`stamps`."""
+        return frozenset(self.stamps)
 
 
 @contextlib.contextmanager
@@ -103,18 +121,54 @@ def reading() -> Iterator[FileRecorder]:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if _open and event == "open" and not (isinstance(args[2], int) and args[2] & _WRITES):
-        _note(args[0])
+    if not _open:
+        return
+    if event == "open":
+        _note(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
+    elif event in _NAMED:
+        with contextlib.suppress(Exception):
+            for path in _NAMED[event](*args):
+                if os.path.isfile(path):
+                    _note(path)
 
 
-def _note(path: Any) -> None:
+def _words(program: Any, words: Any, folder: Any = None, *_: object) -> list[str]:
+    """Whatever may be a file among the words of a command."""
+    given = [words] if isinstance(words, str | bytes) else list(words or ())
+    texts = [os.fsdecode(word) for word in (program, *given) if word]
+    parts = [part for text in texts for part in (text, *shlex.split(text))]
+    return [os.path.join(os.fsdecode(folder or ""), part) for part in parts]
+
+
+def _database(path: Any, *_: object) -> list[str]:
+    """The file of a database, which a URI may name."""
+    return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
+
+
+_NAMED: dict[str, Callable[..., list[str]]] = {
+    "sqlite3.connect": _database,
+    "subprocess.Popen": _words,
+    "os.exec": _words,
+    "os.posix_spawn": lambda path, words, *_: _words(path, words),
+    "os.system": lambda command: _words(None, command),
+    "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
+    "import": lambda _name, path, *_: [path] if path else [],
+}
+"""What names files without opening them where the hook sees it, by event."""
+
+
+def _note(path: Any, *, written: bool = False) -> None:
     """Remember a file that is opened. Whatever goes wrong here is not the user's concern."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
-            absolute, me = os.path.abspath(os.fsdecode(path)), threading.get_ident()
+            absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
             for now in tuple(_open):
-                if me not in now.others:
-                    now.opened.add(absolute)
+                if me in now.others:
+                    continue
+                if written:
+                    now.written.add(absolute)
+                elif absolute not in now.opened:
+                    now.opened[absolute] = stamp_of(absolute)
 
 
 def _wrap_readers() -> None:
@@ -122,19 +176,20 @@ def _wrap_readers() -> None:
     module knows them.
     """
     importlib.import_module("safetensors.torch")
+    modules = [vars(m) for m in tuple(sys.modules.values()) if isinstance(m, ModuleType)]
     for place, name in _READERS:
         holder = _loaded(place)
         reader = getattr(holder, name, None)
         if holder is None or reader is None:
             continue
         noting = _noting(reader)
-        holders = [
-            m
-            for m in tuple(sys.modules.values())
-            if isinstance(m, ModuleType) and vars(m).get(name) is reader
-        ]
-        for each in holders if isinstance(holder, ModuleType) else [holder]:
-            _wrapped.enter_context(mock.patch.object(each, name, noting))
+        if not isinstance(holder, ModuleType):
+            _wrapped.enter_context(mock.patch.object(holder, name, noting))
+            continue
+        for names in modules:
+            if names.get(name) is reader:
+                names[name] = noting
+                _wrapped.callback(names.__setitem__, name, reader)
 
 
 def _loaded(place: str) -> Any:

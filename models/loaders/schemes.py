@@ -81,7 +81,7 @@ class Scheme:
 
     def _read(self, seen: FileRecorder) -> FilesRead:
         package, root = self._package
-        opened = frozenset(path for path in self.opened | seen.opened if _is_data(path, root))
+        opened = frozenset(path for path in self.opened | set(seen.opened) if is_data(path, root))
         if self._module is None:
             return FilesRead(Path.cwd(), seen.paths)
         code = frozenset(modules_of(self._module, package))
@@ -100,7 +100,7 @@ class Scheme:
         return name, path.parent if path.name == "__init__.py" else path
 
 
-def _is_data(path: str, root: Path) -> bool:
+def is_data(path: str, root: Path) -> bool:
     """Whether a file is data of a package.
 
     Its modules are found otherwise: one is opened once a process.

@@ -101,6 +101,19 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
     }
 
 
+Stamp = tuple[int, int, int, int]
+"""Size, inode, and the times at which content and entry of a file last changed."""
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """Return the stamp of a file, which every edit changes; None if there is none."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
+
+
 def file_hash(path: str) -> str | None:
     """Hexadecimal SHA-256 of a file, read in pieces, once a process for the same size, time and
     inode; None if it cannot be read.

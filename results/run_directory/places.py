@@ -10,6 +10,7 @@
     parts/CELL/influence.npz     influence values, for paired comparisons
     parts/CELL/timing.json       timing columns, and the raw times as lists
     made/DIGEST.json             what a model or an extractor does, by the digest that ``made_by`` names it with
+    made/DIGEST.opened-HASH.json  files that were opened only while samples were made and scored
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
@@ -104,6 +105,10 @@ def pictures_of(cell: str) -> str:
 def evolution_of(cell: str) -> str:
     """That of a cell's trajectories."""
     return f"samples/{checked(cell)}-path.npz"
+
+
+OPENED = ".opened-"
+"""What stands between the digest of a model and that of files that were opened late."""
 
 
 def made_of(digest: str) -> str:

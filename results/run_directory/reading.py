@@ -19,6 +19,7 @@ from .places import (
     CELL,
     INFLUENCE,
     MADE,
+    OPENED,
     PIN,
     QUALITY,
     SHARD,
@@ -235,8 +236,22 @@ class RunReader:
         """What models and extractors of this run do, by digest: records of fingerprints."""
         self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
+        names = [name for name in names if OPENED not in name]
         read = {name: self._tried(made_of(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
+
+    def opened(self, digest: str) -> dict[str, str]:
+        """The files that a model, by its digest, opened only while samples were made and scored:
+        SHA-256 by name.
+        """
+        self._contents.settle()
+        found: dict[str, str] = {}
+        for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
+            read = self._tried(made_of(path.stem), self._contents.json) or {}
+            for name, content in dict(read.get("files") or {}).items():
+                # of two contents of one file, neither is right
+                found[name] = content if found.get(name, content) == content else ""
+        return found
 
     def read_log(self, name: str) -> dict[str, Any]:
         """A JSON file at the top, such as ``looks.json``; empty if it is not there."""

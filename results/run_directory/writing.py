@@ -14,12 +14,14 @@ from ..record import Record
 from . import sealed
 from .claims import FOLDER as CLAIMS
 from .disk.files import PART
+from .fingerprint import hash_of
 from .leading import BusyError, leading, refuse_busy
 from .places import (
     ASIDE,
     CELL,
     INFLUENCE,
     LOCK,
+    OPENED,
     PIN,
     QUALITY,
     STRAY,
@@ -208,6 +210,12 @@ class RunWriter(RunReader):
     def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
         """Write what a model or an extractor does."""
         self._write(made_of(digest), record)
+
+    def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
+        """Write which files a model opened late; any process of a run may, at any time."""
+        place = made_of(f"{digest}{OPENED}{hash_of(dict(files))}")
+        if not (self.path / place).exists():
+            self._write(place, {"files": dict(files)})
 
     def write_log(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON file at the top, such as ``looks.json``."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks import run
+from samplerbench.benchmarks.planning.cache import behaviour_of
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
@@ -37,6 +38,8 @@ def counted(model):
 
 def test_what_is_found_is_kept_and_its_evaluations_are_those_that_were_made(tmp_path):
     model, meter = counted(make_model("gmm-2d"))
+    behaviour_of(tmp_path, model)
+    meter.reset()
     first = Pilot(model, tmp_path).fitted(AUTO, GRID)
     assert first.found.evaluations == meter.rows > 0  # look, trials, reference and finalists
     meter.reset()

@@ -201,7 +201,7 @@ def test_a_search_is_cheaper_and_better_than_karras_on_its_own_latents(
 def test_a_search_is_kept_and_counted(tmp_path, gmm, monkeypatch):
     schedule = make_schedule("gits(teacher_steps=6, latents=3)")
     first = schedule.for_model(gmm, tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("gits-*")
     stored = json.loads(path.read_text())
     assert stored["evaluations"] == first.searched.evaluations == 3 * (6 + 6)
     assert stored["key"]["identity"] == gmm.identity
@@ -217,8 +217,9 @@ def test_a_search_is_kept_and_counted(tmp_path, gmm, monkeypatch):
 def test_a_damaged_or_foreign_cache_file_is_replaced(tmp_path, gmm):
     schedule = make_schedule("gits(teacher_steps=4, latents=2)")
     whole = schedule.for_model(gmm, tmp_path).searched.cost
-    (path,) = tmp_path.iterdir()
-    for content in ("{", '{"key": 1}', "[]"):
+    (path,) = tmp_path.glob("gits-*")
+    changed = path.read_text().replace('"evaluations": ', '"evaluations": 1')
+    for content in ("{", '{"key": 1}', "[]", changed):
         path.write_text(content)
         assert (schedule.for_model(gmm, tmp_path).searched.cost == whole).all()
         assert json.loads(path.read_text())["key"]["teacher_steps"] == 4

@@ -348,11 +348,12 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
     A broken installed plugin is reported and left out; a broken file is an error.
     """
     from .... import samplers
+    from ....models.loaders.reading import reading
 
-    for sentence in samplers.load_plugins().values():
+    for sentence in samplers.load_plugins(reading).values():
         err.print(f"warning: {sentence}", markup=False)
     for file in files or ():
-        samplers.load_file(file)
+        samplers.load_file(file, reading)
     if peers_path is not None:
         from ....samplers.peers import set_peers_path
 

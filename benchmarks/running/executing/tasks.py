@@ -4,10 +4,13 @@ samples, the pace of a network.
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .... import samplers
 from ....models.reference import Extractor
@@ -22,6 +25,9 @@ from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
 from .pace import evaluations_per_second
 from .world import World
+
+OPENED = "opened"
+"""Array of a shard's result, which is no part of the shard: the files that were opened for it."""
 
 
 class SentSampler(NamedTuple):
@@ -92,7 +98,8 @@ class OfCell:
         Raises:
             ValueError: it cannot be loaded, or it is another one than the run planned with.
         """
-        model, extractor = world.subject(self.cell.model)
+        with world.recording(self.cell.model):
+            model, extractor = world.subject(self.cell.model)
         here = (model.identity, extractor.identity if extractor else "")
         if here != self.cell.identity:
             raise ValueError(
@@ -146,17 +153,22 @@ class Shard(OfCell):
         model, extractor = world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
         try:
-            return sample_shard(
-                model,
-                scored,
-                self.cell,
-                self.start,
-                self.stop,
-                self.cell.device,
-                self.keep,
-                self.endpoints,
-                tell,
-            )
+            foreign = bool(samplers.origin(self.cell.sampler.name))
+            with world.recording(self.cell.model, foreign=foreign):
+                arrays = sample_shard(
+                    model,
+                    scored,
+                    self.cell,
+                    self.start,
+                    self.stop,
+                    self.cell.device,
+                    self.keep,
+                    self.endpoints,
+                    tell,
+                )
+            if opened := world.opened(self.cell.model):
+                arrays[OPENED] = np.array(json.dumps(opened))
+            return arrays
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -167,14 +179,20 @@ class Shard(OfCell):
 
 @dataclass(frozen=True)
 class Look(OfCell):
-    """What a cell's sampler does on the cell's grid, without the model."""
+    """What a cell's sampler does on the cell's grid, without the model.
+
+    Attributes:
+        event: shape of the model's samples.
+    """
+
+    event: tuple[int, ...]
 
     def prepare(self, world: World) -> None:
         """Nothing is needed."""
 
     def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Its fingerprint."""
-        return sampler_fingerprint(self.cell)
+        return sampler_fingerprint(self.cell, self.event)
 
 
 @dataclass(frozen=True)

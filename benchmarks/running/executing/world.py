@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -11,6 +12,8 @@ import torch
 
 from .... import samplers
 from ....models import Denoiser, Reference, make_model
+from ....models.loaders.reading import reading
+from ....models.loaders.user_files import Stamp, file_hash, stamp_of
 from ....models.reference import Extractor
 from ....samplers.peers import peers_path, set_peers_path
 from ...scoring.references import CARD, extractor_of
@@ -58,9 +61,9 @@ class Setting:
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
-        samplers.load_plugins()
+        samplers.load_plugins(reading)
         for file in self.plugins:
-            samplers.load_file(file)
+            samplers.load_file(file, reading)
         set_peers_path(self.peers)
 
 
@@ -102,12 +105,46 @@ class World:
         }
         self._latest: tuple[str, Subject] | None = None
         self._made_once: dict[Hashable, Any] = {}
+        self._opened: dict[str, dict[str, Stamp | None]] = {}
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What ``make`` gives, made once for all tasks that run in this world."""
         if key not in self._made_once:
             self._made_once[key] = make()
         return self._made_once[key]
+
+    @contextmanager
+    def recording(self, name: str, *, foreign: bool = False) -> Iterator[None]:
+        """A context in which files of the user's that are opened count as the model's; it costs nothing
+        where there is no code but this package's.
+        """
+        if not foreign and self._is_plain(name):
+            yield
+            return
+        with reading() as seen:
+            try:
+                yield
+            finally:
+                self._opened[name] = seen.stamps | self._opened.get(name, {})
+
+    def _is_plain(self, name: str) -> bool:
+        """Return True for a model that is here already, and has nothing of the user's."""
+        if name in self._known:
+            model, extractor = self._known[name]
+        elif self._latest is not None and self._latest[0] == name:
+            model, extractor = self._latest[1]
+        else:
+            return False
+        return model.read is None and getattr(extractor, "read", None) is None
+
+    def opened(self, name: str) -> dict[str, str]:
+        """The SHA-256 of all files that were opened for a model in this process, by absolute path; ""
+        for one that changed since.
+        """
+        return {
+            path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
+            for path, stamp in self._opened.get(name, {}).items()
+        }
 
     def subject(self, name: str) -> Subject:
         """A model by its spec.

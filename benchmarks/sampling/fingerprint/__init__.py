@@ -4,7 +4,7 @@ results of changed code are told.
 
 from ....results.run_directory.fingerprint import Fingerprint, Numbers, difference
 from .extractor import extractor_fingerprint
-from .model import model_fingerprint
+from .model import first_fingerprint, model_fingerprint, outputs_at, runs_users_code
 from .sampler import origin_of, sampler_fingerprint
 
 __all__ = [
@@ -12,7 +12,10 @@ __all__ = [
     "Numbers",
     "difference",
     "extractor_fingerprint",
+    "first_fingerprint",
     "model_fingerprint",
     "origin_of",
+    "outputs_at",
+    "runs_users_code",
     "sampler_fingerprint",
 ]

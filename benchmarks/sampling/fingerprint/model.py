@@ -6,21 +6,44 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 import torch
 
 from ....models import Denoiser
+from ....models.loaders.installed_code import installed_code
 from ....models.loaders.networks import parameter_dtype
+from ....models.loaders.python_file import FileModel, Renamed
 from ....models.loaders.reading import FilesRead, reading
 from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ....samplers import SampleNoise
 from .numbers import of_rows
 
 LEVELS, ROWS, SEED = 5, 2, 0
+MANY_ROWS, LARGE = 16, 1024
+"""Samples at each level of a cell's own grid, and numbers of one from which on there are fewer."""
+AT_LEVEL = "output for many samples at sigma "
+"""What the names of these values begin with. A record has as many as its cells have levels."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
 )
+
+
+_known: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+
+
+def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
+    """Return the fingerprint of a model, made the first time: what it opens then, it may keep.
+
+    Raises:
+        Exception: whatever the model raises.
+    """
+    known = _known.setdefault(model, {})
+    if device not in known:
+        known[device] = model_fingerprint(model, device)
+    return known[device]
 
 
 @torch.no_grad()
@@ -60,9 +83,41 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     if model.decoder is not None:
         exact["decoded event"] = str(tuple(model.decoder.event))
         exact["decoded limits"] = str(model.decoder.limits)
+    if model.read is not None and runs_users_code(model):
+        exact |= installed_code(model.read.paths | seen.paths)
     return Fingerprint(
         "model", without_folders(model.name), files_of(model.read, seen.paths) | exact, values
     )
+
+
+def runs_users_code(model: Denoiser) -> bool:
+    """Return True if code of the user's, or of an installed package, is called in a model."""
+    inner: object = model
+    while isinstance(inner, Denoiser):
+        if isinstance(inner, FileModel | Renamed):
+            return True
+        inner = getattr(inner, "inner", None)
+    return False
+
+
+@torch.no_grad()
+def outputs_at(model: Denoiser, levels: Iterable[float], device: str = "cpu") -> dict[str, Numbers]:
+    """Return the output of a model for :data:`MANY_ROWS` samples of noise at each level, reduced.
+
+    A large sample is as much work as many small ones: a level has two of them, by turns.
+
+    Raises:
+        Exception: whatever the model raises.
+    """
+    found, few = {}, math.prod(model.event) > LARGE
+    for sigma in levels:
+        # decided by the level alone, so that the rows are the same whichever others there are
+        first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
+        ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
+        z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+        d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
+        found[f"{AT_LEVEL}{sigma:.12g}"] = of_rows(d[None], precision_of(model), device)
+    return found
 
 
 def levels_of(model: Denoiser) -> list[float]:

@@ -33,11 +33,13 @@ class ProbeDenoiser:
 
     Args:
         scale: the data's, in the middle of the noise levels, so that most steps see both Gaussians.
+        event: shape of a sample, whose coordinates are by turns as those in the plane.
     """
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
+        count = math.prod(event)
         self._square, self._centre, self._apart = (
-            torch.tensor(values, dtype=torch.float64) * unit
+            torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
             for values, unit in (
                 ((0.09, 0.49), scale**2),
                 ((0.4, -0.3), scale),
@@ -46,16 +48,17 @@ class ProbeDenoiser:
         )
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E[x0 | x] of ``x`` ``(n, 2)`` at ``sigma``, one level or ``(n,)``."""
+        """E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
         level = (
             sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
         )
-        rows = x.to(torch.float64)
+        rows = x.to(torch.float64).flatten(1)
         total = self._square + level * level
         side = (
             ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2).tanh_()
         )
-        return torch.lerp(self._centre + self._apart * side, rows, self._square / total).to(x.dtype)
+        d = torch.lerp(self._centre + self._apart * side, rows, self._square / total)
+        return d.to(x.dtype).reshape(x.shape)
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
         """The same for other rows."""

@@ -4,20 +4,28 @@ three points.
 
 from __future__ import annotations
 
+import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import torch
 
 from .... import samplers
-from ....models.loaders.local_code import code_of
+from ....models.loaders.local_code import code_of, modules_of
+from ....models.loaders.reading import FileRecorder, reading
+from ....models.loaders.schemes import is_data
+from ....models.loaders.user_files import module_file, named_hashes
 from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ....samplers import Grid, GridSampler, Sampler
+from ....samplers.brownian import BrownianNoise
 from ....samplers.loop import planned
 from ...suites.cell import Cell
 from ...suites.start import Start
 from . import probe
+from .model import MANY_ROWS
 from .numbers import Flattened, of_plan, of_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
@@ -25,8 +33,11 @@ _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "hi
 
 _START_ROWS = 2
 
+ROOM = 2**17
+"""Numbers that the samples may have on which a plugin is tried, two samples at least."""
 
-def sampler_fingerprint(cell: Cell) -> Fingerprint:
+
+def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
     """The fingerprint of a cell's sampler, grid, noise and start.
 
     A built-in sampler is pinned by what it does alone, so that a new version of this package that
@@ -35,6 +46,8 @@ def sampler_fingerprint(cell: Cell) -> Fingerprint:
 
     Args:
         cell: one with a grid.
+        event: shape of the samples of its model, which a plugin is tried on; None for points in
+            the plane.
 
     Raises:
         ValueError: the cell has no grid, or is skipped.
@@ -43,7 +56,21 @@ def sampler_fingerprint(cell: Cell) -> Fingerprint:
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
     setup = SamplerSetup(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
-    return fingerprint_of(setup, cell.label, None if cell.start.means is None else cell.start)
+    start = None if cell.start.means is None else cell.start
+    if event is None or not samplers.origin(cell.sampler.name):
+        return fingerprint_of(setup, cell.label, start)
+    with reading() as seen:
+        values = {
+            f"result for samples of shape {event} on {len(cell.grid)} steps": _samples(
+                setup, event, getattr(torch, cell.dtype)
+            )
+        }
+        found = fingerprint_of(setup, cell.label, start)
+    return replace(
+        found,
+        exact=found.exact | _hashes(_module_of(cell.sampler), seen),
+        values=found.values | values,
+    )
 
 
 @dataclass(frozen=True)
@@ -92,6 +119,26 @@ def _points(setup: SamplerSetup) -> Numbers:
     return of_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
 
 
+def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
+    """The sampler's result for samples of a model's own shape, as many as there is room for."""
+    ends = setup.sigma_max, setup.sigma_min
+    ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
+    source = (
+        BrownianNoise(probe.SEED, ids, event, *ends, dtype)
+        if setup.noise == "brownian"
+        else samplers.SampleNoise(probe.SEED, ids, event, dtype)
+    )
+    denoise = probe.ProbeDenoiser(probe.scale_of(*ends), event)
+    with torch.no_grad():
+        x = setup.sampler.sample(
+            denoise,
+            setup.grid.sigma[0] * source.initial(),
+            setup.grid,
+            samplers.NoNoise() if setup.noise is None else source,
+        )
+    return of_rows(x[None], dtype)
+
+
 def _first_states(start: Start) -> Numbers:
     """What the start makes of two latents."""
     assert start.means is not None
@@ -111,8 +158,37 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
-    module = None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
-    files: dict[str, Fact] = (
-        {FILE + name: digest for name, digest in code_of(module).items()} if module else {}
-    )
-    return files | {"origin": origin}
+    return _hashes(_module_of(sampler)) | {"origin": origin}
+
+
+def files_of_sampler(sampler: Sampler) -> frozenset[str]:
+    """The files of a plugin's code, and those that were opened when it was imported."""
+    module = _module_of(sampler) if samplers.origin(sampler.name) else None
+    if module is None:
+        return frozenset()
+    seen = samplers.seen_at_import(module.__name__)
+    return frozenset(modules_of(module)) | (_opened(module, seen) if seen else frozenset())
+
+
+def _module_of(sampler: Sampler) -> ModuleType | None:
+    return None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
+
+
+def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
+    """The hashes of the files of a plugin: its code, and all that was opened when it was imported
+    and since.
+    """
+    if module is None:
+        return {}
+    imported = samplers.seen_at_import(module.__name__)
+    recorders = [*seen, *([imported] if imported else [])]
+    opened = frozenset(path for each in recorders for path in _opened(module, each))
+    folder = Path(module_file(module.__name__) or ".").parent
+    files = named_hashes(opened, folder) | code_of(module)
+    return {FILE + name: digest for name, digest in files.items()}
+
+
+def _opened(module: ModuleType, seen: FileRecorder) -> frozenset[str]:
+    """The user's files that a recorder saw, and data of the package that a module belongs to."""
+    root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
+    return seen.paths | frozenset(path for path in tuple(seen.opened) if is_data(path, root))

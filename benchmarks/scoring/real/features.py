@@ -11,6 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ....models.loaders.opened_files import difference_of
+from ....models.loaders.reading import reading
+from ....models.loaders.user_files import file_hash
 from ....models.reference import Extractor, FloatArray
 from ....results.run_directory.disk.files import read_npz, write_npz
 from ...metrics.estimators.moments import Moments
@@ -22,6 +25,8 @@ MADE_BY = "made_by"
 """The array of cached features that holds the record of what made them: what the extractor does
 beside what its files say.
 """
+OPENED = "opened"
+"""The array with the files that were opened meanwhile, whose other content is another extractor."""
 
 Limits = tuple[float, float] | None
 
@@ -91,8 +96,11 @@ def _cached(
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
     if stored is None or _made_by_another(stored, now):
-        stored = make()
-        write_npz(path, stored | {MADE_BY: np.array(json.dumps(now.to_json()))})
+        with reading() as seen:
+            stored = make()
+        opened = {file: file_hash(file) or "" for file in sorted(seen.paths)}
+        about = {MADE_BY: now.to_json(), OPENED: opened}
+        write_npz(path, stored | {name: np.array(json.dumps(it)) for name, it in about.items()})
     return stored
 
 
@@ -101,6 +109,8 @@ def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool
     present one does.
     """
     try:
-        return difference(Fingerprint.from_json(json.loads(str(stored[MADE_BY]))), now) != ""
-    except (KeyError, ValueError):
+        before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
+        opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
+        return bool(difference(before, now) or difference_of(Path(), opened))
+    except (KeyError, ValueError, AttributeError):
         return True

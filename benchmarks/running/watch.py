@@ -1,0 +1,150 @@
+"""The user's files that a run depends on: each as it was when it was first opened, and those that
+only samples and scores open, which go on record with their model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...models.loaders.opened_files import name_from
+from ...models.loaders.reading import FileRecorder, reading
+from ...models.loaders.user_files import Stamp, file_hash, stamp_of
+from ...results.run_directory.fingerprint import FILE, Fingerprint
+from ...results.run_directory.run_dir import RunDir
+from ..planning.cache import default_cache
+
+
+class Watch:
+    """Watch over the files of a run.
+
+    Args:
+        run: its directory, whose own files do not count.
+    """
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._inside = tuple(
+            os.path.realpath(folder) + os.sep for folder in (run.path, default_cache())
+        )
+        self._stamps: dict[str, Stamp | None] = {}
+        self._hashes: dict[str, str] = {}
+        self._late: dict[str, dict[str, str]] = {}
+        self._models: dict[str, tuple[str, Path, frozenset[object]]] = {}
+
+    def expect(self, paths: Iterable[str]) -> None:
+        """Watch files that fingerprints or identities name already."""
+        for path in paths:
+            self._keep(path, stamp_of(path))
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """A context in which whatever is opened belongs to a model, and so do results.
+
+        Raises:
+            ValueError: at its end, if a file was edited since it was opened; what was made of it is
+                on record as that of a file that nobody has.
+        """
+        with self.looking() as seen:
+            try:
+                yield
+            finally:
+                stamps = seen.stamps
+                self.add(
+                    name,
+                    {p: (file_hash(p) or "") if stamp_of(p) == stamps[p] else "" for p in stamps},
+                    made=True,
+                )
+
+    @contextmanager
+    def looking(self) -> Iterator[FileRecorder]:
+        """A context in which whatever is opened is watched."""
+        with reading() as seen:
+            try:
+                yield seen
+            finally:
+                for path, stamp in seen.stamps.items():
+                    self._keep(path, stamp)
+
+    def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
+        """Add files that a model opened, here or in a worker.
+
+        Args:
+            name: of the model.
+            opened: SHA-256 by absolute path, "" for a file that changed since.
+            made: whether something was made of them already, whatever they are by now.
+
+        Raises:
+            ValueError: one of them is not what it was.
+        """
+        late, other = self._late.setdefault(name, {}), ""
+        for path, content in opened.items():
+            if os.path.realpath(path).startswith(self._inside):
+                continue
+            here = os.path.exists(path)
+            if here:
+                self._keep(path, stamp_of(path))
+            before = self._hashes.setdefault(path, content)
+            same = content and before == content and (not here or file_hash(path) == content)
+            other = other if same else path
+            if same or made:
+                late[path] = content if same else ""
+        self._record(name)
+        if other:
+            raise ValueError(_changed(other))
+
+    def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
+        """Say what a model is called on record, so that its files are written there.
+
+        Args:
+            name: of the model.
+            digest: of its record.
+            folder: that files are named from.
+            made: fingerprints with the hashes of files that need no other record.
+        """
+        known = frozenset(
+            (key.removeprefix(FILE).partition("#")[0], fact)
+            for one in made
+            for key, fact in one.exact.items()
+            if key.startswith(FILE)
+        )
+        self._models[name] = digest, folder, known
+        self._record(name)
+
+    def check(self) -> None:
+        """Refuse to go on where a file was edited since it was opened.
+
+        Raises:
+            ValueError: one was.
+        """
+        for path, stamp in self._stamps.items():
+            if stamp_of(path) != stamp:
+                raise ValueError(_changed(path))
+
+    def _keep(self, path: str, stamp: Stamp | None) -> None:
+        if path not in self._stamps and not os.path.realpath(path).startswith(self._inside):
+            self._stamps[path] = stamp
+
+    def _record(self, name: str) -> None:
+        if name not in self._models:
+            return
+        digest, folder, known = self._models[name]
+        late = self._late.get(name, {})
+        named = {name_from(folder, path): content for path, content in sorted(late.items())}
+        files = {
+            name: content
+            for name, content in named.items()
+            if not {(name, content), (os.path.basename(name), content)} & known
+        }
+        there = self._run.opened(digest) if files else {}
+        if not files.items() <= there.items():
+            self._run.write_opened(digest, files)
+
+
+def _changed(path: str) -> str:
+    return (
+        f"{os.path.basename(path)} changed while the run was going on; run the same command again, "
+        "and what it made before is set aside"
+    )
