@@ -22,6 +22,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
 from ..metrics.metric import origin
 from ..planning.planner import load_models, plan
+from ..sampling.chance import unseeded_draws
 from ..sampling.fingerprint import (
     Fingerprint,
     extractor_fingerprint,
@@ -267,9 +268,15 @@ def _at_levels(
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
     try:
-        values = outputs_at(model, sorted(levels), device)
+        with unseeded_draws() as draws:
+            values = outputs_at(model, sorted(levels), device)
     except Exception:  # the rows will say so
         return made
+    if draws.sources:
+        raise ValueError(
+            f"model {model.name} draws from {' and '.join(draws.sources)}, so that no run gives its "
+            "samples again; give it a generator of its own, seeded at each call"
+        )
     return replace(made, values={**made.values, **values})
 
 

@@ -174,6 +174,10 @@ def _zip(path: Path) -> Opened:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             unpacked = sum(member.file_size for member in archive.infolist())
+    except NotImplementedError as error:  # one bit of a header says so
+        raise CheckpointError(
+            f"{path} is no zip archive that Python reads ({error}): damaged, or packed anew; {AGAIN}"
+        ) from None
     except zipfile.BadZipFile:
         raise CheckpointError(
             f"{path} is cut short: a zip archive without its end; compare its size with the source's, "

@@ -212,7 +212,8 @@ def notes(comparison: Comparison) -> list[str]:
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines)
     found = [
-        f"{len(lines)} comparisons: "
+        f"{len(lines)} comparisons"
+        + (": " if counts else "")
         + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         + "."
     ]

@@ -25,6 +25,7 @@ from ..run_directory.disk.files import write_text
 from ..run_directory.disk.once import read_once
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
+from ..run_directory.unwritable import FULL
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief
 from ..table.reading import run_names
@@ -96,8 +97,9 @@ def write_report(
         made_of = ingredients(sources[0], baseline) if own else ""
         write_text(page, html + (note(html, made_of, page.parent) if own else ""))
     except OSError as error:
+        remedy = "free some space, or " * (error.errno in FULL)
         raise ValueError(
-            f"cannot write the report to {page} ({error.strerror}); choose another folder"
+            f"cannot write the report to {page} ({error.strerror}); {remedy}choose another folder"
         ) from error
     return page
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from .places import LOCK
 
 _KEPT = "and run the same command again, what is done is kept"
-_FULL = {
+FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of disk space is used up",
 }
@@ -42,8 +42,9 @@ def told(folder: Path) -> Iterator[None]:
 
 def unwritable(path: Path, error: OSError) -> ValueError:
     """A run directory that cannot be written before anything is in it."""
+    remedy = "free some space, or " * (error.errno in FULL)
     return ValueError(
-        f"cannot write to {path} ({error.strerror}); choose another folder with --out"
+        f"cannot write to {path} ({error.strerror}); {remedy}choose another folder with --out"
     )
 
 
@@ -58,8 +59,8 @@ def gone(folder: Path) -> ValueError:
 def _sentence(error: OSError, folder: Path) -> str:
     """What to say; nothing of an error that is not about the folder."""
     file = str(error.filename or folder)
-    if error.errno in _FULL:
-        return f"{_FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
+    if error.errno in FULL:
+        return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
     if not os.path.abspath(file).startswith(os.path.abspath(folder)):
         return ""
     if not (folder / LOCK).exists():

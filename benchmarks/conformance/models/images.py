@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ....models.loaders.checkpoint.decoding import Autoencoder
+from ...scoring.real.arrays import open_arrays
 from ...scoring.real.reading import SUFFIXES, read_array, read_folder
 
 
@@ -105,7 +106,7 @@ def _of_folders(path: Path) -> Tensor | None:
 
 
 def _of_array(path: Path) -> Tensor | None:
-    stored = np.load(path, allow_pickle=False)
+    stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None
     found = [stored[name] for name in ("y", "arr_1") if name in stored]

@@ -12,6 +12,7 @@ from ....models.extractors import Samples, make_extractor
 from ....models.reference import Extractor
 from ...sampling.shard import clamp
 from ...suites.paths import DATA_SETS
+from .arrays import open_arrays
 from .data import read_samples
 from .reading import SUFFIXES
 from .statistics import write_statistics
@@ -125,7 +126,7 @@ def _of_folder(path: Path) -> tuple[int, ...]:
 def _array(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
     """Shape and dtype of the samples of a file; None where reading them will say what is wrong."""
     try:
-        stored = np.load(path, allow_pickle=False)
+        stored = open_arrays(path)
         if isinstance(stored, np.ndarray):
             return stored.shape, stored.dtype
         name = next((name for name in ("x", "arr_0") if name in stored), next(iter(stored)))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...suites.paths import DATA_SETS
+from .arrays import open_arrays, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -40,13 +41,13 @@ def read_array(
             f"file, a folder of images, or one of {', '.join(DATA_SETS)}"
         )
     try:
-        stored = np.load(path, allow_pickle=False)
+        stored = open_arrays(path)
         arrays: dict[str, np.ndarray] = (
             {"x": stored} if isinstance(stored, np.ndarray) else dict(stored)
         )
     except Exception as error:  # a damaged file can raise anything
         raise ValueError(
-            f"--reference {path.name} is no NumPy file of numbers ({type(error).__name__}: {error})"
+            f"--reference {path.name} is no NumPy file of numbers ({reason(error)})"
         ) from error
     name = next((name for name in ("x", "arr_0") if name in arrays), None)
     if name is None and len(arrays) != 1:

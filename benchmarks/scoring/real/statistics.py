@@ -31,6 +31,7 @@ from torch import Tensor
 from ....models.checkpoints.opening import CheckpointError, open_checkpoint
 from ....models.reference import Extractor, FloatArray
 from ...metrics.estimators.moments import Moments
+from .arrays import open_arrays, reason
 
 INCEPTION = "inception-v3-2048"
 """The features of the FID: the original network with the original's resizing."""
@@ -162,7 +163,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
     except CheckpointError as error:
         raise ValueError(f"--reference: {error}") from None
     except Exception as error:  # a damaged file can raise anything
-        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        what = reason(error)
         raise ValueError(
             f"--reference {path.name} has no statistics that can be used: {' '.join(what.split())}"
         ) from error
@@ -170,7 +171,7 @@ def read_statistics(source: str) -> StatisticsFile | None:
 
 def _of_npz(path: Path) -> StatisticsFile | None:
     try:
-        stored = np.load(path, allow_pickle=False)
+        stored = open_arrays(path)
         keys = set(stored)
     except Exception:  # said where arrays are read
         return None
@@ -191,7 +192,7 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
     clean = _CLEAN_FID.search(path.stem)
     space = INCEPTION if images or spatial else _clean_fid(clean)
     beside = path.with_name(f"{path.stem}_kid.npz")
-    features = np.load(beside, allow_pickle=False)["feats"] if clean and beside.is_file() else None
+    features = open_arrays(beside)["feats"] if clean and beside.is_file() else None
     first = Known(
         *_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,

@@ -88,7 +88,12 @@ def endpoints(
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
         bound = model.bind(ids, seed)
-        x = model.endpoint(latents(model, ids, seed, getattr(torch, dtype))[0], bound.labels)
+        try:
+            x = model.endpoint(latents(model, ids, seed, getattr(torch, dtype))[0], bound.labels)
+        except ArithmeticError as error:
+            raise ValueError(
+                f"model {model.name} has no endpoints to compare with: {error}"
+            ) from error
         if x is not None:
             exact = {"x": x.cpu().numpy()}
             run.write_reference(f"{tag}-exact", exact)
