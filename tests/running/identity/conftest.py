@@ -8,6 +8,7 @@ import pytest
 from remembered import remembered  # noqa: F401
 
 from samplerbench import samplers
+from samplerbench.models.loaders.reading import reading
 from samplerbench.samplers import loop, registry
 
 
@@ -37,7 +38,7 @@ def built_in():
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Writes files and loads the first, a plugin, as a new process would."""
+    """Writes files and loads the first, a plugin, as a new process would; without any, forgets all."""
     tables = registry._REGISTRY, registry._ORIGIN, registry._PLUGIN_FILE
     known = [dict(table) for table in tables]
     path = list(sys.path)
@@ -58,7 +59,8 @@ def plugin(tmp_path):
         forget()
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
-        samplers.load_file(tmp_path / f"{next(iter(files))}.py")
+        if files:
+            samplers.load_file(tmp_path / f"{next(iter(files))}.py", reading)
 
     sys.path.insert(0, str(tmp_path))
     yield load
