@@ -19,6 +19,7 @@ from .common.options import (
     DEVICES,
     AcceleratorOption,
     ExecutorOption,
+    FreshOption,
     GpusOption,
     IsolationOption,
     Json,
@@ -61,6 +62,7 @@ def run(
     time_limit: TimeLimitOption = None,
     memory_limit: MemoryLimitOption = None,
     retry: RetryOption = False,
+    fresh: FreshOption = False,
     jobs: RunJobsOption = None,
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
@@ -79,15 +81,21 @@ def run(
             else isolating.several(jobs, options.device, executor, isolation, memory_limit)
         )
     with closing(runs_in):
-        _run(suite, options, runs_in, time_limit, retry=retry)
+        _run(suite, options, runs_in, time_limit, retry=retry, fresh=fresh)
 
 
 def _run(
-    suite: str, options: SuiteOptions, runs_in: Executor, time_limit: float | None, *, retry: bool
+    suite: str,
+    options: SuiteOptions,
+    runs_in: Executor,
+    time_limit: float | None,
+    *,
+    retry: bool,
+    fresh: bool,
 ) -> None:
     given = {name: value for name, value in vars(options).items() if name != "out_dir"}
     question = question_of(suite, given)
-    if not retry and (there := _unchanged(options.out_dir, question)):
+    if not (retry or fresh) and (there := _unchanged(options.out_dir, question)):
         return _say_unchanged(there)
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
@@ -106,6 +114,8 @@ def _run(
     if resolved.timing.enabled:
         runs_in.alone(where)  # likewise, whether that can be
     with isolating.stoppable(folder, runs_in), told(folder):
+        if fresh:
+            _forget(folder)
         setup = set_up(
             resolved,
             folder,
@@ -267,6 +277,18 @@ def samples(
         say(f"{path}: {cell.samples:,} samples of {what}")
     if failed:
         raise typer.Exit(1)
+
+
+def _forget(folder: Path) -> None:
+    """Set aside for good what a run directory holds, and what was searched for models."""
+    from ...results.run_directory.run_dir import RunDir
+    from ..planning.cache import default_cache, forget_searches
+
+    run = RunDir.at(folder)
+    if (folder / "run.json").exists():
+        with run.lock():
+            run.set_all_aside("it was made before --fresh was asked for", returns=False)
+    forget_searches(default_cache())
 
 
 def _refuse_frontier(suite: str) -> None:

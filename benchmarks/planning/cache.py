@@ -36,6 +36,14 @@ def default_cache() -> Path:
     return cache_folder()
 
 
+def forget_searches(cache: Path) -> None:
+    """Put what was searched for models out of the way, into a folder of the cache."""
+    kinds = ("auto", "gits", "mmse", "features", "model", "opened")
+    for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
+        (cache / "past").mkdir(exist_ok=True)
+        path.replace(cache / "past" / path.name)
+
+
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
     """Return the digest of the record in a cache that a model's fingerprint equals, of a new one
     where there is none; "" where nothing is kept, or for a model that fails.

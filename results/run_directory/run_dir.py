@@ -137,15 +137,23 @@ class RunDir(RunWriter):
             found.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
         return found
 
-    def set_all_aside(self, why: str) -> int:
+    def set_all_aside(self, why: str, *, returns: bool = True) -> int:
         """Move all cells and references out of the way, as those of a run that nothing is
         proven of; how many cells there were.
+
+        Args:
+            why: the reason.
+            returns: whether a cell comes back where the present code makes the same; without, none
+                that was ever set aside does.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
             self.set_aside(cell, why)
         if (self.path / "reference").exists():
             self._move(self.path / "reference", self.path / ASIDE / "reference")
+        if not returns:
+            for made in sorted((self.path / ASIDE).glob(f"*/{MADE}")):
+                made.rename(made.with_name(f"past-{MADE}"))
         return len(cells)
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:

@@ -207,6 +207,10 @@ MemoryLimitOption = Annotated[
 RetryOption = Annotated[
     bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")
 ]
+FreshOption = Annotated[
+    bool,
+    typer.Option("--fresh", help="Set aside what the directory holds, and use no kept search."),
+]
 ReferenceSamplesOption = Annotated[
     int | None,
     typer.Option(
