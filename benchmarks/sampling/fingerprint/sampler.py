@@ -68,8 +68,8 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
         found = fingerprint_of(setup, cell.label, start)
     return replace(
         found,
-        exact=found.exact | _hashes(_module_of(cell.sampler), seen),
-        values=found.values | values,
+        exact={**found.exact, **_hashes(_module_of(cell.sampler), seen)},
+        values={**found.values, **values},
     )
 
 

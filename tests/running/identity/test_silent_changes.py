@@ -15,6 +15,7 @@ from small_runs import numbers, run
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.cache import read_arrays, write_arrays
 from samplerbench.models.loaders.reading import reading
+from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
 
 MODEL = """
@@ -257,3 +258,28 @@ def test_run__an_edit_meanwhile_stops_it_and_no_row_is_of_both(write, tmp_path):
         run(tmp_path / "fresh", models=[spec])
     )
     assert json.loads((tmp_path / "late.json").read_text()) == 0.5
+
+
+def test_fresh__what_nothing_shows_is_measured_again(write, tmp_path, monkeypatch, samplerbench):
+    """An environment variable that acts on one sample, which no probe has."""
+    top = """
+class Bound:
+    def __init__(self, model, ids):
+        self.model, self.off = model, float(os.environ["SHIFT"]) * (ids == 77)[:, None]
+
+    def __call__(self, x, sigma):
+        return self.model(x, sigma) + self.off
+"""
+    more = "def bind(self, ids, seed):\n        return Bound(self, ids)\n\n    "
+    spec = write(more=more + SAMPLE.format(1.0), top=top)
+    monkeypatch.setenv("SHIFT", "0")
+    sizes = ("--samples", 128, "--batch-size", 64, "--converged-samples", 64, "--no-timing")
+    words = ("run", "quick", "--model", spec, "--sampler", "euler", "--steps", 3, *sizes)
+    found = []
+    for shift, fresh in (("0", ()), ("9", ()), ("9", ("--fresh",)), ("0", ())):
+        monkeypatch.setenv("SHIFT", shift)
+        code, _, said = samplerbench(*words, "--out", tmp_path / "run", *fresh)
+        assert code == 0, said
+        found.append(load(tmp_path / "run").frame["fid_proxy"].item())
+    assert found[0] == found[1] != found[2]
+    assert found[2] == found[3], "it came back"
