@@ -42,6 +42,8 @@ TICK = 0.1
 
 GAP = 1.0
 """Seconds between two such looks from which on this process was stopped, or its machine slept."""
+STOPPED = 3600.0
+"""Seconds that a worker may be stopped while its parent is not."""
 
 PATIENCE = 2.0
 """Seconds for a worker that is to be ended to say where it is."""
@@ -193,6 +195,7 @@ class Worker(Serial):
     def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
         begun: float | None = None
         looked = before = monotonic()
+        stopped = 0.0
         while True:
             if worker.pipe.poll(TICK):
                 try:
@@ -222,9 +225,13 @@ class Worker(Serial):
             if now - looked >= TICK:
                 looked = now
                 self._check_memory(worker)
-            # a pause of either process is no time of the task's
-            if begun is not None and (now - since > GAP or is_stopped(worker.process.pid)):
+            # a pause of either process is no time of the task's, but a task may stop its own
+            gap = now - since > GAP
+            if begun is not None and (
+                gap or (stopped < STOPPED and is_stopped(worker.process.pid))
+            ):
                 begun = min(now, begun + now - since)
+                stopped += 0 if gap else now - since
             if begun is None or not limit or now - begun <= limit:
                 continue
             if not worker.pipe.poll():  # what is said already is heard before anybody judges

@@ -61,7 +61,10 @@ def _stops():
         (_stops, "timed out", "no result after 1 s"),
     ],
 )
-def test_it_is_a_failure_with_its_reason_and_the_next_one_runs(worker, task, status, reason):
+def test_it_is_a_failure_with_its_reason_and_the_next_one_runs(
+    worker, task, status, reason, monkeypatch
+):
+    monkeypatch.setattr("samplerbench.benchmarks.running.executing.worker.STOPPED", 0.5)
     with pytest.raises(Failure) as raised:
         worker.run(Call(task), WORLD, limit=1 if status == "timed out" else 50)
     assert raised.value.status == status
