@@ -260,10 +260,10 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
         try:
             with watch() as seen:
                 cls = point.load()
-            _WATCHED.setdefault(cls.__module__, seen)
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             source = f"{dist} sha256:{_digest(_file(cls))}"
             _ORIGIN[register(cls).name] = source
+            _WATCHED.setdefault(cls.__module__, seen)
         except KeyboardInterrupt:
             raise
         except (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, print_json, print_rows, say
-from .common.options import DeviceOption, Json
+from .common.options import DEVICES, DeviceOption, Json, checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,8 +80,10 @@ def check_model(
     Exit code 1 if the mapping is wrong, or if several fit; 3 if it is not decided, as without data.
     """
     from ...models.registry import is_checkpoint
+    from ..running.setup import pick_device
     from ..suites.spec import parse_spec
 
+    where = pick_device(checked(device, "--device", DEVICES))
     if os.path.exists(model) or model.startswith("checkpoint:"):
         name, options = model, {}
     else:
@@ -89,7 +91,7 @@ def check_model(
         name = options.pop("name")
     of_file = not options and is_checkpoint(name)
     check = _check_checkpoint if of_file else _check_other
-    found, content = check(name, options, images, teacher, samples, device, shown=not as_json)
+    found, content = check(name, options, images, teacher, samples, where, shown=not as_json)
     if as_json:
         print_json(_as_json(found, content))
     else:

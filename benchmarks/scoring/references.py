@@ -84,7 +84,8 @@ def load_references(
 def _pinned(reference: Reference) -> Reference:
     """A reference of a user's model, whose numbers are a part of what it is: no file says them all."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
-    numbers = np.array([x for part in some for x in reduced(part)])
+    found = np.array([x for part in some for x in reduced(part)])
+    numbers = np.where(np.isfinite(found), found, 0.0)  # a check refuses what is not finite
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")

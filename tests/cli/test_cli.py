@@ -240,11 +240,6 @@ def test_check_writes_what_it_measured(samplerbench, tmp_path):
     )
 
 
-@pytest.mark.parametrize("args", [[], ["heun", "--all"]])
-def test_check_of_nothing_or_of_both_is_refused(samplerbench, args):
-    refused(samplerbench("check", *args), "say which samplers to check")
-
-
 def test_check_of_an_unknown_sampler_checks_none(samplerbench):
     refused(samplerbench("check", "euler", "hein"), "unknown sampler 'hein'; did you mean heun")
 

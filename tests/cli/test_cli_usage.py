@@ -185,7 +185,7 @@ def test_wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(samplerbench,
         (["check"], "say which samplers to check"),
         (["check", "heun", "--all"], "give --all, or name samplers such as heun, not both"),
         (["help", "nosuch"], "no such command 'nosuch'; samplerbench --help says what there is"),
-        (["run", "smoke", "--model", "nosuch"], "there is no model 'nosuch'; the models are: "),
+        (["run", "smoke", "--model", "nosuch"], "there is no model 'nosuch'. The models are: "),
     ],
 )
 def test_refusals__say_what_was_asked_and_no_more(samplerbench, args, sentence):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samplerbench.benchmarks.cli import app
 
 CASES = {
-    "run": 80,
+    "run": 75,
     "advise": 10,
     "plan": 60,
     "show": 50,
@@ -37,6 +37,7 @@ CASES = {
     "cite": 10,
     "calibrate": 10,
     "doctor": 5,
+    "help": 5,
     "explain": 5,
     "scaling": 6,
     "validate": 4,

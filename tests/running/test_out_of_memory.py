@@ -5,8 +5,10 @@ those of a run with enough of it.
 import json
 import logging
 import logging.handlers
+import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import new_processes
 import numpy as np
@@ -179,9 +181,14 @@ def test_a_kill_of_the_kernel_is_memory_that_ran_out(tmp_path, monkeypatch, coun
     """The kernel's counter is a file that the sampler writes before it kills its process."""
     counter = tmp_path / "vmstat"
     counter.write_text("pgfault 7\noom_kill 3\n")
-    monkeypatch.setattr(vitals, "_COUNTERS", counter)
+    opened = counter.open("rb")  # once, as /proc is none of the files that a run watches
+    monkeypatch.setattr(
+        vitals,
+        "_COUNTERS",
+        SimpleNamespace(read_text=lambda encoding: os.pread(opened.fileno(), 99, 0).decode()),
+    )
     monkeypatch.setenv("SAMPLERBENCH_TEST_COUNTER", str(counter) if counts else "")
-    with new_processes.ready():
+    with opened, new_processes.ready():
         (row,) = run(tmp_path / "run", Worker(), samplers=["killed"]).to_dict("records")
     assert (row["status"], row["batch_used"]) == outcome
     if not counts:

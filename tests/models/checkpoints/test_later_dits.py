@@ -78,7 +78,7 @@ def files(tmp_path_factory):
     named = {f"net.{k}": w for k, w in weights.items()}
     spoilt = {k: 0 * w for k, w in named.items()}
     torch.save(
-        {"model": spoilt, "model_ema1": named, "model_ema2": spoilt, "epoch": 3},
+        {"model": spoilt, "model_ema1": named, "model_ema2": dict(spoilt), "epoch": 3},
         folder / "checkpoint-last.pth",
     )
     return {"lightning": folder / "lightningdit.pt", "jit": folder / "checkpoint-last.pth"}

@@ -90,7 +90,7 @@ def test_overridden__another_process_leaves_the_parts_that_it_lacks():
 def test_a_process_that_is_none_is_one_sentence():
     with pytest.raises(ValueError, match="there is no process 'edn'; choose one of ve, edm"):
         made(answered(**{"process.name": "edn"}))
-    with pytest.raises(ValueError, match=r"process discrete has no .colour"):
+    with pytest.raises(ValueError, match=r"process discrete: it takes schedule, .*, and no colour"):
         made(answered(**{"process.colour": "red"}))
 
 
