@@ -23,7 +23,7 @@ from ..planning.cache import default_cache
 from ..planning.fitting import Pilot
 
 REFERENCE = Path("results/reference")
-PROBLEMS = ("gmm-2d", "gmm-64d", "wavelet")
+PROBLEMS = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 NETWORKS = ("digits", "faint", "wide", "fashion")
 SAMPLES = (100, 1_000, 10_000)
 
