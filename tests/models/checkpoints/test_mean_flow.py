@@ -216,5 +216,5 @@ def test_the_command_takes_a_teacher_for_maps_alone(path, tmp_path):
     with pytest.raises(ValueError, match="is a few-step map; give a denoiser of samples"):
         CliRunner().invoke(app, [*words, f"{path}?heads=4"], catch_exceptions=False)
     words[1] += "&kind=denoiser"
-    with pytest.raises(ValueError, match="is for few-step maps, and the checkpoint is a denoiser"):
+    with pytest.raises(ValueError, match="is for few-step maps, and the model is a denoiser"):
         CliRunner().invoke(app, [*words, f"{path}?heads=4"], catch_exceptions=False)
