@@ -10,12 +10,7 @@ The names here are those that most scripts need. The packages ``samplers``, ``mo
 
 from __future__ import annotations as _annotations
 
-import os as _os
 from importlib import import_module as _import_module
-
-# Threads that wait for one another while they spin take a busy machine from each other: small
-# networks were a hundred times slower. OpenMP reads this when torch is imported.
-_os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "advise": "benchmarks",

@@ -5,7 +5,6 @@ little cost.
 import doctest
 import importlib.metadata
 import io
-import os
 import pydoc
 import subprocess
 import sys
@@ -56,25 +55,6 @@ def test_samplerbench__dir_shows_the_public_names_which_are_there():
 def test_dir__has_no_stray_names(package):
     module = import_module(package)
     assert set(dir(module)) == {*module.__all__, "__version__"}
-
-
-@pytest.mark.parametrize(
-    ("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
-)
-def test_samplerbench__threads_wait_asleep_unless_the_user_says_otherwise(given, policy):
-    """Spinning threads made a toy model 100 times slower on a busy machine."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    code = (
-        "import sys, os, samplerbench; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment | given,
-    )
-    assert found.stdout.split() == [policy, "False"]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
