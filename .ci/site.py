@@ -17,7 +17,9 @@ from typing import Any
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("samplers", "models", "benchmarks", "results")
+PACKAGES = {name: name for name in ("samplers", "models", "benchmarks", "results")}
+PACKAGES["__init__.py"] = "samplerbench/__init__.py"
+"""What is in the installed package, and where it lies here."""
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 """The path of a Markdown link or image, without its anchor."""
 NAMED = re.compile(r"\[([\w/.-]+\.md)\]\(\1(?=[)#])")
@@ -36,9 +38,9 @@ def on_startup(**_: Any) -> None:
     """Put the packages where the reference reads them, before its plugin looks there."""
     packages = ROOT / "build" / "site-packages" / "samplerbench"
     packages.mkdir(parents=True, exist_ok=True)
-    for name in PACKAGES:
+    for name, source in PACKAGES.items():
         if not (packages / name).is_symlink():
-            (packages / name).symlink_to(ROOT / name)
+            (packages / name).symlink_to(ROOT / source)
 
 
 def on_config(config: Any) -> Any:
