@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from ...models import Denoiser
 from ...models.checkpoints.answers import cache_folder
-from ...models.loaders.opened_files import difference_of
 from ...models.loaders.reading import reading
-from ...models.loaders.user_files import file_hash
+from ...models.loaders.user_files import difference_of, file_hash
 from ...results.run_directory.disk.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ..sampling.fingerprint import first_fingerprint

@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...models.loaders.opened_files import difference_of
-from ...models.loaders.user_files import file_hash
+from ...models.loaders.user_files import difference_of, file_hash
 from ...results.record import Record
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...results.run_directory.places import CELL, MADE

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...models.loaders.opened_files import name_from
 from ...models.loaders.reading import FileRecorder, reading
-from ...models.loaders.user_files import Stamp, file_hash, stamp_of
+from ...models.loaders.user_files import Stamp, file_hash, name_from, stamp_of
 from ...results.run_directory.fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache

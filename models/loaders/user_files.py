@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.util import source_from_cache
 from pathlib import Path
@@ -70,6 +70,7 @@ def _own(path: Path) -> bool:
         "models",
         "benchmarks",
         "results",
+        "samplerbench",
     )
 
 
@@ -83,22 +84,39 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
             in the order of their hashes.
     """
     found: dict[str, set[str]] = {}
-    root = os.path.realpath(folder)
     for path in sorted(set(paths)):
         digest = file_hash(path)
         if digest is None:
             continue
-        place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        inside = place.startswith(root + os.sep)
-        found.setdefault(
-            Path(os.path.relpath(place, root)).as_posix() if inside else os.path.basename(path),
-            set(),
-        ).add(digest)
+        name = name_from(folder, path)
+        portable = os.path.basename(path) if os.path.isabs(name) else Path(name).as_posix()
+        found.setdefault(portable, set()).add(digest)
     return {
         name if i == 0 else f"{name}#{i + 1}": digest
         for name in sorted(found)
         for i, digest in enumerate(sorted(found[name]))
     }
+
+
+def name_from(folder: Path, path: str) -> str:
+    """Return the path of a file from ``folder``, or the path itself if it is not in there."""
+    root = os.path.realpath(folder)
+    place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    return os.path.relpath(place, root) if place.startswith(root + os.sep) else path
+
+
+def difference_of(folder: Path, opened: Mapping[str, str]) -> str:
+    """Return what became of the first file that is another one by now, in a clause; "" for none.
+
+    Args:
+        folder: that names are relative to.
+        opened: SHA-256 of each file when it was opened, by :func:`name_from`.
+    """
+    for name, before in opened.items():
+        now = file_hash(os.path.join(folder, name)) or ""
+        if now != before:
+            return f"{os.path.basename(name)} {'changed' if now else 'is gone'}"
+    return ""
 
 
 Stamp = tuple[int, int, int, int]
