@@ -77,14 +77,14 @@ gpu-wheels:                      ## what `make gpu` lacks on a machine without a
 
 perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o python_files='bench_*.py' \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o addopts= -o python_files='bench_*.py' \
 	  --benchmark-only --benchmark-json=results/runs/perf.json --ignore=benchmarks/perf/bench_peers.py
 	$(BIN)/python -m samplerbench.results.perf results/runs/perf.json
 
 perf-peers: $(VENV)/.ready       ## time samplers beside those of other libraries, which it installs
 	$(PIP) -e '.[dev,peers]'
 	mkdir -p results/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o python_files='bench_*.py' -p no:warnings \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o addopts= -o python_files='bench_*.py' -p no:warnings \
 	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
 	$(BIN)/python -m samplerbench.results.perf results/runs/perf-peers.json
 

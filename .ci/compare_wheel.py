@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 PACKAGES = ("samplers", "models", "benchmarks", "results", "samplerbench")
 NOT_SHIPPED = ("results/reference/", "results/runs/", "models/build/")
@@ -12,7 +12,9 @@ tracked = subprocess.run(
     ["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True
 ).stdout.splitlines()
 expected = {
-    path.removeprefix("samplerbench/") for path in tracked if not path.startswith(NOT_SHIPPED)
+    path.removeprefix("samplerbench/")
+    for path in tracked
+    if not path.startswith(NOT_SHIPPED) and not Path(path).is_symlink()
 }
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     shipped = {

@@ -1,5 +1,4 @@
-"""Hooks of the site: the decisions, files outside docs/ that pages link to, and packages for the
-API reference.
+"""Hooks of the site: the decisions, and files outside docs/ that pages link to.
 
 A page links to a file by its path in the repository, as ``../README.md`` or
 ``../samplers/loop.py``, which is right on any forge. On the site such a file becomes a page of its
@@ -17,9 +16,6 @@ from typing import Any
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {name: name for name in ("samplers", "models", "benchmarks", "results")}
-PACKAGES["__init__.py"] = "samplerbench/__init__.py"
-"""What is in the installed package, and where it lies here."""
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 """The path of a Markdown link or image, without its anchor."""
 NAMED = re.compile(r"\[([\w/.-]+\.md)\]\(\1(?=[)#])")
@@ -32,15 +28,6 @@ FENCES = {
     ".sh": "sh",
     ".json": "json",
 }
-
-
-def on_startup(**_: Any) -> None:
-    """Put the packages where the reference reads them, before its plugin looks there."""
-    packages = ROOT / "build" / "site-packages" / "samplerbench"
-    packages.mkdir(parents=True, exist_ok=True)
-    for name, source in PACKAGES.items():
-        if not (packages / name).is_symlink():
-            (packages / name).symlink_to(ROOT / source)
 
 
 def on_config(config: Any) -> Any:

@@ -29,7 +29,17 @@ EXAMPLES = {
 """Files of the reader's own."""
 ELSEWHERE = {"generate.py"}
 """Files of other projects."""
-FOLDERS = ("samplers", "models", "benchmarks", "results", "tests", "docs", ".ci", ".github")
+FOLDERS = (
+    "samplerbench",
+    "samplers",
+    "models",
+    "benchmarks",
+    "results",
+    "tests",
+    "docs",
+    ".ci",
+    ".github",
+)
 FILES = {
     str(path.relative_to(ROOT))
     for folder in FOLDERS

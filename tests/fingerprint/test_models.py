@@ -16,6 +16,9 @@ from samplerbench.benchmarks.sampling.fingerprint import Fingerprint, difference
 from samplerbench.benchmarks.scoring.solutions.endpoints import tag_of
 from samplerbench.models import make_model, model_names
 
+safe_open = None
+"""Set by a test."""
+
 FACTORY = """
 import numpy as np, torch, safetensors, safetensors.torch
 from pathlib import Path
@@ -106,15 +109,15 @@ def test_raw_numbers_too(write, tmp_path, reader):
 def test_safe_open_by_a_name_that_a_module_has_imported_earlier(write, tmp_path, monkeypatch):
     """As the libraries do that load checkpoints."""
     weights(tmp_path, 0.0)
-    monkeypatch.setattr(sys.modules[__name__], "safe_open", safetensors.safe_open, raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "safe_open", safetensors.safe_open)
     monkeypatch.setitem(sys.modules, "reader_of_the_test", sys.modules[__name__])
     spec = write("__import__('reader_of_the_test').opened(HERE / 'w.safetensors')")
     assert "w.safetensors" in make_model(spec).read.hashes
-    assert safetensors.safe_open is safe_open, "nothing stays wrapped"  # noqa: F821 - set above
+    assert safetensors.safe_open is safe_open, "nothing stays wrapped"
 
 
 def opened(path):
-    with safe_open(str(path), framework="pt") as file:  # noqa: F821 - set by the test
+    with safe_open(str(path), framework="pt") as file:
         return file.get_tensor("w")
 
 

@@ -22,7 +22,7 @@ def removed(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
     return along - float(s @ z**2), -2 * float(s.sum() - np.sqrt(values).sum()) + along / n
 
 
-def formula(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
+def formula(s: np.ndarray, z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     p, w = float(s @ z**2), np.outer(s, s) / np.add.outer(s, s)
     g = 2 * float(z**2 @ w @ z**2) / (n * p)
     bias, influence = _beyond(np.array(g))

@@ -28,7 +28,7 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def model() -> Perturbed:
+def model():
     model = make_model("perturbed:gmm-2d", delta=0.2)
     model.inner.tolerance = 1e-8
     return model

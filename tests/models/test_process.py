@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from samplerbench.models.process import (
 )
 
 
-def textbook(process: Process, t: float) -> tuple[mpmath.mpf, mpmath.mpf]:
+def textbook(process: Process, t: float) -> tuple[Any, Any]:
     """alpha and sigma as the papers write them.
 
     The working precision makes their cancellation harmless.

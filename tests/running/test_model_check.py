@@ -4,6 +4,7 @@ refused in one sentence.
 
 import logging
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,7 +189,7 @@ def test_a_wrong_model_is_refused_in_one_sentence(cls):
 
 def test_check_model__says_what_nothing_compared_with_data(caplog):
     class WithoutData(Right):
-        sample = property()  # which hasattr does not find
+        sample: Any = property()  # which hasattr does not find
 
     with caplog.at_level(logging.WARNING, "samplerbench"):
         check_model(file_model(Right))

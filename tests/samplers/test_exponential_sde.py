@@ -4,6 +4,7 @@ weights, and their weak orders.
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ from samplerbench.samplers import (
 )
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, noise_std
-from samplerbench.samplers.families.noisy_stages import NoisyStages, on_one_path
+from samplerbench.samplers.families.noisy_stages import on_one_path
 from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
@@ -177,7 +178,7 @@ def test_a_step_keeps_the_marginal_variance(cur, r, eta):
     assert math.hypot(decay(cur, nxt, eta) * cur, noise_std(cur, nxt, eta)) == pytest.approx(
         nxt, rel=1e-12
     )
-    stages: list[NoisyStages] = [replace(make(name), eta=min(eta, 1.0)) for name in STAGES]
+    stages: list[Any] = [replace(make(name), eta=min(eta, 1.0)) for name in STAGES]
     for sampler in stages:
         row = sampler.row(cur, nxt)
         for mix in (*row.stages[1:], row.end):

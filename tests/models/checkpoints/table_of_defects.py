@@ -30,7 +30,7 @@ import trained_mixture as training
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.checking import ALIKE
+from samplerbench.benchmarks.conformance.models.judging import ALIKE
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.loaders.checkpoint.families import family
 from samplerbench.models.loaders.checkpoint.loading import probe
