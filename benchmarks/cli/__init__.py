@@ -28,7 +28,6 @@ from .samplers import check, cite, export, list_command, new_metric, new_solver
 from .studies.calibrate import calibrate
 from .studies.explain import explain
 from .studies.frontier import frontier
-from .studies.scaling import scaling
 from .studies.validate import validate
 from .tune import tune
 from .usage import epilog, run_app
@@ -91,7 +90,6 @@ for _name, _command in {
     "cite": cite,
     "doctor": doctor,
     "explain": explain,
-    "scaling": scaling,
     "validate": validate,
 }.items():
     app.command(_name, epilog=epilog(_name))(_command)

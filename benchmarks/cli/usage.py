@@ -188,11 +188,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
     "explain": ("explain --fast", "explain --rows 1,3"),
-    "scaling": (
-        "scaling",
-        "scaling --gpus 8,64 --rate 250 --score 1 --mtbf 5000",
-        "scaling --check",
-    ),
     "validate": ("validate", "validate --model fashion --model emoji --explore"),
 }
 """By command; "" is the command line itself."""

@@ -39,7 +39,6 @@ CASES = {
     "doctor": 5,
     "help": 5,
     "explain": 5,
-    "scaling": 6,
     "validate": 4,
 }
 """How many command lines of each command."""
@@ -226,7 +225,6 @@ def arena(tmp_path_factory):
         warned(),
         mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""),
         mock.patch("samplerbench.samplers.pilot.search.GENERATIONS", 1),
-        mock.patch("samplerbench.benchmarks.studies.scaling.table.SAMPLERS", 1),
     ):
         yield Arena.at(tmp_path_factory.mktemp("arena"))
 
