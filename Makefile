@@ -14,9 +14,9 @@ QUICK  := tests/samplers tests/metrics tests/test_layering.py tests/test_ci.py \
 
 .PHONY: bench test parity faults quick lint docs cluster gpu gpu-wheels perf perf-peers wheel clean
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml studies/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev]' -e ./studies
 	touch $@
 
 bench: $(VENV)/.ready            ## run the quick suite and write its report
@@ -26,9 +26,9 @@ test: $(VENV)/.ready lint        ## everything that CI runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --junitxml build/tests.xml
 
 # numpy stands first: k-diffusion needs NumPy 1, which pip else finds after trying hundreds of versions
-$(PARITY)/.ready: pyproject.toml
+$(PARITY)/.ready: pyproject.toml studies/pyproject.toml
 	$(PYTHON) -m venv $(PARITY)
-	$(PARITY)/bin/pip install --quiet --disable-pip-version-check --no-compile 'numpy<2' -e '.[$(PEERS)]'
+	$(PARITY)/bin/pip install --quiet --disable-pip-version-check --no-compile 'numpy<2' -e '.[$(PEERS)]' -e ./studies
 	touch $@
 
 build/tests.xml:

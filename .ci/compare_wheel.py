@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 PACKAGES = ("samplers", "models", "benchmarks", "results", "samplerbench")
-NOT_SHIPPED = ("results/reference/", "results/runs/", "models/build/")
+NOT_SHIPPED = ("results/reference/", "results/runs/")
 
 tracked = subprocess.run(
     ["git", "ls-files", *PACKAGES], capture_output=True, text=True, check=True

@@ -31,6 +31,7 @@ ELSEWHERE = {"generate.py"}
 """Files of other projects."""
 FOLDERS = (
     "samplerbench",
+    "studies",
     "samplers",
     "models",
     "benchmarks",

@@ -99,15 +99,14 @@ FLOORS = {
     "tuning": 5,
     "conformance": 5,
     "advice": 6,
-    "studies": 7,
-    "cli": 8,
+    "cli": 7,
 }
 """The floors of ``benchmarks``: a folder imports from its own and from lower ones."""
 
 MOST = 24
 """Entries of a folder; ``__init__.py`` and ``py.typed`` are in every one and not counted."""
 
-CROWDED = {"benchmarks/studies/why_steps/measuring", "samplers/methods"}
+CROWDED = {"samplers/methods"}
 """Folders that have more."""
 
 
@@ -144,9 +143,7 @@ def floor_of(path: Path) -> int:
 
 
 def upward(path: Path, text: str) -> Iterator[str]:
-    """The lines of a module that import from a floor above its own, or of a study from
-    elsewhere than a study or the command line.
-    """
+    """The lines of a module that import from a floor above its own."""
     house = ROOT / "benchmarks"
     for line, target in imports_in(path, text):
         if target.is_relative_to(house) and floor_of(target) > floor_of(path):
@@ -177,22 +174,6 @@ def test_nothing_imports_a_floor_above_its_own():
     assert not broken, "\n".join(broken)
 
 
-def test_only_the_command_line_imports_studies():
-    studies = ROOT / "benchmarks" / "studies"
-    others = [
-        path
-        for path in sources("benchmarks")
-        if not path.is_relative_to(studies) and floor_of(path) != FLOORS["cli"]
-    ]
-    broken = [
-        f"{path.relative_to(ROOT)}:{line}"
-        for path in others
-        for line, to in imports_of(path)
-        if to.is_relative_to(studies)
-    ]
-    assert not broken, ", ".join(broken)
-
-
 @pytest.mark.parametrize(
     ("file", "statement", "broken"),
     [
@@ -204,7 +185,7 @@ def test_only_the_command_line_imports_studies():
         (
             "scoring/x.py",
             "def f():\n    from .. import cli",
-            ["scoring/x.py:2 (floor 4) imports cli/__init__.py (floor 8)"],
+            ["scoring/x.py:2 (floor 4) imports cli/__init__.py (floor 7)"],
         ),
         ("running/x.py", "from ..scoring.scorer import Scorer", []),
         ("running/executing/x.py", "from ..runner import run", []),

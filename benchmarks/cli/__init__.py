@@ -21,14 +21,11 @@ from .check_model import check_model
 from .common.console import Warnings, say
 from .compare import compare, gate
 from .doctor import doctor
+from .installed_commands import add_installed_commands
 from .models import convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
-from .studies.calibrate import calibrate
-from .studies.explain import explain
-from .studies.frontier import frontier
-from .studies.validate import validate
 from .tune import tune
 from .usage import epilog, run_app
 
@@ -77,22 +74,19 @@ for _name, _command in {
     "gate": gate,
     "advise": advise,
     "tune": tune,
-    "frontier": frontier,
     "list": list_command,
     "check": check,
     "check-model": check_model,
     "convert": convert,
     "reference": reference,
-    "calibrate": calibrate,
     "new-solver": new_solver,
     "new-metric": new_metric,
     "export": export,
     "cite": cite,
     "doctor": doctor,
-    "explain": explain,
-    "validate": validate,
 }.items():
     app.command(_name, epilog=epilog(_name))(_command)
+add_installed_commands(app)
 
 
 def main() -> None:

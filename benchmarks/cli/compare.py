@@ -17,7 +17,7 @@ from .common.options import Json
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
     from ...results.comparison.gate import GateReport
-    from ..studies.fairness import Fair
+    from ..tuning.fair_schedules import Fair
 
 Runs = Annotated[
     list[Path],
@@ -176,7 +176,7 @@ def _comparisons(
                 "give one run, --baseline SAMPLER, and one of "
                 "--best-schedule, --author-schedule and --tuned"
             )
-        from ..studies.fairness import compare_fairly
+        from ..tuning.fair_schedules import compare_fairly
 
         return [compare_fairly(runs[0], baseline, metrics, margin, fair[0])]
     if baseline is not None:

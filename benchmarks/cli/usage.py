@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from typer import Abort, Typer
@@ -159,7 +160,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "advise --model ema.pkl --ms 200 --default 'heun on karras'",
     ),
     "tune": ("tune --model fashion --sampler euler --sampler heun --nfe 5,10 --out tuned.json",),
-    "frontier": ("frontier", "frontier --model gmm-2d --nfe 5,10 --out results/runs/mine"),
     "list": (
         "list samplers",
         "list samplers --profile 10",
@@ -177,7 +177,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "reference x.npy --model my_model.py:factory --extractor pixels --out x.npz",
     ),
     "check": ("check heun 'ddim(eta=0.5)'", "check my_solver --plugin my_solver.py", "check --all"),
-    "calibrate": ("calibrate --quick",),
     "new-solver": ("new-solver my_solver", "new-solver my_solver --out packages"),
     "new-metric": ("new-metric my_metric", "new-metric my_metric --out packages"),
     "export": (
@@ -187,12 +186,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
-    "explain": ("explain --fast", "explain --rows 1,3"),
-    "validate": ("validate", "validate --model fashion --model emoji --explore"),
 }
 """By command; "" is the command line itself."""
 
 
 def epilog(command: str) -> str:
-    """The examples of a command as typer prints them line by line."""
-    return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in EXAMPLES[command])
+    """Return the examples of a built-in command as typer prints them."""
+    return format_examples(EXAMPLES[command])
+
+
+def format_examples(lines: Iterable[str]) -> str:
+    """Return command lines as typer prints them, one a line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in lines)

@@ -31,12 +31,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
-from samplerbench.models.build.loop import Optimisation, epoch_rows, fit, step_generator
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.checkpoints.mapping import OneHot
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.edm import EDMPrecond, edm_loss
 from samplerbench.models.nets.nvidia.unets import SongUNet
+from samplerbench_studies.training.loop import Optimisation, epoch_rows, fit, step_generator
 
 SONG = {
     "img_resolution": 14, "in_channels": 1, "out_channels": 1, "label_dim": 10,

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from samplerbench.models.build.publish import architecture, release
-from samplerbench.models.build.train import Recipe, train
 from samplerbench.models.cards import datasets
 from samplerbench.models.cards.card import Card, load_card
 from samplerbench.models.cards.network import NetworkDenoiser
+from samplerbench_studies.training.publish import architecture, release
+from samplerbench_studies.training.train import Recipe, train
 
 
 def digits_of_a_tenth() -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """The trace of the posterior covariance of exact models, without its d × d matrix.
 
 ``ExactModel.posterior`` has the whole covariance, for small d;
-:mod:`samplerbench.models.analysis.tweedie` its products with vectors.
+``samplerbench_studies.analysis.tweedie`` its products with vectors.
 """
 
 from __future__ import annotations

@@ -22,8 +22,6 @@ from torch import Tensor
 from .check import check_card
 
 CARDS = Path(__file__).parent
-STUDIES = CARDS / "why_steps"
-"""Cards of networks that only the page of ``samplerbench explain`` needs."""
 WEIGHTS, REFERENCE, CONVERGED = (
     "weights.safetensors",
     "reference.safetensors",

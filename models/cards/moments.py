@@ -46,7 +46,7 @@ def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):
         remedy = (
-            f"run python -m samplerbench.models.build.reference {card.name} "
+            f"run python -m samplerbench_studies.training.reference {card.name} "
             "--moments in a checkout of samplerbench"
         )
         raise CardError(

@@ -64,7 +64,7 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
         raise CardError(
             f"{card.name}: {REFERENCE} holds features of {card.reference['extractor']}, "
             f"but the extractor is now {extractor.identity}; "
-            f"run python -m samplerbench.models.build.reference {card.name} in a checkout "
+            f"run python -m samplerbench_studies.training.reference {card.name} in a checkout "
             "of samplerbench"
         )
 

@@ -24,7 +24,7 @@ class MPPCA(GaussianMixture):
         event: shape of a sample, of d numbers.
         tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise``
             ``(K,)`` (standard deviations) and ``component_class`` ``(K,)`` int64, as
-            ``models.build.fit_mppca`` stores them; other keys are ignored.
+            ``samplerbench_studies.training.fit_mppca`` stores them; other keys are ignored.
         reference: makes the reference in the feature space of the model's card; without it, or if
             it gives None, the samples themselves are compared.
         version: raised when the tensors change.
@@ -47,7 +47,7 @@ class MPPCA(GaussianMixture):
         if missing := {"weights", "means", "factors", "noise", "component_class"} - set(tensors):
             raise ValueError(
                 f"model {name} lacks the tensors {', '.join(sorted(missing))}; "
-                "fit it again with models.build.fit_mppca"
+                "fit it again with samplerbench_studies.training.fit_mppca"
             )
         super().__init__(
             name,
@@ -67,7 +67,7 @@ class MPPCA(GaussianMixture):
 
 
 def fashion_mppca() -> MPPCA:
-    """``fashion-mppca``: fitted to Fashion-MNIST by ``models.build.fit_mppca``.
+    """``fashion-mppca``: fitted to Fashion-MNIST by ``samplerbench_studies.training.fit_mppca``.
 
     28 × 28, ten classes of ten components each.
     """

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.cli.compare import share
 from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
-from samplerbench.benchmarks.studies import fairness
+from samplerbench.benchmarks.tuning import fair_schedules as fairness
 from samplerbench.results.comparison.distances import summed
 from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.quantities import find

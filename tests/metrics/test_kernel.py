@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.metrics import kid
 from samplerbench.benchmarks.metrics.estimators.second_order import Noise, interval
-from samplerbench.benchmarks.studies.calibration.law import Law
-from samplerbench.benchmarks.studies.calibration.trials import Case
 from samplerbench.results.comparison.estimates import Estimate, difference
 from samplerbench.results.text import Z95
+from samplerbench_studies.calibration.law import Law
+from samplerbench_studies.calibration.trials import Case
 
 exact = settings(derandomize=True, deadline=None, max_examples=20)
 sizes = st.integers(4, 12)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.discrete.binomial import (
+from samplerbench_studies.models.discrete.binomial import (
     bernoulli_kl,
     constant_fraction,
     diffuse,
@@ -15,10 +15,10 @@ from samplerbench.models.discrete.binomial import (
     reverse_flip,
     signals,
 )
-from samplerbench.models.discrete.bound import bound
-from samplerbench.models.discrete.hamming import hamming, majority, pack, unpack
-from samplerbench.models.discrete.network import ReverseNetwork
-from samplerbench.models.discrete.sampling import ancestral
+from samplerbench_studies.models.discrete.bound import bound
+from samplerbench_studies.models.discrete.hamming import hamming, majority, pack, unpack
+from samplerbench_studies.models.discrete.network import ReverseNetwork
+from samplerbench_studies.models.discrete.sampling import ancestral
 
 PIXELS = 10
 STATES = torch.tensor(

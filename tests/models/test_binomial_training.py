@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.build import binomial as build
-from samplerbench.models.cards.card import REFERENCE, STUDIES, load_card
-from samplerbench.models.discrete.binomial import signals
-from samplerbench.models.discrete.bound import bound
-from samplerbench.models.discrete.hamming import hamming, unpack
-from samplerbench.models.discrete.network import CARD, ReverseNetwork, binomial_network
+from samplerbench.models.cards.card import REFERENCE, load_card
+from samplerbench_studies import CARDS
+from samplerbench_studies.models.discrete.binomial import signals
+from samplerbench_studies.models.discrete.bound import bound
+from samplerbench_studies.models.discrete.hamming import hamming, unpack
+from samplerbench_studies.models.discrete.network import CARD, ReverseNetwork, binomial_network
+from samplerbench_studies.training import binomial as build
 
 TINY = replace(
     build.Recipe(), channels=(8, 8), embedding=8, batch=16, steps=2, decay=1, counts=(1, 3, 40)
@@ -54,7 +55,7 @@ def test_a_run_becomes_a_card(images, tmp_path, monkeypatch):
 
 def test_the_shipped_network_has_learned():
     """It knows more of unseen pictures than each pixel's own share of ones."""
-    card = load_card(CARD, STUDIES)
+    card = load_card(CARD, CARDS)
     unseen = unpack(card.tensors(REFERENCE)["held_out"], card.event)[:32]
     nats = bound(binomial_network(), unseen, signals(20), draws=4).mean() / unseen[0].numel()
     assert nats / np.log(2) == pytest.approx(card.training["held_out_bits_a_pixel"], rel=0.25)

@@ -8,7 +8,6 @@ import torch
 from samplerbench.models import CardError, load_card
 from samplerbench.models.cards.card import (
     CARDS,
-    STUDIES,
     WEIGHTS,
     Card,
     _toml,
@@ -16,6 +15,7 @@ from samplerbench.models.cards.card import (
     write_card,
     write_tensors,
 )
+from samplerbench_studies import CARDS as STUDY_CARDS
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_identity_follows_the_weights(card):
 
 
 @pytest.mark.parametrize(
-    ("root", "name"), [(root, name) for root in (CARDS, STUDIES) for name in card_names(root)]
+    ("root", "name"), [(root, name) for root in (CARDS, STUDY_CARDS) for name in card_names(root)]
 )
 def test_shipped_files_match_their_card(root, name):
     card = load_card(name, root)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from samplerbench.models.degradation import (
+from samplerbench_studies.models.degradation import (
     DEGRADATIONS,
     Mask,
     blur_matrix,

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.build.fit_mppca import (
+from samplerbench.models.cards.card import CARDS
+from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.models.exact.mppca import MPPCA, fashion_mppca
+from samplerbench.models.reference import Reference
+from samplerbench_studies.training.fit_mppca import (
     Array,
     Component,
     Recipe,
@@ -15,10 +19,6 @@ from samplerbench.models.build.fit_mppca import (
     log_joint,
     maximised,
 )
-from samplerbench.models.cards.card import CARDS
-from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.mppca import MPPCA, fashion_mppca
-from samplerbench.models.reference import Reference
 
 SMALL = Recipe(components=3, rank=2, iterations=30, prior=0.0, noise_floor=1e-3, prune=0.0)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.analysis.first_step import chain, first_step_bound
 from samplerbench.models.analysis.mmse_curve import Curve
 from samplerbench.models.exact.cloud import PointCloud
+from samplerbench_studies.analysis.first_step import chain, first_step_bound
 
 POINTS = torch.tensor([[-1.0], [0.5], [0.8]], dtype=torch.float64)
 

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.studies.why_steps.measuring.generating import DistanceToData
-from samplerbench.benchmarks.studies.why_steps.measuring.jumping import jump
 from samplerbench.models import make_model
-from samplerbench.models.build import distil
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.cards.flow_map import NetworkMap
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
+from samplerbench_studies.training import distil
+from samplerbench_studies.why_steps.measuring.generating import DistanceToData
+from samplerbench_studies.why_steps.measuring.jumping import jump
 
 TINY = replace(
     distil.RECIPES["fashion-map"],

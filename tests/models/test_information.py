@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.models.analysis.estimate import Estimate, estimate
-from samplerbench.models.analysis.information import exact_information, information
 from samplerbench.models.analysis.mmse import denoising_loss, exact_mmse, gaussian_mmse, normal_like
 from samplerbench.models.analysis.mmse_curve import Curve, gammas
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.perturbed import Perturbed
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench_studies.analysis.information import exact_information, information
 
 VARIANCES = np.linalg.eigvalsh(gaussian().moments()[1])
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from samplerbench.models import load_card, make_model
-from samplerbench.models.build import latent, one_level
-from samplerbench.models.cards.card import STUDIES
 from samplerbench.models.cards.latent import LatentNetwork
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.decoder import decoded
+from samplerbench_studies import CARDS
+from samplerbench_studies.training import latent, one_level
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def model():
 @pytest.fixture(scope="module")
 def real():
     """Real images, of the test set, and labels."""
-    found = load_card("all-levels", STUDIES).tensors("held_out.safetensors")
+    found = load_card("all-levels", CARDS).tensors("held_out.safetensors")
     return found["images"].float() / 127.5 - 1, found["labels"].long()
 
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.analysis.locality import receptive_radius, sensitivity
 from samplerbench.models.analysis.mmse import normal_like
 from samplerbench.models.exact.wavelet import wavelet
+from samplerbench_studies.analysis.locality import receptive_radius, sensitivity
 
 
 class Blur(Denoiser):

@@ -10,11 +10,11 @@ import torch
 
 from samplerbench.benchmarks.suites.start import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
-from samplerbench.models.build.reference import add_moments
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError, write_card, write_tensors
 from samplerbench.models.cards.moments import card_moments, pack, unpack
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
+from samplerbench_studies.training.reference import add_moments
 
 CARD = load_card("fashion")
 

@@ -142,7 +142,7 @@ def test_a_reference_of_another_extractor_is_refused():
     with pytest.raises(
         ValueError,
         match=r"holds features of another, but the extractor is "
-        r"now .*build\.reference fashion in a checkout",
+        r"now .*training\.reference fashion in a checkout",
     ):
         card_reference(card)
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
 from samplerbench.models.analysis.mmse_curve import Curve, gammas
-from samplerbench.models.analysis.path_kl import girsanov_kl, path_kl, start_bound, step_kl
-from samplerbench.models.analysis.transition import transition_kl
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.methods.ancestral import DDIM
 from samplerbench.samplers.schedules import uniform_lambda
+from samplerbench_studies.analysis.path_kl import girsanov_kl, path_kl, start_bound, step_kl
+from samplerbench_studies.analysis.transition import transition_kl
 
 VARIANCES = np.linalg.eigvalsh(gaussian().moments()[1])
 GAMMA = gammas(0.002, 80.0, 257)

@@ -8,15 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis.candidates import (
-    class_log_prob,
-    class_prior,
-    class_probabilities,
-    classes_along,
-    effective_candidates,
-    effective_number,
-    responsibilities,
-)
 from samplerbench.models.analysis.mmse import normal_like
 from samplerbench.models.analysis.posterior_trace import posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
@@ -25,6 +16,15 @@ from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import wavelet
 from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
+from samplerbench_studies.analysis.candidates import (
+    class_log_prob,
+    class_prior,
+    class_probabilities,
+    classes_along,
+    effective_candidates,
+    effective_number,
+    responsibilities,
+)
 
 
 def cloud(count=20, dim=3, classes=4):

@@ -12,10 +12,10 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_
 from samplerbench.benchmarks.metrics.estimators.moments import Moments
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import load_card, make_model
-from samplerbench.models.build.reference import add_axes
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
 from samplerbench.models.cards.features import FashionExtractor
 from samplerbench.models.extractors.card import principal_axes, projected
+from samplerbench_studies.training.reference import add_axes
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,6 @@ import pytest
 import torch
 
 from samplerbench.models import CardError
-from samplerbench.models.build import train
-from samplerbench.models.build.publish import publish_network, release
-from samplerbench.models.build.reference import add_converged, build_reference
 from samplerbench.models.cards.card import (
     AXES,
     CONVERGED,
@@ -16,6 +13,9 @@ from samplerbench.models.cards.card import (
     write_tensors,
 )
 from samplerbench.models.cards.network import NetworkDenoiser
+from samplerbench_studies.training import train
+from samplerbench_studies.training.publish import publish_network, release
+from samplerbench_studies.training.reference import add_converged, build_reference
 
 pytest.importorskip("sklearn")
 

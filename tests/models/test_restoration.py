@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from samplerbench.models.build import restoration
-from samplerbench.models.cards.card import STUDIES, load_card
-from samplerbench.models.degradation import DEGRADATIONS
-from samplerbench.models.nets.restorer import Restorer
+from samplerbench.models.cards.card import load_card
+from samplerbench_studies import CARDS
+from samplerbench_studies.models.degradation import DEGRADATIONS
+from samplerbench_studies.models.restorer import Restorer
+from samplerbench_studies.training import restoration
 
 TINY: dict[str, object] = {"channels": (4, 4), "embedding": 8, "group": 2}
 
@@ -20,7 +21,7 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def card():
-    return load_card("restorer", STUDIES)
+    return load_card("restorer", CARDS)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from samplerbench.models.analysis.transition import transition_kl
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d
+from samplerbench_studies.analysis.transition import transition_kl
 
 
 def two_modes():

@@ -10,7 +10,10 @@ import torch
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis.mmse import normal_like
 from samplerbench.models.analysis.posterior_trace import posterior_trace
-from samplerbench.models.analysis.tweedie import (
+from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
+from samplerbench.models.exact.wavelet import wavelet
+from samplerbench_studies.analysis.tweedie import (
     asymmetry,
     covariance,
     covariance_product,
@@ -18,9 +21,6 @@ from samplerbench.models.analysis.tweedie import (
     jacobian_product,
     transposed_product,
 )
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
-from samplerbench.models.exact.wavelet import wavelet
 
 
 def cloud():

@@ -12,8 +12,8 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
 from samplerbench.models.analysis.mmse_curve import Curve, gammas
-from samplerbench.models.analysis.path_kl import path_kl
 from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
+from samplerbench_studies.analysis.path_kl import path_kl
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from samplerbench.benchmarks.scoring.real.data import (
     real_data,
 )
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.studies.fairness import compare_fairly
 from samplerbench.benchmarks.suites.suite import Until, check_suite, load_suite
+from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics

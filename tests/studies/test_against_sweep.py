@@ -12,24 +12,13 @@ from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, 
 from samplerbench.benchmarks.advice.asked.subject import OWN
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.benchmarks.studies.advising.__main__ import best_of
-from samplerbench.benchmarks.studies.advising.against import (
-    asked,
-    read,
-    rows_of,
-    share_of_worst,
-    write,
-)
-from samplerbench.benchmarks.studies.advising.choosing import chosen
-from samplerbench.benchmarks.studies.advising.sweep import (
-    FRESH,
-    Configuration,
-    Stage,
-    Sweep,
-)
-from samplerbench.benchmarks.studies.advising.table import constant, table
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
+from samplerbench_studies.advising.__main__ import best_of
+from samplerbench_studies.advising.against import asked, read, rows_of, share_of_worst, write
+from samplerbench_studies.advising.choosing import chosen
+from samplerbench_studies.advising.sweep import FRESH, Configuration, Stage, Sweep
+from samplerbench_studies.advising.table import constant, table
 
 MODEL, BUDGET = "gmm-2d", 6
 SOME = [

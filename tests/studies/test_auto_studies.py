@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from samplerbench.benchmarks.studies import probe_spread
-from samplerbench.benchmarks.studies.search_cost import Found, table
+from samplerbench_studies import probe_spread
+from samplerbench_studies.search_cost import Found, table
 
 
 def test_found__the_search_is_shared_out_over_the_samples():

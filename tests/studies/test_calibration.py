@@ -9,22 +9,22 @@ from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate,
 from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scoring.scale import ESTIMATOR
-from samplerbench.benchmarks.studies.calibration import Calibration
-from samplerbench.benchmarks.studies.calibration.endpoints import (
+from samplerbench.benchmarks.suites.suite import load_suite
+from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench_studies.calibration import Calibration
+from samplerbench_studies.calibration.endpoints import (
     calibrated,
     equal_rms,
     population,
     simulated,
     write_endpoints,
 )
-from samplerbench.benchmarks.studies.calibration.families import FAMILIES, rectified_moments
-from samplerbench.benchmarks.studies.calibration.law import FeatureMap, Law
-from samplerbench.benchmarks.studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
-from samplerbench.benchmarks.studies.calibration.table import write_calibration
-from samplerbench.benchmarks.studies.calibration.trials import Case
-from samplerbench.benchmarks.studies.calibration.verdict import misses, sentences
-from samplerbench.benchmarks.suites.suite import load_suite
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench_studies.calibration.families import FAMILIES, rectified_moments
+from samplerbench_studies.calibration.law import FeatureMap, Law
+from samplerbench_studies.calibration.pairs import LEVELS, MARGIN, SamplerPairs
+from samplerbench_studies.calibration.table import write_calibration
+from samplerbench_studies.calibration.trials import Case
+from samplerbench_studies.calibration.verdict import misses, sentences
 
 
 def quick(log, **changes):
@@ -189,7 +189,7 @@ def test_each_metric_names_its_own_estimator():
 
 
 def test_chunks_and_damage_change_nothing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.studies.calibration.run.CHUNK", 5)
+    monkeypatch.setattr("samplerbench_studies.calibration.run.CHUNK", 5)
     (tmp_path / "fd-gaussian-4-40.npz").write_bytes(b"cut short")
     assert quick(tmp_path)() == run[1]
 

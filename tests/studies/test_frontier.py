@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.asked.candidates import default, takes_part
-from samplerbench.benchmarks.studies.frontier import Frontier, ours
-from samplerbench.benchmarks.studies.frontier.measure import Errors, ExactProblem, Samples
-from samplerbench.benchmarks.studies.frontier.problems import PARTS, problems
-from samplerbench.benchmarks.studies.frontier.table import compare, summary
 from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.models import make_model
 from samplerbench.samplers import make, names
+from samplerbench_studies.frontier import Frontier, ours
+from samplerbench_studies.frontier.measure import Errors, ExactProblem, Samples
+from samplerbench_studies.frontier.problems import PARTS, problems
+from samplerbench_studies.frontier.table import compare, summary
 
 NAMES = ("euler", "zab_2", "heun")
 

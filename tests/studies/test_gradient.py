@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.planning.tuned.spacing import Spacing
-from samplerbench.benchmarks.studies.gradient import BACKWARD, Unrolled
 from samplerbench.benchmarks.tuning.free import levels_of
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, mean_of
@@ -17,6 +16,7 @@ from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated
+from samplerbench_studies.gradient import BACKWARD, Unrolled
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.running.executing import Failure, InProcess, Pool
-from samplerbench.benchmarks.studies.calibration import Calibration
-from samplerbench.benchmarks.studies.calibration.trials import Case
-from samplerbench.benchmarks.studies.frontier import Frontier, ours
-from samplerbench.benchmarks.studies.why_steps import run as why_steps
-from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Figure, Verdict
 from samplerbench.benchmarks.tuning import tuning
 from samplerbench.samplers import make
+from samplerbench_studies.calibration import Calibration
+from samplerbench_studies.calibration.trials import Case
+from samplerbench_studies.frontier import Frontier, ours
+from samplerbench_studies.why_steps import run as why_steps
+from samplerbench_studies.why_steps.measuring.row import Answer, Figure, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,14 @@ def calibration(log, executor, **changes):
 def test_calibrated_in_two_processes_or_backwards_the_numbers_are_the_same(
     tmp_path, pool, monkeypatch
 ):
-    monkeypatch.setattr("samplerbench.benchmarks.studies.calibration.run.CHUNK", 5)
+    monkeypatch.setattr("samplerbench_studies.calibration.run.CHUNK", 5)
     here = calibration(tmp_path / "here", InProcess())()
     assert calibration(tmp_path / "pool", pool)() == here
     assert calibration(tmp_path / "back", Backwards())() == here
 
 
 def test_a_chunk_that_is_lost_is_said_and_drawn_by_the_next_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.studies.calibration.run.CHUNK", 5)
+    monkeypatch.setattr("samplerbench_studies.calibration.run.CHUNK", 5)
     whole = calibration(tmp_path / "whole", InProcess())()
     with pytest.raises(Failure, match="fd-gaussian-4-40: its process ended with signal 11"):
         calibration(tmp_path / "lost", Crashing(1))()
@@ -114,10 +114,8 @@ def test_a_row_that_is_lost_is_one_sentence_and_the_others_are_told(tmp_path, mo
     """``explain`` in processes: row 2 ends its own."""
     monkeypatch.setattr(why_steps, "_measured", lost_or_found)
     monkeypatch.setattr(why_steps, "keep", lambda row, effort, key, found: answer(found))
-    monkeypatch.setattr("samplerbench.benchmarks.cli.studies.explain.workers", Pool)
-    monkeypatch.setattr(
-        "samplerbench.benchmarks.studies.why_steps.page.write_page", lambda path, *_: path
-    )
+    monkeypatch.setattr("samplerbench_studies.commands.explain.workers", Pool)
+    monkeypatch.setattr("samplerbench_studies.why_steps.page.write_page", lambda path, *_: path)
     args = ["explain", "--rows", "1,2,3", "--jobs", "2", "--out", str(tmp_path)]
     with new_processes.ready():
         result = CliRunner().invoke(app, args, env={"COLUMNS": "300"})

@@ -14,9 +14,11 @@ from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.studies.validity import choosing, sets, study
-from samplerbench.benchmarks.studies.validity.authors import ipndm_v_weights
-from samplerbench.benchmarks.studies.validity.correlation import (
+from samplerbench.results.published.rows import published, rows_of_model
+from samplerbench.samplers import Grid, make, names
+from samplerbench_studies.validity import choosing, sets, study
+from samplerbench_studies.validity.authors import ipndm_v_weights
+from samplerbench_studies.validity.correlation import (
     Pair,
     interval,
     kendall,
@@ -24,16 +26,9 @@ from samplerbench.benchmarks.studies.validity.correlation import (
     spearman,
     within_budgets,
 )
-from samplerbench.benchmarks.studies.validity.measuring import COLUMNS, OWN_ERROR, Depth, measure
-from samplerbench.benchmarks.studies.validity.methods import (
-    DIFF_SAMPLER,
-    LEFT_OUT,
-    method_of,
-    why_not,
-)
-from samplerbench.benchmarks.studies.validity.predicting import Predictor, ceiling, stochastic
-from samplerbench.results.published.rows import published, rows_of_model
-from samplerbench.samplers import Grid, make, names
+from samplerbench_studies.validity.measuring import COLUMNS, OWN_ERROR, Depth, measure
+from samplerbench_studies.validity.methods import DIFF_SAMPLER, LEFT_OUT, method_of, why_not
+from samplerbench_studies.validity.predicting import Predictor, ceiling, stochastic
 
 ALL = sets.all_methods()
 

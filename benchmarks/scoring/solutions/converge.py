@@ -1,7 +1,7 @@
 """Converged samples for a model's card: ``python -m
 samplerbench.benchmarks.scoring.solutions.converge fashion --out OUT``.
 
-``python -m samplerbench.models.build.reference fashion --converged converged.safetensors`` then
+``python -m samplerbench_studies.training.reference fashion --converged converged.safetensors`` then
 puts their features into the card, so that ``fd_conv`` needs no converged samples of its own in
 every run.
 """

@@ -1,6 +1,6 @@
 """Answers without an executor, for tests."""
 
-from samplerbench.benchmarks.studies.why_steps import store
+from samplerbench_studies.why_steps import store
 
 
 def answered(row, effort):

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.benchmarks.studies.why_steps.measuring import (
+from samplerbench.models.analysis.estimate import Estimate
+from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench_studies.why_steps.measuring import (
     big_steps,
     cold,
     collapse,
@@ -30,12 +32,10 @@ from samplerbench.benchmarks.studies.why_steps.measuring import (
     solver,
     stability,
 )
-from samplerbench.benchmarks.studies.why_steps.rows import rows
-from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import ClassCourse
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.models.analysis.estimate import Estimate
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench_studies.why_steps.rows import rows
+from samplerbench_studies.why_steps.statistics import single_steps
+from samplerbench_studies.why_steps.statistics.deciding import ClassCourse
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 
 def about(value, half=0.01):

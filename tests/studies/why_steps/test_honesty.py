@@ -9,36 +9,24 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
-from samplerbench.benchmarks.studies.why_steps.measuring import (
-    big_steps,
-    collapse,
-    no_noise,
-    one_step,
-)
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.generating import SAMPLES, DistanceToData
-from samplerbench.benchmarks.studies.why_steps.measuring.shrinking import (
-    SHOWN,
-    CandidatesResult,
-    PathEntropies,
-)
-from samplerbench.benchmarks.studies.why_steps.rows import (
-    row_04_no_noise,
-    row_05_one_step,
-    row_06_collapse,
-)
-from samplerbench.benchmarks.studies.why_steps.rows.row_02_candidates import _table
-from samplerbench.benchmarks.studies.why_steps.rows.row_06_collapse import largest
-from samplerbench.benchmarks.studies.why_steps.rows.wording import mark, note
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import (
-    decision_ratio,
-    undecided_share,
-)
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models import make_model
 from samplerbench.models.analysis.estimate import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.problems import gmm_2d
+from samplerbench_studies.why_steps.measuring import big_steps, collapse, no_noise, one_step
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.generating import SAMPLES, DistanceToData
+from samplerbench_studies.why_steps.measuring.shrinking import (
+    SHOWN,
+    CandidatesResult,
+    PathEntropies,
+)
+from samplerbench_studies.why_steps.rows import row_04_no_noise, row_05_one_step, row_06_collapse
+from samplerbench_studies.why_steps.rows.row_02_candidates import _table
+from samplerbench_studies.why_steps.rows.row_06_collapse import largest
+from samplerbench_studies.why_steps.rows.wording import mark, note
+from samplerbench_studies.why_steps.statistics.deciding import decision_ratio, undecided_share
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 
 def unit(d: int) -> Gaussian:

@@ -10,16 +10,16 @@ from answering import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.studies.explain import folder_of
 from samplerbench.benchmarks.running.executing import InProcess
-from samplerbench.benchmarks.studies.why_steps import page, run, store
-from samplerbench.benchmarks.studies.why_steps.figures import charting
-from samplerbench.benchmarks.studies.why_steps.figures.drawing import THEME, figure, panels
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.row import Answer, Row, Verdict
-from samplerbench.benchmarks.studies.why_steps.opening import PARTS
-from samplerbench.benchmarks.studies.why_steps.rows import rows
 from samplerbench.models import make_model
+from samplerbench_studies.commands.explain import folder_of
+from samplerbench_studies.why_steps import page, run, store
+from samplerbench_studies.why_steps.figures import charting
+from samplerbench_studies.why_steps.figures.drawing import THEME, figure, panels
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.row import Answer, Row, Verdict
+from samplerbench_studies.why_steps.opening import PARTS
+from samplerbench_studies.why_steps.rows import rows
 
 
 def picture(height=200):

@@ -5,9 +5,9 @@ and accessible in light and dark.
 import pytest
 from invented import INVENTED, answered
 
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.page import write_page
-from samplerbench.benchmarks.studies.why_steps.rows import rows
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.page import write_page
+from samplerbench_studies.why_steps.rows import rows
 
 SIDEWAYS = """() => [...document.querySelectorAll("*")]
     .filter(part => part.scrollWidth > part.clientWidth + 1)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from invented import answered
 
-from samplerbench.benchmarks.studies.why_steps import page
-from samplerbench.benchmarks.studies.why_steps.glossary import TERMS, Introductions, Term, plain
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.opening import PARTS
-from samplerbench.benchmarks.studies.why_steps.rows import rows
-from samplerbench.benchmarks.studies.why_steps.rows.wording import between, brackets, percent
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
+from samplerbench_studies.why_steps import page
+from samplerbench_studies.why_steps.glossary import TERMS, Introductions, Term, plain
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.opening import PARTS
+from samplerbench_studies.why_steps.rows import rows
+from samplerbench_studies.why_steps.rows.wording import between, brackets, percent
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "why-steps.html"
 BRACKETED = re.compile(

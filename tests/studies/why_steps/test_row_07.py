@@ -9,23 +9,17 @@ import pytest
 import torch
 from invented import by_heart
 
-from samplerbench.benchmarks.studies.why_steps.measuring import memorising, one_shot, stability
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.rows import row_07_stability as row
 from samplerbench.models import make_model
-from samplerbench.models.analysis.pairs import (
-    CARD,
-    COUPLINGS,
-    NUMBERS,
-    TEACHER,
-    keys,
-    name_of,
-)
-from samplerbench.models.analysis.pairs import one_shot as shipped
-from samplerbench.models.build import one_shot as build
-from samplerbench.models.cards.card import STUDIES, load_card
+from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.samplers import Grid, NoNoise, make
+from samplerbench_studies import CARDS
+from samplerbench_studies.analysis.pairs import CARD, COUPLINGS, NUMBERS, TEACHER, keys, name_of
+from samplerbench_studies.analysis.pairs import one_shot as shipped
+from samplerbench_studies.training import one_shot as build
+from samplerbench_studies.why_steps.measuring import memorising, one_shot, stability
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.rows import row_07_stability as row
 
 MANY = 2_000
 
@@ -89,7 +83,7 @@ def test_a_noise_depends_on_its_number_and_its_stream_alone():
 
 
 def test_the_card_has_every_network():
-    card = load_card(CARD, STUDIES)
+    card = load_card(CARD, CARDS)
     names = {key.split(".")[0] for key in card.tensors()}
     assert names == {name_of(c, n) for c in COUPLINGS for n in NUMBERS}
     assert sum(entry.bytes for entry in card.files.values()) < 2_200_000

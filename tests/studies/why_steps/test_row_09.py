@@ -7,17 +7,13 @@ import pytest
 import torch
 from invented import INVENTED
 
-from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, one_level
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.one_level import chain, start_loss
-from samplerbench.benchmarks.studies.why_steps.rows.row_09_one_level import (
-    ROW,
-    evaluations_for,
-    surprise,
-)
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench_studies.why_steps.measuring import big_steps, one_level
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.one_level import chain, start_loss
+from samplerbench_studies.why_steps.rows.row_09_one_level import ROW, evaluations_for, surprise
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 NETWORKS = ("all-levels", *one_level.SINGLE)
 

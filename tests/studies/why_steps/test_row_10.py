@@ -5,14 +5,14 @@ import pytest
 import torch
 from invented import INVENTED
 
-from samplerbench.benchmarks.studies.why_steps.measuring import first_schedule
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.packing import packed, unpacked
-from samplerbench.benchmarks.studies.why_steps.rows import row_10_first_schedule as row
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.models.discrete.hamming import BinaryReference, fashion_binary, hamming
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench_studies.models.discrete.hamming import BinaryReference, fashion_binary, hamming
+from samplerbench_studies.why_steps.measuring import first_schedule
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.packing import packed, unpacked
+from samplerbench_studies.why_steps.rows import row_10_first_schedule as row
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 
 class Independent:

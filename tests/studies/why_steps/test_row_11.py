@@ -7,23 +7,23 @@ import pytest
 import torch
 from invented import INVENTED
 
-from samplerbench.benchmarks.studies.gradient import Unrolled
-from samplerbench.benchmarks.studies.why_steps.measuring import grid_searches, learning
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.grid_searches import (
+from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
+from samplerbench.models import make_model
+from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.samplers import Grid, make
+from samplerbench_studies.gradient import Unrolled
+from samplerbench_studies.why_steps.measuring import grid_searches, learning
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.grid_searches import (
     DESCENTS,
     SEARCHES,
     Trial,
     available,
     searched,
 )
-from samplerbench.benchmarks.studies.why_steps.measuring.one_step import StraightEuler
-from samplerbench.benchmarks.studies.why_steps.rows import row_11_learning
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.models import make_model
-from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.samplers import Grid, make
+from samplerbench_studies.why_steps.measuring.one_step import StraightEuler
+from samplerbench_studies.why_steps.rows import row_11_learning
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 THERE = available()
 

@@ -8,22 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.studies.why_steps.measuring import cold
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.restoring import (
-    Process,
-    State,
-    estimated,
-    improved,
-    naive,
-    rebuild,
-    severities,
-)
-from samplerbench.benchmarks.studies.why_steps.rows import row_12_cold
-from samplerbench.benchmarks.studies.why_steps.statistics.alike import alike, reach_of
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
 from samplerbench.models import make_model
-from samplerbench.models.degradation import (
+from samplerbench.samplers import Grid, NoNoise, karras, make
+from samplerbench_studies.models.degradation import (
     DEGRADATIONS,
     Blend,
     Degradation,
@@ -32,7 +19,20 @@ from samplerbench.models.degradation import (
     blur_matrix,
     pixel_matrix,
 )
-from samplerbench.samplers import Grid, NoNoise, karras, make
+from samplerbench_studies.why_steps.measuring import cold
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.restoring import (
+    Process,
+    State,
+    estimated,
+    improved,
+    naive,
+    rebuild,
+    severities,
+)
+from samplerbench_studies.why_steps.rows import row_12_cold
+from samplerbench_studies.why_steps.statistics.alike import alike, reach_of
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 SIDE = 6
 NOISE = Blend(lambda n, generator: torch.randn(n, 1, SIDE, SIDE, generator=generator))

@@ -8,17 +8,17 @@ import torch
 from invented import INVENTED
 from torch.nn import functional as F
 
-from samplerbench.benchmarks.studies.why_steps.measuring import latent_space
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.latent_space import (
+from samplerbench.models import make_model
+from samplerbench_studies.why_steps.measuring import latent_space
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.latent_space import (
     decoding,
     difference,
     operations,
     steps_needed,
 )
-from samplerbench.benchmarks.studies.why_steps.rows.row_14_latent_space import ROW, judge, surprise
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.models import make_model
+from samplerbench_studies.why_steps.rows.row_14_latent_space import ROW, judge, surprise
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 
 class Same:

@@ -9,13 +9,13 @@ import torch
 
 from samplerbench.benchmarks.metrics.coverage import against_counts, mode_counts
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
-from samplerbench.benchmarks.studies.why_steps.measuring import jumping
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.generating import generate
-from samplerbench.benchmarks.studies.why_steps.rows.row_15_jumping import ROW, judge
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import Grid
+from samplerbench_studies.why_steps.measuring import jumping
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.generating import generate
+from samplerbench_studies.why_steps.rows.row_15_jumping import ROW, judge
 
 
 class TrueMap(Wrapper):

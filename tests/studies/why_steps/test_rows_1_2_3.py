@@ -9,27 +9,23 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics import precision_recall
-from samplerbench.benchmarks.studies.why_steps.figures.big_steps import staircase
-from samplerbench.benchmarks.studies.why_steps.measuring import big_steps, one_jump, shrinking
-from samplerbench.benchmarks.studies.why_steps.measuring.big_steps import Losses
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.generating import generate, grid_of
-from samplerbench.benchmarks.studies.why_steps.measuring.one_jump import JumpResult
-from samplerbench.benchmarks.studies.why_steps.rows import (
-    row_01_one_jump,
-    row_02_candidates,
-    row_03_big_steps,
-)
-from samplerbench.benchmarks.studies.why_steps.statistics import single_steps
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
-from samplerbench.benchmarks.studies.why_steps.statistics.neighbourhoods import Neighbourhoods
-from samplerbench.benchmarks.studies.why_steps.statistics.single_steps import Transition
-from samplerbench.models.analysis.path_kl import path_kl
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.models.exact.wavelet import Wavelet
+from samplerbench_studies.analysis.path_kl import path_kl
+from samplerbench_studies.why_steps.figures.big_steps import staircase
+from samplerbench_studies.why_steps.measuring import big_steps, one_jump, shrinking
+from samplerbench_studies.why_steps.measuring.big_steps import Losses
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.generating import generate, grid_of
+from samplerbench_studies.why_steps.measuring.one_jump import JumpResult
+from samplerbench_studies.why_steps.rows import row_01_one_jump, row_02_candidates, row_03_big_steps
+from samplerbench_studies.why_steps.statistics import single_steps
+from samplerbench_studies.why_steps.statistics.intervals import Interval
+from samplerbench_studies.why_steps.statistics.neighbourhoods import Neighbourhoods
+from samplerbench_studies.why_steps.statistics.single_steps import Transition
 
 
 def about(value, half=0.01):

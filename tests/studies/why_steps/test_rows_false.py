@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.studies.why_steps.measuring import (
-    collapse,
-    guiding,
-    no_noise,
-    one_step,
-    solver,
-)
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
-from samplerbench.benchmarks.studies.why_steps.measuring.solver import SolverCurve
-from samplerbench.benchmarks.studies.why_steps.rows import (
+from samplerbench.models import make_model
+from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.samplers import Grid, NoNoise
+from samplerbench_studies.why_steps.measuring import collapse, guiding, no_noise, one_step, solver
+from samplerbench_studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.why_steps.measuring.solver import SolverCurve
+from samplerbench_studies.why_steps.rows import (
     row_04_no_noise,
     row_05_one_step,
     row_06_collapse,
@@ -23,21 +22,12 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
     row_13_guidance,
     row_16_locality,
 )
-from samplerbench.benchmarks.studies.why_steps.statistics.deciding import (
-    GuidedRun,
-    decision,
-    mean_level,
-)
-from samplerbench.benchmarks.studies.why_steps.statistics.spread import (
+from samplerbench_studies.why_steps.statistics.deciding import GuidedRun, decision, mean_level
+from samplerbench_studies.why_steps.statistics.spread import (
     modes_kept,
     total_variance,
     variance_kept,
 )
-from samplerbench.models import make_model
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.samplers import Grid, NoNoise
 
 
 def gaussian(

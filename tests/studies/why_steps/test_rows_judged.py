@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from samplerbench.benchmarks.studies.why_steps.rows import (
+from samplerbench_studies.why_steps.rows import (
     row_04_no_noise,
     row_05_one_step,
     row_06_collapse,
@@ -12,7 +12,7 @@ from samplerbench.benchmarks.studies.why_steps.rows import (
     row_13_guidance,
     row_16_locality,
 )
-from samplerbench.benchmarks.studies.why_steps.statistics.intervals import Interval
+from samplerbench_studies.why_steps.statistics.intervals import Interval
 
 
 def about(value: float, half: float = 0.01) -> Interval:

@@ -8,9 +8,9 @@ from invented import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.studies.explain import TAKES
-from samplerbench.benchmarks.studies.why_steps import page, verdicts
-from samplerbench.benchmarks.studies.why_steps.measuring.effort import Effort
+from samplerbench_studies.commands.explain import TAKES
+from samplerbench_studies.why_steps import page, verdicts
+from samplerbench_studies.why_steps.measuring.effort import Effort
 
 DOCS = Path(__file__).parents[3] / "docs"
 

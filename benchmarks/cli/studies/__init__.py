@@ -1,1 +1,0 @@
-"""The commands of studies, which stand beside the benchmark: a module each."""

@@ -1,1 +1,0 @@
-"""Investigations beside the benchmark: no run imports them, only the command line does."""

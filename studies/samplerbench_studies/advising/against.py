@@ -1,0 +1,196 @@
+"""Recommendations of ``advise`` beside the best of a sweep."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplerbench.benchmarks.advice.answer import TUNED_LEVELS, Advice, Budget, Choice
+from samplerbench.benchmarks.advice.asked.subject import OWN
+from samplerbench.benchmarks.advice.exports import written_out
+from samplerbench.benchmarks.advice.racing.tuned import Numbers, tuned_cell
+
+from .criteria import Distances
+from .sweep import Configuration, Sweep
+
+CACHE = "SAMPLERBENCH_CACHE"
+ANY = "python"
+"""The library that has every configuration."""
+OWN_LEVELS = "karras"
+"""Stands for the schedule of a sampler that has levels of its own; of a grid it takes the ends alone."""
+
+NUMBERS = ("error", "smallest", "ratio", "worst", "minutes", "resolution")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recommendation.
+
+    Attributes:
+        model: its name.
+        seed: of the race, and of its latents.
+        budget: evaluations per sample.
+        library: whose users it is for, and whether it is a solver that the library has itself.
+        criterion: by which it is compared, of :data:`.criteria.CRITERIA`.
+        recommended: sampler and schedule; "" if nothing is.
+        error: of that, on the latents of the sweep.
+        best: the best of the sweep that the library has.
+        smallest: its error.
+        ratio: of the two.
+        worst: share of the mean square of the recommended (or the best) that is in the worst hundredth of the latents.
+        minutes: wall time of the race, for all budgets together.
+        undecided: what the race said that it could not decide.
+        resolution: how far off the endpoints may be.
+        latents: of the sweep.
+    """
+
+    model: str
+    seed: int
+    budget: int
+    library: str
+    criterion: str
+    recommended: str
+    error: float
+    best: str
+    smallest: float
+    ratio: float
+    worst: float
+    minutes: float
+    undecided: str
+    resolution: float
+    latents: int
+
+
+Best = Mapping[tuple[str, int], Mapping[str, Configuration]]
+"""The best of a sweep by criterion, by library and budget."""
+
+
+def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> list[Row]:
+    """One for each budget, library and criterion for which ``best`` has something; with an infinite error
+    where the answer has nothing.
+    """
+    rows = []
+    for budget in advice.budgets:
+        found = recommended(budget, sweep)
+        for (library, nfe), winners in best.items():
+            if nfe != budget.nfe:
+                continue
+            meant = found.get(library)
+            for criterion, winner in winners.items():
+                error = sweep.error(meant, nfe, criterion) if meant else math.inf
+                smallest = sweep.error(winner, nfe, criterion)
+                rows.append(
+                    Row(
+                        model=name,
+                        seed=seed,
+                        budget=nfe,
+                        library=library,
+                        criterion=criterion,
+                        recommended=meant.label if meant else "",
+                        error=error,
+                        best=winner.label,
+                        smallest=smallest,
+                        ratio=error / smallest if error != smallest else 1.0,
+                        worst=share_of_worst(sweep.distances(meant or winner, nfe, sweep.count)),
+                        minutes=advice.minutes[0],
+                        undecided=budget.undecided,
+                        resolution=sweep.resolution,
+                        latents=sweep.count,
+                    )
+                )
+    return rows
+
+
+def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`.
+
+    A solver of a library's own is named apart only where the recommendation is none.
+    """
+    found = {
+        library: configuration_of(best.choice, budget.nfe, sweep)
+        for library, best in budget.best.items()
+    }
+    for library in found.keys() & OWN.keys():
+        own, cell = budget.best[library].own, sweep.cell(found[library], budget.nfe)
+        if own is not None:
+            found[OWN[library]] = configuration_of(own, budget.nfe, sweep)
+        elif cell.grid and not written_out(library, cell.sampler, cell.grid, sweep.model):
+            found[OWN[library]] = found[library]
+    return found
+
+
+def share_of_worst(distances: Distances) -> float:
+    """Of the sum of squares, what the largest hundredth makes up."""
+    squares = np.sort(np.square(distances))[::-1]
+    return float(squares[: max(1, round(len(squares) / 100))].sum() / squares.sum())
+
+
+def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration:
+    """The configuration that is recommended; the sweep is told of one that was fitted to the model."""
+    if not choice.coefficients and choice.schedule != TUNED_LEVELS:
+        return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
+    base = sweep.cell(Configuration(choice.sampler, OWN_LEVELS), budget)
+    cell = tuned_cell(base, Numbers.read(choice.levels, choice.coefficients))
+    one = Configuration(choice.label, str(cell.facts["tuning_digest"]))
+    sweep.planned[one, budget] = cell
+    return one
+
+
+def asked(
+    spec: str,
+    seed: int,
+    budgets: Sequence[int],
+    minutes: float,
+    out: Path,
+    only: Sequence[str] = (),
+) -> Advice:
+    """What ``samplerbench advise`` answers, run as its users run it unless it was. It has a cache of its own,
+    so that what one seed found takes no time off another.
+
+    Raises:
+        subprocess.CalledProcessError: it failed.
+    """
+    path = out / "advice.json"
+    if not path.is_file():
+        command = [sys.executable, "-m", "samplerbench.benchmarks", "advise", "--model", spec]
+        command += ["--nfe", ",".join(map(str, budgets)), "--minutes", f"{minutes:g}"]
+        command += ["--seed", str(seed), "--out", str(out)]
+        command += [text for name in only for text in ("--sampler", name)]
+        own = os.environ | {CACHE: str(out / "cache")}
+        subprocess.run(command, check=True, env=own, stdout=subprocess.DEVNULL)
+    return Advice.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def write(rows: Sequence[Row], path: Path) -> None:
+    """As CSV, with errors to six digits."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            values = asdict(row)
+            writer.writerow(
+                {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()}
+            )
+
+
+def read(path: Path) -> list[Row]:
+    """What :func:`write` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [_row(line) for line in csv.DictReader(file)]
+
+
+def _row(line: Mapping[str, str]) -> Row:
+    values: dict[str, Any] = dict(line)
+    values |= {name: int(line[name]) for name in ("seed", "budget", "latents")}
+    values |= {name: float(line[name]) for name in NUMBERS}
+    return Row(**values)

@@ -1,0 +1,144 @@
+"""How coefficients are best fitted to a model: by least squares, or downhill along gradients.
+
+    python -m samplerbench_studies.advising.fitting --model fashion --nfe 6,10
+
+Both begin with the table of ``auto`` and the same latents, of which the least squares leave some out to choose
+by; the error is the geometric mean of distances on 256 others, and the evaluations are counted, a backward
+pass as two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from samplerbench.benchmarks.advice.asked.subject import load
+from samplerbench.benchmarks.advice.racing.tuned import CHOOSING, EQUATIONS, OLDER, WHOLE, on_levels
+from samplerbench.benchmarks.planning.cache import default_cache
+from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.tuning.free import Free
+from samplerbench.benchmarks.tuning.least_squares import fit
+from samplerbench.benchmarks.tuning.problem import (
+    TEST_IDS,
+    TRAIN_IDS,
+    TuningProblem,
+    tuning_problem,
+)
+from samplerbench.benchmarks.tuning.runs import Runs
+from samplerbench.benchmarks.tuning.search import OBJECTIVES, mean_of
+from samplerbench.samplers import Grid, Sampler, karras, make
+
+from ..gradient import Unrolled
+
+GRADIENTS = (30, 120)
+TESTED = 256
+
+
+class Row(NamedTuple):
+    """One way to fit.
+
+    Attributes:
+        way: in words.
+        evaluations: that it took, for each latent.
+        fitted: the error on the latents that it had.
+        tested: on others.
+        seconds: that it took here.
+    """
+
+    way: str
+    evaluations: float
+    fitted: float
+    tested: float
+    seconds: float
+
+
+def rows_of(
+    train: TuningProblem, test: TuningProblem, sampler: Sampler, grid: Grid
+) -> Iterator[Row]:
+    """``sampler`` itself, and what each way makes of it."""
+
+    def error(problem: TuningProblem, made: Sampler, levels: Grid) -> float:
+        return mean_of(problem.distances(made, levels), OBJECTIVES["geometric"])
+
+    yield Row("auto", 0, error(train, sampler, grid), error(test, sampler, grid), 0)
+    model = train.model
+
+    x = torch.cat([states for _, states in train.batches])
+    runs = Runs(model, train.ids, train.seed, x, train.endpoints, len(x))
+    begun, before = time.perf_counter(), train.meter.rows
+    older = None if len(grid) <= WHOLE else OLDER
+    free = Free(sampler, grid, model.sigma_min, model.sigma_max, "coefficients", older)
+    found = fit(free, runs.off, EQUATIONS)
+    yield Row(
+        "least squares",
+        (train.meter.rows - before) / len(train.ids),
+        error(train, found.sampler, found.grid),
+        error(test, found.sampler, found.grid),
+        time.perf_counter() - begun,
+    )
+    for gradients in GRADIENTS:
+        begun, before = time.perf_counter(), train.meter.rows
+        descent = Unrolled(train, sampler, grid, OBJECTIVES["geometric"], "coefficients")
+        _, z = downhill(descent, gradients)
+        yield Row(
+            f"{gradients} gradients",
+            (train.meter.rows - before) / len(train.ids),
+            error(train, descent.free.made(z), grid),
+            error(test, descent.free.made(z), grid),
+            time.perf_counter() - begun,
+        )
+
+
+def downhill(descent: Unrolled, gradients: int) -> tuple[float, NDArray[np.float64]]:
+    """The least value that L-BFGS-B saw from 0 on, and where."""
+    seen: list[tuple[float, NDArray[np.float64]]] = []
+
+    def watched(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, slope = descent(z)
+        seen.append((value, z.copy()))
+        return value, slope
+
+    options = {"maxcor": 20, "maxfun": gradients, "maxiter": gradients, "ftol": 1e-6}
+    minimize(watched, np.zeros(descent.free.size), jac=True, method="L-BFGS-B", options=options)
+    return min(seen, key=lambda pair: pair[0])
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="as run takes it")
+    parser.add_argument("--nfe", default="6,10", help="budgets")
+    args = parser.parse_args()
+    model = load(args.model, "cpu", 0, "card", ()).model
+    train = tuning_problem(model, TRAIN_IDS, EQUATIONS + CHOOSING, 0)
+    test = tuning_problem(model, TEST_IDS, TESTED, 0)
+    print("| evaluations | way | evaluations a latent | error | on other latents | of auto's | s |")
+    print("|---|---|---|---|---|---|---|")
+    for budget in (int(text) for text in args.nfe.split(",")):
+        grid = karras(budget // model.passes, model.sigma_min, model.sigma_max)
+        with torch.no_grad():
+            auto = Pilot(model, default_cache(), "cpu").fitted(make("auto"), grid)
+            sampler, levels = on_levels(auto, grid)
+            for problem in (train, test):
+                problem.settle((sampler, levels))
+        own = 0.0
+        for row in rows_of(train, test, sampler, levels):
+            own = own or row.tested
+            print(
+                f"| {budget} | {row.way} | {row.evaluations:.0f} | {row.fitted:.3g} | {row.tested:.3g} | "
+                f"{row.tested / own:.2f} | {row.seconds:.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,314 @@
+"""An exhaustive sweep over configurations, on fresh latents: the smallest error that any of them has.
+
+All configurations are tried on a few latents at the two smallest budgets, at larger ones those that were
+not hopeless at both budgets before; and those that are far behind the best by both criteria are left out
+before the next stage. So its answer can be wrong where a configuration is far behind on a few latents and
+the best on all. It is a winner among many on the latents that chose it, and its error a little too small.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samplerbench.benchmarks.planning.planner import plan
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.sampling.engine import engine_of
+from samplerbench.benchmarks.sampling.failure import Failure
+from samplerbench.benchmarks.scoring.solutions.doubling import Doubling, converged
+from samplerbench.benchmarks.scoring.solutions.endpoints import solve
+from samplerbench.benchmarks.suites.cell import Cell
+from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
+from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.models import Denoiser, make_model
+from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+
+from .criteria import CRITERIA, Distances
+
+FRESH = 2**29
+"""Number of the first latent. Runs count from 0, searches from 2**30 and converged samples from 2**31."""
+
+
+class Stage(NamedTuple):
+    """One stage of a sweep.
+
+    Attributes:
+        latents: that configurations are compared on.
+        within: those whose error on the latents of the stage before was at most this many times the
+            smallest, by one of the criteria.
+        most: configurations, the best there.
+    """
+
+    latents: int
+    within: float
+    most: int
+
+
+STAGES = (
+    Stage(4, math.inf, 10_000),
+    Stage(16, 4.0, 200),
+    Stage(64, 2.0, 60),
+    Stage(256, 1.4, 24),
+)
+HOPELESS = 8.0
+"""How many times worse than the best, at both budgets before, a configuration is left out at larger ones."""
+CONVERGED = Doubling(64, 1024, negligible=0.002, gain=4)
+"""Of the error of :data:`PROBES`, which the best of a sweep may well be several times better than."""
+PROBES = ("warped_ab_3", "reab_3", "unipc_3")
+"""Samplers whose error at the largest budget says how exact endpoints have to be."""
+BATCH = 256
+Progress = Callable[[str], None]
+
+
+class Configuration(NamedTuple):
+    """A sampler and a schedule, as the command line writes them."""
+
+    sampler: str
+    schedule: str
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.sampler} on {self.schedule}"
+
+
+@dataclass
+class Sweep:
+    """Errors of configurations of one model, each measured once and kept.
+
+    Attributes:
+        out: folder of what was measured.
+        model_spec: as ``--model`` takes it.
+        stages: rising in latents.
+        seed: of the latents.
+        progress: told what is being done.
+        planned: cells that are known, by configuration and budget; the others are planned one by one,
+            which takes longer.
+    """
+
+    out: Path
+    model_spec: str
+    stages: Sequence[Stage] = STAGES
+    seed: int = 0
+    progress: Progress = print
+    planned: dict[tuple[Configuration, int], Cell] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[Configuration, int], Distances] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._check_about()
+        for line in (
+            self._log.read_text(encoding="utf-8").splitlines() if self._log.is_file() else []
+        ):
+            try:
+                sampler, schedule, budget, values = json.loads(line)
+            except ValueError:  # a kill cut it short
+                continue
+            self._add(Configuration(sampler, schedule), budget, values)
+
+    @property
+    def count(self) -> int:
+        """Latents of the last stage, on which errors are compared."""
+        return self.stages[-1].latents
+
+    def __call__(self, candidates: Sequence[Configuration], budget: int, what: str = "all") -> None:
+        """Measure, on all latents, those that are left at the last stage.
+
+        Args:
+            candidates: to be compared.
+            budget: evaluations per sample.
+            what: they are, for ``progress``.
+        """
+        left = list(candidates)
+        for before, stage in zip((None, *self.stages), self.stages, strict=False):
+            if before is not None:
+                behind = self._behind(left, budget, before.latents)
+                left = sorted(left, key=behind.__getitem__)[: stage.most]
+                left = [one for one in left if behind[one] <= stage.within]
+            self.progress(
+                f"{self.model_spec}, {budget} evaluations, {what}: {len(left)} configurations "
+                f"on {stage.latents} latents"
+            )
+            for one in left:
+                self.distances(one, budget, stage.latents)
+
+    def best(self, candidates: Sequence[Configuration], budget: int) -> dict[str, Configuration]:
+        """The best of those that were measured on all latents, by criterion; empty if nothing runs."""
+        whole = [
+            one
+            for one in candidates
+            if len(known := self._known.get((one, budget), ())) >= self.count
+            and np.isfinite(known).all()
+        ]
+        return {
+            name: min(whole, key=lambda one, name=name: self.error(one, budget, name))
+            for name in CRITERIA
+            if whole
+        }
+
+    def hopeful(
+        self, candidates: Sequence[Configuration], before: Sequence[int]
+    ) -> list[Configuration]:
+        """Those that were not hopeless at both of two budgets.
+
+        Args:
+            candidates: of which those at hand were tried at these budgets.
+            before: two budgets; fewer leave all.
+        """
+        if len(before) < 2:
+            return list(candidates)
+        first, hopeless = self.stages[0].latents, []
+        for budget in before:
+            tried = [one for one in candidates if (one, budget) in self._known]
+            behind = self._behind(tried, budget, first)
+            hopeless.append({one for one in candidates if behind.get(one, math.inf) > HOPELESS})
+        return [one for one in candidates if one not in hopeless[0] & hopeless[1]]
+
+    def error(
+        self, one: Configuration, budget: int, criterion: str, count: int | None = None
+    ) -> float:
+        """Of the distances to the endpoints of the first ``count`` latents, or all, by a criterion.
+
+        Infinite if the configuration cannot run.
+        """
+        return float(CRITERIA[criterion](self.distances(one, budget, count or self.count)))
+
+    def _behind(
+        self, some: Sequence[Configuration], budget: int, count: int
+    ) -> dict[Configuration, float]:
+        """How many times worse than the best each is, by the criterion that it is better by; infinite for
+        what does not run.
+        """
+        behind = dict.fromkeys(some, math.inf)
+        for name in CRITERIA:
+            errors = {one: self.error(one, budget, name, count) for one in some}
+            least = min(errors.values(), default=0.0)
+            for one, error in errors.items():
+                ratio = 1.0 if error == least < math.inf else error / least if least else math.inf
+                behind[one] = min(behind[one], ratio)
+        return behind
+
+    def distances(self, one: Configuration, budget: int, count: int) -> Distances:
+        """Root mean squares over dimensions, ``(count,)``."""
+        known = self._known.get((one, budget), np.empty(0))
+        if len(known) < count:
+            found = self._measured(one, budget, len(known), count)
+            self._add(one, budget, found)
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps([*one, budget, [float(f"{x:.6g}") for x in found]]) + "\n")
+        return self._known[one, budget][:count]
+
+    def cell(self, one: Configuration, budget: int) -> Cell:
+        """What ``run`` would do with it."""
+        if (one, budget) in self.planned:
+            return self.planned[one, budget]
+        suite = Suite(
+            name="sweep",
+            models=({"name": self.model_spec},),  # type: ignore[arg-type]
+            samplers=(one.sampler,),
+            schedules=(one.schedule,),
+            nfe=(budget,),
+            batch_size=BATCH,
+            seed=self.seed,
+        )
+        return plan(suite, {self._name: self.model}, {self._name: None})[0]
+
+    @cached_property
+    def model(self) -> Denoiser:
+        """On the CPU."""
+        given = parse_spec(self.model_spec)
+        return make_model(given.pop("name"), **given)
+
+    @cached_property
+    def endpoints(self) -> NDArray[np.float32]:
+        """Where the latents lead, ``(count, *event)``."""
+        return self._converged["x"]
+
+    @property
+    def resolution(self) -> float:
+        """How far off they may be (root mean square)."""
+        return float(self._converged["resolution"])
+
+    @cached_property
+    def _converged(self) -> Mapping[str, NDArray]:
+        path = self.out / f"endpoints-{self.count}.npz"
+        stored = read_npz(path)
+        if stored is None:
+            stored = self._solved()
+            write_npz(path, stored)
+        return stored
+
+    @torch.no_grad()
+    def _solved(self) -> dict[str, NDArray]:
+        """The closed form, or what doubling the steps leaves where it is."""
+        ids = torch.arange(FRESH, FRESH + self.count)
+        x = latents(self.model, ids, self.seed, self.model.dtype)[0]
+        exact = self.model.endpoint(x, self.model.bind(ids, self.seed).labels)
+        if exact is not None:
+            return {"x": exact.numpy(), "resolution": np.zeros(()), "steps": np.zeros(())}
+
+        def solved(steps: int) -> NDArray:
+            self.progress(f"{self.model_spec}: endpoints of {len(ids)} latents on {steps} steps")
+            return solve(self.model, ids, self.seed, self.model.dtype, steps, BATCH).numpy()
+
+        cells = [self.cell(Configuration(name, "karras"), 20) for name in PROBES]
+        probes = [self._samples(cell, ids) for cell in cells]
+        found = converged(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
+        return {
+            "x": found.x,
+            "resolution": np.asarray(found.resolution),
+            "steps": np.asarray(found.steps),
+        }
+
+    @torch.no_grad()
+    def _measured(self, one: Configuration, budget: int, start: int, stop: int) -> list[float]:
+        try:
+            cell = self.cell(one, budget)
+            if cell.skip:
+                return [math.inf] * (self.count - start)
+            x = self._samples(cell, torch.arange(FRESH + start, FRESH + stop))
+        except (Failure, ArithmeticError, IndexError, RuntimeError, ValueError) as error:
+            self.progress(f"{one.label} at {budget} evaluations: {error}")
+            return [math.inf] * (self.count - start)
+        off = x.double().numpy() - self.endpoints[start:stop]
+        distance = np.sqrt(np.square(off.reshape(len(off), -1)).mean(1))
+        return np.nan_to_num(distance, nan=math.inf, posinf=math.inf).tolist()
+
+    def _samples(self, cell: Cell, ids: torch.Tensor) -> torch.Tensor:
+        engine = engine_of(self.model, cell)
+        return torch.cat([engine.sample(engine.bind(part), part).x for part in ids.split(BATCH)])
+
+    def _add(self, one: Configuration, budget: int, values: Sequence[float]) -> None:
+        known = self._known.get((one, budget), np.empty(0))
+        self._known[one, budget] = np.concatenate([known, np.asarray(values, dtype=np.float64)])
+
+    def _check_about(self) -> None:
+        """That what the folder has is of this model.
+
+        Raises:
+            ValueError: it is of another.
+        """
+        about = {"model": self._name, "identity": self.model.identity, "seed": self.seed}
+        path = self.out / "sweep.json"
+        if path.is_file() and (found := json.loads(path.read_text(encoding="utf-8"))) != about:
+            raise ValueError(
+                f"{self.out} holds a sweep of {found}, and not of {about}; give another folder"
+            )
+        path.write_text(json.dumps(about), encoding="utf-8")
+
+    @property
+    def _name(self) -> str:
+        return format_spec(parse_spec(self.model_spec))
+
+    @property
+    def _log(self) -> Path:
+        return self.out / "distances.jsonl"

@@ -1,0 +1,144 @@
+"""Discrete posteriors of exact models: which clean samples and classes are still possible at a
+noise level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from samplerbench.models.denoiser import per_row
+from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.exact.kde import KernelDensity
+from samplerbench.models.exact.mixture import GaussianMixture
+
+
+def responsibilities(
+    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """p(k | x): probabilities of the components of a mixture, or of the points of a cloud, given a
+    noisy state.
+
+    Args:
+        model: a Gaussian mixture, a point cloud or a kernel density.
+        x: ``(batch, *event)``.
+        sigma: level > 0, one or ``(batch,)``.
+        labels: ``(batch,)`` classes to condition on, or None.
+
+    Returns:
+        ``(batch, K)`` float64, rows adding up to 1.
+
+    Raises:
+        ValueError: the model has no components.
+    """
+    if isinstance(model, KernelDensity):
+        level = per_row(sigma, x)
+        return model._cloud.responsibilities(x, model._level(level)[0], labels)
+    if isinstance(model, GaussianMixture | PointCloud):
+        return model.responsibilities(x, sigma, labels)
+    raise ValueError(
+        f"model {model.name} has no components to choose from; take a mixture or a point cloud"
+    )
+
+
+def effective_number(probabilities: Tensor) -> Tensor:
+    """exp(H) of the distributions in the rows ``(batch, K)``, H being their entropy in nats:
+    ``(batch,)`` in [1, K].
+    """
+    return torch.special.entr(probabilities).sum(1).exp()
+
+
+def effective_candidates(
+    model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+) -> Tensor:
+    """How many components or points are still possible: :func:`effective_number` of
+    :func:`responsibilities`, ``(batch,)``.
+    """
+    return effective_number(responsibilities(model, x, sigma, labels))
+
+
+def class_probabilities(model: ExactModel, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """p(class | x) at a noise level, exactly: the responsibilities of each class added up.
+
+    Args:
+        model: a mixture, cloud or kernel density with classes.
+        x: ``(batch, *event)``.
+        sigma: level > 0, one or ``(batch,)``.
+
+    Returns:
+        ``(batch, classes)`` float64.
+
+    Raises:
+        ValueError: the model has no classes.
+    """
+    chosen = responsibilities(model, x, sigma)
+    return chosen.new_zeros(len(x), model.classes).index_add_(1, _classes_of(model), chosen)
+
+
+def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[float]) -> Tensor:
+    """Class probabilities along a trajectory: when is the class decided?
+
+    Args:
+        model: as in :func:`class_probabilities`.
+        states: one ``(batch, *event)`` a level.
+        levels: noise levels > 0.
+
+    Returns:
+        ``(len(levels), batch, classes)`` float64.
+    """
+    return torch.stack(
+        [class_probabilities(model, x, level) for x, level in zip(states, levels, strict=True)]
+    )
+
+
+def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
+    """The exact classifier log p(label | x, sigma), differentiable in x: what
+    ``models.guidance.ClassifierGuidance`` takes.
+
+    With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
+    x) = d_c - d.
+
+    Args:
+        model: an exact model with classes and a density.
+
+    Raises:
+        ValueError: the model has no classes.
+    """
+    prior = class_prior(model).log()
+
+    def log_prob(x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:
+        joint = prior.to(x.device)[labels] + model.log_density(x, sigma, labels)
+        return joint - model.log_density(x, sigma)
+
+    return log_prob
+
+
+def class_prior(model: ExactModel) -> Tensor:
+    """Probability of each class in the data, ``(classes,)`` float64.
+
+    Raises:
+        ValueError: the model has no classes.
+    """
+    classes = _classes_of(model)
+    weights = (
+        model._weights
+        if isinstance(model, GaussianMixture)
+        else torch.full((len(classes),), 1 / len(classes), dtype=torch.float64)
+    )
+    return weights.new_zeros(model.classes).index_add_(0, classes, weights)
+
+
+def _classes_of(model: ExactModel) -> Tensor:
+    """Class of each component or point, ``(K,)``."""
+    inner = model._cloud if isinstance(model, KernelDensity) else model
+    classes = getattr(
+        inner, "component_class" if isinstance(inner, GaussianMixture) else "labels", None
+    )
+    if classes is None:
+        raise ValueError(
+            f"model {model.name} has no classes; take one that has, such as fashion-mppca"
+        )
+    return classes

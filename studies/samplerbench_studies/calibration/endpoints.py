@@ -1,0 +1,341 @@
+"""Do verdicts on distances to converged endpoints hold, where few samples end in another mode?
+
+Two simulated samplers have distances of known laws, or those of real samplers on ``gmm-2d``, a
+population of 20,000 latents. Replicates draw N latents and ask the judge of every other table.
+Beside it stands what a normal approximation of the root mean square would have said.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samplerbench.benchmarks.metrics.endpoint import (
+    distance_columns,
+    endpoint_distance,
+    flip_columns,
+)
+from samplerbench.models import make_model
+from samplerbench.models.exact.base import ExactModel
+from samplerbench.results.comparison.distances import typical
+from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.comparison.estimates import estimate_of
+from samplerbench.results.comparison.pairing import Pair
+from samplerbench.results.comparison.significance import LEVEL, claim
+from samplerbench.results.comparison.verdicts import judge
+from samplerbench.results.quantities.built_in import ENDPOINTS
+from samplerbench.results.run_directory.disk.files import read_npz, write_npz, write_text
+from samplerbench.results.text import Z95, csv_field, markdown_table
+from samplerbench.samplers import NoNoise, SampleNoise, karras, make
+
+SAMPLES = (32, 64, 256, 1000, 2000)
+POPULATION = 20_000
+"""Latents of the population."""
+TRUTH = 1_000_000
+"""Draws of a simulated law that stand for it."""
+NOTHING = 0.02
+"""Share of a value below which two populations do not differ."""
+JUDGED = tuple(quantity for quantity in ENDPOINTS if quantity.influence)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Distances of two samplers from the same latents, and which samples flipped: ``(2, n)``."""
+
+    distances: Array
+    flipped: NDArray[np.bool_]
+
+    def take(self, which: NDArray[np.int64]) -> Draws:
+        """Return those of some latents."""
+        return Draws(self.distances[:, which], self.flipped[:, which])
+
+
+@dataclass(frozen=True, eq=False)
+class PairLaw:
+    """A law of two samplers' distances.
+
+    Attributes:
+        name: of the row.
+        apart: distance between two endpoints.
+        draw: ``(rng, n)`` to distances.
+        truth: a population of it, whose values count as true.
+    """
+
+    name: str
+    apart: float
+    draw: Callable[[np.random.Generator, int], Draws]
+    truth: Draws
+
+
+def simulated(
+    name: str,
+    *,
+    spread: float,
+    correlation: float,
+    flips: float = 0.0,
+    level: float = 0.05,
+    shift: float = 0.0,
+    degrees: float = math.inf,
+) -> PairLaw:
+    """Return a law of lognormal distances with equal spreads; endpoints are 1 apart.
+
+    Args:
+        name: of the row.
+        spread: standard deviation of the logarithms.
+        correlation: of the two samplers' logarithms.
+        flips: rate at which the second sampler's samples end about 1 away.
+        level: typical error of the first.
+        shift: of the second's logarithms.
+        degrees: of freedom of a Student's t, of which the distances are absolute values instead.
+    """
+
+    def draw(rng: np.random.Generator, n: int) -> Draws:
+        z = rng.standard_normal((2, n))
+        z[1] = correlation * z[0] + math.sqrt(1 - correlation**2) * z[1]
+        e = np.exp(spread * z)
+        if math.isfinite(degrees):
+            e = np.abs(z) * np.sqrt(degrees / rng.chisquare(degrees, n))
+        e *= level * np.array([[1.0], [math.exp(shift)]])
+        flipped = np.stack([np.zeros(n, bool), rng.random(n) < flips])
+        return Draws(np.where(flipped, np.exp(0.25 * rng.standard_normal((2, n))), e), flipped)
+
+    return PairLaw(name, 1.0, draw, draw(np.random.default_rng(0), TRUTH))
+
+
+def equal_rms(flips: float, level: float, correlation: float = 0.95) -> PairLaw:
+    """Return a law of two samplers with one root mean square, where the second's typical error is
+    smaller and its flips make up for it.
+    """
+    spread, far = 0.6, math.exp(2 * 0.25**2)
+    square = level**2 * math.exp(2 * spread**2)
+    rest = (square - flips * far) / (1 - flips)
+    return simulated(
+        f"equal RMS, flips {flips:.1%}",
+        spread=spread,
+        correlation=correlation,
+        flips=flips,
+        level=level,
+        shift=math.log(rest / square) / 2,
+    )
+
+
+def laws() -> Iterator[PairLaw]:
+    """Yield the simulated laws."""
+    for flips, level in ((0.001, 0.05), (0.003, 0.06), (0.01, 0.12), (0.05, 0.25)):
+        yield equal_rms(flips, level)
+    for flips in (0.001, 0.003, 0.01, 0.05):
+        yield simulated(f"flips {flips:.1%}", spread=0.6, correlation=0.99, flips=flips)
+    for correlation in (0.0, 0.9, 0.995):
+        yield simulated(f"equal, r = {correlation:g}", spread=0.6, correlation=correlation)
+    yield simulated("heavy tails", spread=1.5, correlation=0.9)
+    yield simulated("heavy tails, 10 % worse", spread=1.0, correlation=0.9, shift=math.log(1.1))
+    yield simulated("Student t3", spread=1.0, correlation=0.9, degrees=3)
+
+
+def population(folder: Path, other: str, nfe: int, size: int = POPULATION) -> PairLaw:
+    """Return the law of ``dpmpp_2m`` and another sampler on ``gmm-2d``, from ``size`` latents."""
+    model = make_model("gmm-2d")
+    assert isinstance(model, ExactModel)
+    ids = torch.arange(size)
+    latents = model.sigma_max * SampleNoise(0, ids, model.event, model.dtype).initial()
+    path = folder / f"endpoints-gmm-2d-{size}.npz"
+    stored = read_npz(path) or {}
+    if stored.get("identity") != model.identity:
+        stored = {"x": model.endpoint(latents).numpy(), "identity": np.array(model.identity)}
+        write_npz(path, stored)
+    x = torch.from_numpy(stored["x"])
+    grid = karras(nfe, model.sigma_min, model.sigma_max)
+    ends = [
+        make(name).sample(model.bind(ids, 0), latents, grid, NoNoise()) for name in _pair(other)
+    ]
+    distances = np.stack([(end - x).square().mean(1).sqrt().numpy() for end in ends])
+    modes = model.mode_of(x)
+    assert modes is not None
+    flipped = np.stack([(model.mode_of(end) != modes).numpy() for end in ends])  # type: ignore[union-attr]
+    truth = Draws(distances, flipped)
+    return PairLaw(
+        f"gmm-2d, {' and '.join(_pair(other))} at {nfe}",
+        endpoint_distance(x.numpy()),
+        lambda rng, n: truth.take(rng.choice(size, n)),
+        truth,
+    )
+
+
+def _pair(other: str) -> tuple[str, str]:
+    return "dpmpp_2m", other
+
+
+def calibrate_endpoints(
+    folder: Path,
+    *,
+    replicates: int = 500,
+    quick: bool = False,
+    progress: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Return a row for each law and number of samples.
+
+    Args:
+        folder: where the endpoints of the population are kept.
+        replicates: of each row.
+        quick: whether one law and one number of samples will do, for the form of the table.
+        progress: told what is being done.
+    """
+    rows = []
+    samples: Sequence[int] = (64,) if quick else SAMPLES
+    real = (population(folder, o, n) for n in (20, 50) for o in ("unipc_2", "ipndm"))
+    for law in (equal_rms(0.003, 0.06),) if quick else chain(laws(), real):
+        progress(f"distances to endpoints: {law.name}")
+        rows += [calibrated(law, n, replicates) for n in samples]
+    return rows
+
+
+def calibrated(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
+    """Return what intervals and verdicts of ``n`` latents are worth under a law: shares of the
+    replicates, a column each.
+    """
+    true = {
+        "typical_error": [typical(e, law.apart).value for e in law.truth.distances],
+        "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
+        "rmse": [math.sqrt(float(np.square(e).mean())) for e in law.truth.distances],
+    }
+    rng = np.random.default_rng([7, zlib.crc32(law.name.encode()), n])
+    seen: dict[str, list[float]] = {}
+    for _ in range(replicates):
+        for name, value in _replicate(law.draw(rng, n), law.apart, true).items():
+            seen.setdefault(name, []).append(value)
+    means = {name: float(np.nanmean(values)) for name, values in seen.items() if _any(values)}
+    return {"law": law.name, "n": n, **means, "replicates": replicates}
+
+
+def _any(values: Sequence[float]) -> bool:
+    return not all(map(math.isnan, values))
+
+
+def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict[str, float]:
+    """Return the counts of one replicate; NaN where it has nothing to count."""
+    pair = Pair(
+        *(_entry(*both, apart) for both in zip(drawn.distances, drawn.flipped, strict=True))
+    )
+    counted: dict[str, float] = {}
+    for quantity in JUDGED:
+        name, (a, b) = quantity.name, true[quantity.name]
+        found = judge(pair, quantity)
+        assert found is not None
+        row = pair.candidate.record
+        flagged = bool(quantity.flag and row[quantity.flag])
+        low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])  # type: ignore[arg-type]
+        verdict = claim(found.evidence, LEVEL)
+        counted |= {
+            f"{name}_flagged": float(flagged),
+            f"{name}_coverage": math.nan if flagged else float(low <= b <= high),
+            f"{name}_verdicts": float(verdict in ("better", "worse")),
+            f"{name}_wrong": float(_wrong(verdict, b - a, a)),
+        }
+        if quantity.summary == "typical" and found.gap.se is not None:
+            off = abs(found.gap.value - (b - a))
+            counted["difference_coverage"] = float(off <= Z95 * found.gap.se)
+    return counted | _by_normal_law(drawn.distances, true["rmse"])
+
+
+def _wrong(verdict: str, true: float, of: float) -> bool:
+    """Return True if a verdict says the wrong way round, or "better" where nothing differs.
+
+    Args:
+        verdict: on the second sampler.
+        true: the difference.
+        of: the first one's value; a difference below :data:`NOTHING` of it is none.
+    """
+    worse = true > -NOTHING * of
+    return (verdict == "better" and worse) or (verdict == "worse" and true < -NOTHING * of)
+
+
+def _entry(distances: Array, flipped: NDArray[np.bool_], apart: float) -> Entry:
+    """Return a row as a run has it."""
+    columns = distance_columns(distances, apart, ENDPOINTS) | flip_columns(flipped)
+    record: dict[str, object] = {"seed": 0, "model": "m", **columns}
+    arrays = {"distance": distances, "flipped": flipped.astype(np.float64)}
+    estimates = {q.name: estimate_of(record, arrays, q) for q in JUDGED}
+    return Entry(record, estimates={name: e for name, e in estimates.items() if e is not None})
+
+
+def _by_normal_law(distances: Array, true: list[float]) -> dict[str, float]:
+    """Return coverage and wrong verdicts of root mean squares by the delta method alone."""
+    squares, n = np.square(distances), distances.shape[1]
+    values = np.sqrt(squares.mean(axis=1))
+    terms = (squares - values[:, None] ** 2) / (2 * values[:, None])
+    error, gap = terms[1].std(ddof=1) / math.sqrt(n), values[1] - values[0]
+    is_apart = abs(gap) > Z95 * (terms[1] - terms[0]).std(ddof=1) / math.sqrt(n)
+    verdict = ("better" if gap < 0 else "worse") if is_apart else ""
+    return {
+        "normal_coverage": float(abs(values[1] - true[1]) <= Z95 * error),
+        "normal_wrong": float(_wrong(verdict, true[1] - true[0], true[0])),
+    }
+
+
+HEADS = {
+    "law": "law",
+    "n": "N",
+    "typical_error_coverage": "typical: coverage",
+    "difference_coverage": "Δ coverage",
+    "typical_error_verdicts": "verdicts",
+    "typical_error_wrong": "wrong",
+    "flip_fraction_coverage": "flips: coverage",
+    "flip_fraction_wrong": "wrong",
+    "rmse_flagged": "RMS: flagged",
+    "rmse_coverage": "coverage if not",
+    "rmse_verdicts": "verdicts",
+    "rmse_wrong": "wrong",
+    "normal_coverage": "normal law: coverage",
+    "normal_wrong": "wrong",
+}
+
+
+def write_endpoints(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
+    """Write ``endpoints.csv`` and ``endpoints.md``; return the path of the latter."""
+    header = ["law", "n", *sorted({name for row in rows for name in row} - {"law", "n"})]
+    lines = [",".join(csv_field(row.get(name)) for name in header) for row in rows]
+    write_text(folder / "endpoints.csv", "\n".join([",".join(header), *lines, ""]))
+    cells = [[_cell(row.get(name)) for name in HEADS] for row in rows]
+    parts = ["# Calibration of distances to endpoints", "", *_sentences(rows), ""]
+    write_text(
+        folder / "endpoints.md", "\n".join([*parts, markdown_table(tuple(HEADS.values()), cells)])
+    )
+    return folder / "endpoints.md"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.1%}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the findings of the table, a list item each."""
+
+    def ends(name: str) -> str:
+        values = [row[name] for row in rows if name in row]
+        return f"{min(values):.1%} to {max(values):.1%}" if values else "nothing to count"
+
+    held = [
+        row["rmse_flagged"] + (1 - row["rmse_flagged"]) * row.get("rmse_coverage", 0.0)
+        for row in rows
+    ]
+    return [
+        f"- Typical error: intervals cover {ends('typical_error_coverage')}, those of differences "
+        f"{ends('difference_coverage')}; verdicts go the wrong way in {ends('typical_error_wrong')}.",
+        f"- Flips: intervals cover {ends('flip_fraction_coverage')}; verdicts go the wrong way in "
+        f"{ends('flip_fraction_wrong')}.",
+        f"- Root mean square: flagged or covered in {min(held):.1%} to {max(held):.1%}; verdicts go "
+        f"the wrong way in {ends('rmse_wrong')}.",
+        f"- By a normal law alone: intervals cover {ends('normal_coverage')}; verdicts go the wrong "
+        f"way in {ends('normal_wrong')}.",
+    ]

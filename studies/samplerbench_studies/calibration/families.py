@@ -1,0 +1,188 @@
+"""Distributions of features with exactly known moments: light and heavy tails, one mode or several,
+symmetric, skewed or sparse, and a network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.models import make_model
+from samplerbench.models.extractors.card import projected
+
+from .law import Law, Population
+
+WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
+"""Of the mixture's components."""
+
+
+def gaussian(d: int) -> Population:
+    """N(m, L^T L), the standard deviations along its axes falling fivefold."""
+    mean, L = location(d), mixing(d)
+    return Population(
+        Law(mean, L.T @ L, np.zeros((d, d, d))),
+        lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
+    )
+
+
+def student(degrees: int) -> Callable[[int], Population]:
+    """Multivariate t with ``degrees`` > 4 degrees of freedom and the covariance of
+    :func:`gaussian`; symmetric, so without skewness.
+    """
+
+    def family(d: int) -> Population:
+        normal = gaussian(d)
+
+        def draw(rng: np.random.Generator, n: int) -> FloatArray:
+            radius = np.sqrt((degrees - 2) / rng.chisquare(degrees, (n, 1)))
+            return normal.law.mean + (normal.draw(rng, n) - normal.law.mean) * radius
+
+        return Population(normal.law, draw)
+
+    return family
+
+
+def mixture(d: int) -> Population:
+    """Four Gaussians of one covariance and weights p_k."""
+    centres = 2 * np.random.default_rng([1, d]).standard_normal((len(WEIGHTS), d)) @ mixing(d)
+    return _mixed(d, centres, WEIGHTS)
+
+
+def rare(d: int) -> Population:
+    """A Gaussian with one sample in 200 twelve standard deviations away, along the widest axis: N
+    samples have none of these with the chance 0.995^N, and show nothing of it.
+    """
+    return _mixed(d, np.outer([0.0, 12.0], mixing(d)[0]), np.array([0.995, 0.005]))
+
+
+def _mixed(d: int, centres: FloatArray, weights: FloatArray) -> Population:
+    """The Gaussian's covariance about centres ``(k, d)``, with the Gaussian's mean over all.
+
+    With v_k the centres about the whole's mean, third moments are sum_k p_k v_k³.
+    """
+    normal = gaussian(d)
+    v = centres - weights @ centres
+    law = Law(
+        normal.law.mean,
+        normal.law.cov + (v.T * weights) @ v,
+        np.einsum("k,ki,kj,kl->ijl", weights, v, v, v, optimize=True),
+    )
+    return Population(
+        law, lambda rng, n: normal.draw(rng, n) + v[rng.choice(len(weights), size=n, p=weights)]
+    )
+
+
+def spiked(d: int) -> Population:
+    """A Gaussian with one axis ten times as wide as the next, so that one square may dominate the
+    noise of a distance and skew it.
+    """
+    axes = spread(d)
+    axes[0] *= 10
+    mean, L = location(d), axes[:, None] * rotation(d)
+    return Population(
+        Law(mean, L.T @ L, np.zeros((d, d, d))),
+        lambda rng, n: mean + rng.standard_normal((n, d)) @ L,
+    )
+
+
+def rectified(d: int) -> Population:
+    """max(u, 0) of correlated Gaussians u of mean 0: sparse, skewed and not negative, like a
+    network's features.
+    """
+    L = mixing(d)
+    sd = np.linalg.norm(L, axis=0)
+    mean = sd / np.sqrt(2 * np.pi)
+    cov, third = rectified_moments(L.T @ L / np.outer(sd, sd))
+    law = Law(mean, cov * np.outer(sd, sd), third * np.multiply.outer(np.outer(sd, sd), sd))
+    return Population(law, lambda rng, n: np.maximum(rng.standard_normal((n, d)) @ L, 0))
+
+
+def rectified_moments(correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Covariance and third central moments of max(u, 0) for standard normals u.
+
+    The second moments are the arc-cosine kernel, (sin θ + (π - θ) cos θ) / 2π with cos θ = ρ (Cho
+    and Saul 2009, eq. 6). With max(u, 0) = (u + |u|) / 2 the third ones are (E|uvw| + E uv|w| + E
+    uw|v| + E vw|u|) / 8, all odd terms being 0, where E uv|w| = √(2/π) (ρ_uv + ρ_uw ρ_vw) and
+
+        E|uvw| = (2/π)^{3/2} [√det R + sum over pairs (ρ_uv + ρ_uw ρ_vw) arcsin ρ_uv·w]         (Nabeya 1952),
+
+    ρ_uv·w being the partial correlation. Where two of the three are the same, E u₊² w₊ = (1 + ρ)² /
+    √(8π).
+    """
+    rho = np.clip(correlation, -1, 1)
+    np.fill_diagonal(rho, 1)
+    theta = np.arccos(rho)
+    second = (np.sin(theta) + (np.pi - theta) * rho) / (2 * np.pi)
+    mean = 1 / np.sqrt(2 * np.pi)
+    return second - mean**2, _third(rho) - mean * _three_ways(
+        second[:, :, None] + 0 * rho
+    ) + 2 * mean**3
+
+
+def _third(rho: FloatArray) -> FloatArray:
+    """``(d, d, d)`` E u₊ v₊ w₊."""
+    uv, uw, vw = rho[:, :, None], rho[:, None, :], rho[None, :, :]
+    signed = uv + uw * vw
+    with np.errstate(invalid="ignore", divide="ignore"):
+        partial = (uv - uw * vw) / np.sqrt((1 - uw**2) * (1 - vw**2))
+    angles = _three_ways(signed * np.arcsin(np.clip(partial, -1, 1)))
+    root = np.sqrt(np.maximum(1 - uv**2 - uw**2 - vw**2 + 2 * uv * uw * vw, 0))
+    third = ((2 / np.pi) ** 1.5 * (root + angles) + np.sqrt(2 / np.pi) * _three_ways(signed)) / 8
+    same, i = (1 + rho) ** 2 / np.sqrt(8 * np.pi), np.arange(len(rho))
+    third[i, i, :] = third[i, :, i] = third[:, i, i] = same
+    return third
+
+
+def _three_ways(pairs: FloatArray) -> FloatArray:
+    """The sum over the three pairs of (i, j, k) of an array that is symmetric in its first two
+    axes, the pair.
+    """
+    return pairs + pairs.transpose(0, 2, 1) + pairs.transpose(2, 1, 0)
+
+
+def network(d: int) -> Population:
+    """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with
+    replacement.
+    """
+    reference = make_model("fashion").reference()
+    assert reference is not None
+    reduced = projected(reference, d)
+    pool = reduced.held_out(10_000)
+    c = pool - pool.mean(axis=0)
+    third = np.stack([(c * column[:, None]).T @ c for column in c.T]) / len(c)
+    law = Law(pool.mean(axis=0), c.T @ c / len(c), third)
+    return Population(law, lambda rng, n: pool[rng.integers(len(pool), size=n)], reduced.identity)
+
+
+def location(d: int) -> FloatArray:
+    """A mean ``(d,)``, as large as half a standard deviation."""
+    return 0.5 * np.random.default_rng([2, d]).standard_normal(d)
+
+
+def mixing(d: int) -> FloatArray:
+    """L ``(d, d)``: standard deviations along the axes, then a rotation."""
+    return spread(d)[:, None] * rotation(d)
+
+
+def spread(d: int) -> FloatArray:
+    """Standard deviations ``(d,)`` along the axes, from 1 to 0.2."""
+    return np.linspace(1, 0.2, d)
+
+
+def rotation(d: int) -> FloatArray:
+    """``(d, d)``."""
+    return np.linalg.qr(np.random.default_rng([3, d]).standard_normal((d, d)))[0]
+
+
+FAMILIES: dict[str, Callable[[int], Population]] = {
+    "gaussian": gaussian,
+    "mixture": mixture,
+    "spiked": spiked,
+    "rectified": rectified,
+    "t8": student(8),
+    "t5": student(5),
+    "network": network,
+    "rare": rare,
+}

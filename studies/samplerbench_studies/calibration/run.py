@@ -1,0 +1,147 @@
+"""Runs all cells, resumably: what has been replicated is on disk, and the tables are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess
+from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+
+from .families import FAMILIES
+from .summary import summarise
+from .trials import Arrays, Case, Metric
+
+LIMIT = 2000
+"""Most samples of the distances between two sets of samples: the time of the kernel distance
+grows with their square.
+"""
+
+NETWORK = (("network", 32, 480), ("network", 32, 2000))
+"""Family, features and samples of the feature space that the default suite gives its network:
+as many as there, and more.
+"""
+
+CHUNK = 50
+"""Replicates between two writes."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One run.
+
+    Attributes:
+        log: where replicates are kept, one file a cell; what it holds is not drawn again, unless it
+            is of another estimator.
+        families: of features.
+        dimensions: features, >= 2.
+        samples: N.
+        more: cells beside every family with all numbers of features and samples: family, features,
+            samples.
+        replicates: of each cell, >= 10.
+        executor: where replicates are drawn, :data:`CHUNK` of a cell a task.
+        progress: told what is being done.
+    """
+
+    log: Path
+    families: Sequence[str] = tuple(name for name in FAMILIES if name != "network")
+    dimensions: Sequence[int] = (16, 128)
+    samples: Sequence[int] = (500, 2000, 10000)
+    more: Sequence[tuple[str, int, int]] = NETWORK
+    replicates: int = 500
+    executor: Executor = field(default_factory=InProcess)
+    progress: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        if self.replicates < 10:
+            raise ValueError(
+                f"coverage of {self.replicates} replicates says nothing: ask for at least 10"
+            )
+
+    @classmethod
+    def quick(cls, log: Path, **changes: Any) -> Calibration:
+        """A run of seconds, that shows the form of the tables and no more."""
+        small = {
+            "families": ("gaussian", "rectified"),
+            "dimensions": (4,),
+            "samples": (40, 200),
+            "more": (),
+            "replicates": 40,
+        }
+        return cls(log, **small | changes)
+
+    @property
+    def cells(self) -> list[Case]:
+        """All cells, those of a metric together."""
+        every = (*product(self.families, self.dimensions, self.samples), *self.more)
+        metrics: tuple[Metric, ...] = get_args(Metric)
+        cells = [Case(metric, *rest) for metric, rest in product(metrics, every)]
+        return [
+            cell
+            for cell in cells
+            if cell.metric == "fd" or (cell.n <= LIMIT and (cell.enough or cell.metric == "kid"))
+        ]
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """Rows of the table; the cheap cells are run first.
+
+        Raises:
+            Failure: a chunk could not be drawn; what comes before it in its cell, and the other
+                cells, are kept.
+        """
+        order = sorted(self.cells, key=lambda cell: cell.cost)
+        kept = {cell: self._kept(cell) for cell in order}
+        chunks = [(cell, part) for cell in order for part in self._missing(kept[cell])]
+        tasks = [Call(Case.replicates, chunk) for chunk in chunks]
+        failure, early = None, {}
+        for which, drawn in self.executor.map(tasks, World(Setting.here({}, "cpu"))):
+            cell, part = chunks[which]
+            if isinstance(drawn, Failure):
+                failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")
+                continue
+            early[cell, part.start] = drawn
+            while (done := _count(kept[cell])) < self.replicates and (cell, done) in early:
+                kept[cell] = _joined(kept[cell], early.pop((cell, done)))
+                self._keep(cell, kept[cell])
+        if failure is not None:
+            raise failure
+        return [row for cell in self.cells for row in summarise(cell, self._first(kept[cell]))]
+
+    def _kept(self, cell: Case) -> Arrays:
+        """Replicates of earlier runs, as far as they are of the same estimator."""
+        stored = read_npz(self._path(cell)) or {}
+        # a file without one is of a version that nobody can tell
+        return stored if str(stored.pop("identity", "")) == cell.identity else {}
+
+    def _missing(self, kept: Arrays) -> list[range]:
+        """The chunks that are to be drawn of a cell."""
+        return [
+            range(start, min(start + CHUNK, self.replicates))
+            for start in range(_count(kept), self.replicates, CHUNK)
+        ]
+
+    def _keep(self, cell: Case, arrays: Arrays) -> None:
+        write_npz(self._path(cell), {**arrays, "identity": np.array(cell.identity)})
+        self.progress(f"{cell.name}: {_count(arrays)} of {self.replicates} replicates")
+
+    def _first(self, arrays: Arrays) -> Arrays:
+        return {name: values[: self.replicates] for name, values in arrays.items()}
+
+    def _path(self, cell: Case) -> Path:
+        return self.log / f"{cell.name}.npz"
+
+
+def _count(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values()), ()))
+
+
+def _joined(arrays: Arrays, more: Arrays) -> Arrays:
+    if not arrays:
+        return more
+    return {name: np.concatenate([arrays[name], more[name]]) for name in more}

@@ -1,0 +1,124 @@
+"""Coverage, bias and false verdicts over the replicates of a cell, one line of the calibration's
+table a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.results.comparison.estimates import Estimate, difference
+from samplerbench.results.comparison.significance import LEVEL, Evidence, claim, verdicts
+from samplerbench.results.text import Z95
+
+from .pairs import LEVELS
+from .trials import Arrays, Case
+
+TABLE = 10
+"""Lines of a table whose verdicts are corrected together."""
+
+
+def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
+    """The table's lines of a cell, one for each level.
+
+    Columns: ``bias_left`` is the mean error of the values as a share of the plug-in bias (FD only),
+    ``bias_noise`` its standard error; ``coverage`` of 95 % intervals; ``se_ratio`` the mean
+    standard error over the values' standard deviation. The same of the difference of two samplers
+    on shared latents, and its ``pairing_gain``: the variance of the unpaired difference over that
+    of the paired one. ``false_rate``: how often a sampler was called better or worse than itself
+    from other latents; ``false_tables``: the same of tables of ``TABLE`` such lines, corrected by
+    Holm's method, any false line counting. ``power``: how often the second sampler, which is worse,
+    was called so. All of that is asked of the judge of every other table
+    (``results.comparison.verdicts``), by whom these differences were taken, too.
+    """
+    at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
+    who = {
+        "metric": cell.metric,
+        "family": cell.family,
+        "d": cell.d,
+        "n": cell.n,
+        "enough": cell.enough,
+    }
+    return [{**who, "level": level, **_of_level(cell, at[i], i)} for i, level in enumerate(LEVELS)]
+
+
+def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
+    a, b = (side.kid if cell.metric == "kid" else side.fd for side in cell.samplers.pairs[i])
+    value, se, gap, error = (
+        arrays[name] for name in ("value", "se", "difference", "difference_se")
+    )
+    unpaired = value.var(ddof=1) + arrays["value_b"].var(ddof=1)
+    other = from_other_latents(value, se)
+    return {
+        "true": a,
+        **_bias(arrays, a),
+        "coverage": float(np.mean((arrays["low"] <= a) & (a <= arrays["high"]))),
+        "se_ratio": float(se.mean() / value.std(ddof=1)),
+        "true_difference": a - b,
+        "difference_coverage": covered(gap - (a - b), error),
+        "difference_se_ratio": float(error.mean() / gap.std(ddof=1)),
+        "pairing_gain": float(unpaired / gap.var(ddof=1)),
+        "false_rate": float(np.mean([claim(line, LEVEL) in ("better", "worse") for line in other])),
+        "false_tables": false_tables(other),
+        "power": float(
+            np.mean(
+                [
+                    claim(Evidence(*line, 0.0), LEVEL) == "better"
+                    for line in zip(gap, error, strict=True)
+                ]
+            )
+        ),
+        "replicates": len(value),
+    }
+
+
+def _bias(arrays: Arrays, true: float) -> dict[str, Any]:
+    """Bias before and after correction.
+
+    The noise of first order, known exactly and of mean 0, is taken off the means.
+    """
+    if "raw" not in arrays:
+        return {"flagged": False, "plug_in_bias": None, "bias_left": None, "bias_noise": None}
+    plug_in = float(np.mean(arrays["raw"] - arrays["first"]) - true)
+    left = arrays["value"] - arrays["first"] - true
+    return {
+        "flagged": bool(arrays["flagged"].any()),
+        "plug_in_bias": plug_in,
+        "bias_left": float(left.mean() / plug_in),
+        "bias_noise": float(left.std(ddof=1) / np.sqrt(len(left)) / plug_in),
+    }
+
+
+def covered(error: FloatArray, se: FloatArray) -> float:
+    """Share of 95 % intervals that hold the truth."""
+    return float(np.mean(np.abs(error) <= Z95 * se))
+
+
+def from_other_latents(value: FloatArray, se: FloatArray) -> list[Evidence]:
+    """Each replicate with the one before: two independent runs of one sampler.
+
+    Line i has replicates i - 1 and i.
+    """
+    found = [Estimate(*each) for each in zip(value.tolist(), se.tolist(), strict=True)]
+    gaps = [
+        difference(b, a, same_latents=False)
+        for a, b in zip([found[-1], *found[:-1]], found, strict=True)
+    ]
+    return [Evidence(gap.value, gap.se or 0.0, 0.0) for gap in gaps]
+
+
+def false_tables(evidence: Sequence[Evidence]) -> float | None:
+    """Share of tables of ``TABLE`` lines without any true difference in which some line is called
+    better or worse; None without a table.
+
+    Args:
+        evidence: of neighbouring lines that share a replicate, so that every second one is
+            independent of the others.
+    """
+    lines = evidence[1::2]
+    tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]
+    wrong = [any(verdict in ("better", "worse") for verdict in verdicts(table)) for table in tables]
+    return sum(wrong) / len(wrong) if wrong else None

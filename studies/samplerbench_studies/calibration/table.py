@@ -1,0 +1,83 @@
+"""The table of a calibration, for programs and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.text import csv_field, markdown_table, short
+
+from .verdict import Row, misses, sentences
+
+TITLES = {
+    "fd": "Fréchet distance",
+    "fd_conv": "Fréchet distance between two sets of samples",
+    "kid": "Kernel distance",
+}
+
+
+def write_calibration(rows: Sequence[Row], folder: Path) -> Path:
+    """Write all rows as ``calibration.csv``, and the verdicts and the table for people as
+    ``calibration.md``.
+
+    Returns:
+        The path of the latter.
+    """
+    header = list(rows[0])
+    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
+    write_text(folder / "calibration.csv", "\n".join([",".join(header), *lines, ""]))
+    parts = [
+        "# Calibration of the intervals",
+        "",
+        *(f"- {sentence}" for sentence in sentences(rows)),
+        "",
+    ]
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        parts += [
+            f"## {TITLES[metric]}",
+            "",
+            _markdown([row for row in rows if row["metric"] == metric]),
+        ]
+    write_text(folder / "calibration.md", "\n".join(parts))
+    return folder / "calibration.md"
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    columns = (
+        "family",
+        "d",
+        "N",
+        "true (floors)",
+        "bias left",
+        "coverage",
+        "SE / true",
+        "Δ coverage",
+        "Δ SE / true",
+        "pairing gain",
+        "false",
+        "power",
+        "flagged",
+        "misses",
+    )
+    return markdown_table(columns, [_cells(row) for row in rows])
+
+
+def _cells(row: Row) -> list[str]:
+    left = "–" if row["bias_left"] is None else f"{row['bias_left']:.1%} ± {row['bias_noise']:.1%}"
+    return [
+        row["family"],
+        str(row["d"]),
+        str(row["n"]),
+        f"{row['level']:g}",
+        left,
+        f"{row['coverage']:.1%}",
+        short(row["se_ratio"]),
+        f"{row['difference_coverage']:.1%}",
+        short(row["difference_se_ratio"]),
+        short(row["pairing_gain"]),
+        f"{row['false_rate']:.1%}",
+        f"{row['power']:.1%}",
+        "yes" if row["flagged"] else "",
+        "; ".join(misses(row)),
+    ]

@@ -1,0 +1,177 @@
+"""Replicates of one cell: what the metrics say of two samplers on shared latents, as arrays."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from samplerbench.benchmarks.metrics import FrechetEstimate, Moments, estimate, population_estimate
+from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
+from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
+from samplerbench.benchmarks.metrics.kernel import KernelEstimate, kid
+from samplerbench.benchmarks.scoring.scale import ESTIMATOR
+from samplerbench.results.comparison.estimates import Estimate as Judged
+from samplerbench.results.comparison.estimates import difference
+
+from .families import FAMILIES
+from .pairs import LEVELS, MARGIN, PILOT, SamplerPairs, SimulatedSampler
+
+Metric = Literal["fd", "fd_conv", "kid"]
+Estimate = FrechetEstimate | KernelEstimate
+Pair = tuple[SimulatedSampler, SimulatedSampler]
+Arrays = Mapping[str, FloatArray]
+"""Name to values ``(replicates, levels)``."""
+
+REFERENCE: Mapping[Metric, int] = {"fd_conv": 2000, "kid": 500}
+"""Reference samples, new in each replicate, of the distances between two sets of samples."""
+
+VERSION = 1
+"""Of what is replicated: raised where families, maps, draws or the arrays kept change."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cell of the calibration: a metric, a family of features, their number and that of samples.
+
+    Attributes:
+        metric: fd, to the exact reference; fd_conv, to samples of it; kid.
+        family: of features.
+        d: features.
+        n: samples.
+    """
+
+    metric: Metric
+    family: str
+    d: int
+    n: int
+
+    @property
+    def name(self) -> str:
+        """A file name."""
+        return f"{self.metric}-{self.family}-{self.d}-{self.n}"
+
+    @property
+    def identity(self) -> str:
+        """All that replicates must share to be counted together, beside the cell."""
+        estimator = KERNEL if self.metric == "kid" else ESTIMATOR
+        metric = (
+            f"{estimator}; {REFERENCE[self.metric]} reference samples"
+            if self.metric in REFERENCE
+            else estimator
+        )
+        levels = ", ".join(f"{level:g}" for level in LEVELS)
+        source = FAMILIES[self.family](self.d).source
+        return (
+            f"calibration/{VERSION}; {metric}; levels {levels}; margin {MARGIN:g}; floor of {PILOT}"
+        ) + (source and f"; {source}")
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are as many samples a feature as intervals need."""
+        return self.n >= SAMPLES_PER_FEATURE * self.d
+
+    @property
+    def cost(self) -> int:
+        """Grows with the time that a replicate takes."""
+        rows = self.n + REFERENCE.get(self.metric, 0)
+        return rows * self.d * (rows if self.metric == "kid" else self.d)
+
+    @property
+    def samplers(self) -> SamplerPairs:
+        """The samplers that are compared, and their true distances."""
+        return _samplers(self.family, self.d, self.n)
+
+    def replicates(self, numbers: Iterable[int]) -> Arrays:
+        """Replicates by their numbers; each depends on the cell and its own number only.
+
+        ``value`` and ``se`` of the first sampler, ``value_b`` and ``se_b`` of the second,
+        ``difference`` (first less second) and ``difference_se``; the ends of the first one's
+        interval, ``low`` and ``high``; for FD its ``raw`` value, whether it is ``flagged``, and its
+        noise to first order, ``first``.
+        """
+        trial = {"fd": _frechet, "fd_conv": _population, "kid": _kernel}[self.metric]
+        rows = [self._levels(trial, number) for number in numbers]
+        return {
+            name: np.array([[level[name] for level in row] for row in rows]) for name in rows[0][0]
+        }
+
+    def _levels(
+        self, trial: Callable[..., dict[str, float]], number: int
+    ) -> list[dict[str, float]]:
+        rng = np.random.default_rng([6, zlib.crc32(self.name.encode()), number])
+        x = self.samplers.population.draw(rng, self.n)
+        other = (
+            self.samplers.population.draw(rng, REFERENCE[self.metric])
+            if self.metric in REFERENCE
+            else None
+        )
+        return [trial(self.samplers, x, other, pair) for pair in self.samplers.pairs]
+
+
+@lru_cache(maxsize=1)  # some hold 100 MB; the chunks of a cell follow each other
+def _samplers(family: str, d: int, n: int) -> SamplerPairs:
+    return SamplerPairs.make(family, d, n)
+
+
+def _frechet(samplers: SamplerPairs, x: FloatArray, y: None, pair: Pair) -> dict[str, float]:  # noqa: ARG001
+    """One level of one replicate, FD."""
+    a, b = (estimate(samplers.reference, one.move(x)) for one in pair)
+    first = pair[0].first_order(Moments.of(pair[0].move(x)))
+    return _numbers(a, b) | _of_bias(a, first)
+
+
+def _population(
+    samplers: SamplerPairs,  # noqa: ARG001
+    x: FloatArray,
+    y: FloatArray,
+    pair: Pair,
+) -> dict[str, float]:
+    """One level of one replicate, FD against the reference samples ``y``."""
+    a, b = (population_estimate(one.move(x), y) for one in pair)
+    first = pair[0].first_order(Moments.of(pair[0].move(x))) + pair[0].first_order_of_reference(
+        Moments.of(y)
+    )
+    return _numbers(a, b) | _of_bias(a, first)
+
+
+def _kernel(
+    samplers: SamplerPairs,  # noqa: ARG001
+    x: FloatArray,
+    y: FloatArray,
+    pair: Pair,
+) -> dict[str, float]:
+    """One level of one replicate, KID against the reference samples ``y``."""
+    a, b = (kid(one.move(x), y) for one in pair)
+    return _numbers(a, b)
+
+
+def _numbers(a: Estimate, b: Estimate) -> dict[str, float]:
+    """The two values, and their difference as verdicts take it."""
+    gap = difference(_judged(b), _judged(a), same_latents=True)
+    assert gap.se is not None
+    assert gap.paired
+    return {
+        "value": a.value,
+        "se": a.se,
+        "low": a.low,
+        "high": a.high,
+        "value_b": b.value,
+        "se_b": b.se,
+        "difference": gap.value,
+        "difference_se": gap.se,
+    }
+
+
+def _judged(found: Estimate) -> Judged:
+    """An estimate as a run keeps it."""
+    return Judged(found.value, found.se, found.influence, found.reference_influence)
+
+
+def _of_bias(a: FrechetEstimate, first: float) -> dict[str, float]:
+    return {"raw": a.raw, "flagged": float(bool(a.flag)), "first": first}

@@ -1,0 +1,72 @@
+"""``calibrate``: how often the intervals of the metrics cover."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from samplerbench.benchmarks.cli.common.console import err, say
+from samplerbench.benchmarks.cli.common.isolation import workers
+from samplerbench.benchmarks.cli.common.options import JobsOption
+from samplerbench.benchmarks.running.executing import Failure
+
+Part = Literal["endpoints", "features", "both"]
+CALIBRATION_LOG = Path("results") / "runs" / "calibration"
+
+EXAMPLES = ("calibrate --quick",)
+
+
+def calibrate(
+    folder: Annotated[Path, typer.Option("--out", help="Where the tables go.")] = CALIBRATION_LOG,
+    log: Annotated[
+        Path,
+        typer.Option("--log", help="Where replicates are kept; a run goes on from what is there."),
+    ] = CALIBRATION_LOG,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            "--replicates", min=10, max=1_000_000, help="Of each cell; 500, or 40 with --quick."
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A few seconds, for the form of the tables.")
+    ] = False,
+    part: Annotated[Part, typer.Option("--part", help="Endpoints, features, or both.")] = "both",
+    jobs: JobsOption = 1,
+) -> None:
+    """Measure coverage, bias and power of the metrics' intervals on features whose true
+    distances are known, and of distances to endpoints under laws with flips and heavy tails.
+    """
+    from ..calibration import Calibration
+    from ..calibration.endpoints import calibrate_endpoints, write_endpoints
+    from ..calibration.table import write_calibration
+    from ..calibration.verdict import sentences
+
+    def progress(line: str) -> None:
+        err.print(line, markup=False)
+
+    replicates = replicates or (40 if quick else 500)
+    if part != "features":
+        found = calibrate_endpoints(log, replicates=replicates, quick=quick, progress=progress)
+        say(f"Table: {write_endpoints(found, folder)}")
+    if part == "endpoints":
+        return
+    make = Calibration.quick if quick else Calibration
+    with closing(workers(jobs)) as executor:
+        run = make(
+            log,
+            replicates=replicates,
+            executor=executor,
+            progress=progress,
+        )
+        try:
+            rows = run()
+        except Failure as failure:
+            say(f"{failure.status}: {failure.reason}; the same command goes on from what is kept.")
+            raise typer.Exit(1) from None
+    for sentence in sentences(rows):
+        say(sentence)
+    say(f"Table: {write_calibration(rows, folder)}")

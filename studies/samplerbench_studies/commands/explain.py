@@ -1,0 +1,92 @@
+"""``explain``: why sampling takes many steps, measured."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samplerbench.benchmarks.cli.common.console import say
+from samplerbench.benchmarks.cli.common.isolation import cores, workers
+from samplerbench.benchmarks.cli.common.options import JobsOption, integers
+from samplerbench.benchmarks.running.executing import Failure
+
+EXPLAIN_HOME = Path("results") / "runs" / "explain"
+TAKES = "A full run takes about 18 minutes on two free cores, a fast one less than 2."
+"""Said here, in README.md and in docs/why-steps.md, in the same words."""
+CORES = cores()
+
+EXAMPLES = ("explain --fast", "explain --rows 1,3")
+
+
+def explain(
+    rows: Annotated[
+        str | None, typer.Option("--rows", help="Rows to measure, such as 1,3; all by default.")
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help=f"Fewer samples and steps. {TAKES}")] = False,
+    out_dir: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Where measurements are kept, and the page goes (in fast/ or full/)."
+        ),
+    ] = EXPLAIN_HOME,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option("--replace", help="NAME=OTHER: measure model OTHER in place of NAME."),
+    ] = None,
+    jobs: JobsOption = CORES,
+) -> None:
+    """Measure why sampling takes many steps, and write the page with the answers."""
+    from ..why_steps.measuring.row import Answer
+    from ..why_steps.page import WORDS, write_page
+    from ..why_steps.run import Plan
+    from ..why_steps.run import explain as measure
+
+    failed = []
+
+    def told(number: int, answer: Answer | Failure, seconds: float | None) -> None:
+        if isinstance(answer, Failure):
+            failed.append(number)
+            return say(f"Row {number}: {answer.status}, {answer.reason}.")
+        sentence = re.sub(r"<[^>]*>", " ", answer.verdict.sentence)
+        return say(
+            f"Row {number}: claim {WORDS[answer.verdict.kind][1]} ({seconds:.0f} s). {' '.join(sentence.split())}"
+        )
+
+    effort = "fast" if fast else "full"
+    pairs = tuple(_pair(text) for text in replace or ())
+    folder = out_dir / folder_of(effort, pairs)
+    plan = Plan(effort, folder, pairs)
+    with closing(workers(jobs)) as executor:
+        answers = measure(plan, integers(rows, "--rows"), executor, told)
+    say(f"Page: {write_page(folder / 'why-steps.html', answers, plan.effort())}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    """Where a run is kept: one with other models leaves that of the built-in ones alone."""
+    from samplerbench.benchmarks.suites.cell import file_name
+
+    if not pairs:
+        return effort
+    words = "-".join([effort, *(f"{name}-as-{other}" for name, other in sorted(pairs))])
+    return file_name(words, hashlib.sha256(repr(sorted(pairs)).encode()).hexdigest()[:8])
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """NAME=OTHER.
+
+    Raises:
+        ValueError: anything else.
+    """
+    name, sign, other = text.partition("=")
+    if not (name and sign and other):
+        raise ValueError(
+            f"--replace {text!r}: give NAME=OTHER, such as --replace fashion-mppca=gaussian"
+        )
+    return name, other

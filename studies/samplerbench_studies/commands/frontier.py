@@ -1,0 +1,139 @@
+"""``frontier``: the best configuration at each budget on exact problems."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samplerbench.benchmarks.cli.common.console import err, out, print_rows, say
+from samplerbench.benchmarks.cli.common.isolation import workers
+from samplerbench.benchmarks.cli.common.options import (
+    LARGEST_SEED,
+    MOST,
+    JobsOption,
+    OutOption,
+    PeersPath,
+    Plugins,
+    integers,
+    load_plugins,
+)
+
+FRONTIER_HOME = Path("results") / "runs" / "frontier"
+FRONTIER_COLUMNS = {
+    "model": "model",
+    "end": "end",
+    "budget": "NFE",
+    "side": "side",
+    "sampler": "sampler",
+    "schedule": "schedule",
+    "median": "median error",
+    "flip_fraction": "flipped",
+    "ratio_to_ours": "ratio to ours",
+}
+LIBRARIES = ("diffusers", "azula", "k_diffusion")
+CLONES = ("diff-sampler", "UniPC", "dpm-solver")
+
+EXAMPLES = ("frontier", "frontier --model gmm-2d --nfe 5,10 --out results/runs/mine")
+
+
+def frontier(
+    out_dir: OutOption = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Exact model, in place of all four (repeatable)."),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            help="Problems of a family in place of the four: training, validation or sealed.",
+        ),
+    ] = None,
+    end: Annotated[
+        list[str] | None,
+        typer.Option("--end", help="zero or sigma_min (repeatable); zero by default."),
+    ] = None,
+    side: Annotated[
+        list[str] | None,
+        typer.Option("--side", help="Only ours, peers or auto (repeatable); all by default."),
+    ] = None,
+    nfe: Annotated[
+        str | None,
+        typer.Option("--nfe", help="Budgets of evaluations, in place of 5,8,10,15,20,30."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=2, max=MOST, help="Latents, half of which choose."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Of the latents.")
+    ] = None,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    jobs: JobsOption = 1,
+) -> None:
+    """Find the best of this library and of the peers at each budget, beside the default.
+
+    What was measured is kept.
+    """
+    import torch
+
+    from samplerbench.benchmarks.advice.asked.candidates import SIDES, default
+    from samplerbench.samplers.peers.locate import clone
+
+    from ..frontier import Frontier, from_peers, ours
+    from ..frontier.measure import ENDS
+    from ..frontier.problems import PARTS, problems
+    from ..frontier.table import summary, write_frontier
+
+    if part is not None and model:
+        raise ValueError("--part names its models; leave out --model, or --part")
+    for what, asked, known in (
+        ("--part", [part] if part else [], PARTS),
+        ("--end", end, ENDS),
+        ("--side", side, SIDES),
+    ):
+        if wrong := [name for name in asked or () if name not in known]:
+            raise ValueError(f"{what}: there is no {wrong[0]!r}; choose {', '.join(known)}")
+    models = problems(part) if part else model  # type: ignore[arg-type]
+    chosen = {
+        "models": models,
+        "ends": end,
+        "budgets": integers(nfe, "--nfe"),
+        "samples": samples,
+        "seed": seed,
+    }
+    load_plugins(plugin, peers_path)
+    torch.set_num_threads(1)  # small tensors only lose by being shared among threads
+    executor = workers(jobs)
+    study = Frontier(
+        out_dir or FRONTIER_HOME,
+        executor=executor,
+        progress=lambda stage: err.print(stage, markup=False),
+        **{key: value for key, value in chosen.items() if value},  # type: ignore[arg-type]
+    )
+    absent = [library for library in LIBRARIES if find_spec(library) is None]
+    if absent:
+        say(
+            f"Peers are left out, since {', '.join(absent)} cannot be imported; pip "
+            "install 'samplerbench[peers]' brings them."
+        )
+    not_cloned = [repository for repository in CLONES if clone(repository) is None]
+    if not_cloned and not absent:
+        say(
+            "Peers that only run from clones are left out: --peers-path names no folder "
+            f"with {', '.join(not_cloned)}."
+        )
+    candidates = [*ours(), *([] if absent else from_peers(clones=not not_cloned)), *default()]
+    candidates = [one for one in candidates if one.side in (side or SIDES)]
+    with closing(executor):
+        rows = study(candidates)
+    print_rows([row for row in rows if row["criterion"] == "median"], FRONTIER_COLUMNS)
+    for sentence in summary(rows):
+        say(sentence)
+    say(f"Table: {write_frontier(rows, study.out)}")
+    out.print()

@@ -1,0 +1,156 @@
+"""Distances of a configuration's samples to the exact endpoints of the same latents."""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samplerbench.benchmarks.advice.asked.candidates import Candidate
+from samplerbench.benchmarks.planning.cache import default_cache
+from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.running.executing import Tell
+from samplerbench.benchmarks.running.executing.world import World
+from samplerbench.models import Denoiser
+from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
+
+BATCH = 256
+
+End = Literal["zero", "sigma_min"]
+ENDS: tuple[End, ...] = ("zero", "sigma_min")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Per-sample distances to the endpoint (RMS over dimensions), and who ended in another mode.
+
+    Attributes:
+        distance: ``(n,)`` float64; infinite where the sample is not finite.
+        flipped: ``(n,)`` bool.
+    """
+
+    distance: NDArray[np.float64]
+    flipped: NDArray[np.bool_]
+
+    @property
+    def median(self) -> float:
+        """Over all samples."""
+        return float(np.median(self.distance))
+
+    @property
+    def rms(self) -> float:
+        """Over the samples that ended in the mode where they belong; infinite if there are none."""
+        kept = self.distance[~self.flipped]
+        return float(np.sqrt(np.mean(np.square(kept)))) if len(kept) else np.inf
+
+    @property
+    def flip_fraction(self) -> float:
+        """Share of the samples that did not."""
+        return float(self.flipped.mean())
+
+    def rows(self, which: slice) -> Errors:
+        """Those of some samples."""
+        return Errors(self.distance[which], self.flipped[which])
+
+
+@dataclass(frozen=True)
+class ExactProblem:
+    """A model with latents and where exact solvers would end.
+
+    Attributes:
+        name: of the model.
+        model: on the CPU.
+        seed: of the latents.
+        end: "zero" or "sigma_min".
+        endpoints: ``(n, *event)`` of samples 0 … n - 1: the states at sigma_min on the exact
+            probability flow, or for "zero" the denoised images there.
+    """
+
+    name: str
+    model: Denoiser
+    seed: int
+    end: End
+    endpoints: Tensor
+
+    @cached_property
+    def modes(self) -> Tensor | None:
+        """The modes of the endpoints."""
+        return self.model.mode_of(self.endpoints)
+
+    def errors(self, x: Tensor, start: int) -> Errors:
+        """Errors of samples ``start`` and following, ``(k, *event)``."""
+        which = slice(start, start + len(x))
+        distance = (x - self.endpoints[which]).flatten(1).square().mean(1).sqrt()
+        flipped = ~x.flatten(1).isfinite().all(1)
+        if self.modes is not None:
+            flipped |= self.model.mode_of(x.nan_to_num()) != self.modes[which]  # type: ignore[arg-type]
+        return Errors(distance.nan_to_num(nan=np.inf).double().numpy(), flipped.numpy())
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The task to sample a configuration from some of the latents.
+
+    Attributes:
+        model: its name.
+        seed: of the latents.
+        candidate: the configuration.
+        budget: evaluations per sample.
+        end: of the grid.
+        start, stop: sample numbers.
+    """
+
+    model: str
+    seed: int
+    candidate: Candidate
+    budget: int
+    end: End
+    start: int
+    stop: int
+
+    def prepare(self, world: World) -> None:
+        """Load the model."""
+        world.subject(self.model)
+
+    @torch.no_grad()
+    def __call__(self, world: World, tell: Tell) -> NDArray | None:  # noqa: ARG002
+        """The samples ``(n, *event)``; None if there is no grid or the sampler raises on it."""
+        model = world.subject(self.model).model
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the peers' own
+                grid = grid_within(self.candidate, self.budget, model, self.end)
+                if grid is None:
+                    return None
+                sampler = Pilot(model, default_cache()).fitted(self.candidate.sampler, grid)
+                x = [
+                    self._sample(sampler, model, grid, ids)
+                    for ids in torch.arange(self.start, self.stop).split(BATCH)
+                ]
+                return torch.cat(x).numpy()
+        except (ValueError, RuntimeError, IndexError, ZeroDivisionError):
+            return None
+
+    def _sample(self, sampler: Sampler, model: Denoiser, grid: Grid, ids: Tensor) -> Tensor:
+        latents = model.sigma_max * SampleNoise(self.seed, ids, model.event, model.dtype).initial()
+        return sampler.sample(model.bind(ids, self.seed), latents, grid, NoNoise())
+
+
+def grid_within(candidate: Candidate, budget: int, model: Denoiser, end: End) -> Grid | None:
+    """The largest grid whose evaluations fit in ``budget``.
+
+    None if one step does not, or if the peer refuses it.
+    """
+
+    def made(n: int) -> Grid:
+        return candidate.schedule(n, model.sigma_min, model.sigma_max, to_zero=end == "zero")
+
+    n = bisect_right(range(1, budget + 2), budget, key=lambda n: candidate.sampler.nfe(made(n)))
+    return made(n) if n else None

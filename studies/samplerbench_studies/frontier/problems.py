@@ -1,0 +1,84 @@
+"""Which exact problems a frontier is measured on: the four of the package, or a part of a family
+that is drawn at random.
+
+``auto`` was developed on the training part, and looked at on the validation part. The sealed part
+is drawn from other numbers, and reaches further: more dimensions, smaller and larger scales, other
+ranges, and a kind (sheet) that the others do not have. It is for the last look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from samplerbench.benchmarks.suites.spec import format_spec
+
+HOME = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
+"""Exact models that come with the package."""
+
+Part = Literal["training", "validation", "sealed"]
+
+
+class Drawn(NamedTuple):
+    """How the problems of a part are drawn, all but ``kinds`` and ``ranges`` uniform in logarithm.
+
+    Attributes:
+        seed: of the part.
+        each: problems of each kind.
+        kinds: of :data:`samplerbench.models.exact.family.KINDS`.
+        dims: bounds of the number of dimensions, of any kind.
+        stds: bounds of the data's standard deviation.
+        ranges: (sigma_max, sigma_min), taken in turn.
+    """
+
+    seed: int
+    each: int
+    kinds: Sequence[str]
+    dims: tuple[int, int]
+    stds: tuple[float, float]
+    ranges: Sequence[tuple[float, float]]
+
+
+_USUAL = ("spectrum", "tails", "curve", "modes", "points")
+PARTS: dict[Part, Drawn] = {
+    "training": Drawn(1, 2, _USUAL, (2, 64), (0.1, 1.5), ((80.0, 0.002), (14.6, 0.03))),
+    "validation": Drawn(2, 2, _USUAL, (2, 128), (0.1, 2.0), ((14.6, 0.03), (80.0, 0.002))),
+    "sealed": Drawn(
+        3,
+        4,
+        (*_USUAL, "sheet"),
+        (2, 1024),
+        (0.05, 3.0),
+        ((80.0, 0.002), (14.6, 0.03), (148.0, 0.03), (1e4, 0.002), (157.0, 0.01)),
+    ),
+}
+LARGEST = {"spectrum": 256, "curve": 16, "sheet": 64, "points": 256}
+"""Dimensions that a kind has at most, for the time that it takes."""
+WIDE = 1.5
+"""Standard deviation up to which data are seen from sigma = 14.6."""
+
+
+def problems(part: Part) -> list[str]:
+    """The specs of a part's models, always the same."""
+    drawn = PARTS[part]
+    rng = np.random.default_rng(drawn.seed)
+    specs = []
+    for i in range(drawn.each * len(drawn.kinds)):
+        kind, (high, low) = drawn.kinds[i % len(drawn.kinds)], drawn.ranges[i % len(drawn.ranges)]
+        dim = round(_between(rng, *drawn.dims))
+        std = min(_between(rng, *drawn.stds), WIDE if high < 20 else np.inf)
+        options = {
+            "dim": min(dim, LARGEST.get(kind, dim)),
+            "std": float(f"{std:.3g}"),
+            "seed": 100 * drawn.seed + i,
+            "sigma_min": low,
+            "sigma_max": high,
+        }
+        specs.append(format_spec({"name": f"family:{kind}", **options}))
+    return specs
+
+
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -1,0 +1,189 @@
+"""Rows of the frontier's table, and the table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samplerbench.benchmarks.advice.asked.candidates import Candidate
+from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.text import csv_field, markdown_table, short
+
+from .measure import Errors
+
+CRITERIA = ("median", "rms")
+RESAMPLES = 400
+EXACT = 1e-12
+"""Distances that count as exact: their ratio is that of this number."""
+
+
+def row(
+    model: str,
+    end: str,
+    budget: int,
+    side: str,
+    criterion: str,
+    candidate: Candidate,
+    nfe: int,
+    errors: Errors,
+    best: Errors | None,
+) -> dict[str, Any]:
+    """One winner: its errors on the scoring half, and the ratio to the best of this library, with a
+    paired 95 % interval.
+
+    That best, the default included, was chosen on the other half too.
+    """
+    ratio, low, high = compare(errors, best, criterion) if best is not None else (None, None, None)
+    return {
+        "model": model,
+        "end": end,
+        "budget": budget,
+        "criterion": criterion,
+        "side": side,
+        "sampler": candidate.spec,
+        "schedule": "its own" if candidate.side == "auto" else candidate.schedule.label,
+        "nfe": nfe,
+        "median": errors.median,
+        "rms": errors.rms,
+        "flip_fraction": errors.flip_fraction,
+        "ratio_to_ours": ratio,
+        "ratio_low": low,
+        "ratio_high": high,
+        "samples": len(errors.distance),
+    }
+
+
+def compare(errors: Errors, other: Errors, criterion: str) -> tuple[float, float, float]:
+    """The ratio errors / other in the criterion, with the 95 % interval of a bootstrap over the
+    samples that both share.
+    """
+    rng = np.random.default_rng(0)
+    n = len(errors.distance)
+
+    def value(e: Errors, which: np.ndarray | slice) -> float:
+        distance, kept = e.distance[which], ~e.flipped[which]
+        found = (
+            np.median(distance)
+            if criterion == "median"
+            else np.sqrt(np.mean(np.square(distance[kept])))
+        )
+        return max(float(found), EXACT)
+
+    draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
+    ratios = [value(errors, which) / value(other, which) for which in draws]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return value(errors, slice(None)) / value(other, slice(None)), float(low), float(high)
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the table shows, a sentence each: the peers against this library, and the default
+    against everything else.
+    """
+    lines = []
+    for criterion in CRITERIA:
+        ratios = {
+            (r["model"], r["end"], r["budget"]): r["ratio_to_ours"]
+            for r in rows
+            if r["criterion"] == criterion and r["side"] == "peers"
+        }
+        if ratios:
+            where = min(ratios, key=lambda key: ratios[key])
+            lines.append(
+                f"{criterion}: the best peer's error is {_mean(ratios.values()):.2f} times that of "
+                "the best of samplerbench (geometric mean), "
+                f"at least {ratios[where]:.2f} times ({_place(where)})."
+            )
+    for criterion in CRITERIA:
+        ratios = default_to_best(rows, criterion)
+        if ratios:
+            where = max(ratios, key=lambda key: ratios[key])
+            by_model: dict[str, list[float]] = {}
+            for (model, _, _), ratio in ratios.items():
+                by_model.setdefault(model, []).append(ratio)
+            means = {model: _mean(values) for model, values in by_model.items()}
+            worst = max(means, key=lambda model: means[model])
+            lines.append(
+                f"auto: {_mean(ratios.values()):.2f} times the best {criterion} error of all other "
+                f"configurations (geometric mean); at most {means[worst]:.2f} times on a model "
+                f"({worst}), and {ratios[where]:.2f} times in a cell ({_place(where)})."
+            )
+    return lines
+
+
+def _place(key: tuple[str, str, int]) -> str:
+    """Model, end and budget, in words."""
+    model, end, budget = key
+    return f"{model}, to {'0' if end == 'zero' else end}, {budget} evaluations"
+
+
+def _mean(ratios: Iterable[float]) -> float:
+    """The geometric mean."""
+    return float(np.exp(np.mean(np.log(list(ratios)))))
+
+
+def default_to_best(
+    rows: Sequence[Mapping[str, Any]], criterion: str
+) -> dict[tuple[str, str, int], float]:
+    """The default's error over the best of all other configurations, each chosen for the criterion,
+    by model, end and budget.
+    """
+    found: dict[tuple[str, str, int], dict[str, float]] = {}
+    for row in rows:
+        if row["criterion"] == criterion:
+            key = (row["model"], row["end"], row["budget"])
+            found.setdefault(key, {})[row["side"]] = max(row[criterion], EXACT)
+    return {
+        key: sides["auto"] / min(error for side, error in sides.items() if side != "auto")
+        for key, sides in found.items()
+        if "auto" in sides and len(sides) > 1
+    }
+
+
+def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
+    """Write all rows as ``frontier.csv`` and the table for people as ``frontier.md``.
+
+    Returns:
+        The path of the latter.
+    """
+    header = list(rows[0]) if rows else []
+    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
+    write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
+    parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
+    for criterion in CRITERIA:
+        parts += [
+            f"## By {criterion} error",
+            "",
+            _markdown([row for row in rows if row["criterion"] == criterion], criterion),
+        ]
+    write_text(folder / "frontier.md", "\n".join(parts))
+    return folder / "frontier.md"
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
+    columns = (
+        "model",
+        "end",
+        "NFE",
+        "side",
+        "sampler",
+        "schedule",
+        f"{criterion} error",
+        "flipped",
+        "ratio to ours (95 %)",
+    )
+    return markdown_table(
+        columns,
+        [
+            (
+                *(row[key] for key in ("model", "end", "budget", "side", "sampler", "schedule")),
+                short(row[criterion]),
+                f"{row['flip_fraction']:.1%}",
+                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, "
+                f"{short(row['ratio_high'])}]",
+            )
+            for row in rows
+        ],
+    )

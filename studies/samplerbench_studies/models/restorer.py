@@ -1,0 +1,39 @@
+"""A network that undoes degradations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from samplerbench.models.nets.unet import UNet
+
+
+class Restorer(nn.Module):
+    """R(x, s) = x + F(x, s, kind): Bansal et al. 2022 (arXiv:2208.09392), eq. (1), with one network
+    for several kinds of degradation, which is told the kind as others are told a class.
+
+    Starts as the identity, which is right at severity 0.
+
+    Args:
+        kinds: of degradations.
+        net: as of :class:`UNet`, without labels.
+    """
+
+    def __init__(self, kinds: Sequence[str], **net: object) -> None:
+        super().__init__()
+        self.kinds = tuple(kinds)
+        self.net = UNet(**net, labels=len(kinds) - 1)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, severity: Tensor, kind: Tensor) -> Tensor:
+        """Restore pictures.
+
+        Args:
+            x: ``(n, C, side, side)``, degraded.
+            severity: ``(n,)``, in [0, 1].
+            kind: ``(n,)`` int64, places in ``kinds``.
+
+        Returns:
+            The estimate of E[x0 | x], like ``x``.
+        """
+        return x + self.net(x, severity, kind).to(x.dtype)

@@ -1,0 +1,218 @@
+"""Turn a training run into a card: ``python -m samplerbench_studies.training.publish fashion --run
+runs/fashion``.
+
+Reads ``checkpoint.pt`` of the run (its averaged weights, at any step, also while the run goes on),
+measures the loss on held-out data, and writes ``weights.safetensors`` and ``card.toml``. A
+reference and moments that the card has are kept, because they do not depend on the weights;
+converged samples and the axes of an extractor's features do, so they are dropped when the weights
+change.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from samplerbench.models.cards import datasets
+from samplerbench.models.cards.card import (
+    AXES,
+    CARDS,
+    CONVERGED,
+    WEIGHTS,
+    Card,
+    CardError,
+    load_card,
+    write_card,
+    write_tensors,
+)
+from samplerbench.models.nets.classifier import Classifier
+from samplerbench.models.nets.edm import EDMPrecond, edm_loss
+
+from . import train, train_extractor
+
+EXTRACTOR = "fashion-features"
+EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}
+HALVES = ("emoji",)
+"""Networks whose weights are stored in float16, for their size; they run in float32."""
+SIGMA_RANGE = (0.002, 80.0)
+
+
+def publish_network(name: str, run: Path, root: Path = CARDS) -> Card:
+    """Publish a score network of :data:`train.RECIPES`; returns its card."""
+    state = checkpoint(run)
+    recipe = train.Recipe(**(asdict(train.RECIPES[name]) | state.get("recipe", {})))
+    net = train.build(recipe)
+    weights = {k: v.half() if name in HALVES else v for k, v in state["ema"].items()}
+    net.load_state_dict(weights)
+    images, labels = getattr(datasets, recipe.dataset)("train")
+    held_out, held_out_labels = getattr(datasets, recipe.dataset)("test")
+    training = {
+        key: value
+        for key, value in asdict(recipe).items()
+        if key not in {"dataset", "net", "sigma_data", "steps"}
+    }
+    training |= {
+        "script": f"python -m samplerbench_studies.training.train {name}",
+        "steps": state["step"],
+        "images_seen": state["step"] * recipe.batch,
+        "held_out_loss": round(held_out_loss(net.eval(), held_out, held_out_labels, recipe), 5),
+    }
+    return release(
+        Card(
+            name=name,
+            title="class-conditional score network trained on "
+            f"{datasets.PROVENANCE[recipe.dataset]['name']}",
+            licence="MIT",
+            event=tuple(images.shape[1:]),
+            data=datasets.PROVENANCE[recipe.dataset]
+            | {"split": "train", "class_counts": labels.bincount().tolist()},
+            architecture=architecture(net, "EDMPrecond(UNet)", recipe.net)
+            | {"sigma_data": recipe.sigma_data},
+            training=training,
+            extractor=EXTRACTORS[name],
+            sigma_min=SIGMA_RANGE[0],
+            sigma_max=SIGMA_RANGE[1],
+            folder=root / name,
+        ),
+        weights,
+    )
+
+
+def publish_extractor(run: Path, root: Path = CARDS) -> Card:
+    """Publish the classifier of :mod:`train_extractor`.
+
+    Returns its card, with accuracy and spread of the features on the test set.
+    """
+    state = checkpoint(run)
+    recipe = train_extractor.Recipe(**state.get("recipe", {}))
+    prefix = "classifier."
+    weights = {
+        key.removeprefix(prefix): value
+        for key, value in state["model"].items()
+        if key.startswith(prefix)
+    }
+    net = train_extractor.TrainingModel().classifier
+    training: dict[str, Any] = {
+        key: value for key, value in asdict(recipe).items() if key != "steps"
+    } | {
+        "script": "python -m samplerbench_studies.training.train_extractor",
+        "steps": state["step"],
+        "images_seen": state["step"] * recipe.batch,
+    }
+
+    net.load_state_dict(weights)
+    return release(
+        Card(
+            name=EXTRACTOR,
+            title="classifier of Fashion-MNIST; its last hidden layer is the feature "
+            "space of fid_proxy",
+            licence="MIT",
+            event=(1, 28, 28),
+            data=datasets.PROVENANCE["fashion_mnist"] | {"split": "train"},
+            architecture=architecture(
+                net, "Classifier", {"channels": [32, 64], "features": 128, "classes": 10}
+            ),
+            training=training | quality(net.eval()),
+            folder=root / EXTRACTOR,
+        ),
+        weights,
+    )
+
+
+@torch.inference_mode()
+def quality(net: Classifier) -> dict[str, float]:
+    """Accuracy, smallest and largest standard deviation of a feature, and condition number of
+    their covariance, on the test set.
+    """
+    images, labels = datasets.fashion_mnist("test")
+    features = torch.cat([net.features(part) for part in images.split(250)])
+    predicted = net.classify(features).argmax(dim=1)
+    std = features.std(dim=0)
+    return {
+        "test_accuracy": (predicted == labels).double().mean().item(),
+        "feature_std_min": round(std.min().item(), 4),
+        "feature_std_max": round(std.max().item(), 4),
+        "feature_condition": round(torch.linalg.cond(features.double().T.cov()).item(), 1),
+    }
+
+
+@torch.inference_mode()
+def held_out_loss(net: EDMPrecond, images: Tensor, labels: Tensor, recipe: train.Recipe) -> float:
+    """The training loss (EDM eq. 8) on held-out images, in float32, over up to 10 000 of them with
+    seeded noise.
+    """
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for x0, y in zip(images.split(250), labels.split(250), strict=True):
+        parts.append(
+            len(x0)
+            * edm_loss(
+                net, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator
+            ).item()
+        )
+    return sum(parts) / len(images)
+
+
+def architecture(
+    net: torch.nn.Module, called: str, arguments: Mapping[str, object]
+) -> dict[str, Any]:
+    """The card's section on a network."""
+    return {
+        "class": called,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "net": dict(arguments),
+    }
+
+
+def checkpoint(run: Path) -> dict[str, Any]:
+    """The checkpoint of a training run."""
+    path = run / "checkpoint.pt"
+    if not path.is_file():
+        raise CardError(f"{path} not found; --run names the --out folder of a training run")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
+    """Write the weights and the card, keeping what still holds of a card that was there before."""
+    card.folder.mkdir(parents=True, exist_ok=True)
+    before = (
+        load_card(card.name, card.folder.parent) if (card.folder / "card.toml").is_file() else None
+    )
+    write_tensors(card.folder / WEIGHTS, weights)
+    if before is None:
+        return write_card(card)
+    after = write_card(replace(card, reference=before.reference, moments=before.moments))
+    stale = {CONVERGED, AXES} & set(after.files) if after.identity != before.identity else set()
+    for file in sorted(stale):
+        (card.folder / file).unlink()
+        print(
+            f"{file} belonged to other weights and is gone; make it anew (see "
+            "models.build.reference)"
+        )
+    return write_card(after) if stale else after
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=[*sorted(train.RECIPES), EXTRACTOR])
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder that the training script wrote to"
+    )
+    args = parser.parse_args()
+    card = (
+        publish_extractor(args.run)
+        if args.name == EXTRACTOR
+        else publish_network(args.name, args.run)
+    )
+    print(f"wrote {card.folder} ({card.identity}): {dict(card.training)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Compute what a card says of its data: ``python -m samplerbench_studies.training.reference fashion
+[--moments | --axes | --converged FILE]``.
+
+Without an option: moments of the reference set in the card's features, and features of held-out
+data, into ``reference.safetensors``. ``--moments``: means of the classes of the training images,
+and the covariance about them, in pixels, into ``moments.safetensors``. ``--axes``: principal axes
+of the reference features, into ``axes.safetensors`` of the extractor's card. ``--converged``:
+features of converged samples of the model, from the tensor ``samples`` of a safetensors file, into
+``converged.safetensors``. Features are stored in float16, their moments in float64, those in pixels
+in float32. The hashes in the card are brought up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from samplerbench.models.cards import datasets
+from samplerbench.models.cards.card import (
+    AXES,
+    CONVERGED,
+    MOMENTS,
+    REFERENCE,
+    Card,
+    CardError,
+    load_card,
+    write_card,
+    write_tensors,
+)
+from samplerbench.models.cards.moments import pack
+from samplerbench.models.cards.reference import clamped_features, extractor_of
+from samplerbench.models.extractors.card import principal_axes
+from samplerbench.models.reference import FloatArray
+from samplerbench.models.registry import make_model
+
+EXACT_SAMPLES = 60_000
+EXACT_SEED = 2_000_000
+"""Seed of the exact samples of a reference set, far from the seeds that runs and tests use."""
+
+
+_LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "fashion-mnist": datasets.fashion_mnist,
+    "digits": datasets.digits,
+    "emoji": datasets.emoji,
+}
+
+
+class Samples(Protocol):
+    """A model that draws from its distribution exactly."""
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """``n`` samples ``(n, *event)``."""
+        ...
+
+
+def data_sets(card: Card) -> tuple[Tensor, Tensor | None, str]:
+    """Reference set, held-out set (None: the model draws its own) and what the reference set is
+    called, of a card.
+    """
+    if card.name == "fashion-mppca":
+        model = cast(Samples, make_model(card.name))
+        return model.sample(EXACT_SAMPLES, EXACT_SEED), None, f"exact-{EXACT_SAMPLES}"
+    images = _LOAD[str(card.data["name"])]
+    return images("train")[0], images("test")[0], "train"
+
+
+def build_reference(card: Card) -> Card:
+    """Write ``reference.safetensors`` and the card; returns the card."""
+    reference_set, held_out_set, called = data_sets(card)
+    features = clamped_features(card, reference_set)
+    tensors = {
+        "mean": torch.from_numpy(features.mean(axis=0)),
+        "cov": torch.from_numpy(np.cov(features, rowvar=False)),
+    }
+    if held_out_set is not None:
+        tensors["held_out"] = torch.from_numpy(clamped_features(card, held_out_set)).half()
+    write_tensors(card.folder / REFERENCE, tensors)
+    entry = {"extractor": extractor_of(card).identity, "set": called, "n": len(features)}
+    return write_card(replace(card, reference=entry))
+
+
+def add_moments(card: Card) -> Card:
+    """Write ``moments.safetensors`` and the card; returns the card."""
+    images, labels = _LOAD[str(card.data["name"])]("train")
+    write_tensors(card.folder / MOMENTS, pack(images, labels))
+    script = f"python -m samplerbench_studies.training.reference {card.name} --moments"
+    return write_card(replace(card, moments={"set": "train", "n": len(images), "script": script}))
+
+
+def add_axes(card: Card) -> Card:
+    """Write ``axes.safetensors`` of the card of the extractor, from the card's reference.
+
+    Returns the extractor's card.
+    """
+    if not card.extractor or not card.reference:
+        raise CardError(
+            f"{card.name}: axes are made for a card with an extractor and a "
+            "reference, such as fashion"
+        )
+    owner = load_card(card.extractor, card.folder.parent)
+    write_tensors(
+        owner.folder / AXES, {"axes": principal_axes(card.tensors(REFERENCE)["cov"].numpy())}
+    )
+    return write_card(owner)
+
+
+def add_converged(card: Card, samples: Tensor) -> Card:
+    """Write ``converged.safetensors`` from samples ``(n, *event)`` and the card.
+
+    Returns the card.
+    """
+    if tuple(samples.shape[1:]) != card.event:
+        raise CardError(
+            f"{card.name}: converged samples have shape "
+            f"{tuple(samples.shape)}, not (n, {', '.join(map(str, card.event))})"
+        )
+    features: FloatArray = clamped_features(card, samples)
+    write_tensors(card.folder / CONVERGED, {"features": torch.from_numpy(features).half()})
+    return write_card(card)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="card")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--moments",
+        action="store_true",
+        help="means and covariance of the training images in pixels",
+    )
+    what.add_argument(
+        "--axes", action="store_true", help="principal axes of the reference features"
+    )
+    what.add_argument(
+        "--converged",
+        type=Path,
+        help="safetensors file with converged samples under the key 'samples'",
+    )
+    args = parser.parse_args()
+    card = load_card(args.name)
+    if args.converged:
+        card = add_converged(card, load_file(args.converged)["samples"])
+    else:
+        card = (
+            add_axes(card)
+            if args.axes
+            else add_moments(card)
+            if args.moments
+            else build_reference(card)
+        )
+    print(
+        f"wrote {card.folder}: "
+        + ", ".join(f"{name} {entry.bytes} bytes" for name, entry in card.files.items())
+    )
+
+
+if __name__ == "__main__":
+    main()

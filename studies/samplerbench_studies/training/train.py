@@ -1,0 +1,137 @@
+"""Train a shipped score network: ``python -m samplerbench_studies.training.train fashion --out
+runs/fashion``.
+
+The loop, and how a run is resumed or lengthened, is :mod:`.loop`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from samplerbench.models.cards import datasets
+from samplerbench.models.nets.edm import EDMPrecond, edm_loss
+from samplerbench.models.nets.unet import UNet
+
+from .loop import Optimisation, epoch_rows, fit, step_generator
+
+
+@dataclass(frozen=True)
+class Recipe(Optimisation):
+    """What is trained and how; recorded in the card of the model."""
+
+    dataset: str
+    net: dict[str, object]
+    sigma_data: float
+    p_mean: float
+    p_std: float
+    label_dropout: float = 0.1
+
+
+RECIPES = {
+    "fashion": Recipe(
+        "fashion_mnist",
+        {"channels": (48, 96), "embedding": 192, "patch": 2},
+        sigma_data=0.7,
+        p_mean=-0.9,
+        p_std=1.2,
+    ),
+    "digits": Recipe(
+        "digits",
+        {"channels": (16, 24), "embedding": 64, "patch": 1, "group": 8},
+        sigma_data=0.75,
+        p_mean=-0.9,
+        p_std=1.2,
+        steps=8_000,
+        decay=3_000,
+        lr=3e-3,
+        ema=0.999,
+    ),
+    "emoji": Recipe(
+        "emoji",
+        {
+            "in_channels": 3,
+            "channels": (64, 128),
+            "embedding": 256,
+            "patch": 2,
+            "labels": 9,
+        },
+        sigma_data=0.6,
+        p_mean=-0.9,
+        p_std=1.2,
+        steps=7_000,
+        decay=2_000,
+        ema=0.999,
+    ),
+}
+
+
+def build(recipe: Recipe) -> EDMPrecond:
+    """The network of a recipe, freshly initialised from its seed."""
+    torch.manual_seed(recipe.seed)
+    return EDMPrecond(UNet(**recipe.net), recipe.sigma_data)  # type: ignore[arg-type]
+
+
+def batch_of(
+    recipe: Recipe, images: Tensor, labels: Tensor, step: int
+) -> tuple[Tensor, Tensor, torch.Generator]:
+    """The mini-batch of a step (a new permutation each epoch), its labels with dropout, and the
+    generator of its noise.
+    """
+    rows = epoch_rows(len(images), recipe.batch, recipe.seed, step)
+    generator = step_generator(recipe, step)
+    drop = torch.rand(recipe.batch, generator=generator) < recipe.label_dropout
+    null = int(labels.max()) + 1
+    return images[rows], torch.where(drop, null, labels[rows]), generator
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    data: tuple[Tensor, Tensor] | None = None,
+    checkpoint_every: int = 500,
+    dtype: torch.dtype = torch.bfloat16,
+) -> EDMPrecond:
+    """Train, or resume from ``out/checkpoint.pt``; returns the averaged network in eval mode.
+
+    Args:
+        recipe: what is trained.
+        out: folder of the checkpoint.
+        data: images ``(n, C, h, w)`` float32 and labels ``(n,)`` int64, in place of the training
+            set that the recipe names.
+        checkpoint_every: steps.
+        dtype: of the autocast, as in :func:`.loop.fit`.
+    """
+    images, labels = data or getattr(datasets, recipe.dataset)("train")
+
+    def loss(model: EDMPrecond, step: int) -> Tensor:
+        x0, y, generator = batch_of(recipe, images, labels, step)
+        return edm_loss(model, x0, y, p_mean=recipe.p_mean, p_std=recipe.p_std, generator=generator)
+
+    model = build(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return fit(model, loss, recipe, out, checkpoint_every=checkpoint_every, dtype=dtype)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--steps", type=int, help="total number of steps")
+    parser.add_argument(
+        "--decay", type=int, help="steps of the final linear decay of the learning rate"
+    )
+    args = parser.parse_args()
+    given = {key: value for key in ("steps", "decay") if (value := getattr(args, key)) is not None}
+    recipe = Recipe(**{**asdict(RECIPES[args.recipe]), **given})
+    train(recipe, args.out)
+    print(f"now: python -m samplerbench_studies.training.publish {args.recipe} --run {args.out}")
+
+
+if __name__ == "__main__":
+    main()

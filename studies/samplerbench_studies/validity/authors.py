@@ -1,0 +1,212 @@
+"""Samplers as the code behind published tables has them, where this library's own differ.
+
+They are there to repeat what papers ran, and known to this study only: `diff-sampler` (the repository
+of arXiv:2312.00094 and arXiv:2405.11326) thresholds every prediction of the data, begins two-stage
+methods with an analytic first step, and has fourth-order weights of its own for unequal steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from samplerbench.samplers import Grid, get
+from samplerbench.samplers.families.linear import LinearRow
+from samplerbench.samplers.families.multistep import Multistep, analytic_gain
+from samplerbench.samplers.methods.dpm2 import DPM2
+from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp3MPublished
+from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.registry import register_unlisted
+from samplerbench.samplers.types import Denoise, Source, StepNoise
+
+_URL = "https://arxiv.org/abs/2312.00094"
+_QUANTILE = 0.995
+
+
+def _code(function: str) -> Source:
+    return Source("zhou2024amed", f"authors' code, diff-solvers-main, {function}", _URL)
+
+
+@dataclass(frozen=True)
+class Thresholded:
+    """A denoiser with Imagen's dynamic thresholding: clamped to [-s, s] and divided by s, s the
+    0.995 quantile of a sample's magnitudes, at least 1.
+
+    Attributes:
+        inner: the denoiser.
+    """
+
+    inner: Denoise
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """The thresholded image ``(batch, *event)``."""
+        d = self.inner(x, sigma)
+        s = torch.quantile(d.flatten(1).abs(), _QUANTILE, dim=1).clamp_(min=1.0)
+        s = s.reshape(-1, *[1] * (d.ndim - 1))
+        return torch.minimum(torch.maximum(d, -s), s) / s
+
+    def take(self, rows: Tensor, /) -> Self:
+        """Of a subset of the samples."""
+        return type(self)(self.inner.take(rows))
+
+
+@dataclass(frozen=True)
+class Analytic:
+    """A denoiser that answers at one level by d = g x, without an evaluation: the noise prediction
+    x / sqrt(1 + sigma²) of an analytic first step.
+
+    Attributes:
+        inner: the denoiser at every other level.
+        level: that level.
+    """
+
+    inner: Denoise
+    level: float
+
+    def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
+        """The denoised image ``(batch, *event)``."""
+        return x * analytic_gain(self.level) if sigma == self.level else self.inner(x, sigma)
+
+    def take(self, rows: Tensor, /) -> Self:
+        """Of a subset of the samples."""
+        return type(self)(self.inner.take(rows), self.level)
+
+
+class First(NamedTuple):
+    """The row of an analytic first step.
+
+    Attributes:
+        row: of the method.
+        level: where its first stage is.
+    """
+
+    row: Any
+    level: float
+
+
+class _AnalyticFirst:
+    """Mixin of single-step methods: the first stage of the first step takes no evaluation."""
+
+    def plan(self, grid: Grid) -> list[Any]:
+        """The method's rows, the first of them marked."""
+        first, *others = super().plan(grid)  # type: ignore[misc]
+        return [First(first, grid.sigma[0]), *others]
+
+    def nfe(self, grid: Grid) -> int:
+        """One less than the method's."""
+        return sum(len(getattr(row, "row", row).stages) for row in self.plan(grid)) - 1
+
+    def step(
+        self, x: Tensor, row: Any, past: tuple[()], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, None]:
+        """The method's step."""
+        if isinstance(row, First):
+            row, denoise = row.row, Analytic(denoise, row.level)
+        return super().step(x, row, past, denoise, noise)  # type: ignore[misc]
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class HeunAnalyticFirst(_AnalyticFirst, Heun):
+    """Heun's method after an analytic first stage."""
+
+    name = "authors_heun_afs"
+    order = 2
+    translates = False
+    source = _code("heun_sampler, afs=True")
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class DPM2AnalyticFirst(_AnalyticFirst, DPM2):
+    """DPM-Solver-2 after an analytic first stage."""
+
+    name = "authors_dpm_2_afs"
+    same_as = ""
+    translates = False
+    source = _code("dpm_2_sampler, afs=True")
+
+
+class _Thresholding:
+    """Mixin: what the method sees of the denoiser is thresholded."""
+
+    def step(
+        self, x: Tensor, row: Any, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
+    ) -> tuple[Tensor, Tensor | None]:
+        """The method's step."""
+        return super().step(x, row, past, Thresholded(denoise), noise)  # type: ignore[misc]
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class DPMpp3MThresholded(_Thresholding, DPMpp3MPublished):
+    """DPM-Solver++(3M) of lower order at the end, thresholded."""
+
+    name = "authors_dpmpp_3m"
+    order = None
+    last: tuple[int, ...] = (2, 1)
+    translates = False
+    source = _code("dpm_pp_sampler, predict_x0=True, lower_order_final=True")
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class UniPC3Thresholded(_Thresholding, get("unipc_3_published")):
+    """UniPC-3 (bh2) of lower order at the end, thresholded."""
+
+    name = "authors_unipc_3"
+    order = None
+    translates = False
+    source = _code("unipc_sampler, predict_x0=True, variant='bh2'")
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class IPNDMV(Multistep):
+    """``ipndm_v``: Adams-Bashforth of up to four points for unequal steps as the code writes it,
+    whose weights from the third step on are not those of the polynomial.
+    """
+
+    name = "authors_ipndm_v"
+    points = 4
+    order = 1
+    source = _code("ipndm_v_sampler, max_order=4")
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        """eps_j = memo_j / sigma_j; ``levels`` newest first."""
+        b = [
+            (nxt - levels[0]) * w / level
+            for w, level in zip(ipndm_v_weights(levels, nxt), levels, strict=True)
+        ]
+        return LinearRow(levels[0], a=1.0, b=tuple(b), p=1.0, q=-1.0)
+
+
+def ipndm_v_weights(levels: Sequence[float], nxt: float) -> tuple[float, ...]:
+    """The code's weights of eps at ``levels`` (newest first), which sum to 1: of the step's mean
+    slope.
+    """
+    if len(levels) == 1:
+        return (1.0,)
+    h = [b - a for a, b in zip([*levels[1:]], levels[:-1], strict=True)]  # newest first
+    h0, h1 = nxt - levels[0], h[0]
+    half = h0 / h1 / 2
+    if len(levels) == 2:
+        return 1 + half, -half
+    h2 = h[1]
+    third = (1 - h0 / (3 * (h0 + h1)) * (h0 * (h0 + h1)) / (h1 * (h1 + h2))) / 2
+    weights = [1 + half + third, -half - (1 + h1 / h2) * third, third * h1 / h2]
+    if len(levels) == 3:
+        return tuple(weights)
+    h3 = h[2]
+    fourth = (
+        (1 - h0 / (3 * (h0 + h1))) / 2 + (1 - h0 / (2 * (h0 + h1))) * h0 / (6 * (h0 + h1 + h2))
+    ) * ((h0 * (h0 + h1) * (h0 + h1 + h2)) / (h1 * (h1 + h2) * (h1 + h2 + h3)))
+    far = h1 * (h1 + h2) / (h2 * (h2 + h3))
+    weights[0] += fourth
+    weights[1] -= (1 + h1 / h2 + far) * fourth
+    weights[2] += (h1 / h2 + far * (1 + h2 / h3)) * fourth
+    return (*weights, -fourth * far * h1 / h2)

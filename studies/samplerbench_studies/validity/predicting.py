@@ -1,0 +1,125 @@
+"""What predicts: a column of one model of ours, or the mean of its ranks over several; which are
+tried; and what was chosen.
+
+Two questions are asked, for two columns of this suite answer them for different methods. ``rmse`` and
+its median, the distance to the exact endpoint of the same latent, exist for deterministic samplers
+only, and compare them sample by sample. Columns that compare distributions exist for all samplers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from samplerbench.samplers import make
+
+from .correlation import Pair, ranks
+from .measuring import COLUMNS, Measured, Place
+from .methods import Method
+from .sets import CHOOSING, at_budgets, plainly_bad, points
+
+Question = Literal["deterministic", "all"]
+QUESTIONS: tuple[Question, ...] = ("deterministic", "all")
+
+MODELS = (
+    "fashion",
+    "emoji",
+    "fashion-latent",
+    "digits",
+    "gmm-64d",
+    "fashion-mppca",
+    "wavelet",
+    "gaussian",
+)
+"""Models that are tried: two networks on images, one on latents, one on small images, and exact
+problems.
+"""
+
+TOGETHER = (("fashion", "emoji"), ("fashion", "emoji", "digits", "fashion-latent"))
+"""Models whose mean ranks are tried too: the networks on images, and all networks."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What orders methods here.
+
+    Attributes:
+        models: one, or several whose ranks within a budget are averaged.
+        column: of their tables.
+    """
+
+    models: tuple[str, ...]
+    column: str
+
+    @property
+    def name(self) -> str:
+        """Models and column."""
+        return f"{self.column} on {' and '.join(self.models)}"
+
+    def pairs(
+        self, measured: Mapping[str, Measured], name: str, question: Question, *, bad: bool = True
+    ) -> list[Pair]:
+        """What it says of a set's methods, beside the published numbers.
+
+        Args:
+            measured: by model.
+            name: of the set.
+            question: "deterministic" leaves out samplers that draw noise.
+            bad: whether the plainly bad are among them.
+        """
+        found = []
+        for budget, here in at_budgets(name).items():
+            kept = [
+                point
+                for point in here
+                if (bad or not plainly_bad(name, point))
+                and not (question == "deterministic" and stochastic(point.method))
+                and all(self.column in of(measured[m], point.method, budget) for m in self.models)
+            ]
+            values = [
+                [measured[m][point.method, budget][self.column] for point in kept]
+                for m in self.models
+            ]
+            ours: Sequence[float] = values[0]
+            if len(values) > 1 and kept:
+                ours = np.mean([ranks(one) for one in values], axis=0).tolist()
+            found += [
+                Pair(point.method.name, budget, x, point.fid)
+                for point, x in zip(kept, ours, strict=True)
+            ]
+        return found
+
+
+def of(measured: Measured, method: Method, budget: int) -> Mapping[str, float]:
+    """The columns of a method at a budget; empty where it has none."""
+    return measured.get((method, budget), {})
+
+
+def stochastic(method: Method) -> bool:
+    """Whether a method draws noise after the latent."""
+    return make(method.sampler).stochastic
+
+
+def predictors(models: Sequence[str]) -> list[Predictor]:
+    """Everything that is tried with some models."""
+    groups = [(model,) for model in models]
+    groups += [group for group in TOGETHER if set(group) <= set(models)]
+    return [Predictor(group, column) for group in groups for column in COLUMNS]
+
+
+def ceiling(name: str, question: Question, *, bad: bool = True) -> list[Pair]:
+    """CIFAR-10's own published numbers as a predictor of another set's: what a table of a real network
+    is worth for another one.
+    """
+    known: dict[Place, float] = {(p.method, p.budget): p.fid for p in points(CHOOSING)}
+    return [
+        Pair(p.method.name, budget, known[p.method, budget], p.fid)
+        for budget, here in at_budgets(name).items()
+        for p in here
+        if (p.method, budget) in known
+        and (bad or not plainly_bad(name, p))
+        and not (question == "deterministic" and stochastic(p.method))
+    ]

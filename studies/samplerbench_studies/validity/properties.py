@@ -1,0 +1,86 @@
+"""What models of ours are like: whether one of these properties goes with predicting well."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samplerbench.benchmarks.planning.gits import SEARCH_IDS
+from samplerbench.models import Denoiser, make_model
+from samplerbench.samplers import SampleNoise, karras, make
+
+from .choosing import Tried
+from .measuring import OWN_ERROR, Measured
+from .table import Row
+
+_DRAWN, _STEPS = 512, 20
+"""Samples that stand for the data of a model that does not know its data's covariance."""
+
+
+@dataclass(frozen=True)
+class Properties:
+    """A model's.
+
+    Attributes:
+        dimension: numbers of a sample.
+        effective: dimension that the spectrum of the data's covariance has, (sum l)² / sum l².
+        slope: exponent a of a power law l_k ~ k^-a, fitted to the logarithms of the eigenvalues that
+            hold 99 % of the variance.
+        own_error: distance of the model's converged samples to its data, over their total variance in
+            the features; 0 for exact models.
+    """
+
+    dimension: int
+    effective: float
+    slope: float
+    own_error: float
+
+
+def properties(model: str, measured: Measured) -> Properties:
+    """A model's properties."""
+    made = make_model(model)
+    cov = covariance(made)
+    values = np.linalg.eigvalsh(cov)[::-1].clip(min=0)
+    kept = values[: 1 + int(np.searchsorted(np.cumsum(values), 0.99 * values.sum()))]
+    places = np.log(np.arange(1, len(kept) + 1))
+    slope = -np.polyfit(places, np.log(kept), 1)[0] if len(kept) > 1 else 0.0
+    reference = made.reference()
+    own = [known[OWN_ERROR] for known in measured.values() if OWN_ERROR in known]
+    spread = 1.0 if reference is None else float(np.trace(reference.cov))
+    return Properties(
+        dimension=int(np.prod(made.event)),
+        effective=float(values.sum() ** 2 / (values @ values)),
+        slope=float(slope),
+        own_error=max(own[0], 0.0) / spread if own else 0.0,
+    )
+
+
+@torch.no_grad()
+def covariance(model: Denoiser) -> NDArray[np.float64]:
+    """Of the data, ``(d, d)``; of samples of the model where it does not know its data's."""
+    moments = model.moments()
+    if moments is not None:
+        mean, cov = moments
+        return cov + np.cov(mean, rowvar=False, bias=True) if mean.ndim == 2 else cov
+    ids = torch.arange(SEARCH_IDS, SEARCH_IDS + _DRAWN)
+    x = model.sigma_max * SampleNoise(0, ids, model.event, model.dtype).initial()
+    grid = karras(_STEPS, model.sigma_min, model.sigma_max)
+    drawn = make("dpmpp_2m").sample(model.bind(ids, 0), x, grid)
+    return np.cov(drawn.flatten(1).double().numpy(), rowvar=False)
+
+
+def property_rows(measured: Mapping[str, Measured], tried: list[Tried]) -> list[Row]:
+    """A row for each model: its properties, and the correlation on CIFAR-10 of each of its columns."""
+    rows = []
+    for model, known in measured.items():
+        scores = {
+            f"{one.question} {one.predictor.column}": one.spearman
+            for one in tried
+            if one.predictor.models == (model,)
+        }
+        rows.append({"model": model, **asdict(properties(model, known)), **scores})
+    return rows

@@ -1,0 +1,115 @@
+"""The study: measures the methods on models of ours, and says how well their columns order published
+tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from samplerbench.benchmarks.running.executing import Executor
+from samplerbench.results.published.rows import rows_of_model
+from samplerbench.results.run_directory.disk.files import write_text
+
+from .choosing import CHOICES, tried
+from .correlation import REPLICATES
+from .measuring import Depth, Measured, measure
+from .methods import method_of, why_not
+from .predicting import QUESTIONS, Predictor, Question, predictors
+from .properties import property_rows
+from .sets import SETS, all_methods
+from .table import Row, by_budget, markdown, measured_rows, tried_rows, validity, write_csv
+
+
+@dataclass
+class Validity:
+    """One run, resumable: what its folder has is not sampled again.
+
+    Attributes:
+        out: folder; each model has a run directory in it.
+        models: specs; those of the choices by default.
+        depth: how much of each is sampled; None for what was chosen, or the usual where a model is
+            none of the chosen.
+        explore: whether every predictor is held against every set, not the chosen ones only. That is
+            a look after the choice, without intervals, and chooses nothing.
+        console: for progress.
+        executor: where samplers run; None for this process.
+    """
+
+    out: Path
+    models: Sequence[str] = ()
+    depth: Depth | None = None
+    explore: bool = False
+    console: Console = field(default_factory=lambda: Console(quiet=True))
+    executor: Executor | None = None
+
+    def __call__(self) -> list[Row]:
+        """The validity table: a row for each set, question, predictor, with the plainly bad and
+        without. All tables are written to ``out``.
+
+        Raises:
+            ValueError: there is no such model.
+        """
+        models = list(self.models) or chosen_models()
+        measured = {
+            model: measure(
+                model,
+                all_methods(),
+                self.depth or depth_of(model),
+                self.out,
+                console=self.console,
+                executor=self.executor,
+            )
+            for model in models
+        }
+        return self.tables(measured)
+
+    def tables(self, measured: Mapping[str, Measured]) -> list[Row]:
+        """Write the tables of what was measured."""
+        on_cifar = [one for question in QUESTIONS for one in tried(measured, question)]
+        answers = self.answers(measured)
+        rows = validity(measured, answers, replicates=0 if self.explore else REPLICATES)
+        write_csv(rows, self.out / "validity.csv")
+        write_csv(tried_rows(on_cifar), self.out / "tried.csv")
+        write_csv(measured_rows(measured), self.out / "measured.csv")
+        write_csv(property_rows(measured, on_cifar), self.out / "properties.csv")
+        budgets = [row for question, one in answers for row in by_budget(measured, question, one)]
+        write_csv(budgets, self.out / "by-budget.csv")
+        write_text(self.out / "validity.md", f"{markdown(rows)}\n{left_out()}\n")
+        return rows
+
+    def answers(self, measured: Mapping[str, Measured]) -> list[tuple[Question, Predictor]]:
+        """The predictors that the sets are held against: the choices whose models were measured, or
+        all.
+        """
+        if self.explore:
+            return [(q, one) for q in QUESTIONS for one in predictors(list(measured))]
+        return [
+            (question, choice.predictor)
+            for question, choice in CHOICES.items()
+            if set(choice.predictor.models) <= measured.keys()
+        ]
+
+
+def chosen_models() -> list[str]:
+    """The models of the choices."""
+    return list(dict.fromkeys(m for one in CHOICES.values() for m in one.predictor.models))
+
+
+def depth_of(model: str) -> Depth:
+    """How much of a model is sampled: as much as the choice with most samples says."""
+    depths = [one.depth for one in CHOICES.values() if model in one.predictor.models]
+    return max(depths, key=lambda depth: depth.samples, default=Depth())
+
+
+def left_out() -> str:
+    """Which published rows of the sets are not run here, and why, as a Markdown list."""
+    by: dict[str, set[str]] = {}
+    for name in SETS:
+        for row in rows_of_model(SETS[name]):
+            if method_of(row) is None:
+                by.setdefault(why_not(row), set()).add(row.solver)
+    return "\n".join(f"* {why}: {', '.join(sorted(solvers))}" for why, solvers in by.items())

@@ -1,0 +1,188 @@
+"""The study's tables: which predictor orders which set how well, with intervals; what was tried on
+CIFAR-10; and the numbers behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.text import csv_field, markdown_table
+
+from .choosing import Tried
+from .correlation import REPLICATES, STATISTICS, Pair, counted, interval
+from .measuring import COLUMNS, Measured
+from .predicting import QUESTIONS, Predictor, Question, ceiling
+from .sets import CHOOSING, SETS
+
+Row = dict[str, Any]
+
+TOGETHER = "all but CIFAR-10"
+CEILING = "published FIDs of CIFAR-10"
+
+
+def validity(
+    measured: Mapping[str, Measured],
+    chosen: Iterable[tuple[Question, Predictor]],
+    *,
+    sets: Iterable[str] = tuple(SETS),
+    replicates: int = REPLICATES,
+) -> list[Row]:
+    """A row for each set, question and predictor, with the plainly bad and without, and the ceiling's.
+
+    Args:
+        measured: by model.
+        chosen: predictors, with the question that each answers.
+        sets: to predict.
+        replicates: of the bootstrap.
+    """
+    rows: list[Row] = []
+    answers = list(chosen)
+    groups = {name: [name] for name in sets}
+    if len(tested := [name for name in groups if name != CHOOSING]) > 1:
+        groups[TOGETHER] = tested
+    for (name, members), question, bad in product(groups.items(), QUESTIONS, (True, False)):
+        found = [
+            (one.name, pooled({m: one.pairs(measured, m, question, bad=bad) for m in members}))
+            for asked, one in answers
+            if asked == question
+        ]
+        if name != CHOOSING and found:
+            limit = pooled({m: ceiling(m, question, bad=bad) for m in members})
+            found.append((CEILING, limit))
+        rows += [
+            {
+                "set": name,
+                "methods": question,
+                "plainly bad": "with" if bad else "without",
+                "predictor": predictor,
+                **summary(pairs, replicates),
+            }
+            for predictor, pairs in found
+            if counted(pairs)
+        ]
+    return rows
+
+
+def pooled(of_sets: Mapping[str, Sequence[Pair]]) -> list[Pair]:
+    """The pairs of some sets, each of whose budgets stays apart; a method is one in all of them."""
+    return [
+        replace(pair, budget=(name, int(pair.budget)))  # type: ignore[arg-type]
+        for name, pairs in of_sets.items()
+        for pair in pairs
+    ]
+
+
+def summary(pairs: Sequence[Pair], replicates: int = REPLICATES) -> Row:
+    """What pairs amount to: counts, and each statistic with its interval."""
+    used = counted(pairs)
+    row: Row = {
+        "n_methods": len({pair.method for pair in used}),
+        "n_budgets": len({pair.budget for pair in used}),
+        "n_points": len(used),
+    }
+    for name, statistic in STATISTICS.items():
+        low, high = interval(pairs, statistic, replicates=replicates)
+        row |= {name: statistic(pairs), f"{name}_low": low, f"{name}_high": high}
+    return row
+
+
+def by_budget(
+    measured: Mapping[str, Measured], question: Question, predictor: Predictor
+) -> list[Row]:
+    """The rank correlation at each budget of each set, all methods."""
+    return [
+        {
+            "set": name,
+            "methods": question,
+            "budget": budget,
+            "n": len(here),
+            "spearman": STATISTICS["spearman"](here),
+        }
+        for name in SETS
+        for pairs in [predictor.pairs(measured, name, question)]
+        for budget in sorted({pair.budget for pair in pairs})
+        for here in [[pair for pair in pairs if pair.budget == budget]]
+    ]
+
+
+def tried_rows(tried: Iterable[Tried]) -> list[Row]:
+    """What was tried on CIFAR-10, as rows."""
+    return [
+        {
+            "methods": one.question,
+            "predictor": one.predictor.name,
+            "n_points": one.points,
+            "spearman": one.spearman,
+            "without_bad": one.without,
+            "score": one.score,
+        }
+        for one in tried
+    ]
+
+
+def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
+    """The columns of each model by method and budget."""
+    return [
+        {"model": model, "method": method.name, "budget": budget}
+        | {column: columns.get(column) for column in COLUMNS}
+        for model, known in measured.items()
+        for (method, budget), columns in sorted(
+            known.items(), key=lambda item: (item[0][0].name, item[0][1])
+        )
+    ]
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Rows as a CSV, empty where a row lacks a key; numbers with six digits."""
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [",".join(csv_field(_cell(row.get(key))) for key in header) for row in rows]
+    write_text(path, "\n".join([",".join(header), *lines, ""]))
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The validity table for people."""
+    shown = ("spearman", "kendall", "alike_0", "alike_25", "alike_100")
+    head = (
+        "set",
+        "methods",
+        "plainly bad",
+        "predictor",
+        "n",
+        "Spearman",
+        "Kendall",
+        "ordered alike",
+        "> 25 % apart",
+        "> 100 % apart",
+    )
+    return markdown_table(
+        head,
+        [
+            (
+                row["set"],
+                row["methods"],
+                row["plainly bad"],
+                row["predictor"],
+                f"{row['n_methods']} at {row['n_budgets']}",
+                *(with_interval(row, name) for name in shown),
+            )
+            for row in rows
+        ],
+    )
+
+
+def with_interval(row: Row, name: str) -> str:
+    """A statistic and its interval: a correlation with two digits, a share in per cent."""
+    values = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+    texts = [f"{v:.0%}" if name.startswith("alike") else f"{v:.2f}" for v in values if v == v]
+    return texts[0] + (f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else "") if texts else ""
+
+
+def _cell(value: object) -> object:
+    if value is None or value != value:
+        return ""
+    return float(f"{value:.5g}") if isinstance(value, float) else value

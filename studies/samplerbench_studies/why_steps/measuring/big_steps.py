@@ -1,0 +1,148 @@
+"""Measurements of row 3: what ancestral sampling loses by big steps, in nats and in quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.models.analysis.mmse import exact_mmse
+from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.exact.base import ExactModel
+from samplerbench.samplers import Grid
+from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
+
+from ...analysis.path_kl import path_kl
+from ..statistics.intervals import Interval
+from ..statistics.single_steps import DRAWS, FAST_RATIOS, RATIOS, Transition, transitions
+from .effort import Effort
+from .generating import SAMPLES, DistanceToData, generate
+
+HIGH, LOW = 80.0, 0.05
+"""The levels between which steps are taken.
+
+A last one goes from LOW to 0, whose divergence would be infinite for any grid.
+"""
+GRIDS = {
+    "karras": "karras",
+    "uniform in log σ": "uniform_lambda",
+    "cosine": "uniform_time(process='vp_cosine')",
+}
+OPTIMAL = "optimal"
+FINE = 256
+"""Geometric steps between which the optimal grid chooses."""
+COUNTS, FAST_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16, 64)
+MEASURED, FAST_MEASURED = (1, 2, 4, 8, 16, 32, 64, 128), (1, 4, 16)
+"""Numbers of steps whose samples are drawn and compared with data."""
+
+
+class Losses(NamedTuple):
+    """The losses of N steps of one grid.
+
+    Attributes:
+        steps: N, between :data:`HIGH` and :data:`LOW`.
+        nats: path divergence of ancestral sampling from the true reverse process.
+        quality: Fréchet distance of its samples, after the last step to 0, to the data; None where
+            it was not measured.
+    """
+
+    steps: int
+    nats: Interval
+    quality: Interval | None
+
+
+class BigStepsResult(NamedTuple):
+    """The measurements of row 3.
+
+    Attributes:
+        curve: of ``fashion-mppca``, between the levels.
+        losses: by grid, for rising numbers of steps.
+        single: steps of rising size, by model.
+        flags: of the Fréchet distances.
+    """
+
+    curve: Curve
+    losses: dict[str, list[Losses]]
+    single: dict[str, list[Transition]]
+    flags: list[str]
+
+
+def measure(effort: Effort) -> BigStepsResult:
+    """Path divergences from the MMSE curve, single steps from exact densities, quality from
+    samples of ``ddpm``.
+    """
+    fast = effort.fast
+    model = cast(ExactModel, effort.model("fashion-mppca"))
+    curve = tabulated(model, effort.samples(512, 96), 49 if fast else 97)
+    n = effort.samples(SAMPLES, 192)
+    drawn, to_data = dict.fromkeys(FAST_MEASURED if fast else MEASURED, n), DistanceToData(model, n)
+    found = losses(model, curve, FAST_COUNTS if fast else COUNTS, drawn, to_data)
+    single = {
+        name: transitions(
+            cast(ExactModel, effort.model(name)),
+            FAST_RATIOS if fast else RATIOS,
+            few if fast else many,
+        )
+        for name, (many, few) in DRAWS.items()
+    }
+    return BigStepsResult(curve, found, single, to_data.flags)
+
+
+def tabulated(model: ExactModel, samples: int, nodes: int) -> Curve:
+    """The MMSE curve between the levels."""
+    return exact_mmse(model, gammas(LOW, HIGH, nodes), samples)
+
+
+def levels(grid: str, steps: int) -> tuple[float, ...]:
+    """The N + 1 levels of one of :data:`GRIDS`."""
+    return make_schedule(GRIDS[grid])(steps, LOW, HIGH, to_zero=False).sigma
+
+
+class Best:
+    """The grids that minimise the divergence, by dynamic programming over fine levels.
+
+    Args:
+        curve: from :func:`tabulated`.
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        gamma = gammas(LOW, HIGH, FINE + 1)
+        mean = Curve(curve.gamma, curve.mean()[None])
+        integral = np.array([0.0, *mean.integral(gamma[0], gamma[1:])[0]])
+        self.levels = (HIGH, *(gamma[1:-1] ** -0.5).tolist(), LOW)
+        self.cost = staircase_costs(self.levels, np.minimum.accumulate(mean.at(gamma)[0]), integral)
+
+    def __call__(self, steps: int) -> tuple[float, ...]:
+        """N + 1 levels."""
+        return tuple(self.levels[i] for i in cheapest_path(self.cost, steps, 1.0))
+
+
+def losses(
+    model: ExactModel,
+    curve: Curve,
+    counts: Sequence[int],
+    samples: Mapping[int, int],
+    to_data: DistanceToData,
+) -> dict[str, list[Losses]]:
+    """Nats and quality of every grid.
+
+    Args:
+        model: whose curve it is.
+        curve: from :func:`tabulated`.
+        counts: numbers of steps N.
+        samples: how many to draw, by N; quality is not measured where there is no entry.
+        to_data: what it is measured by.
+    """
+    best = Best(curve)
+
+    def one(grid: str, steps: int) -> Losses:
+        at = best(steps) if grid == OPTIMAL else levels(grid, steps)
+        nats, quality = path_kl(curve, at), None
+        if steps in samples:
+            found = to_data(generate(model, "ddpm", Grid((*at, 0.0)), samples[steps]))
+            quality = Interval.normal(found.value, found.se)
+        return Losses(steps, Interval.of(nats), quality)
+
+    return {grid: [one(grid, steps) for steps in counts] for grid in (*GRIDS, OPTIMAL)}

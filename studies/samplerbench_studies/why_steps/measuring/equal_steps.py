@@ -1,0 +1,107 @@
+"""Measurements of row 7 on the grid whose steps err equally: is it better than the usual one?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerbench.benchmarks.metrics.endpoint import endpoint_error
+from samplerbench.benchmarks.metrics.estimators.frechet import paired_difference
+from samplerbench.benchmarks.planning.equal_error import equal_error
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.models import Denoiser
+from samplerbench.models.exact.base import ExactModel
+from samplerbench.samplers import Grid, karras
+
+from ..statistics.intervals import Interval, bootstrap
+from .effort import Effort
+from .generating import SAMPLES, DistanceToData, generate
+
+STEPS = {"euler": (10, 20), "heun": (5, 10)}
+"""Steps of each sampler: as many evaluations, but for the last step of ``heun``, which has one."""
+FINE, FAST_FINE = 64, 32
+"""Steps of the paths that the grid is searched on, and that samples are compared with."""
+
+
+class Comparison(NamedTuple):
+    """A sampler on the grid ``equal_error`` and on ``karras``, from the same noises.
+
+    Attributes:
+        model, sampler: their names.
+        steps: of both grids.
+        karras: median distance to the ends of the paths a dimension, in data units.
+        ratio: that on ``equal_error`` over it.
+        distance: Fréchet distance to the data on ``karras``; None without a classifier's features.
+        change: that on ``equal_error`` less it.
+    """
+
+    model: str
+    sampler: str
+    steps: int
+    karras: float
+    ratio: Interval
+    distance: Interval | None
+    change: Interval | None
+
+
+class EqualStepsResult(NamedTuple):
+    """Comparisons, and an example of the grid.
+
+    Attributes:
+        rows: the comparisons.
+        levels: of ``equal_error`` in ten steps on ``fashion``.
+        flags: of the Fréchet distances.
+    """
+
+    rows: list[Comparison]
+    levels: list[float]
+    flags: list[str]
+
+
+def measure_equal_steps(effort: Effort) -> EqualStepsResult:
+    """Both grids under two samplers, on ``gmm-64d`` and on ``fashion``."""
+    rows, flags = [], []
+    levels: list[float] = []
+    fine = FAST_FINE if effort.fast else FINE
+    for name, full in (("gmm-64d", 384), ("fashion", SAMPLES // 2)):
+        model, n = effort.model(name), effort.samples(full)
+        made = equal_error(teacher_steps=fine, latents=effort.samples(64, 16)).on(model)
+        truth = ends(model, n, fine)
+        to_data = None if isinstance(model, ExactModel) else DistanceToData(model, n)
+        for sampler, counts in STEPS.items():
+            for steps in counts[: 1 if effort.fast else None]:
+                grids = [make(steps, model.sigma_min, model.sigma_max) for make in (karras, made)]
+                rows.append(compared(model, sampler, grids, truth, to_data))
+        levels = list(made(10, model.sigma_min, model.sigma_max).sigma)
+        flags += to_data.flags if to_data else []
+    return EqualStepsResult(rows, levels, flags)
+
+
+@torch.no_grad()
+def ends(model: Denoiser, n: int, fine: int) -> Tensor:
+    """The ends of the paths of samples 0 … n - 1: exact, or by many steps of ``ipndm``."""
+    if isinstance(model, ExactModel):
+        return model.endpoint(latents(model, torch.arange(n), 0, model.dtype)[0])
+    return generate(model, "ipndm", fine, n)
+
+
+def compared(
+    model: Denoiser, sampler: str, grids: list[Grid], truth: Tensor, to_data: DistanceToData | None
+) -> Comparison:
+    """A sampler on ``karras`` and on ``equal_error``, the ``grids`` in this order."""
+    samples = [generate(model, sampler, one, len(truth)) for one in grids]
+    usual, even = (endpoint_error(x.numpy(), truth.numpy()).per_sample for x in samples)
+    ratio = bootstrap(
+        lambda rows: float(np.median(even[rows]) / np.median(usual[rows])), len(truth)
+    )
+    distance = change = None
+    if to_data:
+        before, after = (to_data(x) for x in samples)
+        distance = Interval.normal(before.value, before.se)
+        change = Interval.normal(*paired_difference(after, before))
+    return Comparison(
+        model.name, sampler, len(grids[0]), float(np.median(usual)), ratio, distance, change
+    )

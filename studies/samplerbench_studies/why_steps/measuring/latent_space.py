@@ -1,0 +1,288 @@
+"""Measurements of row 14: the same sampler on pixels and on latents, its price and its images."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import ttest_ind
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
+from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.models import Denoiser
+from samplerbench.models.cards.latent import LatentNetwork
+from samplerbench.samplers import make
+
+from ..statistics.intervals import Interval, bootstrap
+from .effort import Effort
+from .generating import BATCH, SAMPLES, DistanceToData, generate, grid_of
+from .small_networks import ALL_LEVELS, network_on_latents, real_images, small_network
+
+LATENT = "fashion-latent"
+REPEATED = (1, 2)
+"""Further trainings of each side: the cards ``all-levels-1`` and ``latents-1``, and so on."""
+SAMPLER = "dpmpp_2m"
+COUNTS, FAST = (1, 2, 3, 5, 8, 12, 20, 30), (1, 3, 5, 8, 12, 20)
+CONVERGED, FAST_CONVERGED = 100, 40
+"""Steps of the samples that others are compared with."""
+NEAR = 0.1
+"""An image is where it will end up if its error is this share of the spread of images."""
+TIMED = 8
+"""Steps of a run whose time is taken."""
+SHOWN = 10
+"""Images that are kept as pictures."""
+
+
+class Price(NamedTuple):
+    """What a model costs.
+
+    Attributes:
+        evaluation: multiply-adds of one evaluation of one sample.
+        decoding: multiply-adds that make an image of one sample; 0 where samples are images.
+        network, solver, decoder: milliseconds of one core a sample: of one evaluation, of the rest
+            of a step, and of decoding; one number a round.
+        training: seconds of one core that the training took, as the card says, and
+        before: that the training of the autoencoder took; NaN where nobody knows.
+    """
+
+    evaluation: float
+    decoding: float
+    network: Sequence[float]
+    solver: Sequence[float]
+    decoder: Sequence[float]
+    training: float
+    before: float
+
+
+class Course(NamedTuple):
+    """What becomes of the images of one training as steps are added.
+
+    Attributes:
+        distances: Fréchet distance to the data at each number of steps.
+        errors: root mean square distance of the images to the converged ones from the same
+            starts, as a share of the spread of these.
+        needed: steps at which the errors fall to :data:`NEAR`; NaN where they do not.
+        price: what it costs; of repeated trainings all but the seconds of the first.
+        pictures: the first images at each of the numbers of steps that :func:`pictured` gives,
+            ``(rows, n, *decoded_event)``.
+    """
+
+    distances: Sequence[Interval]
+    errors: Sequence[Interval]
+    needed: float
+    price: Price
+    pictures: NDArray[np.float32]
+
+
+class LatentSpaceResult(NamedTuple):
+    """The measurements of row 14.
+
+    Attributes:
+        counts: numbers of steps.
+        pixels, latents: of each training; the first is shown.
+        more: steps needed on latents over those on pixels, by the spread over trainings.
+        gap: distance of latents less that of pixels, after the most steps, by the same spread.
+        lost: distance of real images that went through the autoencoder less their own; None for a
+            model that has no encoder.
+        variance: total variance of the data's features.
+        flags: of the distances.
+    """
+
+    counts: Sequence[int]
+    pixels: Sequence[Course]
+    latents: Sequence[Course]
+    more: Interval
+    gap: Interval
+    lost: Interval | None
+    variance: float
+    flags: Sequence[str]
+
+
+def measure(effort: Effort) -> LatentSpaceResult:
+    """One sampler on ever more steps, on networks of pixels and on their twins on latents."""
+    counts = FAST if effort.fast else COUNTS
+    first = (small_network(effort, ALL_LEVELS), effort.model(LATENT))
+    n = effort.samples(SAMPLES, 192)
+    to_data = [DistanceToData(model, n) for model in first]
+    prices = price_of(first, 3 if effort.fast else 9)
+
+    def course(side: int, model: Denoiser, seed: int) -> Course:
+        images = [generate(model, SAMPLER, steps, n, seed=seed) for steps in counts]
+        squares = shares(model, images, FAST_CONVERGED if effort.fast else CONVERGED, seed)
+        seconds, before = trained(model)
+        return Course(
+            [known(to_data[side](x)) for x in images],
+            [rms(one) for one in squares],
+            steps_needed(counts, squares),
+            prices[side]._replace(training=seconds, before=before),
+            np.stack([model.decode(images[k][:SHOWN]).float().numpy() for k in pictured(counts)]),
+        )
+
+    pixels, on_latents = (
+        [course(side, model, seed) for seed, model in enumerate((first[side], *others))]
+        for side, others in enumerate(repeated(effort, *first))
+    )
+    return LatentSpaceResult(
+        counts,
+        pixels,
+        on_latents,
+        Interval(
+            *np.exp(
+                difference(
+                    *([math.log(one.needed) for one in side] for side in (on_latents, pixels))
+                )
+            ).tolist()
+        ),
+        difference(*([one.distances[-1].value for one in side] for side in (on_latents, pixels))),
+        lost_by(first[1], to_data[1]),
+        to_data[0].variance,
+        [flag for to in to_data for flag in to.flags],
+    )
+
+
+def repeated(
+    effort: Effort, pixels: Denoiser, on_latents: Denoiser
+) -> tuple[Sequence[Denoiser], Sequence[Denoiser]]:
+    """Return the further trainings of each side; of what stands in for the first, itself again."""
+    return (
+        [
+            pixels if ALL_LEVELS in effort.models else small_network(effort, f"{ALL_LEVELS}-{k}")
+            for k in REPEATED
+        ],
+        [
+            on_latents if LATENT in effort.models else network_on_latents(f"latents-{k}")
+            for k in REPEATED
+        ],
+    )
+
+
+def difference(above: Sequence[float], below: Sequence[float]) -> Interval:
+    """Difference of the means of two sides, each of a few independent numbers.
+
+    The interval is Welch's (Biometrika 34:28, 1947); NaN if a number is.
+    """
+    found = ttest_ind(above, below, equal_var=False)
+    low, high = found.confidence_interval(0.95)  # type: ignore[attr-defined]
+    return Interval(float(np.mean(above) - np.mean(below)), float(low), float(high))
+
+
+def pictured(counts: Sequence[int]) -> list[int]:
+    """The places of the numbers of steps that have pictures: the fewest, a few, the most."""
+    return sorted({0, len(counts) // 3, len(counts) - 1})
+
+
+def known(one: FrechetEstimate) -> Interval:
+    """A distance with its own interval, which is not symmetric."""
+    return Interval(one.value, one.low, one.high)
+
+
+def shares(model: Denoiser, samples: Sequence[Tensor], converged: int, seed: int) -> FloatArray:
+    """Squared distances of the images of samples to the converged ones, over the spread of these,
+    ``(counts, n)``: 2 for images that have nothing to do with each other.
+    """
+    n = len(samples[0])
+    end = model.decode(generate(model, SAMPLER, converged, n, seed=seed)).flatten(1).double()
+    spread = float(end.var(0).sum())
+    return np.stack(
+        [(model.decode(x).flatten(1) - end).square().sum(1).numpy() / spread for x in samples]
+    )
+
+
+def rms(squares: FloatArray) -> Interval:
+    """Root of the mean."""
+    return bootstrap(lambda rows: math.sqrt(squares[rows].mean()), len(squares), draws=100)
+
+
+def steps_needed(counts: Sequence[int], squares: FloatArray) -> float:
+    """Number of steps at which the error falls to :data:`NEAR`, on a straight line of the logarithms
+    between two that were measured; NaN if it does not.
+    """
+    errors = np.minimum.accumulate(np.sqrt(squares.mean(1)))
+    if not errors[-1] <= NEAR <= errors[0]:
+        return math.nan
+    return float(np.exp(np.interp(-math.log(NEAR), -np.log(errors), np.log(counts))))
+
+
+def lost_by(model: Denoiser, to_data: DistanceToData) -> Interval | None:
+    """What the autoencoder does to real images."""
+    if not isinstance(model, LatentNetwork):
+        return None
+    images, _ = real_images()
+    through, own = to_data(model.autoencoder.encode(images)), to_data.of_images(images)
+    return Interval.normal(*paired_difference(through, own))
+
+
+def price_of(models: Sequence[Denoiser], rounds: int) -> list[Price]:
+    """What each model costs; their times are taken in turn, so that all see the same machine."""
+    taken = [[timed(model) for model in models] for _ in range(rounds)]
+    return [
+        Price(
+            operations(model),
+            decoding(model),
+            [network for network, _, _ in times],
+            [solver for _, solver, _ in times],
+            [decoder for _, _, decoder in times],
+            *trained(model),
+        )
+        for model, times in zip(models, zip(*taken, strict=True), strict=True)
+    ]
+
+
+def operations(model: Denoiser) -> float:
+    """Multiply-adds of one evaluation of one sample."""
+    ids = torch.arange(2)
+    x, _ = latents(model, ids, 0, model.dtype)
+    bound = model.bind(ids, 0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        bound(x, model.sigma_max)
+    return counted.get_total_flops() / (2 * len(ids))
+
+
+def decoding(model: Denoiser) -> float:
+    """Multiply-adds that make an image of one sample."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        model.decode(torch.zeros(2, *model.event, dtype=model.dtype))
+    return counted.get_total_flops() / 4
+
+
+def timed(model: Denoiser) -> tuple[float, float, float]:
+    """Milliseconds of one core a sample: of an evaluation, of the rest of a step, of decoding."""
+    ids = torch.arange(BATCH)
+    x, noise = latents(model, ids, 0, model.dtype)
+    bound, inside = model.bind(ids, 0), 0.0
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        nonlocal inside
+        start = time.process_time()
+        d = bound(x, sigma)
+        inside += time.process_time() - start
+        return d
+
+    start = time.process_time()
+    made = make(SAMPLER).sample(denoise, x, grid_of(model, TIMED), noise)
+    whole = time.process_time() - start
+    start = time.process_time()
+    model.decode(made)
+    decoder = 0.0 if model.decoder is None else time.process_time() - start
+    scale = 1000 / BATCH
+    return scale * inside / TIMED, scale * (whole - inside) / TIMED, scale * decoder
+
+
+def trained(model: Denoiser) -> tuple[float, float]:
+    """Seconds that the training took, and that of the autoencoder before it."""
+    card = getattr(model, "card", None)
+    if card is None:
+        return math.nan, math.nan
+    own = card.training
+    return (
+        float(own.get("seconds", math.nan)),
+        float(own.get("autoencoder", {}).get("seconds", 0)),
+    )

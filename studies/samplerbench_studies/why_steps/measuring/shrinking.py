@@ -1,0 +1,168 @@
+"""Measurements of row 2: how many clean samples are still possible at each noise level, and the
+information that the state has about them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from samplerbench.benchmarks.metrics.memorisation import binomial_interval
+from samplerbench.models import Denoiser
+from samplerbench.models.analysis.estimate import Estimate, FloatArray, estimate
+from samplerbench.models.analysis.mmse import denoising_loss, exact_mmse, normal_like
+from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.exact.base import ExactModel
+
+from ...analysis.candidates import class_probabilities, effective_number, responsibilities
+from ...analysis.information import information
+from ..statistics.intervals import Interval
+from .effort import Effort
+from .generating import generate
+
+LEVELS = tuple(np.geomspace(80, 0.02, 25).tolist())
+SHOWN = LEVELS[::2]
+"""Levels at which information is asked for."""
+FARTHEST = 1e4
+"""Level where exact models' curves begin: what is known there is below 0.001 nat."""
+RISE = 0.05
+"""Nats by which the entropy of a path must rise to count: far above rounding."""
+
+
+class PathEntropies(NamedTuple):
+    """Posterior entropies of the clean sample along true noisy paths, from high to low levels.
+
+    Attributes:
+        levels: L of them, falling.
+        entropy: ``(n, L)`` nats.
+        most: log of the number of candidates.
+    """
+
+    levels: FloatArray
+    entropy: FloatArray
+    most: float
+
+    def number(self, place: int) -> Interval:
+        """The exponential of the mean entropy at a level: the effective number of candidates."""
+        found = estimate(self.entropy[:, place])
+        return Interval(*(math.exp(end) for end in Interval.normal(found.value, found.error)))
+
+    def rising(self) -> int:
+        """How many paths have an entropy that rises somewhere by more than :data:`RISE` from
+        its lowest so far.
+        """
+        lowest = np.minimum.accumulate(self.entropy, axis=1)
+        return int((self.entropy[:, 1:] - lowest[:, :-1] > RISE).any(1).sum())
+
+    def known(self, place: int) -> Interval:
+        """Mutual information of the state and the candidate, log K less the mean entropy, for
+        equally likely ones.
+        """
+        found = estimate(self.most - self.entropy[:, place])
+        return Interval.normal(found.value, found.error)
+
+
+class CandidatesResult(NamedTuple):
+    """The measurements of row 2.
+
+    Attributes:
+        points: entropies over the points of a cloud.
+        components, classes: the same over a mixture.
+        information: of each model, at :data:`SHOWN`.
+        rising: share of the cloud's paths on which the entropy rises somewhere.
+    """
+
+    points: PathEntropies
+    components: PathEntropies
+    classes: PathEntropies
+    information: Mapping[str, Sequence[Estimate]]
+    rising: Interval
+
+
+def measure(effort: Effort) -> CandidatesResult:
+    """Entropies along true paths; information from MMSE curves."""
+    cloud, mixture = (
+        cast(ExactModel, effort.model(name)) for name in ("digits-cloud", "fashion-mppca")
+    )
+    n = effort.samples(1024, 128)
+    points = entropies_along_paths(cloud, LEVELS, n)
+    hits = points.rising()
+    curves = {
+        "fashion-mppca": (mixture, 512),
+        "fashion": (effort.model("fashion"), 192),
+        "digits-cloud": (cloud, 1024),
+    }
+    nodes = 33 if effort.fast else 65
+    information = {
+        name: known(model, curve_of(model, LEVELS[-1], effort.samples(full, 48), nodes), SHOWN)
+        for name, (model, full) in curves.items()
+    }
+    return CandidatesResult(
+        points,
+        entropies_along_paths(mixture, LEVELS, n),
+        entropies_along_paths(mixture, LEVELS, n, classes=True),
+        information,
+        Interval(hits / n, *binomial_interval(hits, n)),
+    )
+
+
+def true_path(x0: Tensor, levels: Sequence[float], seed: int = 0) -> list[Tensor]:
+    """States at falling levels of the process whose reverse is sampling: x = x0 + W(gamma) /
+    gamma with one Brownian path a sample.
+    """
+    total, walk, states = 0.0, torch.zeros_like(x0), []
+    for stream, level in enumerate(levels):
+        gamma = level**-2
+        walk = walk + math.sqrt(gamma - total) * normal_like(x0, seed, stream + 1)
+        total = gamma
+        states.append(x0 + walk / gamma)
+    return states
+
+
+def entropies_along_paths(
+    model: ExactModel, levels: Sequence[float], samples: int, *, classes: bool = False
+) -> PathEntropies:
+    """Entropy of the components, points, or classes of an exact model along true paths.
+
+    Raises:
+        ValueError: the model has no components, or no classes.
+    """
+    x0 = model.sample(samples, 0)
+    ask = class_probabilities if classes else responsibilities
+    found = [ask(model, x, level) for x, level in zip(true_path(x0, levels), levels, strict=True)]
+    entropy = torch.stack([torch.log(effective_number(rows)) for rows in found], 1)
+    return PathEntropies(np.asarray(levels), entropy.numpy(), math.log(found[0].shape[1]))
+
+
+def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:
+    """The MMSE curve down to a level: exact, or the denoising loss of a network on samples of
+    its own, which lies above it.
+    """
+    if isinstance(model, ExactModel):
+        return exact_mmse(model, gammas(lowest, FARTHEST, nodes), samples)
+    x0 = generate(model, "dpmpp_2m", 32, samples)
+    return denoising_loss(
+        model,
+        x0,
+        gammas(lowest, model.sigma_max, nodes),
+        labels=model.draw_labels(torch.arange(samples), 0),
+    )
+
+
+def known(model: Denoiser, curve: Curve, levels: Sequence[float]) -> list[Estimate]:
+    """I(x0; x_sigma) in nats at each level, from the curve; given the class, where the model is
+    told one.
+
+    Raises:
+        ValueError: the model does not know its moments.
+    """
+    moments = model.moments()
+    if moments is None:
+        raise ValueError(f"model {model.name} does not know its covariance; give it moments()")
+    variances = np.linalg.eigvalsh(moments[1]).astype(np.float64)
+    return [information(curve, level, variances) for level in levels]

@@ -1,0 +1,36 @@
+"""The small networks that only this page needs, and real images that no network was trained on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from samplerbench.models import Denoiser
+from samplerbench.models.cards.card import load_card
+from samplerbench.models.cards.latent import fashion_latent
+from samplerbench.models.cards.network import NetworkDenoiser
+from samplerbench_studies import CARDS
+
+from .effort import Effort
+
+ALL_LEVELS = "all-levels"
+HELD_OUT = "held_out.safetensors"
+"""File of the card of :data:`ALL_LEVELS`, with grey levels and labels of real images."""
+
+
+def small_network(effort: Effort, name: str) -> Denoiser:
+    """The network of a card of the page, or what stands in for it."""
+    return effort.models.get(name) or NetworkDenoiser(load_card(name, CARDS))
+
+
+def network_on_latents(name: str) -> Denoiser:
+    """Return a network of the page on the latents of ``fashion-latent``, which decodes them."""
+    network = NetworkDenoiser(load_card(name, CARDS))
+    network.decoder, network.limits = fashion_latent().decoder, None
+    return network
+
+
+def real_images() -> tuple[Tensor, Tensor]:
+    """Images ``(512, 1, 28, 28)`` float32 in [-1, 1] of Fashion-MNIST's test set, and labels."""
+    found = load_card(ALL_LEVELS, CARDS).tensors(HELD_OUT)
+    return found["images"].float() / 127.5 - 1, found["labels"].to(torch.int64)

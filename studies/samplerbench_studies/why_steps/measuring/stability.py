@@ -1,0 +1,212 @@
+"""Measurements of row 7 on the sampler: whether its equation is stiff, and how big steps fail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+
+from samplerbench.benchmarks.metrics.estimators.moments import as_rows
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.models import Denoiser
+from samplerbench.models.exact.base import ExactModel
+from samplerbench.samplers import (
+    Grid,
+    GridSampler,
+    LinearMultistep,
+    LinearRow,
+    NoNoise,
+    Source,
+    integrate,
+    karras,
+    make,
+    uniform_lambda,
+)
+
+from ..statistics.intervals import Interval
+from ..statistics.spread import total_variance, variance_kept
+from .effort import Effort
+from .generating import exact_model, generate, grid_of, unlabelled
+
+MODELS = {"gmm-64d": 64, "fashion-mppca": 8}
+"""States of each model at a level; an eighth of them in a fast run."""
+LEVELS = tuple(np.geomspace(0.002, 80, 15).tolist())
+COUNTS, FAST_COUNTS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20), (1, 2, 3, 5, 10)
+BIG, TRIED = 2, ("fashion-mppca", "gmm-64d", "gmm-2d")
+"""Steps of ``heun``, of three evaluations, on two grids on each of these models."""
+PATH, FAST_PATH = 64, 24
+"""Steps of the paths that samples are compared with."""
+
+
+class Eigenvalues(NamedTuple):
+    """Growth rates of small deviations as log σ falls: the eigenvalues of Cov[x0|x]/σ² - 1.
+
+    Attributes:
+        least: the smallest of any state, at each of :data:`LEVELS`; below 0 deviations die out.
+        largest: the mean over states of the largest.
+        most: the largest of any state.
+    """
+
+    least: Sequence[float]
+    largest: Sequence[float]
+    most: Sequence[float]
+
+
+class StabilityResult(NamedTuple):
+    """The measurements of row 7 on samplers.
+
+    Attributes:
+        rates: by model.
+        curvature: by model, how fast the prediction moves along its paths, root mean square a
+            dimension for a factor e of σ, at each of ``levels``, in s.d. of the data.
+        levels: those of ``curvature``.
+        counts: numbers of steps.
+        spread: variance of samples over the data's, by method and number of steps.
+        misses: root mean square distance of samples to the ends of their paths, in s.d. of the
+            data.
+        big: variance of the samples of :data:`BIG` steps of ``heun`` over the data's, by model and grid.
+    """
+
+    rates: Mapping[str, Eigenvalues]
+    curvature: Mapping[str, Sequence[float]]
+    levels: Sequence[float]
+    counts: Sequence[int]
+    spread: Mapping[str, Sequence[Interval]]
+    misses: Mapping[str, Sequence[float]]
+    big: Mapping[str, Mapping[str, Interval]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogEuler(LinearMultistep):
+    """Euler's method with log σ as its variable: x <- x + (log σ' - log σ) (x - d).
+
+    To 0 it takes the prediction.
+    """
+
+    name: ClassVar[str] = "log_euler"
+    order: ClassVar[int | None] = 1
+    source: ClassVar[Source] = Source(
+        "karras2022edm", "Eq. 1, in another variable", "https://arxiv.org/abs/2206.00364v2"
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """One row a step."""
+        rows = []
+        for cur, nxt in grid.intervals():
+            k = math.log(nxt / cur) if nxt else -1.0
+            rows.append(LinearRow(cur, a=1 + k, b=(-k,)))
+        return rows
+
+    def nfe(self, grid: Grid) -> int:
+        """One a step."""
+        return len(grid)
+
+
+METHODS = {"euler": "euler", "euler in log σ": LogEuler(), "heun": "heun"}
+
+
+def measure_stability(effort: Effort) -> StabilityResult:
+    """Growth rates on exact models, and what samples do with ever fewer steps."""
+    model, n = effort.model("fashion-mppca"), effort.samples(192, 96)
+    counts = FAST_COUNTS if effort.fast else COUNTS
+    levels = LEVELS[::2] if effort.fast else LEVELS
+    exact = {name: exact_model(effort, name) for name in MODELS}
+    fine = FAST_PATH if effort.fast else PATH
+    truth = as_rows(generate(model, "ipndm", fine, n, labels=unlabelled(model, n)).numpy())
+    total = total_variance(model)
+    spread, misses = {}, {}
+    for name, method in METHODS.items():
+        found = [
+            as_rows(generate(model, method, grid(model, k), n, labels=unlabelled(model, n)).numpy())
+            for k in counts
+        ]
+        spread[name] = [variance_kept(x, total) for x in found]
+        misses[name] = [math.sqrt(float(np.square(x - truth).sum(1).mean()) / total) for x in found]
+    moving = {name: prediction_speed(one, min(n, 96), fine) for name, one in exact.items()}
+    return StabilityResult(
+        {
+            name: _spread_out(eigenvalues(one, levels, effort.samples(MODELS[name], 1)), levels)
+            for name, one in exact.items()
+        },
+        {name: speed for name, (_, speed) in moving.items()},
+        next(iter(moving.values()))[0],
+        counts,
+        spread,
+        misses,
+        {name: big_steps(effort.model(name), n) for name in TRIED},
+    )
+
+
+def big_steps(model: Denoiser, n: int) -> dict[str, Interval]:
+    """Return the variance that :data:`BIG` steps of ``heun`` keep, by grid."""
+    total, labels = total_variance(model), unlabelled(model, n)
+    return {
+        name: variance_kept(
+            as_rows(generate(model, "heun", at(model, BIG), n, labels=labels).numpy()), total
+        )
+        for name, at in (("uniform in log σ", grid), ("karras", grid_of))
+    }
+
+
+def grid(model: Denoiser, steps: int) -> Grid:
+    """Levels whose logarithms are equally far apart, the last being 0 in place of ``sigma_min``:
+    each step but the last is as long in log σ.
+    """
+    return Grid(
+        (*uniform_lambda(steps, model.sigma_min, model.sigma_max, to_zero=False).sigma[:-1], 0.0)
+    )
+
+
+def eigenvalues(model: ExactModel, levels: Sequence[float], states: int) -> Eigenvalues:
+    """Of Cov[x0|x]/σ² - 1 at noisy data."""
+    x0 = model.sample(states, 7)
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(7), dtype=x0.dtype)
+    least, largest, most = [], [], []
+    for sigma in levels:
+        found = [
+            torch.linalg.eigvalsh(model.posterior(one[None], sigma)[1][0]) / sigma**2 - 1
+            for one in x0 + sigma * noise
+        ]
+        ends = torch.stack([one[[0, -1]] for one in found])
+        least.append(float(ends[:, 0].min()))
+        largest.append(float(ends[:, 1].mean()))
+        most.append(float(ends[:, 1].max()))
+    return Eigenvalues(least, largest, most)
+
+
+def _spread_out(found: Eigenvalues, levels: Sequence[float]) -> Eigenvalues:
+    """At all of :data:`LEVELS`, between those that were measured on straight lines."""
+    known = np.log(levels)
+    return Eigenvalues(*(np.interp(np.log(LEVELS), known, line).tolist() for line in found))
+
+
+@torch.no_grad()
+def prediction_speed(model: ExactModel, n: int, steps: int) -> tuple[list[float], list[float]]:
+    """Levels, and the root mean square of d D / d log σ along paths of n samples there, a dimension in s.d. of
+    the data: half of it times the square of a short step's length in log σ is the step's error.
+    """
+    levels = karras(steps, model.sigma_min, model.sigma_max, to_zero=False)
+    bound = model.bind(torch.arange(n), 0, unlabelled(model, n))
+    states = [latents(model, torch.arange(n), 0, model.dtype)[0]]
+    solver = make("ipndm")
+    assert isinstance(solver, GridSampler)
+    integrate(
+        solver,
+        bound,
+        states[0],
+        levels,
+        NoNoise(),
+        on_step=lambda _i, _level, state: states.append(state),
+    )
+    predicted = [bound(x, s) for x, s in zip(states, levels.sigma, strict=True)]
+    total = total_variance(model)
+    speed = [
+        math.sqrt(float((b - a).flatten(1).square().sum(1).mean()) / total) / math.log(s / t)
+        for (a, b), (s, t) in zip(pairwise(predicted), pairwise(levels.sigma), strict=True)
+    ]
+    return [math.sqrt(s * t) for s, t in pairwise(levels.sigma)], speed

@@ -1,0 +1,200 @@
+"""The page with the answers: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from samplerbench.results import report
+from samplerbench.results.run_directory.disk.files import write_text
+
+from .figures.drawing import css
+from .glossary import Introductions
+from .measuring.effort import Effort
+from .measuring.row import Answer, Figure, Row
+from .opening import PARTS, Part
+from .rows import rows
+
+TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
+"""This page's own, and the stylesheet that it shares with reports."""
+
+WORDS = {
+    "supports": ("✓", "supported"),
+    "refines": ("≈", "refined"),
+    "refutes": ("✗", "refuted"),
+    "inconclusive": ("?", "inconclusive"),
+}
+"""What a verdict makes of its claim, with a sign for those who see no colour."""
+NARROW = 3
+"""Tables of so many columns are tables on a phone too; wider ones become a card a line there."""
+
+
+def write_page(path: Path, answers: Mapping[int, Answer], effort: Effort) -> Path:
+    """Write the page, atomically.
+
+    Args:
+        path: where to.
+        answers: by row number; rows without one are listed with the command that measures them.
+        effort: that the answers were measured with.
+    """
+    write_text(path, render(answers, effort))
+    return path
+
+
+def render(answers: Mapping[int, Answer], effort: Effort) -> str:
+    """The page as text; a pure function of the answers."""
+    known, introduced = rows(), Introductions()
+    opening = next(
+        (answers[n].opening for n in sorted(known) if n in answers and answers[n].opening), None
+    )
+    told = [part for part in PARTS if part.holds(answers)]
+    top = _words(
+        introduced, *(part.sentence for part in told), *_read(*([opening] if opening else []))
+    )
+    sections = [
+        _section(row, answers.get(number), effort, introduced)
+        for number, row in sorted(known.items())
+    ]
+    return (
+        _environment()
+        .get_template("explain.html")
+        .render(
+            parts=[_part(part, answers) for part in PARTS],
+            opening=_shown(opening) if opening else None,
+            top=top,
+            sections=sections,
+            counts=Counter(answer.verdict.kind for answer in answers.values()),
+            words=WORDS,
+            colours=Markup(css()),
+            effort=effort,
+            command=command(effort),
+        )
+    )
+
+
+def _part(part: Part, answers: Mapping[int, Answer]) -> dict[str, Any]:
+    """A sentence of the answer, None where it does not hold, with the rows that are about it."""
+    known = rows()
+    return {
+        "title": part.title,
+        "sentence": Markup(part.sentence) if part.holds(answers) else None,
+        "rests": [number for number in part.rests if number in known],
+        "rows": [
+            (
+                number,
+                known[number].question,
+                answers[number].verdict.kind if number in answers else "not measured here",
+            )
+            for number in part.rows
+            if number in known
+        ],
+    }
+
+
+def _words(introduced: Introductions, *texts: str) -> list[tuple[Markup, Markup]]:
+    """Terms that these texts are the first on the page to use, with their meanings."""
+    return [(Markup(term.name), Markup(_typeset(term.meaning))) for term in introduced(*texts)]
+
+
+def _read(*figures: Figure) -> list[str]:
+    """All text in figures and in their captions."""
+    return [text for one in figures for text in (escape(one.words), one.caption)]
+
+
+def _shown(one: Figure) -> tuple[Markup, str, Markup]:
+    return Markup(one.svg), one.alt, Markup(_typeset(one.caption))
+
+
+def command(effort: Effort, number: int | None = None) -> str:
+    """What reproduces the page, or one of its rows."""
+    parts = [
+        "samplerbench explain",
+        *([f"--rows {number}"] if number else []),
+        *(["--fast"] if effort.fast else []),
+    ]
+    return " ".join(
+        [
+            *parts,
+            *(f"--replace {name}={model.name}" for name, model in sorted(effort.models.items())),
+        ]
+    )
+
+
+def _section(
+    row: Row, answer: Answer | None, effort: Effort, introduced: Introductions
+) -> dict[str, Any]:
+    section: dict[str, Any] = {"row": row, "answer": answer, "command": command(effort, row.number)}
+    if answer is not None:
+        verdict, seen, head = (
+            answer.verdict,
+            (answer.figure, *answer.images),
+            list(map(str, answer.table.columns)),
+        )
+        keys = answer.table.iloc[:, : answer.keys].astype(str).to_numpy().ravel()
+        section |= {
+            "words": _words(
+                introduced,
+                row.question,
+                row.claim,
+                verdict.sentence,
+                verdict.surprise,
+                *_read(*seen),
+            ),
+            "folded_words": _words(
+                introduced, *verdict.numbers, *head, *keys, answer.details, *_read(*answer.more)
+            ),
+            "figures": [_shown(one) for one in seen],
+            "more": [_shown(one) for one in answer.more],
+            "verdict": Markup(_typeset(verdict.sentence)),
+            "surprise": Markup(_typeset(verdict.surprise)),
+            "numbers": [Markup(_typeset(line)) for line in verdict.numbers],
+            "details": Markup(_typeset(answer.details)),
+            "head": head,
+            "body": [
+                [_cell(value) for value in line]
+                for line in answer.table.itertuples(index=False, name=None)
+            ],
+            "narrow": len(head) <= NARROW,
+        }
+    return section
+
+
+def _typeset(text: str) -> str:
+    """Numbers as they are printed: a minus and no hyphen, powers of ten, and a percent sign
+    that stays with its number.
+    """
+    text = re.sub(
+        r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)",
+        lambda found: f"{found[1]}×10{_raised(int(found[2]))}",
+        text,
+    )
+    text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+    return re.sub(r"(?<=\d) ?%", "\u202f%", text)
+
+
+def _raised(exponent: int) -> str:
+    return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _cell(value: Any) -> str:
+    """A value of a table, for people."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    return _typeset(f"{value:,.4g}" if isinstance(value, float) else str(value))
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(list(map(str, TEMPLATES))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

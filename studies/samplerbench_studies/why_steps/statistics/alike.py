@@ -1,0 +1,48 @@
+"""How many different outputs there are, from how many pairs of them are alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
+
+from .intervals import Interval
+
+NONE_SEEN = 3.0
+"""If k independent pairs hold none that is alike, their share is below this over k (with 95 %)."""
+
+
+def reach_of(real: FloatArray) -> float:
+    """How near two pictures are that count as alike: half of the real ones ``(m, d)`` have another
+    one within it.
+    """
+    return float(np.sqrt(np.median(nearest(real, real, 1, same=True))))
+
+
+def alike(x: FloatArray, reach: float, *, draws: int = 400, seed: int = 0) -> Interval:
+    """Share of the pairs of different rows of ``(n, d)`` that are within ``reach``.
+
+    It does not depend on n, unlike a number of clusters, and one over it is an effective number of
+    outputs: k equally likely ones have 1 / k (Simpson's index). The interval is the percentile
+    bootstrap over rows, of pairs of different rows only; where none is alike it ends at three over
+    n / 2, because n rows hold n / 2 independent pairs.
+    """
+    n = len(x)
+    near = np.concatenate([square <= reach**2 for _, square in square_distances(x, x)])
+    near = near.astype(np.float64)
+    np.fill_diagonal(near, 0.0)
+
+    def share(weights: FloatArray) -> float:
+        pairs = n**2 - np.square(weights).sum()
+        return float(weights @ near @ weights / pairs) if pairs else 1.0
+
+    rng = np.random.default_rng(seed)
+    found = [
+        share(np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
+        for _ in range(draws)
+    ]
+    low, high = np.quantile(found, (0.025, 0.975))
+    if not near.any():
+        high = NONE_SEEN / (n // 2)
+    return Interval(share(np.ones(n)), float(low), float(high))
