@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ...results.run_directory.disk.unchanged import RECORD, question_of, remember, remembers
 from .common import isolation as isolating
 from .common.console import duration, err, out, print_json, print_rows, say
 from .common.options import (
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
-MOST_RANKED = 2000
-"""Rows of a table that a run ranks which found nothing to do."""
 _MOST_REASONS = 6
 _MOST_NAMES = 3
 
@@ -93,10 +89,6 @@ def _run(
     retry: bool,
     fresh: bool,
 ) -> None:
-    given = {name: value for name, value in vars(options).items() if name != "out_dir"}
-    question = question_of(suite, given)
-    if not (retry or fresh) and (there := _unchanged(options.out_dir, question)):
-        return _say_unchanged(there)
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
@@ -133,7 +125,7 @@ def _run(
         doubt = "" if table is None else nonconforming(setup, table)
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
-        return None
+        return
     print_ranking(table, folder)
     if doubt:
         say(doubt)
@@ -143,30 +135,7 @@ def _run(
     write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
-    if setup.answers_to_the_command and all(table.frame["status"] == "ok"):
-        remember(folder, question)
-    return None
-
-
-def _unchanged(folder: Path | None, question: str) -> Path | None:
-    """The run directory in which this question finds nothing to do; None where that is not known."""
-    places = Path("results", "runs").glob(f"*/{RECORD}") if folder is None else [folder / RECORD]
-    return next((place.parent for place in places if remembers(place.parent, question)), None)
-
-
-def _say_unchanged(folder: Path) -> None:
-    """What a run says that found nothing to do."""
-    with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
-        rows = sum(1 for _ in csv.reader(file)) - 1
-    if rows <= MOST_RANKED:
-        from ...results.result_table import ResultTable
-
-        print_ranking(ResultTable.from_csv(folder / "table.csv"), folder)
-    say(
-        f"Nothing to do: {rows} cells are as the same command left them"
-        + ("." if rows <= MOST_RANKED else f"; samplerbench show {folder} ranks them.")
-    )
-    say(f"Report: {folder / 'report.html'}")
+    return
 
 
 @taking(SuiteOptions)

@@ -15,12 +15,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
-from ..metrics.metric import origin
 from ..planning.native import warn_of_drowned
 from ..planning.planner import load_models, plan
 from ..sampling.chance import unseeded_draws
@@ -91,25 +89,6 @@ class Setup:
     about: Mapping[str, Any]
     watch: Watch
     batches: Batches = field(default_factory=Batches)
-
-    @property
-    def answers_to_the_command(self) -> bool:
-        """Whether nothing but the command, this package's files and the versions of what is installed
-        decides what the run holds, and a run of the same command would leave it so: no files of the
-        user's, no plugins, nothing that was searched for a model, and no times that may be added to.
-        """
-        if self.suite.until is not None or self.suite.reference is not None:
-            return False
-        if self.suite.timing.enabled and self.directory.changes:
-            return False
-        metrics = asked_metrics(None)
-        return not (
-            any(model.read is not None for model in self.models.values())
-            or any(Path(space).suffix or ":" in space for space in self.suite.extractors.values())
-            or any(origin(metric) for metric in metrics)
-            or any(samplers.origin(name) for name in samplers.names())
-            or any(_was_searched(cell) for cell in self.cells)
-        )
 
     def put_on_record(self, identity: Identity) -> None:
         """Have files that are opened late written with the record of their model."""
@@ -219,15 +198,6 @@ def set_up(
                 if (rule := cell.facts.get("rule"))
             ],
         },
-    )
-
-
-def _was_searched(cell: Cell) -> bool:
-    """Whether a cell's levels or its sampler were found for a model, or come from elsewhere."""
-    return (
-        ":" in cell.sampler.name
-        or bool(samplers.found_for_model(cell.sampler) or cell.facts)
-        or bool(getattr(cell.schedule, "needs_model", False))
     )
 
 

@@ -15,7 +15,6 @@
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
     samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
-    unchanged.json               what a command found that left nothing to do (:mod:`.disk.unchanged`)
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
     .lock .leader                which process leads (:mod:`.leading`); the first stays
     set-aside/damaged/           files that were not what their names say
@@ -36,14 +35,13 @@ from pathlib import Path
 
 from . import sealed
 from .disk.files import PART, read_json
-from .disk.unchanged import RECORD as UNCHANGED
 
 LOCK, LEASE = ".lock", ".leader"
 ASIDE = "set-aside"
 LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
-        UNCHANGED,
+        "unchanged.json",  # of runs up to November 2026; nothing reads it
         *(
             "table.csv",
             "table.parquet",
