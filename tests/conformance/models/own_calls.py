@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from defects import DDPM, RIGHT, Exact, mean
+from defects import DDPM, IMAGES, RIGHT, Exact
 from torch import Tensor, nn
 
 from samplerbench.models.checkpoints.mapping import process_of
@@ -52,7 +52,8 @@ def right(x, sigma):
 
 
 def image(x, sigma):
-    return mean(x.double(), torch.as_tensor(sigma, dtype=torch.float64).expand(len(x))).to(x)
+    level = torch.as_tensor(sigma, dtype=torch.float64).expand(len(x))
+    return IMAGES.posterior_mean(x.double(), level).to(x)
 
 
 def function(x_t: Tensor, n: Tensor) -> Tensor:
