@@ -74,7 +74,8 @@ def entry_named(
             return tensors
     there = ", ".join(entry or "the file itself" for entry in sets)
     raise CheckpointError(
-        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}"
+        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}; "
+        "give one of these as weights.entry, or leave it out"
     )
 
 

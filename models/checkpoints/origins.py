@@ -134,7 +134,7 @@ def described(opened: Opened) -> str:
     if not names:
         keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
         inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
-        return f"{inside} tensor; save the state_dict() of the network, or {WRAP}"
+        return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
     most = max(entries, key=lambda entry: len(entries[entry]))
     where = f" in its entry {most}" if most else ""
     seen = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
