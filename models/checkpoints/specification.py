@@ -366,12 +366,15 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"classes={text}: it must be a whole number, 0 for none")
     if name == "null_label" and value not in (False, True):
         raise ValueError(f"null_label={text}: it must be true or false")
-    if name == "limits" and value is not None:
-        is_pair = isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
-        if not is_pair or not value[0] < value[1]:
-            raise ValueError(f"limits={text}: it must be two numbers that rise, such as [-1,1]")
+    if name == "limits" and value is not None and not _is_range(value):
+        raise ValueError(f"limits={text}: it must be two numbers that rise, such as [-1,1]")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
+
+
+def _is_range(value: Value) -> bool:
+    pair = list(value) if isinstance(value, tuple) else []
+    return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
 
 
 def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
