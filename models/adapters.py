@@ -365,6 +365,11 @@ class NativeDenoiser(Denoiser):
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
         check_tensor(f"model {self.name}: its network", output)
         if self.half is not None:
+            if output.shape[1] != 2 * x_t.shape[1]:
+                raise ValueError(
+                    f"half={self.half}, but the network gives {output.shape[1]} channels for "
+                    f"{x_t.shape[1]}, and not twice as many; leave out half"
+                )
             first, second = output.chunk(2, 1)
             output = first if self.half == "first" else second
         return output.to(x_t.dtype)

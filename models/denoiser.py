@@ -242,6 +242,13 @@ class Bound:
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
+def innermost(model: Denoiser) -> Denoiser:
+    """Return the model inside all wrappers, such as the network below guidance."""
+    while isinstance(model, Wrapper):
+        model = model.inner
+    return model
+
+
 class Wrapper(Denoiser):
     """A Denoiser around a Denoiser, which changes nothing until a subclass does.
 

@@ -94,7 +94,9 @@ def main() -> None:
     # importing torch makes a million objects that stay, and a collection walks them all: a tenth of
     # the start
     gc.set_threshold(200_000)
-    logging.getLogger("samplerbench").addHandler(Warnings())
+    logger = logging.getLogger("samplerbench")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Warnings())
     code = run_app(app)
     # registered last, called first: an interrupt that comes while libraries clear up, when all is done,
     # would print their tracebacks

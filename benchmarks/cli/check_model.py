@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,8 +91,8 @@ def check_model(
         options = parse_spec(model)
         name = options.pop("name")
     of_file = not options and is_checkpoint(name)
-    check = _check_checkpoint if of_file else _check_other
-    found, content = check(name, options, images, teacher, samples, where, shown=not as_json)
+    check = _check_checkpoint if of_file else partial(_check_other, options)
+    found, content = check(name, images, teacher, samples, where, shown=not as_json)
     if as_json:
         print_json(_as_json(found, content))
     else:
@@ -102,7 +103,6 @@ def check_model(
 
 def _check_checkpoint(
     name: str,
-    _options: dict[str, Any],
     images: str | None,
     teacher: str | None,
     samples: int,
@@ -149,8 +149,8 @@ def _check_checkpoint(
 
 
 def _check_other(
-    name: str,
     options: dict[str, Any],
+    name: str,
     images: str | None,
     teacher: str | None,
     samples: int,
@@ -214,20 +214,18 @@ def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: s
     Raises:
         ValueError: the model is no map, or the teacher is one, or of other samples.
     """
-    from ...models import make_model
-    from ..suites.spec import parse_spec
+    from ..planning.models import load_model
 
     if "map" not in kinds:
         raise ValueError("--teacher is for few-step maps, and the model is a denoiser")
-    options = parse_spec(name)
-    made = make_model(options.pop("name"), **options)
+    made = load_model(name, device).model
     if made.kind == "map" or made.event not in events:
         raise ValueError(
             f"--teacher {name} is "
             + ("a few-step map" if made.kind == "map" else f"of samples {made.event}")
             + f"; give a denoiser of samples {' or '.join(map(str, sorted(events)))}"
         )
-    return made if device == "cpu" else made.to(device)
+    return made
 
 
 def _read(
@@ -257,9 +255,12 @@ def _read(
 
 
 def _show(spec: Specification) -> None:
+    from ...models.checkpoints.entries import FIT, weights_taken
+
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:
-        say(f"  {sentence}")
+        if FIT not in sentence or weights_taken(spec):
+            say(f"  {sentence}")
     plain = spec.as_json()
     rows = [
         {"field": name, "value": _short(plain[name]), "known from": spec.source(name)}

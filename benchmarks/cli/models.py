@@ -57,14 +57,10 @@ def reference(
 
     ``run --reference FILE`` reads it again. All samples count: none is held out.
     """
-    from ...models import make_model
+    from ..planning.models import load_model
     from ..scoring.real.making import make_statistics
-    from ..suites.spec import parse_spec
 
-    made = None
-    if model is not None:
-        options = parse_spec(model)
-        made = make_model(options.pop("name"), **options)
+    made = None if model is None else load_model(model).model
     written = make_statistics(data, extractor, out, made)
     say(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "

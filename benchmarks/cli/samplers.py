@@ -226,10 +226,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
-    from ...models import make_model
     from ...samplers import make
     from ...samplers.peers import export_sigmas
     from ..planning.levels import levels_of, read_levels
+    from ..planning.models import load_model
     from ..suites.spec import parse_spec
 
     by_model = steps is not None and model is not None
@@ -238,8 +238,7 @@ def export(
         raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
     if sampler is not None and model is None:
         raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
-    given = parse_spec(model) if model is not None else None
-    subject = None if given is None else make_model(given.pop("name"), **given)
+    subject = None if model is None else load_model(model).model
     made = None if sampler is None else make(parse_spec(sampler))
     levels = (
         levels_of(schedule, steps, subject, made)

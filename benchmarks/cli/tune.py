@@ -26,7 +26,6 @@ from .common.options import (
 )
 
 if TYPE_CHECKING:
-    from ..planning.remedy import Named
     from ..planning.tuned.entry import Tuned
 
 TUNE_COLUMNS = {
@@ -87,6 +86,7 @@ def tune(
     ones: nearest to the converged endpoints, on latents that no run scores.
     """
     from ... import samplers
+    from ..planning.models import load_denoiser
     from ..planning.remedy import loading
     from ..planning.tuned.entry import WHATS
     from ..running.setup import pick_device
@@ -96,7 +96,7 @@ def tune(
 
     load_plugins(plugin, peers_path)
     where = pick_device(checked(device, "--device", DEVICES))
-    subject = _named(model, where)
+    subject = load_denoiser(model, where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe, one of them")
     made = [samplers.make(parse_spec(spec)) for spec in sampler]
@@ -104,7 +104,8 @@ def tune(
     targets = targets_of(
         made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"), tuned
     )
-    other = _named(holdout_model or next(name for name in OTHERS if name != subject.name), where)
+    elsewhere = holdout_model or next(name for name in OTHERS if name != subject.name)
+    other = load_denoiser(elsewhere, where)
     executor = workers(1)
     tuner = Tuner(
         file,
@@ -164,22 +165,6 @@ def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str
             f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
             "rounding, or the most steps, came first."
         )
-
-
-def _named(spec: str, device: str) -> Named:
-    from ...models import make_model
-    from ..planning.remedy import Named
-    from ..suites.spec import format_spec, parse_spec
-
-    given = parse_spec(spec)
-    name = format_spec(given)
-    found = make_model(given.pop("name"), **given)
-    if found.kind == "map":
-        raise ValueError(
-            f"model {name} is a few-step map to the end of the path, which has no levels to tune by "
-            "the error of an ODE; tune the denoiser that it was distilled from"
-        )
-    return Named(name, found.to(device) if device != "cpu" else found)
 
 
 def _row(entry: Tuned) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...models import Denoiser, Wrapper
+from ...models import Denoiser
+from ...models.denoiser import innermost
 from ...samplers import Grid, Sampler, Source
 from ...samplers.schedules import schedule
 from ..suites.cell import Cell
@@ -134,6 +135,4 @@ def spread_of(model: Denoiser) -> float:
 
 def _process_of(model: Denoiser) -> object:
     """Return what the network below guidance was trained on; None where that is not known."""
-    while isinstance(model, Wrapper):
-        model = model.inner
-    return getattr(model, "process", None)
+    return getattr(innermost(model), "process", None)

@@ -9,22 +9,23 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ... import samplers
-from ...models import Denoiser, Reference, make_model
+from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ..sampling.execution import check_executions, refusal
 from ..sampling.infinity import begins, below, top_of
 from ..suites.cell import Cell
-from ..suites.spec import format_spec, parse_spec
+from ..suites.spec import parse_spec
 from ..suites.start import Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .maps import check_schedules, mismatch
+from .models import Named, load_model
 from .native import NATIVE, default_schedule
 from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
-from .remedy import Named, remedy
+from .remedy import remedy
 from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
 
@@ -41,13 +42,7 @@ def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
     Raises:
         ValueError: unknown model or option.
     """
-    loaded = {}
-    for entry in suite.models:
-        spec = parse_spec(entry.name)
-        options = {key: value for key, value in spec.items() if key != "name"}
-        model = make_model(spec["name"], **options)
-        loaded[format_spec(spec)] = model.to(device) if device != "cpu" else model
-    return loaded
+    return dict(load_model(entry.name, device) for entry in suite.models)
 
 
 def plan(

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ...models import Denoiser
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ..suites.spec import label_of
 from .budget import cost_of, steps_within
+from .models import Named
 from .schedules import make_schedule
 from .tuned.entry import Tuned
 from .tuned.schedule import UntunedError, untunable
 from .tuned.spacing import MOST_STEPS
-
-
-class Named(NamedTuple):
-    """A model with its spec."""
-
-    name: str
-    model: Denoiser
 
 
 def remedy(

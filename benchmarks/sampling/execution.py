@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...models import Denoiser
-from ...models.denoiser import Wrapper
+from ...models.denoiser import Wrapper, innermost
 from ...samplers import Grid, Sampler
 from ...samplers.cuda.capture import as_levels
 from ...samplers.cuda.capture import refusal as cannot_record
@@ -63,7 +63,7 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
     """
     if execution == "eager":
         return ""
-    if captures(execution) and not _innermost(model).capturable:
+    if captures(execution) and not innermost(model).capturable:
         return f"model {model.name} says that it cannot be captured (capturable = False)"
     if costs_vary(model, grid):
         return (
@@ -129,12 +129,6 @@ def _compiled(model: Denoiser) -> Denoiser:
     # without a word
     torch.compiler.reset()
     return model.instrumented(Compiled)
-
-
-def _innermost(model: Denoiser) -> Denoiser:
-    while isinstance(model, Wrapper):
-        model = model.inner
-    return model
 
 
 @cache

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...models import Denoiser
 from ...models.cards.card import load_card
-from ...models.denoiser import Wrapper
+from ...models.denoiser import innermost
 from ...models.exact.base import ExactModel
 from ...models.exact.haar import haar
 from ...models.exact.wavelet import Wavelet, mixtures
@@ -79,9 +79,7 @@ class Data:
     @cached_property
     def exact(self) -> ExactModel | None:
         """The exact model at the heart of this one, on the CPU; None if there is none."""
-        inner = self.model
-        while isinstance(inner, Wrapper):
-            inner = inner.inner
+        inner = innermost(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
     @cached_property

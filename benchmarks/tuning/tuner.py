@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..planning.remedy import Named
+from ..planning.models import Named
 from ..planning.tuned.entry import WHATS, Tuned, What
 from ..planning.tuned.file import check_writable, read_tuned, write_tuned
 from ..running.executing import Executor, Failure, InProcess, Tell

@@ -13,7 +13,7 @@ from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow
-from ..planning.remedy import Named
+from ..planning.models import Named
 from ..planning.schedules import make_schedule
 from ..planning.tuned.entry import (
     Cost,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .opening import CheckpointError, Opened, state_dict
 from .pickles import Record, tensors_of
+from .specification import USER, Specification
 
 Sets = dict[str, dict[str, Tensor]]
 """Weights by the name of their entry, the preferred set first."""
@@ -26,6 +27,8 @@ SHADOW = "shadow_params"
 """Where averages are kept that are lists, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
 """Before the names of Lightning's average of latent diffusion, which have no dots otherwise."""
+FIT = "sets of weights fit"
+"""In the sentence that says which is taken."""
 DEPTH, MOST = 4, 16
 """Tables within tables that are looked through, and networks in a table."""
 
@@ -71,7 +74,8 @@ def entry_named(
             return tensors
     there = ", ".join(entry or "the file itself" for entry in sets)
     raise CheckpointError(
-        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}"
+        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}; "
+        "give one of these as weights.entry, or leave it out"
     )
 
 
@@ -83,7 +87,14 @@ def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
     shown = ", ".join(f"weights.entry={other}" for other in others)
     other = "another" if len(others) > 1 else "the other"
     average = " (an average)" if AVERAGE.search(first.lower()) else ""
-    return (f"{len(sets)} sets of weights fit: {first}{average} is taken; {shown} takes {other}",)
+    return (f"{len(sets)} {FIT}: {first}{average} is taken; {shown} takes {other}",)
+
+
+def weights_taken(spec: Specification) -> str:
+    """Say which of several sets of weights is taken; "" if there is one, or if the user named one."""
+    said = [sentence for sentence in spec.evidence if FIT in sentence]
+    is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
+    return said[0].partition(";")[0] if said and is_choice else ""
 
 
 def settings_of(opened: Opened) -> Mapping[str, Any]:

@@ -117,6 +117,15 @@ class Checkpoint(NativeDenoiser):
                 f"{name}: labels=none, but the network was trained with labels alone; choose "
                 "labels=random or labels=balanced"
             )
+        if spec.labels != "none" and not (spec.classes or spec.embeddings):
+            raise ValueError(
+                f"{name}: labels={spec.labels}, but the network takes no classes; leave labels out"
+            )
+        if not spec.sigma_min < spec.sigma_max:
+            raise ValueError(
+                f"{name}: sigma_min={spec.sigma_min:g} is not below sigma_max={spec.sigma_max:g}; give "
+                "levels that rise"
+            )
         process = process_of(spec)
         super().__init__(
             network,

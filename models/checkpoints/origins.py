@@ -15,6 +15,25 @@ SHOWN = 3
 SINGLE_FILE = (
     "open it with from_single_file of the diffusers library, save_pretrained, and give the folder"
 )
+TRANSFORMER = (
+    "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
+    "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
+)
+TRANSFORMERS = {
+    "FLUX": ("double_blocks.", "single_blocks.", "img_attn.qkv."),
+    "HunyuanVideo": ("double_blocks.", "single_blocks.", "img_attn_qkv."),
+    "Stable Diffusion 3": ("joint_blocks.",),
+    "AuraFlow": ("double_layers.", "cond_seq_linear."),
+    "Lumina 2 or Z-Image": ("noise_refiner.", "cap_embedder.", "attention.qkv."),
+    "Wan": ("patch_embedding.", "time_projection."),
+    "LTX-Video": ("patchify_proj.",),
+}
+"""Transformers by what names of their tensors hold."""
+DDPM = "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)"
+DDPM_SCRIPT = (
+    "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
+    "repository, which takes the arguments of its UNet2DModel as a config file, and give the folder"
+)
 
 
 class Origin(NamedTuple):
@@ -38,15 +57,28 @@ ORIGINS = (
         "fuse them into their network with fuse_lora of the diffusers library, save_pretrained, and give "
         "the folder",
     ),
-    Origin(("double_blocks.", "single_blocks."), "FLUX in a single file", SINGLE_FILE),
-    Origin(("joint_blocks.",), "Stable Diffusion 3 in a single file", SINGLE_FILE),
+    Origin(
+        ("control_model.",),
+        "a ControlNet, which steers a network and is none",
+        "give the network that it steers",
+    ),
+    *(
+        Origin(parts, f"{name} in a single file", TRANSFORMER)
+        for name, parts in TRANSFORMERS.items()
+    ),
+    Origin(
+        ("t_block.", "y_embedder.y_proj.", "cross_attn."),
+        "PixArt in a single file",
+        "convert it with scripts/convert_pixart_sigma_to_diffusers.py of the diffusers repository, or "
+        "convert_pixart_alpha_to_diffusers.py, and give the folder",
+    ),
     Origin(
         ("input_blocks.", "transformer_blocks."),
         "Stable Diffusion or latent diffusion in a single file",
         SINGLE_FILE,
     ),
     Origin(
-        ("down_blocks.", ".resnets."),
+        ("down_blocks.", ".resnets.", "time_embedding."),
         "a U-Net of diffusers without its folder",
         "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
         "the scheduler_config.json that it was trained with",
@@ -58,18 +90,19 @@ ORIGINS = (
         "the scheduler_config.json that it was trained with",
     ),
     Origin(
-        ("temb.dense.", "down.0.block."),
-        "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)",
-        "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
-        "repository, and give the folder",
+        ("module.temb.dense.", "module.down.0.block."),
+        DDPM,
+        "save its last table of weights (the average, if it has one) alone, under names without module., and "
+        + DDPM_SCRIPT,
     ),
+    Origin(("temb.dense.", "down.0.block."), DDPM, DDPM_SCRIPT),
     Origin(
         ("downs.0.0.", "mid_block1."),
         "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
         "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
     ),
     Origin(
-        ("encoder.", "decoder.", "quant_conv."),
+        ("encoder.down", "decoder.up"),
         "an autoencoder of latents",
         "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
     ),
@@ -101,7 +134,7 @@ def described(opened: Opened) -> str:
     if not names:
         keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
         inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
-        return f"{inside} tensor; save the state_dict() of the network, or {WRAP}"
+        return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
     most = max(entries, key=lambda entry: len(entries[entry]))
     where = f" in its entry {most}" if most else ""
     seen = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"

@@ -117,3 +117,11 @@ PROCESSES: dict[str, Callable[..., Process]] = {
 def parts_of(name: str) -> list[str]:
     """List the arguments of a process; none where there is no such process."""
     return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []
+
+
+def numbers_of(name: str) -> list[str]:
+    """List the arguments of a process that are numbers."""
+    if name not in PROCESSES:
+        return []
+    found = inspect.signature(PROCESSES[name]).parameters.values()
+    return [each.name for each in found if each.annotation in ("float", "int")]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .conditions import read_conditions
-from .processes import parts_of
+from .processes import numbers_of, parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Where a value is known from: the file itself; what all files of a family share; the user; or a
@@ -235,6 +235,9 @@ _SETTABLE = tuple(
     for f in fields(Specification)
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
+FIXED = ("network.class", "weights.file")
+"""Parts that the file and its path decide."""
+TIMES = ("t", "level", "log_level")
 _TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
 BOUNDARY_PARTS = ("scale", "sigma_data")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
@@ -242,9 +245,9 @@ DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
     top, dot, part = name.partition(".")
-    if top not in _SETTABLE or bool(dot) != (top in _TABLES):
+    if top not in _SETTABLE or bool(dot) != (top in _TABLES) or name in FIXED:
         plain = [n for n in _SETTABLE if n not in _TABLES]
-        parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t)]
+        parts = [f"{t}.{p}" for t in _TABLES for p in getattr(spec, t) if f"{t}.{p}" not in FIXED]
         names = ", ".join([*spec.open, "sign", *plain, *parts])
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     if name == "embeddings":
@@ -257,6 +260,7 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
             f"{', '.join(spec.scalars) or 'none'}"
         )
     if dot:
+        _check_part(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
         spec, value = replace(spec, snap=""), {**_shared_parts(spec.process, text), "name": text}
@@ -317,6 +321,26 @@ _CHOICES = {
 }
 
 
+def _check_part(spec: Specification, name: str, value: Value, text: str) -> None:
+    """Refuse what cannot be a part of a table."""
+    top, _, part = name.partition(".")
+    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
+    if part in numbers.get(top, ()) and not _is_number(value):
+        raise ValueError(f"{name}={text}: it must be a number")
+    if name == "process.steps" and type(value) is not int:
+        raise ValueError(f"process.steps={text}: it must be a whole number")
+    if top == "time" and part not in ("of", "scale", "offset"):
+        raise ValueError(f"a time has no {part!r}; there are: of, scale, offset")
+    if name == "time.of" and value not in TIMES:
+        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
+    if name == "network.arguments" and not isinstance(value, dict):
+        raise ValueError(f"network.arguments={text}: it must be a JSON object of arguments by name")
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check(spec: Specification, name: str, value: Value, text: str) -> None:
     """Refuse what cannot be a field's value."""
     if name in _CHOICES and value not in _CHOICES[name]:
@@ -328,7 +352,7 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
             + (", with as many channels" if spec.event else "")
         )
     number = isinstance(getattr(spec, name, None), float)
-    if number and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if number and not _is_number(value):
         raise ValueError(f"{name}={text}: it must be a number")
     if name in ("sigma_min", "sigma_max") and not value > 0:
         raise ValueError(f"{name}={text}: it must be above 0")
@@ -338,8 +362,19 @@ def _check(spec: Specification, name: str, value: Value, text: str) -> None:
         raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
     if (part := name.removeprefix("boundary.")) != name and part not in BOUNDARY_PARTS:
         raise ValueError(f"a boundary has no {part!r}; there are: {', '.join(BOUNDARY_PARTS)}")
+    if name == "classes" and (type(value) is not int or value < 0):
+        raise ValueError(f"classes={text}: it must be a whole number, 0 for none")
+    if name == "null_label" and value not in (False, True):
+        raise ValueError(f"null_label={text}: it must be true or false")
+    if name == "limits" and value is not None and not _is_range(value):
+        raise ValueError(f"limits={text}: it must be two numbers that rise, such as [-1,1]")
     if name == "factor" and value == 0:
         raise ValueError("factor=0: it must not be 0")
+
+
+def _is_range(value: Value) -> bool:
+    pair = list(value) if isinstance(value, tuple) else []
+    return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
 
 
 def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:

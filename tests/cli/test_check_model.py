@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.benchmarks.cli.common.console import Warnings
+from samplerbench.models.nets.adm_unet import ADMUNet
 
 FILE = """
 import torch
@@ -115,3 +119,29 @@ def test_check_model__networks_of_the_guide_pass_and_wrong_steps_of_them_do_not(
     code, said = checked(f"{file}:by_hand", "--images", str(tmp_path / "x.npy"))
     assert code == 1
     assert "the map is wrong: with the opposite sign of the noise" in said
+
+
+def test_check_model__the_set_of_weights_that_a_user_names_is_no_choice(tmp_path):
+    file, said = tmp_path / "two.pt", "is taken; weights.entry=model takes the other"
+    torch.manual_seed(0)
+    weights = ADMUNet(
+        in_channels=1,
+        out_channels=1,
+        embedding=8,
+        stem=32,
+        widths=(32,),
+        blocks=1,
+        attention=(),
+        heads=1,
+    ).state_dict()
+    torch.save({"model": weights, "ema": dict(weights)}, file)
+    settings = "schedule=linear&size=8&attention=1-head"
+    assert said in checked(f"{file}?{settings}")[1]
+    assert said not in checked(f"{file}?{settings}&weights.entry=model")[1]
+
+
+def test_warnings__notes_and_warnings_are_said_once(capsys):
+    handler = Warnings()
+    for level in (logging.INFO, logging.WARNING, logging.WARNING):
+        handler.handle(logging.makeLogRecord({"msg": f"a {level}", "levelno": level}))
+    assert capsys.readouterr().err == "note: a 20\nwarning: a 30\n"

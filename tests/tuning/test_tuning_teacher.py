@@ -9,7 +9,7 @@ import pytest
 import torch
 from tuners import tuner
 
-from samplerbench.benchmarks.planning.remedy import Named
+from samplerbench.benchmarks.planning.models import Named
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve

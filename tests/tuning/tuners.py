@@ -1,6 +1,6 @@
 """Tuners of a few latents, for tests."""
 
-from samplerbench.benchmarks.planning.remedy import Named
+from samplerbench.benchmarks.planning.models import Named
 from samplerbench.benchmarks.tuning.tuner import Tuner
 from samplerbench.models import make_model
 

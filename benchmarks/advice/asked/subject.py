@@ -9,19 +9,20 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from .... import samplers
-from ....models import Denoiser, make_model
-from ....models.denoiser import Wrapper
+from ....models import Denoiser
+from ....models.denoiser import innermost
 from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Tabulated
+from ...planning.models import load_denoiser
 from ...planning.native import NATIVE, default_schedule
 from ...planning.planner import plan
 from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
 from ...scoring.references import CARD, extractor_of
 from ...suites.cell import Cell
-from ...suites.spec import format_spec, label_of, parse_spec
+from ...suites.spec import label_of, parse_spec
 from ...suites.suite import Suite, check_suite
 from ..answer import configuration
 from ..exports import LIBRARIES, export, missing, written_out
@@ -240,10 +241,7 @@ class Asked:
     @property
     def process(self) -> Process | None:
         """What it was trained on, where that is known."""
-        inner = self.model
-        while isinstance(inner, Wrapper):
-            inner = inner.inner
-        return getattr(inner, "process", None)
+        return getattr(innermost(self.model), "process", None)
 
     def now(self, given: str | None) -> Now:
         """What is used now: as the user says, as the scheduler beside the checkpoint does, or as is usual
@@ -318,22 +316,13 @@ def load(
             "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
             "that does not, such as --sampler auto"
         )
-    given = parse_spec(spec)
-    name = format_spec(given)
-    model = make_model(given.pop("name"), **given)
-    if model.kind == "map":
-        raise ValueError(
-            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
-            f"choose; samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4 says how many "
-            "jumps are worth it"
-        )
+    name, model = load_denoiser(spec, device)
     racers = [one for one in made if not one.stochastic] or [samplers.make("euler")]
     reasons = [missing(library, one, model) for one in racers]
     if all(reasons):
         raise ValueError(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
         )
-    model = model.to(device) if device != "cpu" else model
     check_model(model, None, denoising=model.read is not None, device=device)
     return Asked(name, model, device, seed, extractor, tuple(only))
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ....models import Denoiser, Wrapper
+from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
+from ....models.denoiser import innermost
 from ....models.process import EDM, Discrete, RectifiedFlow
 
 Kind = Literal["table", "flow", "edm"]
@@ -96,7 +97,7 @@ _NONE = "diffusers has no scheduler for"
 
 def unknown(model: Denoiser) -> str:
     """Why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
-    found = _network(model)
+    found = innermost(model)
     if not isinstance(found, NativeDenoiser):
         return f"{model.name} is no network of diffusers"
     process, prediction = found.process, found.prediction
@@ -121,7 +122,7 @@ def coordinates_of(model: Denoiser) -> Coordinates:
     """
     if reason := unknown(model):
         raise ValueError(reason)
-    found = _network(model)
+    found = innermost(model)
     assert isinstance(found, NativeDenoiser)
     return Coordinates(_kind(found), found)
 
@@ -134,12 +135,5 @@ def _kind(model: NativeDenoiser) -> Kind:
 
 def is_flow(model: Denoiser) -> bool:
     """Whether a model's process is a straight path to noise of standard deviation 1."""
-    process = getattr(_network(model), "process", None)
+    process = getattr(innermost(model), "process", None)
     return isinstance(process, RectifiedFlow) and process.noise_scale == 1
-
-
-def _network(model: Denoiser) -> Denoiser:
-    """The innermost model, below guidance."""
-    while isinstance(model, Wrapper):
-        model = model.inner
-    return model

@@ -52,18 +52,19 @@ out, err = Safe(), Safe(stderr=True)
 
 
 class Warnings(logging.Handler):
-    """Prints what the library warns of to standard error, each sentence once."""
+    """Prints warnings and notes of the library to standard error, each sentence once."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a warning."""
+        """Print a warning or a note."""
         sentence = record.getMessage()
         if sentence not in self._said:
             self._said.add(sentence)
-            err.print(f"warning: {sentence}", markup=False, soft_wrap=True)
+            kind = "warning" if record.levelno >= logging.WARNING else "note"
+            err.print(f"{kind}: {sentence}", markup=False, soft_wrap=True)
 
 
 def say(text: str) -> None:

@@ -31,6 +31,7 @@ from .judging import (
 )
 from .labels import check_labels
 from .maps import check_map, variance_of
+from .network_times import readings_of_time
 from .open_questions import check_answers, cost_of
 from .paths import check_along, check_renoised, moves
 from .readings import readings_of_images, readings_of_network, readings_scaled
@@ -244,6 +245,7 @@ def _checks(
         readings = [*changed, *readings_of_images(model, best.clean)]
         readings += readings_of_network(model) if is_native else ()
         readings += readings_scaled(best) if fits else ()
+        readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
         broken, seen = (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")

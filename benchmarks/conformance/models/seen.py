@@ -62,7 +62,7 @@ def check_time(of: Candidate) -> Check:
     model = of.model
     assert isinstance(model, NativeDenoiser)
     (output, x_t, high, own), (_, _, low, _) = (
-        network_call(model, _noisy(of, float(level))[0], float(level), of.labels)
+        network_call(model, noisy(of, float(level))[0], float(level), of.labels)
         for level in of.fit.levels[[0, -1]]
     )
     if torch.equal(output, model.network(x_t, low, own)):
@@ -75,20 +75,21 @@ def check_time(of: Candidate) -> Check:
     return Check("time", True, "the output depends on the time")
 
 
-def _noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
+def noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
+    """Return the clean samples at a level, and their noise."""
     ids = torch.arange(len(of.clean), device=of.clean.device)
     z = SampleNoise(SEED, ids, of.model.event, of.clean.dtype).initial()
     return of.clean + level * z, z
 
 
 def _noise_left(of: Candidate, level: float) -> float:
-    x, z = _noisy(of, level)
+    x, z = noisy(of, level)
     return float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
 
 
 def _outputs(of: Candidate, level: float) -> Tensor:
     """The output of a network in its own coordinates; of other models, their own."""
-    x, _ = _noisy(of, level)
+    x, _ = noisy(of, level)
     if not isinstance(of.model, NativeDenoiser):
         return of.model.denoise(x, level, of.labels)
     (output, _, _, _) = network_call(of.model, x, level, of.labels)

@@ -32,7 +32,9 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
     if name is not None:
         spec = _read(opened, lambda: family(name).recognise(opened))
         if spec is None:
-            raise CheckpointError(f"{opened.path} is no {name} checkpoint")
+            raise CheckpointError(
+                f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
+            )
         return spec
     found = [spec for spec in _read(opened, lambda: _recognised(opened)) if spec is not None]
     if len(found) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,25 +33,41 @@ def data(n: int, seed: int = 7) -> tuple[Tensor, Tensor]:
     return (MEANS[which] + WIDTH * noise).clamp(-1, 1), which // EACH
 
 
-def mean(x: Tensor, level: Tensor, labels: Tensor | None = None) -> Tensor:
-    """E[x0 | x] of the mixture, or of the classes of the labels."""
-    column = level.reshape(-1, 1, 1, 1)
-    total = WIDTH**2 + column**2
-    off = x[:, None] - MEANS
-    weight = -off.square().flatten(2).sum(2) / (2 * total[:, :, 0, 0])
-    if labels is not None:
-        own = torch.arange(len(MEANS)) // EACH == labels[:, None]
-        weight = weight.masked_fill(~(own | (labels[:, None] == CLASSES)), -torch.inf)
-    return (
-        weight.softmax(1)[..., None, None, None] * (MEANS + (WIDTH**2 / total)[:, None] * off)
-    ).sum(1)
+class Mixture(NamedTuple):
+    """Gaussians of one width, the same number in every class.
+
+    Attributes:
+        means: ``(k, *event)``.
+        width: standard deviation.
+        classes: consecutive means are of one class.
+    """
+
+    means: Tensor
+    width: float
+    classes: int = 1
+
+    def posterior_mean(self, x: Tensor, level: Tensor, labels: Tensor | None = None) -> Tensor:
+        """E[x0 | x] of the mixture, or of the classes of the labels."""
+        column = level.reshape(-1, 1, 1, 1)
+        total = self.width**2 + column**2
+        off = x[:, None] - self.means
+        weight = -off.square().flatten(2).sum(2) / (2 * total[:, :, 0, 0])
+        if labels is not None:
+            each = len(self.means) // self.classes
+            own = torch.arange(len(self.means)) // each == labels[:, None]
+            weight = weight.masked_fill(~(own | (labels[:, None] == self.classes)), -torch.inf)
+        share = weight.softmax(1)[..., None, None, None]
+        return (share * (self.means + (self.width**2 / total)[:, None] * off)).sum(1)
+
+
+IMAGES = Mixture(MEANS, WIDTH, CLASSES)
 
 
 class Exact:
-    """The network that a specification describes: exact, in its own conventions."""
+    """The network that a specification describes: exact for a mixture, in its own conventions."""
 
-    def __init__(self, spec: Specification) -> None:
-        self.spec, self.process = spec, process_of(spec)
+    def __init__(self, spec: Specification, data: Mixture = IMAGES) -> None:
+        self.spec, self.process, self.data = spec, process_of(spec), data
         self.time = NetworkTime(**spec.time)
 
     def __call__(self, x_t: Tensor, told: Tensor, labels: Tensor | None) -> Tensor:
@@ -62,7 +78,7 @@ class Exact:
         alpha = torch.from_numpy(self.process.alpha(self.process.t_of(level)))[:, None, None, None]
         x = x_t.double() / alpha
         level = torch.from_numpy(level)
-        d = mean(x, level, labels if self.spec.classes else None)
+        d = self.data.posterior_mean(x, level, labels if self.spec.classes else None)
         level = level[:, None, None, None]
         z, std = (x - d) / level, getattr(self.process, "sigma_data", 1.0)
         output = {

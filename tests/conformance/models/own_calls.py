@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from defects import DDPM, Exact, mean
-from torch import Tensor
+from defects import DDPM, IMAGES, RIGHT, Exact
+from torch import Tensor, nn
 
 from samplerbench.models.checkpoints.mapping import process_of
 
@@ -24,8 +24,22 @@ def step(sigma: float | Tensor, x: Tensor) -> Tensor:
     return (LEVELS.log() - level.log()[:, None]).abs().argmin(1)
 
 
-def eps(x_t: Tensor, n: Tensor) -> Tensor:
-    return NETWORK(x_t, n.double(), None)
+COSINE = torch.tensor(process_of(RIGHT["DDPM, cosine"]).levels)
+
+
+def step_of_cosine(n: Tensor) -> Tensor:
+    """Number of the nearest step of a cosine, by that of the linear betas."""
+    return (COSINE.log() - LEVELS[n].log()[:, None]).abs().argmin(1)
+
+
+class Module(nn.Module):
+    """The network as PyTorch has them, whose calls can be seen."""
+
+    def forward(self, x_t: Tensor, n: Tensor) -> Tensor:
+        return NETWORK(x_t, n.double(), None)
+
+
+eps = Module()
 
 
 def col(v: float | Tensor, x: Tensor) -> Tensor:
@@ -38,15 +52,28 @@ def right(x, sigma):
 
 
 def image(x, sigma):
-    return mean(x.double(), torch.as_tensor(sigma, dtype=torch.float64).expand(len(x))).to(x)
+    level = torch.as_tensor(sigma, dtype=torch.float64).expand(len(x))
+    return IMAGES.posterior_mean(x.double(), level).to(x)
 
 
-def with_step(change: Callable[[Tensor], Tensor]):
+def function(x_t: Tensor, n: Tensor) -> Tensor:
+    """The network hidden in a function."""
+    return NETWORK(x_t, n.double(), None)
+
+
+def with_step(change: Callable[[Tensor], Tensor], network: Callable[..., Tensor] = eps):
     def call(x, sigma):
         s = col(sigma, x)
-        return x - s * eps(x / (1 + s**2).sqrt(), change(step(sigma, x)))
+        return x - s * network(x / (1 + s**2).sqrt(), change(step(sigma, x)))
 
     return call
+
+
+class Fraction(Module):
+    """The same, told the step in thousandths."""
+
+    def forward(self, x_t: Tensor, n: Tensor) -> Tensor:
+        return super().forward(x_t, 1000 * n)
 
 
 def with_level(change: Callable):
@@ -94,6 +121,8 @@ class Call(NamedTuple):
 RIGHT_CALLS: dict[str, Call] = {
     "right: an adapter of eps": Call(right, ()),
     "right: E[x0 | x]": Call(image, ()),
+    "right: a function": Call(with_step(lambda n: n, function), ()),
+    "right: steps in [0, 1]": Call(with_step(lambda n: n / 1000, Fraction()), ()),
 }
 CALLS: dict[str, Call] = {
     "the opposite sign": Call(lambda x, s: -right(x, s), ("the opposite sign",)),
@@ -123,9 +152,20 @@ CALLS: dict[str, Call] = {
         with_level(lambda s: s * s), ("the square root of the level",)
     ),
     "the logarithm of the level": Call(with_level(torch.log), ("exp of the level",)),
-    "steps in [0, 1]": Call(with_step(lambda n: n / 1000), ()),
-    "steps reversed": Call(with_step(lambda n: 999 - n), ()),
-    "steps shifted": Call(with_step(lambda n: (n + 150).clamp(max=999)), ()),
+    "steps in [0, 1]": Call(with_step(lambda n: n / 1000), ("with 1000 t given",)),
+    "steps reversed": Call(with_step(lambda n: 999 - n), ("with 999 - t given",)),
+    "steps shifted": Call(
+        with_step(lambda n: (n + 150).clamp(max=999)), ("with about t - 150 given",)
+    ),
+    "steps shifted down, the first lost": Call(with_step(lambda n: (n - 90).clamp(min=0))),
+    "steps reversed of a function": Call(
+        with_step(lambda n: 999 - n, function), ("steps reversed, 999 - n of linear betas",)
+    ),
+    "steps shifted of a function": Call(with_step(lambda n: (n + 150).clamp(max=999), function)),
+    "steps in [0, 1] of a function": Call(with_step(lambda n: n / 1000, function)),
+    "steps for [0, 1]": Call(with_step(lambda n: n, Fraction()), ("with 0.001 t given",)),
+    "[0, 1] reversed": Call(with_step(lambda n: 1 - n / 1000, Fraction()), ("with 1 - t given",)),
+    "steps of another table": Call(with_step(step_of_cosine), ()),
     "a constant step": Call(with_step(lambda n: torch.full_like(n, 500)), ()),
     "preconditioning swapped": Call(swapped, ("c_skip and c_out swapped",)),
     "sample() in [0, 1]": Call(image, ("[0, 1], taken to [-1, 1]",), lambda x: (x + 1) / 2),

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from defects import Exact, Mixture
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.alternatives import alternatives
 from samplerbench.benchmarks.conformance.models.fit import fit
-from samplerbench.models.adapters import NetworkTime
-from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
+from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 
 EVENT = (2, 4, 4)
@@ -28,44 +28,8 @@ def data(n: int) -> torch.Tensor:
     return MEANS[which] + WIDTH * torch.randn(n, *EVENT, generator=generator, dtype=torch.float64)
 
 
-class Exact:
-    """The network that a specification describes: exact for a mixture, in its own conventions."""
-
-    def __init__(self, spec: Specification) -> None:
-        self.spec, self.process = spec, process_of(spec)
-        self.time = NetworkTime(**spec.time)
-
-    def __call__(self, x_t, told, labels):
-        level = self._level(told.numpy())
-        alpha = torch.from_numpy(self.process.alpha(self.process.t_of(level)))[:, None, None, None]
-        level = torch.from_numpy(level)[:, None, None, None]
-        x = x_t / alpha
-        total = WIDTH**2 + level**2
-        off = x[:, None] - MEANS
-        weight = (-off.square().flatten(2).sum(2) / (2 * total[:, :, 0, 0])).softmax(1)
-        d = (weight[..., None, None, None] * (MEANS + (WIDTH**2 / total)[:, None] * off)).sum(1)
-        z = (x - d) / level
-        data = getattr(self.process, "sigma_data", 1.0)
-        output = {
-            "x0": d,
-            "eps": z,
-            "v": alpha * (z - level * d),
-            "flow": getattr(self.process, "noise_scale", 1.0) * z - d,
-            "score": -z / (alpha * level),
-            "edm": (d - data**2 / (level**2 + data**2) * x)
-            * (level**2 + data**2).sqrt()
-            / (level * data),
-        }[self.spec.prediction] / self.spec.factor
-        noise = torch.full_like(output, 0.3)
-        if self.spec.half:
-            output = torch.cat([output, noise] if self.spec.half == "first" else [noise, output], 1)
-        return output
-
-    def _level(self, told: np.ndarray) -> np.ndarray:
-        of = (told.astype(np.float64) - self.time.offset) / self.time.scale
-        return {"t": self.process.level, "level": lambda s: s, "log_level": np.exp}[self.time.of](
-            of
-        )
+def exact(spec: Specification) -> Exact:
+    return Exact(spec, Mixture(MEANS, WIDTH))
 
 
 def specification(**changes) -> Specification:
@@ -116,7 +80,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_map_passes(name: str) -> None:
-    found = check_checkpoint(RIGHT[name], _float32(Exact(RIGHT[name])), data(128))
+    found = check_checkpoint(RIGHT[name], exact(RIGHT[name]), data(128))
     assert found.passed, [c.said for c in found.checks if not c.passed]
     assert abs(found.fit.defect).max() < 0.05
 
@@ -124,7 +88,7 @@ def test_the_right_map_passes(name: str) -> None:
 @pytest.mark.parametrize("name", RIGHT)
 def test_each_usual_mistake_fails(name: str) -> None:
     """The network is what it is; its user says something else of it."""
-    truth, network, images = RIGHT[name], _float32(Exact(RIGHT[name])), data(96)
+    truth, network, images = RIGHT[name], exact(RIGHT[name]), data(96)
     wrong = list(alternatives(truth))
     assert len(wrong) >= 1
     for settings, stated in wrong:
@@ -138,7 +102,7 @@ def test_what_a_file_leaves_open_is_answered() -> None:
     halves = {"first": {"half": "first"}, "second": {"half": "second"}}
     asked = replace(truth, open={"schedule": schedules, "half": halves})
     for images in (data(96), None):
-        found = check_checkpoint(asked, _float32(Exact(truth)), images, samples=48)
+        found = check_checkpoint(asked, exact(truth), images, samples=48)
         given = images is not None
         assert found.verdict == ("passed" if given else "not decided"), [
             c.said for c in found.checks
@@ -154,7 +118,7 @@ def test_check_answers__where_none_is_right_that_is_said() -> None:
     asked = specification(
         open={"schedule": {s: {"process": {**DDPM, "schedule": s}} for s in ("linear", "cosine")}}
     )
-    network = _float32(Exact(specification(prediction="score")))
+    network = exact(specification(prediction="score"))
     found = check_checkpoint(asked, network, data(96))
     assert found.verdict == "failed"
     assert "none of the 2 answers is right" in found.checks[0].said
@@ -163,7 +127,7 @@ def test_check_answers__where_none_is_right_that_is_said() -> None:
 def test_two_that_fit_alike_are_refused_by_name() -> None:
     near = {"a": {"process": DDPM}, "b": {"process": {**DDPM, "end": 0.0200001}}}
     asked = specification(open={"schedule": near})
-    found = check_checkpoint(asked, _float32(Exact(specification())), data(96))
+    found = check_checkpoint(asked, exact(specification()), data(96))
     assert not found.passed
     assert found.answers == {}
     assert "fit alike" in found.checks[0].said
@@ -175,21 +139,16 @@ def test_the_defect_is_zero_for_an_exact_denoiser_and_not_for_one_that_is_told_a
     None
 ):
     spec = RIGHT["EDM"]
-    model = Checkpoint(spec, Exact(spec), "exact", "0")
+    model = Checkpoint(spec, exact(spec), "exact", "0")
     levels = np.array([1.0, 0.3])
-    exact = fit(model, data(2000), None, levels)
-    assert (abs(exact.defect) < 4 * exact.defect_se).all()
+    right = fit(model, data(2000), None, levels)
+    assert (abs(right.defect) < 4 * right.defect_se).all()
     told = Checkpoint(
         replace(spec, time={"of": "log_level", "scale": 0.25, "offset": 0.1}),
-        Exact(spec),
+        exact(spec),
         "off",
         "0",
     )
     off = fit(told, data(2000), None, levels)
     assert (abs(off.defect) > 10 * off.defect_se).any()
-    assert off.excess(exact)[0] > 5 * off.excess(exact)[1] > 0
-
-
-def _float32(exact: Exact):
-    """The same in float32, as networks are."""
-    return lambda x_t, t, labels: exact(x_t.double(), t.double(), labels).float()
+    assert off.excess(right)[0] > 5 * off.excess(right)[1] > 0

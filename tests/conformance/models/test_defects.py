@@ -106,10 +106,17 @@ def test_check_denoiser__an_adapter_is_read_with_other_settings() -> None:
     """Of a Python file, which says nothing of checkpoints."""
     from own_calls import NETWORK
 
-    from samplerbench.models.adapters import NativeDenoiser
+    from samplerbench.models.adapters import NativeDenoiser, NetworkTime
     from samplerbench.models.checkpoints.mapping import process_of
 
-    for stated, causes in {"eps": (), "v": ("prediction=eps",)}.items():
+    cases = {
+        ("eps", 1.0, 0.0): (),
+        ("v", 1.0, 0.0): ("prediction=eps",),
+        ("eps", -1.0, 999.0): ("time.scale=1&time.offset=0",),
+        ("eps", 0.001, 0.0): ("time.scale=1&time.offset=0",),
+        ("eps", 1.0, 150.0): ("about t - 150 given to the network",),
+    }
+    for (stated, scale, offset), causes in cases.items():
         model = NativeDenoiser(
             NETWORK,
             process_of(RIGHT["DDPM"]),
@@ -118,6 +125,7 @@ def test_check_denoiser__an_adapter_is_read_with_other_settings() -> None:
             event=(3, 4, 4),
             identity="1",
             sigma_min=0.02,
+            time=NetworkTime(scale=scale, offset=offset),
         )
         model.read = FilesRead(Path())
         found = check_denoiser(model, data(IMAGES)[0])

@@ -163,29 +163,133 @@ def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
     assert first != open_checkpoint(tmp_path).content
 
 
+def weights(*names: str, behind: str = "") -> dict[str, torch.Tensor]:
+    return {behind + name: torch.ones(2) for name in names}
+
+
+SD3 = (
+    "joint_blocks.0.context_block.adaLN_modulation.1.bias",
+    "joint_blocks.0.x_block.mlp.fc1.weight",
+)
+SD3 += ("context_embedder.weight", "pos_embed", "t_embedder.mlp.0.weight", "x_embedder.proj.weight")
+SD3 += (
+    "y_embedder.mlp.0.weight",
+    "final_layer.linear.weight",
+    "final_layer.adaLN_modulation.1.weight",
+)
+FLUX = ("double_blocks.0.img_attn.norm.key_norm.scale", "double_blocks.0.img_attn.qkv.weight")
+FLUX += ("single_blocks.0.linear1.weight", "img_in.weight", "guidance_in.in_layer.weight")
+FLUX += ("final_layer.linear.weight", "time_in.in_layer.weight", "txt_in.weight")
+VAE = ("encoder.down.0.block.0.norm1.weight", "decoder.up.0.block.0.norm1.weight")
+CLIP = "clip_l.transformer.text_model.embeddings.position_embedding.weight"
+DDPM = ("temb.dense.0.weight", "conv_in.weight", "down.0.block.0.norm1.weight")
+DDPM += ("down.0.block.0.temb_proj.weight", "down.1.attn.0.q.weight", "mid.block_1.norm1.weight")
+DDPM += ("up.0.block.2.nin_shortcut.weight", "norm_out.weight", "conv_out.weight")
+INSIDE = "model.diffusion_model."
+STATES = [weights(*DDPM, behind="module."), {"state": {}, "param_groups": []}, 3, 4]
 ORIGINS = {
-    "LoRA": {"lora_unet_down.lora_down.weight": torch.ones(2)},
-    "FLUX": {"double_blocks.0.a.weight": torch.ones(2), "single_blocks.0.a.weight": torch.ones(2)},
-    "a U-Net of diffusers": {"model.down_blocks.0.resnets.0.conv1.weight": torch.ones(2)},
-    "a port of DDPM": [
+    "LoRA": (weights("lora_unet_down.lora_down.weight"), "fuse_lora"),
+    "a ControlNet": (
+        weights(
+            "control_model.input_blocks.0.0.weight",
+            "control_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
+        ),
+        "the network that it steers",
+    ),
+    "Stable Diffusion 3": (
+        weights(*SD3, behind=INSIDE)
+        | weights(*VAE, behind="first_stage_model.")
+        | weights(CLIP, behind="text_encoders."),
+        "from_single_file",
+    ),
+    "Stable Diffusion 3 in a single": (weights(*SD3), "the transformer alone"),
+    "FLUX": (weights(*FLUX), "the transformer alone"),
+    "FLUX in a single": (
+        weights(*FLUX, behind=INSIDE)
+        | weights(*VAE, behind="vae.")
+        | weights(CLIP, behind="text_encoders."),
+        "from_single_file",
+    ),
+    "HunyuanVideo": (
+        weights("double_blocks.0.img_attn_qkv.weight", "single_blocks.0.linear1.weight"),
+        "from_single_file",
+    ),
+    "AuraFlow": (
+        weights("double_layers.0.attn.w2q.weight", "cond_seq_linear.weight"),
+        "from_single_file",
+    ),
+    "Lumina 2 or Z-Image": (
+        weights(
+            "cap_embedder.1.weight",
+            "noise_refiner.0.attention.k_norm.weight",
+            "layers.0.attention.qkv.weight",
+        ),
+        "from_single_file",
+    ),
+    "Wan": (
+        weights("head.modulation", "patch_embedding.weight", "time_projection.1.weight"),
+        "from_single_file",
+    ),
+    "LTX-Video": (
+        weights("patchify_proj.weight", "transformer_blocks.27.scale_shift_table", behind=INSIDE),
+        "from_single_file",
+    ),
+    "PixArt": (
         {
-            "module.temb.dense.0.bias": WEIGHTS["a.bias"],
-            "module.down.0.block.0.b": WEIGHTS["a.bias"],
-        }
-    ],
-    "no network that is known": {"enc1.weight": torch.ones(2)},
+            "state_dict": weights(
+                "x_embedder.proj.weight",
+                "t_embedder.mlp.0.weight",
+                "t_block.1.weight",
+                "y_embedder.y_proj.fc1.weight",
+                "blocks.0.cross_attn.q_linear.weight",
+            )
+        },
+        "convert_pixart_sigma_to_diffusers.py",
+    ),
+    "Stable Diffusion or latent": (
+        {
+            "state_dict": weights(
+                "input_blocks.0.0.weight",
+                "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
+                behind=INSIDE,
+            )
+            | weights(*VAE, behind="first_stage_model.")
+        },
+        "from_single_file",
+    ),
+    "a U-Net of diffusers": (
+        weights("down_blocks.0.resnets.0.conv1.weight", "time_embedding.linear_1.weight"),
+        "config.json",
+    ),
+    "an autoencoder of latents": (weights(*VAE), "decoder.folder"),
+    "an autoencoder": (
+        weights(
+            "encoder.down_blocks.0.resnets.0.conv1.weight",
+            "decoder.up_blocks.0.resnets.0.conv1.weight",
+        ),
+        "decoder.folder",
+    ),
+    "a port of DDPM .*pesser": (weights(*DDPM), " convert it with .*convert_ddpm_original"),
+    "a port of DDPM": (
+        [*STATES, weights(*DDPM)],
+        "without module.*convert_ddpm_original",
+    ),
+    "a port of DDPM .*ermongroup": (STATES, "without module.*convert_ddpm_original"),
+    "no network that is known": (weights("enc1.weight"), "wrap the network"),
 }
+"""Files by their likely origin: the names of their tensors as they were published, and the remedy."""
 
 
 @pytest.mark.parametrize("what", ORIGINS)
 def test_probe__an_unknown_file_is_told_by_its_keys(tmp_path, what):
-    torch.save(ORIGINS[what], tmp_path / "a.pt")
+    held, remedy = ORIGINS[what]
+    torch.save(held, tmp_path / "a.pt")
     with pytest.raises(
-        CheckpointError, match=f"of no known family.*are those of {what}.*;"
-    ) as told:
+        CheckpointError, match=f"of no known family.*are those of {what}.*;.*{remedy}"
+    ) as refused:
         probe(open_checkpoint(tmp_path / "a.pt"))
-    held = ORIGINS[what][0] if isinstance(ORIGINS[what], list) else ORIGINS[what]
-    assert next(iter(held)) in str(told.value)
+    table = held[0] if isinstance(held, list) else held.get("state_dict", held)
+    assert next(iter(table)) in str(refused.value)
 
 
 def test_probe__a_folder_with_a_file_says_to_give_the_file(tmp_path):

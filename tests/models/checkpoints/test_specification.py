@@ -72,6 +72,18 @@ def test_what_the_user_says_is_set_and_its_source_told():
         ({"sigma_max": "0"}, "it must be above 0"),
         ({"sign": "0"}, "must not be 0"),
         ({"process": "edm"}, "'process' is no setting"),
+        ({"time.scale": "abc"}, "time.scale=abc: it must be a number"),
+        ({"time.unit": "2"}, "a time has no 'unit'"),
+        ({"time.of": "sigma"}, "time.of=sigma is none of t, level"),
+        ({"process.steps": "many"}, "process.steps=many: it must be a number"),
+        ({"process.steps": "2.5"}, "must be a whole number"),
+        ({"classes": "many"}, "must be a whole number, 0 for none"),
+        ({"null_label": "maybe"}, "must be true or false"),
+        ({"limits": "1"}, r"limits=1: it must be two numbers that rise"),
+        ({"limits": "[1,-1]"}, "two numbers that rise"),
+        ({"weights.file": "other.pt"}, "'weights.file' is no setting"),
+        ({"network.class": "Other"}, "'network.class' is no setting"),
+        ({"network.arguments": "3"}, "must be a JSON object"),
     ],
 )
 def test_what_cannot_be_set_is_one_sentence(given, said):
@@ -85,6 +97,16 @@ def test_overridden__another_process_leaves_the_parts_that_it_lacks():
     spec = answered(**{"process.t_max": "0.9", "process.name": "vp_linear"})
     assert (spec.process, spec.snap) == ({"name": "vp_linear", "t_max": 0.9}, "")
     assert process_of(spec).t_max == 0.9
+
+
+def test_checkpoint__settings_that_contradict_each_other_are_one_sentence():
+    with pytest.raises(ValueError, match=r"sigma_min=5 is not below sigma_max=1; give"):
+        made(answered(sigma_min="5", sigma_max="1"))
+    with pytest.raises(ValueError, match="labels=random, but the network takes no classes"):
+        made(answered(classes="0", labels="random"))
+    halved = made(answered(half="first"))
+    with pytest.raises(ValueError, match="not twice as many; leave out half"):
+        halved.denoise(torch.zeros(2, *halved.event), 1.0, None)
 
 
 def test_a_process_that_is_none_is_one_sentence():

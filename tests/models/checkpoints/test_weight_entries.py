@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from samplerbench.benchmarks.planning.models import load_model
+from samplerbench.models.checkpoints.entries import weights_taken
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
+from samplerbench.models.loaders.checkpoint.converting import write_converted
 from samplerbench.models.loaders.checkpoint.families import openai
 from samplerbench.models.loaders.checkpoint.loading import probe
 from samplerbench.models.nets.adm_unet import ADMUNet
@@ -133,6 +137,33 @@ def test_entries_of__a_list_that_lacks_a_weight_is_refused(tmp_path):
     torch.save(held, tmp_path / "short.pt")
     with pytest.raises(CheckpointError, match="of another network: a list"):
         taken(tmp_path / "short.pt")
+
+
+def notes(caplog, path) -> list[str]:
+    """What a command says of the weights of a file."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "samplerbench"):
+        load_model(f"{path}schedule=linear&size=8&attention=1-head")
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_load_model__one_of_several_sets_of_weights_is_named(tmp_path, caplog):
+    path = tmp_path / "two.pt"
+    torch.save({"model": RAW, "ema_0.9999": AVERAGE}, path)
+    (note,) = notes(caplog, f"{path}?")
+    assert f"{path}?" in note
+    assert "ema_0.9999 (an average) is taken; samplerbench check-model says how" in note
+    assert notes(caplog, f"{path}?weights.entry=model&") == []
+    torch.save(RAW, tmp_path / "one.pt")
+    assert notes(caplog, f"{tmp_path / 'one.pt'}?") == []
+
+
+def test_weights_taken__a_converted_file_has_one_set(tmp_path):
+    torch.save({"model": RAW, "ema": AVERAGE}, tmp_path / "two.pt")
+    given = {"schedule": "linear", "size": "8", "attention": "1-head"}
+    write_converted(tmp_path / "two.pt", given, None, tmp_path / "out")
+    assert weights_taken(probe(open_checkpoint(tmp_path / "two.pt"))) != ""
+    assert weights_taken(probe(open_checkpoint(tmp_path / "out"))) == ""
 
 
 def sharded(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:

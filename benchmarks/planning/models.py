@@ -1,0 +1,55 @@
+"""Models by their specs, loaded for a command."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from ...models import Denoiser, make_model
+from ...models.denoiser import innermost
+from ..suites.spec import format_spec, parse_spec
+
+log = logging.getLogger("samplerbench")
+
+
+class Named(NamedTuple):
+    """A model with its spec."""
+
+    name: str
+    model: Denoiser
+
+
+def load_model(spec: Any, device: str = "cpu") -> Named:
+    """Load a model onto a device, and log which of several sets of weights it has.
+
+    Raises:
+        ValueError: unknown model or option.
+    """
+    given = parse_spec(spec)
+    name = format_spec(given)
+    model = make_model(given.pop("name"), **given)
+    checkpoint = getattr(innermost(model), "spec", None)
+    if checkpoint is not None:
+        from ...models.checkpoints.entries import weights_taken  # not at every start
+
+        if taken := weights_taken(checkpoint):
+            log.info(
+                "model %s: %s; samplerbench check-model says how to take another.", name, taken
+            )
+    return Named(name, model.to(device) if device != "cpu" else model)
+
+
+def load_denoiser(spec: Any, device: str = "cpu") -> Named:
+    """Load a model that a solver or its levels can be chosen for.
+
+    Raises:
+        ValueError: also where it is a few-step map.
+    """
+    name, model = load_model(spec, device)
+    if model.kind == "map":
+        raise ValueError(
+            f"model {name} is a few-step map: it jumps to the end of the path, and there is no solver to "
+            "choose and no level to tune; give the denoiser that it was distilled from, or see how many "
+            f"jumps are worth it: samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4"
+        )
+    return Named(name, model)
