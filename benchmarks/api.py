@@ -1,20 +1,23 @@
 """The harness in Python: what a suite plans, and a run of it, without a console.
 
-    from samplerbench.benchmarks import plan, run
+    import samplerbench
+    samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
 
-A suite is asked for in any of four ways: the name of a built-in one, the path of a TOML file, a
-dictionary with the keys of such a file, or a :class:`~samplerbench.benchmarks.Suite`.
+A suite is the name of a built-in one, the path of a TOML file, a dictionary with the keys of such a
+file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. Models and samplers may
+be objects. These stay in this process, and so does a run of them: a worker could not load them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 
-from .. import samplers
+from .. import samplers as methods
+from ..models import use_model
 from ..results.result_table import ResultTable
 from ..results.run_directory.reading import log
 from .planning.planner import load_models
@@ -36,13 +39,27 @@ Device = Literal["auto", "cpu", "cuda"]
 
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
+Models = Mapping[str, Any] | Sequence[Any]
+"""Models by the names that tables call them, or a list of specs."""
 
-def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
-    """What a suite would run; nothing is sampled, and nothing is written.
+
+def plan(
+    suite: Asked | None = None,
+    *,
+    models: Models | None = None,
+    samplers: Sequence[Any] | None = None,
+    device: Device = "auto",
+    **replaced: Any,
+) -> list[Cell]:
+    """Return the cells that a suite would run; nothing is sampled, and nothing is written.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`.
+        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None where keywords say
+            all.
+        models: see :func:`run`.
+        samplers: see :func:`run`.
         device: where it would run; "auto" takes a CUDA GPU if there is one.
+        **replaced: keys of a suite that take the place of its own.
 
     Returns:
         One cell for each row of the table to be, models outermost and budgets innermost. A cell
@@ -56,38 +73,46 @@ def plan(suite: Asked, *, device: Device = "auto") -> list[Cell]:
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
-    asked = _suite(suite)
+    asked = _suite(suite, models, samplers, replaced)
     where = _device(device, asked)
     check_executions(asked.execution, where)
-    models = load_models(asked, where)
-    return plan_suite(
-        asked, models, load_references(models, asked.extractors, asked.reference), where
-    )
+    loaded = load_models(asked, where)
+    references = load_references(loaded, asked.extractors, asked.reference)
+    return plan_suite(asked, loaded, references, where)
 
 
 def run(
-    suite: Asked,
+    suite: Asked | None = None,
     out: Path | str | None = None,
     *,
+    models: Models | None = None,
+    samplers: Sequence[Any] | None = None,
     device: Device = "auto",
     progress: bool | None = None,
     retry: bool = False,
+    **replaced: Any,
 ) -> ResultTable:
     """Run a suite into a folder: only what is missing there.
 
-    Samplers, models and metrics that were defined in this session can be used, since everything
-    runs in this process. So nothing outlives a sampler that ends it, and no time or memory limit is
-    kept; for foreign code there is the command line, ``samplerbench run``.
+    Everything runs in this process. So nothing outlives a sampler that ends it, and no time or memory
+    limit is kept; for foreign code there is the command line, ``samplerbench run``.
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
-            is sampled until its question is decided.
+            is sampled until its question is decided. None where keywords say all.
         out: run directory, made if it does not exist; None for one under ``results/runs`` with the
             name of the suite. A second run into it computes what it lacks, and nothing else.
+        models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
+            :class:`~samplerbench.models.Denoiser`, as :func:`~samplerbench.models.from_function` and
+            :func:`~samplerbench.models.from_network` make it, or what a factory in a Python file may
+            return. An object that behaves otherwise than the one of that name before is measured anew.
+        samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to tell on stderr what is being done, with a bar in a terminal or
             notebook; None for where somebody looks, a terminal or a notebook.
         retry: whether cells are run again that failed before.
+        **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
+            ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
     Returns:
         The table of the folder, a row for each cell. A cell that fails is a row too, which says
@@ -105,7 +130,7 @@ def run(
     >>> table.frame[["sampler", "nfe", "status"]].values.tolist()
     [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
     """
-    asked = _suite(suite)
+    asked = _suite(suite, models, samplers, replaced)
     where = _device(device, asked)
     check_executions(asked.execution, where)
     console = Console(stderr=True)
@@ -124,28 +149,71 @@ def run(
     return table
 
 
-def _suite(asked: Asked) -> Suite:
-    """The suite that is asked for, with installed samplers made known.
+def _suite(
+    suite: Asked | None,
+    models: Models | None,
+    samplers: Sequence[Any] | None,
+    replaced: dict[str, Any],
+) -> Suite:
+    """Return the suite with what keywords replace; objects and installed samplers are made known.
 
     Raises:
-        ValueError: there is none, or a file names Python code, or a file elsewhere, that nobody has asked for.
+        ValueError: there is none, an object is no model or no sampler, or a file names Python code, or a
+            file elsewhere, that was not asked for.
     """
-    for sentence in samplers.load_plugins().values():
+    for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
-    if isinstance(asked, Suite):
-        return asked
-    if isinstance(asked, Mapping):
-        return check_suite({"name": "suite", **asked}, "the suite")
-    if not isinstance(asked, str | Path):
-        kind = type(asked).__name__
+    given = dict(replaced)
+    if isinstance(given.get("timing"), bool):
+        given["timing"] = {"enabled": given["timing"]}
+    if models is not None:
+        given["models"] = _model_specs(models)
+    if samplers is not None:
+        given["samplers"] = [_sampler_spec(one) for one in samplers]
+    if suite is None:
+        return check_suite({"name": "suite", **given}, "the suite")
+    if isinstance(suite, Mapping):
+        return check_suite({"name": "suite", **suite, **given}, "the suite")
+    found = suite if isinstance(suite, Suite) else _loaded(suite)
+    return found.replaced(**given) if given else found
+
+
+def _model_specs(models: Models) -> list[Any]:
+    if isinstance(models, str) or not isinstance(models, Mapping | Sequence):
+        raise ValueError(
+            'models is a list of specs, or a mapping such as {"mine": model}, not '
+            f"a {type(models).__name__}"
+        )
+    if not isinstance(models, Mapping):
+        if wrong := [one for one in models if not isinstance(one, str | Mapping)]:
+            kind = type(wrong[0]).__name__
+            raise ValueError(
+                f'a model that is an object needs a name: models={{"mine": {kind}(…)}}'
+            )
+        return list(models)
+    for name, model in models.items():
+        if not isinstance(model, str | Mapping):
+            use_model(name, model)
+    return [model if isinstance(model, str | Mapping) else name for name, model in models.items()]
+
+
+def _sampler_spec(sampler: Any) -> Any:
+    if isinstance(sampler, str | Mapping):
+        return sampler
+    return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
+
+
+def _loaded(suite: Any) -> Suite:
+    if not isinstance(suite, str | Path):
+        kind = type(suite).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
-    found = load_suite(str(asked))
+    found = load_suite(str(suite))
     try:
-        refuse_untrusted(found, str(asked))
+        refuse_untrusted(found, str(suite))
     except ValueError as error:
         said = str(error).partition("; look")[0]
         raise ValueError(
-            f"{said}; look at it, and pass load_suite({str(asked)!r}) if it may"
+            f"{said}; look at it, and pass load_suite({str(suite)!r}) if it may"
         ) from None
     return found
 

@@ -4,8 +4,9 @@ networks.
 
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
+from .objects import from_function, from_network
 from .reference import Extractor, Identity, Reference, Statistics
-from .registry import make_model, model_names
+from .registry import make_model, model_names, use_model
 
 __all__ = [
     "Bound",
@@ -18,9 +19,12 @@ __all__ = [
     "Statistics",
     "Wrapper",
     "card_names",
+    "from_function",
+    "from_network",
     "load_card",
     "make_model",
     "model_names",
+    "use_model",
 ]
 
 

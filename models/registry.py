@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,30 @@ _FACTORIES = {
 """Name to ``module:factory``; a module is imported when its model is asked for."""
 
 
+_SESSION: dict[str, Denoiser] = {}
+"""Models that a script handed over, by name."""
+
+
+def use_model(name: str, model: Any) -> None:
+    """Make an object known as a model of this session, in place of an earlier one of that name.
+
+    Args:
+        name: what suites and tables call it.
+        model: as in :func:`samplerbench.models.objects.as_model`.
+
+    Raises:
+        ValueError: a built-in model has the name, the name is a path or has options, or the object
+            says too little of itself.
+    """
+    from .objects import as_model
+
+    if name in _FACTORIES:
+        raise ValueError(f"{name} is a built-in model; call yours otherwise")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise ValueError(f"model name {name!r}: use letters, digits, - and _")
+    _SESSION[name] = as_model(name, model)
+
+
 def model_names() -> list[str]:
     """Names of the built-in models, in the order in which listings show them."""
     return list(_FACTORIES)
@@ -59,6 +84,8 @@ def make_model(spec: str, **params: Any) -> Denoiser:
         CardError: (a ValueError) a file of the model is missing or damaged.
     """
     options = {name: params.pop(name) for name in GUIDANCE if name in params}
+    if spec in _SESSION:
+        return guided(_SESSION[spec], **options)
     model = _built_in(spec, params) if spec in _FACTORIES else _loaded(spec, params)
     return guided(model, **options)
 

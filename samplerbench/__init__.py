@@ -4,6 +4,10 @@
 >>> samplerbench.make("heun").nfe(samplerbench.karras(18, 0.002, 80.0))
 35
 
+``run`` runs a suite, or models, samplers and budgets of your own, and gives a table. ``plan`` says what it
+would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model.
+``from_function`` and ``from_network`` make a model of what you have, ``make`` a sampler of a name.
+
 The names here are those that most scripts need. The packages ``samplers``, ``models``,
 ``benchmarks`` and ``results`` have all of them.
 """
@@ -17,6 +21,8 @@ _HOMES = {
     "check_sampler": "benchmarks",
     "compare": "results",
     "compare_with": "results",
+    "from_function": "models",
+    "from_network": "models",
     "karras": "samplers",
     "load": "results",
     "load_suite": "benchmarks",

@@ -31,6 +31,7 @@ from .registry import (
     register,
     register_family,
     seen_at_import,
+    spec_of,
 )
 from .schedules import karras, uniform_lambda, uniform_time
 from .types import Denoise, Noise, Source, StepNoise
@@ -80,6 +81,7 @@ __all__ = [
     "register",
     "register_family",
     "seen_at_import",
+    "spec_of",
     "uniform_lambda",
     "uniform_time",
 ]

@@ -10,11 +10,17 @@ import torch
 from torch import Tensor
 
 from .grid import Grid, as_grid
-from .noise import NoNoise
+from .noise import NoNoise, noise_like
 from .types import Denoise, Noise, RowByRow, Source
 
 Levels = Grid | Sequence[float] | Tensor
 """Where a grid is wanted: one, or its falling levels."""
+
+AnyNoise = Noise | int | torch.Generator | None
+"""Where noise is wanted: a source, a seed, or a generator; None for a sampler that draws none."""
+
+OnStep = Callable[[int, float, Tensor], None]
+"""Called after each step with its number, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
 """Where a denoiser is wanted: one, or a function of (x, sigma) that treats every row alike."""
@@ -64,7 +70,7 @@ class Sampler(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def sample(
-        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
+        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
         """Integrate states ``x`` ``(batch, *event)`` over the grid, without gradients.
 
@@ -75,7 +81,8 @@ class Sampler(Protocol):
                 does not depend on which sample it is.
             x: ``(batch, *event)`` states at the first level, ``x0 + sigma z``.
             grid: noise levels that fall strictly; only the last may be 0.
-            noise: what a stochastic sampler draws from; a deterministic one needs none.
+            noise: what a stochastic sampler draws from: a seed, a generator or a source; a
+                deterministic one needs none.
 
         Returns:
             ``(batch, *event)`` states at the last level.
@@ -100,24 +107,31 @@ class HasSolve(Protocol):
 
 
 def call_solve(
-    sampler: HasSolve, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None
+    sampler: HasSolve,
+    denoise: AnyDenoise,
+    x: Tensor,
+    grid: Levels,
+    noise: AnyNoise,
+    **options: Any,
 ) -> Tensor:
     """Call ``solve`` without gradients, with a grid, a denoiser that has ``take`` and a noise source.
 
     They are made of what the user passed to ``sample``: levels, a plain function, no noise. Steps
     write over their own tensors, hence no gradients.
     """
+    if isinstance(noise, int | torch.Generator):
+        noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
     with torch.no_grad():
         bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)
-        return sampler.solve(bound, x, as_grid(grid), source)
+        return sampler.solve(bound, x, as_grid(grid), source, **options)
 
 
 class Declared(Sampler):
     """Base class of samplers that are no :class:`.GridSampler`: write :meth:`solve` and ``nfe``."""
 
     def sample(
-        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
+        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
         """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
         return call_solve(self, denoise, x, grid, noise)

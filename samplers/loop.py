@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import AnyDenoise, Levels, Sampler, call_solve
+from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, call_solve
 from .buffers import kept_buffers
 from .grid import Grid
 from .types import Denoise, Noise, StepNoise
-
-OnStep = Callable[[int, float, Tensor], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +31,20 @@ class GridSampler(Sampler, ABC):
     history: ClassVar[int] = 0
 
     def sample(
-        self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: Noise | None = None
+        self,
+        denoise: AnyDenoise,
+        x: Tensor,
+        grid: Levels,
+        noise: AnyNoise = None,
+        *,
+        on_step: OnStep | None = None,
     ) -> Tensor:
-        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
-        return call_solve(self, denoise, x, grid, noise)
+        """Integrate over the grid, without gradients: see :meth:`Sampler.sample`.
+
+        ``on_step`` is called after each step with its number, the level reached, and a copy of the states.
+        """
+        given = {} if on_step is None else {"on_step": on_step}
+        return call_solve(self, denoise, x, grid, noise, **given)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
@@ -66,9 +74,17 @@ class GridSampler(Sampler, ABC):
         """Evaluations per sample, exactly."""
         return len(grid)
 
-    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
+    def solve(
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        grid: Grid,
+        noise: Noise,
+        *,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
         """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
-        return integrate(self, denoise, x, grid, noise)
+        return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
 
 @torch.no_grad()

@@ -107,6 +107,18 @@ class SampleNoise:
         )
 
 
+def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
+    """Return the noise of a batch from a seed, or from a generator, which gives the seed.
+
+    Args:
+        x: ``(batch, *event)``; sample k has the number k.
+        noise: root seed, 0 <= seed < 2^64, or a generator on the CPU.
+    """
+    if isinstance(noise, torch.Generator):
+        noise = int(torch.randint(2**63 - 1, (), generator=noise))
+    return SampleNoise(noise, torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype)
+
+
 class NoNoise:
     """No noise: drawing from it raises.
 
@@ -125,8 +137,7 @@ class NoNoise:
             if self._sampler is not None and self._sampler.stochastic:
                 raise ValueError(
                     f"sampler {self._sampler.name!r} draws noise; pass "
-                    "noise=SampleNoise(seed, ids, event, dtype), "
-                    "such as SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)"
+                    "noise=0, or another seed, a torch.Generator, or SampleNoise(seed, ids, event, dtype)"
                 )
             whose = "a sampler" if self._sampler is None else f"sampler {self._sampler.name!r}"
             raise RuntimeError(

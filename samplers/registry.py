@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .base import Declared, Sampler
+from .base import Declared, Sampler, non_default
 from .spec import parse_spec, shown
 from .types import Source
 
@@ -59,6 +59,24 @@ def register(cls: Any) -> Any:
         )
     _REGISTRY[name] = cls
     return cls
+
+
+def spec_of(sampler: Any) -> dict[str, Any]:
+    """Return the name and options of a sampler object, whose class is made known if it is not.
+
+    A class that a notebook defines again takes the place of its former self.
+
+    Raises:
+        PluginError: its class is no sampler.
+    """
+    cls = type(sampler)
+    known = _REGISTRY.get(getattr(cls, "name", ""))
+    if known is not None and known is not cls:
+        same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+        if same:
+            del _REGISTRY[cls.name]
+    register(cls)
+    return {"name": cls.name, **non_default(sampler)}
 
 
 def register_unlisted(cls: Any) -> Any:

@@ -216,6 +216,6 @@ def test_a_mistake_is_one_sentence(here, asked, words):
 def test_help_reads_well():
     text = pydoc.plain(pydoc.render_doc(benchmarks))
     assert "plan(suite:" in text
-    assert "What a suite would run; nothing is sampled, and nothing is written." in text
+    assert "cells that a suite would run; nothing is sampled, and nothing is written." in text
     assert "Run a suite into a folder: only what is missing" in text
     assert set(benchmarks.__all__) <= set(dir(benchmarks))

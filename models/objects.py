@@ -1,0 +1,186 @@
+"""Models made of objects of a session: functions, modules, and classes of a notebook."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .adapters import NativeDenoiser, Prediction
+from .denoiser import Denoiser
+from .loaders.networks import networks_in
+from .loaders.python_file import FileModel, Renamed
+from .process import Discrete, Process
+
+Draw = Callable[[int, int], Tensor]
+"""A function of (n, seed) that gives ``(n, *event)`` samples of the data."""
+
+
+@dataclass
+class _Function:
+    """A denoiser with what the harness has to know of it."""
+
+    denoise: Callable[[Tensor, Any], Tensor]
+    event: tuple[int, ...]
+    sigma_min: float
+    sigma_max: float
+    dtype: torch.dtype
+    limits: tuple[float, float] | None
+    data: Draw | None
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        return self.denoise(x, sigma)
+
+
+class _FunctionWithData(_Function):
+    def sample(self, n: int, seed: int) -> Tensor:
+        assert self.data is not None
+        return self.data(n, seed)
+
+
+def from_function(
+    denoise: Callable[[Tensor, Any], Tensor],
+    *,
+    event: Sequence[int],
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    data: Tensor | np.ndarray | Draw | None = None,
+    limits: tuple[float, float] | None = None,
+    dtype: torch.dtype = torch.float32,
+    name: str = "function",
+) -> Denoiser:
+    """Make a model of a function ``denoise(x, sigma)`` that estimates E[x0 | x = x0 + sigma z].
+
+    Args:
+        denoise: takes ``x`` ``(batch, *event)`` and a level, a float or ``(batch,)``; row k of the result
+            depends on row k only.
+        event: shape of one sample.
+        sigma_min: smallest and
+        sigma_max: largest noise level that it knows.
+        data: what samples are compared with: ``(n, *event)`` real samples, or a function of (n, seed) that
+            draws some. Without data there is no Fréchet distance to them.
+        limits: range of the values of the data.
+        dtype: of the state.
+        name: what tables call it.
+
+    Raises:
+        ValueError: a shape or a level that cannot be.
+
+    >>> model = from_function(lambda x, sigma: x / (1 + sigma**2), event=(2,))
+    >>> model.event, model.sigma_max
+    ((2,), 80.0)
+    """
+    draw = data if data is None or callable(data) else _drawing(torch.as_tensor(data))
+    kind = _Function if draw is None else _FunctionWithData
+    made = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
+    return FileModel(made, name, f"{name}-{digest_of_object(denoise)}")
+
+
+def from_network(
+    network: Callable[..., Tensor],
+    prediction: Prediction = "eps",
+    *,
+    event: Sequence[int],
+    process: Process | None = None,
+    limits: tuple[float, float] | None = None,
+    name: str = "network",
+) -> Denoiser:
+    """Make a model of a network that predicts noise, or something else, at its own time.
+
+    Args:
+        network: called with the scaled state ``x_t`` and the time ``t`` ``(batch,)``; an ``nn.Module`` is
+            put in evaluation mode.
+        prediction: what it predicts, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
+        event: shape of one sample.
+        process: what it was trained on; None for the 1,000 linear betas of Ho et al. 2020.
+        limits: range of the values of the data.
+        name: what tables call it.
+
+    Raises:
+        ValueError: unknown prediction, or one that the process does not have.
+    """
+    process = process or Discrete.of_betas(np.linspace(1e-4, 0.02, 1000))
+    times = np.arange(float(len(process.levels))) if isinstance(process, Discrete) else None
+    return NativeDenoiser(
+        _with_labels(network),
+        process,
+        prediction,
+        name=name,
+        event=tuple(event),
+        identity=f"{name}-{digest_of_object(network)}",
+        times=times,
+        limits=limits,
+    )
+
+
+def as_model(name: str, given: Any) -> Denoiser:
+    """Make a model of what a script hands over.
+
+    Args:
+        name: what tables call it.
+        given: a Denoiser, or what a factory in a Python file may return
+            (:mod:`samplerbench.models.loaders.python_file`).
+
+    Raises:
+        ValueError: it says too little of itself; the sentence has the remedy.
+    """
+    if isinstance(given, Denoiser):
+        return Renamed(given, name, name)
+    if isinstance(given, nn.Module) and not hasattr(given, "sigma_max"):
+        raise ValueError(
+            f"model {name}: a module does not say what it predicts; wrap it, such as "
+            "samplerbench.from_network(module, 'eps', event=(3, 32, 32))"
+        )
+    if callable(given) and not hasattr(given, "event"):
+        raise ValueError(
+            f"model {name}: a function does not say the shape of a sample; wrap it, such as "
+            "samplerbench.from_function(denoise, event=(2,), sigma_min=0.002, sigma_max=80)"
+        )
+    return FileModel(given, name, f"{name}-{digest_of_object(given)}")
+
+
+def digest_of_object(given: Any) -> str:
+    """Return 16 hexadecimal digits of an object's source, as far as it has one, and of its weights."""
+    digest = hashlib.sha256()
+    try:
+        code: Any = given if inspect.isroutine(given) or inspect.isclass(given) else type(given)
+        digest.update(str(inspect.getsource(code)).encode())
+    except (OSError, TypeError):  # typed into a console, or a callable that is no Python
+        digest.update(repr(type(given)).encode())
+    for network in networks_in(given):
+        for key, tensor in sorted(network.state_dict().items()):
+            digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _drawing(data: Tensor) -> Draw:
+    def draw(n: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return data[torch.randint(len(data), (n,), generator=generator)]
+
+    return draw
+
+
+def _with_labels(network: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a network that takes labels as its third argument, and leaves them out if it has none."""
+    called = network.forward if isinstance(network, nn.Module) else network
+    try:
+        inspect.signature(called).bind("x_t", "t", "labels")
+    except TypeError:
+        return _WithoutLabels(network)
+    return network
+
+
+class _WithoutLabels(nn.Module):
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_t: Tensor, t: Tensor, _labels: Tensor | None) -> Tensor:
+        return self.network(x_t, t)

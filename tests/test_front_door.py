@@ -1,0 +1,155 @@
+"""`samplerbench.run` with objects: denoisers, modules, samplers of a notebook."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import samplerbench
+from samplerbench.models import from_function, from_network
+from samplerbench.samplers import GridSampler, Source, make
+
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "examples" / "notebook.ipynb"
+SMALL = {"nfe": [5], "samples": 64, "timing": False, "device": "cpu", "progress": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(GridSampler):
+    """Euler's method, with an option."""
+
+    name, source, order = "front_door", Source("nobody", "a notebook", "https://example.org"), 1
+    factor: float = 1.0
+
+    def plan(self, grid):
+        return list(grid.intervals())
+
+    def step(self, x, row, past, denoise, noise):
+        cur, nxt = row
+        d = self.factor * denoise(x, cur)
+        return d + (x - d) * (nxt / cur), None
+
+
+def normal(x, sigma):
+    return x / (1 + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1) ** 2)
+
+
+def wider(x, sigma):
+    return x / (1 + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1) ** 2 / 4)
+
+
+class Eps(nn.Module):
+    """The noise of standard normal data, told in the state x_t of 1,000 linear betas."""
+
+    def __init__(self):
+        super().__init__()
+        kept = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)
+        self.register_buffer("sigma", (1 - kept).sqrt().float())
+
+    def forward(self, x_t, t):
+        return x_t * self.sigma[t.long()].reshape(-1, 1)
+
+
+def test_run__takes_a_function_and_a_sampler_object(tmp_path):
+    data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+    models = {"normal": from_function(normal, event=(2,), data=data), "exact": "gmm-2d"}
+    table = samplerbench.run(
+        out=tmp_path, models=models, samplers=["euler", Mine(), Mine(factor=0.9)], **SMALL
+    )
+    assert list(table.frame["status"]) == ["ok"] * 6
+    assert set(table.frame["model"]) == {"normal", "gmm-2d"}
+    rows = table.where(model="normal").frame
+    found = dict(
+        zip(zip(rows["sampler"], rows["params"], strict=True), rows["fid_proxy"], strict=True)
+    )
+    assert found["front_door", "{}"] == pytest.approx(found["euler", "{}"], rel=1e-6)
+    assert found["front_door", '{"factor":0.9}'] > 1.2 * found["front_door", "{}"]
+
+
+def test_run__measures_an_object_anew_that_behaves_otherwise(tmp_path):
+    def run(function):
+        models = {"mine": from_function(function, event=(2,))}
+        table = samplerbench.run(out=tmp_path, models=models, samplers=["euler"], **SMALL)
+        return table.frame["rmse"][0]
+
+    before = run(normal)
+    assert run(normal) == before
+    assert run(wider) != before
+    assert run(normal) == before
+
+
+def test_run__takes_a_module_that_predicts_noise(tmp_path):
+    data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+    network, function = (
+        from_network(Eps(), "eps", event=(2,)),
+        from_function(normal, event=(2,), data=data),
+    )
+    x = torch.randn(4, 2)
+    levels = torch.tensor(network.process.levels)[[10, 500, 900]]
+    for level in levels.tolist():
+        torch.testing.assert_close(
+            network.denoise(x, level, None), function.denoise(x, level, None), rtol=1e-4, atol=1e-4
+        )
+    table = samplerbench.run(
+        out=tmp_path, models={"net": network}, samplers=["heun", "auto"], **SMALL
+    )
+    assert list(table.frame["status"]) == ["ok", "ok"]
+    assert "native" in set(table.frame["schedule"])
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ({"net": Eps()}, "from_network"),
+        ({"f": normal}, "from_function"),
+        ({"fashion": from_function(normal, event=(2,))}, "built-in"),
+        ({"a b": from_function(normal, event=(2,))}, "'a b'"),
+        ([Eps()], "needs a name"),
+        ("gmm-2d", "list of specs"),
+    ],
+)
+def test_run__says_what_an_object_lacks(tmp_path, models, said):
+    with pytest.raises(ValueError, match=said):
+        samplerbench.run(out=tmp_path / "run", models=models, samplers=["euler"], **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_run__refuses_a_class_that_is_no_sampler(tmp_path):
+    with pytest.raises(ValueError, match="is not a sampler"):
+        samplerbench.run(out=tmp_path, models=["gmm-2d"], samplers=[dict], **SMALL)
+
+
+def test_plan__keywords_replace_keys_of_a_suite():
+    cells = samplerbench.plan("smoke", models=["gmm-2d"], samplers=["heun"], nfe=[9], device="cpu")
+    assert [(cell.label, cell.budget, cell.steps) for cell in cells] == [("heun", 9, 5)]
+
+
+def test_sample__takes_a_seed_or_a_generator():
+    x, levels = 80.0 * torch.randn(4, 2), [80.0, 10.0, 1.0, 0.0]
+    ddpm = make("ddpm")
+    assert torch.equal(ddpm.sample(normal, x, levels, 3), ddpm.sample(normal, x, levels, 3))
+    drawn = [ddpm.sample(normal, x, levels, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_sample__calls_back_after_each_step():
+    x, seen = 80.0 * torch.randn(4, 2), []
+    levels = [80.0, 10.0, 1.0, 0.0]
+    end = make("heun").sample(normal, x, levels, on_step=lambda *step: seen.append(step))
+    assert [(step, level) for step, level, _ in seen] == [(0, 10.0), (1, 1.0), (2, 0.0)]
+    assert torch.equal(seen[-1][2], end)
+
+
+def test_notebook__runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), NOTEBOOK.name, "exec"), names)
+    assert set(names["table"].frame["status"]) == {"ok"}
+    assert {line.verdict for line in names["verdicts"].lines}
+    assert names["figure"].axes
