@@ -248,7 +248,7 @@ def _difference(before: Fingerprint, now: Fingerprint) -> str:
         return found
     return next(
         (
-            f"its output at sigma {float(key.removeprefix(AT_LEVEL)):.4g} differs"
+            f"its output at sigma {float(key.removeprefix(AT_LEVEL).split()[0]):.4g} differs"
             for key, at in before.values.items()
             if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key])
         ),

@@ -161,7 +161,8 @@ def set_up(
         with watch.of(name):
             found = _makers(suite, name, model, references[name], device)
             own = [cell for cell in cells if cell.model == name]
-            makers[name] = found._replace(model=_at_levels(found.model, model, own, device))
+            dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
+            makers[name] = found._replace(model=_at_levels(found.model, model, own, dtype, device))
     return Setup(
         suite=suite,
         directory=directory,
@@ -229,10 +230,10 @@ def _makers(
 
 
 def _at_levels(
-    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], device: str
+    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], dtype: torch.dtype, device: str
 ) -> Fingerprint:
     """A fingerprint with the output of a model of the user's at the levels of its cells, and at those
-    of converged samples.
+    of converged samples, for states of ``dtype``.
     """
     if not runs_users_code(model):
         return made
@@ -241,7 +242,7 @@ def _at_levels(
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
     try:
         with unseeded_draws() as draws:
-            values = outputs_at(model, sorted(levels), device)
+            values = outputs_at(model, sorted(levels), dtype, device)
     except Exception:  # the rows will say so
         return made
     if draws.sources:

@@ -132,12 +132,22 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
                     _note(path)
 
 
-def _words(program: Any, words: Any, folder: Any = None, *_: object) -> list[str]:
-    """Whatever may be a file among the words of a command."""
-    given = [words] if isinstance(words, str | bytes) else list(words or ())
+def _words(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
+    """Return whatever may be a file among the words of a command."""
+    given = [command] if isinstance(command, str | bytes) else list(command or ())
     texts = [os.fsdecode(word) for word in (program, *given) if word]
-    parts = [part for text in texts for part in (text, *shlex.split(text))]
+    words = [word for text in texts for word in (text, *_split(text))]
+    parts = [part for word in words for part in (word, word.partition("=")[2])]
     return [os.path.join(os.fsdecode(folder or ""), part) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    """Return the words of a shell's command, apart from separators and redirections."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=True)
+    words.whitespace_split, words.commenters = True, ""
+    with contextlib.suppress(ValueError):  # a quotation that does not end
+        return list(words)
+    return []
 
 
 def _database(path: Any, *_: object) -> list[str]:

@@ -99,7 +99,12 @@ def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 def name_from(folder: Path, path: str) -> str:
-    """Return the path of a file from ``folder``, or the path itself if it is not in there."""
+    """Return the path of a file from ``folder``, or the path itself if it is not in there.
+
+    Links below the folder keep their names, so that one that leads elsewhere is noticed.
+    """
+    if path.startswith(os.path.abspath(folder) + os.sep):
+        return os.path.relpath(path, folder)
     root = os.path.realpath(folder)
     place = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     return os.path.relpath(place, root) if place.startswith(root + os.sep) else path

@@ -14,7 +14,8 @@ from samplerbench.results.result_table import load
 PAGE = os.sysconf("SC_PAGE_SIZE")
 FULL = re.compile(
     r"the disk is full: \S+ could not be written; free some space and run the same command again"
-    r"|cannot write (to|the report to) \S+ \(No space left on device\); choose another folder"
+    r"|cannot write (to|the report to) \S+ \(No space left on device\); free some space, or choose "
+    r"another folder"
 )
 
 

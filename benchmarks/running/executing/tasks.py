@@ -191,8 +191,11 @@ class Look(OfCell):
         """Nothing is needed."""
 
     def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
-        """Its fingerprint."""
-        return sampler_fingerprint(self.cell, self.event)
+        """Return its fingerprint."""
+        # a helper that is imported here is not opened again where samples are drawn
+        foreign = bool(samplers.origin(self.cell.sampler.name))
+        with world.recording(self.cell.model, foreign=foreign):
+            return sampler_fingerprint(self.cell, self.event)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ from ....models.loaders.reading import reading
 from ....models.reference import Extractor, Identity
 from ....results.run_directory.fingerprint import Fact, Fingerprint
 from ....samplers import SampleNoise
-from .model import files_of, without_folders
+from .model import MANY_ROWS, files_of, without_folders
 from .numbers import of_rows
 
 PROBES, SEED = 4, 0
+LOUDER = 8.0
+"""How far the second noise reaches where the data have no range."""
 
 
 def extractor_fingerprint(
@@ -22,8 +24,9 @@ def extractor_fingerprint(
     limits: tuple[float, float] | None,
     device: str = "cpu",
 ) -> Fingerprint:
-    """The fingerprint of an extractor: its features of :data:`PROBES` samples of noise, white and
-    smooth.
+    """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
+
+    One of the user's is tried on :data:`MANY_ROWS` louder ones, too.
 
     Args:
         extractor: maps samples ``(n, *event)`` to features ``(n, dim)``.
@@ -42,24 +45,31 @@ def extractor_fingerprint(
     }
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
+    read = getattr(extractor, "read", None)
     with reading() as seen, torch.no_grad():
         features = extractor(probes(event, limits).to(device))
-    exact = files_of(getattr(extractor, "read", None), seen.paths) | exact
-    return Fingerprint(
-        "extractor",
-        without_folders(extractor.identity),
-        exact,
-        {"features of fixed noise": of_rows(features, torch.float32, device)},
-    )
+        values = {"features of fixed noise": of_rows(features, torch.float32, device)}
+        if read is not None:
+            many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
+            values["features of many samples"] = of_rows(many[None], torch.float32, device)
+    exact = files_of(read, seen.paths) | exact
+    return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
 
 
-def probes(event: tuple[int, ...], limits: tuple[float, float] | None) -> torch.Tensor:
-    """``(PROBES, *event)`` float32 noise within the range: rows of white noise, then rows of
-    its running means, which are smoother.
+def probes(
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    count: int = PROBES,
+    louder: float = 1.0,
+) -> torch.Tensor:
+    """Return ``(count, *event)`` float32 noise: rows of white noise, then rows of its running
+    means, which are smoother.
+
+    It stays within the range of the data; where there is none, within ``louder`` times [-1, 1].
     """
-    low, high = limits or (-1.0, 1.0)
-    noise = SampleNoise(SEED, torch.arange(PROBES), event, torch.float64).initial()
+    low, high = limits or (-louder, louder)
+    noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()
     flat = noise.flatten(1)
     smooth = flat.cumsum(1) / torch.arange(1, flat.shape[1] + 1).sqrt()
-    mixed = torch.cat([flat[: PROBES // 2], smooth[PROBES // 2 :]]).reshape(noise.shape)
+    mixed = torch.cat([flat[: count // 2], smooth[count // 2 :]]).reshape(noise.shape)
     return ((low + high) / 2 + (high - low) / 4 * mixed).clamp(low, high).to(torch.float32)

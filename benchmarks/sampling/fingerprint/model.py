@@ -101,22 +101,32 @@ def runs_users_code(model: Denoiser) -> bool:
 
 
 @torch.no_grad()
-def outputs_at(model: Denoiser, levels: Iterable[float], device: str = "cpu") -> dict[str, Numbers]:
+def outputs_at(
+    model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Numbers]:
     """Return the output of a model for :data:`MANY_ROWS` samples of noise at each level, reduced.
 
     A large sample is as much work as many small ones: a level has two of them, by turns.
+
+    Args:
+        model: eager, on ``device``.
+        levels: of cells.
+        dtype: of their states, which need not be the model's own.
+        device: "cpu" or "cuda".
 
     Raises:
         Exception: whatever the model raises.
     """
     found, few = {}, math.prod(model.event) > LARGE
+    precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
+    state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
     for sigma in levels:
         # decided by the level alone, so that the rows are the same whichever others there are
         first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
         ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
-        z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+        z = SampleNoise(SEED, ids, model.event, dtype).initial()
         d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
-        found[f"{AT_LEVEL}{sigma:.12g}"] = of_rows(d[None], precision_of(model), device)
+        found[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
     return found
 
 

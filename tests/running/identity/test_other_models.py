@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_runs import numbers, row, run
 
+from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.results.comparison.compare import compare
 from samplerbench.results.comparison.gate import gate
 from samplerbench.results.run_directory.run_dir import RunDir
@@ -122,3 +123,16 @@ def test_two_equal_files_with_other_weights_are_two_models_in_one_run(model, tmp
         alone = run(tmp_path / f"alone{spec == a}", models=[spec])
         assert numbers(both[both["model"] == spec]) == numbers(alone)
     assert row(both, model=a)["rmse"] != row(both, model=b)["rmse"]
+
+
+def test_built_in_model__code_that_gives_other_numbers_is_noticed(tmp_path, monkeypatch):
+    """F8: what it gives is its fingerprint, so that no version has to be raised."""
+    before = run(tmp_path / "run")
+    denoise_rows = GaussianMixture.denoise_rows
+    monkeypatch.setattr(
+        GaussianMixture, "denoise_rows", lambda *given: 1.001 * denoise_rows(*given)
+    )
+    now = run(tmp_path / "run")
+    (aside,) = RunDir.open(tmp_path / "run").aside()
+    assert aside.why.startswith("the model is another one: its output at sigma")
+    assert numbers(now) == numbers(run(tmp_path / "fresh")) != numbers(before)

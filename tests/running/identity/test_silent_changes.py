@@ -4,9 +4,12 @@ Each way changed numbers without a word before.
 """
 
 import json
+import pickle
 import shutil
 import sqlite3
 import sys
+import zipfile
+import zipimport
 
 import numpy as np
 import pytest
@@ -152,6 +155,129 @@ def test_model__an_installed_package_of_another_version(write, tmp_path, monkeyp
     run(tmp_path / "run", models=[spec])
     (aside,) = RunDir.open(tmp_path / "run").aside()
     assert "its installed narrow was" in aside.why
+
+
+ONE_SAMPLE = """
+import mmap, pickle, subprocess, sys
+
+def number():
+    {number}
+
+class Bound:
+    def __init__(self, model, ids):
+        self.model = model
+        late = np.array([number() if int(i) == 77 else 0.0 for i in ids])
+        self.off = torch.from_numpy(late)[:, None]
+
+    def __call__(self, x, sigma):
+        return self.model(x, sigma) + self.off
+"""
+BIND = "def bind(self, ids, seed):\n        return Bound(self, ids)\n\n    " + SAMPLE.format(1.0)
+MAPPED = """file = os.open(HERE / "number.txt", os.O_RDONLY)
+    with mmap.mmap(file, 0, prot=mmap.PROT_READ) as content:
+        os.close(file)
+        return float(content[:])"""
+WAYS = {
+    "pickle": (
+        "with open(HERE / 'number.pkl', 'rb') as file: return pickle.load(file)",
+        "number.pkl changed",
+    ),
+    "exec": (
+        "exec((HERE / 'formula.txt').read_text(), space := {}); return space['number']",
+        "formula.txt changed",
+    ),
+    "command": (
+        "with os.popen(f'cat {HERE}/number.txt') as out: return float(out.read())",
+        "number.txt changed",
+    ),
+    "redirection": (
+        "with os.popen(f'cd /; cat <{HERE}/number.txt') as out: return float(out.read())",
+        "number.txt changed",
+    ),
+    "script": (
+        "return float(subprocess.check_output([sys.executable, HERE / 'script.py']))",
+        "script.py changed",
+    ),
+    "map": (MAPPED, "number.txt changed"),
+    "link": ("return float((HERE / 'link.txt').read_text())", "link.txt changed"),
+    "folder": ("return float((HERE / 'folder' / 'number.txt').read_text())", "number.txt changed"),
+    "path": ("import number_of_path; return number_of_path.NUMBER", "number_of_path.py changed"),
+    "archive": (
+        "sys.path.insert(0, f'{HERE}/code.zip'); import number_of_zip; return number_of_zip.NUMBER",
+        "code.zip changed",
+    ),
+}
+"""How one sample in a hundred comes by a number, and what is said when it is another one."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_model__a_number_of_one_sample(write, tmp_path, monkeypatch, way):
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "last"), *sys.path])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
+    for name in ("first", "last", "v0.0", "v3.0"):
+        (tmp_path / name).mkdir()
+
+    def put(value):
+        (tmp_path / "number.pkl").write_bytes(pickle.dumps(value))
+        (tmp_path / "number.txt").write_text(str(value))
+        (tmp_path / "formula.txt").write_text(f"number = {value}")
+        (tmp_path / "script.py").write_text(f"print({value})")
+        (tmp_path / "first" / "number_of_path.py").write_text(f"NUMBER = {value}\n")
+        with zipfile.ZipFile(tmp_path / "code.zip", "w") as archive:
+            archive.writestr("number_of_zip.py", f"NUMBER = {value}\n")
+        (tmp_path / f"v{value}" / "number.txt").write_text(str(value))
+        for link, target in (("link.txt", f"v{value}/number.txt"), ("folder", f"v{value}")):
+            (tmp_path / link).unlink(missing_ok=True)
+            (tmp_path / link).symlink_to(target)
+        for name in ("number_of_path", "number_of_zip"):
+            sys.modules.pop(name, None)
+        zipimport._zip_directory_cache.clear()
+
+    number, what = WAYS[way]
+    spec = write(more=BIND, top=ONE_SAMPLE.format(number=number))
+    put(0.0)
+    assert twice(tmp_path, lambda: put(3.0), models=[spec]) == [f"the model is another one: {what}"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_model__a_branch_on_the_dtype_of_the_state(write, tmp_path, monkeypatch, dtype):
+    call = f"d = d + (float(os.environ['SHIFT']) if x.dtype == torch.{dtype} else 0.0)"
+    monkeypatch.setenv("SHIFT", "0")
+    (why,) = twice(
+        tmp_path,
+        lambda: monkeypatch.setenv("SHIFT", "0.3"),
+        models=[write(call)],
+        dtype=dtype,
+    )
+    assert "its output at sigma" in why
+
+
+@pytest.mark.parametrize("where", ["len(x) > 4", "x.max() > 1.5"])
+def test_extractor__an_environment_variable_on_many_samples_and_loud_ones(
+    write, tmp_path, monkeypatch, where
+):
+    (tmp_path / "features.py").write_text(f"""
+import os
+
+class Features:
+    dim, identity = 2, "mine"
+
+    def __call__(self, x):
+        return x * (float(os.environ["GAIN"]) if {where} else 1.0)
+
+factory = Features
+""")
+    spec = write(more=SAMPLE.format(1.0))
+    monkeypatch.setenv("GAIN", "1")
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "kept"))
+    asked = {"models": [spec], "extractor": f"{tmp_path / 'features.py'}:factory"}
+    run(tmp_path / "run", **asked)
+    monkeypatch.setenv("GAIN", "3")
+    again = numbers(run(tmp_path / "run", **asked))
+    (aside,) = RunDir.open(tmp_path / "run").aside()
+    assert "its features of many samples differ" in aside.why
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "empty"))
+    assert numbers(run(tmp_path / "fresh", **asked)) == again
 
 
 PLUGIN = """
