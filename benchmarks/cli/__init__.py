@@ -23,6 +23,7 @@ from .compare import compare, gate
 from .doctor import doctor
 from .installed_commands import add_installed_commands
 from .models import convert, reference
+from .panels import PanelCommand
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
@@ -85,7 +86,7 @@ for _name, _command in {
     "cite": cite,
     "doctor": doctor,
 }.items():
-    app.command(_name, epilog=epilog(_name))(_command)
+    app.command(_name, cls=PanelCommand, epilog=epilog(_name))(_command)
 add_installed_commands(app)
 
 

@@ -123,8 +123,6 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run quick --model my_model.py:factory --out results/runs/mine",
         "run exact --sampler dpmpp_2m --until-decided --baseline heun",
         "run full --jobs auto",
-        "run full --executor ray --ray-address auto",
-        "run mine.toml --trust-suite",
     ),
     "plan": ("plan full", "plan quick --model fashion --nfe 5,10 --json"),
     "samples": (

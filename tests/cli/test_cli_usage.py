@@ -107,7 +107,7 @@ def test_without_a_command_there_is_the_help(samplerbench):
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name])
 def test_examples_have_options_that_exist(samplerbench, command):
-    text = samplerbench(command, "--help")[1]
+    text = samplerbench(command, "--help-all")[1]
     usage, _, examples = text.partition("Examples:")
     for word in examples.split():
         if word.startswith("--"):

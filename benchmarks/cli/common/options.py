@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from .. import panels
 from .console import err
 
 if TYPE_CHECKING:
@@ -25,61 +26,110 @@ LARGEST_SEED = 2**63 - 1
 
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="Python file with samplers of your own (repeatable)."),
+    typer.Option(
+        "--plugin",
+        help="Python file with samplers of your own (repeatable).",
+        rich_help_panel=panels.WHAT,
+    ),
 ]
 PeersPath = Annotated[
     Path | None,
-    typer.Option("--peers-path", help="Folder with clones of peers that pip cannot install."),
+    typer.Option(
+        "--peers-path",
+        help="Folder with clones of peers that pip cannot install.",
+        rich_help_panel=panels.EXECUTION,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SuiteName = Annotated[
     str, typer.Argument(help="Built-in suite (samplerbench list suites) or path of a TOML file.")
 ]
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Replace the suite's models (repeatable).")
+    list[str] | None,
+    typer.Option(
+        "--model", help="Replace the suite's models (repeatable).", rich_help_panel=panels.WHAT
+    ),
 ]
 SamplerOption = Annotated[
     list[str] | None,
-    typer.Option("--sampler", help="Replace the samplers, e.g. heun or 'ddim(eta=0.5)'."),
+    typer.Option(
+        "--sampler",
+        help="Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.",
+        rich_help_panel=panels.WHAT,
+    ),
 ]
 ScheduleOption = Annotated[
     list[str] | None,
-    typer.Option("--schedule", help="Replace the schedules, e.g. 'karras(rho=5)'."),
+    typer.Option(
+        "--schedule",
+        help="Replace the schedules, e.g. 'karras(rho=5)'.",
+        rich_help_panel=panels.WHAT,
+    ),
 ]
-StepsOption = Annotated[str | None, typer.Option("--steps", help="Numbers of steps, e.g. 5,10,20.")]
+StepsOption = Annotated[
+    str | None,
+    typer.Option("--steps", help="Numbers of steps, e.g. 5,10,20.", rich_help_panel=panels.WHAT),
+]
 NfeOption = Annotated[
     str | None,
     typer.Option(
-        "--nfe", help="Budgets of evaluations per sample; the largest grid that fits is run."
+        "--nfe",
+        help="Budgets of evaluations per sample; the largest grid that fits is run.",
+        rich_help_panel=panels.WHAT,
     ),
 ]
 StartOption = Annotated[
     list[str] | None,
-    typer.Option("--start", help=f"How runs begin: {', '.join(STARTS)} (repeatable)."),
+    typer.Option(
+        "--start",
+        help=f"How runs begin: {', '.join(STARTS)} (repeatable).",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 NoiseOption = Annotated[
     str | None,
-    typer.Option("--noise", help=f"Noise of stochastic samplers: {' or '.join(NOISES)}."),
+    typer.Option(
+        "--noise",
+        help=f"Noise of stochastic samplers: {' or '.join(NOISES)}.",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 SamplesOption = Annotated[
-    int | None, typer.Option("--samples", min=2, max=MOST, help="Samples per cell.")
+    int | None,
+    typer.Option(
+        "--samples", min=2, max=MOST, help="Samples per cell.", rich_help_panel=panels.WHAT
+    ),
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Root seed.")
+    int | None,
+    typer.Option(
+        "--seed", min=0, max=LARGEST_SEED, help="Root seed.", rich_help_panel=panels.STATISTICS
+    ),
 ]
 BatchOption = Annotated[
-    int | None, typer.Option("--batch-size", min=1, max=MOST, help="Samples per batch.")
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, max=MOST, help="Samples per batch.", rich_help_panel=panels.EXECUTION
+    ),
 ]
 DtypeOption = Annotated[
-    str | None, typer.Option("--dtype", help="dtype of the state: float32 or float64.")
+    str | None,
+    typer.Option(
+        "--dtype", help="dtype of the state: float32 or float64.", rich_help_panel=panels.EXECUTION
+    ),
 ]
 CompileOption = Annotated[
-    bool, typer.Option("--compile", help="Run the network through torch.compile.")
+    bool,
+    typer.Option(
+        "--compile", help="Run the network through torch.compile.", rich_help_panel=panels.EXECUTION
+    ),
 ]
 CudaGraphOption = Annotated[
     bool,
     typer.Option(
-        "--cuda-graph", help="Replay whole runs as CUDA graphs (--compile too: compiled ones)."
+        "--cuda-graph",
+        help="Replay whole runs as CUDA graphs (--compile too: compiled ones).",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 ExtractorOption = Annotated[
@@ -87,6 +137,7 @@ ExtractorOption = Annotated[
     typer.Option(
         "--extractor",
         help="Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
 ReferenceOption = Annotated[
@@ -95,15 +146,29 @@ ReferenceOption = Annotated[
         "--reference",
         "--real",
         help="For --extractor: real samples, in a folder or array, or a file of their statistics.",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Run directory.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Run directory.", rich_help_panel=panels.OUTPUT)
+]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, max=4096, help="torch threads (default: torch's own choice)."),
+    typer.Option(
+        "--threads",
+        min=1,
+        max=4096,
+        help="torch threads (default: torch's own choice).",
+        rich_help_panel=panels.EXECUTION,
+    ),
 ]
 TimingOption = Annotated[
-    bool, typer.Option("--timing/--no-timing", help="Whether to time the cells after sampling.")
+    bool,
+    typer.Option(
+        "--timing/--no-timing",
+        help="Whether to time the cells after sampling.",
+        rich_help_panel=panels.WHAT,
+    ),
 ]
 TimingMinutesOption = Annotated[
     float | None,
@@ -111,6 +176,7 @@ TimingMinutesOption = Annotated[
         "--timing-minutes",
         min=0.01,
         help="Most minutes of timing, for all models; the next run times what they were not enough for.",
+        rich_help_panel=panels.TIMING,
     ),
 ]
 TrustOption = Annotated[
@@ -118,41 +184,64 @@ TrustOption = Annotated[
     typer.Option(
         "--trust-suite",
         help="Use the Python files, and files elsewhere, that the suite's TOML file names.",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=panels.WHERE)
+]
 UntilDecidedOption = Annotated[
     bool,
     typer.Option(
-        "--until-decided", help="Extend rows until their difference to a baseline is decided."
+        "--until-decided",
+        help="Extend rows until their difference to a baseline is decided.",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
 UntilBaselineOption = Annotated[
     str | None,
-    typer.Option("--baseline", help="Sampler to compare with (default: the suite's first)."),
+    typer.Option(
+        "--baseline",
+        help="Sampler to compare with (default: the suite's first).",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 UntilMetricOption = Annotated[
-    str | None, typer.Option("--metric", help="Column it is about (default: fd_conv).")
+    str | None,
+    typer.Option(
+        "--metric", help="Column it is about (default: fd_conv).", rich_help_panel=panels.STATISTICS
+    ),
 ]
 UntilMarginOption = Annotated[
     str | None,
     typer.Option(
-        "--margin", help="Difference that does not matter, as a share of the baseline (1%)."
+        "--margin",
+        help="Difference that does not matter, as a share of the baseline (1%).",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
 TargetSeOption = Annotated[
     float | None,
-    typer.Option("--target-se", help="Extend rows until their standard error is this small."),
+    typer.Option(
+        "--target-se",
+        help="Extend rows until their standard error is this small.",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 MaxSamplesOption = Annotated[
     int | None,
-    typer.Option("--max-samples", help="Samples per row at most (default: 16 times the first)."),
+    typer.Option(
+        "--max-samples",
+        help="Samples per row at most (default: 16 times the first).",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 IsolationOption = Annotated[
     bool | None,
     typer.Option(
         "--isolation/--no-isolation",
         help="Short for --executor worker (the default), or for --executor in-process.",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 ExecutorOption = Annotated[
@@ -161,6 +250,7 @@ ExecutorOption = Annotated[
         "--executor",
         help="Where samplers run: worker, a process of its own, which may crash or hang; "
         "in-process; ray, the machines of a Ray cluster; or one of an installed package.",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 RayAddressOption = Annotated[
@@ -169,15 +259,24 @@ RayAddressOption = Annotated[
         "--ray-address",
         help="Ray cluster: host:port of its head, or auto (default: RAY_ADDRESS, else this machine "
         "alone).",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 GpusOption = Annotated[
     float | None,
-    typer.Option("--gpus-per-worker", help="GPUs of each worker on Ray, or a part of one."),
+    typer.Option(
+        "--gpus-per-worker",
+        help="GPUs of each worker on Ray, or a part of one.",
+        rich_help_panel=panels.EXECUTION,
+    ),
 ]
 AcceleratorOption = Annotated[
     str | None,
-    typer.Option("--accelerator", help="Type of device that times are of, on Ray, such as H100."),
+    typer.Option(
+        "--accelerator",
+        help="Type of device that times are of, on Ray, such as H100.",
+        rich_help_panel=panels.EXECUTION,
+    ),
 ]
 RunJobsOption = Annotated[
     str | None,
@@ -185,6 +284,7 @@ RunJobsOption = Annotated[
         "--jobs",
         help="Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
         "core, here or of the Ray cluster. They share --threads.",
+        rich_help_panel=panels.WHERE,
     ),
 ]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes that measure at a time.")]
@@ -194,6 +294,7 @@ TimeLimitOption = Annotated[
         "--time-limit",
         min=0,
         help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 MemoryLimitOption = Annotated[
@@ -202,20 +303,31 @@ MemoryLimitOption = Annotated[
         "--memory-limit",
         min=0,
         help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).",
+        rich_help_panel=panels.EXECUTION,
     ),
 ]
 RetryOption = Annotated[
-    bool, typer.Option("--retry", help="Run cells again that failed, crashed or timed out.")
+    bool,
+    typer.Option(
+        "--retry",
+        help="Run cells again that failed, crashed or timed out.",
+        rich_help_panel=panels.OUTPUT,
+    ),
 ]
 FreshOption = Annotated[
     bool,
-    typer.Option("--fresh", help="Set aside what the directory holds, and use no kept search."),
+    typer.Option(
+        "--fresh",
+        help="Set aside what the directory holds, and use no kept search.",
+        rich_help_panel=panels.OUTPUT,
+    ),
 ]
 ReferenceSamplesOption = Annotated[
     int | None,
     typer.Option(
         "--reference-samples",
         help="Samples compared with their converged endpoints (rmse); fewer are quicker.",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
 ConvergedSamplesOption = Annotated[
@@ -223,10 +335,16 @@ ConvergedSamplesOption = Annotated[
     typer.Option(
         "--converged-samples",
         help="Converged samples for fd_conv, where the model's card has none.",
+        rich_help_panel=panels.STATISTICS,
     ),
 ]
 PathCurvatureOption = Annotated[
-    bool, typer.Option("--path-curvature", help="Measure how the paths of each model bend, too.")
+    bool,
+    typer.Option(
+        "--path-curvature",
+        help="Measure how the paths of each model bend, too.",
+        rich_help_panel=panels.STATISTICS,
+    ),
 ]
 
 
