@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import pandas as pd
 
+from .comparison.estimates import default_quantity
+from .intervals import printed
 from .run_directory.disk.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
@@ -16,13 +19,17 @@ from .table.latex import latex
 from .table.reading import read_csv, read_parquet, read_table
 from .table.run_rows import rows_of_run
 from .table.typed_table import TypedTable
-from .text import choices, csv_lines, markdown_table
-from .values import empty
+from .text import choices, csv_lines, markdown_table, short
+from .values import empty, rows_of
 
 if TYPE_CHECKING:
     from .figures import Kind, Sheet, Width
 
 Axis = Literal["budget", "nfe", "steps"]
+
+
+MOST_RANKED = 12
+"""Samplers of a model that a notebook shows."""
 
 
 class ResultTable(TypedTable):
@@ -189,12 +196,24 @@ class ResultTable(TypedTable):
         return [str(name) for name in self.frame.columns if not all(map(empty, self.frame[name]))]
 
     def _repr_html_(self) -> str:
-        """The columns that are not empty, as notebooks show them."""
-        return str(
-            self.frame[self.filled].to_html(
-                max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
-            )
+        """Return the ranking on each model, best first, and below it the columns that are not empty, folded."""
+        rows = self.frame[self.filled].to_html(
+            max_rows=20, max_cols=24, show_dimensions=True, na_rep=""
         )
+        return f"{''.join(self._rankings())}<details><summary>All rows</summary>{rows}</details>"
+
+    def _rankings(self) -> Iterator[str]:
+        """Yield a table for each model: samplers by budgets, by what rows of the model are judged by."""
+        for model in dict.fromkeys(self.ok.frame["model"]):
+            rows = self.ok.where(model=model)
+            quantity = default_quantity(rows_of(rows.frame))
+            if quantity is None:
+                continue
+            wide = rows.wide(quantity.name).droplevel("model")
+            best_first = wide.loc[wide.rank().mean(axis="columns").sort_values(kind="stable").index]
+            yield f"<p><b>{escape(str(model))}</b>: {escape(quantity.title or quantity.name)} by evaluations, lower is better</p>"
+            texts = best_first.map(lambda value: short(printed(quantity.name, value)))
+            yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED)
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:

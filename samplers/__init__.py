@@ -1,9 +1,13 @@
 """Samplers for diffusion models: the mathematics, and nothing else.
 
->>> from samplerbench.samplers import karras, make
->>> make("heun").nfe(karras(18, 0.002, 80.0))
+>>> from samplerbench.samplers import DDIM, Heun, karras, make
+>>> make("heun") == Heun(), make("ddim(eta=0.5)") == DDIM(eta=0.5)
+(True, True)
+>>> Heun().nfe(karras(18, 0.002, 80.0))
 35
 """
+
+from typing import Any
 
 from . import methods
 from .base import Declared, Sampler, found_for_model, non_default
@@ -87,10 +91,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """``__version__``, that of the distribution, read when it is asked for."""
+_CLASSES = {cls.__name__: cls for cls in map(get, names())}
+"""Built-in samplers by the names of their classes, such as ``Heun`` and ``DPMpp2M``."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return the class of a built-in sampler, or ``__version__``, that of the distribution."""
+    if name in _CLASSES:
+        return _CLASSES[name]
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version
 
     return version("samplerbench")
+
+
+def __dir__() -> list[str]:
+    """Return the public names and the classes of samplers, for completion."""
+    return sorted([*__all__, *_CLASSES, "__version__"])

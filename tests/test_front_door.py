@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import samplerbench
+from samplerbench import samplers
 from samplerbench.models import from_function, from_network
 from samplerbench.samplers import GridSampler, Source, make
 
@@ -124,6 +125,19 @@ def test_run__refuses_a_class_that_is_no_sampler(tmp_path):
 def test_plan__keywords_replace_keys_of_a_suite():
     cells = samplerbench.plan("smoke", models=["gmm-2d"], samplers=["heun"], nfe=[9], device="cpu")
     assert [(cell.label, cell.budget, cell.steps) for cell in cells] == [("heun", 9, 5)]
+
+
+def test_samplers__every_class_can_be_imported_and_completed():
+    classes = {type(make(name)).__name__: name for name in samplers.names() if "_peer" not in name}
+    built_in = {
+        name: key
+        for name, key in classes.items()
+        if not samplers.origin(key) and hasattr(samplers, name)
+    }
+    assert len(built_in) >= 111
+    assert set(built_in) <= set(dir(samplers))
+    for name, key in built_in.items():
+        assert getattr(samplers, name)() == make(key)
 
 
 def test_sample__takes_a_seed_or_a_generator():

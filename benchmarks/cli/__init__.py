@@ -19,11 +19,11 @@ from ...results.run_directory.disk.once import read_once
 from .advise import advise
 from .check_model import check_model
 from .common.console import Warnings, say
+from .common.panels import PanelCommand
 from .compare import compare, gate
 from .doctor import doctor
 from .installed_commands import add_installed_commands
 from .models import convert, reference
-from .panels import PanelCommand
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver

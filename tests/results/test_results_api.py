@@ -100,8 +100,9 @@ def test_a_notebook_shows_names_as_text(run):
     html = results.load(run.path)._repr_html_()
     assert HOSTILE_SAMPLER not in html
     assert escape(HOSTILE_SAMPLER, quote=False) in html
-    assert html.count("<tr") < 30
+    assert html.count("<tr") < 100
     assert "kid" not in html  # empty columns are left out
+    assert html.index("lower is better") < html.index("<details>")
     assert results.load(run.path).plot("rmse")._repr_png_().startswith(b"\x89PNG")
 
 

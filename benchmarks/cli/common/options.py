@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from .. import panels
+from . import panels
 from .console import err
 
 if TYPE_CHECKING:
