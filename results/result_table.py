@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -212,8 +213,12 @@ class ResultTable(TypedTable):
             wide = rows.wide(quantity.name).droplevel("model")
             best_first = wide.loc[wide.rank().mean(axis="columns").sort_values(kind="stable").index]
             yield f"<p><b>{escape(str(model))}</b>: {escape(quantity.title or quantity.name)} by evaluations, lower is better</p>"
-            texts = best_first.map(lambda value: short(printed(quantity.name, value)))
-            yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED)
+            texts = best_first.map(partial(_printed, quantity.name), na_action="ignore")
+            yield texts.rename_axis(None).to_html(max_rows=MOST_RANKED, na_rep="")
+
+
+def _printed(name: str, value: float) -> str:
+    return short(printed(name, value))
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
