@@ -20,7 +20,7 @@ from .mmse_curve import Curve
 from .posterior_trace import posterior_trace
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
-"""What is averaged at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
+"""Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
 def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]) -> Curve:

@@ -22,7 +22,7 @@ from ..exact.wavelet import Wavelet
 def posterior_trace(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """E[|x0 - d|² | x] = tr Cov[x0 | x]: by how much x0 is still open, in squared data units.
+    """Return E[|x0 - d|² | x] = tr Cov[x0 | x], the remaining variance of x0, in squared data units.
 
     Args:
         model: an exact model; for one without a shorter way here, the diagonal of its ``posterior``

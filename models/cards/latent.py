@@ -14,7 +14,7 @@ from .network import NetworkDenoiser
 from .reference import extractor_of, value_range
 
 AUTOENCODER, NETWORK = "autoencoder.", "network."
-"""What the names of their weights begin with."""
+"""Prefixes of the names of their weights."""
 
 
 class CardDecoder:
@@ -79,10 +79,10 @@ class LatentNetwork(NetworkDenoiser):
         )
         super().__init__(card, network)
         self.limits = None
-        made = Autoencoder(**card.architecture["autoencoder"])
-        made.load_state_dict(autoencoder)
-        made = made.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self.autoencoder = CardDecoder(made, tuple(card.data["shape"]), value_range(card))
+        module = Autoencoder(**card.architecture["autoencoder"])
+        module.load_state_dict(autoencoder)
+        module = module.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
         self.decoder = self.autoencoder
 
     def to(self, device: torch.device | str) -> LatentNetwork:

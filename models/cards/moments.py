@@ -1,8 +1,7 @@
 """Class means and covariance of a card's data, for initial states closer to the data than noise.
 
-A network that is told the class of each sample has the flow of that class's data, so the mean is
-each class's own. The covariance about these means is pooled over the classes; of this symmetric
-matrix the lower triangle is stored, in float32.
+A network with class labels has the flow of each class's data, so the mean is each class's own. The
+covariance about these means is pooled over the classes; its lower triangle is stored, in float32.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from .card import CONVERGED, REFERENCE, Card, CardError, load_card
 from .features import load_extractor
 
 BLOCKS = "blocks"
-"""What an extractor that is no card is called before its number of blocks."""
+"""Prefix of the extractor of means of blocks of pixels."""
 
 
 def extractor_of(card: Card) -> Extractor:
@@ -39,10 +39,10 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """What samples of a card's model are compared with, or None for a card without a reference.
+    """Return the reference of a card's model, or None for a card without one.
 
-    Its files are read when they are needed. A card of the same data may name that whose reference
-    it shares, as ``reference.card``; what is scored must then have that card's shape.
+    Files are read on demand. ``reference.card`` names another card of the same data whose reference
+    this one shares; scored samples must then have that card's shape.
 
     Args:
         card: the model's card.
@@ -57,8 +57,8 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
     if not card.reference:
         return None
     if other := card.reference.get("card"):
-        found = card_reference(load_card(other))
-        return None if found is None else found.of_another_model()
+        shared = card_reference(load_card(other))
+        return None if shared is None else shared.of_another_model()
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(

@@ -42,10 +42,7 @@ PROVENANCE: dict[str, dict[str, object]] = {
         "range": [-1.0, 1.0],
     },
 }
-"""What a card says about its data.
-
-``range`` is what samples are clamped to before they are scored.
-"""
+"""Data entry of a card; samples are clamped to ``range`` before they are scored."""
 
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 
