@@ -1,4 +1,4 @@
-"""The synthetic problems.
+"""Synthetic problems.
 
 Their parameters are dyadic or decimal numbers, not results of a linear algebra library: the same
 everywhere.
