@@ -1,13 +1,11 @@
 """``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes for
 smaller runs.
 
-The latter is a space for runs of hundreds of samples instead of thousands.
-Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the
-reference set's covariance, widest first, each in standard deviations of the reference set: in plain
-coordinates the noise of the few widest axes drowns what samplers do wrong on the others, and a
-difference needs some four times as many samples to be seen
-(docs/decisions/0018-projected-features.md). They are fixed, a file of the extractor's card, since
-an eigenbasis that is computed anew differs between machines where eigenvalues are close.
+Intervals of the Fréchet distance need some 15 samples a feature. The axes are eigenvectors of the reference
+set's covariance, widest first, in its standard deviations: in plain coordinates the noise of the few widest
+axes drowns errors on the others, and a difference needs some four times as many samples
+(docs/decisions/0018-projected-features.md). They are a file of the extractor's card, since a new eigenbasis
+differs between machines at close eigenvalues.
 """
 
 from __future__ import annotations
