@@ -1,4 +1,4 @@
-"""A small convolutional classifier, whose last hidden layer gives features."""
+"""Small convolutional classifier, whose last hidden layer gives features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Residual(nn.Module):
-    """x + f(x) with f two 3 × 3 convolutions, normalised before each."""
+    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Residual(nn.Module):
 
 
 class Classifier(nn.Module):
-    """28 × 28 images to class logits, through ``features`` numbers that are made to be compared.
+    """Classifier of 28 × 28 images, through ``features`` numbers for comparisons.
 
     Each feature is a learnt weighted mean over the positions of its own map, so it knows what is in
     the image and roughly where. The features are batch-normalised without scale or shift, with no
