@@ -1,6 +1,6 @@
 """Loaders of models by scheme, for checkpoints, users' files and installed packages.
 
-The loaders are :mod:`.perturbed`, :mod:`.python_file` and :mod:`.checkpoint`. The other modules are
+The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`.python_file`. The other modules are
 shared with the extractors: the table itself, and the record of the files behind a model.
 
 ``load(rest, **options) -> Denoiser`` gets the text after the colon of ``scheme:rest``. To add a
