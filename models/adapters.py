@@ -94,34 +94,34 @@ class Boundary:
 
 
 def _x0(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The clean image itself: d = p."""
+    """Return a and b for the clean image itself: d = p."""
     return np.zeros_like(level), np.ones_like(level)
 
 
 def _eps(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The noise: x = d + level p."""
+    """Return a and b for the noise: x = d + level p."""
     return np.ones_like(level), -level
 
 
 def _v(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section
-    4), with z = (x - x0) / level.
+    """Return a and b for the rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512,
+    section 4), with z = (x - x0) / level.
     """
     total = 1 + level**2
     return 1 / total, -level / (alpha * total)
 
 
 def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003) to noise
-    of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
+    """Return a and b for the velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003)
+    to noise of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
     """
     nu = getattr(process, "noise_scale", 1.0)
     return nu / (nu + level), -level / (nu + level)
 
 
 def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024, SiT,
-    arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
+    """Return a and b for the derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024,
+    SiT, arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
     """
     of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
     total = of_noise - level * of_data
@@ -129,15 +129,15 @@ def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights
 
 
 def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
+    """Return a and b for the score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
     Tweedie's formula.
     """
     return np.ones_like(level), alpha * level**2
 
 
 def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out of
-    Table 1, for the process's ``sigma_data``.
+    """Return a and b for the raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out
+    of Table 1, for the process's ``sigma_data``.
     """
     data: float = process.sigma_data  # type: ignore[attr-defined]
     total = np.hypot(level, data)
@@ -145,8 +145,8 @@ def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # 
 
 
 def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469, appendix C): c_skip
-    and c_out that make the map the identity at the process's ``t_min``.
+    """Return a and b for the raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469,
+    appendix C): c_skip and c_out that make the map the identity at the process's ``t_min``.
     """
     data: float = process.sigma_data  # type: ignore[attr-defined]
     above = level - process.t_min
@@ -201,8 +201,8 @@ class NativeDenoiser(Denoiser):
             too; None for all.
         network_dtype: dtype of its inputs.
         dtype: dtype of the state unless a run says otherwise; by default the network's.
-        sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
-            ``t_max``.
+        sigma_min, sigma_max: levels that it knows; by default the levels at the process's ``t_min``
+            and ``t_max``.
         infinite: whether it was trained up to an infinite level, where its process has a native time
             and its prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
@@ -393,7 +393,7 @@ class NativeDenoiser(Denoiser):
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """The limit of :meth:`denoise` at an infinite level, of noise ``z``.
+        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``.
 
         Raises:
             ValueError: the model has no such level.

@@ -54,9 +54,9 @@ def decoded(decoder: Decoder, latents: Tensor) -> Tensor:
 def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
     images, shape = decoder(latents), (len(latents), *decoder.event)
     if not isinstance(images, Tensor) or tuple(images.shape) != shape:
-        found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        description = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
-            f"the decoder gave {found} for latents {tuple(latents.shape)}; it must give a tensor "
+            f"the decoder gave {description} for latents {tuple(latents.shape)}; it must give a tensor "
             f"of the shape {shape}"
         )
     return images.detach()

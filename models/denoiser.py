@@ -105,7 +105,7 @@ class Denoiser(ABC):
         """
 
     def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
-        """The ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
+        """Return the ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
 
         Args:
             ids: ``(batch,)`` int64 sample numbers.
@@ -135,7 +135,7 @@ class Denoiser(ABC):
         return x if self.decoder is None else decoded(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Labels of unconditional sampling, one row a sample.
+        """Return labels of unconditional sampling, one row a sample.
 
         None (the default) for a model that has an unconditional score of its own.
 

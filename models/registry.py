@@ -60,7 +60,7 @@ def use_model(name: str, model: Any) -> None:
 
 
 def model_names() -> list[str]:
-    """Names of the built-in models, in the order in which listings show them."""
+    """Return names of the built-in models, in the order in which listings show them."""
     return list(_FACTORIES)
 
 

@@ -62,8 +62,8 @@ class Curve:
         return estimate(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """The curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken
-        out: the true one falls.
+        """Return the curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the
+        true one falls.
         """
         return np.minimum.accumulate(self.draws.mean(0))
 

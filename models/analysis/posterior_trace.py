@@ -81,7 +81,7 @@ def _(
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+    """Return moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
 
     Both vanish where one point is left.
     """
@@ -108,7 +108,7 @@ def _(
 
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Sum over the coefficients, which are independent."""
+    """Return the sum over the coefficients, which are independent."""
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._forward(x), sigma)[1].sum(1)

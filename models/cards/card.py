@@ -91,10 +91,10 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """The tensors of a file of this card, on the CPU.
+        """Return the tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or not the one that the card was written for.
+            CardError: the file is missing, or does not match the card.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)
@@ -111,8 +111,8 @@ class Card:
                 f"{self.name}: {file} has {len(content)} bytes, not the "
                 f"{entry.bytes} of its card; {remedy}"
             )
-        if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
-            short = f"sha256 {found[:12]}…, expected {entry.sha256[:12]}…"
+        if (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
+            short = f"sha256 {digest[:12]}…, expected {entry.sha256[:12]}…"
             raise CardError(f"{self.name}: {file} does not match its card ({short}); {remedy}")
         try:
             return safetensors.torch.load(content)
@@ -123,7 +123,7 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Names of the cards in a folder, sorted."""
+    """Return names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 

@@ -40,8 +40,8 @@ class FashionExtractor:
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating
-        dtype, on any device.
+        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating dtype,
+        on any device.
 
         Raises:
             ValueError: ``x`` has another shape.
@@ -59,7 +59,7 @@ class FashionExtractor:
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
-        """The most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
+        """Return the most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
         features = self._features(x)
         with torch.no_grad():
             return self._on(x.device).classify(features).argmax(dim=1)

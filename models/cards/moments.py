@@ -25,8 +25,8 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def pack(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1)
-    / 2,)``.
+    """Return the moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1) /
+    2,)``.
 
     Args:
         samples: ``(n, *event)``, n > k.
@@ -40,7 +40,7 @@ def pack(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """The moments that :func:`pack` stored."""
+    """Return the moments that :func:`pack` stored."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):

@@ -67,7 +67,7 @@ class NetworkDenoiser(Denoiser):
         ).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
-        """Labels with the frequencies of the training data, each a function of (seed, id) alone.
+        """Return labels with the frequencies of the training data, each a function of (seed, id) alone.
 
         ``(batch,)`` int64 on ``ids``'s device.
         """
@@ -84,8 +84,8 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """The card's reference: moments of the training images, held-out images, converged
-        samples; see ``models.cards.reference``.
+        """Return the card's reference: moments of the training images, held-out images, converged samples;
+        see ``models.cards.reference``.
         """
         return self._reference
 

@@ -15,8 +15,8 @@ BLOCKS = "blocks"
 
 
 def extractor_of(card: Card) -> Extractor:
-    """The feature extractor that a card names: another card, or blocks of pixels such as
-    ``blocks-8``; the pixels themselves if it names none.
+    """Return the feature extractor that a card names: another card, or blocks of pixels such as ``blocks-8``;
+    the pixels themselves if it names none.
     """
     if not card.extractor:
         return Identity(card.event)
@@ -25,15 +25,15 @@ def extractor_of(card: Card) -> Extractor:
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
-    """Features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the
-    card's data.
+    """Return features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's
+    data.
     """
     low, high = value_range(card)
     return extractor_of(card)(samples.clamp(low, high))
 
 
 def value_range(card: Card) -> tuple[float, float]:
-    """The data range that samples are clamped to before the extractor sees them."""
+    """Return the data range that samples are clamped to before the extractor sees them."""
     low, high = card.data["range"]
     return float(low), float(high)
 

@@ -76,8 +76,8 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
             f"embeddings {path}: it has no tensor of a condition, as prompt_embeds"
         )
     missing = [name for name in needs if name not in stored]
-    known = {*needs, *(NEGATIVE + name for name in needs)}
-    unknown = sorted(set(stored) - known)
+    accepted = {*needs, *(NEGATIVE + name for name in needs)}
+    unknown = sorted(set(stored) - accepted)
     if missing or unknown:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown)}"
         raise CheckpointError(
@@ -156,5 +156,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """The rows ``(batch,)`` int64 of every table, by its name."""
+        """Return the rows ``(batch,)`` int64 of every table, by its name."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

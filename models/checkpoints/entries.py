@@ -37,7 +37,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """Find the sets of weights that have all these names, after any prefix; the file itself is the entry "".
 
     Raises:
-        CheckpointError: an average without names is of another network.
+        CheckpointError: an average without names belongs to another network.
     """
     sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
@@ -115,11 +115,11 @@ def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
     return _walk(opened.value, "", DEPTH, set()) if is_searchable else iter(())
 
 
-def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield tables of tensors, and lists of them that are averages by their names, each once."""
-    if id(value) in seen:
+    if id(value) in visited:
         return
-    seen.add(id(value))
+    visited.add(id(value))
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
@@ -131,9 +131,9 @@ def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[s
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
     inside = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for part, held in inside if depth else ():
-        if isinstance(held, Mapping | list | tuple | Record):
-            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1, seen)
+    for part, inner in inside if depth else ():
+        if isinstance(inner, Mapping | list | tuple | Record):
+            yield from _walk(inner, f"{name}.{part}" if name else str(part), depth - 1, visited)
 
 
 def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
@@ -157,7 +157,7 @@ def _undotted(
 ) -> dict[str, Tensor]:
     """Return the average of weights, found by their names without dots; empty if there is none."""
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    for outer in range(3) if averages else ():  # modules around the one that is averaged
+    for outer in range(3) if averages else ():  # modules around the averaged network
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {
             name: averages.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()

@@ -158,7 +158,7 @@ class Checkpoint(NativeDenoiser):
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return the levels of the checkpoint's own scheduler, or else those of its process.
+        """Return the levels of the checkpoint's own scheduler, or else the levels of its process.
 
         NCSN++ is sampled at a geometric sequence (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
@@ -212,7 +212,7 @@ def meaning(spec: Specification) -> dict[str, Any]:
     if not plain["decode"]:
         del plain["decode"]
     plain["decoder"].pop("batch", None)
-    if spec.source("decoder.folder") == USER:  # its content is in the identity, wherever it lies
+    if spec.source("decoder.folder") == USER:  # the identity has its content, not its path
         plain["decoder"].pop("folder", None)
     return plain
 

@@ -173,7 +173,7 @@ class Specification:
         """
         spec = self
 
-        # answers first, whatever the order: a field that is given as well holds against its answer; and
+        # answers first, in any order: a field that is given as well holds against its answer; and
         # a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"

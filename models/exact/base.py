@@ -84,7 +84,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-density of the noisy marginal p_sigma at the same rows, ``(CHUNK,)``."""
+        """Return the log-density of the noisy marginal p_sigma at the same rows, ``(CHUNK,)``."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -92,11 +92,11 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Mean ``(d,)`` and covariance ``(d, d)`` of the data distribution, float64."""
+        """Return the mean ``(d,)`` and covariance ``(d, d)`` of the data distribution, float64."""
 
     @abstractmethod
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
+        """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
         *event)`` at ``sigma``, float64.
         """
 
@@ -105,7 +105,7 @@ class ExactModel(Denoiser):
         return self.chunked(self.denoise_rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
+        """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
 
         ``sigma`` may be 0 where the data have a density.
         """
@@ -137,7 +137,7 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """The probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
+        """Return the probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
         bit-identical in any batch.
 
         Args:
@@ -166,7 +166,7 @@ class ExactModel(Denoiser):
         )
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """The end of the flow from a small ``sigma`` to 0.
+        """Return the end of the flow from a small ``sigma`` to 0.
 
         A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) -
         c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. (A relative error of (sigma
@@ -195,7 +195,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Exact moments of the samples themselves, with :meth:`held_out`."""
+        """Return exact moments of the samples themselves, with :meth:`held_out`."""
         features = Identity(self.event)
         return Reference(
             features,
@@ -209,7 +209,7 @@ class ExactModel(Denoiser):
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model with its tensors on ``device``."""
+        """Return a copy of this model with its tensors on ``device``."""
         twin = copy.copy(self)
         for key, value in vars(self).items():
             if isinstance(value, Tensor):

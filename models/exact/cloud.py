@@ -74,7 +74,7 @@ class PointCloud(ExactModel):
         return product(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-density of the noisy marginal; there is none at sigma = 0."""
+        """Return the log-density of the noisy marginal; there is none at sigma = 0."""
         joint = self._log_joint(x, sigma, labels)
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
@@ -98,7 +98,7 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and covariance of the points under p(j | x)."""
+        """Return the mean and covariance of the points under p(j | x)."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
@@ -111,7 +111,7 @@ class PointCloud(ExactModel):
         return self._points[self._nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Number of the nearest point, ``(batch,)`` int64 in [0, N)."""
+        """Return the number of the nearest point, ``(batch,)`` int64 in [0, N)."""
         return self._nearest(x, 1.0, None)
 
     def _nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
@@ -121,7 +121,7 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
+        """Return the exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
 
         -inf for points of other classes.
         """
@@ -160,8 +160,8 @@ def digits_cloud() -> PointCloud:
 
 
 def cloud_of(card: Card) -> PointCloud:
-    """The point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which
-    ``levels`` is the highest, and ``labels``.
+    """Return the point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
+    is the highest, and ``labels``.
     """
     tensors = card.tensors()
     low, high = card.data["range"]

@@ -41,7 +41,7 @@ class Gaussian(ExactModel):
         return self._scaled(x, self._variances / (self._variances + sigma.square()[:, None]))
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Log-density of N(mean, cov + sigma^2 I)."""
+        """Return the log-density of N(mean, cov + sigma^2 I)."""
         total = self._variances + sigma.square()[:, None]
         c = product(x - self._mean, self._basis)
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)

@@ -60,8 +60,13 @@ def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tens
 
     Halving is exact, so only sums are rounded.
     """
-    top, bottom, left, right = p + q, r + s, p - q, r - s
-    return (top + bottom) / 2, (left + right) / 2, (top - bottom) / 2, (left - right) / 2
+    top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
+    return (
+        (top + bottom) / 2,
+        (left_difference + right_difference) / 2,
+        (top - bottom) / 2,
+        (left_difference - right_difference) / 2,
+    )
 
 
 def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -116,7 +116,7 @@ class KernelDensity(ExactModel):
         return twin
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model with its points on ``device``."""
+        """Return a copy of this model with its points on ``device``."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.to(device)
         return twin
@@ -152,8 +152,8 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud(card: Card) -> PointCloud:
-    """The points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
-    is the highest, and ``labels``.
+    """Return the points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels`` is
+    the highest, and ``labels``.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.

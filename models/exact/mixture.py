@@ -150,7 +150,7 @@ class GaussianMixture(ExactModel):
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """The law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
+        """Apply the law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
         spread = torch.cat(
             [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
         )
@@ -191,7 +191,7 @@ class GaussianMixture(ExactModel):
         )
 
     def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
-        """Projections and joint log-densities of ``(n, d)`` rows."""
+        """Return projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
         products = product(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
@@ -219,7 +219,7 @@ class GaussianMixture(ExactModel):
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _per_condition(self) -> Tensor:
-        """Weights under each label, then without one: ``(classes + 1, K)``."""
+        """Return weights under each label, then without one: ``(classes + 1, K)``."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

@@ -96,7 +96,7 @@ class Perturbed(Altered):
         return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model, with the inner one and the field on ``device``."""
+        """Return a copy of this model, with the inner one and the field on ``device``."""
         twin = copy.copy(self)
         twin.inner, twin._field = self.inner.to(device), self._field.to(device)
         return twin

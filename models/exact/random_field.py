@@ -65,7 +65,7 @@ class RandomField:
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this field with its tensors on ``device``."""
+        """Return a copy of this field with its tensors on ``device``."""
         twin = copy.copy(self)
         vars(twin).update(
             {

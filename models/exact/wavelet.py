@@ -86,7 +86,7 @@ class Wavelet(ExactModel):
         return self._inverse(mean)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Sum of the coefficients' log-densities: the transform has determinant ±1."""
+        """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
         return torch.logsumexp(self._log_joint(self._forward(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -106,7 +106,7 @@ class Wavelet(ExactModel):
         return self._inverse(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
+        """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
         return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
@@ -145,7 +145,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Signs of the coarsest four coefficients, from the first channel on, as the bits of an
+        """Return signs of the coarsest four coefficients, from the first channel on, as the bits of an
         integer; of at most 15 channels.
         """
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
@@ -158,7 +158,7 @@ class Wavelet(ExactModel):
         return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
-        """The logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
+        """Return the logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
         v = self._stds.square()[:, None] + sigma.square()[:, None]
         offset = c - self._means[:, None]
         return self._weights.log()[:, None] - 0.5 * (
@@ -166,7 +166,7 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
+        """Return the mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])

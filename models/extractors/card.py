@@ -98,7 +98,7 @@ def projected(reference: Reference, count: int) -> Reference:
 
 
 def principal_axes(cov: FloatArray) -> Tensor:
-    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
+    """Return projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
 
     The largest entry of each is positive.
 

@@ -67,8 +67,8 @@ class CheckedExtractor:
         self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies,
-        on their device.
+        """Return features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on
+        their device.
 
         Raises:
             ValueError: a feature is not finite, or there are not n rows of them.

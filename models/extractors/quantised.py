@@ -55,7 +55,7 @@ class Quantised:
         self.identity = f"{inner.identity}-after-uint8-{words[how]}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` of samples ``(n, *event)``."""
+        """Return features ``(n, dim)`` of samples ``(n, *event)``."""
         low, high = self._limits
         levels = grey_levels(x, self._limits, self.how).to(x.dtype)
         return self.inner(levels * ((high - low) / LEVELS) + low)

@@ -58,7 +58,7 @@ class RgbNetwork:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
+        """Return features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
 
         Values outside are clamped to it.
         """

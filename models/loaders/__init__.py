@@ -1,7 +1,7 @@
 """Loaders of models by scheme, for checkpoints, users' files and installed packages.
 
 The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`.python_file`. The other modules are
-shared with the extractors: the table itself, and the record of the files behind a model.
+shared with the extractors: the table itself, and the record of a model's files.
 
 ``load(rest, **options) -> Denoiser`` gets the text after the colon of ``scheme:rest``. To add a
 scheme, write one file of its name in this folder, with heavy imports inside the function::

@@ -12,7 +12,7 @@ from .user_files import file_hash, is_users, module_file
 
 _OWN = __name__.partition(".")[0]
 _BASE = frozenset({_OWN, "torch", "numpy"})
-"""Packages behind every number here; ``run.json`` has their versions."""
+"""Packages of every run, whose versions are in ``run.json``."""
 
 
 def installed_code(files: Iterable[str]) -> dict[str, str]:

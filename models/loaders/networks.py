@@ -69,13 +69,13 @@ def networks_in(holder: Any, depth: int = _DEPTH) -> Iterator[nn.Module]:
     It may hold them as attributes, entries of lists or dictionaries, variables of a closure, defaults
     or globals of a function, or arguments of a ``functools.partial``.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     todo = [(holder, depth)]
     while todo:
         value, depth_left = todo.pop()
-        if id(value) in seen or depth_left < 0:
+        if id(value) in visited or depth_left < 0:
             continue
-        seen.add(id(value))
+        visited.add(id(value))
         if isinstance(value, nn.Module):
             yield value
         else:

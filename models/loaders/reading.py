@@ -51,7 +51,7 @@ _hooked = False
 
 @dataclass(frozen=True)
 class FilesRead:
-    """Files behind an object, and the folder that names are relative to.
+    """Files that an object was made of, and the folder that names are relative to.
 
     Attributes:
         folder: start of the names.

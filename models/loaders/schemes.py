@@ -50,7 +50,7 @@ class Scheme:
     opened: frozenset[str] = frozenset()
 
     def made(self, rest: str, *args: Any, **options: Any) -> Made:
-        """Return the result of an installed package's loader, with the files behind it.
+        """Return the result of an installed package's loader, with the files that it was made of.
 
         These are the package's modules, the user's modules that they import, and opened files of both,
         such as weights.
@@ -137,9 +137,9 @@ class Schemes:
         """
 
         def registered(load: Load) -> Load:
-            known = self._known.get(name)
-            if known is not None and known.load.__module__ != load.__module__:
-                raise self._two(name, [known.load.__module__, load.__module__])
+            earlier = self._known.get(name)
+            if earlier is not None and earlier.load.__module__ != load.__module__:
+                raise self._two(name, [earlier.load.__module__, load.__module__])
             self._known[name] = Scheme(name, load, usage or f"{name}:…")
             return load
 

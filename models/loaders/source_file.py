@@ -1,4 +1,6 @@
-"""Calls of a function of a user's file, ``file.py:function``, with a record of the files behind its result."""
+"""Calls of a function of a user's file, ``file.py:function``, with a record of the files that its result
+depends on.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ class Made(NamedTuple):
 
     Attributes:
         value: the returned object.
-        read: the user's files behind it: the function's, all imported ones, all that were read.
+        read: the user's files that it was made of: the function's, all imported ones, all that were read.
         digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no
             other.
     """
@@ -185,14 +187,16 @@ def beside(folder: Path) -> Iterator[None]:
 
 
 def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
-    here = str(folder) + os.sep
+    prefix = str(folder) + os.sep
     _fresh.update(
         m
         for name, m in sys.modules.items()
-        if name.partition(".")[0] in names and (module_file(name) or "").startswith(here)
+        if name.partition(".")[0] in names and (module_file(name) or "").startswith(prefix)
     )
     for name, module in aside.items():
-        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(here)
+        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(
+            prefix
+        )
         if foreign or name not in sys.modules:
             sys.modules[name] = module
 

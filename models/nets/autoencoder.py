@@ -75,10 +75,10 @@ class Autoencoder(nn.Module):
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
         return (self.raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images ``(batch, 1, 28, 28)`` of latents ``(batch, 4, 8, 8)``; they are not clamped."""
+        """Return images ``(batch, 1, 28, 28)`` of latents ``(batch, 4, 8, 8)``; they are not clamped."""
         full = F.pixel_shuffle(self.decoder(latents), 2)
         return full[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -55,12 +55,12 @@ class Classifier(nn.Module):
         self.classify = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Features ``(batch, features)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        """Return features ``(batch, features)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
         h = self.fine(self.stem(F.pixel_unshuffle(x, 2)))
         h = self.coarse(self.shrink(h))
         h = F.silu(self.norm_maps(self.maps(F.silu(self.norm(h)))))
         return self.norm_features((h * self.pool).mean(dim=(2, 3)).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(batch, classes)``."""
+        """Return logits ``(batch, classes)``."""
         return self.classify(self.features(x))

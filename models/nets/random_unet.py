@@ -74,7 +74,7 @@ class RandomUNet(Denoiser):
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
 
     def to(self, device: torch.device | str) -> RandomUNet:
-        """A copy of this model with its weights on ``device``."""
+        """Return a copy of this model with its weights on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin

@@ -72,9 +72,9 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, normed: bool, rms: bool) -> None:
         super().__init__()
-        self.heads, each = heads, width // heads
+        self.heads, head_width = heads, width // heads
         self.qkv = nn.Linear(width, 3 * width)
-        norm = (lambda: nn.RMSNorm(each, EPS)) if rms else (lambda: nn.LayerNorm(each))
+        norm = (lambda: nn.RMSNorm(head_width, EPS)) if rms else (lambda: nn.LayerNorm(head_width))
         self.q_norm = norm() if normed else nn.Identity()
         self.k_norm = norm() if normed else nn.Identity()
         self.proj = nn.Linear(width, width)

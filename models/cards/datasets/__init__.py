@@ -80,8 +80,8 @@ def _idx(path: Path, *, header: int) -> np.ndarray:
 
 
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
-    """The 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0), which need
-    scikit-learn installed.
+    """Load the 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0); this needs
+    scikit-learn.
 
     Args:
         split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of

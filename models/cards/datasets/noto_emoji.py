@@ -131,32 +131,32 @@ def listed() -> Iterator[Emoji]:
             yield Emoji(GROUPS.index(group), code_points, row[2])
 
 
-def held_out(known: list[Emoji], images: Tensor) -> Tensor:
+def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
     """Return the test flags ``(n,)`` of emoji: True for the last of every :data:`TEST_OF` families of a
     class.
     """
-    family = families(known, images)
-    test = torch.zeros(len(known), dtype=torch.bool)
+    family = families(emojis, images)
+    test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
-        members = torch.tensor([one.label == label for one in known])
+        members = torch.tensor([member.label == label for member in emojis])
         # A family is in the class of its first emoji.
-        own = sorted({int(f) for f in family[members] if known[int(f)].label == label})
+        own = sorted({int(f) for f in family[members] if emojis[int(f)].label == label})
         for first in own[TEST_OF - 1 :: TEST_OF]:
             test |= family == first
     return test
 
 
-def families(known: list[Emoji], images: Tensor) -> Tensor:
+def families(emojis: list[Emoji], images: Tensor) -> Tensor:
     """Return the first member of the family of each emoji, ``(n,)`` int64."""
     alike = near(images, images) | near(images, images.flip(3))
-    bases = [base(one.code_points) for one in known]
+    bases = [base(member.code_points) for member in emojis]
     first_of: dict[tuple[int, ...], int] = {}
     for row, key in enumerate(bases):
         alike[row, first_of.setdefault(key, row)] = True
     alike |= alike.T.clone()
-    family = torch.arange(len(known))
+    family = torch.arange(len(emojis))
     while True:  # the smallest number spreads from neighbour to neighbour
-        smallest = torch.where(alike, family, len(known)).amin(dim=1).minimum(family)
+        smallest = torch.where(alike, family, len(emojis)).amin(dim=1).minimum(family)
         if torch.equal(smallest, family):
             return family
         family = smallest
@@ -176,7 +176,7 @@ def near(a: Tensor, b: Tensor) -> Tensor:
 
 
 def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
-    """The code points without skin, hair, sex and direction."""
+    """Return the code points without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
@@ -192,7 +192,7 @@ def _font() -> Any:
 
 
 def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
-    """The glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
+    """Return the glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -204,7 +204,7 @@ def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image(png: bytes) -> np.ndarray:
-    """A bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
+    """Return a bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

@@ -199,20 +199,20 @@ def _optional(content: Json, values: Values) -> Any:
 
 
 _READ: Mapping[str, Callable[[Any, Values, torch.device], Any]] = {
-    "as_none": lambda told, values, device: None,  # noqa: ARG005
-    "as_tensor": lambda told, values, device: values[told["name"]],  # noqa: ARG005
-    "as_tensors": lambda told, values, device: [values[one["name"]] for one in told],  # noqa: ARG005
-    "as_optional_tensor": lambda told, values, device: _optional(told, values),  # noqa: ARG005
-    "as_optional_tensors": lambda told, values, device: [_optional(one, values) for one in told],  # noqa: ARG005
-    "as_float": lambda told, values, device: float(told),  # noqa: ARG005 - also the text Infinity
-    "as_sym_int": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_sym_ints": lambda told, values, device: [_size(one, values) for one in told],  # noqa: ARG005
-    "as_sym_float": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_sym_bool": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_scalar_type": lambda told, values, device: DTYPES[told],  # noqa: ARG005
-    "as_memory_format": lambda told, values, device: FORMATS[told],  # noqa: ARG005
-    "as_layout": lambda told, values, device: LAYOUTS[told],  # noqa: ARG005
-    "as_device": lambda told, values, device: device,  # noqa: ARG005 - where the input is
+    "as_none": lambda spec, values, device: None,  # noqa: ARG005
+    "as_tensor": lambda spec, values, device: values[spec["name"]],  # noqa: ARG005
+    "as_tensors": lambda spec, values, device: [values[one["name"]] for one in spec],  # noqa: ARG005
+    "as_optional_tensor": lambda spec, values, device: _optional(spec, values),  # noqa: ARG005
+    "as_optional_tensors": lambda spec, values, device: [_optional(one, values) for one in spec],  # noqa: ARG005
+    "as_float": lambda spec, values, device: float(spec),  # noqa: ARG005 - also the text Infinity
+    "as_sym_int": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_sym_ints": lambda spec, values, device: [_size(one, values) for one in spec],  # noqa: ARG005
+    "as_sym_float": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_sym_bool": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_scalar_type": lambda spec, values, device: DTYPES[spec],  # noqa: ARG005
+    "as_memory_format": lambda spec, values, device: FORMATS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values, device: LAYOUTS[spec],  # noqa: ARG005
+    "as_device": lambda spec, values, device: device,  # noqa: ARG005 - where the input is
 }
 
 

@@ -52,7 +52,7 @@ class Autoencoder:
         self.device: torch.device | str = device
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
         scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
@@ -80,7 +80,7 @@ class Autoencoder:
         return torch.cat(scaled)
 
     def to(self, device: torch.device | str) -> Autoencoder:
-        """A copy on ``device``."""
+        """Return a copy on ``device``."""
         settings = (self.event, self.scale, self.shift, self.limits, self.batch, self.identity)
         return Autoencoder(moved(self.network, device), *settings, device)
 

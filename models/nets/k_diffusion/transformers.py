@@ -65,7 +65,7 @@ class Perceptron(nn.Module):
         return x + self.down_proj(passed * F.gelu(gate))
 
 
-class Told(nn.Module):
+class MappingNetwork(nn.Module):
     """Mapping network of the embedding of level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
@@ -91,7 +91,7 @@ class _Transformer(nn.Module):
         self.aug_emb = FourierFeatures(AUGMENTED, width)
         self.aug_in_proj = nn.Linear(width, width, bias=False)
         self.class_emb = nn.Embedding(labels, width) if labels else None
-        self.mapping = Told(width, hidden, depth)
+        self.mapping = MappingNetwork(width, hidden, depth)
 
     def embedded(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
         """Return the embedding ``(batch, width)``."""
@@ -323,7 +323,7 @@ class KTransformerV2(_Transformer):
         widths, depths, hidden: of each level, the finest first: width of its states, layers on each way,
             and width of its perceptrons.
         attention: of each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
-        embedding, embedding_hidden, embedding_depth: of :class:`Told`.
+        embedding, embedding_hidden, embedding_depth: of :class:`MappingNetwork`.
         labels: rows of the table of classes, the last for "no label"; 0 without classes.
     """
 

@@ -103,7 +103,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
 
 
-def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
+def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
     range_note = "images that the network is shown are in [-1, 1], as auto_normalize has it"
     zeros = "it was trained with self-conditioning, of which it is shown none"
     return (
@@ -113,10 +113,10 @@ def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str
         range_note,
         *(
             [f"its blocks normalise in groups, which are taken to be {GROUPS}"]
-            if found["groups"]
+            if unet_arguments["groups"]
             else []
         ),
-        *([zeros] if found["self_conditioned"] else []),
+        *([zeros] if unet_arguments["self_conditioned"] else []),
         *choice_among(sets),
     )
 

@@ -160,9 +160,9 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return replace(spec.answered("training", training, FILE), **_predicted(settings, training))
 
 
-def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
-    channels = found["in_channels"]
-    doubled = found["out_channels"] == 2 * channels
+def _evidence(dit_arguments: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
+    channels = dit_arguments["in_channels"]
+    doubled = dit_arguments["out_channels"] == 2 * channels
     return (
         "the names of its weights are those of DiT, SiT and REPA",
         *(["REPA's projectors are beside them"] if repa else []),
@@ -174,7 +174,7 @@ def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str,
             if mean
             else []
         ),
-        f"it gives {found['out_channels']} channels for {channels}: "
+        f"it gives {dit_arguments['out_channels']} channels for {channels}: "
         + ("the prediction, then a learned variance" if doubled else "no learned variance"),
         *(
             ["samples are latents of 4 channels, and no decoder is in the file"]
@@ -215,12 +215,13 @@ def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
     }
 
 
-def _heads(found: Mapping[str, Any]) -> Answers:
+def _heads(dit_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible numbers of heads: of a published width, or all that divide it."""
-    width = found["width"]
+    width = dit_arguments["width"]
     heads = (HEADS[width],) if width in HEADS else (n for n in OTHER_HEADS if width % n == 0)
     return {
-        str(n): {"network": {"class": "DiT", "arguments": {**found, "heads": n}}} for n in heads
+        str(n): {"network": {"class": "DiT", "arguments": {**dit_arguments, "heads": n}}}
+        for n in heads
     }
 
 

@@ -40,37 +40,37 @@ Fields = dict[str, Any]
 Given = Mapping[str, Any]
 
 
-def _edm(given: Given) -> Fields:
+def _edm(precond_arguments: Given) -> Fields:
     """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
-        "process": {"name": "edm", "sigma_data": given.get("sigma_data", 0.5)},
+        "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
         "prediction": "edm",
         "time": {"of": "log_level", "scale": 0.25},
-        "sigma_min": max(0.002, given.get("sigma_min", 0.0)),
-        "sigma_max": min(80.0, given.get("sigma_max", math.inf)),
+        "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
+        "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
     }
 
 
-def _vp(given: Given) -> Fields:
+def _vp(precond_arguments: Given) -> Fields:
     """Return Table 1, column VP: the noise z at the time input 999 t."""
     arguments = {
-        "beta_d": given.get("beta_d", 19.9),
-        "beta_min": given.get("beta_min", 0.1),
-        "t_min": given.get("epsilon_t", 1e-5),
+        "beta_d": precond_arguments.get("beta_d", 19.9),
+        "beta_min": precond_arguments.get("beta_min", 0.1),
+        "t_min": precond_arguments.get("epsilon_t", 1e-5),
     }
     process = VPLinear(**arguments)
     return {
         "process": {"name": "vp_linear", **arguments},
         "prediction": "eps",
-        "time": {"of": "t", "scale": given.get("M", 1000) - 1.0},
+        "time": {"of": "t", "scale": precond_arguments.get("M", 1000) - 1.0},
         "sigma_min": process.level(process.t_min),
         "sigma_max": process.level(process.t_max),
     }
 
 
-def _ve(given: Given) -> Fields:
+def _ve(precond_arguments: Given) -> Fields:
     """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
-    low, high = given.get("sigma_min", 0.02), given.get("sigma_max", 100.0)
+    low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -81,11 +81,11 @@ def _ve(given: Given) -> Fields:
     }
 
 
-def _iddpm(given: Given) -> Fields:
+def _iddpm(precond_arguments: Given) -> Fields:
     """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
     index of the nearest level of the file's table ``u``, from the highest down to 0.
     """
-    table = given["u"].double().numpy()[-2::-1]
+    table = precond_arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
     signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
     cosine = np.allclose(table, np.sqrt(1 / signal_power - 1), rtol=1e-3)

@@ -154,9 +154,9 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec
 
 
-def _context(unet: Tensors, found: Mapping[str, Any]) -> int:
+def _context(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
     """Return the width of the embeddings that it attends to; 0 for none."""
-    blocks = len(found["widths"]) * (found["blocks"] + 1)
+    blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
     return keys[0].shape[1] if keys else 0
 
@@ -208,7 +208,7 @@ def _process(opened: Opened, stored: Tensors, context: int) -> tuple[dict[str, A
 def _networks(
     opened: Opened,
     unet: Tensors,
-    found: Mapping[str, Any],
+    unet_arguments: Mapping[str, Any],
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
@@ -216,21 +216,24 @@ def _networks(
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.of(width) for width in found["widths"]]
+            counts = [of.of(width) for width in unet_arguments["widths"]]
         except ValueError:
             continue
-        network: dict[str, Any] = {"class": "ADMUNet", "arguments": {**found, **asdict(of)}}
+        network: dict[str, Any] = {
+            "class": "ADMUNet",
+            "arguments": {**unet_arguments, **asdict(of)},
+        }
         if context:
             network = {
                 "class": UNET_TEXT,
-                "arguments": _library_arguments(opened, unet, found, context, counts),
+                "arguments": _library_arguments(opened, unet, unet_arguments, context, counts),
             }
         answers[name] = {"network": network}
     return answers
 
 
 def _library_arguments(
-    opened: Opened, unet: Tensors, found: Mapping[str, Any], context: int, heads: list[int]
+    opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
     """Return the arguments of diffusers' ``UNet2DConditionModel``.
 
@@ -242,8 +245,8 @@ def _library_arguments(
             f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
-        _transformers(unet, f"input_blocks.{1 + level * (found['blocks'] + 1)}.1.")
-        for level in range(len(found["widths"]))
+        _transformers(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
+        for level in range(len(unet_arguments["widths"]))
     ]
     projected = next(t for name, t in unet.items() if name.endswith(".1.proj_in.weight"))
     attends = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
@@ -253,10 +256,10 @@ def _library_arguments(
         "projection_class_embeddings_input_dim": context + 768,
     }
     return {
-        "in_channels": found["in_channels"],
-        "out_channels": found["out_channels"],
-        "block_out_channels": list(found["widths"]),
-        "layers_per_block": found["blocks"],
+        "in_channels": unet_arguments["in_channels"],
+        "out_channels": unet_arguments["out_channels"],
+        "block_out_channels": list(unet_arguments["widths"]),
+        "layers_per_block": unet_arguments["blocks"],
         "down_block_types": attends,
         "up_block_types": [name.replace("Down", "Up") for name in reversed(attends)],
         "cross_attention_dim": context,

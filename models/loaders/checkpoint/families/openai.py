@@ -151,24 +151,24 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec
 
 
-def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
-    channels = found["out_channels"]
-    learned = channels == 2 * found["in_channels"]
+def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
+    channels = unet_arguments["out_channels"]
+    learned = channels == 2 * unet_arguments["in_channels"]
     return (
         "the names of its weights are those of OpenAI's U-Net",
-        f"out.2 has {channels} rows for {found['in_channels']} channels: "
+        f"out.2 has {channels} rows for {unet_arguments['in_channels']} channels: "
         + ("eps, then a learned variance" if learned else "no learned variance"),
         *(["its name begins as those of consistency models do"] if student else []),
-        *([] if student or found["resample_blocks"] else [RESCALED]),
+        *([] if student or unet_arguments["resample_blocks"] else [RESCALED]),
     )
 
 
-def sizes_of(found: Mapping[str, Any]) -> Answers:
+def sizes_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images: the libraries' for these channels, or all."""
-    multipliers = tuple(width / found["embedding"] for width in found["widths"])
+    multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
-    halvings = 2 ** (len(found["widths"]) - 1)
-    channels = found["in_channels"]
+    halvings = 2 ** (len(unet_arguments["widths"]) - 1)
+    channels = unet_arguments["in_channels"]
     return {str(side): {"event": [channels, side, side]} for side in sides if side % halvings == 0}
 
 
@@ -194,9 +194,11 @@ def _schedules(*, learned_variance: bool) -> Answers:
     return answers
 
 
-def attention_of(found: Mapping[str, Any]) -> Answers:
+def attention_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible divisions of the channels of attention; equivalent ones count once."""
-    widths = {found["widths"][level] for level in found["attention"]} | {found["widths"][-1]}
+    widths = {unet_arguments["widths"][level] for level in unet_arguments["attention"]} | {
+        unet_arguments["widths"][-1]
+    }
     answers: Answers = {}
     equivalences = set()
     for name, heads in ATTENTION.items():
@@ -208,7 +210,7 @@ def attention_of(found: Mapping[str, Any]) -> Answers:
             equivalence = (counts, together and set(counts) != {1})
             if equivalence not in equivalences:
                 equivalences.add(equivalence)
-                arguments = {**found, **asdict(heads), "together": together}
+                arguments = {**unet_arguments, **asdict(heads), "together": together}
                 network = {"class": "ADMUNet", "arguments": arguments}
                 answers[f"{name}-together" if together else name] = {"network": network}
     return answers

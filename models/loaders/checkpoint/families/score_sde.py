@@ -122,8 +122,8 @@ def _sets(opened: Opened) -> Sets:
     return exploding or entries_of(opened, (f"{LIST}0.weight",))
 
 
-def _evidence(found: Mapping[str, Any]) -> tuple[str, ...]:
-    name = "NCSN++" if found["encoder_type"] != "standard" else "DDPM++"
+def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
     sentences = {
         "fourier": "it is told the level by sines of random frequencies: the VE process",
         "positional": "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
@@ -131,7 +131,7 @@ def _evidence(found: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         "the names of its weights are those of score_sde's list of modules",
         f"they are in the order of {name}",
-        sentences[found["embedding_type"]],
+        sentences[unet_arguments["embedding_type"]],
     )
 
 
@@ -166,21 +166,21 @@ def _positional(tensors: Mapping[str, Tensor]) -> Answers:
     return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": time}}
 
 
-def _sizes(found: Mapping[str, Any]) -> Answers:
+def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images; with attention, the one with its level at 16."""
-    attention = found["attention"]
-    halvings = 2 ** (len(found["channel_mult"]) - 1)
+    attention = unet_arguments["attention"]
+    halvings = 2 ** (len(unet_arguments["channel_mult"]) - 1)
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
-    channels = found["in_channels"]
+    channels = unet_arguments["in_channels"]
     return {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0}
 
 
-def _filters(found: Mapping[str, Any]) -> Answers:
+def _filters(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the filters of changes of resolution, if any. Convolutions that reduce the image have the smooth
     one.
     """
-    names = ["smooth"] if found["encoder_type"] == "residual" else list(FILTERS)
-    if len(found["channel_mult"]) == 1:
+    names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
+    if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]
-    arguments = {n: {**found, "resample_filter": FILTERS[n]} for n in names}
+    arguments = {n: {**unet_arguments, "resample_filter": FILTERS[n]} for n in names}
     return {n: {"network": {"class": "SongUNet", "arguments": a}} for n, a in arguments.items()}

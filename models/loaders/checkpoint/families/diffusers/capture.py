@@ -123,7 +123,7 @@ class Captured(nn.Module):
         """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers,
         ``(batch,)``.
 
-        The pipeline runs once for every time among those of the batch.
+        The pipeline runs once for each distinct time of the batch.
         """
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():

@@ -99,7 +99,7 @@ def steps_of(spec: Specification, count: int) -> Steps:
         levels, times = _distilled(spec, process, count)
     elif spec.preset["spacing"] == "flow":
         levels, times = _flow_table(spec, kind, process, count)
-    elif spec.time.get("of") == "log_level":  # told the level itself
+    elif spec.time.get("of") == "log_level":  # the network takes the level itself
         settings = spec.preset["settings"]
         levels, times = _ramp(spec, settings["sigma_max"], settings["sigma_min"], count), None
     else:
@@ -280,7 +280,9 @@ def _flow_table(
     if abs(t[0] - 1) < 1e-6:
         t[0] -= 1e-6
     total = round(1 / process.t_min)
-    return [float(process.level(one)) for one in t.tolist()], (np.floor(t * total) / total).tolist()
+    return [float(process.level(time)) for time in t.tolist()], (
+        np.floor(t * total) / total
+    ).tolist()
 
 
 def _flow(spec: Specification, process: Process, count: int) -> list[float]:
