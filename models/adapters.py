@@ -160,7 +160,7 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
 
 
 def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of a level and of b as the level grows, of d = a x + b p with x = level z.
+    """Return the limits of level · a and of b in d = a x + b p, x = level z, as the level grows.
 
     Raises:
         ValueError: no limits exist. At an infinite level a noise prediction holds no data.

@@ -74,7 +74,7 @@ def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Referen
     """Load an extractor by its spec, for samples that are quantised first.
 
     Raises:
-        ValueError: nothing is named, or the range of the data is not known.
+        ValueError: no extractor is named, it quantises itself, or the range of the data is unknown.
     """
     from . import make_extractor
 
