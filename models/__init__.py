@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> str:
-    """``__version__``, that of the distribution, read when it is asked for."""
+    """Return the installed version for ``__version__``, read on first use."""
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version

@@ -34,7 +34,7 @@ Weights = tuple[FloatArray, FloatArray]
 
 
 class Network(Protocol):
-    """What is adapted: any callable, such as an ``nn.Module``."""
+    """Callable to adapt, such as an ``nn.Module``."""
 
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor | None, /) -> Tensor:
         """Predict from ``x_t`` ``(batch, *event)``, native times ``t`` ``(batch,)`` and ``labels``
@@ -48,7 +48,7 @@ class Network(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkTime:
-    """What a network is told of the noise level: ``offset + scale * of``.
+    """Time input of a network: ``offset + scale * of``.
 
     >>> NetworkTime(of="log_level", scale=0.25).told(np.array([1.0]), np.array([1.0])).item()
     0.0
@@ -58,7 +58,7 @@ class NetworkTime:
             logarithm.
         scale: 0.25 for EDM's ln(sigma) / 4; 1000 for a network that takes t in thousandths; -1 with
             an offset of 1 for one whose time runs from noise to data.
-        offset: what is added.
+        offset: added constant.
     """
 
     of: Literal["t", "level", "log_level"] = "t"
@@ -66,21 +66,21 @@ class NetworkTime:
     offset: float = 0.0
 
     def told(self, t: FloatArray, level: FloatArray) -> FloatArray:
-        """What it is told at native times ``t`` with these levels, of one shape."""
+        """Return the time input at native times ``t`` with these levels, of one shape."""
         of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
         return self.offset + self.scale * of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """What makes a map of an estimate d of the clean image, as latent consistency models do (Luo et al.
-    2023, arXiv:2310.04378, section 4): c_skip x_t + c_out d, which is x_t at the native time 0.
+    """Boundary condition of a latent consistency model: the map c_skip x_t + c_out d of an estimate d, x_t at
+    time 0 (Luo et al. 2023, arXiv:2310.04378, section 4).
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
 
     Attributes:
-        scale: by which the native time is multiplied.
+        scale: factor of the native time.
         sigma_data: standard deviation of the data.
     """
 
@@ -88,40 +88,40 @@ class Boundary:
     sigma_data: float = 0.5
 
     def weights(self, t: FloatArray) -> Weights:
-        """c_skip and c_out at native times."""
+        """Return c_skip and c_out at native times."""
         total = np.hypot(self.scale * t, self.sigma_data)
         return (self.sigma_data / total) ** 2, self.scale * t / total
 
 
 def _x0(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The clean image itself: d = p."""
+    """Return a and b for the clean image itself: d = p."""
     return np.zeros_like(level), np.ones_like(level)
 
 
 def _eps(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The noise: x = d + level p."""
+    """Return a and b for the noise: x = d + level p."""
     return np.ones_like(level), -level
 
 
 def _v(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512, section
-    4), with z = (x - x0) / level.
+    """Return a and b for the rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512,
+    section 4), with z = (x - x0) / level.
     """
     total = 1 + level**2
     return 1 / total, -level / (alpha * total)
 
 
 def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003) to noise
-    of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
+    """Return a and b for the velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003)
+    to noise of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
     """
     nu = getattr(process, "noise_scale", 1.0)
     return nu / (nu + level), -level / (nu + level)
 
 
 def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024, SiT,
-    arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
+    """Return a and b for the derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024,
+    SiT, arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
     """
     of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
     total = of_noise - level * of_data
@@ -129,15 +129,15 @@ def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights
 
 
 def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
+    """Return a and b for the score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
     Tweedie's formula.
     """
     return np.ones_like(level), alpha * level**2
 
 
 def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out of
-    Table 1, for the process's ``sigma_data``.
+    """Return a and b for the raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out
+    of Table 1, for the process's ``sigma_data``.
     """
     data: float = process.sigma_data  # type: ignore[attr-defined]
     total = np.hypot(level, data)
@@ -145,8 +145,8 @@ def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # 
 
 
 def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """The raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469, appendix C): c_skip
-    and c_out that make the map the identity at the process's ``t_min``.
+    """Return a and b for the raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469,
+    appendix C): c_skip and c_out that make the map the identity at the process's ``t_min``.
     """
     data: float = process.sigma_data  # type: ignore[attr-defined]
     above = level - process.t_min
@@ -160,10 +160,10 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
 
 
 def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Limits of a level and of b as the level grows: of d = a x + b p with x = level z.
+    """Return the limits of level · a and of b in d = a x + b p, x = level z, as the level grows.
 
     Raises:
-        ValueError: there are none, as for the noise, which says nothing of the data there.
+        ValueError: no limits exist. At an infinite level a noise prediction holds no data.
     """
     if prediction == "flow":
         return float(getattr(process, "noise_scale", 1.0)), -1.0
@@ -176,7 +176,7 @@ def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
 
 
 class NativeDenoiser(Denoiser):
-    """A network in its own coordinates, as a Denoiser.
+    """Denoiser around a network in its own coordinates.
 
     The state keeps its own dtype: x_t is formed in it and cast to the network's for the call only,
     so a float64 state around a float32 network loses nothing but the network's own rounding. An
@@ -188,21 +188,21 @@ class NativeDenoiser(Denoiser):
         process: the process that it was trained on.
         prediction: what it predicts: ``x0``; ``eps``, the noise z; ``v`` = alpha z - sigma_t x0;
             ``flow`` = z - x0; ``velocity`` = dx_t / dt, for a process that knows its ``speeds``;
-            ``score`` = grad log p_t(x_t); ``edm``, EDM's F, or ``consistency``, that of a consistency
-            model, in an :class:`~samplerbench.models.process.EDM` process.
+            ``score`` = grad log p_t(x_t); ``edm`` or ``consistency``, the raw output F of EDM or of a
+            consistency model, in an :class:`~samplerbench.models.process.EDM` process.
         name, event, classes, identity: as in :class:`Denoiser`.
         times: native times that the network knows, for one trained on a discrete set or up to t =
             1: it is called at the nearest of them. The level of d = a x + b p stays exact. None:
             every time.
-        nearest: in what the nearest of ``times`` is sought, ``time`` or ``level``.
-        time: what it is told of a native time.
+        nearest: distance by which the nearest of ``times`` is chosen, ``time`` or ``level``.
+        time: the network's time input as a function of the native time.
         factor: the network gives the prediction divided by this: -1 for the opposite sign.
         half: which half of the network's channels the prediction is, where it learned a variance
             too; None for all.
         network_dtype: dtype of its inputs.
         dtype: dtype of the state unless a run says otherwise; by default the network's.
-        sigma_min, sigma_max: levels that it knows; by default those of the process's ``t_min`` and
-            ``t_max``.
+        sigma_min, sigma_max: levels that it knows; by default the levels at the process's ``t_min``
+            and ``t_max``.
         infinite: whether it was trained up to an infinite level, where its process has a native time
             and its prediction a limit.
         limits: range of the values of the data, as in :class:`Denoiser`.
@@ -213,7 +213,7 @@ class NativeDenoiser(Denoiser):
             sample is then drawn a label; without them all samples go by the label ``classes``, "no
             label", which the network must know.
         conditions: number of conditions of a network without classes, such as rows of a table of
-            prompts (:mod:`samplerbench.models.checkpoints.conditions`): a sample is told its number
+            prompts (:mod:`samplerbench.models.checkpoints.conditions`): a sample takes its number
             modulo them.
         null_label: whether the network knows "no label", or, of conditions, the number
             ``conditions`` as none.
@@ -221,8 +221,8 @@ class NativeDenoiser(Denoiser):
     Raises:
         ValueError: unknown prediction, or not one weight a class; ``edm`` or ``consistency`` in a
             process without ``sigma_data``, or ``velocity`` in one without ``speeds``; or an infinite
-            level that the process, the prediction or what the network is told has not, or that a
-            few-step map cannot begin at.
+            level without a limit in the process, the prediction or the time input, or for a few-step
+            map.
     """
 
     capturable = False  # the process's native times are computed on the host
@@ -301,11 +301,11 @@ class NativeDenoiser(Denoiser):
         self.sigma_max = process.level(process.t_max) if sigma_max is None else sigma_max
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return levels at even native times, from that of ``sigma_max`` on.
+        """Return levels at even native times, beginning at the time of ``sigma_max``.
 
-        Those of a table are rounded to its times and reach the lowest, as in the respacing of Nichol &
-        Dhariwal 2021 (arXiv:2102.09672). Those of a formula stop one step before t = 0, where the last
-        step ends. VE and EDM bring their range alone, and so None.
+        In a table, times are rounded to its own and reach the lowest, as in the respacing of Nichol &
+        Dhariwal 2021 (arXiv:2102.09672). In a formula, times stop one step before t = 0, where the
+        last step ends. VE and EDM define a range alone, hence None.
         """
         process = self.process
         if isinstance(process, VE):
@@ -321,10 +321,8 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Labels with the frequencies of ``class_weights``, each a function of (seed, id) alone; or
-        the id modulo ``conditions``.
-
-        None without either.
+        """Return labels with the frequencies of ``class_weights``, each a function of (seed, id)
+        alone, or the id modulo ``conditions``. Return None without either.
         """
         if self.conditions:
             return ids % self.conditions
@@ -334,8 +332,8 @@ class NativeDenoiser(Denoiser):
         """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve
         its prediction for the clean image.
 
-        A level may be a float with an attribute ``time``, the native time that the network is told of
-        it in place of its own.
+        A level may be a float with an attribute ``time``, a native time for the network that replaces
+        the level's own.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             return self._denoise_noise(x, labels)
@@ -348,20 +346,22 @@ class NativeDenoiser(Denoiser):
         alpha = self.process.alpha(time)
         a, b = _WEIGHTS[self.prediction](level, alpha, self.process)
         if self.boundary is not None:
-            skip, out = self.boundary.weights(self._known(time, level))
+            skip, out = self.boundary.weights(self._snap_time(time, level))
             a, b = skip * alpha + out * a, out * b
-        scale, keep, weigh = (
+        scale, skip_weight, output_weight = (
             column(torch.from_numpy(value).to(x.device), x) for value in (alpha, a, b * self.factor)
         )
-        asked = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
-        told = (
-            self._told(time, level) if asked is None else self.time.told(np.array([asked]), level)
+        requested_time = getattr(sigma, "time", None)  # of a samplers.types.TimedLevel
+        network_time = (
+            self._network_time(time, level)
+            if requested_time is None
+            else self.time.told(np.array([requested_time]), level)
         )
-        return keep * x + weigh * self._output(x * scale, told, labels)
+        return skip_weight * x + output_weight * self._output(x * scale, network_time, labels)
 
-    def _output(self, x_t: Tensor, told: FloatArray, labels: Tensor | None) -> Tensor:
-        """What the network predicts, in the dtype of ``x_t``."""
-        t = torch.from_numpy(told).to(x_t.device, self.network_dtype).expand(len(x_t))
+    def _output(self, x_t: Tensor, network_time: FloatArray, labels: Tensor | None) -> Tensor:
+        """Return the network's prediction in the dtype of ``x_t``."""
+        t = torch.from_numpy(network_time).to(x_t.device, self.network_dtype).expand(len(x_t))
         output = self.network(x_t.to(self.network_dtype), t, self._labels(labels, x_t))
         check_tensor(f"model {self.name}: its network", output)
         if self.half is not None:
@@ -375,8 +375,7 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _infinite_top(self) -> tuple[float, FloatArray, float, float]:
-        """At an infinite level: the scale of noise in x_t, what the network is told, and the limits of
-        :func:`_at_infinity`.
+        """Return the scale of noise, the time input and :func:`_at_infinity`'s limits, at an infinite level.
 
         Raises:
             ValueError: the process has no such level, or no limit.
@@ -390,29 +389,29 @@ class NativeDenoiser(Denoiser):
                 "is told the level itself; give a finite sigma_max"
             )
         keep, weigh = _at_infinity(self.prediction, self.process)
-        told = self.time.told(np.array([time]), np.array([1.0]))
-        return self.process.sigma(time), told, keep, weigh * self.factor
+        network_time = self.time.told(np.array([time]), np.array([1.0]))
+        return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """The limit of :meth:`denoise` at an infinite level, of noise ``z``.
+        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``.
 
         Raises:
             ValueError: the model has no such level.
         """
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
-        scale, told, keep, weigh = self._top
-        return keep * z + weigh * self._output(scale * z, told, labels)
+        scale, network_time, keep, weigh = self._top
+        return keep * z + weigh * self._output(scale * z, network_time, labels)
 
-    def _told(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """What the network is told, at the nearest time that it knows."""
+    def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
+        """Return the network's time input, at the nearest time that it knows."""
         if self.times is None:
             return self.time.told(time, level)
-        known = self._known(time, level)
-        return self.time.told(known, self.process.level(known))
+        snapped_time = self._snap_time(time, level)
+        return self.time.told(snapped_time, self.process.level(snapped_time))
 
-    def _known(self, time: FloatArray, level: FloatArray) -> FloatArray:
-        """The nearest time that the network knows."""
+    def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
+        """Return the nearest time that the network knows."""
         if self.times is None:
             return time
         if self.nearest == "level":
@@ -428,8 +427,8 @@ class NativeDenoiser(Denoiser):
         return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:
-        """This model with a copy of its network on ``device``: a module, what a function holds,
-        or whatever has a ``to`` of its own.
+        """Return this model with a copy of its network (a module, a function, an object with ``to``) on
+        ``device``.
         """
         twin = copy.copy(self)
         twin.network = moved(self.network, device)
@@ -437,7 +436,7 @@ class NativeDenoiser(Denoiser):
         return twin
 
 
-def _nearest(known: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
-    """Places in the sorted ``known`` of the nearest to each that is wanted; of two, the first."""
-    after = np.searchsorted(known, wanted).clip(1, len(known) - 1)
-    return np.where(wanted - known[after - 1] <= known[after] - wanted, after - 1, after)
+def _nearest(choices: FloatArray, wanted: FloatArray) -> NDArray[np.intp]:
+    """Return the places in the sorted ``choices`` of the nearest to each wanted value; of two, the first."""
+    after = np.searchsorted(choices, wanted).clip(1, len(choices) - 1)
+    return np.where(wanted - choices[after - 1] <= choices[after] - wanted, after - 1, after)

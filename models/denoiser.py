@@ -1,4 +1,4 @@
-"""The Denoiser: every model's interface, bound to a batch of samples before it is called.
+"""Denoiser: the interface of all models, bound to a batch of samples before it is called.
 
 Everything is in canonical coordinates: x = x0 + sigma z with z ~ N(0, I), and ``denoise(x, sigma)``
 estimates E[x0 | x].
@@ -30,43 +30,42 @@ _GOLDEN, _MIX1, _MIX2 = (
 
 
 Kind = Literal["denoiser", "map"]
-"""What a model's call gives: E[x0 | x], or the end of the path through x."""
+"""Kind of a model's output: E[x0 | x], or the end of the path through x."""
 
 
 class Denoiser(ABC):
-    """A score model. Subclasses set the attributes and write :meth:`denoise`.
+    """Score model. Subclasses set the attributes and write :meth:`denoise`.
 
     Attributes:
-        name: what the tables call it.
+        name: its name in tables.
         event: shape of one sample, such as ``(1, 28, 28)``.
         sigma_min, sigma_max: the noise levels that it knows; a run starts at ``sigma_max``.
-        infinite: whether it knows the level at which nothing is left of the data: ``denoise(z, inf)`` is
-            the limit of E[x0 | x] as x = x0 + sigma z grows, for z ``(batch, *event)`` of standard
-            deviation 1. ``sigma_max`` is finite all the same.
-        classes: number of classes; 0 for a model without class labels. Only where it is positive
-            are labels class numbers, which :meth:`mode_of` can be compared with; elsewhere they are
-            whatever the model needs to know about a sample.
-        conditions: number of other conditions, such as prompts, where there are no classes: a label
+        infinite: True if it knows the level of pure noise: ``denoise(z, inf)`` is the limit of E[x0 | x]
+            as x = x0 + sigma z grows, for z ``(batch, *event)`` of standard deviation 1. ``sigma_max``
+            is finite all the same.
+        classes: number of classes; 0 for a model without class labels. If it is positive, labels are
+            class numbers that :meth:`mode_of` can be compared with; else they are any input of the
+            model about a sample.
+        conditions: number of other conditions, such as prompts, of a model without classes: a label
             is then the number of one.
-        null_label: whether the label ``classes``, or ``conditions``, is "no label" to it, which
+        null_label: True if the label ``classes``, or ``conditions``, is "no label" to it, which
             guidance needs.
-        class_weights: how often each class occurs in the data, in proportion; None where nobody
-            knows.
-        limits: range of the values of the data, which samples are clamped to before their features
-            are taken; None where there is none.
-        decoder: of a model whose samples are latents: what makes images of them. Features, and all
-            that is measured in them, are then those of images (:meth:`decode`); the solution of
-            the ODE is compared in latents. None where samples are what is scored.
-        passes: network evaluations that one call costs a sample (2 under classifier-free guidance), the
-            most where the level decides (:meth:`passes_at`).
-        dtype: dtype of the state that a run uses unless told otherwise (float64 for exact models).
-        capturable: whether an evaluation can be recorded in a CUDA graph: it never waits for the
+        class_weights: frequency of each class in the data, in proportion; None if unknown.
+        limits: range of the values of the data, to which samples are clamped before their features
+            are taken; None for no range.
+        decoder: of a model whose samples are latents. Features, and all measures in them, then come
+            from images (:meth:`decode`); the solution of the ODE is compared in latents. None if the
+            samples themselves are scored.
+        passes: network evaluations of one call for a sample (2 under classifier-free guidance), the
+            most if they depend on the level (:meth:`passes_at`).
+        dtype: default dtype of a run's state (float64 for exact models).
+        capturable: True if an evaluation can be recorded in a CUDA graph: it never waits for the
             device, and its shapes depend on no value.
         kind: ``denoiser``, or ``map`` for a few-step map such as a consistency model, whose
             :meth:`denoise` gives the end of the probability flow through x in place of E[x0 | x].
             Only samplers that are made for maps run on it, and it has no reference solution.
         map_end: level at which a map ends, at most ``sigma_min``; None for ``sigma_min`` itself.
-        identity: what pins the numbers it gives: name and version or hash. Results with different
+        identity: fingerprint of its numbers: name and version or hash. Results with different
             identities do not mix.
         read: the user's files that it is made of; None for a model that comes with this package, or
             that was made in Python.
@@ -106,11 +105,11 @@ class Denoiser(ABC):
         """
 
     def bind(self, ids: Tensor, seed: int, labels: Tensor | None = None) -> Bound:
-        """The ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
+        """Return the ``samplers.Denoise`` of one batch: row k is sample ``ids[k]``.
 
         Args:
             ids: ``(batch,)`` int64 sample numbers.
-            seed: root seed; with the id it decides whatever is drawn per sample (such as a label).
+            seed: root seed; with the id it decides all draws per sample (such as a label).
             labels: ``(batch,)`` labels to condition on; None lets the model decide
                 (:meth:`draw_labels`).
         """
@@ -118,17 +117,17 @@ class Denoiser(ABC):
 
     @property
     def decoded_event(self) -> tuple[int, ...]:
-        """Shape of one of :meth:`decode`'s."""
+        """Shape of one result of :meth:`decode`."""
         return self.event if self.decoder is None else self.decoder.event
 
     @property
     def decoded_limits(self) -> tuple[float, float] | None:
-        """Range of the values of the data as they are scored, as ``limits``."""
+        """Range of the values of the data as scored, like ``limits``."""
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
-        """What is scored of samples ``(n, *event)``: images ``(n, *decoded_event)`` where there is
-        a decoder, else the samples themselves.
+        """Return the data to score of samples ``(n, *event)``: images ``(n, *decoded_event)`` of a decoder,
+        or themselves.
 
         Raises:
             ValueError: the decoder gives no tensor of that shape.
@@ -136,7 +135,7 @@ class Denoiser(ABC):
         return x if self.decoder is None else decoded(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Labels of unconditional sampling, one row a sample.
+        """Return labels of unconditional sampling, one row a sample.
 
         None (the default) for a model that has an unconditional score of its own.
 
@@ -146,17 +145,14 @@ class Denoiser(ABC):
         return None
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """This model with its innermost network replaced by ``wrap(network)``: how evaluations
-        are counted below guidance.
-        """
+        """Replace the innermost network by ``wrap(network)``, to count evaluations below guidance."""
         return wrap(self)
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """A copy of this model with its tensors on ``device``; this one stays where and as it is.
+        """Return a copy of this model with its tensors on ``device``; this one does not change.
 
-        So it is for every kind of model, also where ``device`` is the one that it is on: the copy
-        is another object, which may share what nothing writes to. (``nn.Module.to`` moves in place;
-        this does not.)
+        The copy is another object even on the same ``device``, and may share constants. (Unlike this,
+        ``nn.Module.to`` moves in place.)
 
         Raises:
             ValueError: it cannot move, as a model that does not override this.
@@ -167,48 +163,45 @@ class Denoiser(ABC):
         )
 
     def reference(self) -> Reference | None:
-        """What its samples are compared with (features, moments, held-out data), or None if
-        there is nothing to compare with.
-        """
+        """Return the reference of its samples (features, moments, held-out data), or None without one."""
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """``n`` samples of the data ``(n, *event)``, a function of ``seed``, or None (the
-        default) where only a file could give them.
+        """Return ``n`` samples ``(n, *event)`` of the data, a function of ``seed``, or None (the default)
+        without a source.
         """
         return None
 
     def moments(self) -> Moments | None:
-        """Mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or
-        None where nobody knows them.
+        """Return mean ``(d,)`` and covariance ``(d, d)`` of the data over flattened samples, float64, or None
+        if unknown.
 
-        Where :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the
-        covariance about them. A run may begin from them (``benchmarks.suites.start``), for which
-        the rough shape of the data is enough. By default they are those of the reference, if its
-        features are the samples themselves.
+        If :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance
+        about them. A run may begin from them (``benchmarks.suites.start``), so a rough shape of the data
+        is enough. By default they come from the reference, if its features are the samples themselves.
         """
         reference = self.reference() if self.decoder is None else None
         return None if reference is None else reference.moments
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``, or
-        None where only a solver can tell.
+        """Return the exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``; None
+        without a closed form.
         """
         return None
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
-        """Network evaluations that one call at this level costs a sample."""
+        """Return the network evaluations of one call at this level for a sample."""
         return self.passes
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:  # noqa: ARG002
-        """What the scheduler that came with the model does in ``steps`` steps; None where none did.
+        """Return the steps of the scheduler that came with the model, in ``steps`` steps; None without one.
 
         Args:
             steps: of the scheduler.
             scheduler: class of its library that takes its place, with its settings; "" for itself.
 
         Raises:
-            ValueError: nothing of ours does what it does.
+            ValueError: no sampler here takes such steps.
         """
         return None
 
@@ -220,15 +213,13 @@ class Denoiser(ABC):
         return None
 
     def mode_of(self, x: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Which mode or class each clean sample lies in, ``(batch,)`` int64, or None if the
-        model has no such notion.
-        """
+        """Return the mode or class of each clean sample, ``(batch,)`` int64; None for a model without modes."""
         return None
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A denoiser with the labels of one batch inside: what samplers call."""
+    """Denoiser with the labels of one batch, as samplers call it."""
 
     model: Denoiser
     labels: Tensor | None
@@ -238,7 +229,7 @@ class Bound:
         return self.model.denoise(x, sigma, self.labels)
 
     def take(self, rows: Tensor) -> Bound:
-        """The same for a subset or repeats of the batch: ``rows`` is an int64 index tensor."""
+        """Return this for a subset or repeats of the batch: ``rows`` is an int64 index tensor."""
         return replace(self, labels=None if self.labels is None else self.labels[rows])
 
 
@@ -250,7 +241,7 @@ def innermost(model: Denoiser) -> Denoiser:
 
 
 class Wrapper(Denoiser):
-    """A Denoiser around a Denoiser, which changes nothing until a subclass does.
+    """Denoiser around a Denoiser, which changes nothing until a subclass does.
 
     Guidance, thresholding and metering are wrappers, so that no sampler knows of them.
     """
@@ -273,11 +264,11 @@ class Wrapper(Denoiser):
         )
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.denoise(x, sigma, labels)
 
     def rewrapped(self, inner: Denoiser) -> Wrapper:
-        """The same wrapper around another model."""
+        """Return the same wrapper around another model."""
         twin = copy.copy(self)
         twin.inner, twin.decoder = inner, inner.decoder
         return twin
@@ -287,51 +278,51 @@ class Wrapper(Denoiser):
         return self.rewrapped(self.inner.instrumented(wrap))
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """The same wrapper around a copy of the inner model on ``device``."""
+        """Return the same wrapper around a copy of the inner model on ``device``."""
         return self.rewrapped(self.inner.to(device))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.draw_labels(ids, seed)
 
     def reference(self) -> Reference | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.reference()
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.data(n, seed)
 
     def moments(self) -> Moments | None:
-        """The inner model's: guidance and its like leave the rough shape of the data as it is."""
+        """Pass the call inwards: guidance and its like leave the rough shape of the data as it is."""
         return self.inner.moments()
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The inner model's. A wrapper that changes :meth:`denoise` must override this."""
+        """Pass the call inwards. A wrapper that changes :meth:`denoise` must override this."""
         return self.inner.endpoint(x, labels)
 
     def passes_at(self, sigma: float) -> int:
-        """The inner model's, unless this costs more."""
+        """Return the inner model's evaluations, unless this wrapper costs more."""
         return self.passes if self.passes != self.inner.passes else self.inner.passes_at(sigma)
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         inner = self.inner
         return inner.own_sampling(steps, scheduler) if scheduler else inner.own_sampling(steps)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.native_levels(steps)
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return self.inner.mode_of(x)
 
 
 def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """One level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
+    """Return one level for each row of ``x``: ``(batch,)``, of this dtype, on its device.
 
-    A number is filled in there, which waits for nothing.
+    Filling in a number never waits for the device.
     """
     if isinstance(sigma, Tensor):
         return sigma.to(x.device, dtype).expand(len(x))
@@ -339,8 +330,8 @@ def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64
 
 
 def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """``sigma`` so that it broadcasts against ``x``: a float as it is, ``(batch,)`` as
-    ``(batch, 1, …)`` in ``x``'s dtype.
+    """Return ``sigma`` for broadcasting against ``x``: a float as it is, ``(batch,)`` as ``(batch, 1, …)`` in
+    ``x``'s dtype.
     """
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))

@@ -15,8 +15,8 @@ from .wrappers import Altered
 
 
 class _Guided(Altered):
-    """What both kinds share: the inner model must have classes, or other conditions, and unlabelled
-    samples get one.
+    """Base of guidance by labels: the inner model must have classes or conditions; unlabelled samples get
+    one.
     """
 
     def __init__(
@@ -41,21 +41,17 @@ class _Guided(Altered):
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """The inner model's.
-
-        Uniform over the classes where it would go unlabelled, since guidance needs something to
-        guide to.
-        """
+        """Return the inner model's labels, or uniform ones without any, since guidance needs a label."""
         labels = self.inner.draw_labels(ids, seed)
-        return labels_for(ids, seed, [1.0] * self._none) if labels is None else labels
+        return labels_for(ids, seed, [1.0] * self._null_label) if labels is None else labels
 
     @property
-    def _none(self) -> int:
-        """The label that means none."""
+    def _null_label(self) -> int:
+        """Label that means none."""
         return self.classes or self.conditions
 
     def _unlabelled(self, x: Tensor) -> Tensor:
-        return torch.full((len(x),), self._none, dtype=torch.int64, device=x.device)
+        return torch.full((len(x),), self._null_label, dtype=torch.int64, device=x.device)
 
 
 class ClassifierFree(_Guided):
@@ -71,8 +67,8 @@ class ClassifierFree(_Guided):
     Args:
         inner: a model with classes or other conditions.
         scale: guidance scale.
-        channels: how many channels are guided, the first ones; the others are the conditional
-            model's (DiT's own code guides three of four). None for all.
+        channels: number of guided channels, the first ones; the others are the conditional model's
+            (DiT's own code guides three of four). None for all.
         interval: levels (low, high] at which it is guided, 0 <= low < high; None for all.
 
     Raises:
@@ -98,18 +94,20 @@ class ClassifierFree(_Guided):
         self.passes = 2 * inner.passes
 
     def passes_at(self, sigma: float) -> int:
-        """Twice those of the inner model, outside the interval as many."""
+        """Return twice the inner model's passes; outside the interval, as many."""
         return self.inner.passes_at(sigma) * (2 if within(self.interval, sigma) else 1)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Guided estimate; rows without a label get the unconditional one."""
-        none = self._unlabelled(x)
-        given = none if labels is None else labels
+        """Return the guided estimate; rows without a label get the unconditional one."""
+        null_labels = self._unlabelled(x)
+        guided_labels = null_labels if labels is None else labels
         rows = rows_within(self.interval, sigma, x)
         if rows is None:
-            return self.inner.denoise(x, sigma, given)
+            return self.inner.denoise(x, sigma, guided_labels)
         levels = torch.cat([sigma, sigma[rows]]) if isinstance(sigma, Tensor) else sigma
-        both = self.inner.denoise(torch.cat([x, x[rows]]), levels, torch.cat([given, none[rows]]))
+        both = self.inner.denoise(
+            torch.cat([x, x[rows]]), levels, torch.cat([guided_labels, null_labels[rows]])
+        )
         label, free = both[: len(x)], both[len(x) :]
         return mixed(label, free, rows, self.scale, self.channels)
 
@@ -119,13 +117,12 @@ class Autoguided(Altered):
 
         d = d_guide + scale (d_model - d_guide)
 
-    Both are told the same labels, or the guide none where it has no classes. A sample costs the
-    evaluations of both, at a sequential depth of two; outside an interval of levels those of the model
-    alone.
+    Both get the same labels, but a guide without classes gets none. A sample costs the evaluations of
+    both, at a sequential depth of two; outside an interval of levels, of the model alone.
 
     Args:
         inner: the model.
-        guide: the worse one: of the same event.
+        guide: the worse model, of the same event.
         scale: 1 is the model itself.
         channels, interval: as in :class:`ClassifierFree`.
 
@@ -142,16 +139,16 @@ class Autoguided(Altered):
         channels: int | None = None,
         interval: Interval | None = None,
     ) -> None:
-        for what in ("event", "classes", "conditions"):
-            own, other = getattr(inner, what), getattr(guide, what)
-            if own != other and not (what != "event" and other == 0):
+        for attribute in ("event", "classes", "conditions"):
+            own, other = getattr(inner, attribute), getattr(guide, attribute)
+            if own != other and not (attribute != "event" and other == 0):
                 raise ValueError(
-                    f"model {inner.name} has {what} {own}, and its guide {guide.name} {other}; take a guide "
+                    f"model {inner.name} has {attribute} {own}, and its guide {guide.name} {other}; take a guide "
                     "that was trained on the same data"
                 )
-        told = said("guidance", scale, channels=channels, interval=interval)
-        super().__init__(inner, f"{told},guide={guide.name}")
-        self.identity = f"{inner.identity}({told},guide={guide.identity})"
+        words = said("guidance", scale, channels=channels, interval=interval)
+        super().__init__(inner, f"{words},guide={guide.name}")
+        self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide, self.scale = guide, scale
         self.channels, self.interval = channels, checked(interval)
         self.passes = inner.passes + guide.passes
@@ -159,32 +156,32 @@ class Autoguided(Altered):
             self.read = self.read | guide.read.paths
 
     def passes_at(self, sigma: float) -> int:
-        """Those of both models, outside the interval of one."""
+        """Return the passes of both models; outside the interval, of one."""
         more = self.guide.passes_at(sigma) if within(self.interval, sigma) else 0
         return self.inner.passes_at(sigma) + more
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Guided estimate."""
+        """Return the guided estimate."""
         d = self.inner.denoise(x, sigma, labels)
         rows = rows_within(self.interval, sigma, x)
         if rows is None:
             return d
-        told = self.guide.classes or self.guide.conditions
+        takes_labels = self.guide.classes or self.guide.conditions
         worse = self.guide.denoise(
             x[rows],
             sigma[rows] if isinstance(sigma, Tensor) else sigma,
-            None if labels is None or not told else labels[rows],
+            None if labels is None or not takes_labels else labels[rows],
         )
         return mixed(d, worse, rows, self.scale, self.channels)
 
     def instrumented(self, wrap: Callable[[Denoiser], Denoiser]) -> Denoiser:
-        """Both networks are counted."""
+        """Instrument both networks."""
         twin = self.rewrapped(self.inner.instrumented(wrap))
         twin.guide = self.guide.instrumented(wrap)  # type: ignore[attr-defined]
         return twin
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """Copies of both models on ``device``."""
+        """Return copies of both models on ``device``."""
         twin = self.rewrapped(self.inner.to(device))
         twin.guide = self.guide.to(device)  # type: ignore[attr-defined]
         return twin
@@ -222,13 +219,13 @@ class ClassifierGuidance(_Guided):
         self.log_prob = log_prob
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Guided estimate; rows without a label get the unconditional one."""
+        """Return the guided estimate; rows without a label get the unconditional one."""
         d = self.inner.denoise(x, sigma, self._unlabelled(x))
         if labels is None:
             return d
-        gradient = self._gradient(x, sigma, labels.clamp(max=self._none - 1))
+        gradient = self._gradient(x, sigma, labels.clamp(max=self._null_label - 1))
         guided = d + self.scale * column(sigma, x) ** 2 * gradient
-        labelled = (labels < self._none).reshape(-1, *[1] * (x.ndim - 1))
+        labelled = (labels < self._null_label).reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(labelled, guided, d)
 
     def _gradient(self, x: Tensor, sigma: float | Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which levels, rows and channels guidance is for."""
+"""Levels, rows and channels of guidance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Interval = tuple[float, float]
 def said(
     kind: str, scale: float, *, channels: int | None = None, interval: Interval | None = None
 ) -> str:
-    """The guidance in words, for names."""
+    """Return the guidance in words, for names."""
     words = f"{kind}={scale:.15g}"
     if channels is not None:
         words += f",channels={channels}"
@@ -20,10 +20,10 @@ def said(
 
 
 def checked(interval: Interval | None) -> Interval | None:
-    """An interval of levels.
+    """Return a valid interval of levels.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is invalid.
     """
     if interval is not None and not 0 <= interval[0] < interval[1]:
         raise ValueError(
@@ -33,14 +33,14 @@ def checked(interval: Interval | None) -> Interval | None:
 
 
 def within(interval: Interval | None, sigma: float) -> bool:
-    """Whether a level is guided."""
+    """Return True if a level is guided."""
     return interval is None or interval[0] < sigma <= interval[1]
 
 
 def rows_within(
     interval: Interval | None, sigma: float | Tensor, x: Tensor
 ) -> Tensor | slice | None:
-    """The rows of ``x`` that are guided: all as a slice, some as their numbers, None for none."""
+    """Return the guided rows of ``x``: all as a slice, some as their numbers, None for none."""
     if interval is None or not isinstance(sigma, Tensor):
         return slice(None) if interval is None or within(interval, float(sigma)) else None
     inside = ((sigma > interval[0]) & (sigma <= interval[1])).expand(len(x))
@@ -51,7 +51,7 @@ def rows_within(
 def mixed(
     label: Tensor, free: Tensor, rows: Tensor | slice, scale: float, channels: int | None
 ) -> Tensor:
-    """``free + scale (label - free)`` in the rows and channels that are guided, else ``label``."""
+    """Return ``free + scale (label - free)`` in the guided rows and channels, else ``label``."""
     whole = isinstance(rows, slice)
     if whole and channels is None:
         return torch.lerp(free, label, scale)

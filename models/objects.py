@@ -1,4 +1,4 @@
-"""Models made of objects of a session: functions, modules, and classes of a notebook."""
+"""Models from objects of a session: functions, modules, and classes of a notebook."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .loaders.python_file import FileModel, Renamed
 from .process import Discrete, Process
 
 Draw = Callable[[int, int], Tensor]
-"""A function of (n, seed) that gives ``(n, *event)`` samples of the data."""
+"""Function of (n, seed) that gives ``(n, *event)`` samples of the data."""
 
 
 @dataclass
 class _Function:
-    """A denoiser with what the harness has to know of it."""
+    """Denoiser with the attributes that the harness needs."""
 
     denoise: Callable[[Tensor, Any], Tensor]
     event: tuple[int, ...]
@@ -63,14 +63,14 @@ def from_function(
         event: shape of one sample.
         sigma_min: smallest and
         sigma_max: largest noise level that it knows.
-        data: what samples are compared with: ``(n, *event)`` real samples, or a function of (n, seed) that
-            draws some. Without data there is no Fréchet distance to them.
+        data: to compare samples with: ``(n, *event)`` real samples, or a function of (n, seed) that draws
+            some. Without data there is no Fréchet distance to them.
         limits: range of the values of the data.
         dtype: of the state.
-        name: what tables call it.
+        name: its name in tables.
 
     Raises:
-        ValueError: a shape or a level that cannot be.
+        ValueError: an invalid shape or level.
 
     >>> model = from_function(lambda x, sigma: x / (1 + sigma**2), event=(2,))
     >>> model.event, model.sigma_max
@@ -78,8 +78,8 @@ def from_function(
     """
     draw = data if data is None or callable(data) else _drawing(torch.as_tensor(data))
     kind = _Function if draw is None else _FunctionWithData
-    made = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
-    return FileModel(made, name, f"{name}-{digest_of_object(denoise)}")
+    model = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
+    return FileModel(model, name, f"{name}-{digest_of_object(denoise)}")
 
 
 def from_network(
@@ -96,11 +96,11 @@ def from_network(
     Args:
         network: called with the scaled state ``x_t`` and the time ``t`` ``(batch,)``; an ``nn.Module`` is
             put in evaluation mode.
-        prediction: what it predicts, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
+        prediction: of the network, as in :class:`~samplerbench.models.adapters.NativeDenoiser`.
         event: shape of one sample.
-        process: what it was trained on; None for the 1,000 linear betas of Ho et al. 2020.
+        process: of its training; None for the 1,000 linear betas of Ho et al. 2020.
         limits: range of the values of the data.
-        name: what tables call it.
+        name: its name in tables.
 
     Raises:
         ValueError: unknown prediction, or one that the process does not have.
@@ -120,15 +120,15 @@ def from_network(
 
 
 def as_model(name: str, given: Any) -> Denoiser:
-    """Make a model of what a script hands over.
+    """Make a model of a script's object.
 
     Args:
-        name: what tables call it.
-        given: a Denoiser, or what a factory in a Python file may return
+        name: its name in tables.
+        given: a Denoiser, or a valid result of a factory in a Python file
             (:mod:`samplerbench.models.loaders.python_file`).
 
     Raises:
-        ValueError: it says too little of itself; the sentence has the remedy.
+        ValueError: it lacks an attribute; the message has the remedy.
     """
     if isinstance(given, Denoiser):
         return Renamed(given, name, name)

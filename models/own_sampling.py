@@ -1,4 +1,4 @@
-"""How the scheduler that came with a checkpoint would sample it."""
+"""Sampling by the scheduler that came with a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from typing import NamedTuple
 
 
 class OwnSampling(NamedTuple):
-    """What the scheduler of a checkpoint's own folder does in a number of steps, in our terms.
+    """Steps of a checkpoint's own scheduler, in terms of samplers and levels here.
 
     Attributes:
-        sampler: ours that does the same on these levels.
+        sampler: the equivalent one on these levels.
         levels: falling; the last may be 0.
         start: standard deviation of the noise that it begins with at the first level.
-        end: by what its result is to be multiplied, where it ends in coordinates of its own.
+        end: factor of its result, if it ends in coordinates of its own.
         clip: bound that the denoised image is clamped to, but not the noise that the step goes on
             with; None for no clamping.
         told: the scheduler and the spacing of its levels, for tables.
-        differs: sentences that say where it does something else all the same.
-        times: pairs of a level and the native time that the network is told there, where that is not
-            what it would be told of the level.
+        differs: sentences on its remaining differences.
+        times: pairs of a level and the network's native time there, if it is not the level's own.
     """
 
     sampler: str

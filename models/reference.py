@@ -1,5 +1,5 @@
-"""What samples are compared with: a feature space, the data's moments in it, held-out and
-converged samples.
+"""References to compare samples with: a feature space, the data's moments in it, held-out and converged
+samples.
 """
 
 from __future__ import annotations
@@ -26,45 +26,45 @@ With more, the range or the samples are wrong.
 
 
 class Extractor(Protocol):
-    """Maps samples to the feature space of the Fréchet distance."""
+    """Map from samples to the feature space of the Fréchet distance."""
 
     identity: str
     """Name, preprocessing and content hash.
 
     A number is comparable only with numbers of the same identity. Two attributes are optional:
-    ``made_of``, the same without the range of the data, where that does not matter to features;
-    and ``space``, the name that others have for them, such as ``inception-v3-2048``.
+    ``made_of``, the same without the range of the data, if that does not matter to features; and
+    ``space``, their common name, such as ``inception-v3-2048``.
     """
     dim: int
     """Number of features."""
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` of samples ``(n, *event)``."""
+        """Return features ``(n, dim)`` of samples ``(n, *event)``."""
         ...
 
 
 class Identity:
-    """The samples themselves, flattened, as features (exact models)."""
+    """Extractor of the samples themselves, flattened (exact models)."""
 
     def __init__(self, event: tuple[int, ...]) -> None:
         self.dim = int(np.prod(event))
         self.identity = f"identity-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """``(n, *event)`` to ``(n, prod(event))`` float64."""
+        """Flatten ``(n, *event)`` to ``(n, prod(event))`` float64."""
         return x.detach().cpu().double().reshape(len(x), -1).numpy()
 
 
 class Blocks:
-    """Means of square blocks of pixels as features: what images look like from afar. A network's card
-    names them where the pixels themselves are too many for a covariance.
+    """Extractor of means of square blocks of pixels. A network's card names it if the pixels are too many for
+    a covariance.
 
     Args:
         event: shape of an image, ``(channels, h, w)``.
         side: blocks from left to right, and from top to bottom; both sides are divisible by it.
 
     Raises:
-        ValueError: they are not.
+        ValueError: a side is not divisible.
     """
 
     def __init__(self, event: tuple[int, ...], side: int) -> None:
@@ -75,26 +75,26 @@ class Blocks:
         self.identity = f"blocks-{side}x{side}-{self.dim}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """``(n, channels, h, w)`` to ``(n, channels * side * side)`` float64."""
+        """Map ``(n, channels, h, w)`` to ``(n, channels * side * side)`` float64."""
         (c, h, w), k = self.event, self.side
         blocks = x.detach().cpu().double().reshape(len(x), c, k, h // k, k, w // k)
         return blocks.mean((3, 5)).reshape(len(x), -1).numpy()
 
 
 class Statistics(NamedTuple):
-    """The numbers of a reference.
+    """Numbers of a reference.
 
     Attributes:
         mean: ``(d,)`` float64 and
         cov: ``(d, d)`` float64, the moments of the reference set (or of the exact distribution).
         held_out: ``held_out(n)`` gives features ``(min(n, available), d)`` of real or exact samples
-            that are not in the reference set: fewer than ``n`` rows where there are fewer, and
-            none, ``(0, d)``, where the moments are all that is known of the truth.
+            that are not in the reference set: fewer than ``n`` rows if there are fewer, and
+            none, ``(0, d)``, if only moments of the truth are known.
         converged: ``(m, d)`` features of converged samples of the *same model*, from latents that
             no run uses; None: to be computed.
-        held_out_blocks: ``held_out_blocks(n, size)`` gives the ``n`` of ``held_out(n)``, of which
-            there are as many as anybody asks for, in blocks ``(size, d)``, the last one smaller;
-            None where there are not, and for all of them to be in memory.
+        held_out_blocks: ``held_out_blocks(n, size)`` gives the ``n`` of ``held_out(n)``, for any
+            ``n``, in blocks ``(size, d)``, the last one smaller; None if their number is limited:
+            then all are held in memory.
     """
 
     mean: FloatArray
@@ -106,20 +106,20 @@ class Statistics(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples of a model are compared with, in the feature space of ``extractor``.
+    """Reference of a model's samples, in the feature space of ``extractor``.
 
-    Its numbers are made when they are first asked for.
+    Its numbers are made at the first access.
 
     Attributes:
         extractor: maps samples to features.
-        n: size of the reference set; None if the moments are exact, or somebody computed them and
-            does not say of how many samples.
+        n: size of the reference set; None if the moments are exact, or their number of samples is
+            unknown.
         identity: data set, preprocessing, extractor and reference hash in one string.
         make: makes the numbers, once.
         clamp: data range that samples are clamped to before the extractor, or None.
-        disjoint: whether the held-out samples are others than those of the moments, so that their
-            distance to these is what a perfect sampler's would be.
-        note: what cannot be measured with it and why, in a sentence; "" if all can.
+        disjoint: True if the held-out samples are not among the samples of the moments; their
+            distance to these is then a perfect sampler's.
+        note: sentence on quantities that cannot be measured with it and why; "" for none.
     """
 
     extractor: Extractor
@@ -132,11 +132,11 @@ class Reference:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """The numbers."""
+        """Numbers of the reference."""
         return self.make()
 
     def loaded(self) -> Self:
-        """Itself, with its numbers made: what is wrong with them is found out here."""
+        """Return itself, with its numbers made, to raise any error of theirs now."""
         _ = self.statistics
         return self
 
@@ -161,9 +161,9 @@ class Reference:
 
     @property
     def moments(self) -> Moments | None:
-        """Those of the data, if the features are the samples themselves."""
+        """Moments of the data, if the features are the samples themselves."""
         return (self.mean, self.cov) if isinstance(self.extractor, Identity) else None
 
     def of_another_model(self) -> Reference:
-        """The same data for a model whose converged samples are others."""
+        """Return the same data for a model with other converged samples."""
         return replace(self, make=lambda: self.statistics._replace(converged=None))

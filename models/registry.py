@@ -32,23 +32,23 @@ _FACTORIES = {
     "random-unet-32": ".nets.random_unet:random_unet_32",
     "random-unet-64": ".nets.random_unet:random_unet_64",
 }
-"""Name to ``module:factory``; a module is imported when its model is asked for."""
+"""Factories ``module:factory`` by name; a module is imported on demand."""
 
 
 _SESSION: dict[str, Denoiser] = {}
-"""Models that a script handed over, by name."""
+"""Models of the session by name."""
 
 
 def use_model(name: str, model: Any) -> None:
     """Make an object known as a model of this session, in place of an earlier one of that name.
 
     Args:
-        name: what suites and tables call it.
+        name: its name in suites and tables.
         model: as in :func:`samplerbench.models.objects.as_model`.
 
     Raises:
         ValueError: a built-in model has the name, the name is a path or has options, or the object
-            says too little of itself.
+            lacks an attribute.
     """
     from .objects import as_model
 
@@ -60,20 +60,20 @@ def use_model(name: str, model: Any) -> None:
 
 
 def model_names() -> list[str]:
-    """Names of the built-in models, in the order in which listings show them."""
+    """Return names of the built-in models, in the order in which listings show them."""
     return list(_FACTORIES)
 
 
 def make_model(spec: str, **params: Any) -> Denoiser:
-    """The model that ``spec`` names.
+    """Make the model that ``spec`` names.
 
     Args:
         spec: a built-in name (:func:`model_names`); ``path/to/file.py:factory`` for a model of your
-            own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for one that a
-            loader makes, of this package, such as ``perturbed:NAME``, or of an installed one
+            own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
+            this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).
-        **params: those of :func:`guided`, such as ``guidance``, the scale of classifier-free
-            guidance; the rest goes to the model's factory, or to its loader.
+        **params: parameters of :func:`guided`, such as ``guidance``, the scale of classifier-free
+            guidance; the rest goes to the model's factory or loader.
 
     Returns:
         The model on the CPU.
@@ -102,19 +102,19 @@ def guided(
     guidance_interval: Any = None,
     guide: Any = None,
 ) -> Denoiser:
-    """A model under guidance; itself without any.
+    """Return a model under guidance; itself without any.
 
     Args:
         model: one with classes or other conditions, unless there is a ``guide``.
         guidance: the scale w, 1 for the conditional model alone.
         guidance_is: ``w``, or ``w-1`` for the scale s = w - 1 of U-ViT and flow_matching.
-        guidance_channels: how many of the first channels are guided; None for all.
+        guidance_channels: number of guided channels, the first ones; None for all.
         guidance_interval: two levels, above the first and up to the second of which it is guided.
         guide: spec of a worse model to guide from in place of the unconditional one.
 
     Raises:
-        ValueError: a value that cannot be, options without a scale, or as
-            :class:`~samplerbench.models.guidance.ClassifierFree` and ``Autoguided`` have it.
+        ValueError: an invalid value, options without a scale, or an error of
+            :class:`~samplerbench.models.guidance.ClassifierFree` or ``Autoguided``.
     """
     if guidance is None:
         if guide is not None or guidance_channels is not None or guidance_interval is not None:
@@ -135,13 +135,13 @@ def guided(
     return Autoguided(model, make_model(guide), scale, **options)
 
 
-def _interval(given: Any) -> tuple[float, float] | None:
-    if given is None:
+def _interval(levels: Any) -> tuple[float, float] | None:
+    if levels is None:
         return None
-    numbers = isinstance(given, list | tuple) and len(given) == 2
-    if not numbers or not all(isinstance(level, int | float) for level in given):
-        raise ValueError(f"guidance_interval is two levels, such as [0.2, 5], not {given!r}")
-    return float(given[0]), float(given[1])
+    numbers = isinstance(levels, list | tuple) and len(levels) == 2
+    if not numbers or not all(isinstance(level, int | float) for level in levels):
+        raise ValueError(f"guidance_interval is two levels, such as [0.2, 5], not {levels!r}")
+    return float(levels[0]), float(levels[1])
 
 
 def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
@@ -159,19 +159,19 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     scheme, rest = _scheme(spec)
     _check(spec, scheme.load, (rest,), params)
     if scheme.origin:
-        made = scheme.made(rest, **params)
-        identity = f"{scheme.identity(rest, made.digest)}{options_text(params)}"
-        return as_denoiser(made, scheme.called(rest), identity)
-    with reading() as seen:
+        product = scheme.made(rest, **params)
+        identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
+        return as_denoiser(product, scheme.called(rest), identity)
+    with reading() as recorder:
         model = scheme.load(rest, **params)
     # a checkpoint, by the names that its files have in its folder
-    if model.read is None and seen.paths:
-        model.read = FilesRead(Path(rest), seen.paths)
+    if model.read is None and recorder.paths:
+        model.read = FilesRead(Path(rest), recorder.paths)
     return model
 
 
 def _scheme(spec: str) -> tuple[Scheme, str]:
-    """Who loads ``spec``, and what of it."""
+    """Return the scheme that loads ``spec``, and its argument."""
     from .checkpoints.files import SUFFIXES
     from .loaders import LOADERS
 
@@ -188,9 +188,9 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
             "of samplerbench list models"
         )
     near = LOADERS.near(spec, model_names())
-    there = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
+    choices = ", or ".join([", ".join(_FACTORIES), *LOADERS.usages()])
     raise ValueError(
-        f"there is no model {spec!r}{'; ' if near else '. '}{near}The models are: {there}"
+        f"there is no model {spec!r}{'; ' if near else '. '}{near}The models are: {choices}"
     )
 
 
@@ -204,7 +204,7 @@ def is_checkpoint(spec: str) -> bool:
 
 
 def _is_file(spec: str) -> bool:
-    """Whether it is ``FAMILY:PATH``, or the path of something that is there."""
+    """Return True for ``FAMILY:PATH``, or the path of an existing file or folder."""
     from .loaders.checkpoint.families import family_names
 
     path = spec.rpartition("?")[0] or spec

@@ -25,17 +25,17 @@ class Altered(Wrapper):
         self.identity = f"{inner.identity}({what})"
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """None: only a solver can tell."""
+        """Return None: only a solver finds the end."""
         return None
 
     def reference(self) -> Reference | None:
-        """The inner model's data, without its converged samples."""
+        """Return the inner model's data, without its converged samples."""
         reference = self.inner.reference()
         return None if reference is None else reference.of_another_model()
 
 
 class Clipped(Altered):
-    """Clamp the denoised image to the data's range.
+    """Wrapper that clamps the denoised image to the data's range.
 
     Args:
         inner: the model to wrap.
@@ -52,13 +52,13 @@ class Clipped(Altered):
         self.low, self.high = low, high
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's, clamped."""
+        """Return the inner model's image, clamped."""
         return self.inner.denoise(x, sigma, labels).clamp_(self.low, self.high)
 
 
 class DynamicThresholding(Altered):
-    """Imagen's dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for data
-    in [-1, 1].
+    """Wrapper for Imagen's dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for
+    data in [-1, 1].
 
     With s the given quantile of the magnitudes of d in one sample, but at least 1: clamp d to [-s,
     s] and divide it by s.
@@ -78,7 +78,7 @@ class DynamicThresholding(Altered):
         self.quantile = quantile
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's, thresholded sample by sample."""
+        """Return the inner model's image, thresholded sample by sample."""
         d = self.inner.denoise(x, sigma, labels)
         s = torch.quantile(d.flatten(1).abs(), self.quantile, dim=1).clamp_(min=1.0)
         s = s.reshape(-1, *[1] * (d.ndim - 1))

@@ -12,13 +12,13 @@ FloatArray = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A mean over independent draws.
+    """Mean of independent draws, with its standard error.
 
     Attributes:
         value: the mean.
         error: its standard error.
-        bound: how far the value may be off besides, by quadrature or by a tail that was bounded; 0
-            if the draws are unbiased.
+        bound: largest further error of the value, by quadrature or by a bounded tail; 0 if the draws
+            are unbiased.
     """
 
     value: float
@@ -26,12 +26,12 @@ class Estimate(NamedTuple):
     bound: float = 0.0
 
     def covers(self, truth: float, errors: float = 4.0) -> bool:
-        """Whether ``truth`` lies within so many standard errors, and the bound."""
+        """Return True if ``truth`` lies within so many standard errors, and the bound."""
         return abs(self.value - truth) <= errors * self.error + self.bound
 
 
 def estimate(draws: FloatArray, bound: float = 0.0) -> Estimate:
-    """The mean of independent ``draws`` ``(n,)``; its error is infinite if there is only one.
+    """Return the mean of independent ``draws`` ``(n,)``; its error is infinite for a single draw.
 
     Raises:
         ValueError: no draw.

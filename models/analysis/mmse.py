@@ -20,12 +20,12 @@ from .mmse_curve import Curve
 from .posterior_trace import posterior_trace
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
-"""What is averaged at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
+"""Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
 def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]) -> Curve:
-    """The curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and
-    noise ``(n, *event)``.
+    """Return the curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and noise
+    ``(n, *event)``.
     """
     with torch.no_grad():
         columns = [
@@ -47,7 +47,7 @@ def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
 def exact_mmse(
     model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
 ) -> Curve:
-    """The curve of an exact model, by its posterior trace: less noisy than squared errors, and with
+    """Return the curve of an exact model, by its posterior trace: less noisy than squared errors, and with
     the same mean.
 
     Args:
@@ -70,7 +70,7 @@ def denoising_loss(
     seed: int = 0,
     labels: Tensor | None = None,
 ) -> Curve:
-    """Mean squared error E |x0 - d|² of any denoiser on given clean samples.
+    """Return the mean squared error E |x0 - d|² of any denoiser on given clean samples.
 
     It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,
     up to sampling noise.

@@ -1,9 +1,9 @@
-"""The MMSE curve: how badly clean samples can be guessed at each signal-to-noise ratio gamma = 1 /
+"""MMSE curve: error of the best guess of clean samples at each signal-to-noise ratio gamma = 1 /
 sigma².
 
 mmse(gamma) = E |x0 - E[x0 | x]|² = E tr Cov[x0 | x] at x = x0 + z / sqrt(gamma). It falls in gamma,
-from the total variance of the data to 0. Each sample has a curve of its own, so that whatever is
-linear in the curve, such as an integral, has an honest standard error.
+from the total variance of the data to 0. Each sample has a curve of its own, so a
+linear functional of the curve, such as an integral, has an honest standard error.
 """
 
 from __future__ import annotations
@@ -62,14 +62,13 @@ class Curve:
         return estimate(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """The curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken
-        out: the true one falls.
+        """Return the curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the
+        true one falls.
         """
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> Curve:
-        """The same from every other node, and the last: what it differs by bounds the error of the
-        interpolation.
+        """Return the curve from every other node and the last, to bound the interpolation error.
 
         Raises:
             ValueError: fewer than three nodes.

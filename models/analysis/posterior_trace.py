@@ -22,7 +22,7 @@ from ..exact.wavelet import Wavelet
 def posterior_trace(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """E[|x0 - d|² | x] = tr Cov[x0 | x]: by how much x0 is still open, in squared data units.
+    """Return E[|x0 - d|² | x] = tr Cov[x0 | x], the remaining variance of x0, in squared data units.
 
     Args:
         model: an exact model; for one without a shorter way here, the diagonal of its ``posterior``
@@ -81,7 +81,7 @@ def _(
 
 @posterior_trace.register
 def _(model: PointCloud, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
+    """Return moments about the likeliest point c: sum_j p(j | x) |y_j - c|² - |d - c|².
 
     Both vanish where one point is left.
     """
@@ -108,7 +108,7 @@ def _(
 
 @posterior_trace.register
 def _(model: Wavelet, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-    """Sum over the coefficients, which are independent."""
+    """Return the sum over the coefficients, which are independent."""
 
     def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
         return model._posterior_coefficients(model._forward(x), sigma)[1].sum(1)

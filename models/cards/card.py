@@ -1,8 +1,8 @@
-"""Model cards: what a shipped model is, where it comes from, and the SHA-256 of its files.
+"""Model cards: description, origin and SHA-256 of the files of a shipped model.
 
 A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are
-safetensors (no pickles), and a file's SHA-256 is compared with the card whenever the file is read:
-a number from other weights would look just as good.
+safetensors (no pickles). Each read compares a file's SHA-256 with the card: a number from other
+weights would look just as good.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CardError(ValueError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What a file of a card must be."""
+    """Checksum and size of a file of a card."""
 
     sha256: str
     bytes: int
@@ -56,7 +56,7 @@ class Card:
         event: shape of one sample.
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
-        training: recipe, steps, images seen, loss; whatever reproduces the weights.
+        training: recipe, steps, images seen, loss; all that reproduces the weights.
         reference: what ``reference.safetensors`` was computed from: extractor identity and sizes;
             or ``card``, the name of another card of the same data, whose reference it shares. Empty
             if there is no reference.
@@ -91,10 +91,10 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """The tensors of a file of this card, on the CPU.
+        """Return the tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or not the one that the card was written for.
+            CardError: the file is missing, or does not match the card.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)
@@ -111,8 +111,8 @@ class Card:
                 f"{self.name}: {file} has {len(content)} bytes, not the "
                 f"{entry.bytes} of its card; {remedy}"
             )
-        if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
-            short = f"sha256 {found[:12]}…, expected {entry.sha256[:12]}…"
+        if (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
+            short = f"sha256 {digest[:12]}…, expected {entry.sha256[:12]}…"
             raise CardError(f"{self.name}: {file} does not match its card ({short}); {remedy}")
         try:
             return safetensors.torch.load(content)
@@ -123,7 +123,7 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Names of the cards in a folder, sorted."""
+    """Return names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 
@@ -163,8 +163,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def write_card(card: Card) -> Card:
-    """Write ``card.toml`` into the card's folder, with hash and size of every safetensors file that
-    lies there now.
+    """Write ``card.toml`` into the card's folder, with hash and size of each safetensors file in it.
 
     Returns:
         The card as it was written.
@@ -178,8 +177,8 @@ def write_card(card: Card) -> Card:
         "files": {name: vars(entry) for name, entry in files.items()},
         "folder": None,
     }
-    given = {key: value for key, value in fields.items() if value}
-    (card.folder / "card.toml").write_text(_toml(given), encoding="utf-8")
+    nonempty = {key: value for key, value in fields.items() if value}
+    (card.folder / "card.toml").write_text(_toml(nonempty), encoding="utf-8")
     return load_card(card.name, card.folder.parent)
 
 

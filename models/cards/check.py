@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Rule = tuple[Callable[[Any], bool], str]
-"""Whether a value is right, and what it must be."""
+"""Test of a value, and the words for the values that pass it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -106,7 +106,7 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 
 
 def check_card(table: Mapping[str, Any], folder: str) -> None:
-    """Check what ``card.toml`` says.
+    """Check the values of a ``card.toml``.
 
     Keys without a rule are for readers, and need only be values that a card can have.
 
@@ -115,7 +115,7 @@ def check_card(table: Mapping[str, Any], folder: str) -> None:
         folder: name of the card's folder.
 
     Raises:
-        ValueError: the first value that cannot be, by name.
+        ValueError: the first invalid value, by name.
     """
     for key in _NEEDED:
         if key not in table:

@@ -14,18 +14,14 @@ from ..reference import FloatArray
 from .card import AXES, CARDS, Card, load_card
 
 CHUNK = 96
-"""Images of every evaluation.
-
-It never changes, so an image's features do not depend on how many others are asked for.
-"""
+"""Images of every evaluation: a constant, so features of an image do not depend on the others."""
 
 
 class FashionExtractor:
     """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
-    Images go in as they are: no resizing and no quantisation. Nothing is clamped here either; the
-    reference says to which range samples are clamped, and whoever does it counts. The network runs
-    where the images are, on a copy that is made once a device.
+    Images are not resized, quantised or clamped; the caller clamps samples to the reference's range
+    and counts them. The network runs on the device of the images, on a copy made once a device.
 
     Args:
         card: the card ``fashion-features``; other weights are another identity.
@@ -44,8 +40,8 @@ class FashionExtractor:
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating
-        dtype, on any device.
+        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating dtype,
+        on any device.
 
         Raises:
             ValueError: ``x`` has another shape.
@@ -54,8 +50,8 @@ class FashionExtractor:
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Principal axes ``(dim, dim)`` of the features of real images, as columns, widest first,
-        that whiten them; and what pins them.
+        """Principal axes ``(dim, dim)`` of real images' features, as whitening columns, widest first; and
+        their hash.
 
         Raises:
             CardError: the card has no axes, or their file is another.
@@ -63,7 +59,7 @@ class FashionExtractor:
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
-        """The most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
+        """Return the most likely class of each image, ``(n,)`` int64 on ``x``'s device."""
         features = self._features(x)
         with torch.no_grad():
             return self._on(x.device).classify(features).argmax(dim=1)
@@ -91,5 +87,5 @@ class FashionExtractor:
 
 @lru_cache(maxsize=4)
 def load_extractor(name: str) -> FashionExtractor:
-    """The extractor of a card; loaded once a process."""
+    """Load the extractor of a card, once a process."""
     return FashionExtractor(load_card(name, CARDS))

@@ -20,8 +20,8 @@ class NetworkMap(NetworkDenoiser):
     """A few-step map from its card: ``denoise(x, sigma, labels)`` is the end of the teacher's path
     through x, at the card's ``sigma_min``, where the map is the identity.
 
-    Data, classes and reference are those of its teacher. It was taught with labels only, so there
-    is no guidance of it, and "no label" gives what the teacher's weights happen to have become.
+    Data, classes and reference come from its teacher. Distillation used labels only: the map has no
+    guidance, and its answer to "no label" means nothing.
 
     Args:
         card: a card of architecture ``MapPrecond(UNet)``, whose ``training`` names the ``teacher``.
@@ -50,13 +50,11 @@ class NetworkMap(NetworkDenoiser):
         return card_reference(replace(teacher, files=files))
 
     def reference(self) -> Reference | None:
-        """What its teacher is compared with, but for the teacher's converged samples, which are
-        another model's.
-        """
+        """Return the teacher's reference without its converged samples, which are another model's."""
         return self._reference
 
     def moments(self) -> Moments | None:
-        """Those of the data, from its teacher's card."""
+        """Return the moments of the data, from its teacher's card."""
         return card_moments(self._teacher)
 
 

@@ -14,7 +14,7 @@ from .network import NetworkDenoiser
 from .reference import extractor_of, value_range
 
 AUTOENCODER, NETWORK = "autoencoder.", "network."
-"""What the names of their weights begin with."""
+"""Prefixes of the names of their weights."""
 
 
 class CardDecoder:
@@ -40,16 +40,16 @@ class CardDecoder:
         self.network, self.event, self.limits, self.device = network, event, limits, device
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
         return self.network.decode(latents.float()).to(latents.dtype)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Latents of images ``(n, *event)``, on ``device``, in their dtype."""
+        """Return latents of images ``(n, *event)``, on ``device``, in their dtype."""
         return self.network.encode(images.float()).to(images.dtype)
 
     def to(self, device: torch.device | str) -> CardDecoder:
-        """A copy on ``device``."""
+        """Return a copy on ``device``."""
         network = copy.deepcopy(self.network).to(device)
         return CardDecoder(network, self.event, self.limits, device)
 
@@ -57,7 +57,7 @@ class CardDecoder:
 class LatentNetwork(NetworkDenoiser):
     """A class-conditional EDM network on latents, with the decoder that makes images of them.
 
-    Samples are latents; features, classes and the range of the data are those of images.
+    Samples are latents; features, classes and the range of the data refer to images.
 
     Args:
         card: a card of architecture ``EDMPrecond(UNet) on Autoencoder``.
@@ -79,14 +79,14 @@ class LatentNetwork(NetworkDenoiser):
         )
         super().__init__(card, network)
         self.limits = None
-        made = Autoencoder(**card.architecture["autoencoder"])
-        made.load_state_dict(autoencoder)
-        made = made.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
-        self.autoencoder = CardDecoder(made, tuple(card.data["shape"]), value_range(card))
+        module = Autoencoder(**card.architecture["autoencoder"])
+        module.load_state_dict(autoencoder)
+        module = module.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
         self.decoder = self.autoencoder
 
     def to(self, device: torch.device | str) -> LatentNetwork:
-        """A copy of this model with its weights, and the decoder's, on ``device``."""
+        """Return a copy of this model with its weights, and the decoder's, on ``device``."""
         twin = super().to(device)
         assert isinstance(twin, LatentNetwork)
         twin.autoencoder = self.autoencoder.to(device)
@@ -94,7 +94,7 @@ class LatentNetwork(NetworkDenoiser):
         return twin
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The class that the card's extractor sees in the images of latents, ``(batch,)`` int64."""
+        """Return the class that the card's extractor sees in the images of latents, ``(batch,)`` int64."""
         extractor = extractor_of(self.card)
         return (
             extractor.predict(self.decode(x).clamp(*value_range(self.card)))

@@ -1,8 +1,7 @@
 """Class means and covariance of a card's data, for initial states closer to the data than noise.
 
-A network that is told the class of each sample has the flow of that class's data, so the mean is
-each class's own. The covariance about these means is pooled over the classes; of this symmetric
-matrix the lower triangle is stored, in float32.
+A network with class labels has the flow of each class's data, so the mean is each class's own. The
+covariance about these means is pooled over the classes; its lower triangle is stored, in float32.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ def card_moments(card: Card) -> Moments | None:
 
 
 def pack(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """The moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1)
-    / 2,)``.
+    """Return the moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1) /
+    2,)``.
 
     Args:
         samples: ``(n, *event)``, n > k.
@@ -41,7 +40,7 @@ def pack(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
 
 
 def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """The moments that :func:`pack` stored."""
+    """Return the moments that :func:`pack` stored."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):

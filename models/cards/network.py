@@ -30,7 +30,7 @@ class NetworkDenoiser(Denoiser):
 
     Args:
         card: a card of architecture ``EDMPrecond(UNet)``.
-        weights: of the network, where the card has those of others too; None for all of the card's.
+        weights: of the network, where the card holds other networks' too; None for all.
 
     Raises:
         CardError: the weights do not match the card.
@@ -51,7 +51,7 @@ class NetworkDenoiser(Denoiser):
 
     @staticmethod
     def network(card: Card) -> nn.Module:
-        """The network of a card, its weights not yet read: ``(x, sigma, labels)`` to the answer."""
+        """Return the network of a card without its weights: a function of ``(x, sigma, labels)``."""
         return EDMPrecond(UNet(**card.architecture["net"]), card.architecture["sigma_data"])
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -67,17 +67,14 @@ class NetworkDenoiser(Denoiser):
         ).contiguous()
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor:
-        """Labels with the frequencies of the training data, each a function of (seed, id) alone.
+        """Return labels with the frequencies of the training data, each a function of (seed, id) alone.
 
         ``(batch,)`` int64 on ``ids``'s device.
         """
         return labels_for(ids, seed, self._class_counts)
 
     def to(self, device: torch.device | str) -> NetworkDenoiser:
-        """A copy of this model with its weights on ``device``.
-
-        The extractor of its reference follows the samples that it is given.
-        """
+        """Return a copy of this model with its weights on ``device``; the extractor follows its samples."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin
@@ -87,27 +84,20 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """The card's reference: moments of the training images, held-out images, converged
-        samples; see ``models.cards.reference``.
+        """Return the card's reference: moments of the training images, held-out images, converged samples;
+        see ``models.cards.reference``.
         """
         return self._reference
 
     def moments(self) -> Moments | None:
-        """The card's, with a mean for each class.
-
-        Or else those of its reference, where that is in pixels.
-        """
+        """Return the card's moments, with a mean a class, else its reference's if that is in pixels."""
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The class that the card's extractor sees, ``(batch,)`` int64.
-
-        None for a card without an image extractor.
-
-        Samples are clamped to the data range first, as they are before their features are taken:
-        the extractor knows nothing outside.
+        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without an image
+        extractor.
         """
-        extractor = extractor_of(self.card)
+        extractor = extractor_of(self.card)  # it knows nothing outside the data range
         return (
             extractor.predict(x.clamp(*value_range(self.card)))
             if isinstance(extractor, FashionExtractor)

@@ -11,12 +11,12 @@ from .card import CONVERGED, REFERENCE, Card, CardError, load_card
 from .features import load_extractor
 
 BLOCKS = "blocks"
-"""What an extractor that is no card is called before its number of blocks."""
+"""Prefix of the extractor of means of blocks of pixels."""
 
 
 def extractor_of(card: Card) -> Extractor:
-    """The feature extractor that a card names: another card, or blocks of pixels such as
-    ``blocks-8``; the pixels themselves if it names none.
+    """Return the feature extractor that a card names: another card, or blocks of pixels such as ``blocks-8``;
+    the pixels themselves if it names none.
     """
     if not card.extractor:
         return Identity(card.event)
@@ -25,24 +25,24 @@ def extractor_of(card: Card) -> Extractor:
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
-    """Features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the
-    card's data.
+    """Return features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's
+    data.
     """
     low, high = value_range(card)
     return extractor_of(card)(samples.clamp(low, high))
 
 
 def value_range(card: Card) -> tuple[float, float]:
-    """The data range that samples are clamped to before the extractor sees them."""
+    """Return the data range that samples are clamped to before the extractor sees them."""
     low, high = card.data["range"]
     return float(low), float(high)
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """What samples of a card's model are compared with, or None for a card without a reference.
+    """Return the reference of a card's model, or None for a card without one.
 
-    Its files are read when they are needed. A card of the same data may name that whose reference
-    it shares, as ``reference.card``; what is scored must then have that card's shape.
+    Files are read on demand. ``reference.card`` names another card of the same data whose reference
+    this one shares; scored samples must then have that card's shape.
 
     Args:
         card: the model's card.
@@ -57,8 +57,8 @@ def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> R
     if not card.reference:
         return None
     if other := card.reference.get("card"):
-        found = card_reference(load_card(other))
-        return None if found is None else found.of_another_model()
+        shared = card_reference(load_card(other))
+        return None if shared is None else shared.of_another_model()
     extractor = extractor_of(card)
     if card.reference["extractor"] != extractor.identity:
         raise CardError(

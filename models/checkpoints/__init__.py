@@ -1,3 +1,1 @@
-"""What a checkpoint's files hold, read without executing anything of them, and what it takes to
-make a model of them: the specification.
-"""
+"""Checkpoints read without executing anything of them, and the specification of their models."""

@@ -1,5 +1,5 @@
-"""Answers that ``samplerbench check-model`` found to what a file leaves open, kept by the hash of the
-file, so that a run may use them.
+"""Answers that ``samplerbench check-model`` found to a file's open questions, cached by its hash
+for runs.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from .specification import CHECK, Specification
 
 
 def cache_folder() -> Path:
-    """Where what was once found is kept: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the cache folder: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
     return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
 
 
 def with_answers(spec: Specification, content: str) -> Specification:
-    """A specification with the answers that are kept for this content, as far as it asks."""
+    """Return a specification with the cached answers for this content to its open questions."""
     try:
-        kept = json.loads(_path(spec, content).read_text(encoding="utf-8"))
+        answers = json.loads(_path(spec, content).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return spec
-    for question, answer in kept.items() if isinstance(kept, dict) else ():
+    for question, answer in answers.items() if isinstance(answers, dict) else ():
         if answer in spec.open.get(question, {}):
             spec = spec.answered(question, answer, CHECK)
     return spec
 
 
 def keep_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
-    """Keep the answers for this content."""
+    """Cache the answers for this content."""
     path = _path(spec, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(answers)), encoding="utf-8")

@@ -1,7 +1,6 @@
-"""What samples are conditioned on, computed beforehand: the rows of a file of embeddings, such as those
-of prompts.
+"""Conditions computed beforehand: the rows of a file of embeddings, such as embeddings of prompts.
 
-A sample takes the row of its number, modulo the rows. Which file it was is told by its hash.
+A sample takes the row of its number, modulo the rows. The file's hash identifies it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from .opening import CheckpointError, open_checkpoint
 
 NEGATIVE = "negative_"
-"""Before the name of what stands for "no condition", as pipelines of diffusers call it."""
+"""Prefix of the tensors for "no condition", as in pipelines of diffusers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +29,7 @@ class Conditions:
         tables: by name, such as ``prompt_embeds``, each ``(n, …)`` in float32, or ``(n + 1, …)`` where
             there is a row for "no condition", the last.
         count: n.
-        null: whether there is that row.
+        null: True if the tables have that row.
     """
 
     path: Path
@@ -39,7 +38,7 @@ class Conditions:
     null: bool
 
     def described(self) -> dict[str, Any]:
-        """Plain values: the file and its hash, how many rows, and the shape of one of each table."""
+        """Return plain values: the file, its hash, its number of rows and each table's shape of a row."""
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         shapes = {name: list(table.shape[1:]) for name, table in self.tables.items()}
@@ -55,7 +54,7 @@ class Conditions:
 def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     """Read a file of embeddings: safetensors, with a row for each condition in every tensor.
 
-    What is called ``negative_NAME`` stands for "no condition"; it has one row, or equal ones.
+    A tensor ``negative_NAME`` stands for "no condition"; it has one row, or equal ones.
 
     Args:
         path: of the file.
@@ -77,8 +76,8 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
             f"embeddings {path}: it has no tensor of a condition, as prompt_embeds"
         )
     missing = [name for name in needs if name not in stored]
-    known = {*needs, *(NEGATIVE + name for name in needs)}
-    unknown = sorted(set(stored) - known)
+    accepted = {*needs, *(NEGATIVE + name for name in needs)}
+    unknown = sorted(set(stored) - accepted)
     if missing or unknown:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown)}"
         raise CheckpointError(
@@ -88,10 +87,10 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     rows = {name: len(stored[name]) if stored[name].ndim > 1 else 0 for name in needs}
     count = rows[needs[0]]
     if not count or set(rows.values()) != {count}:
-        told = ", ".join(f"{name} {tuple(stored[name].shape)}" for name in needs)
+        shapes = ", ".join(f"{name} {tuple(stored[name].shape)}" for name in needs)
         raise CheckpointError(
             f"embeddings {path}: every tensor must have a row for each condition, as many as the "
-            f"others; there are {told}"
+            f"others; there are {shapes}"
         )
     negative = {name: _one_row(path, name, stored) for name in needs if NEGATIVE + name in stored}
     if negative and len(negative) < len(needs):
@@ -107,7 +106,7 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
 
 
 def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditions:
-    """The conditions of a specification's ``embeddings``.
+    """Read the conditions of a specification's ``embeddings``.
 
     Raises:
         CheckpointError: no file of them is given, or it cannot be read or is another by now.
@@ -128,7 +127,7 @@ def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditi
 
 
 def _one_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:
-    """The row for "no condition", ``(1, …)``."""
+    """Return the row for "no condition", ``(1, …)``."""
     table, rows = stored[NEGATIVE + name], stored[name]
     if table.shape[1:] != rows.shape[1:] or not len(table):
         raise CheckpointError(
@@ -157,5 +156,5 @@ class Lookup(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def forward(self, rows: Tensor) -> dict[str, Tensor]:
-        """The rows ``(batch,)`` int64 of every table, by its name."""
+        """Return the rows ``(batch,)`` int64 of every table, by its name."""
         return {name: self.get_buffer(name)[rows] for name in self.names}

@@ -1,5 +1,5 @@
-"""Sets of weights in a file, found by the names that a network's weights have: under any entry, behind any
-prefix, averages first.
+"""Sets of weights in a file, found by a network's names of weights: under any entry, after any prefix,
+averages first.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ Sets = dict[str, dict[str, Tensor]]
 PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model", "state_dict")
 """Usual entries, in order of preference."""
 AVERAGE = re.compile(r"(?<![a-z])(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])")
-"""In the name of an entry that is an average: that is what papers sample from."""
+"""Pattern of the names of averages: papers sample from averages."""
 COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")
-"""Scalars that trainings and averages keep beside weights."""
+"""Scalars that trainings and averages store with weights."""
 SHADOW = "shadow_params"
-"""Where averages are kept that are lists, in the order of the network's parameters."""
+"""Key of averages that are lists, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
-"""Before the names of Lightning's average of latent diffusion, which have no dots otherwise."""
+"""Prefix of the names of Lightning's average of latent diffusion, which have no other dots."""
 FIT = "sets of weights fit"
-"""In the sentence that says which is taken."""
+"""Words of the sentence about the choice of a set."""
 DEPTH, MOST = 4, 16
-"""Tables within tables that are looked through, and networks in a table."""
+"""Largest depth of nested tables, and most networks in a table."""
 
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
-    """Find the sets of weights that have all these names, behind any prefix; the file itself is the entry "".
+    """Find the sets of weights that have all these names, after any prefix; the file itself is the entry "".
 
     Raises:
-        CheckpointError: an average without names is of another network.
+        CheckpointError: an average without names belongs to another network.
     """
-    found: Sets = {}
+    sets: Sets = {}
     averages: dict[str, list[Tensor]] = {}
     for name, value in _sets_in(opened):
         if isinstance(value, list):
             averages[name] = value
             continue
         averages |= _numbered(value)
-        behind = _behind_prefixes(value, keys)
-        for prefix, tensors in behind.items():
-            found[_joined(name, prefix if len(behind) > 1 else "")] = tensors
+        by_prefix = _by_prefix(value, keys)
+        for prefix, tensors in by_prefix.items():
+            sets[_joined(name, prefix if len(by_prefix) > 1 else "")] = tensors
             if undotted := _undotted(value, prefix, tensors):
-                found[_joined(name, UNDOTTED)] = undotted
-    if found:
+                sets[_joined(name, UNDOTTED)] = undotted
+    if sets:
         for name, average in averages.items():
-            found[name] = _averaged(found, average, opened)
-    return dict(sorted(found.items(), key=lambda item: _rank(item[0])))
+            sets[name] = _averaged(sets, average, opened)
+    return dict(sorted(sets.items(), key=lambda item: _rank(item[0])))
 
 
 def entry_named(
@@ -72,9 +72,9 @@ def entry_named(
     for entry, tensors in sets.items():
         if entry.startswith(f"{wanted}.") or entry.endswith(f".{wanted}"):
             return tensors
-    there = ", ".join(entry or "the file itself" for entry in sets)
+    entries = ", ".join(entry or "the file itself" for entry in sets)
     raise CheckpointError(
-        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {there}; "
+        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {entries}; "
         "give one of these as weights.entry, or leave it out"
     )
 
@@ -84,42 +84,42 @@ def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
     first, *others = sets
     if not others:
         return ()
-    shown = ", ".join(f"weights.entry={other}" for other in others)
+    options = ", ".join(f"weights.entry={other}" for other in others)
     other = "another" if len(others) > 1 else "the other"
     average = " (an average)" if AVERAGE.search(first.lower()) else ""
-    return (f"{len(sets)} {FIT}: {first}{average} is taken; {shown} takes {other}",)
+    return (f"{len(sets)} {FIT}: {first}{average} is taken; {options} takes {other}",)
 
 
 def weights_taken(spec: Specification) -> str:
-    """Say which of several sets of weights is taken; "" if there is one, or if the user named one."""
-    said = [sentence for sentence in spec.evidence if FIT in sentence]
+    """Return the words on the set that was taken of several; "" for a single set or a user's choice."""
+    sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
-    return said[0].partition(";")[0] if said and is_choice else ""
+    return sentences[0].partition(";")[0] if sentences and is_choice else ""
 
 
 def settings_of(opened: Opened) -> Mapping[str, Any]:
-    """The arguments of the training, where a file has them as ``args``; else empty."""
-    held = opened.value.get("args") if isinstance(opened.value, Mapping) else None
-    state = held.state if isinstance(held, Record) else held
+    """Return the arguments of the training, if a file has them as ``args``, else an empty mapping."""
+    settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
+    state = settings.state if isinstance(settings, Record) else settings
     return state if isinstance(state, Mapping) else {}
 
 
 def names_in(opened: Opened) -> dict[str, list[str]]:
     """List the names of the tensors of each table in a file, by the name of its entry."""
-    found = _sets_in(opened)
-    return {name: list(value) for name, value in found if isinstance(value, dict)}
+    sets = _sets_in(opened)
+    return {name: list(value) for name, value in sets if isinstance(value, dict)}
 
 
 def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
-    held = isinstance(opened.value, Mapping | list | tuple | Record)
-    return _walk(opened.value, "", DEPTH, set()) if held else iter(())
+    is_searchable = isinstance(opened.value, Mapping | list | tuple | Record)
+    return _walk(opened.value, "", DEPTH, set()) if is_searchable else iter(())
 
 
-def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     """Yield tables of tensors, and lists of them that are averages by their names, each once."""
-    if id(value) in seen:
+    if id(value) in visited:
         return
-    seen.add(id(value))
+    visited.add(id(value))
     if isinstance(value, Record):
         if tensors := tensors_of(value):
             yield name, tensors
@@ -131,57 +131,58 @@ def _walk(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[s
     if isinstance(value, Mapping) and (tensors := state_dict(value)):
         yield name, tensors
     inside = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for part, held in inside if depth else ():
-        if isinstance(held, Mapping | list | tuple | Record):
-            yield from _walk(held, f"{name}.{part}" if name else str(part), depth - 1, seen)
+    for part, inner in inside if depth else ():
+        if isinstance(inner, Mapping | list | tuple | Record):
+            yield from _walk(inner, f"{name}.{part}" if name else str(part), depth - 1, visited)
 
 
-def _behind_prefixes(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
-    """Weights of a table behind each prefix that all of ``keys`` have in it."""
+def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
+    """Group the weights of a table by each prefix that all of ``keys`` have in it."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
     prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST]
-    found: Sets = {}
+    sets: Sets = {}
     for prefix in prefixes:
         others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
-        found[prefix] = {
+        sets[prefix] = {
             name.removeprefix(prefix): tensor
             for name, tensor in table.items()
             if name.startswith(prefix) and not name.startswith(others) and name not in COUNTERS
         }
-    return found
+    return sets
 
 
 def _undotted(
     table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The average of weights by their names without dots; empty if there is none."""
-    held = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    for outer in range(3) if held else ():  # modules around the one that is averaged
+    """Return the average of weights, found by their names without dots; empty if there is none."""
+    averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
+    for outer in range(3) if averages else ():  # modules around the averaged network
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
-        found = {name: held.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()}
-        if any(tensor is not None for tensor in found.values()):
-            return {n: tensors[n] if tensor is None else tensor for n, tensor in found.items()}
+        undotted = {
+            name: averages.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()
+        }
+        if any(tensor is not None for tensor in undotted.values()):
+            return {n: tensors[n] if tensor is None else tensor for n, tensor in undotted.items()}
     return {}
 
 
 def _numbered(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
-    """An average whose tensors are numbered, beside the weights."""
+    """Return an average whose tensors are numbered, from the table of the weights."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
-def _averaged(found: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """A set with what is trained of it replaced by a list, in the order of the parameters.
+def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
+    """Return a set with its trained tensors replaced by a list, in the order of the parameters.
 
-    What is not trained is not in the list; a ``weight`` or ``bias`` is. Where a tensor belongs is decided by
-    its shape.
+    The list holds trained tensors alone, every ``weight`` and ``bias`` among them. Shapes decide the places.
 
     Raises:
         CheckpointError: the list fits no set, or fits in more than one way.
     """
-    for tensors in found.values():
+    for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         first = _embedded(shapes, [t.shape for t in average])
         last = _embedded(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
@@ -195,15 +196,13 @@ def _averaged(found: Sets, average: Sequence[Tensor], opened: Opened) -> dict[st
 
 
 def _embedded(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
-    """Names whose shapes are those that are wanted, in order, each as early as it can be; empty if they
-    are not all there.
-    """
-    names, left = [], list(reversed(wanted))
+    """Return names with the wanted shapes, in order, each as early as possible; empty if one is missing."""
+    names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
-        if left and left[-1] == shape:
+        if remaining and remaining[-1] == shape:
             names.append(name)
-            left.pop()
-    return [] if left else names
+            remaining.pop()
+    return [] if remaining else names
 
 
 def _joined(name: str, prefix: str) -> str:

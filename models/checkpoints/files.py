@@ -1,4 +1,4 @@
-"""Files of checkpoints: the error that says what is wrong with one, and whether it is all there."""
+"""Files of checkpoints: their error, and checks that they are complete."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, in one sentence with the remedy."""
+    """Error of an unreadable checkpoint, in one sentence with the remedy."""
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the first 4096 bytes of a file that is all there, as far as can be seen.
+    """Return the first 4096 bytes of a file that looks complete.
 
     Raises:
         CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
@@ -36,10 +36,10 @@ def first_bytes(path: Path) -> bytes:
 
 
 def shards_of(index: Path) -> list[Path]:
-    """List the files that an index of weights names, beside it.
+    """List the files that an index of weights names, in its folder.
 
     Raises:
-        CheckpointError: it is no index, or names a file elsewhere or one that is not all there.
+        CheckpointError: it is no index, or names a file elsewhere or an incomplete one.
     """
     first_bytes(index)
     try:

@@ -1,4 +1,4 @@
-"""A specification and its network as a Denoiser."""
+"""Denoiser of a specification and its network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .processes import PROCESSES, parts_of
 from .specification import USER, Specification
 
 CAP = 1e4
-"""Where what needs a finite level begins if a model's highest is infinite."""
+"""Highest finite level of a model whose highest level is infinite."""
 
 MOST_STEPS = 1_000_000
-"""Times of a table: each is a number in memory."""
+"""Most times of a table: each is a number in memory."""
 
 
 def process_of(spec: Specification) -> Process:
-    """The process of a specification.
+    """Make the process of a specification.
 
     Raises:
         ValueError: no such process, or an argument that it does not take.
@@ -45,7 +45,7 @@ def process_of(spec: Specification) -> Process:
     takes = inspect.signature(PROCESSES[name]).parameters
     if (
         spec.source("process.name") == USER
-    ):  # what is left of the process before, the user did not say
+    ):  # arguments of the process before are no choice of the user's
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
         }
@@ -67,17 +67,17 @@ def process_of(spec: Specification) -> Process:
 
 
 class Checkpoint(NativeDenoiser):
-    """A network of a checkpoint as a Denoiser.
+    """Denoiser of a checkpoint's network.
 
     Args:
-        spec: with nothing open.
+        spec: without open questions.
         network: in its native coordinates; labels are class numbers (:class:`Network`).
-        name: what tables call it.
-        content: hexadecimal digest of all that was read; with the specification it is the identity.
-        sampling: what the checkpoint's own scheduler does, or one that takes its place, by the
-            specification, the steps and its name.
-        decoder: makes images of its samples; None where samples are what is scored.
-        levels: at which its own scheduler evaluates, by the specification and the steps.
+        name: its name in tables.
+        content: hexadecimal digest of all files read, in the identity with the specification.
+        sampling: steps of the checkpoint's own scheduler or a named one in its place, a function of
+            the specification, the steps and that name.
+        decoder: makes images of its samples; None if the samples themselves are scored.
+        levels: of its own scheduler's evaluations, by the specification and the steps.
 
     Raises:
         ValueError: a question is open, a value of the specification cannot be, or the network needs
@@ -97,9 +97,9 @@ class Checkpoint(NativeDenoiser):
         levels: Callable[[Specification, int], tuple[float, ...]] | None = None,
     ) -> None:
         if spec.open:
-            asked = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
+            questions = "; ".join(f"{q}={'|'.join(a)}" for q, a in spec.open.items())
             raise ValueError(
-                f"{name}: the checkpoint ({spec.family}) does not say everything: {asked}. Say it behind "
+                f"{name}: the checkpoint ({spec.family}) does not say everything: {questions}. Say it behind "
                 "the path, as in PATH?schedule=linear, or let samplerbench check-model find out"
             )
         if not spec.event:
@@ -135,7 +135,7 @@ class Checkpoint(NativeDenoiser):
             event=spec.event,
             identity=f"{name}-{content[:16]}-{digest(meaning(spec))[:8]}",
             classes=spec.classes,
-            times=_known(process) if spec.snap else None,
+            times=_table_times(process) if spec.snap else None,
             nearest="level" if spec.snap == "nearest_level" else "time",
             time=NetworkTime(**spec.time),
             factor=spec.factor,
@@ -152,13 +152,13 @@ class Checkpoint(NativeDenoiser):
         self.spec, self.decoder, self._sampling, self._levels = spec, decoder, sampling, levels
 
     def own_sampling(self, steps: int, scheduler: str = "") -> OwnSampling | None:
-        """What the scheduler of the checkpoint's own folder does, or another of its library."""
+        """Return the steps of the checkpoint's own scheduler, or of the named one of its library."""
         if self._sampling is None or not self.spec.preset:
             return None
         return self._sampling(self.spec, steps, scheduler)
 
     def native_levels(self, steps: int) -> tuple[float, ...] | None:
-        """Return the levels of the checkpoint's own scheduler, or else those of its process.
+        """Return the levels of the checkpoint's own scheduler, or else the levels of its process.
 
         NCSN++ is sampled at a geometric sequence (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
@@ -172,8 +172,8 @@ class Checkpoint(NativeDenoiser):
         return super().native_levels(steps)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """As the specification says: ``random``, each class or condition as likely; ``balanced``,
-        sample number modulo classes, or conditions; None for ``none``.
+        """Return the labels of the specification. ``random`` draws each class or condition alike;
+        ``balanced`` takes the sample number modulo classes or conditions; ``none`` gives None.
         """
         count = self.classes or self.conditions
         if self.spec.labels == "none":
@@ -184,31 +184,35 @@ class Checkpoint(NativeDenoiser):
 
 
 def _finite_top(spec: Specification, process: Process) -> float:
-    """The highest finite level, for all that begins at one: of a table its last, else :data:`CAP`."""
+    """Return the highest finite level: of a table its last, else :data:`CAP`."""
     if math.isfinite(spec.sigma_max):
         return spec.sigma_max
     levels = [s for s in getattr(process, "levels", ()) if math.isfinite(s)]
     return min([CAP, *levels[-1:]])
 
 
-def _known(process: Process) -> Any:
+def _table_times(process: Process) -> Any:
     return np.arange(process.t_min, process.t_max + 1)
 
 
 def meaning(spec: Specification) -> dict[str, Any]:
-    """What of a specification decides the numbers."""
+    """Return the parts of a specification that decide the numbers."""
     plain = spec.as_json()
     for name in ("preset", "evidence", "sources", "open"):
         del plain[name]
     del plain["weights"]["file"]
     plain["embeddings"].pop("file", None)  # its hash stays
-    for name in ("embeddings", "scalars", "boundary"):  # that most have none of changes nothing
+    for name in (
+        "embeddings",
+        "scalars",
+        "boundary",
+    ):  # an empty one leaves old identities as they were
         if not plain[name]:
             del plain[name]
     if not plain["decode"]:
         del plain["decode"]
     plain["decoder"].pop("batch", None)
-    if spec.source("decoder.folder") == USER:  # its content is in the identity, wherever it lies
+    if spec.source("decoder.folder") == USER:  # the identity has its content, not its path
         plain["decoder"].pop("folder", None)
     return plain
 
@@ -228,7 +232,7 @@ def one_hot(labels: Tensor | None, classes: int, like: Tensor) -> Tensor | None:
 
 
 class OneHot(nn.Module):
-    """A network that takes labels as :func:`one_hot` makes them, called with class numbers."""
+    """Network that takes labels as :func:`one_hot` makes them, called with class numbers."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()

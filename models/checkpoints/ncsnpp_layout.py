@@ -17,7 +17,7 @@ from .weights import WRAP
 LIST = "all_modules."
 PARTS = {"GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1"}
 PARTS |= {"Conv_1": "conv1", "Conv_2": "skip"}
-"""Of a residual block, with the names that they have in ours."""
+"""Modules of a residual block, with their names in our network."""
 
 Tensors = Mapping[str, Tensor]
 Module = dict[str, Tensor]
@@ -25,7 +25,7 @@ Module = dict[str, Tensor]
 
 
 def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
-    """Arguments of ``SongUNet`` without the side of its images, where it attends, and its filter.
+    """Return the arguments of ``SongUNet`` but its image side, places of attention and filter.
 
     ``attention`` are the levels with attention, from 0.
 
@@ -63,9 +63,9 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
         widths.append(modules[blocks[0]]["Conv_0.weight"].shape[0])
         if "attention" in kinds[start:end]:
             attention.append(level)
-    shown = {"residual", "combine"} & set(kinds)
+    encoder_kinds = {"residual", "combine"} & set(kinds)
     images = sum(kind == "conv" for kind in kinds) - 1
-    found = {
+    arguments = {
         "in_channels": channels,
         "out_channels": channels,
         "model_channels": width,
@@ -74,27 +74,31 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
         "num_blocks": sum(kind == "block" for kind in kinds[starts[0] : ends[0]]),
         "embedding_type": "fourier" if kinds[0] == "fourier" else "positional",
         "channel_mult_noise": 2 if kinds[0] == "fourier" else 1,
-        "encoder_type": "residual" if "residual" in shown else "skip" if shown else "standard",
+        "encoder_type": "residual"
+        if "residual" in encoder_kinds
+        else "skip"
+        if encoder_kinds
+        else "standard",
         "decoder_type": "skip" if images == levels > 1 else "standard",
         "attention": attention,
     }
     if images not in (1, levels):
         raise ValueError("neither one image nor one a level")
-    return found
+    return arguments
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Whether they begin with a block, attention and a block that keep their channels, and one behind
-    that is given more.
+    """Return True if the modules begin with the middle: a block, attention and a block of equal channels,
+    before a wider one.
     """
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
-    first, last, behind = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
-    return first[0] == first[1] == last[0] == last[1] < behind[1]
+    first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
+    return first[0] == first[1] == last[0] == last[1] < after[1]
 
 
 def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights by their names in our network.
+    """Return the weights by their names in our network.
 
     Args:
         tensors: of the checkpoint.
@@ -104,13 +108,13 @@ def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) ->
     own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
     modules = iter(_modules(tensors))
     for name, module in zip(_names(arguments), modules, strict=False):
-        own |= {f"{name}.{part}": t for part, t in _renamed(module).items()}
-    left = {f"{LIST}{part}": t for module in modules for part, t in module.items()}
-    return own | left
+        own |= {f"{name}.{part}": t for part, t in _rename(module).items()}
+    remaining = {f"{LIST}{part}": t for module in modules for part, t in module.items()}
+    return own | remaining
 
 
 def _names(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Names of our modules in the order of score_sde's; blocks with their attention are one."""
+    """Yield the names of our modules in the order of score_sde's; a block and its attention share one."""
     sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
     blocks, coarsest = arguments["num_blocks"], sides[-1]
     if arguments["embedding_type"] == "fourier":
@@ -141,13 +145,13 @@ def _names(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _modules(tensors: Tensors) -> list[Module]:
-    """Those of the list that have weights, in its order."""
-    found: dict[int, Module] = {}
+    """List the modules that have weights, in order."""
+    modules: dict[int, Module] = {}
     for name, tensor in tensors.items():
         number, dot, part = name.removeprefix(LIST).partition(".")
         if name.startswith(LIST) and dot and number.isdigit():
-            found.setdefault(int(number), {})[part] = tensor
-    return [found[number] for number in sorted(found)]
+            modules.setdefault(int(number), {})[part] = tensor
+    return [modules[number] for number in sorted(modules)]
 
 
 def _kind(module: Module) -> str:
@@ -168,8 +172,8 @@ def _kind(module: Module) -> str:
     return {4: "conv", 2: "linear", 1: "norm"}.get(module["weight"].ndim, "old")
 
 
-def _renamed(module: Module) -> Module:
-    """Weights of one module by the names of ours."""
+def _rename(module: Module) -> Module:
+    """Return the weights of one module by the names of ours."""
     kind = _kind(module)
     if kind == "attention":
         return _attention(module)
@@ -182,13 +186,13 @@ def _renamed(module: Module) -> Module:
 
 
 def _attention(module: Module) -> Module:
-    """Queries, keys and values lie channel by channel side by side in ours, and are matrices the other
-    way in score_sde.
-    """
+    """Interleave queries, keys and values channel by channel; score_sde has a transposed matrix of each."""
     c = len(module["GroupNorm_0.weight"])
-    three = [f"NIN_{i}" for i in range(3)]
-    weight = torch.stack([module[f"{name}.W"].mT for name in three], 1).reshape(3 * c, c, 1, 1)
-    bias = torch.stack([module[f"{name}.b"] for name in three], 1).reshape(3 * c)
+    projections = [f"NIN_{i}" for i in range(3)]
+    weight = torch.stack([module[f"{name}.W"].mT for name in projections], 1).reshape(
+        3 * c, c, 1, 1
+    )
+    bias = torch.stack([module[f"{name}.b"] for name in projections], 1).reshape(3 * c)
     return {
         "norm2.weight": module["GroupNorm_0.weight"],
         "norm2.bias": module["GroupNorm_0.bias"],

@@ -1,4 +1,4 @@
-"""Files beside an ONNX file that hold its weights, found without a library for its format.
+"""Files of weights next to an ONNX file, found without a library for its format.
 
 ONNX is a protocol buffer: fields of (number, type, content), some of which are messages again. Only
 those on the way to a tensor's ``external_data`` are followed.
@@ -27,10 +27,10 @@ Field = tuple[int, memoryview]
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
-    """The files that an ONNX file keeps weights in, sorted; most have none.
+    """Return the files that an ONNX file stores weights in, sorted; most have none.
 
     Raises:
-        ValueError: it is no ONNX file, or one of them is outside its folder or not there.
+        ValueError: it is no ONNX file, or one of them is outside its folder or missing.
     """
     with path.open(
         "rb"
@@ -52,9 +52,9 @@ def external_files(path: Path) -> tuple[Path, ...]:
 
 def _locations(kind: str, message: memoryview) -> Iterator[str]:
     if kind == "entry":
-        told = {number: bytes(content) for number, content in _fields(message)}
-        if told.get(_KEY) == b"location":
-            yield told[_VALUE].decode()
+        entry = {number: bytes(content) for number, content in _fields(message)}
+        if entry.get(_KEY) == b"location":
+            yield entry[_VALUE].decode()
         return
     for number, content in _fields(message):
         if inner := _INNER[kind].get(number):
@@ -62,7 +62,7 @@ def _locations(kind: str, message: memoryview) -> Iterator[str]:
 
 
 def _fields(message: memoryview) -> Iterator[Field]:
-    """The fields that have a length; of others there are none that matter."""
+    """Yield the fields that have a length; no others matter here."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)

@@ -1,4 +1,4 @@
-"""Opening a checkpoint of any container: what is inside, or one sentence that says what is wrong."""
+"""Opening a checkpoint of any container: its content, or an error in one sentence."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ INDEX = ".safetensors.index.json"
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A checkpoint that was opened; nothing of it was executed.
+    """Checkpoint that was opened; nothing of it was executed.
 
     Attributes:
         path: of the file or folder.
         container: ``pickle``, a bare pickle such as NVIDIA's; ``torch``, of ``torch.save``;
             ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
-        value: what is inside a file, tensors and records; None for a folder and for programs.
+        value: content of a file, tensors and records; None for a folder and for programs.
         metadata: of a safetensors file.
-        beside: files that an ONNX file or an index keeps weights in.
+        beside: files of weights that an ONNX file or an index names.
     """
 
     path: Path
@@ -51,9 +51,8 @@ class Opened:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 of the file, or of the names and hashes of the files beside it that it keeps weights
-        in, or of those of a folder that are not hidden (those are a download's or Git's own), in
-        hexadecimal digits.
+        """SHA-256 in hexadecimal digits of the file, of it with its files of weights, or of a folder's files
+        by name.
         """
         if self.beside:
             names = [("", self.path), *((p.name, p) for p in self.beside)]
@@ -62,6 +61,7 @@ class Opened:
             ).hexdigest()
         if self.container != "folder":
             return _hash(self.path)
+        # hidden files are a download's or Git's own
         files = (p for p in sorted(self.path.rglob("*")) if p.is_file())
         inside = [(p.relative_to(self.path), p) for p in files]
         named = [
@@ -72,10 +72,10 @@ class Opened:
         return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
     def config(self, name: str) -> dict[str, Any]:
-        """A JSON file of a folder.
+        """Read a JSON file of a folder.
 
         Raises:
-            CheckpointError: there is none, it is not all there, or no JSON object.
+            CheckpointError: it is missing, incomplete or no JSON object.
         """
         path = self.path / name
         try:
@@ -130,7 +130,7 @@ def _hash(path: Path) -> str:
 
 
 def _is_safetensors(head: bytes, path: Path) -> bool:
-    """Eight bytes with the length of a header of JSON, and the header."""
+    """Return True for the suffix or a header: eight bytes with the length of JSON, and the JSON."""
     return path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{")
 
 
@@ -152,20 +152,20 @@ def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]
 
 
 def _only_index(folder: Path) -> Path | None:
-    """The index of a folder whose weights are in several files and no pipeline's or network's of diffusers."""
-    found = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
-    return found[0] if len(found) == 1 and not (folder / "model_index.json").is_file() else None
+    """Return a folder's index of weights in several files; None for a pipeline or network of diffusers."""
+    indices = [path for path in folder.glob(f"*{INDEX}") if not path.name.startswith("diffusion_")]
+    return indices[0] if len(indices) == 1 and not (folder / "model_index.json").is_file() else None
 
 
 def _sharded(index: Path) -> Opened:
-    """Weights in several files, by their index."""
+    """Read weights in several files, by their index."""
     files = shards_of(index)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
     for file in files:
-        inside, said = _tensors_and_metadata(file)
+        inside, file_metadata = _tensors_and_metadata(file)
         tensors |= inside
-        metadata |= said
+        metadata |= file_metadata
     return Opened(index, "safetensors", tensors, metadata, tuple(files))
 
 
@@ -215,7 +215,7 @@ def _onnx(path: Path) -> Opened:
 
 
 def _pickled(path: Path) -> Opened:
-    """A bare pickle, or a file of ``torch.save`` before its zip archives."""
+    """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         first = _guarded(path, lambda: RestrictedUnpickler(file).load())
@@ -225,7 +225,7 @@ def _pickled(path: Path) -> Opened:
 
 
 def _unpickled(path: Path, *, mapped: bool) -> Any:
-    """What ``torch.save`` wrote; names of other libraries become records.
+    """Read a file of ``torch.save``; names of other libraries become records.
 
     Tensors that are ``mapped`` are read from the file when they are used.
     """
@@ -254,7 +254,7 @@ def _guarded(path: Path, read: Any) -> Any:
         raise CheckpointError(
             f"{path} is cut short or damaged ({what}); compare its size with the source's, and {AGAIN}"
         ) from None
-    except Exception as error:  # whatever a file of strange records makes of torch and NumPy
+    except Exception as error:  # strange records may raise anything in torch and NumPy
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
             f"{path} cannot be read without executing it ({what}); save the state_dict() of the "
@@ -280,7 +280,7 @@ def _not_a_checkpoint(path: Path, head: bytes) -> Opened:
 
 
 def state_dict(value: Any) -> dict[str, Tensor]:
-    """The tensors of a flat dictionary; empty if it is none."""
+    """Return the tensors of a flat dictionary; empty if it is none."""
     if not isinstance(value, Mapping):
         return {}
     return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}

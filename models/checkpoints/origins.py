@@ -11,7 +11,7 @@ from .opening import Opened
 from .weights import WRAP
 
 SHOWN = 3
-"""Names in a sentence."""
+"""Most names in a sentence."""
 SINGLE_FILE = (
     "open it with from_single_file of the diffusers library, save_pretrained, and give the folder"
 )
@@ -28,7 +28,7 @@ TRANSFORMERS = {
     "Wan": ("patch_embedding.", "time_projection."),
     "LTX-Video": ("patchify_proj.",),
 }
-"""Transformers by what names of their tensors hold."""
+"""Transformers by parts of their tensors' names."""
 DDPM = "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)"
 DDPM_SCRIPT = (
     "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
@@ -37,12 +37,12 @@ DDPM_SCRIPT = (
 
 
 class Origin(NamedTuple):
-    """Checkpoints of a library.
+    """Origin of checkpoints in a library.
 
     Attributes:
         parts: each is in the name of one of its tensors.
-        what: it is.
-        remedy: how it becomes one that is read.
+        what: words for the origin.
+        remedy: words on its conversion to a format that is read.
     """
 
     parts: tuple[str, ...]
@@ -122,7 +122,7 @@ ORIGINS = (
         "give the file of the diffusion model",
     ),
 )
-"""The first whose parts are all there."""
+"""Origins by precedence: the first whose parts all occur is named."""
 
 
 def described(opened: Opened) -> str:
@@ -137,10 +137,10 @@ def described(opened: Opened) -> str:
         return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
     most = max(entries, key=lambda entry: len(entries[entry]))
     where = f" in its entry {most}" if most else ""
-    seen = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
+    summary = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
     if origin := _origin_of(names):
-        return f"{seen} are those of {origin.what}; {origin.remedy}, or {WRAP}"
-    return f"{seen} are those of no network that is known; {WRAP}"
+        return f"{summary} are those of {origin.what}; {origin.remedy}, or {WRAP}"
+    return f"{summary} are those of no network that is known; {WRAP}"
 
 
 def _folder(opened: Opened) -> str:

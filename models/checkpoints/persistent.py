@@ -1,4 +1,4 @@
-"""The network in a pickle of NVIDIA's ``torch_utils.persistence``, and what it says of itself."""
+"""Network in a pickle of NVIDIA's ``torch_utils.persistence``, and its arguments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .weights import WRAP
 
 @dataclass(frozen=True)
 class PersistentNetwork:
-    """A network of such a pickle.
+    """Network of such a pickle.
 
     Attributes:
         network: with its preconditioning.
-        entry: of the dictionary that it was found in; "" where the file is the network alone.
+        entry: key of the dictionary with the network; "" if the file is the network alone.
     """
 
     network: PersistentObject
@@ -29,7 +29,7 @@ class PersistentNetwork:
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """Its arguments, and its attributes, which include those that were left at their defaults."""
+        """Arguments of the network and its plain attributes, defaults included."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
 
@@ -45,7 +45,7 @@ class PersistentNetwork:
 
 
 def persistent_network(opened: Opened) -> PersistentNetwork | None:
-    """The averaged weights of such a pickle; None if it is none.
+    """Return the averaged weights of such a pickle, or None for another file.
 
     Raises:
         CheckpointError: it is the state of a training, with weights that were not averaged.
@@ -73,12 +73,12 @@ def raw_network(
     own: Set[str],
     assumed: Mapping[str, Any] | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """Class and arguments of the network inside a preconditioning.
+    """Return class and arguments of the network inside a preconditioning.
 
     Args:
         opened: for the messages.
         outer: the preconditioning.
-        attribute: of it, which the network is.
+        attribute: of the preconditioning, that holds the network.
         networks: classes by name.
         own: arguments of the preconditioning that are none of the network's.
         assumed: arguments of a network that does not say its own.
@@ -86,23 +86,27 @@ def raw_network(
     Raises:
         CheckpointError: no such class, or arguments that neither class has, or too few.
     """
-    given, path = arguments_of(outer), opened.path
+    outer_arguments, path = arguments_of(outer), opened.path
     inner = (outer.state.get("_modules") or {}).get(attribute)
     if not isinstance(inner, Record):
         raise CheckpointError(f"{path}: its {outer.class_name} has no network; {AGAIN}")
-    told = inner.class_name if isinstance(inner, PersistentObject) else given.get("model_type")
-    if (name := str(told)) not in networks:
+    inner_class = (
+        inner.class_name
+        if isinstance(inner, PersistentObject)
+        else outer_arguments.get("model_type")
+    )
+    if (name := str(inner_class)) not in networks:
         raise CheckpointError(
             f"{path}: {outer.class_name} is around a {name}, which is none of "
             f"{', '.join(networks)}, and the code in the file is not executed; {WRAP}"
         )
     parameters = inspect.signature(networks[name]).parameters
-    if strange := sorted(set(given) - set(parameters) - own):
+    if strange := sorted(set(outer_arguments) - set(parameters) - own):
         raise CheckpointError(
             f"{path}: its {outer.class_name} has {', '.join(strange)}, which the published one has not, "
             f"and the code in the file is not executed; {WRAP}"
         )
-    outside = {key: value for key, value in given.items() if key in parameters}
+    outside = {key: value for key, value in outer_arguments.items() if key in parameters}
     arguments = arguments_of(inner) or {**outside, **(assumed or {})}
     needed = [key for key, p in parameters.items() if p.default is p.empty]
     if lacking := [key for key in needed if key not in arguments]:
@@ -114,9 +118,7 @@ def raw_network(
 
 
 def arguments_of(network: Record) -> dict[str, Any]:
-    """The arguments that a network was made with, as plain values; empty where nobody wrote them
-    down.
-    """
+    """Return the arguments that made a network, as plain values; empty if the file has none."""
     state = network.state if isinstance(network.state, dict) else {}
     return {key: _plain(value) for key, value in (state.get("_init_kwargs") or {}).items()}
 
@@ -125,5 +127,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     return value if isinstance(value, int | float | str | None) else repr(value)

@@ -1,10 +1,9 @@
 """Pickles read as data: nothing that a file names is ever imported or called.
 
-A pickle is a program that names functions to call. Here the names on a short list (how tensors and
-arrays are made again) mean what they say, every other name becomes a :class:`Record` that remembers
-its arguments and does nothing, and names of the standard library that no checkpoint needs are
-refused. So files of NVIDIA's ``torch_utils.persistence``, argparse namespaces, configurations and
-callbacks beside the weights can all be read, and code in them does not run.
+A pickle is a program that names functions to call. A short list of names, such as the constructors
+of tensors and arrays, is resolved. Names of the standard library that no checkpoint needs are
+refused. Every other name becomes a :class:`Record` with its arguments. So files of NVIDIA's
+``torch_utils.persistence``, namespaces and configurations can be read, and their code does not run.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ import numpy as np
 import torch
 
 PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
-"""How NVIDIA's networks are pickled: with the source of their class, which is not executed here."""
+"""Constructor in pickles of NVIDIA's networks, with the source of their class: never executed here."""
 
 
 class UnsafePickleError(ValueError):
-    """A pickle names something that no checkpoint needs, such as a function that runs commands."""
+    """Error of a pickle that names something no checkpoint needs, such as a function that runs commands."""
 
 
 class Record:
-    """What a pickle says of an object whose class is not looked up: its name, arguments and state.
+    """Record of an object whose class is not looked up: its name, arguments and state.
 
     Attributes:
         qualified_name: module and name of the class or function.
-        arguments: it was called with.
-        state: what would have become its attributes.
+        arguments: of the call.
+        state: attributes that the object would have had.
     """
 
     qualified_name = ""
@@ -48,11 +47,11 @@ class Record:
         self.state = state
 
     def append(self, item: Any) -> None:
-        """For lists of other classes."""
+        """Record an item of a list of another class."""
         self.items.append(item)
 
     def extend(self, items: Any) -> None:
-        """For lists of other classes."""
+        """Record items of a list of another class."""
         self.items.extend(items)
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -63,10 +62,10 @@ class Record:
 
 
 class PersistentObject(Record):
-    """An object of NVIDIA's ``torch_utils.persistence``.
+    """Record of an object of NVIDIA's ``torch_utils.persistence``.
 
     Attributes:
-        class_name: of its class.
+        class_name: name of its class.
         source: text of the module that defines the class.
         state: its attributes; of a network ``_init_kwargs``, ``_parameters``, ``_buffers`` and
             ``_modules`` among them.
@@ -82,19 +81,19 @@ class PersistentObject(Record):
 
 
 def tensors_of(network: Record) -> dict[str, torch.Tensor]:
-    """Parameters and buffers of a pickled ``nn.Module``, by their names in its state dict; of another object
+    """Return parameters and buffers of a pickled ``nn.Module`` by their names in its state dict; of others
     none.
 
     Raises:
-        UnsafePickleError: it has modules in modules without end.
+        UnsafePickleError: it nests modules without end.
     """
     return dict(_tensors(network, "", iter(range(MOST_MODULES))))
 
 
 def _tensors(
-    network: Record, prefix: str, left: Iterator[int]
+    network: Record, prefix: str, module_budget: Iterator[int]
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    if next(left, None) is None:
+    if next(module_budget, None) is None:
         raise UnsafePickleError(
             "a module of the file has modules in modules without end; get its weights as safetensors"
         )
@@ -105,11 +104,11 @@ def _tensors(
                 yield prefix + name, tensor
     for name, inner in (state.get("_modules") or {}).items():
         if isinstance(inner, Record):
-            yield from _tensors(inner, f"{prefix}{name}.", left)
+            yield from _tensors(inner, f"{prefix}{name}.", module_budget)
 
 
 def _from_bytes(content: bytes) -> Any:
-    """A tensor's storage, pickled by itself.
+    """Read a tensor's storage, pickled by itself.
 
     Raises:
         UnsafePickleError: it is something else.
@@ -124,13 +123,13 @@ def _from_bytes(content: bytes) -> Any:
 
 
 def _bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearray:
-    """Bytes that a pickle has; of a number, ``bytearray`` would make as many."""
+    """Make the bytes of a pickle; given a number, ``bytearray`` would make as many."""
     if isinstance(content, str):
         return bytearray(content.encode(encoding))
     return bytearray(memoryview(content))
 
 
-_MEANT: dict[str, Any] = {
+_RESOLVED: dict[str, Any] = {
     PERSISTENT: PersistentObject,
     "collections.OrderedDict": collections.OrderedDict,
     "collections.defaultdict": lambda *_: {},
@@ -152,7 +151,7 @@ _MEANT: dict[str, Any] = {
     "builtins.bytearray": _bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
-"""Names that mean what they say; ``_codecs.encode`` is how old protocols write bytes."""
+"""Names that are resolved; ``_codecs.encode`` writes bytes in old protocols."""
 
 _TORCH = frozenset(
     (
@@ -171,33 +170,31 @@ _NUMPY = frozenset(
 
 _HARMLESS = frozenset(("argparse", "collections", "datetime", "decimal", "enum", "fractions"))
 _HARMLESS |= frozenset(("pathlib", "string", "types", "typing", "uuid"))
-"""Modules of the standard library whose names become records; those of the others are refused."""
+"""Modules of the standard library whose names become records; other names of it are refused."""
 
 
-def _then_weighed(load: Callable[[Any], None]) -> Callable[[Any], None]:
+def _with_size_check(load: Callable[[Any], None]) -> Callable[[Any], None]:
     def loaded(unpickler: Any) -> None:
         load(unpickler)
-        unpickler._weigh()
+        unpickler._check_size()
 
     return loaded
 
 
 def _load_bytearray(unpickler: Any) -> None:
-    """As many bytes as the file has, however many it says."""
+    """Load the bytes that the file has, even if it claims more."""
     (size,) = struct.unpack("<Q", unpickler.read(8))
     unpickler.append(bytearray(unpickler.read(size)))
 
 
 MOST_MODULES = 100_000
-"""Modules of a network, each as often as it is in another."""
+"""Most modules of a network, each counted once per parent."""
 MOST_PARTS = 1_000_000
-"""Parts of a tuple, with those of the tuples in it: a kilobyte can say one of 2^100 parts, which
-take for ever to hash.
-"""
+"""Most parts of a nested tuple: a kilobyte can define 2^100 parts, which take for ever to hash."""
 
 
 class RestrictedUnpickler(pickle._Unpickler):
-    """An unpickler that executes nothing of the file.
+    """Unpickler that executes nothing of the file.
 
     Attributes:
         inert: names that became records.
@@ -209,7 +206,7 @@ class RestrictedUnpickler(pickle._Unpickler):
         self._sizes: dict[int, tuple[int, Any]] = {}
 
     def load(self) -> Any:
-        """What the pickle says.
+        """Return the content of the pickle.
 
         Raises:
             UnpicklingError: it is cut short, or no pickle.
@@ -220,38 +217,38 @@ class RestrictedUnpickler(pickle._Unpickler):
         except (IndexError, KeyError, struct.error) as error:
             raise pickle.UnpicklingError(f"no pickle from some place on: {error!r}") from error
 
-    def _weigh(self) -> None:
-        """Refuse the tuple that was just made if it has too many parts."""
-        made = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
-        if isinstance(made, tuple):
-            known = (self._sizes.get(id(part), (1, None))[0] for part in made)
-            size = 1 + sum(known)
+    def _check_size(self) -> None:
+        """Refuse the tuple on top of the stack if it has too many parts."""
+        top = self.stack[-1]  # pyright: ignore[reportAttributeAccessIssue] - of the Python class
+        if isinstance(top, tuple):
+            part_sizes = (self._sizes.get(id(part), (1, None))[0] for part in top)
+            size = 1 + sum(part_sizes)
             if size > MOST_PARTS:
                 raise UnsafePickleError(
                     "it has tuples in tuples without end; get the file from its author as safetensors"
                 )
-            self._sizes[id(made)] = size, made  # kept, since another may get its number
+            self._sizes[id(top)] = size, top  # the reference keeps its id unique
 
     dispatch = {
         **pickle._Unpickler.dispatch,
         **{
-            code[0]: _then_weighed(pickle._Unpickler.dispatch[code[0]])
+            code[0]: _with_size_check(pickle._Unpickler.dispatch[code[0]])
             for code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3)
         },
         pickle.BYTEARRAY8[0]: lambda self: _load_bytearray(self),
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a name of the file stands for.
+        """Return the object for a name of the file.
 
         Raises:
-            UnsafePickleError: it is of the standard library, and no checkpoint needs it.
+            UnsafePickleError: it names a part of the standard library that no checkpoint needs.
         """
         full = f"{'builtins' if module == '__builtin__' else module}.{name}"
-        if full in _MEANT:
-            return _MEANT[full]
-        if (found := _of_a_library(module, name)) is not None:
-            return found
+        if full in _RESOLVED:
+            return _RESOLVED[full]
+        if (resolved := _of_a_library(module, name)) is not None:
+            return resolved
         top = module.partition(".")[0]
         if top in ("builtins", "__builtin__") or (
             top in sys.stdlib_module_names and top not in _HARMLESS
@@ -265,7 +262,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 def _of_a_library(module: str, name: str) -> Any:
-    """A function of torch or NumPy that makes a tensor or an array again, or a dtype."""
+    """Return a constructor of tensors or arrays of torch or NumPy, or a dtype; None for other names."""
     if module == "torch" or module.startswith("torch."):
         path = f"{module}.{name}".removeprefix("torch.")
         holder: Any = torch
@@ -286,7 +283,7 @@ def _of_a_library(module: str, name: str) -> Any:
 
 
 def _numpy(path: str) -> Any:
-    """By its place of today, which differs between NumPy 1 and 2."""
+    """Return an object by its present path, which differs between NumPy 1 and 2."""
     # NumPy 1.26 has an np._core too, once anything imports it: an empty one
     core: Any = np.core if np.__version__.startswith("1.") else np._core  # type: ignore[attr-defined]
     holder = core if "." in path else np
@@ -296,7 +293,7 @@ def _numpy(path: str) -> Any:
 
 
 class PickleModule:
-    """In place of ``pickle``, for ``torch.load``."""
+    """Substitute for the module ``pickle``, for ``torch.load``."""
 
     Unpickler = RestrictedUnpickler
     load = staticmethod(lambda file, **options: RestrictedUnpickler(file, **options).load())

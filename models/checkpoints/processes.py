@@ -23,12 +23,12 @@ from ..process import (
 
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
-    """The rates of a named schedule, ``steps`` of them.
+    """Return the ``steps`` rates of a named schedule.
 
     Args:
         schedule: between ``start`` and ``end``: ``linear`` (Ho et al. 2020, arXiv:2006.11239);
             ``scaled_linear``, linear in the square root (Rombach et al. 2022, arXiv:2112.10752);
-            ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). Of what is left of the signal, and
+            ``sigmoid`` (Xu et al. 2022, arXiv:2203.02923). From the remaining signal power, and
             capped at 0.999: ``cosine`` (Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 17);
             ``laplace`` (Hang et al. 2024, arXiv:2407.03297) and ``exponential``, as diffusers has
             them.
@@ -41,11 +41,11 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     """
     if schedule in _RATES:
         return _RATES[schedule](steps, start, end).tolist()
-    if schedule in _KEPT:
-        kept = _KEPT[schedule](np.arange(steps + 1) / steps)
-        return np.minimum(1 - kept[1:] / kept[:-1], 0.999).tolist()
+    if schedule in _SIGNAL_POWER:
+        power = _SIGNAL_POWER[schedule](np.arange(steps + 1) / steps)
+        return np.minimum(1 - power[1:] / power[:-1], 0.999).tolist()
     raise ValueError(
-        f"there is no schedule of betas {schedule!r}; choose one of {', '.join([*_RATES, *_KEPT])}"
+        f"there is no schedule of betas {schedule!r}; choose one of {', '.join([*_RATES, *_SIGNAL_POWER])}"
     )
 
 
@@ -65,12 +65,12 @@ def _laplace(t: FloatArray) -> FloatArray:
     return 1 / np.sqrt(1 + np.exp(-log_snr))
 
 
-_KEPT: dict[str, Callable[[FloatArray], FloatArray]] = {
+_SIGNAL_POWER: dict[str, Callable[[FloatArray], FloatArray]] = {
     "cosine": lambda t: np.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2,
     "laplace": _laplace,
     "exponential": lambda t: np.exp(-12 * t),
 }
-"""What is left of the signal's power at times from 0 to 1."""
+"""Remaining power of the signal at times from 0 to 1."""
 
 
 def _discrete(
@@ -84,9 +84,8 @@ def _discrete(
     zero_snr: bool = False,
     cap: float = math.inf,
 ) -> Discrete:
-    """A table of levels, or of betas, or of a named schedule's betas; betas with ``zero_snr`` are
-    rescaled so that alphas_cumprod ends at 0 (Lin et al. 2024, arXiv:2305.08891, algorithm 1),
-    where the level is ``cap``.
+    """Make a table of levels, of betas or of a named schedule's betas. With ``zero_snr``, rescaled
+    alphas_cumprod end at 0 and the level at ``cap`` (Lin et al. 2024, arXiv:2305.08891, algorithm 1).
     """
     if levels is not None:
         return Discrete(levels=tuple(levels))
@@ -111,11 +110,11 @@ PROCESSES: dict[str, Callable[..., Process]] = {
     "flow": RectifiedFlow,
     "trigonometric": Trigonometric,
 }
-"""Name in a specification to the process; the arguments are its other entries."""
+"""Processes by their names in a specification, whose other entries are the arguments."""
 
 
 def parts_of(name: str) -> list[str]:
-    """List the arguments of a process; none where there is no such process."""
+    """List the arguments of a process; none if there is no such process."""
     return list(inspect.signature(PROCESSES[name]).parameters) if name in PROCESSES else []
 
 
@@ -123,5 +122,5 @@ def numbers_of(name: str) -> list[str]:
     """List the arguments of a process that are numbers."""
     if name not in PROCESSES:
         return []
-    found = inspect.signature(PROCESSES[name]).parameters.values()
-    return [each.name for each in found if each.annotation in ("float", "int")]
+    entries = inspect.signature(PROCESSES[name]).parameters.values()
+    return [parameter.name for parameter in entries if parameter.annotation in ("float", "int")]

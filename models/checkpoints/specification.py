@@ -1,5 +1,5 @@
-"""What a checkpoint is and how its output becomes E[x0 | x], as plain values that can be printed,
-compared and overridden; each says where it is known from.
+"""Specification of a checkpoint as plain values that can be printed, compared and overridden, each with its
+source.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .conditions import read_conditions
 from .processes import numbers_of, parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
-"""Where a value is known from: the file itself; what all files of a family share; the user; or a
-check that tried what is possible (``samplerbench check-model``).
+"""Sources of a value: the file itself; its family; the user; or a check that tried the possible
+answers (``samplerbench check-model``).
 """
 
 Value = Any
@@ -28,14 +28,13 @@ INFINITE = "inf"
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """A checkpoint, understood.
+    """Description of a checkpoint and of the way from its network's output to E[x0 | x].
 
     Attributes:
-        family: who writes such files, a name of :mod:`samplerbench.models.loaders.checkpoint.families`.
+        family: a name of :mod:`samplerbench.models.loaders.checkpoint.families`.
         network: ``class`` and ``arguments`` of the network.
-        weights: ``file`` and, where a file holds several sets of weights, ``entry``, such as
-            ``ema``.
-        event: shape of one sample; empty where only the user can say.
+        weights: ``file`` and, if a file holds several sets of weights, ``entry``, such as ``ema``.
+        event: shape of one sample; empty if only the user can give it.
         process: ``name``, one of :data:`.mapping.PROCESSES`, and its arguments.
         prediction: one of ``x0``, ``eps``, ``v``, ``flow``, ``velocity``, ``score``, ``edm``,
             ``consistency``.
@@ -43,31 +42,29 @@ class Specification:
         half: which half of the output's channels it is, ``first`` or ``second``; "" for all.
         time: ``of``, ``scale`` and ``offset`` of
             :class:`~samplerbench.models.adapters.NetworkTime`.
-        snap: where the network knows the times of a table only: ``nearest`` for the nearest of
-            them, ``nearest_level`` for that of the nearest level; "" for any time.
+        snap: of a network for the times of a table only: ``nearest`` for the nearest time,
+            ``nearest_level`` for the time of the nearest level; "" for any time.
         sigma_min, sigma_max: levels that it was trained for.
-        limits: range of the values of the data; None where nobody says.
+        limits: range of the values of the data; None if unknown.
         classes: number of classes; 0 without labels.
-        null_label: whether label ``classes`` is "no label" to the network.
-        labels: how labels of unconditional sampling are drawn: ``random``, ``balanced`` (number of
+        null_label: True if label ``classes`` is "no label" to the network.
+        labels: draw of labels in unconditional sampling: ``random``, ``balanced`` (number of
             the sample modulo classes, or rows of embeddings), or ``none``.
         kind: ``denoiser``, or ``map`` for a network that jumps to the end in few steps and is no
             posterior mean.
         boundary: of a map that adds x_t to the clean image that it predicts, ``scale`` and
             ``sigma_data`` of :class:`~samplerbench.models.adapters.Boundary`; empty for others.
-        embeddings: of a network that takes embeddings, such as those of prompts: ``needs``, their
-            names (none: those that the file has), and, once a file of them is given, what :meth:`.Conditions.described` says of it;
-            empty for any other network.
-        scalars: what else the network is told, the same of all samples, such as FLUX's ``guidance``
+        embeddings: of a network that takes embeddings, such as a prompt's: ``needs``, their names (none: all
+            in the file), and, with a file of them, its :meth:`.Conditions.described`; else empty.
+        scalars: further inputs of the network, the same for all samples, such as FLUX's ``guidance``
             and the ``time_ids`` of Stable Diffusion XL.
-        decoder: of samples that are latents: ``class`` of what makes images of them, its ``folder``,
-            ``scale`` and ``shift``, numbers or lists of one a channel, where the decoder takes x /
-            scale + shift, ``limits`` of images, and ``batch``, latents that it takes at a time;
-            empty where samples are the data themselves.
-        decode: whether it is applied before samples are scored.
-        preset: how the checkpoint's own scheduler would sample it (:mod:`.families.diffusers.preset`);
-            no part of the model, nor of its identity.
-        evidence: sentences that say how the family is known.
+        decoder: of samples that are latents: its ``class``, ``folder``, ``scale`` and ``shift``, numbers
+            or lists of one a channel, where the decoder takes x / scale + shift, ``limits`` of images, and
+            ``batch``, latents that it takes at a time; empty if samples are the data themselves.
+        decode: True to decode samples before they are scored.
+        preset: settings of the checkpoint's own scheduler (:mod:`.families.diffusers.preset`); no part
+            of the model, nor of its identity.
+        evidence: sentences on the signs of the family.
         sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
         open: questions that the file does not answer: name to possible answers, each with the
             fields that it sets.
@@ -101,7 +98,7 @@ class Specification:
     open: Mapping[str, Mapping[str, Mapping[str, Value]]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Value]:
-        """Plain values; an infinite level is the text ``inf``."""
+        """Return plain values; an infinite level is the text ``inf``."""
         plain = json.loads(json.dumps(asdict(self)))
         if math.isinf(self.sigma_max):
             plain["sigma_max"] = INFINITE
@@ -109,10 +106,10 @@ class Specification:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Value]) -> Specification:
-        """What :meth:`as_json` gave.
+        """Make a specification from the values of :meth:`as_json`.
 
         Raises:
-            ValueError: a field is missing, unknown, or none that it can be.
+            ValueError: a field is missing, unknown or invalid.
         """
         try:
             spec = cls(**_typed(plain))
@@ -123,11 +120,11 @@ class Specification:
         return spec
 
     def source(self, name: str) -> str:
-        """Where a field is known from; what nobody set is the family's."""
+        """Return the source of a field; fields without one come from the family."""
         return self.sources.get(name, FAMILY)
 
     def answered(self, question: str, answer: str, source: str) -> Specification:
-        """This with an open question answered.
+        """Return this with an open question answered.
 
         Raises:
             ValueError: there is no such question, or it has no such answer.
@@ -143,39 +140,40 @@ class Specification:
                 f"{question}={answer!r} is no answer for this checkpoint ({self.family}); "
                 f"choose one of {', '.join(answers)}"
             )
-        left = {name: options for name, options in self.open.items() if name != question}
+        remaining = {name: options for name, options in self.open.items() if name != question}
         changes = dict(answers[answer])
-        known = dict.fromkeys(changes, source)
-        return replace(self, **_typed(changes), sources={**self.sources, **known}, open=left)
+        answer_sources = dict.fromkeys(changes, source)
+        return replace(
+            self, **_typed(changes), sources={**self.sources, **answer_sources}, open=remaining
+        )
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
-        """Every way to answer what is open, and this with it; itself alone if nothing is."""
+        """Yield all combinations of answers, and this with each; itself alone without open questions."""
         for answers in product(*self.open.values()):
-            chosen, told = self, dict(zip(self.open, answers, strict=True))
-            for question, answer in told.items():
+            chosen, by_question = self, dict(zip(self.open, answers, strict=True))
+            for question, answer in by_question.items():
                 chosen = chosen.answered(question, answer, CHECK)
-            yield told, chosen
+            yield by_question, chosen
 
     def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
-        """This with what the user says: answers to open questions, and fields by name.
+        """Return this with a user's settings: answers to open questions, and fields by name.
 
         ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
         set part by part, such as ``process.noise_scale=2``; ``sign=-1`` is short for ``factor=-1``;
         ``embeddings`` is the path of a file, which is read; ``event`` another size of the same number
-        of channels. Whoever names a ``decoder.folder`` wants it applied, unless ``decode=0`` says
-        otherwise.
+        of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
 
         Args:
-            given: name to text, as written behind ``?``.
-            source: who says it.
+            given: name to text, as written after ``?``.
+            source: of the settings.
 
         Raises:
-            ValueError: there is no such name, or the text is no value of it, in a sentence that
-                lists what there is.
+            ValueError: there is no such name, or the text is no value of it; the message lists
+                the choices.
         """
         spec = self
 
-        # answers first, whatever the order: a field that is given as well holds against its answer; and
+        # answers first, in any order: a field that is given as well holds against its answer; and
         # a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"
@@ -195,29 +193,30 @@ class Specification:
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """What the network of a map is as the denoiser that knows the map's paths, if it is one too, as
-        MeanFlow's with an interval of length 0.
+        """Return a map's network as the denoiser of the map's paths (MeanFlow's with an interval of length
+        0), or None.
         """
-        made = replace(self, kind="denoiser")._of_kind("denoiser")
-        return made if self.kind == "map" and made.network != self.network else None
+        denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
+        return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _of_kind(self, kind: str) -> Specification:
-        """With a network that is told an interval of times told that which the kind needs."""
+        """Set the time interval that this kind of model needs, in a network that takes one."""
         arguments = self.network.get("arguments", {})
         if not arguments.get("interval"):
             return self
-        told = {**arguments, "interval": "whole" if kind == "map" else "none"}
+        new_arguments = {**arguments, "interval": "whole" if kind == "map" else "none"}
         options = {
             question: {
-                answer: _told_interval(changes, told["interval"]) for answer, changes in of.items()
+                answer: _with_interval(changes, new_arguments["interval"])
+                for answer, changes in of.items()
             }
             for question, of in self.open.items()
         }
-        return replace(self, network={**self.network, "arguments": told}, open=options)
+        return replace(self, network={**self.network, "arguments": new_arguments}, open=options)
 
 
-def _told_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """The fields that an answer sets, with this interval if they are a network."""
+def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
+    """Set this interval in an answer's network, if it sets one."""
     if "network" not in changes:
         return changes
     network = changes["network"]
@@ -228,7 +227,7 @@ def _told_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, 
 
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""EDM's F of a teacher and of its student differ in c_skip and c_out alone."""
+"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
 
 _SETTABLE = tuple(
     f.name
@@ -236,7 +235,7 @@ _SETTABLE = tuple(
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
 FIXED = ("network.class", "weights.file")
-"""Parts that the file and its path decide."""
+"""Parts that the file and its path fix."""
 TIMES = ("t", "level", "log_level")
 _TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
 BOUNDARY_PARTS = ("scale", "sigma_data")
@@ -251,9 +250,9 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         names = ", ".join([*spec.open, "sign", *plain, *parts])
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     if name == "embeddings":
-        return _embedded(spec, text)
+        return _with_embeddings(spec, text)
     value = _FLAGS.get(text, text) if name == "decode" else _read(text)
-    any_name = "call" in spec.network  # arguments of a pipeline, which looks at them itself
+    any_name = "call" in spec.network  # the pipeline itself checks its arguments
     if top == "scalars" and part not in spec.scalars and not any_name:
         raise ValueError(
             f"{name!r} is no setting of this network; its scalars are: "
@@ -270,21 +269,21 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
 
 
 def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
-    """Arguments of a process that another has too."""
+    """Return the arguments of a process that another takes too."""
     return {part: value for part, value in process.items() if part in parts_of(name)}
 
 
-def _embedded(spec: Specification, path: str) -> Specification:
-    """With a file of embeddings: samples go by its rows in turn, unless the user says otherwise."""
+def _with_embeddings(spec: Specification, path: str) -> Specification:
+    """Add a file of embeddings: samples take its rows in turn, unless the user sets ``labels``."""
     if not spec.embeddings:
         raise ValueError(f"embeddings={path}: this network ({spec.family}) takes no embeddings")
-    told = read_conditions(Path(path), spec.embeddings["needs"]).described()
+    description = read_conditions(Path(path), spec.embeddings["needs"]).described()
     drawn = spec.labels if spec.source("labels") == USER else "balanced"
     return replace(
         spec,
-        embeddings={"needs": spec.embeddings["needs"], **told},
+        embeddings={"needs": spec.embeddings["needs"], **description},
         labels=drawn,
-        null_label=told["null"],
+        null_label=description["null"],
         sources={**spec.sources, "embeddings": USER},
     )
 
@@ -293,7 +292,7 @@ _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 
 def _read(text: str) -> Value:
-    """A number, flag or list as JSON writes it, else the text itself."""
+    """Return a number, flag or list as JSON writes it, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:
@@ -301,7 +300,7 @@ def _read(text: str) -> Value:
 
 
 def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
-    """Values of JSON as a :class:`Specification` has them."""
+    """Convert values of JSON to the types of a :class:`Specification`."""
     typed = dict(changes)
     for name in ("event", "limits", "evidence"):
         if isinstance(typed.get(name), list):
@@ -322,7 +321,7 @@ _CHOICES = {
 
 
 def _check_part(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse what cannot be a part of a table."""
+    """Refuse invalid values of a part of a table."""
     top, _, part = name.partition(".")
     numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
     if part in numbers.get(top, ()) and not _is_number(value):
@@ -342,10 +341,10 @@ def _is_number(value: Value) -> bool:
 
 
 def _check(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse what cannot be a field's value."""
+    """Refuse invalid values of a field."""
     if name in _CHOICES and value not in _CHOICES[name]:
-        there = ", ".join(map(repr, _CHOICES[name]))
-        raise ValueError(f"{name}={text} is none of {there}")
+        choices = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{name}={text} is none of {choices}")
     if name == "event" and not _is_a_size_of(value, spec.event):
         raise ValueError(
             f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
@@ -378,7 +377,7 @@ def _is_range(value: Value) -> bool:
 
 
 def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
-    """Whether a value is the shape of a sample with the channels of another."""
+    """Return True if a value is the shape of a sample with the channels of another."""
     return (
         isinstance(value, tuple)
         and all(isinstance(side, int) and side > 0 for side in value)

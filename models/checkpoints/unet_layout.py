@@ -15,10 +15,9 @@ Tensors = Mapping[str, Tensor]
 
 
 def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
-    """Arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without those of its heads.
+    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without its heads.
 
-    What it reads is not all that the weights could contradict; whether they fit shows when they are
-    put into the network.
+    The check is partial; loading the weights into the network is the complete one.
 
     Raises:
         CheckpointError: blocks are missing.
@@ -46,7 +45,7 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
     firsts = [1 + level * stages for level in range(levels)]
     halved = [f"input_blocks.{first - 1}.0" for first in firsts[1:]]
     widths = [tensors[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in firsts]
-    told = tensors["middle_block.0.emb_layers.1.weight"].shape[0]
+    modulation = tensors["middle_block.0.emb_layers.1.weight"].shape[0]
     labels = tensors.get("label_emb.weight")
     return {
         "in_channels": tensors["input_blocks.0.0.weight"].shape[1],
@@ -58,7 +57,7 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
         "attention": [
             n for n, i in enumerate(firsts) if f"input_blocks.{i}.1.qkv.weight" in tensors
         ],
-        "scale_shift": told == 2 * widths[-1],
+        "scale_shift": modulation == 2 * widths[-1],
         "resample_blocks": bool(halved) and f"{halved[0]}.in_layers.2.weight" in tensors,
         **({"resample_plain": True} if plain else {}),
         "classes": 0 if labels is None else len(labels),
@@ -70,8 +69,8 @@ def _count(tensors: Tensors, stage: str) -> int:
 
 
 def _rises(tensors: Tensors, block: int) -> bool:
-    """Whether a block on the way up ends with twice the resolution: in a convolution, or in a second
-    residual block.
+    """Return True if a block on the way up doubles the resolution: in a convolution or a second residual
+    block.
     """
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)

@@ -1,4 +1,4 @@
-"""Making the network of a checkpoint, and putting its weights into it."""
+"""Construction of a checkpoint's network, and loading of its weights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
 
 
 def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:
-    """A network of a class with these arguments, on the CPU.
+    """Make a network of a class with these arguments, on the CPU.
 
     Raises:
         CheckpointError: it does not take them, or would be larger than its file.
     """
     try:
-        with _Bounded(path):
+        with _SizeLimit(path):
             return kind(**arguments)
     except CheckpointError:
         raise
@@ -39,9 +39,8 @@ def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M
         ) from None
 
 
-class _Bounded(TorchFunctionMode):
-    """Within, tensors are refused once they are more numbers than a file has bytes: a file of a
-    kilobyte may describe a network of any size.
+class _SizeLimit(TorchFunctionMode):
+    """Context that refuses networks of more numbers than a file has bytes: a kilobyte may describe any size.
 
     Args:
         path: of the file or folder.
@@ -55,7 +54,7 @@ class _Bounded(TorchFunctionMode):
         self._path, self._numbers = path, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Refuse what layers ask memory for."""
+        """Refuse excessive memory of layers."""
         if func is torch.empty:
             sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
             self._numbers += math.prod(sizes)
@@ -68,7 +67,7 @@ class _Bounded(TorchFunctionMode):
 
 
 def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
-    """The network with these weights, in evaluation mode and frozen.
+    """Return the network with these weights, in evaluation mode and frozen.
 
     Args:
         network: is changed.
@@ -107,14 +106,14 @@ def loaded(
     sets: Mapping[str, dict[str, Tensor]],
     without: tuple[str, ...] = (),
 ) -> M:
-    """The network that a specification describes, with the weights that it names, in float32.
+    """Return a specification's network with its weights, in float32.
 
     Args:
         kind: the network's class.
-        spec: ``network["arguments"]`` are those of the class, ``weights["entry"]`` is one of ``sets``.
+        spec: ``network["arguments"]`` go to the class; ``weights["entry"]`` is one of ``sets``.
         opened: the checkpoint.
         sets: sets of weights by entry.
-        without: beginnings of the names of tensors that are none of the network's.
+        without: prefixes of the names of foreign tensors.
 
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.

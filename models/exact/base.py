@@ -1,10 +1,10 @@
-"""Exact models: denoiser, density, samples, moments and probability-flow map are known, so that
-samples can be compared with the truth.
+"""Exact models: known denoiser, density, samples, moments and probability-flow map, to compare samples with
+the truth.
 
 A matrix product of another shape may add in another order, so a plain batched formula gives a
-sample other last bits in another batch. Exact models therefore evaluate in chunks of :data:`CHUNK`
-rows, padded, whatever the batch, and multiply by :func:`product`: a sample's result is
-bit-identical in every batch, at every position.
+sample other last bits in another batch. Exact models therefore evaluate in padded chunks of
+:data:`CHUNK` rows and multiply by :func:`product`: a sample's result is bit-identical in every
+batch, at every position.
 """
 
 from __future__ import annotations
@@ -26,30 +26,29 @@ from .flow import flow_rows
 
 CHUNK = 96
 """Rows of every evaluation: a multiple of the 4, 6, 8, 12, 16 or 24 that matrix kernels take at a
-time, and of every vector width, so that
-none falls into a remainder loop.
+time and of all vector widths, to avoid remainder loops.
 """
 
 FloatArray = NDArray[np.float64]
 Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-class _Lasting(np.random.Generator):
-    """A generator whose streams go on from one draw to the next, those that it spawned too: what
-    is drawn in parts is what would be drawn at once.
+class _ContinuingGenerator(np.random.Generator):
+    """Generator whose streams, spawned ones too, continue from draw to draw: draws in parts equal one large
+    draw.
     """
 
     _spawned: list[np.random.Generator] | None = None
 
     def spawn(self, n_children: int) -> list[np.random.Generator]:
-        """The same ones each time."""
+        """Return the same children at each call."""
         if self._spawned is None:
-            self._spawned = [type(self)(each.bit_generator) for each in super().spawn(n_children)]
+            self._spawned = [type(self)(child.bit_generator) for child in super().spawn(n_children)]
         return self._spawned
 
 
 class ExactModel(Denoiser):
-    """Base class of :class:`Denoiser` objects whose distribution is known exactly.
+    """Base class of :class:`Denoiser` objects with an exactly known distribution.
 
     Subclasses work on ``(CHUNK, d)`` float64 rows and never see the event's shape.
 
@@ -63,7 +62,7 @@ class ExactModel(Denoiser):
     Attributes:
         scale: the smallest standard deviation of the density in any direction; below it, x(sigma)
             is a smooth function of sigma^2.
-        tolerance: error that :meth:`flow` allows itself a step, relative to ``|x| + sqrt(sigma^2 +
+        tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 +
             scale^2)``.
     """
 
@@ -85,7 +84,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-density of the noisy marginal p_sigma at the same rows, ``(CHUNK,)``."""
+        """Return the log-density of the noisy marginal p_sigma at the same rows, ``(CHUNK,)``."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -93,11 +92,11 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Mean ``(d,)`` and covariance ``(d, d)`` of the data distribution, float64."""
+        """Return the mean ``(d,)`` and covariance ``(d, d)`` of the data distribution, float64."""
 
     @abstractmethod
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
+        """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
         *event)`` at ``sigma``, float64.
         """
 
@@ -106,7 +105,7 @@ class ExactModel(Denoiser):
         return self.chunked(self.denoise_rows, x, sigma, labels).reshape(x.shape).to(x.dtype)
 
     def log_density(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """Log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
+        """Return the log-density p_sigma(x) of x0 + sigma z, in nats: ``(batch,)`` float64.
 
         ``sigma`` may be 0 where the data have a density.
         """
@@ -129,8 +128,8 @@ class ExactModel(Denoiser):
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
-        """The same in blocks ``(size, *event)``, the last one smaller; equal but for rounding."""
-        rng = _Lasting(np.random.PCG64((0, 1)))
+        """Yield :meth:`held_out` in blocks ``(size, *event)``, the last one smaller; equal but for rounding."""
+        rng = _ContinuingGenerator(np.random.PCG64((0, 1)))
         for start in range(0, n, size):
             count = min(size, n - start)
             yield torch.from_numpy(self.draw(count, rng)).reshape(count, *self.event)
@@ -138,7 +137,7 @@ class ExactModel(Denoiser):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """The probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
+        """Return the probability-flow map of dx/dsigma = (x - d) / sigma, to about 10 times ``tolerance``;
         bit-identical in any batch.
 
         Args:
@@ -156,7 +155,7 @@ class ExactModel(Denoiser):
         rows = x.reshape(len(x), self.dim).double()
 
         def denoise(rows: Tensor, sigma: Tensor, which: Tensor) -> Tensor:
-            return self._evaluated(
+            return self._denoise_in_flow(
                 rows.reshape(-1, *self.event), sigma, None if labels is None else labels[which]
             ).reshape(rows.shape)
 
@@ -167,26 +166,26 @@ class ExactModel(Denoiser):
         )
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """The end of the flow from a small ``sigma`` to 0.
+        """Return the end of the flow from a small ``sigma`` to 0.
 
         A smooth density has x(sigma) = x(0) + c sigma^2 + O(sigma^4), so d = x - sigma x' = x(0) -
         c sigma^2 + O(sigma^4), and (x + d) / 2 is x(0) to fourth order. (A relative error of (sigma
         / scale)^4 / 8 on a Gaussian.)
         """
-        return (x + self._evaluated(x, sigma, labels)) / 2
+        return (x + self._denoise_in_flow(x, sigma, labels)) / 2
 
     def observed(self, seen: Callable[[int], object]) -> Self:
-        """A copy of this model that calls ``seen`` with the number of rows of every evaluation in
-        :meth:`flow`: the cost of exact endpoints.
+        """Return a copy of this model that calls ``seen`` with the number of rows of each evaluation in
+        :meth:`flow`.
 
-        A flow in closed form makes none.
+        They are the cost of exact endpoints; a flow in closed form has none.
         """
         twin = copy.copy(self)
         twin._seen = seen
         return twin
 
-    def _evaluated(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """:meth:`denoise`, within a flow."""
+    def _denoise_in_flow(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Return :meth:`denoise`, and report the rows to an observer."""
         if self._seen is not None:
             self._seen(len(x))
         return self.denoise(x, sigma, labels)
@@ -196,7 +195,7 @@ class ExactModel(Denoiser):
         return self.flow(x, self.sigma_max, 0.0, labels)
 
     def reference(self) -> Reference | None:
-        """Exact moments of the samples themselves, with :meth:`held_out`."""
+        """Return exact moments of the samples themselves, with :meth:`held_out`."""
         features = Identity(self.event)
         return Reference(
             features,
@@ -210,7 +209,7 @@ class ExactModel(Denoiser):
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model with its tensors on ``device``."""
+        """Return a copy of this model with its tensors on ``device``."""
         twin = copy.copy(self)
         for key, value in vars(self).items():
             if isinstance(value, Tensor):
@@ -226,7 +225,7 @@ class ExactModel(Denoiser):
 
         Raises:
             ValueError: ``x`` has another event shape than the model, or a label is not one of its
-                classes (looked at on the CPU only, where that waits for nothing).
+                classes (checked on the CPU only, where the check never waits).
         """
         n = len(x)
         if tuple(x.shape[1:]) != self.event:
@@ -269,8 +268,7 @@ def filled(rows: Tensor) -> Tensor:
 
 
 def product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``, whose bits for a row do not depend on where
-    it stands.
+    """Return ``rows @ matrix``, ``(CHUNK, k)`` by ``(k, m)``; a row's bits do not depend on its place.
 
     The rows lie along the fastest axis, so each is one lane of the kernel's vectors, and
     :data:`CHUNK` leaves no remainder. In the plain product a row's bits depended on the alignment
@@ -280,7 +278,7 @@ def product(rows: Tensor, matrix: Tensor) -> Tensor:
 
 
 def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
-    """What identifies an exact model: its name, version, and a hash of its parameters, e.g.
+    """Return the identity of an exact model: name, version and a hash of its parameters, e.g.
     ``gmm-2d-v1-1f0c…``.
     """
     digest = hashlib.sha256()

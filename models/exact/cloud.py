@@ -1,6 +1,4 @@
-"""The empirical distribution of a set of points: the denoiser of a model that memorised its
-training data.
-"""
+"""Empirical distribution of a set of points: the denoiser of a model that memorised its training data."""
 
 from __future__ import annotations
 
@@ -33,16 +31,16 @@ class PointCloud(ExactModel):
     A model with classes restricts itself to the points of a given label.
 
     Args:
-        name: what the tables call it.
+        name: its name in tables.
         points: ``(N, *event)``, distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
             None for a model without labels.
         version: raised when the points change.
-        apart: ``(N, N)`` squared distances between the points, where a better way to them is known
-            than the sums of squared differences.
+        apart: ``(N, N)`` squared distances between the points; None computes sums of squared
+            differences.
     """
 
-    # An endpoint is one of N points: an error matters only where it decides between two.
+    # An endpoint is one of N points: an error matters only if it decides between two.
     tolerance = 1e-8
 
     def __init__(
@@ -72,11 +70,11 @@ class PointCloud(ExactModel):
         return self._points.reshape(-1, *self.event)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The formula of the class."""
+        """Evaluate the formula of the class."""
         return product(self._log_joint(x, sigma, labels).softmax(1), self._points)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Log-density of the noisy marginal; there is none at sigma = 0."""
+        """Return the log-density of the noisy marginal; there is none at sigma = 0."""
         joint = self._log_joint(x, sigma, labels)
         return joint.logsumexp(1) - self.dim * (sigma.log() + 0.5 * math.log(2 * math.pi))
 
@@ -85,7 +83,7 @@ class PointCloud(ExactModel):
         return self._points.cpu().numpy()[(rng.random(n) * len(self._points)).astype(np.int64)]
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Of the N points, divided by N: they are the distribution, not a sample of it."""
+        """Return the moments of the N points, divided by N: they are the distribution, not a sample of it."""
         points = self._points.cpu().numpy()
         return points.mean(0), np.cov(points, rowvar=False, bias=True)
 
@@ -100,7 +98,7 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and covariance of the points under p(j | x)."""
+        """Return the mean and covariance of the points under p(j | x)."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
         cov = []
         for m, weights in zip(mean, self.responsibilities(x, sigma), strict=True):
@@ -109,11 +107,11 @@ class PointCloud(ExactModel):
         return mean, torch.stack(cov) if cov else mean.new_zeros(0, self.dim, self.dim)
 
     def flow_to_zero(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """The flow ends in a point: at a small ``sigma``, the nearest."""
+        """Return the end of the flow: at a small ``sigma``, the nearest point."""
         return self._points[self._nearest(x, sigma, labels)].reshape(x.shape).to(x.dtype)
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Number of the nearest point, ``(batch,)`` int64 in [0, N)."""
+        """Return the number of the nearest point, ``(batch,)`` int64 in [0, N)."""
         return self._nearest(x, 1.0, None)
 
     def _nearest(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
@@ -123,7 +121,7 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
+        """Return the exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
 
         -inf for points of other classes.
         """
@@ -137,8 +135,8 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate where the points
-    are close, and slow.
+    """Return sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate for close points, and
+    slow.
     """
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
@@ -162,8 +160,8 @@ def digits_cloud() -> PointCloud:
 
 
 def cloud_of(card: Card) -> PointCloud:
-    """The point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which
-    ``levels`` is the highest, and ``labels``.
+    """Return the point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
+    is the highest, and ``labels``.
     """
     tensors = card.tensors()
     low, high = card.data["range"]

@@ -1,5 +1,5 @@
-"""A family of exact problems, for questions about samplers that one problem cannot answer: any
-number of dimensions, scale of the data, and range of noise levels, in six kinds.
+"""Family of exact problems in six kinds, of any number of dimensions, scale of the data and range of noise
+levels.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .gaussian import Gaussian
 from .mixture import GaussianMixture
 
 COMPONENTS = 300
-"""Of a mixture along a curve or a sheet."""
+"""Components of a mixture along a curve or a sheet."""
 WIDTHS = 12
-"""Of a mixture that stands for a heavy-tailed distribution."""
+"""Components of a mixture that stands for a heavy-tailed distribution."""
 
 
 def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """A Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
+    """Make a Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
     variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
     variances *= std**2 / variances.mean()
     return Gaussian("", torch.zeros(dim, dtype=torch.float64), _rotation(dim, rng), _t(variances))
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """A multivariate t distribution of 2.5 to 6 degrees of freedom, as a mixture of Gaussians about
-    one mean, of the widths at its quantiles.
+    """Make a multivariate t distribution of 2.5 to 6 degrees of freedom, as Gaussians about one mean with its
+    quantiles' widths.
     """
     from scipy.stats import invgamma  # here: few runs have a use for it
 
@@ -42,21 +42,21 @@ def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def curve(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """A closed curve of four random harmonics, 1 to 5 % of its size thick."""
+    """Make a closed curve of four random harmonics, 1 to 5 % of its size thick."""
     angle = np.linspace(0, 2 * np.pi, COMPONENTS, endpoint=False)
     waves = [w for k in range(1, 5) for w in (np.cos(k * angle) / k, np.sin(k * angle) / k)]
     return _thin(np.stack(waves, 1) @ rng.standard_normal((len(waves), dim)), std, rng)
 
 
 def sheet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """A bent surface over a square, 1 to 5 % of its size thick."""
+    """Make a bent surface over a square, 1 to 5 % of its size thick."""
     u, v = rng.uniform(-1, 1, (2, COMPONENTS))
     bent = np.stack([u, v, u * v, np.sin(2 * u + v), np.cos(3 * v)], 1)
     return _thin(bent @ rng.standard_normal((5, dim)), std, rng)
 
 
 def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Two to eleven elongated modes of unlike weight."""
+    """Make two to eleven elongated modes of unlike weight."""
     count, rank = int(rng.integers(2, 12)), min(dim, int(rng.integers(1, 5)))
     means, weights = rng.standard_normal((count, dim)), rng.uniform(0.2, 1, count)
     factors = np.stack(
@@ -73,7 +73,7 @@ def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Ten to 120 points of a Gaussian cloud."""
+    """Make ten to 120 points of a Gaussian cloud."""
     return PointCloud("", _t(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
 
 
@@ -85,7 +85,7 @@ KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
 def member(
     kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
 ) -> ExactModel:
-    """A problem of the family.
+    """Make a problem of the family.
 
     Args:
         kind: one of :data:`KINDS`.
@@ -114,7 +114,7 @@ def member(
 
 
 def _thin(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
-    """A mixture of small equal Gaussians at ``middle`` ``(K, d)``."""
+    """Make a mixture of small equal Gaussians at ``middle`` ``(K, d)``."""
     middle = middle - middle.mean(0)
     middle *= std / np.sqrt(np.square(middle).mean())
     count, dim = middle.shape

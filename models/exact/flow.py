@@ -37,8 +37,8 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and
-    Wanner, II.10).
+    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner,
+    II.10).
 
     Args:
         denoise: ``denoise(x, sigma, which)`` gives the denoised rows; ``sigma`` ``(m,)``, and row k
@@ -53,8 +53,8 @@ def flow_rows(
         ``(batch, d)`` states at ``sigma_to``.
 
     Raises:
-        ArithmeticError: the error stays large however small the step (a state that is not finite,
-            or a wrong denoiser).
+        ArithmeticError: the error stays large at the smallest step (a state that is not finite, or
+            a wrong denoiser).
     """
     from scipy.integrate import DOP853  # here: a finished run has no use for it
 
@@ -89,15 +89,21 @@ def flow_rows(
         )
         out[which] = y
         h = h * each(step_factor, error)
-        left = ~(good & last)
-        which, y, slope, t, h = which[left], y[left], slope[left], t[left], h[left]
+        unfinished = ~(good & last)
+        which, y, slope, t, h = (
+            which[unfinished],
+            y[unfinished],
+            slope[unfinished],
+            t[unfinished],
+            h[unfinished],
+        )
         if bool((h.abs() < SMALLEST_STEP).any()):
             raise ArithmeticError("the probability flow did not converge; are the states finite?")
     return out * math.hypot(sigma_to, scale)
 
 
 def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
-    """The sum of ``weights[j] * stages[j]``, in order, with one rounding per operation."""
+    """Return the sum of ``weights[j] * stages[j]``, in order, with one rounding per operation."""
     total = torch.zeros_like(stages[0])
     for weight, stage in zip(weights, stages, strict=False):
         if weight:
@@ -119,8 +125,8 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """By how much the step grows after an error: an eighth-order method's, within [0.2, 5],
-    with a margin of 0.9.
+    """Return the factor of the step after an error: an eighth-order method's, in [0.2, 5], with a margin of
+    0.9.
     """
     if not error < math.inf:
         return 0.2
@@ -128,7 +134,7 @@ def step_factor(error: float) -> float:
 
 
 def each(function: Callable[[float], float], values: Tensor) -> Tensor:
-    """``function`` of each number of a 1-D tensor, one by one: the same bits wherever it stands."""
+    """Return ``function`` of each number of a 1-D tensor, one by one: the same bits in any place."""
     return torch.tensor(
         [function(value) for value in values.tolist()], dtype=values.dtype, device=values.device
     )

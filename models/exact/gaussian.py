@@ -1,4 +1,4 @@
-"""A Gaussian: everything about it, the probability-flow map included, has a closed form."""
+"""Gaussian model: all of it, the probability-flow map included, has a closed form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Gaussian(ExactModel):
         x(b) = mean + Q [sqrt((v + b^2) / (v + a^2)) c]      along the probability flow from level a to level b.
 
     Args:
-        name: what the tables call it.
+        name: its name in tables.
         mean: ``(d,)``.
         basis: ``(d, d)`` orthogonal Q; its columns are the principal directions.
         variances: ``(d,)``, > 0.
@@ -37,30 +37,30 @@ class Gaussian(ExactModel):
         self._mean, self._basis, self._variances = mean.double(), basis.double(), variances.double()
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """The formula of the class."""
+        """Evaluate the formula of the class."""
         return self._scaled(x, self._variances / (self._variances + sigma.square()[:, None]))
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Log-density of N(mean, cov + sigma^2 I)."""
+        """Return the log-density of N(mean, cov + sigma^2 I)."""
         total = self._variances + sigma.square()[:, None]
         c = product(x - self._mean, self._basis)
         return -0.5 * (c.square() / total + total.log() + math.log(2 * math.pi)).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """By its principal coordinates: mean + Q [sqrt(v) z]."""
+        """Draw by principal coordinates: mean + Q [sqrt(v) z]."""
         mean, basis, std = (
             t.cpu().numpy() for t in (self._mean, self._basis, self._variances.sqrt())
         )
         return mean + (rng.standard_normal((n, self.dim)) * std) @ basis.T
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """The parameters."""
+        """Return the parameters."""
         return self._mean.cpu().numpy(), (
             self._basis * self._variances @ self._basis.T
         ).cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, whatever ``x`` is."""
+        """Return the mean and the covariance Q diag(v sigma^2 / (v + sigma^2)) Q^T, the same for all ``x``."""
         mean = self.chunked(self.denoise_rows, x, sigma, None)
         square = per_row(sigma, x).square()[:, None]
         variances = self._variances * square / (self._variances + square)
@@ -69,7 +69,7 @@ class Gaussian(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """The closed form of the class, to rounding error."""
+        """Evaluate the closed form of the class, to rounding error."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
             return self._scaled(
@@ -82,5 +82,5 @@ class Gaussian(ExactModel):
         return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 
     def _scaled(self, x: Tensor, factors: Tensor) -> Tensor:
-        """The rows mean + Q [factors c]."""
+        """Return the rows mean + Q [factors c]."""
         return self._mean + product(product(x - self._mean, self._basis) * factors, self._basis.T)

@@ -20,8 +20,7 @@ def haar(image: Tensor) -> Tensor:
         image: ``(…, n, n)``, n a power of two; never modified.
 
     Returns:
-        A new tensor like ``image``. The map is orthogonal: norms, and white noise, stay what they
-            are.
+        A new tensor like ``image``. The map is orthogonal: it preserves norms and white noise.
     """
     out = image.clone()
     n = image.shape[-1]
@@ -32,7 +31,7 @@ def haar(image: Tensor) -> Tensor:
 
 
 def inverse_haar(coefficients: Tensor) -> Tensor:
-    """Images of given coefficients: the inverse of :func:`haar` (its 2 × 2 step is its own)."""
+    """Return images of given coefficients: the inverse of :func:`haar` (its 2 × 2 step is its own)."""
     out = coefficients.clone()
     n = 2
     while n <= coefficients.shape[-1]:
@@ -51,18 +50,23 @@ def octaves(side: int) -> NDArray[np.int64]:
     """Octave of each coefficient, ``(side, side)``: 0 for the coarsest four (the mean is one),
     log2(side) - 1 for the finest.
     """
-    place = np.arange(side)
-    larger = np.maximum(np.maximum(place[:, None], place[None, :]), 1)
+    index = np.arange(side)
+    larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The orthogonal, symmetric 4 × 4 matrix of signs, over two.
+    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two.
 
-    Halving is exact, so sums are all that is rounded.
+    Halving is exact, so only sums are rounded.
     """
-    top, bottom, left, right = p + q, r + s, p - q, r - s
-    return (top + bottom) / 2, (left + right) / 2, (top - bottom) / 2, (left - right) / 2
+    top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
+    return (
+        (top + bottom) / 2,
+        (left_difference + right_difference) / 2,
+        (top - bottom) / 2,
+        (left_difference - right_difference) / 2,
+    )
 
 
 def _interleaved(block: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,6 +1,4 @@
-"""Kernel density estimates: N points with a Gaussian of one width around each; without width a
-model that memorised its data.
-"""
+"""Kernel density estimates: N points, each with a Gaussian of one width; width 0 would memorise the data."""
 
 from __future__ import annotations
 
@@ -25,8 +23,8 @@ from .cloud import PointCloud
 class KernelDensity(ExactModel):
     """x0 = y + width z, where y is one of N points and z is standard normal.
 
-    The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so that
-    everything follows from the cloud's d_c:
+    The data at noise level sigma are the bare points at s = sqrt(sigma^2 + width^2), so all
+    quantities follow from the cloud's d_c:
 
         d(x, sigma) = g x + (1 - g) d_c(x, s),     g = width^2 / s^2.
 
@@ -35,7 +33,7 @@ class KernelDensity(ExactModel):
     instead of 0.
 
     Args:
-        cloud: the points. ``tolerance`` of its flow is taken over.
+        cloud: the points; the model has the ``tolerance`` of its flow.
         width: standard deviation of the kernel, in the units of the data, > 0.
         reference: makes the reference in a feature space; without it, or if it gives None, the
             samples themselves are compared.
@@ -63,23 +61,23 @@ class KernelDensity(ExactModel):
         self._reference = reference
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The formula of the class."""
+        """Evaluate the formula of the class."""
         level, keep = self._level(sigma)
         return keep * x + (1 - keep) * self._cloud.denoise_rows(x, level, labels)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The cloud's at s; finite at sigma = 0."""
+        """Return the cloud's log-density at s; finite at sigma = 0."""
         return self._cloud.log_density_rows(x, self._level(sigma)[0], labels)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """A point and noise around it. The first m of n samples do not depend on n."""
+        """Draw a point and noise around it. The first m of n samples do not depend on n."""
         for_point, for_noise = rng.spawn(2)
         return self._cloud.draw(n, for_point) + self.width * for_noise.standard_normal(
             (n, self.dim)
         )
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """The points', with width^2 more variance in every direction."""
+        """Return the points' moments, with width^2 more variance in every direction."""
         mean, cov = self._cloud.moments()
         return mean, cov + self.width**2 * np.eye(self.dim)
 
@@ -103,28 +101,28 @@ class KernelDensity(ExactModel):
         )
 
     def reference(self) -> Reference | None:
-        """The one that was given, or exact moments of the samples themselves."""
+        """Return the given reference, or exact moments of the samples themselves."""
         return self._reference() or super().reference()
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Class of the nearest point (in a model with classes) or number, ``(batch,)`` int64."""
+        """Return the class of the nearest point (or its number, without classes), ``(batch,)`` int64."""
         nearest = self._cloud.mode_of(x)
         return nearest if self._cloud.labels is None else self._cloud.labels[nearest]
 
     def observed(self, seen: Callable[[int], object]) -> Self:
-        """See :meth:`ExactModel.observed`: it is the cloud's flow that is integrated."""
+        """Observe the cloud's flow, which is the one integrated (:meth:`ExactModel.observed`)."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.observed(seen)
         return twin
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model with its points on ``device``."""
+        """Return a copy of this model with its points on ``device``."""
         twin = copy.copy(self)
         twin._cloud = self._cloud.to(device)
         return twin
 
     def _level(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """The level s of each row ``(n,)``, and g ``(n, 1)``."""
+        """Return the level s of each row ``(n,)``, and g ``(n, 1)``."""
         square = sigma.square() + self.width**2
         return square.sqrt(), (self.width**2 / square)[:, None]
 
@@ -133,9 +131,9 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
     """``fashion-kde``: 2 500 training images of Fashion-MNIST, 28 × 28, ten classes, with a
     Gaussian of ``width`` around each.
 
-    Its samples are scored against what those of ``fashion`` are scored against: real images, in the
-    same features. Held-out images are likeliest at a width of 0.3, where the noise is plain to see;
-    below 0.008, a grey level, samples are copies.
+    Its samples are scored like samples of ``fashion``: against real images, in the same features.
+    Held-out images are likeliest at a width of 0.3, with visible noise; below 0.008, a grey level,
+    samples are copies.
 
     Raises:
         CardError: the pixels do not match the card.
@@ -154,8 +152,8 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud(card: Card) -> PointCloud:
-    """The points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
-    is the highest, and ``labels``.
+    """Return the points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels`` is
+    the highest, and ``labels``.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.
@@ -166,7 +164,7 @@ def image_cloud(card: Card) -> PointCloud:
     grey = tensors["pixels"].double()
     flat = grey.reshape(len(grey), -1)
     norms = flat.square().sum(1)
-    apart = (norms[:, None] + norms - 2 * flat @ flat.T) * unit**2
-    cloud = PointCloud(card.name, low + grey * unit, tensors["labels"].long(), apart=apart)
+    distances = (norms[:, None] + norms - 2 * flat @ flat.T) * unit**2
+    cloud = PointCloud(card.name, low + grey * unit, tensors["labels"].long(), apart=distances)
     cloud.tolerance = 1e-9
     return cloud

@@ -38,7 +38,7 @@ class GaussianMixture(ExactModel):
     sum over k is another.
 
     Args:
-        name: what the tables call it.
+        name: its name in tables.
         event: shape of a sample, of d numbers.
         weights: ``(K,)`` > 0; normalised here.
         means: ``(K, d)``.
@@ -88,7 +88,7 @@ class GaussianMixture(ExactModel):
         self._offsets = (vectors.transpose(1, 2) @ means[:, :, None])[:, :, 0]
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """The formula of the class."""
+        """Evaluate the formula of the class."""
         terms = self._terms(x, sigma, labels)
         chosen = terms.log_joint.softmax(1)
         keep, gain = self._gains(terms.square)
@@ -114,9 +114,7 @@ class GaussianMixture(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """The class (of a model with classes) or else the component that is likeliest for the
-        clean sample, ``(batch,)`` int64.
-        """
+        """Return the likeliest class (or component, without classes) of the clean sample, ``(batch,)`` int64."""
         chosen = self.responsibilities(x, 0.0)
         if self.component_class is None:
             return chosen.argmax(1)
@@ -127,7 +125,7 @@ class GaussianMixture(ExactModel):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """A component by its weight, then mu + W z + s z'.
+        """Draw a component by its weight, then mu + W z + s z'.
 
         But for rounding, the first m of n samples do not depend on n.
         """
@@ -152,7 +150,7 @@ class GaussianMixture(ExactModel):
         return x + self._centre.cpu().numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """The law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
+        """Apply the law of total covariance: sum_k w_k (Sigma_k + (mu_k - mean)(mu_k - mean)^T)."""
         spread = torch.cat(
             [self._variances - self._floor[:, None], torch.ones_like(self._floor[:, None])], 1
         )
@@ -182,18 +180,18 @@ class GaussianMixture(ExactModel):
             + (1 - keep)[:, :, None] * means
             + torch.einsum("nkj,kjd->nkd", gain * coords, vectors)
         )
-        apart = centres + self._centre - mean[:, None]
+        deviations = centres + self._centre - mean[:, None]
         along = torch.einsum(
             "nkj,kjd,kje->nde", chosen[:, :, None] * gain * square[:, :, None], vectors, vectors
         )
-        between = torch.einsum("nk,nkd,nke->nde", chosen, apart, apart)
+        between = torch.einsum("nk,nkd,nke->nde", chosen, deviations, deviations)
         isotropic = (chosen * keep).sum(1, keepdim=True) * square
         return mean, along + between + isotropic[:, :, None] * torch.eye(
             self.dim, dtype=torch.float64, device=x.device
         )
 
     def _terms(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> ComponentTerms:
-        """Projections and joint log-densities of ``(n, d)`` rows."""
+        """Return projections and joint log-densities of ``(n, d)`` rows."""
         x = x - self._centre
         products = product(x, self._basis.T).reshape(len(x), -1, self._rank + 1)
         coords = products[:, :, :-1] - self._offsets
@@ -215,15 +213,13 @@ class GaussianMixture(ExactModel):
         return ComponentTerms(coords, square, prior - 0.5 * (quadratic + volume))
 
     def _gains(self, square: Tensor) -> tuple[Tensor, Tensor]:
-        """g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)``, the latter without
-        cancellation.
-        """
+        """Return g_k ``(n, K)`` and v / (v + sigma^2) - g_k ``(n, K, r)`` without cancellation."""
         across, along = self._floor + square, self._variances + square[:, :, None]
         above = self._variances - self._floor[:, None]
         return self._floor / across, above * square[:, :, None] / (along * across[:, :, None])
 
     def _per_condition(self) -> Tensor:
-        """Weights under each label, then without one: ``(classes + 1, K)``."""
+        """Return weights under each label, then without one: ``(classes + 1, K)``."""
         if self.component_class is None:
             return self._weights[None]
         member = self.component_class == torch.arange(self.classes)[:, None]

@@ -16,11 +16,11 @@ from .mixture import GaussianMixture
 
 
 class MPPCA(GaussianMixture):
-    """A mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999): its
-    stored tensors, upcast to float64.
+    """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999) from tensors, in
+    float64.
 
     Args:
-        name: what the tables call it.
+        name: its name in tables.
         event: shape of a sample, of d numbers.
         tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise``
             ``(K,)`` (standard deviations) and ``component_class`` ``(K,)`` int64, as
@@ -62,7 +62,7 @@ class MPPCA(GaussianMixture):
         self._reference = reference
 
     def reference(self) -> Reference | None:
-        """The one that was given, or exact moments of the samples themselves."""
+        """Return the given reference, or exact moments of the samples themselves."""
         return self._reference() or super().reference()
 
 

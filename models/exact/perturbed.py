@@ -1,4 +1,4 @@
-"""A model with an error of known size: exact denoiser plus a fixed smooth random field.
+"""Model with an error of known size: exact denoiser plus a fixed smooth random field.
 
 With it, "a coarse solver beats the converged ODE" is an experiment: the data, the exact flow and
 the wrong flow are all known.
@@ -20,13 +20,11 @@ from .flow import flow_rows
 from .random_field import RandomField
 
 NEAR = 1e-6
-"""Where the flow lands, in units of the scale: d is x(0) to second order in sigma there, and no
-better, as the error is of first order.
-"""
+"""End of the flow, in units of the scale: d is x(0) to second order in sigma, as the error has order 1."""
 
 
 class Perturbed(Altered):
-    """A model whose denoiser is off by ``delta`` posterior standard deviations.
+    """Model whose denoiser is off by ``delta`` posterior standard deviations.
 
         d' = d + delta g(sigma) f(x, sigma),     g = sigma spread / sqrt(sigma^2 + spread^2)
 
@@ -42,7 +40,7 @@ class Perturbed(Altered):
         spread: standard deviation of the data per dimension, > 0.
         length: correlation length of the error, in units of the noisy data's standard deviation, >
             0.
-        seed: which error, >= 0.
+        seed: of the error, >= 0.
 
     Raises:
         ValueError: a number out of range.
@@ -63,20 +61,20 @@ class Perturbed(Altered):
         self._field = RandomField(math.prod(inner.event), spread, length, seed)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's with the error added, in ``x``'s dtype."""
+        """Return the inner model's denoiser with the error added, in ``x``'s dtype."""
         return self.inner.denoise(x, sigma, labels) + self.error(x, sigma).to(x.dtype)
 
     def error(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """What is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
+        """Return the error that is added to the inner model's denoiser at ``x`` ``(batch, *event)``, float64."""
         level = per_row(sigma, x)
         spread = self._field.spread
         size = self.delta * spread * level / torch.sqrt(level * level + spread**2)
         return (size[:, None] * self._field(x.flatten(1).double(), level)).reshape(x.shape)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The end of its own probability flow around an exact model, to about 1e-10.
+        """Return the end of its own probability flow around an exact model, to about 1e-10.
 
-        None around another, where a solver must tell.
+        Around other models return None: only a solver finds it.
         """
         if not isinstance(self.inner, ExactModel):
             return None
@@ -98,7 +96,7 @@ class Perturbed(Altered):
         return self.denoise(rows.reshape(x.shape), NEAR * scale, labels).to(x.dtype)
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this model, with the inner one and the field on ``device``."""
+        """Return a copy of this model, with the inner one and the field on ``device``."""
         twin = copy.copy(self)
         twin.inner, twin._field = self.inner.to(device), self._field.to(device)
         return twin

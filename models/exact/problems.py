@@ -1,4 +1,4 @@
-"""The synthetic problems.
+"""Synthetic problems.
 
 Their parameters are dyadic or decimal numbers, not results of a linear algebra library: the same
 everywhere.
@@ -65,8 +65,8 @@ def gmm_64d() -> GaussianMixture:
 
 
 def rotation(d: int, rng: np.random.Generator) -> Tensor:
-    """A dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I -
-    2 v v^T / d at sign vectors v.
+    """Return a dense orthogonal ``(d, d)`` matrix, d a power of two: the product of three reflections I - 2 v
+    v^T / d at sign vectors v.
 
     Its entries are multiples of (2 / d)^3, so it is exact in floating point.
     """

@@ -1,4 +1,4 @@
-"""The probability flow of one-dimensional Gaussian mixtures as monotone transport of quantiles."""
+"""Probability flow of one-dimensional Gaussian mixtures as monotone transport of quantiles."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ to the spacing of floats.
 def transport(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
-    """G^{-1}(F(x)), where F and G are the distribution functions of mixtures with the same weights
-    and means.
+    """Return G^{-1}(F(x)), where F and G are distribution functions of mixtures with equal weights and means.
 
-    The smaller tail is matched, and its logarithm, so that no digit is lost however far out x lies:
-    where F(x) > 1/2, the problem is reflected.
+    Matching the logarithm of the smaller tail loses no digit at any x: where F(x) > 1/2, the problem
+    is reflected.
 
     Args:
         x: ``(n, d)`` points of d independent problems.
@@ -52,9 +51,7 @@ def transport(
 def log_cdf(
     x: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Logarithm of the distribution function of a mixture, its components along the first axis
-    of the parameters.
-    """
+    """Return the logarithm of a mixture's distribution function; axis 0 of the parameters is the component."""
     from scipy.special import log_ndtr  # here: a finished run has no use for it
 
     return np.logaddexp.reduce(log_weights + log_ndtr((x - means) / stds), axis=0)
@@ -63,11 +60,11 @@ def log_cdf(
 def log_quantile(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """The y at which :func:`log_cdf` equals ``level`` <= log(1/2): Newton's method in a bracket.
+    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): Newton's method in a bracket.
 
-    The quantile of a mixture lies between those of its components. A Newton step that leaves the
-    bracket, or is not smaller than half the step before last, is replaced by a bisection (Brent's
-    safeguard), so that convergence does not hang on the starting point.
+    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the bracket,
+    or is not smaller than half the step before last, is replaced by a bisection (Brent's safeguard), so
+    convergence does not depend on the starting point.
     """
     from scipy.special import ndtri_exp  # here: a finished run has no use for it
 
@@ -90,8 +87,7 @@ def log_quantile(
         safe = (low <= newton) & (newton <= high) & (np.abs(step) < 0.5 * before_last)
         proposal = np.where(safe, newton, 0.5 * (low + high))
         before_last, last = last, np.abs(proposal - y)
-        # What has converged stays: every element follows its own path, whatever its companions
-        # need.
+        # Converged elements stay: each follows its own path, independent of the others.
         done |= np.abs(value - level) <= 2 * EPS * np.abs(level)
         y = np.where(done, y, proposal)
         done |= last <= EPS * (np.abs(y) + stds.min(0))

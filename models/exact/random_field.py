@@ -1,4 +1,4 @@
-"""A smooth random vector field of state and noise level, which serves as a model error."""
+"""Smooth random vector field of state and noise level, which serves as a model error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RandomField:
         dim: number of dimensions d.
         spread: standard deviation of the data per dimension, > 0.
         length: correlation length, > 0.
-        seed: decides all random numbers, >= 0.
+        seed: of all random numbers, >= 0.
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
@@ -45,7 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """The field at rows ``x`` ``(n, d)`` float64 and levels ``sigma`` ``(n,)``.
+        """Return the field at rows ``x`` ``(n, d)`` float64 and levels ``sigma`` ``(n,)``.
 
         A row's bits do not depend on the others.
         """
@@ -65,7 +65,7 @@ class RandomField:
         )
 
     def to(self, device: torch.device | str) -> Self:
-        """A copy of this field with its tensors on ``device``."""
+        """Return a copy of this field with its tensors on ``device``."""
         twin = copy.copy(self)
         vars(twin).update(
             {

@@ -40,7 +40,7 @@ class Wavelet(ExactModel):
     images fall as 1/f^2. The four coarsest coefficients of a channel have two separated modes; the
     others are zero-mean scale mixtures, narrow or wide.
 
-    The transform of white noise is white noise, so everything decouples: with c one coefficient of
+    The transform of white noise is white noise, so coefficients decouple: with c one coefficient of
     x, w_k, m_k, s_k its mixture and v_k = s_k^2 + sigma^2,
 
         E[c0 | c] = sum_k p(k | c) [m_k + s_k^2 / v_k (c - m_k)],     p(k | c) ∝ w_k N(c; m_k, v_k),
@@ -81,16 +81,16 @@ class Wavelet(ExactModel):
         self.identity = fingerprint(self.name, 1, self._weights, self._means, self._stds)
 
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """The formula of the class."""
+        """Evaluate the formula of the class."""
         mean, _ = self._posterior_coefficients(self._forward(x), sigma)
         return self._inverse(mean)
 
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Sum of the coefficients' log-densities: the transform has determinant ±1."""
+        """Return the sum of the coefficients' log-densities: the transform has determinant ±1."""
         return torch.logsumexp(self._log_joint(self._forward(x), sigma), 0).sum(1)
 
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Component and position of each coefficient, then back to pixels.
+        """Draw component and position of each coefficient, and transform back to pixels.
 
         The first m of n samples do not depend on n.
         """
@@ -106,7 +106,7 @@ class Wavelet(ExactModel):
         return self._inverse(torch.from_numpy(coefficients)).numpy()
 
     def moments(self) -> tuple[FloatArray, FloatArray]:
-        """Moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
+        """Return moments of the coefficients, carried to pixels; the covariance is dense, d² numbers."""
         mean = (self._weights * self._means).sum(0)
         variance = (self._weights * (self._stds.square() + (self._means - mean).square())).sum(0)
         return self._inverse(mean[None])[0].cpu().numpy(), self._pixel_covariance(variance[None])[
@@ -128,26 +128,24 @@ class Wavelet(ExactModel):
     def flow(
         self, x: Tensor, sigma_from: float, sigma_to: float, labels: Tensor | None = None
     ) -> Tensor:
-        """The closed form of the class, to rounding error (see :func:`~.quantile.transport`)."""
+        """Evaluate the closed form of the class, to rounding error (see :func:`~.quantile.transport`)."""
         weights, means, stds = (
             values.cpu().numpy() for values in (self._weights, self._means, self._stds)
         )
         source, target = np.hypot(stds, sigma_from), np.hypot(stds, sigma_to)
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001
-            moved = transport(self._forward(x).cpu().numpy(), weights, means, source, target)
-            return self._inverse(torch.from_numpy(moved).to(x.device))
+            transported = transport(self._forward(x).cpu().numpy(), weights, means, source, target)
+            return self._inverse(torch.from_numpy(transported).to(x.device))
 
         return self.chunked(rows, x, sigma_from, labels).reshape(x.shape).to(x.dtype)
 
     def reference(self) -> Reference | None:
-        """Exact moments, as long as a dense covariance is reasonable: None above
-        :data:`LARGEST` dimensions.
-        """
+        """Return exact moments, or None above :data:`LARGEST` dimensions, for want of a dense covariance."""
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Signs of the coarsest four coefficients, from the first channel on, as the bits of an
+        """Return signs of the coarsest four coefficients, from the first channel on, as the bits of an
         integer; of at most 15 channels.
         """
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
@@ -160,7 +158,7 @@ class Wavelet(ExactModel):
         return inverse_haar(rows.reshape(-1, *self.event)).reshape(rows.shape)
 
     def _log_joint(self, c: Tensor, sigma: Tensor) -> Tensor:
-        """The logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
+        """Return the logarithms of w_k N(c; m_k, v_k) at coefficients ``(n, d)``: ``(2, n, d)``."""
         v = self._stds.square()[:, None] + sigma.square()[:, None]
         offset = c - self._means[:, None]
         return self._weights.log()[:, None] - 0.5 * (
@@ -168,7 +166,7 @@ class Wavelet(ExactModel):
         )
 
     def _posterior_coefficients(self, c: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
+        """Return the mean and variance ``(n, d)`` of the clean coefficients given the noisy ones."""
         chosen = self._log_joint(c, sigma).softmax(0)
         square = self._stds.square()[:, None]
         gain = square / (square + sigma.square()[:, None])
@@ -195,13 +193,12 @@ def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
 
 
 def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Weights, means and standard deviations ``(2, side, side)`` of the two components of every
-    coefficient of a channel.
+    """Return weights, means and standard deviations ``(2, side, side)`` of the two components of each
+    coefficient.
 
     A bimodal coefficient has the same mean square as a detail of its octave would have. There are 4
     coefficients in octave 0 and 3 · 4^j in octave j, so each octave after the first adds 3 times
-    the mean square of one in octave 0, and pixels get ``SPREAD`` if that is SPREAD n^2 / (4 + 3
-    (octaves - 1)).
+    the mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
     octave = octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave

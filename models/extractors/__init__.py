@@ -1,8 +1,8 @@
-"""Feature spaces in which samples are compared with data: a table of extractors by scheme.
+"""Feature spaces for comparing samples with data: a table of extractors by scheme.
 
-``load(rest, samples) -> Extractor`` gets what stands behind the colon of ``scheme:rest``, and for
-what samples (:class:`Samples`). To add a scheme, write one file in this folder, called like the
-scheme, that imports what is heavy inside the function::
+``load(rest, samples) -> Extractor`` gets the text after the colon of ``scheme:rest``, and the samples'
+properties (:class:`Samples`). To add a scheme, write one file of its name in this folder, with heavy
+imports inside the function::
 
     @extractor("dino", usage="dino:WEIGHTS")
     def load(rest: str, samples: Samples) -> Extractor:
@@ -23,7 +23,7 @@ from .checked import CheckedExtractor
 ENTRY_POINTS = "samplerbench.extractors"
 
 EXTRACTORS = Schemes("extractor", ENTRY_POINTS, __name__)
-"""Scheme to loader."""
+"""Loaders by scheme."""
 
 extractor = EXTRACTORS.register
 
@@ -32,11 +32,11 @@ __all__ = ["ENTRY_POINTS", "EXTRACTORS", "Samples", "extractor", "make_extractor
 
 @dataclass(frozen=True)
 class Samples:
-    """What an extractor has to know of the samples of one model.
+    """Properties of one model's samples, for its extractor.
 
     Attributes:
         event: shape of one sample.
-        limits: range of the data, which samples are in when they come; None if there is none.
+        limits: range of the data, to which samples are clamped; None for no range.
         reference: the model's own, in its own feature space; None for a model without one.
     """
 
@@ -46,17 +46,16 @@ class Samples:
 
 
 def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
-    """The extractor that ``spec`` names, for samples of one model.
+    """Make the extractor that ``spec`` names, for samples of one model.
 
     Args:
-        spec: ``pixels``; ``card`` for what the model's card names; ``card:32`` for 32 axes of it;
+        spec: ``pixels``; ``card`` for the card's extractor; ``card:32`` for 32 axes of it;
             ``inception:WEIGHTS`` for the 2048 features of the FID; ``path/to/file.py:factory`` for
             one of your own; or ``scheme:rest`` of an installed package.
-        samples: what it is for.
+        samples: to extract features of.
 
     Returns:
-        The extractor; or a whole reference, with one inside, where the scheme knows what samples
-        are compared with in it.
+        The extractor; or a reference with an extractor, from a scheme that knows the data to compare with.
 
     Raises:
         ValueError: no such extractor or file, or one that makes no features of such samples; or an
@@ -67,18 +66,18 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
     elif ".py" in spec:
         scheme, rest = EXTRACTORS.get("python_file"), spec
     else:
-        there = ", ".join(EXTRACTORS.usages())
+        usages = ", ".join(EXTRACTORS.usages())
         raise ValueError(
-            f"unknown extractor {spec!r}; {EXTRACTORS.near(spec)}The extractors are: {there}"
+            f"unknown extractor {spec!r}; {EXTRACTORS.near(spec)}The extractors are: {usages}"
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
-    made = scheme.made(rest, samples)
-    if isinstance(made.value, Reference):
+    product = scheme.made(rest, samples)
+    if isinstance(product.value, Reference):
         raise ValueError(
             f"{spec}: {scheme.origin} returned a reference; it must return a "
             "callable from samples to features"
         )
     origin = scheme.origin.replace(" ", "-")
-    called = f"{scheme.called(rest)}-{origin}"
-    return CheckedExtractor(made, called, samples.event, samples.limits)
+    display_name = f"{scheme.called(rest)}-{origin}"
+    return CheckedExtractor(product, display_name, samples.event, samples.limits)

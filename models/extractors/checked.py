@@ -1,4 +1,4 @@
-"""Somebody else's function as an extractor: what it returns is checked, and its files hashed."""
+"""Extractor of foreign code: its results are checked, and its files hashed."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _PROBES = 4
 
 
 class CheckedExtractor:
-    """An extractor of a user's file or of an installed package.
+    """Extractor of a user's file or of an installed package.
 
-    Its identity has the hash of every file that it is made of, so that numbers of two versions are
-    never compared, nor those of two sets of weights behind one text. What no file says is told by
-    what it does (:mod:`samplerbench.benchmarks.sampling.fingerprint`). What it calls ``space`` is the name that
-    others have for its features, such as ``inception-v3-2048``.
+    Its identity has the hash of each of its files, so numbers of two versions or two sets of weights are
+    never compared. Its fingerprint covers all else (:mod:`samplerbench.benchmarks.sampling.fingerprint`).
+    Its ``space`` is the common name of its features, such as ``inception-v3-2048``.
 
     Args:
-        made: what the factory returned, and what it is made of.
-        called: the spec without a folder, with which its identity begins.
+        made: the factory's result, with its files.
+        called: the spec without a folder: the beginning of its identity.
         event: shape of a sample.
-        limits: range of the samples; None if there is none.
+        limits: range of the samples; None for no range.
 
     Raises:
-        ValueError: what the factory returned is no extractor: a sample's features depend on the
-            others in its batch, or are other numbers each time.
+        ValueError: the factory's result is no extractor: a sample's features depend on the others in
+            its batch, or differ from call to call.
     """
 
     def __init__(
@@ -49,27 +48,27 @@ class CheckedExtractor:
                 "return a callable from samples to features"
             )
         self.space = str(getattr(self._call, "space", ""))
-        self.identity = called  # until it is known what it reads
+        self.identity = called  # until its files are known
         low, high = limits or (-1.0, 1.0)
         noise = (
             torch.rand(_PROBES, *event, generator=torch.Generator().manual_seed(0)) * (high - low)
             + low
         )
-        with reading() as seen:  # weights may be loaded at the first call
-            found, alone = self._features(noise.clone()), self._features(noise[:1].clone())
-        self.read |= seen.paths
+        with reading() as files_read:  # weights may be loaded at the first call
+            together, alone = self._features(noise.clone()), self._features(noise[:1].clone())
+        self.read |= files_read.paths
         self.identity = f"{called}-{digest_of(self.read)}"
-        if not np.allclose(found[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(found).max()):
+        if not np.allclose(together[:1], alone, rtol=1e-3, atol=1e-4 * np.abs(together).max()):
             raise ValueError(
                 f"extractor {self.identity} gave a sample other features in another "
                 "batch, or at another time; "
                 "put its network in eval mode, and seed what it draws"
             )
-        self.dim = found.shape[1]
+        self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies,
-        on their device.
+        """Return features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on
+        their device.
 
         Raises:
             ValueError: a feature is not finite, or there are not n rows of them.
@@ -80,9 +79,9 @@ class CheckedExtractor:
     @torch.no_grad()
     def _features(self, x: Tensor) -> FloatArray:
         try:
-            found = self._call(x)
+            result = self._call(x)
             features = np.asarray(
-                found.detach().cpu() if isinstance(found, Tensor) else found, dtype=np.float64
+                result.detach().cpu() if isinstance(result, Tensor) else result, dtype=np.float64
             )
         except Exception as error:
             raise ValueError(

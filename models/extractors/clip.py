@@ -14,22 +14,22 @@ from .resizing import pillow_bicubic
 from .rgb import RgbNetwork, check_images, hash_of, normalised
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of the channels, as CLIP was trained."""
+"""Mean and standard deviation of the channels in CLIP's training."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 @extractor("clip", usage="clip:FOLDER")
 def load(folder: str, samples: Samples) -> RgbNetwork:
-    """Image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
+    """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
 
-    512 features of ViT-B/32, 768 of ViT-L/14. Images are resized as CLIP's own preprocessing does,
-    by Pillow's bicubic interpolation to 8 bits, and stretched where they are no squares.
+    They are 512 for ViT-B/32, 768 for ViT-L/14. As in CLIP's own preprocessing, images are resized by
+    Pillow's bicubic interpolation to 8 bits; images that are no squares are stretched.
 
     Args:
         folder: with ``config.json`` and ``model.safetensors``, such as a snapshot of
             ``openai/clip-vit-base-patch32``; nothing is downloaded.
-        samples: what it is for.
+        samples: to extract features of.
 
     Raises:
         ValueError: no such folder, transformers is missing, it holds another network, or samples
@@ -54,7 +54,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _network(folder: Path) -> Any:
-    """The network of the images with its projection, of transformers.
+    """Load the network of the images with its projection, of transformers.
 
     Raises:
         ValueError: see :func:`load`.
@@ -72,7 +72,7 @@ def _network(folder: Path) -> Any:
     except ImportError as error:
         raise ValueError("clip needs transformers; pip install 'samplerbench[clip]'") from error
     try:
-        with _quietly():  # the weights of the texts are not used, and it would list them
+        with _only_errors_logged():  # the weights of the texts are not used, and it would list them
             loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
@@ -89,8 +89,8 @@ def _network(folder: Path) -> Any:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Within, transformers prints errors only."""
+def _only_errors_logged() -> Iterator[None]:
+    """Limit messages of transformers to errors."""
     from transformers.utils import logging  # pyright: ignore[reportMissingImports]
 
     before = logging.get_verbosity()

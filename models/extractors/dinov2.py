@@ -1,6 +1,4 @@
-"""``dinov2:EVALUATOR:WEIGHTS``, the features of FD_DINOv2, with the weights file that its authors
-publish.
-"""
+"""``dinov2:EVALUATOR:WEIGHTS``, the features of FD_DINOv2, from its authors' file of weights."""
 
 from __future__ import annotations
 
@@ -19,20 +17,20 @@ from .resizing import RESIZINGS, Resize
 from .rgb import IMAGENET_MEAN, IMAGENET_STD, RgbNetwork, check_images, hash_of, normalised
 
 SIDE, PATCH, HEAD = 224, 14, 64
-"""Of the images inside, of a patch of them; and features of an attention head."""
+"""Side of the resized images and of a patch, and features of an attention head."""
 
 LETTERS = {384: "s", 768: "b", 1024: "l", 1536: "g"}
-"""By the width."""
+"""Names of the sizes by width."""
 
 OFFSET = 0.1
-"""What the authors' code adds to the number of patches before it divides by that of the table of
-positions (37 x 37, of images of 518): the table is read at other places without it.
+"""Number that the authors' code adds to the number of patches before it divides by the side of the
+table of positions (37 x 37, of images of 518): without it the table is read at other places.
 """
 
 
 @extractor("dinov2", usage="dinov2:EVALUATOR:WEIGHTS")
 def load(rest: str, samples: Samples) -> RgbNetwork:
-    """The class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193), 1024 features of ViT-L/14.
+    """Load the class token of DINOv2 (Oquab et al. 2023, arXiv:2304.07193), 1024 features of ViT-L/14.
 
     Stein et al. 2023 (arXiv:2306.04675) proposed them for Fréchet distances. Three evaluators
     resize images to 224 x 224 in three ways, and their numbers are not comparable: ``dgm-eval`` by
@@ -40,8 +38,8 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
     ``torch-fidelity`` by TensorFlow 1's bilinear one.
 
     Args:
-        rest: the evaluator, and the file: ``dinov2_vitl14_pretrain.pth``, or that of ViT-S, B or G.
-        samples: what it is for.
+        rest: the evaluator, and the file: ``dinov2_vitl14_pretrain.pth``, or ViT-S's, B's or G's.
+        samples: to extract features of.
 
     Raises:
         ValueError: no such evaluator or file, timm is missing, the file holds other weights, or
@@ -70,7 +68,7 @@ def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
 
 
 def _network(weights: Path) -> Any:
-    """The transformer of timm, with the weights of a file.
+    """Load the transformer of timm, with the weights of a file.
 
     Raises:
         ValueError: see :func:`load`.
@@ -135,7 +133,7 @@ def _renamed(key: str, names: dict[str, str]) -> str:
 
 
 def positions(table: Tensor, side: int) -> Tensor:
-    """The table of positions for ``side`` x ``side`` patches, as the authors' code resamples it.
+    """Resample the table of positions for ``side`` x ``side`` patches, as the authors' code does.
 
     Args:
         table: ``(1, 1 + n², width)``: of the class token, then of n x n patches.

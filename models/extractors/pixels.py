@@ -8,10 +8,10 @@ from . import Samples, extractor
 
 @extractor("pixels", usage="pixels")
 def load(rest: str, samples: Samples) -> Identity:
-    """The samples themselves, flattened.
+    """Return the samples themselves, flattened.
 
     Raises:
-        ValueError: something stands behind the colon.
+        ValueError: text follows the colon.
     """
     if rest:
         raise ValueError(f"pixels has no options, so 'pixels:{rest}' names none; write pixels")

@@ -1,6 +1,4 @@
-"""``file.py:factory``: an extractor of the user's own, a callable from samples ``(n, *event)``
-to features ``(n, dim)``.
-"""
+"""``file.py:factory``: a user's extractor, a callable from samples ``(n, *event)`` to features ``(n, dim)``."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ from .checked import CheckedExtractor
 
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> CheckedExtractor:
-    """What a function of yours returns: a callable from samples to features.
-
-    The function takes no arguments.
+    """Call a user's function without arguments, which returns a callable from samples to features.
 
     Raises:
         ValueError: no such file or function, or it makes no features of such samples.

@@ -1,8 +1,8 @@
-"""Samples as images of 8 bits, as they are saved before an evaluator sees them.
+"""Samples as 8-bit images, as saved for an evaluator.
 
-Scripts of the field differ. Those of EDM, diffusers and MAR round to the nearest grey level; ADM's,
-score_sde's, and EDM2's after its decoder cut off what is behind the point, which darkens images by
-half a level on average. What is compared with, images of 8 bits, is not quantised again.
+Published scripts differ. EDM's, diffusers' and MAR's round to the nearest grey level; ADM's,
+score_sde's, and EDM2's after its decoder truncate, which darkens images by half a level on average.
+The data to compare with are 8-bit images already, and are not quantised again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LEVELS = 255
 
 
 def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
-    """Values in the range of the data as grey levels, uint8.
+    """Return values in the range of the data as grey levels, uint8.
 
-    ``truncate`` is the (x + 1) · 127.5, cut off, of ADM's scripts; ``round`` the nearest level.
+    ``truncate`` truncates (x + 1) · 127.5, as ADM's scripts do; ``round`` takes the nearest level.
 
     Args:
         x: any shape, floating dtype; values outside the range are clamped to it.
-        limits: what becomes 0 and 255.
+        limits: values that become 0 and 255.
         how: see above.
     """
     low, high = limits
@@ -39,11 +39,11 @@ def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
 
 
 class Quantised:
-    """An extractor of samples that are quantised to 8 bits first.
+    """Extractor of samples that are quantised to 8 bits first.
 
     Args:
         inner: gives the features.
-        how: to the nearest level, or cut off.
+        how: to the nearest level, or truncated.
         limits: range of the data.
     """
 
@@ -55,15 +55,13 @@ class Quantised:
         self.identity = f"{inner.identity}-after-uint8-{words[how]}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` of samples ``(n, *event)``."""
+        """Return features ``(n, dim)`` of samples ``(n, *event)``."""
         low, high = self._limits
         levels = grey_levels(x, self._limits, self.how).to(x.dtype)
         return self.inner(levels * ((high - low) / LEVELS) + low)
 
     def reference(self, plain: Reference) -> Reference:
-        """What quantised samples are compared with: the same data, which are not quantised, and
-        other converged samples, which are.
-        """
+        """Return a reference of the same data, unquantised, without the converged samples of ``plain``."""
         return replace(
             plain,
             extractor=self,
@@ -73,10 +71,10 @@ class Quantised:
 
 
 def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
-    """An extractor by its spec, for samples that are quantised first.
+    """Load an extractor by its spec, for samples that are quantised first.
 
     Raises:
-        ValueError: nothing is named, or the range of the data is not known.
+        ValueError: no extractor is named, it quantises itself, or the range of the data is unknown.
     """
     from . import make_extractor
 

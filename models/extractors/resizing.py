@@ -1,6 +1,6 @@
-"""Resizing images for a network as others do it: with the same weights, the features differ.
+"""Resizing of images as published evaluators do it: with the same weights, the features differ.
 
-The names are those of the evaluators, since published numbers are told apart by them.
+Names are the evaluators' own, as in published numbers.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 from .rgb import bicubic
 
 Resize = Callable[[Tensor, int], Tensor]
-"""From images ``(n, 3, h, w)`` uint8 and a side to ``(n, 3, side, side)`` float32 in 0 … 255."""
+"""Function from images ``(n, 3, h, w)`` uint8 and a side to ``(n, 3, side, side)`` float32 in 0 … 255."""
 
 
 def pillow_bicubic(images: Tensor, side: int) -> Tensor:
-    """Pillow's bicubic interpolation, each image to 8 bits again, on the CPU.
+    """Resize by Pillow's bicubic interpolation, each image to 8 bits again, on the CPU.
 
     Raises:
         ValueError: Pillow is missing.
@@ -29,22 +29,20 @@ def pillow_bicubic(images: Tensor, side: int) -> Tensor:
         raise ValueError("this resizing needs Pillow; pip install pillow") from error
     pixels = images.permute(0, 2, 3, 1).cpu().numpy()
     resized = [
-        np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC))
-        for each in pixels
+        np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+        for image in pixels
     ]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float().to(images.device)
 
 
 def tensorflow_bilinear(images: Tensor, side: int) -> Tensor:
-    """Bilinear interpolation of TensorFlow 1: pixel k of the result is at k · (size / side) of the
-    image, with no half pixels and no antialiasing.
-    """
+    """Resize by TensorFlow 1's bilinear interpolation: pixel k is at k · (size / side), without antialiasing."""
     for axis in (2, 3):
-        images = _along(images.float(), axis, side)
+        images = _interpolate_axis(images.float(), axis, side)
     return images
 
 
-def _along(images: Tensor, axis: int, side: int) -> Tensor:
+def _interpolate_axis(images: Tensor, axis: int, side: int) -> Tensor:
     size = images.shape[axis]
     at = torch.arange(side, device=images.device, dtype=torch.float32) * (size / side)
     low = at.floor().long().clamp(max=size - 1)
@@ -60,4 +58,4 @@ RESIZINGS: dict[str, Resize] = {
     "edm2": bicubic,
     "torch-fidelity": tensorflow_bilinear,
 }
-"""By the evaluator whose DINOv2 features they are of."""
+"""Resizings by the evaluator of DINOv2 features."""

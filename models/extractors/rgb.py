@@ -1,4 +1,4 @@
-"""Networks of 8-bit RGB images as extractors: what they have in common."""
+"""Networks of 8-bit RGB images as extractors: their common part."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ CHUNK = 32
 """Images at a time: they are some 224 x 224 pixels each inside."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green and blue in [0, 1], as torchvision has them."""
+"""Mean and standard deviation of red, green and blue in [0, 1], as in torchvision."""
 
 
 class RgbNetwork:
-    """A network of 8-bit RGB images as an extractor.
+    """Extractor of a network of 8-bit RGB images.
 
     Values of the data's range are scaled to 0 … 255 and *rounded* (truncation would darken all
     images by half a grey level), and grey images are repeated three times.
 
     Args:
         name: scheme, for messages.
-        samples: what it is for: images (1, h, w) or (3, h, w) of a known range.
-        network: a module; is moved to where the images are.
+        samples: to extract features of: images (1, h, w) or (3, h, w) of a known range.
+        network: a module; it is moved to the device of the images.
         features: of ``(network, images)``, images ``(n, 3, h, w)`` uint8, gives ``(n, dim)``.
         dim: number of features.
         made_of: name of the network, hash of its weights, preprocessing: the identity but for the
             range of the data, which does not matter to 8-bit images.
-        space: what others call these features, such as ``inception-v3-2048``; "" if they do not.
+        space: common name of these features, such as ``inception-v3-2048``; "" for none.
 
     Raises:
         ValueError: samples are no images of a known range.
@@ -58,7 +58,7 @@ class RgbNetwork:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
-        """Features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
+        """Return features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
 
         Values outside are clamped to it.
         """
@@ -74,7 +74,7 @@ class RgbNetwork:
 
 
 def check_images(name: str, samples: Samples) -> tuple[float, float]:
-    """The range of samples that are grey or RGB images.
+    """Return the range of samples that are grey or RGB images.
 
     Raises:
         ValueError: they are none, or the model does not state the range.
@@ -96,19 +96,19 @@ def check_images(name: str, samples: Samples) -> tuple[float, float]:
 def normalised(
     images: Tensor, mean: tuple[float, float, float], std: tuple[float, float, float]
 ) -> Tensor:
-    """``images`` (n, 3, h, w) minus the mean of each channel, by its standard deviation, float32."""
+    """Return ``images`` (n, 3, h, w) minus the mean of each channel, by its standard deviation, float32."""
     means, stds = (images.new_tensor(values, dtype=torch.float32) for values in (mean, std))
     return (images.float() - means.view(3, 1, 1)) / stds.view(3, 1, 1)
 
 
 def bicubic(images: Tensor, side: int) -> Tensor:
-    """``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing, as float32."""
+    """Return ``images`` (n, 3, h, w) resized to ``side`` x ``side`` with antialiasing, as float32."""
     return F.interpolate(
         images.float(), (side, side), mode="bicubic", align_corners=False, antialias=True
     )
 
 
 def hash_of(weights: Path) -> str:
-    """The first 16 hexadecimal digits of a file's SHA-256."""
+    """Return the first 16 hexadecimal digits of a file's SHA-256."""
     with weights.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,6 +1,4 @@
-"""``round:EXTRACTOR``: features of samples that become images of 8 bits first
-(:mod:`.quantised`).
-"""
+"""``round:EXTRACTOR``: features of samples rounded to 8-bit images (:mod:`.quantised`)."""
 
 from __future__ import annotations
 
@@ -11,7 +9,8 @@ from .quantised import load_quantised
 
 @extractor("round", usage="round:EXTRACTOR")
 def load(rest: str, samples: Samples) -> Extractor | Reference:
-    """Another extractor, for samples that are rounded to the nearest of 256 grey levels, as EDM's and diffusers' scripts save them.
+    """Load an extractor for samples rounded to the nearest of 256 grey levels, as EDM's and diffusers'
+    scripts do.
 
     Raises:
         ValueError: as :func:`load_quantised`, or that extractor's.

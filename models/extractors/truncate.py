@@ -1,6 +1,4 @@
-"""``truncate:EXTRACTOR``: features of samples that become images of 8 bits first
-(:mod:`.quantised`).
-"""
+"""``truncate:EXTRACTOR``: features of samples truncated to 8-bit images (:mod:`.quantised`)."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from .quantised import load_quantised
 
 @extractor("truncate", usage="truncate:EXTRACTOR")
 def load(rest: str, samples: Samples) -> Extractor | Reference:
-    """Another extractor, for samples that are cut off to 256 grey levels, as ADM's and score_sde's scripts save them.
+    """Load an extractor for samples truncated to 256 grey levels, as ADM's and score_sde's scripts do.
 
     Raises:
         ValueError: as :func:`load_quantised`, or that extractor's.

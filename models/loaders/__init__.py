@@ -1,12 +1,10 @@
-"""Where models come from: a table of loaders by scheme, for checkpoints, files of the user's and
-installed packages.
+"""Loaders of models by scheme, for checkpoints, users' files and installed packages.
 
-The loaders that are here are :mod:`.perturbed` and :mod:`.python_file`; the other modules are what
-they, and the extractors, are made of: the table itself, and which files something was made from.
+The loaders are :mod:`.checkpoint`, :mod:`.family`, :mod:`.perturbed` and :mod:`.python_file`. The other modules are
+shared with the extractors: the table itself, and the record of a model's files.
 
-``load(rest, **options) -> Denoiser`` gets what stands behind the colon of ``scheme:rest``. To add
-a scheme, write one file in this folder, called like the scheme, that imports what is heavy inside
-the function::
+``load(rest, **options) -> Denoiser`` gets the text after the colon of ``scheme:rest``. To add a
+scheme, write one file of its name in this folder, with heavy imports inside the function::
 
     @loader("diffusers", usage="diffusers:FOLDER")
     def load(rest: str, *, subfolder: str = "unet") -> Denoiser:
@@ -21,7 +19,7 @@ from .schemes import Schemes
 ENTRY_POINTS = "samplerbench.models"
 
 LOADERS = Schemes("model", ENTRY_POINTS, __name__)
-"""Scheme to loader."""
+"""Loaders by scheme."""
 
 loader = LOADERS.register
 

@@ -23,13 +23,13 @@ def load(
     sigma_min: float = 0.002,
     sigma_max: float = 80.0,
 ) -> ExactModel:
-    """The problem of kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
+    """Make the problem of kind ``rest``, such as ``family:curve(dim=3, std=0.1, seed=4)``.
 
     Args:
-        rest: the kind, what stands behind ``family:``; :data:`EXAMPLE` if nothing does.
+        rest: the kind; :data:`EXAMPLE` for "".
         dim: number of dimensions, >= 2.
         std: standard deviation of the data per dimension, > 0.
-        seed: which problem, >= 0.
+        seed: of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest.
 

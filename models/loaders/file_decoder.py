@@ -1,4 +1,4 @@
-"""The ``decode`` of a user's Python file, as a decoder."""
+"""Decoder from the ``decode`` of a user's Python file."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 from .networks import moved
 
 AT_ONCE = 64
-"""Latents that it is given at a time."""
+"""Latents at a time."""
 
 
 class FileDecoder:
-    """A user's ``decode``, as a :class:`~samplerbench.models.decoder.Decoder`.
+    """Decoder (:class:`~samplerbench.models.decoder.Decoder`) from a user's ``decode``.
 
     Args:
         decode: the function.
         event: shape of an image.
         limits: range of the values of images.
-        device: where its networks are.
+        device: of its networks.
     """
 
-    identity = ""  # that of the model has the hash of its file
+    identity = ""  # the model's has the hash of its file
     batch = AT_ONCE
 
     def __init__(
@@ -37,20 +37,20 @@ class FileDecoder:
         self._decode, self.event, self.limits, self.device = decode, event, limits, device
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """The user's images, in the dtype of the latents."""
+        """Return the user's images, in the dtype of the latents."""
         images = self._decode(latents)
         return images.to(latents.dtype) if isinstance(images, Tensor) else images
 
     def to(self, device: torch.device | str) -> FileDecoder:
-        """A copy with its networks on ``device``."""
+        """Return a copy with its networks on ``device``."""
         return FileDecoder(moved(self._decode, device), self.event, self.limits, device)
 
 
 def file_decoder(
     name: str, model: Any, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> FileDecoder | None:
-    """The decoder of a user's model for latents ``(batch, *event)``, which says by one of them how large
-    its images are, in the range ``limits``; None without one.
+    """Return the decoder of a user's model, with the image size from one latent of zeros; None without
+    ``decode``.
 
     Raises:
         ValueError: it fails, or does not give one image.
@@ -66,8 +66,8 @@ def file_decoder(
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
     if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != 1:
-        found = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        description = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
         raise ValueError(
-            f"{name}: decode gave {found} for one latent; it must return a tensor (batch, *image)"
+            f"{name}: decode gave {description} for one latent; it must return a tensor (batch, *image)"
         )
     return FileDecoder(model.decode, tuple(image.shape[1:]), limits)

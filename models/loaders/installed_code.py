@@ -1,6 +1,4 @@
-"""The installed packages that a user's files import, as facts: version, and the code of the modules
-that they name.
-"""
+"""Installed packages that a user's files import, as facts: their versions, and the code of the named modules."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from .user_files import file_hash, is_users, module_file
 
 _OWN = __name__.partition(".")[0]
 _BASE = frozenset({_OWN, "torch", "numpy"})
-"""Packages that each number here depends on: ``run.json`` has their versions."""
+"""Packages of every run, whose versions are in ``run.json``."""
 
 
 def installed_code(files: Iterable[str]) -> dict[str, str]:
@@ -51,9 +49,9 @@ def _is_installed(name: str) -> bool:
 
 
 def _version(package: str) -> str:
-    """The versions of the distributions that a package is of."""
-    found = _distributions().get(package, [package])
-    return " and ".join(f"{name} {_version_of(name)}" for name in sorted(set(found)))
+    """Return the versions of a package's distributions."""
+    distributions = _distributions().get(package, [package])
+    return " and ".join(f"{name} {_version_of(name)}" for name in sorted(set(distributions)))
 
 
 def _version_of(distribution: str) -> str:

@@ -1,4 +1,4 @@
-"""The source files that a user's module is made of: its own, and the local modules it imports."""
+"""Source files of a user's module: its own, and the local modules that it imports."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from .user_files import file_hash, is_users, module_file, named_hashes
 
 
 def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
-    """SHA-256 of each file of a module's own code, by its path from the folder of the module, or of
+    """Return the SHA-256 of each file of a module's own code, by its path from the folder of the module or
     its package.
 
-    Modules of the package that the module belongs to count wherever they are installed; those of
-    ``own``, where it is given.
+    Installed modules of the module's package count too, or of ``own`` if it is given.
     """
     files = modules_of(module, own)
     package = module.__name__.partition(".")[0]
@@ -33,38 +32,38 @@ def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
 
 
 def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
-    """Files of a module and of all loaded modules of the user's that it imports, by what the
-    sources say, in functions too.
+    """List the files of a module and of all loaded user modules that its sources import, in functions too.
 
     Args:
-        module: where to begin.
-        package: first name of modules that count wherever they are installed; None for that of a
-            module inside a package.
+        module: to begin with.
+        package: first name of modules that count even if installed; None for the module's own package.
     """
     if package is None:
         package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
-    seen: dict[str, str] = {}
+    files: dict[str, str] = {}
     todo = [module.__name__]
     while todo:
         name = todo.pop()
         file = module_file(name)
         own = bool(package) and name.partition(".")[0] == package
-        if name in seen or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
+        if name in files or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
             continue
-        seen[name] = file
-        todo += [found for found in imported_names(file, _package_of(name)) if found in sys.modules]
-    return sorted(set(seen.values()))
+        files[name] = file
+        todo += [
+            imported
+            for imported in imported_names(file, _package_of(name))
+            if imported in sys.modules
+        ]
+    return sorted(set(files.values()))
 
 
 def _package_of(name: str) -> str:
-    """The package that relative imports of a module start from."""
+    """Return the package that relative imports of a module start from."""
     return str(getattr(sys.modules[name], "__package__", "") or "")
 
 
 def imported_names(file: str, package: str) -> list[str]:
-    """Every module that a source file may import: all prefixes of dotted names, and what
-    ``from`` takes, which may be a module.
-    """
+    """List the modules that a source file may import: all prefixes of dotted names, and names after ``from``."""
     stamp = file_hash(file)
     return list(_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
 
@@ -75,10 +74,12 @@ def _imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # noqa: A
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return ()
-    return tuple(dict.fromkeys(name for node in ast.walk(tree) for name in _named(node, package)))
+    return tuple(
+        dict.fromkeys(name for node in ast.walk(tree) for name in _names_in(node, package))
+    )
 
 
-def _named(node: ast.AST, package: str) -> Iterator[str]:
+def _names_in(node: ast.AST, package: str) -> Iterator[str]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield from _prefixes(alias.name)

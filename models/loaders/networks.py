@@ -1,6 +1,4 @@
-"""Finding, and copying to a device, the ``nn.Module`` inside an object or function that a user
-hands over.
-"""
+"""Networks (``nn.Module``) inside a user's object or function: search, and copies on a device."""
 
 from __future__ import annotations
 
@@ -17,11 +15,11 @@ from torch import Tensor, nn
 _DEPTH = 4
 
 WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
-"""Remedy for a network that is called otherwise."""
+"""Remedy for a network of another call."""
 
 
 def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
-    """Refuse what cannot be called with these arguments, as far as its signature says.
+    """Refuse a callable whose signature does not take these arguments.
 
     Args:
         of: its name, for messages.
@@ -45,10 +43,10 @@ def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
 
 
 def check_tensor(of: str, output: Any) -> None:
-    """Refuse what is no tensor of real numbers.
+    """Refuse an output that is no tensor of real numbers.
 
     Args:
-        of: what gave it, for messages.
+        of: its source, for messages.
         output: of a network.
 
     Raises:
@@ -66,25 +64,25 @@ def check_tensor(of: str, output: Any) -> None:
 
 
 def networks_in(holder: Any, depth: int = _DEPTH) -> Iterator[nn.Module]:
-    """The ``nn.Module`` that ``holder`` is, or those that it holds.
+    """Yield the ``nn.Module`` that ``holder`` is, or all that it holds.
 
-    They are held as attributes, entries of lists or dictionaries, variables of a closure, defaults
+    It may hold them as attributes, entries of lists or dictionaries, variables of a closure, defaults
     or globals of a function, or arguments of a ``functools.partial``.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     todo = [(holder, depth)]
     while todo:
-        value, left = todo.pop()
-        if id(value) in seen or left < 0:
+        value, depth_left = todo.pop()
+        if id(value) in visited or depth_left < 0:
             continue
-        seen.add(id(value))
+        visited.add(id(value))
         if isinstance(value, nn.Module):
             yield value
         else:
-            todo += [(part, left - 1) for part in _held(value)]
+            todo += [(part, depth_left - 1) for part in _parts_of(value)]
 
 
-def _held(value: Any) -> Iterator[Any]:
+def _parts_of(value: Any) -> Iterator[Any]:
     if isinstance(value, functools.partial):
         yield from (value.func, *value.args, *value.keywords.values())
     elif isinstance(value, list | tuple | dict):
@@ -114,10 +112,7 @@ def _content(cell: Any) -> Iterator[Any]:
 
 
 def parameter_dtype(holder: Any) -> torch.dtype | None:
-    """The floating dtype of the first parameter of the networks that ``holder`` is or holds.
-
-    None without any.
-    """
+    """Return the floating dtype of the first parameter of the networks in ``holder``; None without any."""
     parameters = (
         parameter for network in networks_in(holder) for parameter in network.parameters()
     )
@@ -127,16 +122,14 @@ def parameter_dtype(holder: Any) -> torch.dtype | None:
 
 
 def moved(holder: Any, device: torch.device | str) -> Any:
-    """A copy of ``holder`` with its networks on ``device``.
+    """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
 
-    ``holder`` itself stays where and as it is.
 
-    Weights go straight into the copy, so that they are never on the old device twice. Where the
-    copy has a ``to`` of its own, that moves what else there is. Something that cannot be copied,
-    but has a ``to`` of its own, is left to that.
+    Weights go straight into the copy, so they are never on the old device twice. A copy with a method
+    ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to`` alone.
 
     Raises:
-        Exception: whatever copying it raises.
+        Exception: any error of the copying.
     """
     memo = {
         id(old): _on(old, device)
@@ -157,19 +150,18 @@ def moved(holder: Any, device: torch.device | str) -> Any:
 
 
 def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
-    """A copy on ``device`` of the same kind."""
+    """Return a copy on ``device`` of the same kind."""
     twin = tensor.detach().to(device, copy=True)
     return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    """A deep copy, which the networks in functions are copied for too.
+    """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share.
 
-    Functions are what ``deepcopy`` leaves as they are.
 
     Args:
-        value: what is copied, if it holds a network or has a ``to``; else it is shared.
-        memo: copies that are known, by the ``id`` of the original.
+        value: copied if it holds a network or has a ``to``; else shared.
+        memo: existing copies, by the ``id`` of the original.
     """
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
@@ -189,7 +181,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
 
 
 def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
-    """The same code with copies of the networks that its closure, defaults or globals hold."""
+    """Return the same code with copies of the networks that its closure, defaults or globals hold."""
     space = function.__globals__
     used = {name: space[name] for name in function.__code__.co_names if name in space}
     copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}

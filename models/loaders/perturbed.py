@@ -28,21 +28,21 @@ def load(
     spread: float | None = None,
     **options: Any,
 ) -> Perturbed:
-    """The model that ``rest`` or else ``model`` names, :data:`EXAMPLE` if neither does, with an
-    error of known size.
+    """Make a model with an error of known size around the one that ``rest`` or ``model`` names, else
+    :data:`EXAMPLE`.
 
     Args:
-        rest: a model's name, what stands behind ``perturbed:``.
+        rest: a model's name, the text after ``perturbed:``.
         model: the same as an option: ``perturbed(model="gmm-2d")``.
         delta: size of the error, >= 0.
         length: its correlation length, > 0.
-        seed: which error, >= 0.
-        spread: standard deviation of the data per dimension; None for that which the model knows.
+        seed: of the error, >= 0.
+        spread: standard deviation of the data per dimension; None for the model's own.
         **options: the model's own.
 
     Raises:
-        ValueError: the model is named twice, or there is none of this name, or an option that
-            neither takes, or a model of one's own without ``spread``.
+        ValueError: the model is named twice or unknown, neither takes an option, or a user's model
+            comes without ``spread``.
     """
     from ..exact.perturbed import Perturbed
     from ..registry import make_model

@@ -1,4 +1,4 @@
-"""``file.py:factory``: a model of the user's own.
+"""``file.py:factory``: a user's model.
 
 The factory returns a callable ``model(x, sigma) -> d`` that estimates E[x0 | x = x0 + sigma z],
 with the attributes
@@ -6,19 +6,18 @@ with the attributes
 * ``event``: shape of one sample; ``sigma_min`` < ``sigma_max``: the noise levels that it knows;
 * optionally ``dtype``: of the state, ``torch.float32`` if absent; ``passes``: evaluations hidden in
   one call, such as 2 for guidance inside;
-* optionally ``bind(ids, seed)``: the callable for these samples, where something (a label, a
-  prompt) is drawn per sample;
+* optionally ``bind(ids, seed)``: the callable for these samples, if a label or prompt is drawn per
+  sample;
 * optionally ``sample(n, seed)``: ``(n, *event)`` samples of the truth, and ``moments()``: its exact
-  mean ``(d,)`` and covariance ``(d, d)`` over flattened samples: what the model's samples are
-  compared with;
-* optionally ``network_dtype``: what its network computes in, which ``x`` and a tensor of levels are
-  cast to; that of its parameters, where they are found, if absent;
+  mean ``(d,)`` and covariance ``(d, d)`` over flattened samples, to compare the model's samples with;
+* optionally ``network_dtype``: dtype of its network, to which ``x`` and a tensor of levels are cast; by
+  default its parameters', if they are found;
 * optionally ``kind``: ``"map"`` for a few-step map, such as a consistency model, which gives the
   end of the path through x and no E[x0 | x];
 * optionally ``limits``: two numbers, the range of the values of the data, which samples are clamped
   to before their features are taken (``--extractor inception:WEIGHTS`` needs it);
 * optionally ``decode(x)``: images ``(batch, *image)`` of clean samples ``(batch, *event)``, for a
-  model of latents. Features are then those of images, and ``limits`` their range; ``sample`` and
+  model of latents. Features are then features of images, and ``limits`` their range; ``sample`` and
   ``moments`` stay about latents;
 * optionally ``mode_of(x)``: ``(batch,)`` int64, the mode of each clean sample; ``to(device)``: the
   same model on another device.
@@ -51,7 +50,7 @@ from .source_file import Made, options_text, source_function
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
 LARGEST_DECODED = 4096
-"""Values of an image up to which images are features unasked: more have a covariance of gigabytes."""
+"""Most values of an image for a default reference: more have a covariance of gigabytes."""
 REFERENCE_SAMPLES = 50_000
 REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
 _WHAT = {
@@ -63,7 +62,7 @@ _WHAT = {
 
 @loader("python_file", usage="file.py:factory")
 def load(spec: str, **params: Any) -> Denoiser:
-    """The model that the factory ``path/to/file.py:factory`` returns.
+    """Load the model that the factory ``path/to/file.py:factory`` returns.
 
     Its identity has the hash of every file it is made of.
 
@@ -77,22 +76,23 @@ def load(spec: str, **params: Any) -> Denoiser:
 
 
 def as_denoiser(made: Made, name: str, identity: str) -> Denoiser:
-    """What a user's factory, or an installed package's loader, returned, as a Denoiser that knows
-    the files it is made of.
+    """Wrap the result of a user's factory or an installed loader as a Denoiser that records its files.
 
     Raises:
-        ValueError: it is no model.
+        ValueError: the result is no model.
     """
-    own = isinstance(made.value, Denoiser)
-    model = Renamed(made.value, name, identity) if own else FileModel(made.value, name, identity)
+    is_denoiser = isinstance(made.value, Denoiser)
+    model = (
+        Renamed(made.value, name, identity)
+        if is_denoiser
+        else FileModel(made.value, name, identity)
+    )
     model.read = made.read
     return model
 
 
 class Renamed(Wrapper):
-    """A Denoiser that somebody else's code returned, under the name of its spec, with the
-    hashes of its files in its identity.
-    """
+    """Denoiser of foreign code, under the name of its spec, with the hashes of its files in its identity."""
 
     def __init__(self, inner: Denoiser, name: str, identity: str) -> None:
         super().__init__(inner)
@@ -101,24 +101,24 @@ class Renamed(Wrapper):
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's, detached from its parameters."""
+        """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The inner model's."""
+        """Pass the call inwards."""
         return super().mode_of(x)
 
 
 class FileModel(Denoiser):
-    """What a user's factory returned, as a Denoiser.
+    """Denoiser around the result of a user's factory.
 
     It has no classes (``classes`` is 0) even where it has ``bind``: the labels are then rows of
     (id, seed), which no mode equals.
 
     Args:
         model: the callable.
-        name: what the tables call it.
+        name: its name in tables.
         identity: with the hash of its file.
 
     Raises:
@@ -170,9 +170,7 @@ class FileModel(Denoiser):
         check_call(f"{name}: the model", model, ("x", "sigma"))
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Where the model has ``bind``: what it needs to know, ``(batch, 2)`` rows of (id,
-        seed), which go wherever labels would go.
-        """
+        """Return ``(batch, 2)`` rows of (id, seed) in place of labels, for a model with ``bind``; else None."""
         return (
             torch.stack([ids, torch.full_like(ids, seed)], dim=1)
             if hasattr(self._model, "bind")
@@ -184,14 +182,14 @@ class FileModel(Denoiser):
         """See :meth:`Denoiser.denoise`; the result is detached from the user's parameters.
 
         Raises:
-            ValueError: the user's callable does not return a tensor like ``x``.
+            ValueError: the user's callable returns no tensor like ``x``.
         """
-        seen, level = x, sigma
+        cast_x, level = x, sigma
         if self.network_dtype is not None and self.network_dtype != x.dtype:
-            seen = x.to(self.network_dtype)
+            cast_x = x.to(self.network_dtype)
         if self.network_dtype is not None and isinstance(sigma, Tensor):
             level = sigma.to(self.network_dtype)
-        d = self._bound(labels)(seen, level)
+        d = self._bound(labels)(cast_x, level)
         check_tensor(f"{self.name}: the model", d)
         if d.shape != x.shape:
             raise ValueError(
@@ -209,7 +207,7 @@ class FileModel(Denoiser):
         return self._latest[1]
 
     def to(self, device: torch.device | str) -> Denoiser:
-        """A copy of this model on ``device``, by the ``to`` of a copy of the user's.
+        """Return a copy of this model on ``device``, by the ``to`` of a copy of the user's.
 
         Raises:
             ValueError: the user's model has no ``to``.
@@ -225,27 +223,27 @@ class FileModel(Denoiser):
         return copy.copy(self) if torch.device(device).type == "cpu" else super().to(device)
 
     def reference(self) -> Reference | None:
-        """Exact moments where the model has them, else those of 50 000 of its samples.
+        """Return exact moments if the model has them, else the moments of 50 000 of its samples.
 
-        None where it has neither. Of a model of latents they are those of decoded samples, and
-        None where images are larger than :data:`LARGEST_DECODED`.
+        Return None if it has neither. A model of latents decodes its samples first; None for images
+        larger than :data:`LARGEST_DECODED`.
         """
         return self._reference
 
     @property
-    def _exact(self) -> bool:
-        """Whether the moments of what is scored are known."""
+    def _has_exact_moments(self) -> bool:
+        """True if the moments of the scored data are known."""
         return self.decoder is None and hasattr(self._model, "moments")
 
     @cached_property
     def _reference(self) -> Reference | None:
-        if not self._exact and not hasattr(self._model, "sample"):
+        if not self._has_exact_moments and not hasattr(self._model, "sample"):
             return None
         if self.decoder is not None and math.prod(self.decoded_event) > LARGEST_DECODED:
             return None
         return Reference(
             Identity(self.decoded_event),
-            None if self._exact else REFERENCE_SAMPLES,
+            None if self._has_exact_moments else REFERENCE_SAMPLES,
             self.identity,
             self._statistics,
             self.decoded_limits,
@@ -253,7 +251,7 @@ class FileModel(Denoiser):
 
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
-        if self._exact:
+        if self._has_exact_moments:
             mean, cov = (_array(moment) for moment in self._model.moments())
         else:
             features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
@@ -277,18 +275,18 @@ class FileModel(Denoiser):
         return Statistics(mean, cov, held_out)
 
     def data(self, n: int, seed: int) -> Tensor | None:
-        """The model's ``sample``, if it has one."""
+        """Return samples by the model's ``sample``, if it has one."""
         return self._samples(n, seed) if hasattr(self._model, "sample") else None
 
     def moments(self) -> Moments | None:
-        """The model's ``moments``, else those of its samples; of latents, only the former."""
+        """Return the model's ``moments``, else the moments of its samples; of latents, only the former."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
         mean, cov = (_array(moment) for moment in self._model.moments())
         return mean, cov
 
     def _scored(self, n: int, seed: int) -> Tensor:
-        """Samples of the truth as they are scored: decoded, and clamped as others are."""
+        """Return samples of the truth as scored: decoded, and clamped like other samples."""
         images = self.decode(self._samples(n, seed))
         return (
             images
@@ -317,12 +315,12 @@ class FileModel(Denoiser):
 
     @torch.no_grad()
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """The model's own, if it has one."""
+        """Return the model's own modes, if it has them."""
         return self._model.mode_of(x) if hasattr(self._model, "mode_of") else None
 
 
 def _limits(name: str, model: Any) -> tuple[float, float] | None:
-    """The range that a user's model states, or None."""
+    """Return the range that a user's model states, or None."""
     limits = getattr(model, "limits", None)
     if limits is None:
         return None

@@ -1,4 +1,4 @@
-"""Recording which of the user's files are opened, such as weights, while a model is made or called.
+"""Recorder of a user's files, such as weights, that are opened while a model is made or called.
 
 Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
 ``np.memmap``, ``torch.load``, ``pathlib`` and imports. It reports databases, shared libraries and
@@ -41,7 +41,7 @@ _READERS = (
     ("pyarrow", "memory_map"),
     ("pyarrow", "OSFile"),
 )
-"""Module, or class of a module, and the name in it."""
+"""Readers: a module, or class of a module, and the name in it."""
 
 _lock = threading.RLock()
 _open: list[FileRecorder] = []
@@ -51,10 +51,10 @@ _hooked = False
 
 @dataclass(frozen=True)
 class FilesRead:
-    """The files that something was made of, and the folder that names are relative to.
+    """Files that an object was made of, and the folder that names are relative to.
 
     Attributes:
-        folder: where names begin.
+        folder: start of the names.
         paths: absolute paths.
     """
 
@@ -63,13 +63,11 @@ class FilesRead:
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:
-        """SHA-256 of each file, as it was when they were first asked for, by names that say
-        nothing of this machine.
-        """
+        """SHA-256 of each file at the first access, by portable names."""
         return named_hashes(self.paths, self.folder)
 
     def __or__(self, more: frozenset[str]) -> FilesRead:
-        """The same with more files."""
+        """Return this with more files."""
         return self if more <= self.paths else FilesRead(self.folder, self.paths | more)
 
 
@@ -83,10 +81,10 @@ class FileRecorder:
 
     @property
     def stamps(self) -> dict[str, Stamp | None]:
-        """Absolute paths of the files of the user's that were read, sources in place of what was
-        compiled from them, each with its stamp when it was first opened.
+        """Absolute paths of the user's files that were read, sources in place of compiled files, each with
+        its stamp at its first opening.
 
-        What was written here too is a log or a cache of the user's code.
+        Files that were also written are logs or caches of the user's code, and left out.
         """
         read = tuple(self.opened.items())
         return {p: stamp for p, stamp in read if p not in self.written and is_users(p)}
@@ -99,13 +97,13 @@ class FileRecorder:
 
 @contextlib.contextmanager
 def reading() -> Iterator[FileRecorder]:
-    """A context that sees which files are read in it."""
+    """Record the files that are read in this context."""
     global _hooked
     now = FileRecorder(
         frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
     )
     with _lock:
-        if not _hooked:  # it cannot be taken away again; while nobody reads, it does nothing
+        if not _hooked:  # it cannot be removed; without a recorder it does nothing
             sys.addaudithook(_hook)
             _hooked = True
         if not _open:
@@ -133,16 +131,16 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _words(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
-    """Return whatever may be a file among the words of a command."""
-    given = [command] if isinstance(command, str | bytes) else list(command or ())
-    texts = [os.fsdecode(word) for word in (program, *given) if word]
+    """Return the words of a command that may be files."""
+    command_words = [command] if isinstance(command, str | bytes) else list(command or ())
+    texts = [os.fsdecode(word) for word in (program, *command_words) if word]
     words = [word for text in texts for word in (text, *_split(text))]
     parts = [part for word in words for part in (word, word.partition("=")[2])]
     return [os.path.join(os.fsdecode(folder or ""), part) for part in parts]
 
 
 def _split(text: str) -> list[str]:
-    """Return the words of a shell's command, apart from separators and redirections."""
+    """Return the words of a shell's command, without separators and redirections."""
     words = shlex.shlex(text, posix=True, punctuation_chars=True)
     words.whitespace_split, words.commenters = True, ""
     with contextlib.suppress(ValueError):  # a quotation that does not end
@@ -151,7 +149,7 @@ def _split(text: str) -> list[str]:
 
 
 def _database(path: Any, *_: object) -> list[str]:
-    """The file of a database, which a URI may name."""
+    """Return the file of a database, which a URI may name."""
     return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
 
 
@@ -164,11 +162,11 @@ _NAMED: dict[str, Callable[..., list[str]]] = {
     "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
     "import": lambda _name, path, *_: [path] if path else [],
 }
-"""What names files without opening them where the hook sees it, by event."""
+"""Readers of file names by event, for files that are opened unseen by the hook."""
 
 
 def _note(path: Any, *, written: bool = False) -> None:
-    """Remember a file that is opened. Whatever goes wrong here is not the user's concern."""
+    """Record a file that is opened. An error in here must not reach the user."""
     if isinstance(path, str | bytes | os.PathLike):
         with contextlib.suppress(Exception):
             absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
@@ -182,9 +180,7 @@ def _note(path: Any, *, written: bool = False) -> None:
 
 
 def _wrap_readers() -> None:
-    """Have readers that open files outside Python note them, under every name by which a loaded
-    module knows them.
-    """
+    """Wrap readers that open files outside Python, under each of their names in loaded modules."""
     importlib.import_module("safetensors.torch")
     modules = [vars(m) for m in tuple(sys.modules.values()) if isinstance(m, ModuleType)]
     for place, name in _READERS:
@@ -203,7 +199,7 @@ def _wrap_readers() -> None:
 
 
 def _loaded(place: str) -> Any:
-    """The module, or the class of a module, of this name; None where it is not loaded."""
+    """Return the loaded module, or class of a module, of this name; else None."""
     module, _, name = place.rpartition(".")
     return sys.modules.get(place) or (
         getattr(sys.modules[module], name, None) if module in sys.modules else None
@@ -211,9 +207,8 @@ def _loaded(place: str) -> Any:
 
 
 def _noting(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """The reader, which notes every argument that could be a file.
-
-    What is none is left out at the end.
+    """Wrap a reader to record each argument that could be a file; :attr:`FileRecorder.stamps` leaves others
+    out.
     """
 
     @functools.wraps(reader)

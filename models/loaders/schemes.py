@@ -1,8 +1,7 @@
-"""A table of loaders by scheme: what stands before the colon of ``perturbed:gmm-2d`` decides who
-reads the rest.
+"""Table of loaders by scheme, the text before the colon of ``perturbed:gmm-2d``.
 
-A scheme is a function in a file of its own, which is imported when the scheme is asked for, or an
-entry point of an installed package, of which the same holds. There are two such tables: of models
+A scheme is a function in a file of its own, imported on demand, or an entry point of an installed
+package, imported likewise. There are two such tables: of models
 (:mod:`samplerbench.models.loaders`) and of feature spaces (:mod:`samplerbench.models.extractors`).
 """
 
@@ -34,13 +33,12 @@ Load = TypeVar("Load", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Scheme:
-    """One loader.
+    """Loader of one scheme.
 
     Attributes:
-        name: what stands before the colon.
-        load: gets what stands behind it, "" where there is no colon, and further arguments as its
-            table says.
-        usage: how it is written, such as ``perturbed:MODEL``, for messages.
+        name: the text before the colon.
+        load: takes the text after it, "" without a colon, and further arguments of its table.
+        usage: its syntax, such as ``perturbed:MODEL``, for messages.
         origin: distribution and version; "" for one of this package.
         opened: files that were opened when its module was imported.
     """
@@ -52,40 +50,42 @@ class Scheme:
     opened: frozenset[str] = frozenset()
 
     def made(self, rest: str, *args: Any, **options: Any) -> Made:
-        """What an installed package's loader returns, with the files that it is made of.
+        """Return the result of an installed package's loader, with the files that it was made of.
 
-        These are the modules of the package and what they import of the user's, the package's data
-        files that were opened, and the user's files that were opened, such as weights.
+        These are the package's modules, the user's modules that they import, and opened files of both,
+        such as weights.
 
         Raises:
             ValueError: it raises, or ends the program.
         """
-        with reading() as seen:
+        with reading() as recorder:
             try:
                 value = self.load(rest, *args, **options)
             except (Exception, SystemExit) as error:
                 what = f"{type(error).__name__}: {error}"
                 raise ValueError(f"{self.name}:{rest}: {self.origin} raised {what}") from error
-        read = self._read(seen)
+        read = self._read(recorder)
         return Made(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """What pins what it made: the spec without a folder, the distribution and its version,
-        the files.
+        """Return the identity of its result: the spec without a folder, the distribution, its version and the
+        files.
         """
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
-        """The spec without the folder of a path in it."""
+        """Return the spec without the folder of a path in it."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
-    def _read(self, seen: FileRecorder) -> FilesRead:
+    def _read(self, recorder: FileRecorder) -> FilesRead:
         package, root = self._package
-        opened = frozenset(path for path in self.opened | set(seen.opened) if is_data(path, root))
+        opened = frozenset(
+            path for path in self.opened | set(recorder.opened) if is_data(path, root)
+        )
         if self._module is None:
-            return FilesRead(Path.cwd(), seen.paths)
+            return FilesRead(Path.cwd(), recorder.paths)
         code = frozenset(modules_of(self._module, package))
-        return FilesRead(root.parent, code | opened | seen.paths)
+        return FilesRead(root.parent, code | opened | recorder.paths)
 
     @property
     def _module(self) -> ModuleType | None:
@@ -93,7 +93,7 @@ class Scheme:
 
     @property
     def _package(self) -> tuple[str, Path]:
-        """The name of the package that the loader belongs to, and its folder, or its file."""
+        """Name of the loader's package, and its folder or file."""
         name = (self._module.__name__ if self._module else "").partition(".")[0]
         file = module_file(name) or (module_file(self._module.__name__) if self._module else None)
         path = Path(file or os.devnull)
@@ -101,21 +101,21 @@ class Scheme:
 
 
 def is_data(path: str, root: Path) -> bool:
-    """Whether a file is data of a package.
+    """Return True if a file is data of a package.
 
-    Its modules are found otherwise: one is opened once a process.
+    Modules are found by their imports: each is opened once a process.
     """
     inside = os.path.realpath(path).startswith(os.path.realpath(root) + os.sep)
     return inside and not path.endswith((".py", ".pyc", ".pyo")) and os.path.isfile(path)
 
 
 class Schemes:
-    """All schemes of one kind.
+    """Table of all schemes of one kind.
 
     Args:
         kind: what they load, in a word.
         group: of the entry points by which installed packages add theirs: the name is the scheme.
-        package: where those of this package are: scheme ``some-net`` in the file ``some_net.py``.
+        package: with this package's schemes: scheme ``some-net`` in the file ``some_net.py``.
     """
 
     def __init__(self, kind: str, group: str, package: str) -> None:
@@ -124,37 +124,37 @@ class Schemes:
         self._loaded: dict[tuple[str, str, str], Scheme] = {}
 
     def register(self, name: str, usage: str = "") -> Callable[[Load], Load]:
-        """Function decorator: this loads ``name:…``.
+        """Return a decorator that registers a function as the loader of ``name:…``.
 
         For files of this package; others have an entry point.
 
         Args:
             name: the scheme, and the name of the file with "-" for "_".
-            usage: how it is written, for messages; ``name:…`` if it is left out.
+            usage: its syntax, for messages; by default ``name:…``.
 
         Raises:
             ValueError: another function has the scheme.
         """
 
         def registered(load: Load) -> Load:
-            known = self._known.get(name)
-            if known is not None and known.load.__module__ != load.__module__:
-                raise self._two(name, [known.load.__module__, load.__module__])
+            earlier = self._known.get(name)
+            if earlier is not None and earlier.load.__module__ != load.__module__:
+                raise self._two(name, [earlier.load.__module__, load.__module__])
             self._known[name] = Scheme(name, load, usage or f"{name}:…")
             return load
 
         return registered
 
     def __contains__(self, spec: str) -> bool:
-        """Whether there is such a scheme; of ``scheme:rest``, the part before the colon counts."""
+        """Return True if there is such a scheme; of ``scheme:rest``, the part before the colon counts."""
         name = spec.partition(":")[0]
         return self._built_in(name) is not None or name in self.installed()
 
     def find(self, spec: str) -> tuple[Scheme, str]:
-        """The scheme of ``scheme:rest`` or ``scheme``, and the rest.
+        """Return the scheme of ``scheme:rest`` or ``scheme``, and the rest.
 
         Raises:
-            ValueError: as :meth:`get`, or nothing stands behind the colon.
+            ValueError: as :meth:`get`, or no text follows the colon.
         """
         name, colon, rest = spec.partition(":")
         scheme = self.get(name)
@@ -163,47 +163,47 @@ class Schemes:
         return scheme, rest
 
     def get(self, name: str) -> Scheme:
-        """The scheme of a name. Only its own module is imported.
+        """Return the scheme of a name. Only its own module is imported.
 
         Raises:
             ValueError: there is none, there are two, or its package cannot be imported.
         """
-        own, points = self._built_in(name), self._points(name)
-        origins = [HERE] * (own is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
+        built_in, points = self._built_in(name), self._points(name)
+        origins = [HERE] * (built_in is not None) + [f"{origin_of(p)} ({p.value})" for p in points]
         if len(origins) > 1:
             raise self._two(name, origins)
-        if own is not None:
-            return own
+        if built_in is not None:
+            return built_in
         if not points:
             raise ValueError(f"there is no {self._kind} scheme {name!r}")
         return self._import(points[0])
 
     def installed(self) -> dict[str, str]:
-        """The schemes of installed packages, each with its distribution and version.
+        """Return the schemes of installed packages, each with its distribution and version.
 
         Imports nothing.
         """
         return {point.name: origin_of(point) for point in self._points()}
 
     def built_in(self) -> list[Scheme]:
-        """The schemes of this package, by how they are written; their modules are imported."""
+        """List the schemes of this package by their syntax; their modules are imported."""
         for info in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
             importlib.import_module(f"{self._package}.{info.name}")
         return sorted(self._known.values(), key=lambda scheme: scheme.usage)
 
     def usages(self) -> list[str]:
-        """How each scheme is written: this package's, then those of others with their origin."""
+        """List the syntax of each scheme: this package's, then others' with their origin."""
         own = [scheme.usage for scheme in self.built_in()]
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def near(self, spec: str, others: Collection[str] = ()) -> str:
-        """``did you mean …? `` with the scheme, or other name, that is most like that of
-        ``spec``; "" if none is.
+        """Return ``did you mean …? `` with the scheme or other name most similar to the one in ``spec``; ""
+        for none.
         """
         self.built_in()
         name = spec.partition(":")[0]
-        found = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
-        return f"did you mean {found[0]!r}? " if found else ""
+        matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)
+        return f"did you mean {matches[0]!r}? " if matches else ""
 
     def _built_in(self, name: str) -> Scheme | None:
         file = f"{self._package}.{name.replace('-', '_')}"
@@ -226,31 +226,30 @@ class Schemes:
         if key not in self._loaded:
             failed = f"{self._kind} scheme {point.name!r} of {origin} ({point.value})"
             try:
-                with reading() as seen:
+                with reading() as recorder:
                     load = point.load()
             except (Exception, SystemExit) as error:
                 what = f"{type(error).__name__}: {error}"
                 raise ValueError(f"{failed} failed to load: {what}") from error
             if not callable(load):
                 raise ValueError(f"{failed} is a {type(load).__name__}; it must be a function")
-            opened = frozenset(seen.opened)
+            opened = frozenset(recorder.opened)
             self._loaded[key] = Scheme(point.name, load, f"{point.name}:…", origin, opened)
         return self._loaded[key]
 
 
 def origin_of(point: EntryPoint) -> str:
-    """The distribution of an entry point and its version, or where it points to."""
+    """Return the distribution of an entry point and its version, or its target."""
     return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def check_options(
     what: str, load: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """Refuse options that a loader or factory does not take, in a sentence that lists those that it
-    does.
+    """Refuse options that a loader or factory does not take, in a sentence that lists its parameters.
 
     Raises:
-        ValueError: it cannot be called so.
+        ValueError: it does not take them.
     """
     try:
         signature = inspect.signature(load)

@@ -1,5 +1,5 @@
-"""Calling a function of a user's file, ``file.py:function``, and recording the files that its
-result depends on.
+"""Calls of a function of a user's file, ``file.py:function``, with a record of the files that its result
+depends on.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ _importing = threading.RLock()
 
 
 class Made(NamedTuple):
-    """What a user's function returned.
+    """Result of a user's function.
 
     Attributes:
-        value: itself.
-        read: the files of the user's that it is made of: the function's, all that it imports, all
-            that were read.
+        value: the returned object.
+        read: the user's files that it was made of: the function's, all imported ones, all that were read.
         digest: 16 hexadecimal digits of their hashes; of the function's own file, if there is no
             other.
     """
@@ -44,7 +43,7 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class SourceFunction:
-    """A function of a user's file.
+    """Function of a user's file.
 
     Attributes:
         spec: as the user wrote it.
@@ -61,13 +60,13 @@ class SourceFunction:
     read: FilesRead
 
     def call(self, **params: Any) -> Made:
-        """What the function returns, which may import modules that lie beside its file.
+        """Call the function, which may import modules from its file's folder.
 
         Raises:
             ValueError: it raises, or ends the program.
         """
         name = self.called.rpartition(":")[2]
-        with beside(self.read.folder), reading() as seen:
+        with beside(self.read.folder), reading() as recorder:
             try:
                 value = self.function(**params)
             except SystemExit as error:
@@ -79,14 +78,14 @@ class SourceFunction:
                 raise ValueError(
                     f"{self.spec}: {name}() raised {type(error).__name__}: {error}"
                 ) from error
-            read = self.read | seen.paths | frozenset(modules_of(self.module))
+            read = self.read | recorder.paths | frozenset(modules_of(self.module))
         return Made(value, read, digest_of(read))
 
 
 def digest_of(read: FilesRead) -> str:
-    """16 hexadecimal digits of the names and hashes of files.
+    """Return 16 hexadecimal digits of the names and hashes of files.
 
-    Of the hash alone, if there is one file.
+    A single file counts by its hash alone.
     """
     hashes = list(read.hashes.values())
     if len(hashes) == 1:
@@ -95,7 +94,7 @@ def digest_of(read: FilesRead) -> str:
 
 
 def options_text(params: dict[str, Any]) -> str:
-    """Options as a part of an identity: "" without any.
+    """Return options as a part of an identity: "" without any.
 
     A path to something is named by its last part; its content counts by itself.
     """
@@ -106,19 +105,19 @@ def options_text(params: dict[str, Any]) -> str:
 
 
 def short_path(text: str) -> str:
-    """A path to something by its last part; any other text as it is."""
+    """Return the last part of a path to something; any other text as it is."""
     is_path = os.path.isabs(text) or (os.sep in text and os.path.exists(text))
     return os.path.basename(os.path.normpath(text)) if is_path else text
 
 
 def source_function(spec: str, makes: str) -> SourceFunction:
-    """The function that ``path/to/file.py:function`` names.
+    """Return the function that ``path/to/file.py:function`` names.
 
-    The file is run anew each time, and so are the modules beside it.
+    Each call runs the file again, and the modules in its folder too.
 
     Args:
         spec: path and name.
-        makes: what the function makes, in a word, for messages.
+        makes: word for the function's result, for messages.
 
     Raises:
         ValueError: no such file or function, or the file raises when it is imported.
@@ -132,9 +131,9 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
     folder = Path(os.path.abspath(path)).parent
-    with beside(folder), reading() as seen:
+    with beside(folder), reading() as recorder:
         module = _imported(path, makes)
-        read = FilesRead(folder, seen.paths | {os.path.abspath(path)})
+        read = FilesRead(folder, recorder.paths | {os.path.abspath(path)})
     function = getattr(module, name, None)
     if not callable(function):
         raise ValueError(f"{spec}: {path.name} has no function {name}")
@@ -161,12 +160,10 @@ def _imported(path: Path, makes: str) -> ModuleType:
 
 @contextlib.contextmanager
 def beside(folder: Path) -> Iterator[None]:
-    """A context in which modules in ``folder`` can be imported, and are read from there anew, as
-    they are now.
+    """Make modules in ``folder`` importable within, and read them as they are now.
 
     Two models may have helpers of one name in two folders, and a helper may have been edited since
-    it was last imported. What another program in this process has imported under such a name is put
-    back.
+    it was last imported. Afterwards, other modules of such names in this process are restored.
     """
     with _importing:
         names = _importable(folder)
@@ -190,20 +187,22 @@ def beside(folder: Path) -> Iterator[None]:
 
 
 def _put_back(folder: Path, names: set[str], aside: dict[str, ModuleType]) -> None:
-    here = str(folder) + os.sep
+    prefix = str(folder) + os.sep
     _fresh.update(
         m
         for name, m in sys.modules.items()
-        if name.partition(".")[0] in names and (module_file(name) or "").startswith(here)
+        if name.partition(".")[0] in names and (module_file(name) or "").startswith(prefix)
     )
     for name, module in aside.items():
-        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(here)
+        foreign = module not in _fresh and not str(getattr(module, "__file__", "")).startswith(
+            prefix
+        )
         if foreign or name not in sys.modules:
             sys.modules[name] = module
 
 
 def _importable(folder: Path) -> set[str]:
-    """First names of what can be imported from a folder."""
+    """Return the first names of modules that can be imported from a folder."""
     try:
         return {
             entry.stem if entry.suffix == ".py" else entry.name
@@ -215,7 +214,7 @@ def _importable(folder: Path) -> set[str]:
 
 
 def _replaceable(name: str) -> bool:
-    """Whether a loaded module is one of the user's files, or a folder of such without a package."""
+    """Return True if a loaded module is a user's file, or a folder of such without a package."""
     module, file = sys.modules[name], module_file(name)
     if (
         name == "__main__"

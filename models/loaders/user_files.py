@@ -1,4 +1,4 @@
-"""Telling a user's files from installed ones, and hashing them under portable names."""
+"""Distinction of a user's files from installed ones, and their hashes under portable names."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _CHUNK = 1 << 20
 
 
 def source_of(path: str) -> str:
-    """The source of a compiled module; any other path as it is."""
+    """Return the source of a compiled module; any other path as it is."""
     try:
         return source_from_cache(path) if path.endswith(".pyc") else path
     except ValueError:
@@ -48,9 +48,7 @@ def source_of(path: str) -> str:
 
 
 def is_users(path: str) -> bool:
-    """Whether a path is a regular file that belongs neither to Python, nor to an installed
-    package or this one, nor to the system.
-    """
+    """Return True for a regular file outside Python, installed packages, this package and the system."""
     parts = Path(path).parts
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
@@ -61,7 +59,7 @@ def is_users(path: str) -> bool:
 
 
 def _own(path: Path) -> bool:
-    """Whether a file is of this package, wherever it is installed.
+    """Return True if a file belongs to this package, installed or not.
 
     A user's folder may lie in a checkout of it.
     """
@@ -75,33 +73,33 @@ def _own(path: Path) -> bool:
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file under a name that is the same on another machine.
+    """Return the SHA-256 of each file under a name that is the same on another machine.
 
     Args:
-        paths: of files; those that are gone, or cannot be read, are left out.
+        paths: of files; missing and unreadable ones are left out.
         folder: files below it are named by their path from there, others by their last part alone;
             of several with one name and other contents, the second is called ``NAME#2`` and so on,
             in the order of their hashes.
     """
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for path in sorted(set(paths)):
         digest = file_hash(path)
         if digest is None:
             continue
         name = name_from(folder, path)
         portable = os.path.basename(path) if os.path.isabs(name) else Path(name).as_posix()
-        found.setdefault(portable, set()).add(digest)
+        by_name.setdefault(portable, set()).add(digest)
     return {
         name if i == 0 else f"{name}#{i + 1}": digest
-        for name in sorted(found)
-        for i, digest in enumerate(sorted(found[name]))
+        for name in sorted(by_name)
+        for i, digest in enumerate(sorted(by_name[name]))
     }
 
 
 def name_from(folder: Path, path: str) -> str:
     """Return the path of a file from ``folder``, or the path itself if it is not in there.
 
-    Links below the folder keep their names, so that one that leads elsewhere is noticed.
+    Links below the folder keep their names, so a changed target is noticed.
     """
     if path.startswith(os.path.abspath(folder) + os.sep):
         return os.path.relpath(path, folder)
@@ -111,10 +109,10 @@ def name_from(folder: Path, path: str) -> str:
 
 
 def difference_of(folder: Path, opened: Mapping[str, str]) -> str:
-    """Return what became of the first file that is another one by now, in a clause; "" for none.
+    """Return a clause on the first file that has changed since; "" for none.
 
     Args:
-        folder: that names are relative to.
+        folder: start of the names.
         opened: SHA-256 of each file when it was opened, by :func:`name_from`.
     """
     for name, before in opened.items():
@@ -138,9 +136,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def file_hash(path: str) -> str | None:
-    """Hexadecimal SHA-256 of a file, read in pieces, once a process for the same size, time and
-    inode; None if it cannot be read.
-    """
+    """Return the hexadecimal SHA-256 of a file, cached by size, time and inode; None if it cannot be read."""
     try:
         stat = os.stat(path)
         return _hashed(os.path.realpath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
@@ -149,7 +145,7 @@ def file_hash(path: str) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - what tells another content
+def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(_CHUNK):
@@ -158,6 +154,6 @@ def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG00
 
 
 def module_file(name: str) -> str | None:
-    """The source file of a module that is loaded, or None."""
+    """Return the source file of a module that is loaded, or None."""
     file = getattr(sys.modules.get(name), "__file__", None)
     return source_of(os.path.abspath(file)) if isinstance(file, str) else None

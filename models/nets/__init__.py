@@ -1,1 +1,1 @@
-"""Network architectures, and the shipped score networks as denoisers."""
+"""Network architectures, and networks with random weights for timing."""

@@ -1,8 +1,8 @@
-"""The U-Net of OpenAI's diffusion models: improved DDPM, ADM, and the teachers of consistency models.
+"""U-Net of OpenAI's diffusion models: improved DDPM, ADM, and the teachers of consistency models.
 
 Written from the papers (Ho et al. 2020, arXiv:2006.11239, appendix B; Nichol & Dhariwal 2021,
-arXiv:2102.09672; Dhariwal & Nichol 2021, arXiv:2105.05233, section 3). Names of parameters are those
-of the published checkpoints.
+arXiv:2102.09672; Dhariwal & Nichol 2021, arXiv:2105.05233, section 3). Names of parameters are the
+published checkpoints'.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from .nvidia.layers import SinusoidalNoise
 
 Change = Literal["", "up", "down"]
 GROUPS = 32
-"""Of every normalisation."""
+"""Groups of every normalisation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """How attention divides channels.
+    """Division of channels among heads of attention.
 
     Attributes:
-        heads: how many; 0 where ``head_width`` says.
-        head_width: channels of each; 0 where ``heads`` says.
-        together: whether the queries of all heads come first, then all keys and all values (the
-            libraries' "new" order), or each head's three after another.
+        heads: their number; 0 to divide by ``head_width``.
+        head_width: channels of each; 0 to divide by ``heads``.
+        together: True if the queries of all heads come first, then all keys and all values (the
+            libraries' "new" order); False for each head's three in turn.
     """
 
     heads: int = 0
@@ -38,7 +38,7 @@ class Heads:
     together: bool = False
 
     def of(self, channels: int) -> int:
-        """How many there are for so many channels.
+        """Return the number of heads for so many channels.
 
         Raises:
             ValueError: the channels cannot be divided.
@@ -50,8 +50,8 @@ class Heads:
 
 
 class Resample(nn.Module):
-    """Half or twice the resolution, with a 3 × 3 convolution: in strides of two, or after each pixel
-    became four. The convolution is called ``op`` or ``conv``; ``plain``, there is none.
+    """Change of the resolution by two with a 3 × 3 convolution ``op`` (strided) or ``conv`` (after each pixel
+    became four), or ``plain``.
     """
 
     def __init__(self, channels: int, change: Change, *, plain: bool = False) -> None:
@@ -73,20 +73,20 @@ class Resample(nn.Module):
 
 
 def changed(x: Tensor, change: Change) -> Tensor:
-    """``x`` with each pixel as four, or four pixels as their mean."""
+    """Return ``x`` with each pixel as four, or four pixels as their mean."""
     if change == "up":
         return F.interpolate(x, scale_factor=2, mode="nearest")
     return F.avg_pool2d(x, 2) if change == "down" else x
 
 
 class ResBlock(nn.Module):
-    """Two 3 × 3 convolutions beside a skip connection.
+    """Residual block of two 3 × 3 convolutions with a skip connection.
 
-    The embedding is added before the second normalisation, or scales and shifts behind it.
+    The embedding is added before the second normalisation, or scales and shifts after it.
 
     Args:
         c_in, c_out, c_emb: channels.
-        scale_shift: of the two, the latter.
+        scale_shift: True to scale and shift.
         change: of the resolution, before the first convolution and in the skip connection.
     """
 
@@ -114,20 +114,20 @@ class ResBlock(nn.Module):
         """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         norm, act, conv = self.in_layers
         h = conv(changed(act(norm(x)), self.change))
-        told = self.emb_layers(emb)[:, :, None, None]
+        modulation = self.emb_layers(emb)[:, :, None, None]
         norm, *rest = self.out_layers
         if self.scale_shift:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = modulation.chunk(2, dim=1)
             h = norm(h) * (1 + scale) + shift
         else:
-            h = norm(h + told)
+            h = norm(h + modulation)
         for layer in rest:
             h = layer(h)
         return self.skip_connection(changed(x, self.change)) + h
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, beside a skip connection."""
+    """Self-attention over all pixels, with a skip connection."""
 
     def __init__(self, channels: int, heads: Heads) -> None:
         super().__init__()
@@ -139,16 +139,16 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, h, w)`` to the same shape."""
         n, c, height, width = x.shape
-        found = self.qkv(self.norm(x.reshape(n, c, -1)))
+        projected = self.qkv(self.norm(x.reshape(n, c, -1)))
         order = (3, self.heads) if self.together else (self.heads, 3)
-        parts = found.reshape(n, *order, c // self.heads, height * width)
+        parts = projected.reshape(n, *order, c // self.heads, height * width)
         query, key, value = parts.transpose(3, 4).unbind(1 if self.together else 2)
         mixed = F.scaled_dot_product_attention(query, key, value)
         return x + self.proj_out(mixed.transpose(2, 3).reshape(n, c, -1)).reshape(x.shape)
 
 
 class Layers(nn.ModuleList):
-    """Modules one after another, of which the residual blocks are told the embedding."""
+    """Sequential that passes the embedding to residual blocks."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
@@ -158,11 +158,10 @@ class Layers(nn.ModuleList):
 
 
 class ADMUNet(nn.Module):
-    """The U-Net, called with times and class numbers.
+    """U-Net called with times and class numbers.
 
     Args:
-        in_channels, out_channels: of images and outputs, of which there are twice as many where a
-            variance is learned.
+        in_channels, out_channels: of images and outputs, twice as many with a learned variance.
         embedding: channels of the sinusoids of the time, even; the embedding has four times as many.
         stem: channels of the first convolution.
         widths: channels of each level, from the finest; each level has half the resolution.
@@ -170,8 +169,8 @@ class ADMUNet(nn.Module):
         attention: levels with attention, from 0; the middle has it always.
         heads, head_width, together: see :class:`Heads`.
         scale_shift: see :class:`ResBlock`.
-        resample_blocks: whether the resolution changes in residual blocks, or in convolutions.
-        resample_plain: in the latter case, whether it changes without a convolution.
+        resample_blocks: True to change the resolution in residual blocks, False in :class:`Resample`.
+        resample_plain: in the latter case, True to change it without a convolution.
         classes: of the labels; 0 for none.
 
     Raises:
@@ -224,7 +223,7 @@ class ADMUNet(nn.Module):
     def _down(
         self, widths: Sequence[int], blocks: int, attention: Sequence[int], skips: list[int]
     ) -> Iterator[Layers]:
-        """Finest level first; notes the channels of each result in ``skips``."""
+        """Yield layers, finest level first; append the channels of each result to ``skips``."""
         for level, width in enumerate(widths):
             for _ in range(blocks):
                 yield Layers(self._stage(skips[-1], width, level in attention))
@@ -236,7 +235,7 @@ class ADMUNet(nn.Module):
     def _up(
         self, widths: Sequence[int], blocks: int, attention: Sequence[int], skips: list[int]
     ) -> Iterator[Layers]:
-        """Coarsest level first; takes ``skips`` from the end."""
+        """Yield layers, coarsest level first; take ``skips`` from the end."""
         channels = widths[-1]
         for level, width in reversed(list(enumerate(widths))):
             for i in range(blocks + 1):
@@ -259,7 +258,7 @@ class ADMUNet(nn.Module):
         return ResBlock(c_in, c_out, self.wide, scale_shift=self.scale_shift, change=change)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Raw output.
+        """Return the raw output.
 
         Args:
             x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
@@ -270,11 +269,11 @@ class ADMUNet(nn.Module):
         if self.classes:
             assert labels is not None
             emb = emb + self.label_emb(labels)
-        kept = []
+        skips = []
         for layers in self.input_blocks:
             x = layers(x, emb)
-            kept.append(x)
+            skips.append(x)
         x = self.middle_block(x, emb)
         for layers in self.output_blocks:
-            x = layers(torch.cat([x, kept.pop()], dim=1), emb)
+            x = layers(torch.cat([x, skips.pop()], dim=1), emb)
         return self.out(x)

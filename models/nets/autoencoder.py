@@ -1,4 +1,4 @@
-"""A small autoencoder of 28 × 28 images: latents of 4 × 8 × 8 in unit scale, and images of them."""
+"""Small autoencoder of 28 × 28 images: latents of 4 × 8 × 8 in unit scale, and images of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LATENT = (4, 8, 8)
 
 
 class Residual(nn.Module):
-    """x + f(x) with f two 3 × 3 convolutions, normalised before each; starts as the identity."""
+    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each; starts as the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class Residual(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Images ``(batch, 1, 28, 28)`` in [-1, 1] to latents ``(batch, 4, 8, 8)`` and back.
+    """Autoencoder of images ``(batch, 1, 28, 28)`` in [-1, 1] with latents ``(batch, 4, 8, 8)``.
 
-    A channel of the latents has mean 0 and standard deviation 1 over the training images: they
-    are subtracted and divided by once training is over (``mean`` and ``std``, ``(4,)``), and by
-    those of the mini-batch until then. The decoder has learned to bear white noise on the latents.
+    A channel of the latents has mean 0 and standard deviation 1 over the training images, after
+    normalisation by ``mean`` and ``std`` ``(4,)``. Training normalises by the mini-batch instead. The
+    decoder has learned to tolerate white noise on the latents.
 
     Args:
         channels: width at 16 × 16 and at 8 × 8, multiples of 8.
@@ -71,14 +71,14 @@ class Autoencoder(nn.Module):
         self.register_buffer("std", torch.ones(latent))
 
     def raw(self, images: Tensor) -> Tensor:
-        """Latents ``(batch, 4, 8, 8)`` in a scale that training does not fix."""
+        """Return latents ``(batch, 4, 8, 8)`` in a scale that training does not fix."""
         return self.encoder(F.pixel_unshuffle(F.pad(images, (MARGIN,) * 4, value=-1.0), 2))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        """Return latents ``(batch, 4, 8, 8)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
         return (self.raw(images) - self.mean[:, None, None]) / self.std[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Images ``(batch, 1, 28, 28)`` of latents ``(batch, 4, 8, 8)``; they are not clamped."""
+        """Return images ``(batch, 1, 28, 28)`` of latents ``(batch, 4, 8, 8)``; they are not clamped."""
         full = F.pixel_shuffle(self.decoder(latents), 2)
         return full[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

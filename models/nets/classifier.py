@@ -1,4 +1,4 @@
-"""A small convolutional classifier, whose last hidden layer gives features."""
+"""Small convolutional classifier, whose last hidden layer gives features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Residual(nn.Module):
-    """x + f(x) with f two 3 × 3 convolutions, normalised before each."""
+    """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Residual(nn.Module):
 
 
 class Classifier(nn.Module):
-    """28 × 28 images to class logits, through ``features`` numbers that are made to be compared.
+    """Classifier of 28 × 28 images, through ``features`` numbers for comparisons.
 
     Each feature is a learnt weighted mean over the positions of its own map, so it knows what is in
     the image and roughly where. The features are batch-normalised without scale or shift, with no
@@ -55,12 +55,12 @@ class Classifier(nn.Module):
         self.classify = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Features ``(batch, features)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
+        """Return features ``(batch, features)`` of images ``(batch, 1, 28, 28)`` in [-1, 1]."""
         h = self.fine(self.stem(F.pixel_unshuffle(x, 2)))
         h = self.coarse(self.shrink(h))
         h = F.silu(self.norm_maps(self.maps(F.silu(self.norm(h)))))
         return self.norm_features((h * self.pool).mean(dim=(2, 3)).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(batch, classes)``."""
+        """Return logits ``(batch, classes)``."""
         return self.classify(self.features(x))

@@ -1,8 +1,8 @@
-"""The diffusion transformer of DiT, SiT, REPA and MeanFlow.
+"""Diffusion transformer of DiT, SiT, REPA and MeanFlow.
 
 Written from the papers (Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al.
-2024, arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447). Names of parameters are those of the
-published checkpoints.
+2024, arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447). Names of parameters
+are the published checkpoints'.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .nvidia.layers import SinusoidalNoise
 
 EPS = 1e-6
-"""Of the normalisations before attention and perceptron."""
+"""Epsilon of the normalisations before attention and perceptron."""
 
 
 class Attention(nn.Module):
@@ -40,7 +40,7 @@ class Attention(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Two layers with a GELU, in its tanh form, between."""
+    """Perceptron of two layers with a GELU, in its tanh form, between."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -52,12 +52,12 @@ class Perceptron(nn.Module):
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """``x`` ``(batch, tokens, width)`` scaled and shifted by ``(batch, width)``."""
+    """Return ``x`` ``(batch, tokens, width)`` scaled and shifted by ``(batch, width)``."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each between a modulation and a gate of the embedding ("adaLN")."""
+    """Transformer block of attention and a perceptron, each modulated and gated by the embedding ("adaLN")."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, normed: bool) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """From tokens to the numbers of their patches."""
+    """Layer from tokens to the numbers of their patches."""
 
     def __init__(self, width: int, numbers: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class FinalLayer(nn.Module):
 
 
 class Patches(nn.Module):
-    """An image as tokens: a convolution in strides of its side."""
+    """Layer from an image to tokens: a convolution in strides of its side."""
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Patches(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of a number, and two layers."""
+    """Embedding of a number: sinusoids and two layers."""
 
     def __init__(self, width: int, frequencies: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class TimeEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """A row of a table for each label, and one for "no label"."""
+    """Table of embeddings with a row for each label, and one for "no label"."""
 
     def __init__(self, rows: int, width: int) -> None:
         super().__init__()
@@ -127,23 +127,22 @@ class LabelEmbedding(nn.Module):
 
 
 class DiT(nn.Module):
-    """The transformer, called with times and class numbers.
+    """Transformer called with times and class numbers.
 
     Args:
         side: of the image, divisible by ``patch``.
-        in_channels, out_channels: of images and outputs, of which there are twice as many where a
-            variance is learned.
+        in_channels, out_channels: of images and outputs, twice as many with a learned variance.
         patch: side of the square that is a token.
         width: of tokens.
         depth: number of blocks.
         heads: of attention.
         hidden: width of the perceptrons.
         frequencies: sinusoids of the time, even.
-        labels: rows of the table of labels, with that of "no label".
+        labels: rows of the table of labels, "no label" included.
         normed: see :class:`Attention`.
-        interval: of MeanFlow, which predicts the mean velocity from t down to r and is told t - r too:
-            ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for other networks,
-            which are told t alone.
+        interval: of MeanFlow, which predicts the mean velocity from t down to r and takes t - r too:
+            ``whole`` for r = 0, ``none`` for r = t, which is the velocity at t; "" for networks that
+            take t alone.
     """
 
     def __init__(
@@ -176,7 +175,7 @@ class DiT(nn.Module):
         self.final_layer = FinalLayer(width, patch**2 * out_channels)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Raw output ``(batch, out_channels, side, side)``.
+        """Return the raw output ``(batch, out_channels, side, side)``.
 
         Args:
             x: ``(batch, in_channels, side, side)``.
@@ -190,7 +189,7 @@ class DiT(nn.Module):
         return self.transformed(x, emb)
 
     def transformed(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Raw output of images and embeddings ``(batch, width)`` of all else."""
+        """Return the raw output for images and embeddings ``(batch, width)`` of all else."""
         n, _, height, width = x.shape
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:

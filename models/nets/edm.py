@@ -1,5 +1,5 @@
-"""EDM preconditioning: the network sees unit variance at every noise level and its errors are
-scaled back evenly.
+"""Preconditioning of EDM: the network sees unit variance at every noise level, and its errors are scaled back
+evenly.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 
 class EDMPrecond(nn.Module):
-    """D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al. 2022
-    (arXiv:2206.00364), eq. (7), Table 1.
+    """Preconditioned network D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
+    2022 (arXiv:2206.00364), eq. (7), Table 1.
 
     Args:
         net: the raw network F(x, c_noise, labels).
@@ -51,8 +51,8 @@ def edm_loss(
     p_std: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """EDM's training loss, eq. (8): weighted squared denoising error at ln(sigma) ~ N(p_mean,
-    p_std²); a scalar.
+    """Return EDM's training loss, eq. (8), a scalar: weighted squared denoising error at ln(sigma) ~
+    N(p_mean, p_std²).
 
     The levels are stratified over the batch, which keeps the density and cuts the variance of the
     gradient.

@@ -1,4 +1,4 @@
-"""The preconditioning of a few-step map, which is the identity at the lowest noise level."""
+"""Preconditioning of a few-step map, which is the identity at the lowest noise level."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 
 class MapPrecond(nn.Module):
-    """f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Song et al. 2023
-    (arXiv:2303.01469), appendix C, with which f(x, sigma_min) = x whatever the network F is.
+    """Preconditioned map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), f(x, sigma_min) = x
+    for any F: Song et al. 2023 (arXiv:2303.01469), appendix C.
 
     c_skip = s² / ((sigma - sigma_min)² + s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²),
-    c_in = 1 / sqrt(sigma² + s²), with s = sigma_data. Away from sigma_min they are those of
-    :class:`.edm.EDMPrecond`, so that a map can begin with the weights of a denoiser.
+    c_in = 1 / sqrt(sigma² + s²), with s = sigma_data. Away from sigma_min they agree with
+    :class:`.edm.EDMPrecond`, so a map can begin with the weights of a denoiser.
 
     Args:
         net: the raw network F(x, c_noise, labels).
@@ -26,7 +26,7 @@ class MapPrecond(nn.Module):
         self.sigma_data, self.sigma_min = sigma_data, sigma_min
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """The end of the path through ``x``.
+        """Return the end of the path through ``x``.
 
         Args:
             x: ``(batch, C, h, w)``, states at ``sigma``.

@@ -1,8 +1,7 @@
-"""The U-Net of denoising-diffusion-pytorch: attention at every level, linear where it is not full.
+"""U-Net of denoising-diffusion-pytorch: attention at every level, linear where it is not full.
 
-Names of parameters are those of its checkpoints. Linear attention is that of Shen et al. 2021,
-arXiv:1812.01243; keys and values that are learned stand beside those of the pixels (Sukhbaatar et al. 2019,
-arXiv:1907.01470).
+Names of parameters are its checkpoints'. Linear attention follows Shen et al. 2021, arXiv:1812.01243;
+learned keys and values join the pixels' (Sukhbaatar et al. 2019, arXiv:1907.01470).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from .nvidia.layers import SinusoidalNoise
 
 
 class ChannelNorm(nn.Module):
-    """Each pixel's channels divided by their root mean square, and scaled."""
+    """Normalisation of each pixel's channels by their root mean square, with a scale."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A 3 × 3 convolution, normalisation in groups or of channels, scale and shift, activation."""
+    """Block of a 3 × 3 convolution, normalisation in groups or of channels, scale and shift, activation."""
 
     def __init__(self, c_in: int, c_out: int, groups: int) -> None:
         super().__init__()
@@ -45,7 +44,7 @@ class Block(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two blocks beside a skip connection; the embedding scales and shifts in the first."""
+    """Residual block of two blocks with a skip connection; the embedding scales and shifts in the first."""
 
     def __init__(self, c_in: int, c_out: int, c_emb: int, groups: int) -> None:
         super().__init__()
@@ -60,13 +59,13 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, beside a skip connection.
+    """Self-attention over all pixels, with a skip connection.
 
     Args:
         channels: of the image.
-        heads, width: how many, and channels of each.
-        memory: keys and values that are learned.
-        full: softmax of queries with keys; else of each alone, which is linear in the pixels.
+        heads, width: their number, and channels of each.
+        memory: number of learned keys and values.
+        full: True for softmax of queries with keys; False for each alone, linear in the pixels.
     """
 
     def __init__(self, channels: int, heads: int, width: int, memory: int, *, full: bool) -> None:
@@ -99,17 +98,17 @@ class Attention(nn.Module):
 
 
 def _halved(c_in: int, c_out: int) -> nn.Module:
-    """Half the resolution: four pixels side by side as channels of one."""
+    """Return a layer of half the resolution: four pixels side by side as channels of one."""
     return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * c_in, c_out, 1))
 
 
 def _doubled(c_in: int, c_out: int) -> nn.Module:
-    """Twice the resolution: each pixel as four."""
+    """Return a layer of twice the resolution: each pixel as four."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(c_in, c_out, 3, padding=1))
 
 
 class LinearAttentionUNet(nn.Module):
-    """The U-Net, called with times.
+    """U-Net called with times.
 
     Args:
         in_channels, out_channels: of images and outputs.
@@ -118,9 +117,9 @@ class LinearAttentionUNet(nn.Module):
         widths: channels after each level, from the finest.
         heads, head_width, memory, full: of the attention of each level, see :class:`Attention`.
         middle: ``heads``, ``head_width`` and ``memory`` of the full attention in the middle.
-        groups: of the blocks' normalisation; 0 for that of channels.
-        self_conditioned: whether it is shown an estimate of the clean image too; it is shown zeros, of
-            which it learned to do without.
+        groups: of the blocks' normalisation; 0 for :class:`ChannelNorm`.
+        self_conditioned: True if it also takes an estimate of the clean image; here it gets zeros, as
+            it did in part of its training.
     """
 
     def __init__(
@@ -184,7 +183,7 @@ class LinearAttentionUNet(nn.Module):
         self.final_conv = nn.Conv2d(stem, out_channels, 1)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """Raw output.
+        """Return the raw output.
 
         Args:
             x: ``(batch, in_channels, h, w)``, sides divisible by 2 to the number of levels less one.
@@ -194,18 +193,18 @@ class LinearAttentionUNet(nn.Module):
         cosines, sines = self.embed(t).chunk(2, dim=1)
         emb = self.time_mlp(torch.cat([sines, cosines], dim=1))
         x = self.init_conv(torch.cat([torch.zeros_like(x), x], 1) if self.self_conditioned else x)
-        kept = [x]
+        skips = [x]
         for stage in self.downs:
             first, second, attention, change = cast(nn.ModuleList, stage)
             x = first(x, emb)
-            kept.append(x)
+            skips.append(x)
             x = attention(second(x, emb))
-            kept.append(x)
+            skips.append(x)
             x = change(x)
         x = self.mid_block2(self.mid_attn(self.mid_block1(x, emb)), emb)
         for stage in self.ups:
             first, second, attention, change = cast(nn.ModuleList, stage)
-            x = first(torch.cat([x, kept.pop()], dim=1), emb)
-            x = attention(second(torch.cat([x, kept.pop()], dim=1), emb))
+            x = first(torch.cat([x, skips.pop()], dim=1), emb)
+            x = attention(second(torch.cat([x, skips.pop()], dim=1), emb))
             x = change(x)
-        return self.final_conv(self.final_res_block(torch.cat([x, kept.pop()], dim=1), emb))
+        return self.final_conv(self.final_res_block(torch.cat([x, skips.pop()], dim=1), emb))

@@ -1,10 +1,9 @@
-"""``random-unet-32`` and ``random-unet-64``: U-Nets of a usual size with random weights, for timing
+"""Models ``random-unet-32`` and ``random-unet-64``: U-Nets of a usual size with random weights, for timing
 only.
 
-What a network costs depends on its shape, not on what it knows. These are the shipped architecture
-on colour images, five times as wide and at full resolution, so that a GPU is as busy as with a
-network that someone would use. There is no reference to compare samples with, and quality columns
-mean nothing here.
+The cost of a network depends on its shape, not on its weights. These have the shipped architecture
+on colour images, five times as wide and at full resolution, to keep a GPU as busy as a useful network
+does. They have no reference, and their quality columns mean nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SIGMA_DATA = 0.5
 
 
 class RandomUNet(Denoiser):
-    """An EDM-preconditioned U-Net whose weights are a function of a fixed seed. No classes.
+    """U-Net with EDM's preconditioning, no classes, and weights that are a function of a fixed seed.
 
     Every weight is drawn, also those that training starts at zero: a GPU takes less power for
     zeros. With variances of 1 / fan-in, activations keep their size, and so does the denoiser. At
@@ -52,7 +51,7 @@ class RandomUNet(Denoiser):
 
     @cached_property
     def _net(self) -> nn.Module:
-        """The network, made when it is first used: a listing needs none."""
+        """Network, made at its first use: a listing needs none."""
         net = UNet(
             in_channels=3,
             channels=(self.width, 2 * self.width),
@@ -69,13 +68,13 @@ class RandomUNet(Denoiser):
         )
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        """See :meth:`Denoiser.denoise`; labels say nothing to it."""
+        """See :meth:`Denoiser.denoise`; labels are ignored."""
         level = per_row(sigma, x, x.dtype)
         none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return self._net(x.contiguous(memory_format=torch.channels_last), level, none).contiguous()
 
     def to(self, device: torch.device | str) -> RandomUNet:
-        """A copy of this model with its weights on ``device``."""
+        """Return a copy of this model with its weights on ``device``."""
         twin = copy.copy(self)
         twin._net = copy.deepcopy(self._net).to(device)
         return twin

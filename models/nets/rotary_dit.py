@@ -2,7 +2,7 @@
 
 Written from the papers (Yao et al. 2025, arXiv:2501.01423, section 5; Li & He 2025,
 arXiv:2511.13720, section 4; rotary positions: Su et al. 2021, arXiv:2104.09864, in two dimensions;
-SwiGLU: Shazeer 2020, arXiv:2002.05202). Names of parameters are those of the published checkpoints.
+SwiGLU: Shazeer 2020, arXiv:2002.05202). Names of parameters are the published checkpoints'.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from torch.nn import functional as F
 from .dit import EPS, LabelEmbedding, Patches, Perceptron, TimeEmbedding
 
 BASE = 1e4
-"""Of the geometric progression of rotary frequencies."""
+"""Base of the geometric progression of rotary frequencies."""
 
 
 class Rotary(nn.Module):
-    """Angles of the places of a square of tokens: rows in the first half of a head's channels, columns
-    in the second, each pair of channels turned together.
+    """Rotation by the places of a square of tokens: rows in the first half of a head's channels, columns in
+    the second, in pairs of channels.
 
     Args:
         head_width: channels of a head, divisible by 4.
         side: tokens of a row.
         before: tokens before the square, which are not turned.
-        persistent: whether the angles are in the state dict.
+        persistent: True if the angles are in the state dict.
     """
 
     freqs_cos: Tensor
@@ -35,9 +35,13 @@ class Rotary(nn.Module):
         super().__init__()
         half = head_width // 2
         frequencies = BASE ** -(torch.arange(0, half, 2)[: half // 2] / half)
-        one = (torch.arange(side)[:, None] * frequencies).repeat_interleave(2, 1)
+        angles_of_side = (torch.arange(side)[:, None] * frequencies).repeat_interleave(2, 1)
         grid = torch.cat(
-            [one[:, None].expand(side, side, half), one[None].expand(side, side, half)], 2
+            [
+                angles_of_side[:, None].expand(side, side, half),
+                angles_of_side[None].expand(side, side, half),
+            ],
+            2,
         )
         angles = torch.cat([torch.zeros(before, head_width), grid.reshape(side**2, head_width)])
         self.register_buffer("freqs_cos", angles.cos(), persistent)
@@ -51,7 +55,7 @@ class Rotary(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """A perceptron whose hidden layer is gated by another, of the same input."""
+    """Perceptron whose hidden layer is gated by another, of the same input."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -68,9 +72,9 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int, *, normed: bool, rms: bool) -> None:
         super().__init__()
-        self.heads, each = heads, width // heads
+        self.heads, head_width = heads, width // heads
         self.qkv = nn.Linear(width, 3 * width)
-        norm = (lambda: nn.RMSNorm(each, EPS)) if rms else (lambda: nn.LayerNorm(each))
+        norm = (lambda: nn.RMSNorm(head_width, EPS)) if rms else (lambda: nn.LayerNorm(head_width))
         self.q_norm = norm() if normed else nn.Identity()
         self.k_norm = norm() if normed else nn.Identity()
         self.proj = nn.Linear(width, width)
@@ -97,7 +101,7 @@ def _modulated(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each between a modulation and a gate of the embedding.
+    """Transformer block of attention and a perceptron, each modulated and gated by the embedding.
 
     Args:
         width, heads, hidden: of both.
@@ -126,17 +130,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None) -> Tensor:
         """Map ``(batch, tokens, width)`` and ``(batch, width)`` to the shape of ``x``."""
-        told = self.adaLN_modulation(emb)
+        modulation = self.adaLN_modulation(emb)
         if self.shift:
-            shift1, scale1, gate1, shift2, scale2, gate2 = told.chunk(6, 1)
+            shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
         else:
-            (scale1, gate1, scale2, gate2), shift1, shift2 = told.chunk(4, 1), None, None
+            (scale1, gate1, scale2, gate2), shift1, shift2 = modulation.chunk(4, 1), None, None
         x = x + gate1[:, None] * self.attn(_modulated(self.norm1(x), shift1, scale1), rotary)
         return x + gate2[:, None] * self.mlp(_modulated(self.norm2(x), shift2, scale2))
 
 
 class FinalLayer(nn.Module):
-    """From tokens to the numbers of their patches."""
+    """Layer from tokens to the numbers of their patches."""
 
     def __init__(self, width: int, numbers: int, *, rms: bool) -> None:
         super().__init__()
@@ -151,7 +155,7 @@ class FinalLayer(nn.Module):
 
 
 class NarrowPatches(nn.Module):
-    """An image as tokens through a layer of fewer channels than a token has."""
+    """Layer from an image to tokens through fewer channels than a token has."""
 
     def __init__(self, channels: int, narrow: int, width: int, patch: int) -> None:
         super().__init__()
@@ -164,18 +168,18 @@ class NarrowPatches(nn.Module):
 
 
 class RotaryDiT(nn.Module):
-    """The transformer, called with times and class numbers.
+    """Transformer called with times and class numbers.
 
     Args:
         side, in_channels, out_channels, patch, width, depth, heads, hidden, labels, frequencies: as in
             :class:`.dit.DiT`.
-        normed: whether queries and keys are normalised.
-        rms: whether normalisations divide by the root mean square and have weights.
-        swiglu: of the perceptrons.
-        rotary: whether attention turns queries and keys by their places.
-        shift: whether blocks are shifted by the embedding, or scaled alone.
+        normed: True if queries and keys are normalised.
+        rms: True if normalisations divide by the root mean square and have weights.
+        swiglu: True for :class:`SwiGLU`, False for :class:`.dit.Perceptron`.
+        rotary: True if attention rotates queries and keys by their places.
+        shift: True if the embedding shifts and scales blocks, False to scale alone.
         narrow: channels between image and tokens (JiT); 0 for none.
-        told: tokens of the label that join those of the image (JiT).
+        told: number of label tokens that join the image's (JiT).
         told_from: block before which they join.
 
     Raises:
@@ -224,10 +228,10 @@ class RotaryDiT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
         self.feat_rope = self.turned = None
         if rotary:
-            each = width // heads
-            self.feat_rope = Rotary(each, side // patch, persistent=not narrow)
+            head_width = width // heads
+            self.feat_rope = Rotary(head_width, side // patch, persistent=not narrow)
             if told:
-                self.turned = Rotary(each, side // patch, told, persistent=False)
+                self.turned = Rotary(head_width, side // patch, told, persistent=False)
         if told:
             self.in_context_posemb = nn.Parameter(torch.zeros(1, told, width))
         self.blocks = nn.ModuleList(
@@ -237,7 +241,7 @@ class RotaryDiT(nn.Module):
         self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Raw output ``(batch, out_channels, side, side)``.
+        """Return the raw output ``(batch, out_channels, side, side)``.
 
         Args:
             x: ``(batch, in_channels, side, side)``.

@@ -1,6 +1,4 @@
-"""A small class-conditional U-Net, fast on a CPU: space-to-depth first, attention at the
-coarsest level only.
-"""
+"""Small class-conditional U-Net, fast on a CPU: space-to-depth first, attention at the coarsest level only."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from torch.nn import functional as F
 
 
 class FourierFeatures(nn.Module):
-    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4, shape ``(batch,)``
-    to ``(batch, 2 n)``.
+    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4: ``(batch,)`` to ``(batch, 2
+    n)``.
 
     The highest frequency is kept low: a denoiser that wiggles in sigma has no clean convergence
     order.
@@ -33,9 +31,8 @@ class FourierFeatures(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two 3 × 3 convolutions; the embedding scales and shifts the second normalisation.
-
-    Starts as the identity.
+    """Residual block of two 3 × 3 convolutions; the embedding scales and shifts the second normalisation. It
+    starts as the identity.
     """
 
     def __init__(
@@ -86,13 +83,13 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """Two-level U-Net on images whose side is divisible by ``2 * patch``.
+    """U-Net of two levels on images whose side is divisible by ``2 * patch``.
 
     Args:
         in_channels: image channels C.
         channels: width of the fine and of the coarse level.
         embedding: width of the noise and label embedding.
-        patch: space-to-depth factor applied first (1: none). It is what makes the network fast.
+        patch: space-to-depth factor applied first (1: none). It makes the network fast.
         labels: number of classes; label ``labels`` means "no label" (used for label dropout and
             guidance).
         group: channels per normalisation group.
@@ -129,7 +126,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor) -> Tensor:
-        """Raw network output F(x, c_noise, label).
+        """Return the raw network output F(x, c_noise, label).
 
         Args:
             x: ``(batch, C, side, side)``, scaled to unit variance.

@@ -1,7 +1,7 @@
 """U-ViT: a transformer in which time, label and patches are tokens, with long skip connections.
 
-Written from the paper (Bao et al. 2023, arXiv:2209.12152, section 3). Names of parameters are those
-of the published checkpoints.
+Written from the paper (Bao et al. 2023, arXiv:2209.12152, section 3). Names of parameters are the
+published checkpoints'.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Attention(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """Two layers with a GELU between."""
+    """Perceptron of two layers with a GELU between."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -43,7 +43,9 @@ class Perceptron(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron; with ``skips``, after a layer of its input and of an earlier state."""
+    """Transformer block of attention and a perceptron; with ``skips``, after a layer of its input and of an
+    earlier state.
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()
@@ -61,20 +63,20 @@ class Block(nn.Module):
 
 
 class UViT(nn.Module):
-    """The transformer, called with times and class numbers.
+    """Transformer called with times and class numbers.
 
     Args:
         side: of the image, divisible by ``patch``.
         channels: of image and output.
         patch: side of the square that is a token.
         width: of tokens, even.
-        half_depth: blocks before the middle one, and behind it.
+        half_depth: blocks before the middle one, and after it.
         heads: of attention.
         hidden: width of the perceptrons.
         labels: rows of the table of labels; 0 for none.
-        bias: whether queries, keys and values have one.
-        time_layers: whether the sinusoids of the time go through two layers.
-        smoothed: whether the image goes through a 3 × 3 convolution at the end.
+        bias: True if queries, keys and values have one.
+        time_layers: True if the sinusoids of the time go through two layers.
+        smoothed: True if the image goes through a 3 × 3 convolution at the end.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class UViT(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Raw output ``(batch, channels, side, side)``.
+        """Return the raw output ``(batch, channels, side, side)``.
 
         Args:
             x: ``(batch, channels, side, side)``.
@@ -132,13 +134,13 @@ class UViT(nn.Module):
             assert labels is not None
             tokens = torch.cat([self.label_emb(labels)[:, None], tokens], 1)
         tokens = tokens + self.pos_embed
-        kept = []
+        skips = []
         for block in self.in_blocks:
             tokens = block(tokens)
-            kept.append(tokens)
+            skips.append(tokens)
         tokens = self.mid_block(tokens)
         for block in self.out_blocks:
-            tokens = block(tokens, kept.pop())
+            tokens = block(tokens, skips.pop())
         p = self.patch
         numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :].reshape(
             n, height // p, width // p, p, p, self.channels

@@ -21,7 +21,7 @@ Real = TypeVar("Real", float, FloatArray)
 
 @dataclass(frozen=True, kw_only=True)
 class Process(ABC):
-    """A Gaussian process x_t = alpha(t) x0 + sigma(t) z.
+    """Gaussian process x_t = alpha(t) x0 + sigma(t) z.
 
     ``sigma(t) / alpha(t)`` is strictly increasing in t.
 
@@ -43,24 +43,24 @@ class Process(ABC):
             )
 
     def alpha(self, t: Real) -> Real:
-        """Scale of the data at native time ``t``."""
+        """Return the scale of the data at native time ``t``."""
         return _like(t, self._alpha(np.asarray(t, dtype=np.float64)))
 
     def sigma(self, t: Real) -> Real:
-        """Standard deviation of the noise in x_t at native time ``t``."""
+        """Return the standard deviation of the noise in x_t at native time ``t``."""
         return _like(t, self._sigma(np.asarray(t, dtype=np.float64)))
 
     def level(self, t: Real) -> Real:
-        """Canonical noise level sigma(t) / alpha(t); infinite where alpha(t) = 0."""
+        """Return the canonical noise level sigma(t) / alpha(t); infinite where alpha(t) = 0."""
         time = np.asarray(t, dtype=np.float64)
         with np.errstate(divide="ignore"):
             return _like(t, np.divide(self._sigma(time), self._alpha(time)))
 
     def t_of(self, level: Real) -> Real:
-        """Native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
+        """Return the native time at which sigma / alpha equals ``level`` (>= 0): the exact inverse of
         :meth:`level`.
 
-        An infinite level has the time at which alpha = 0, where there is one.
+        An infinite level has the time at which alpha = 0, if there is one.
         """
         return _like(level, self._t_of(np.asarray(level, dtype=np.float64)))
 
@@ -75,9 +75,8 @@ class Process(ABC):
 
 
 def _like(given: Real, value: FloatArray) -> Real:
-    """``value`` as a Python float if ``given`` was one (what depends only on a grid must not
-    promote dtypes), else as a new array.
-    """
+    """Return ``value`` as a Python float if ``given`` was one, else as a new array."""
+    # an array that depends on a grid alone would promote dtypes
     return cast(Real, value.copy() if isinstance(given, np.ndarray) else float(value))
 
 
@@ -167,7 +166,7 @@ class VPLinear(Process):
         return t * (self.beta_min + 0.5 * self.beta_d * t)
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Derivatives of alpha and of sigma by ``t`` > 0; of sigma from sigma² = 1 - alpha²."""
+        """Return the derivatives of alpha and of sigma by ``t`` > 0; of sigma from sigma² = 1 - alpha²."""
         of_data = self._speed(t)
         return of_data, -self._alpha(t) * of_data / self._sigma(t)
 
@@ -184,7 +183,7 @@ class VPLinear(Process):
         return self._time_of(np.log1p(level**2))
 
     def _time_of(self, integral: FloatArray) -> FloatArray:
-        """The time at which B has this value."""
+        """Return the time at which B has this value."""
         return (
             2 * integral / (self.beta_min + np.sqrt(self.beta_min**2 + 2 * self.beta_d * integral))
         )
@@ -192,8 +191,8 @@ class VPLinear(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class SubVP(VPLinear):
-    """The sub-VP process, whose variance is below that of VP (Song et al. 2021, arXiv:2011.13456, eq.
-    14 and appendix C).
+    """Sub-VP process, whose variance is below VP's (Song et al. 2021, arXiv:2011.13456, eq. 14 and appendix
+    C).
 
     With B(t) as there,
 
@@ -204,7 +203,7 @@ class SubVP(VPLinear):
     """
 
     def speeds(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Derivatives of alpha and of sigma = 1 - alpha² by ``t``."""
+        """Return the derivatives of alpha and of sigma = 1 - alpha² by ``t``."""
         of_data = self._speed(t)
         return of_data, -2 * self._alpha(t) * of_data
 
@@ -269,12 +268,12 @@ class Cosine(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class RectifiedFlow(Process):
-    """The straight path x_t = (1 - t) x0 + t nu z: alpha = 1 - t, sigma = nu t, level = nu t / (1 - t).
+    """Straight path x_t = (1 - t) x0 + t nu z: alpha = 1 - t, sigma = nu t, level = nu t / (1 - t).
 
     Rectified flow (Liu et al. 2023, arXiv:2209.03003) and the conditional optimal-transport path of
     flow matching (Lipman et al. 2023, arXiv:2210.02747, section 4.1), with noise at t = 1 as in
-    diffusion; both papers run time the other way. The level is infinite at t = 1, so ``t_max`` is
-    where it reaches 1e4 unless it is given.
+    diffusion; both papers run time the other way. The level is infinite at t = 1, so the default
+    ``t_max`` is the time of the level 1e4.
 
     >>> RectifiedFlow().t_of(1.0)
     0.5
@@ -309,7 +308,7 @@ class RectifiedFlow(Process):
 
 @dataclass(frozen=True, kw_only=True)
 class Trigonometric(Process):
-    """The path along a circle: alpha = cos(pi t / 2), sigma = sin(pi t / 2), level = tan(pi t / 2).
+    """Path along a circle: alpha = cos(pi t / 2), sigma = sin(pi t / 2), level = tan(pi t / 2).
 
     The GVP path of interpolants (Albergo et al. 2023, arXiv:2303.08797; Ma et al. 2024, SiT,
     arXiv:2401.08740, Table 1), and, with t = 2 / pi of the angle, v-diffusion's. The level is

@@ -1,4 +1,4 @@
-"""The process of a network that was trained at a table of times: DDPM, and all that came of it."""
+"""Process of a network that was trained at a table of times: DDPM and its descendants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Discrete(Process):
     Below the first level and above the last finite one, time stands still.
 
     Attributes:
-        levels: of the times, > 0 and rising, two at least; the last may be infinite, where
+        levels: of the times, > 0 and rising, two at least; the last may be infinite, if
             alphas_cumprod ends at 0.
     """
 
@@ -40,12 +40,12 @@ class Discrete(Process):
 
     @classmethod
     def of_betas(cls, betas: FloatArray) -> Discrete:
-        """The process of the rates of a DDPM (Ho et al. 2020, arXiv:2006.11239, eq. 4), ``(T,)``: the
+        """Make the process of the rates ``(T,)`` of a DDPM (Ho et al. 2020, arXiv:2006.11239, eq. 4): the
         level at n is sqrt(1 / alphas_cumprod_n - 1).
         """
-        kept = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
+        signal_power = np.cumprod(1 - np.asarray(betas, dtype=np.float64))
         with np.errstate(divide="ignore"):
-            return cls(levels=tuple(np.sqrt(np.maximum(1 / kept - 1, 0)).tolist()))
+            return cls(levels=tuple(np.sqrt(np.maximum(1 / signal_power - 1, 0)).tolist()))
 
     @property
     def _finite(self) -> FloatArray:

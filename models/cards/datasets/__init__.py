@@ -42,10 +42,7 @@ PROVENANCE: dict[str, dict[str, object]] = {
         "range": [-1.0, 1.0],
     },
 }
-"""What a card says about its data.
-
-``range`` is what samples are clamped to before they are scored.
-"""
+"""Data entry of a card; samples are clamped to ``range`` before they are scored."""
 
 FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/fashion-mnist"))
 
@@ -83,8 +80,8 @@ def _idx(path: Path, *, header: int) -> np.ndarray:
 
 
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
-    """The 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0), which need
-    scikit-learn installed.
+    """Load the 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0); this needs
+    scikit-learn.
 
     Args:
         split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of

@@ -66,7 +66,7 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
     """Emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1), of the
     groups of its package ``unicode-data``, read by fontTools and Pillow, which matplotlib brings.
 
-    Each is there twice, as it is and as in a mirror. Emoji of the same base (of another skin, hair,
+    Each occurs twice, original and mirrored. Emoji of the same base (of another skin, hair,
     sex or direction) and such as look nearly alike (:data:`NEAR`) are a family, and a family is on
     one side of the split.
 
@@ -80,10 +80,10 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
     Raises:
         FileNotFoundError: the font is not at ``$SAMPLERBENCH_EMOJI_FONT``, or the list of emoji not
-            at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: where Debian has them).
+            at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: Debian's paths).
     """
-    known, images, test = with_split()
-    labels = torch.tensor([one.label for one in known])
+    used, images, test = with_split()
+    labels = torch.tensor([member.label for member in used])
     chosen = test == (split == "test")
     images, labels = images[chosen], labels[chosen]
     return torch.cat([images, images.flip(3)]), labels.repeat(2)
@@ -91,33 +91,29 @@ def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
 
 @cache
 def with_split() -> tuple[list[Emoji], Tensor, Tensor]:
-    """All emoji that are used, their images ``(n, 3, 32, 32)``, and which are held out, ``(n,)``."""
-    known, images = drawn()
-    return known, images, held_out(known, images)
+    """Return the emoji in use, their images ``(n, 3, 32, 32)`` and their held-out flags ``(n,)``."""
+    used, images = drawn()
+    return used, images, held_out(used, images)
 
 
 def drawn() -> tuple[list[Emoji], Tensor]:
-    """All emoji that are used, and their images ``(n, 3, 32, 32)``: of those that the font draws
-    alike, the first.
-    """
+    """Return the emoji in use and their images ``(n, 3, 32, 32)``; of images drawn alike, the first."""
     used = list(listed())
     font = _font()
     bitmaps, ligatures = font["CBDT"].strikeData[0], _ligatures(font)
     of_code_point: dict[int, str] = font.getBestCmap()
-    found: dict[str, Emoji] = {}
-    for one in used:
-        names = tuple(of_code_point.get(c, "") for c in one.code_points if c != 0xFE0F)
+    first_of_glyph: dict[str, Emoji] = {}
+    for member in used:
+        names = tuple(of_code_point.get(c, "") for c in member.code_points if c != 0xFE0F)
         glyph = names[0] if len(names) == 1 else ligatures.get(names, "")
         if glyph in bitmaps:
-            found.setdefault(glyph, one)
-    images = np.stack([_image(bitmaps[glyph].imageData) for glyph in found])
-    return list(found.values()), torch.from_numpy(images)
+            first_of_glyph.setdefault(glyph, member)
+    images = np.stack([_image(bitmaps[glyph].imageData) for glyph in first_of_glyph])
+    return list(first_of_glyph.values()), torch.from_numpy(images)
 
 
 def listed() -> Iterator[Emoji]:
-    """The emoji of Unicode's list, without those of two skins and of :data:`SKIN_TONES` other than
-    :data:`TONES_USED`.
-    """
+    """Yield Unicode's emoji, without mixed skins and :data:`SKIN_TONES` other than :data:`TONES_USED`."""
     if not NAMES.is_file():
         raise FileNotFoundError(
             f"{NAMES} not found; install Debian's unicode-data, or set SAMPLERBENCH_EMOJI_NAMES to "
@@ -135,42 +131,42 @@ def listed() -> Iterator[Emoji]:
             yield Emoji(GROUPS.index(group), code_points, row[2])
 
 
-def held_out(known: list[Emoji], images: Tensor) -> Tensor:
-    """Which of the emoji are for testing, ``(n,)`` bool: the last of every :data:`TEST_OF` families
-    of a class.
+def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
+    """Return the test flags ``(n,)`` of emoji: True for the last of every :data:`TEST_OF` families of a
+    class.
     """
-    family = families(known, images)
-    test = torch.zeros(len(known), dtype=torch.bool)
+    family = families(emojis, images)
+    test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
-        members = torch.tensor([one.label == label for one in known])
+        members = torch.tensor([member.label == label for member in emojis])
         # A family is in the class of its first emoji.
-        own = sorted({int(f) for f in family[members] if known[int(f)].label == label})
+        own = sorted({int(f) for f in family[members] if emojis[int(f)].label == label})
         for first in own[TEST_OF - 1 :: TEST_OF]:
             test |= family == first
     return test
 
 
-def families(known: list[Emoji], images: Tensor) -> Tensor:
-    """The first member of the family of each emoji, ``(n,)`` int64."""
+def families(emojis: list[Emoji], images: Tensor) -> Tensor:
+    """Return the first member of the family of each emoji, ``(n,)`` int64."""
     alike = near(images, images) | near(images, images.flip(3))
-    bases = [base(one.code_points) for one in known]
+    bases = [base(member.code_points) for member in emojis]
     first_of: dict[tuple[int, ...], int] = {}
     for row, key in enumerate(bases):
         alike[row, first_of.setdefault(key, row)] = True
     alike |= alike.T.clone()
-    family = torch.arange(len(known))
+    family = torch.arange(len(emojis))
     while True:  # the smallest number spreads from neighbour to neighbour
-        smallest = torch.where(alike, family, len(known)).amin(dim=1).minimum(family)
+        smallest = torch.where(alike, family, len(emojis)).amin(dim=1).minimum(family)
         if torch.equal(smallest, family):
             return family
         family = smallest
 
 
 def near(a: Tensor, b: Tensor) -> Tensor:
-    """Which images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`, ``(n, n)``.
-
-    Means of blocks of pixels differ by no more than the pixels, so most pairs are told apart by them.
+    """Return a matrix ``(n, n)``: True where images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than
+    :data:`NEAR`.
     """
+    # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5
     rows, columns = close.nonzero(as_tuple=True)
@@ -180,7 +176,7 @@ def near(a: Tensor, b: Tensor) -> Tensor:
 
 
 def base(code_points: tuple[int, ...]) -> tuple[int, ...]:
-    """The code points without skin, hair, sex and direction."""
+    """Return the code points without skin, hair, sex and direction."""
     return tuple(min(PEOPLE) if c in PEOPLE else c for c in code_points if c not in IGNORED)
 
 
@@ -196,7 +192,7 @@ def _font() -> Any:
 
 
 def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
-    """The glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
+    """Return the glyph of each sequence of glyphs that the font joins (type 4 of its substitutions)."""
     return {
         (first, *ligature.Component): ligature.LigGlyph
         for lookup in font["GSUB"].table.LookupList.Lookup
@@ -208,7 +204,7 @@ def _ligatures(font: Any) -> dict[tuple[str, ...], str]:
 
 
 def _image(png: bytes) -> np.ndarray:
-    """A bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
+    """Return a bitmap of 136 x 128 on white, its empty columns cut off, ``(3, 32, 32)`` float32."""
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as picture:

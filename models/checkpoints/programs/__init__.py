@@ -1,3 +1,1 @@
-"""Networks that were exported as programs, ONNX's and torch.export's: what their inputs and outputs
-say, and how they are called.
-"""
+"""Networks exported as programs (ONNX and torch.export): their inputs and outputs, and their calls."""

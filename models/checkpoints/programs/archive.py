@@ -1,10 +1,9 @@
 """The archive of ``torch.export.save`` (``.pt2``), read as data.
 
-``torch.export.load`` runs what a file says: it unpickles constants and example inputs, evaluates
-the text of its symbolic sizes and guards, and looks functions up by dotted names. Here the graph is
-read as the JSON that it is, weights as the bytes that they are, and everything else is left alone.
-The layout is that of torch's ``torch/_export/serde/schema.py``, version 8, which torch has written
-since 2.8.
+``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates the
+text of its symbolic sizes and guards, and looks functions up by dotted names. Here the graph is read
+as JSON and weights as bytes; all else is ignored. The layout follows torch's
+``torch/_export/serde/schema.py``, version 8, which torch has written since 2.8.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ DTYPES = {
     12: torch.bool,
     13: torch.bfloat16,
 }
-"""By the numbers of the schema."""
+"""Dtypes by their numbers in the schema."""
 SCHEMA = 8
 AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
 KEPT = ("weights", "constants")
@@ -45,12 +44,12 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Archive:
-    """What is in the file.
+    """Content of the file.
 
     Attributes:
         path: of the file.
         graph: nodes, inputs, outputs and the shapes of tensors.
-        inputs, outputs: what each input and output of the graph is.
+        inputs, outputs: specifications of each input and output of the graph.
         tensors: weights, buffers and constants by their names in the network.
     """
 
@@ -91,8 +90,8 @@ def read_archive(path: Path) -> Archive:
                 )
             tensors: dict[str, Tensor] = {}
             for kind in KEPT:
-                whole = names.get(f"data/{kind}/{model}.pt")
-                tensors |= _saved(path, kind, file.read(whole)) if whole else {}
+                single_file = names.get(f"data/{kind}/{model}.pt")
+                tensors |= _saved(path, kind, file.read(single_file)) if single_file else {}
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
                 entries = json.loads(file.read(config))["config"] if config else {}
                 for name, entry in entries.items():
@@ -115,7 +114,7 @@ def read_archive(path: Path) -> Archive:
 
 
 def _refuse_objects(path: Path, name: str, entry: Json) -> None:
-    """Refuse what ``torch.export.load`` would unpickle."""
+    """Refuse objects that ``torch.export.load`` would unpickle."""
     if entry.get("use_pickle") or entry.get("tensor_meta") is None:
         raise CheckpointError(
             f"{path}: {name} is a pickled object, and unpickling it would execute what it says; "
@@ -124,13 +123,13 @@ def _refuse_objects(path: Path, name: str, entry: Json) -> None:
 
 
 def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
-    """Tensors in one file of ``torch.save``, as the first versions of the archive have them."""
+    """Read tensors in one file of ``torch.save``, as in the first versions of the archive."""
     try:
-        held = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        held = None
-    tensors = state_dict(held)
-    if held is None or len(tensors) != len(held):
+        content = None
+    tensors = state_dict(content)
+    if content is None or len(tensors) != len(content):
         raise CheckpointError(
             f"{path}: its {kind} are pickled objects, and unpickling them would execute what they say; "
             "export a network of plain tensors"
@@ -139,10 +138,10 @@ def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
 
 
 def _tensor(stored: bytes, meta: Json) -> Tensor:
-    """A tensor from its bytes.
+    """Make a tensor from its bytes.
 
     Raises:
-        ValueError: a dtype that is not read.
+        ValueError: an unsupported dtype.
     """
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")

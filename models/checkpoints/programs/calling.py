@@ -1,4 +1,4 @@
-"""Calling a program as a network: by the roles of its inputs, and in as many rows as it takes."""
+"""Calls of a program as a network, by the roles of its inputs and its number of rows."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..mapping import one_hot
 from .signature import Port, Signature
 
 Run = Callable[[tuple[Tensor, ...]], Tensor]
-"""The program: its inputs in its own order to its first output."""
+"""Program: a function of its inputs in their order that returns its first output."""
 
 
 def called(
     run: Run, found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> Tensor:
-    """The prediction, in the dtype of the program.
+    """Return the prediction, in the dtype of the program.
 
-    A program that takes one number of rows gets them so, the last filled up with copies of a row; and
-    one that takes one time for all rows is called for each time.
+    A program with a fixed number of rows gets batches of that size, the last filled with copies of a
+    row. A program with one time for all rows is called for each time.
 
     Args:
         run: the program.
         found: its inputs.
-        classes: how many there are; the label ``classes`` is "no label".
+        classes: their number; the label ``classes`` is "no label".
         x: ``(batch, *event)``.
         t: ``(batch,)``.
         labels: ``(batch,)`` int64, or None.
@@ -72,16 +72,18 @@ def _in_rows(
 def _inputs(
     found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, ...]:
-    told = t[:1] if found.one_time else t
-    values = {found.state.name: x, found.time.name: _like(told, found.time)}
+    times = t[:1] if found.one_time else t
+    values = {found.state.name: x, found.time.name: _like(times, found.time)}
     if found.labels is not None:
-        given = torch.full((len(x),), classes, device=x.device) if labels is None else labels
-        rows = one_hot(given, classes, x) if found.one_hot else given
-        values[found.labels.name] = given if rows is None else rows
+        class_numbers = (
+            torch.full((len(x),), classes, device=x.device) if labels is None else labels
+        )
+        rows = one_hot(class_numbers, classes, x) if found.one_hot else class_numbers
+        values[found.labels.name] = class_numbers if rows is None else rows
     return tuple(values[port.name].to(port.dtype) for port in found.inputs)
 
 
 def _like(t: Tensor, port: Port) -> Tensor:
-    """Times ``(batch,)`` of the port's dimensions, rounded where it takes whole numbers."""
+    """Return times ``(batch,)`` with the port's dimensions, rounded if it takes whole numbers."""
     shaped = t.reshape(()) if not port.shape else t.reshape(-1, *[1] * (len(port.shape) - 1))
     return shaped if port.dtype.is_floating_point else shaped.round()

@@ -22,7 +22,7 @@ LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
 REFUSED = ("from_file",)
 """Operators that touch files."""
 SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
-"""What only checks sizes that the program was exported for."""
+"""Operators that only check the sizes that the program was exported for."""
 SIZES = (
     "add",
     "sub",
@@ -53,13 +53,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One operator.
+    """Call of one operator.
 
     Attributes:
         call: the operator.
         arguments: by the names of its schema; of arithmetic by position, named 0, 1, ….
-        outputs: names, nested as what it returns.
-        done: names that nothing after it reads.
+        outputs: names, nested as the return value.
+        done: names that no later step reads.
     """
 
     call: Callable[..., Any]
@@ -69,19 +69,19 @@ class Step:
 
 
 class Program(nn.Module):
-    """An exported program as a network of its inputs.
+    """Network of an exported program's inputs.
 
     Args:
-        archive: what the file says.
+        archive: content of the file.
 
     Raises:
-        CheckpointError: it has operators, inputs or outputs that are not run here.
+        CheckpointError: it has operators, inputs or outputs that are not supported.
     """
 
     def __init__(self, archive: Archive) -> None:
         super().__init__()
         self.path = archive.path
-        self._held: dict[str, str] = {}
+        self._buffer_names: dict[str, str] = {}
         self.ports: list[Port] = []
         for spec in archive.inputs:
             self._add_input(archive, spec)
@@ -93,32 +93,36 @@ class Program(nn.Module):
         self._steps = list(self._read(archive.graph["nodes"]))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The output for the inputs, in the order of :attr:`ports`."""
-        values: Values = {name: getattr(self, kept) for name, kept in self._held.items()}
+        """Return the output for the inputs, in the order of :attr:`ports`."""
+        values: Values = {
+            name: getattr(self, buffer) for name, buffer in self._buffer_names.items()
+        }
         values |= {port.name: value for port, value in zip(self.ports, inputs, strict=True)}
         device = inputs[0].device
         for step in self._steps:
-            given = {name: _value(argument, values, device) for name, argument in step.arguments}
-            _keep(step.outputs, _called(step.call, given), values)
+            call_arguments = {
+                name: _value(argument, values, device) for name, argument in step.arguments
+            }
+            _store(step.outputs, _apply(step.call, call_arguments), values)
             for name in step.done:
                 values.pop(name, None)
         return values[self._result]
 
     def _add_input(self, archive: Archive, spec: Json) -> None:
-        ((kind, told),) = spec.items()
-        arg = told.get("arg", {})
+        ((kind, details),) = spec.items()
+        arg = details.get("arg", {})
         if kind == "user_input":
             if "as_tensor" in arg:
                 self.ports.append(self._port(archive, arg["as_tensor"]["name"]))
             elif "as_none" not in arg:
                 raise self._refusal("has an input that is no tensor")
             return
-        name = next((str(told[k]) for k in told if k.endswith("_name")), "")
+        name = next((str(details[k]) for k in details if k.endswith("_name")), "")
         if kind not in ("parameter", "buffer", "tensor_constant") or name not in archive.tensors:
             raise self._refusal(f"has an input of the kind {kind}, or one without its weights")
-        kept = f"kept_{len(self._held)}"
-        self.register_buffer(kept, archive.tensors[name])
-        self._held[arg["name"]] = kept
+        buffer = f"kept_{len(self._held)}"
+        self.register_buffer(buffer, archive.tensors[name])
+        self._buffer_names[arg["name"]] = buffer
 
     def _port(self, archive: Archive, name: str) -> Port:
         meta = archive.graph["tensor_values"][name]
@@ -137,8 +141,8 @@ class Program(nn.Module):
             if not node["target"].startswith(SKIPPED):
                 call = self._operator(node["target"])
                 arguments = tuple(
-                    (one["name"] or str(k), self._allowed(one["arg"], node["target"]))
-                    for k, one in enumerate(node["inputs"])
+                    (entry["name"] or str(k), self._allowed(entry["arg"], node["target"]))
+                    for k, entry in enumerate(node["inputs"])
                 )
                 yield Step(call, arguments, _outputs(node["outputs"]), tuple(done.get(i, ())))
 
@@ -166,82 +170,82 @@ class Program(nn.Module):
         )
 
 
-def _called(call: Callable[..., Any], given: Values) -> Any:
-    """An operator of torch by its schema; arithmetic by position."""
+def _apply(call: Callable[..., Any], call_arguments: Values) -> Any:
+    """Call an operator of torch by its schema; arithmetic by position."""
     if not isinstance(call, torch._ops.OpOverload):
-        return call(*given.values())
-    positional, named, whole = [], {}, True
+        return call(*call_arguments.values())
+    positional, named, in_order = [], {}, True
     for argument in call._schema.arguments:
-        if argument.name not in given:
-            whole = False  # its default
-        elif whole and not argument.kwarg_only:
-            positional.append(given[argument.name])
+        if argument.name not in call_arguments:
+            in_order = False  # its default
+        elif in_order and not argument.kwarg_only:
+            positional.append(call_arguments[argument.name])
         else:
-            named[argument.name] = given[argument.name]
+            named[argument.name] = call_arguments[argument.name]
     return call(*positional, **named)
 
 
 def _value(argument: Json, values: Values, device: torch.device) -> Any:
-    ((kind, told),) = argument.items()
-    return told if kind in PLAIN else _READ[kind](told, values, device)
+    ((kind, content),) = argument.items()
+    return content if kind in PLAIN else _READ[kind](content, values, device)
 
 
-def _size(told: Json, values: Values) -> Any:
-    return values[told["as_name"]] if "as_name" in told else next(iter(told.values()))
+def _size(content: Json, values: Values) -> Any:
+    return values[content["as_name"]] if "as_name" in content else next(iter(content.values()))
 
 
-def _optional(told: Json, values: Values) -> Any:
-    return values[told["as_tensor"]["name"]] if "as_tensor" in told else None
+def _optional(content: Json, values: Values) -> Any:
+    return values[content["as_tensor"]["name"]] if "as_tensor" in content else None
 
 
 _READ: Mapping[str, Callable[[Any, Values, torch.device], Any]] = {
-    "as_none": lambda told, values, device: None,  # noqa: ARG005
-    "as_tensor": lambda told, values, device: values[told["name"]],  # noqa: ARG005
-    "as_tensors": lambda told, values, device: [values[one["name"]] for one in told],  # noqa: ARG005
-    "as_optional_tensor": lambda told, values, device: _optional(told, values),  # noqa: ARG005
-    "as_optional_tensors": lambda told, values, device: [_optional(one, values) for one in told],  # noqa: ARG005
-    "as_float": lambda told, values, device: float(told),  # noqa: ARG005 - also the text Infinity
-    "as_sym_int": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_sym_ints": lambda told, values, device: [_size(one, values) for one in told],  # noqa: ARG005
-    "as_sym_float": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_sym_bool": lambda told, values, device: _size(told, values),  # noqa: ARG005
-    "as_scalar_type": lambda told, values, device: DTYPES[told],  # noqa: ARG005
-    "as_memory_format": lambda told, values, device: FORMATS[told],  # noqa: ARG005
-    "as_layout": lambda told, values, device: LAYOUTS[told],  # noqa: ARG005
-    "as_device": lambda told, values, device: device,  # noqa: ARG005 - where the input is
+    "as_none": lambda spec, values, device: None,  # noqa: ARG005
+    "as_tensor": lambda spec, values, device: values[spec["name"]],  # noqa: ARG005
+    "as_tensors": lambda spec, values, device: [values[one["name"]] for one in spec],  # noqa: ARG005
+    "as_optional_tensor": lambda spec, values, device: _optional(spec, values),  # noqa: ARG005
+    "as_optional_tensors": lambda spec, values, device: [_optional(one, values) for one in spec],  # noqa: ARG005
+    "as_float": lambda spec, values, device: float(spec),  # noqa: ARG005 - also the text Infinity
+    "as_sym_int": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_sym_ints": lambda spec, values, device: [_size(one, values) for one in spec],  # noqa: ARG005
+    "as_sym_float": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_sym_bool": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
+    "as_scalar_type": lambda spec, values, device: DTYPES[spec],  # noqa: ARG005
+    "as_memory_format": lambda spec, values, device: FORMATS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values, device: LAYOUTS[spec],  # noqa: ARG005
+    "as_device": lambda spec, values, device: device,  # noqa: ARG005 - where the input is
 }
 
 
-def _outputs(told: list[Json]) -> Any:
-    """Names of what an operator returns: one, or a list."""
-    found = []
-    for output in told:
+def _outputs(outputs: list[Json]) -> Any:
+    """Return the names of an operator's return values: one, or a list."""
+    names = []
+    for output in outputs:
         ((kind, value),) = output.items()
         if kind == "as_tensors":
-            found.append([one["name"] for one in value])
+            names.append([item["name"] for item in value])
         elif kind == "as_none":
-            found.append(None)
+            names.append(None)
         else:
-            found.append(value.get("name") or value.get("as_name"))
-    return found[0] if len(found) == 1 else found
+            names.append(value.get("name") or value.get("as_name"))
+    return names[0] if len(names) == 1 else names
 
 
-def _keep(names: Any, value: Any, values: Values) -> None:
+def _store(names: Any, value: Any, values: Values) -> None:
     if isinstance(names, list):
         for name, part in zip(names, value, strict=False):
-            _keep(name, part, values)
+            _store(name, part, values)
     elif names is not None:
         values[names] = value
 
 
-def _names(told: Any) -> Iterator[str]:
-    """Every name that arguments refer to."""
-    if isinstance(told, Mapping):
-        for key, value in told.items():
+def _names(arguments: Any) -> Iterator[str]:
+    """Yield each name that arguments refer to."""
+    if isinstance(arguments, Mapping):
+        for key, value in arguments.items():
             if key in ("as_name", "name") and isinstance(value, str):
                 yield value
             else:
                 yield from _names(value)
-    elif isinstance(told, list):
-        for one in told:
-            yield from _names(one)
+    elif isinstance(arguments, list):
+        for item in arguments:
+            yield from _names(item)

@@ -1,4 +1,4 @@
-"""What the inputs and outputs of a program say: which is the noisy image, the time and the labels."""
+"""Signature of a program: its inputs for the noisy image, the time and the labels, and its output."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..specification import FILE, Specification
 from .usual import trainings
 
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-"""Sides of images that are tried where the program takes any."""
+"""Sides of images to try if the program takes any."""
 WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
-"""Trainings whose times are no whole numbers."""
+"""Trainings with fractional times."""
 PREFIX = "samplerbench."
-"""What begins the names of metadata that answer questions, such as ``samplerbench.training``."""
+"""Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """An input or an output.
+    """Input or output of a program.
 
     Attributes:
         name: in the program.
-        shape: sizes; None where any will do.
+        shape: sizes; None for any size.
         dtype: of its numbers.
     """
 
@@ -42,13 +42,13 @@ class Port:
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs of a program by what they are.
+    """Inputs of a program by role, and its output.
 
     Attributes:
         inputs: in the order of the program.
-        state: the noisy image, the input of the most dimensions.
-        time: the next of at most one number a row.
-        labels: what is left, or None.
+        state: the noisy image, the floating-point input of most dimensions.
+        time: another of at most one number a row.
+        labels: the remaining input, or None.
         output: the prediction.
     """
 
@@ -60,53 +60,53 @@ class Signature:
 
     @property
     def batch(self) -> int | None:
-        """The one number of rows that it takes; None for any."""
+        """Fixed number of rows of a call; None for any."""
         return self.state.shape[0]
 
     @property
     def one_time(self) -> bool:
-        """Whether all rows of a call have one time."""
+        """True if all rows of a call have one time."""
         return not self.time.shape or (self.time.shape[0] == 1 and self.batch != 1)
 
     @property
     def one_hot(self) -> bool:
-        """Whether labels are rows of an identity matrix, and not numbers."""
+        """True if labels are rows of an identity matrix, and not numbers."""
         return self.labels is not None and len(self.labels.shape) == 2
 
 
 def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
-    """Which input is what.
+    """Assign the inputs to their roles.
 
     Raises:
-        CheckpointError: there are others than a noisy image, a time and labels.
+        CheckpointError: the inputs are not a noisy image, a time and at most labels.
     """
-    told = "; ".join(map(str, inputs))
+    ports = "; ".join(map(str, inputs))
     wanted = (
         "it must take a noisy image (batch, …), a time (batch,) and, if it has any, labels, and give "
         "a prediction (batch, …); export it so"
     )
     floats = [port for port in inputs if port.dtype.is_floating_point and len(port.shape) > 1]
     if not 2 <= len(inputs) <= 3 or not floats or not outputs:
-        raise CheckpointError(f"{path}: its inputs are {told or 'none'}; {wanted}")
+        raise CheckpointError(f"{path}: its inputs are {ports or 'none'}; {wanted}")
     state = max(floats, key=lambda port: len(port.shape))
-    left = [port for port in inputs if port is not state]
-    flat = [port for port in left if len(port.shape) < 2 or port.shape[1:] == (1,)]
+    others = [port for port in inputs if port is not state]
+    flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
     # whole numbers are labels, if something else can be the time
     time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
-    labels = next((port for port in left if port is not time), None)
+    labels = next((port for port in others if port is not time), None)
     output = outputs[0]
     if time is None or len(output.shape) != len(state.shape):
-        raise CheckpointError(f"{path}: its inputs are {told} and its output {output}; {wanted}")
+        raise CheckpointError(f"{path}: its inputs are {ports} and its output {output}; {wanted}")
     return Signature(tuple(inputs), state, time, labels, output)
 
 
 def specification(
     family: str, opened: Opened, found: Signature, metadata: Mapping[str, str]
 ) -> Specification:
-    """What a program is, with what it does not say left open.
+    """Return the specification of a program, with open questions for what its file leaves out.
 
     Args:
-        family: that it is of.
+        family: of the program.
         opened: the program.
         found: its inputs.
         metadata: of the file; names that begin with :data:`PREFIX` are read as settings.
@@ -123,13 +123,13 @@ def specification(
             "channels of its images, and give as many or, with a learned variance, twice as many"
         )
     whole = not found.time.dtype.is_floating_point
-    asked: dict[str, Any] = {
+    questions: dict[str, Any] = {
         "training": {k: v for k, v in trainings().items() if not (whole and k in WHOLE)}
     }
     if doubled == 2 * channels:
-        asked["half"] = {name: {"half": name} for name in ("first", "second")}
+        questions["half"] = {name: {"half": name} for name in ("first", "second")}
     if None in sides:
-        asked["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
+        questions["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
     classes = found.labels.shape[1] if found.one_hot and found.labels else 0
     spec = Specification(
         family=family,
@@ -143,27 +143,27 @@ def specification(
         labels="none" if found.labels is None else "random",
         evidence=_evidence(found),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
-        open=asked,
+        open=questions,
     )
-    said = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
-    return spec.overridden(said, FILE)
+    answers = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
+    return spec.overridden(answers, FILE)
 
 
 def _evidence(found: Signature) -> tuple[str, ...]:
     roles = {"noisy image": found.state, "time": found.time, "labels": found.labels}
-    taken = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
+    descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
     return (
-        f"of its inputs {taken}",
+        f"of its inputs {descriptions}",
         f"its output is {found.output}",
         *([f"it takes {found.batch} rows at a time"] if found.batch else []),
     )
 
 
 def classes_of(spec: Specification, found: Signature) -> int:
-    """How many classes a program's labels have; 0 without labels.
+    """Return the number of classes of a program's labels; 0 without labels.
 
     Raises:
-        ValueError: it takes labels, and nobody says how many classes there are.
+        ValueError: it takes labels, and their number of classes is unknown.
     """
     if found.labels is not None and not spec.classes:
         raise ValueError(

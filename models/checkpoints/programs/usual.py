@@ -1,4 +1,4 @@
-"""What a network may have been trained to do, for files that say nothing of it."""
+"""Common trainings of networks, for files that do not state theirs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "s
 
 
 def trainings() -> Answers:
-    """Answers to the question ``training``.
+    """Return the answers to the question ``training``.
 
-    ``SCHEDULE-PREDICTION``, told the number of the step; ``edm``, EDM's F told ln sigma / 4;
-    ``denoiser``, E[x0 | x] itself of x = x0 + sigma z, told sigma; ``flow``, z - x0 with noise at
-    t = 1, ``flow-1000`` told thousandths, ``flow-reversed``, x0 - z with data at t = 1; ``score``, grad
-    log p of x = x0 + sigma z, told sigma, and ``vp-score``, of the VP process with a linear rate, told t in
-    [0, 1], or ``vp-score-999``, 999 t.
+    Each has its prediction and its time input. ``SCHEDULE-PREDICTION``: the number of the step; ``edm``:
+    EDM's F and ln sigma / 4; ``denoiser``: E[x0 | x] of x = x0 + sigma z and sigma; ``flow``: z - x0 with
+    noise at t = 1 and t, ``flow-1000``: 1000 t, ``flow-reversed``: x0 - z with data at t = 1; ``score``:
+    grad log p of x = x0 + sigma z and sigma; ``vp-score``: the score of the VP process with a linear rate
+    and t in [0, 1], ``vp-score-999``: 999 t.
     """
     return {
         **{f"{s}-{p}": _discrete(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},

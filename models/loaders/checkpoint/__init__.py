@@ -1,7 +1,6 @@
-"""``checkpoint:PATH``: a checkpoint that somebody trained, of any family that is known
-without executing anything of it.
+"""``checkpoint:PATH``: a trained checkpoint of a known family, read without executing anything of it.
 
-:func:`~.loading.probe` says what a file or folder is, :func:`~.loading.load` makes a model of it.
+:func:`~.loading.probe` specifies a file or folder, :func:`~.loading.load` makes a model of it.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
 
 @loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
 def load(rest: str) -> Denoiser:
-    """The model of a checkpoint, such as ``checkpoint:ema.pt?schedule=linear``, under guidance if that is
-    among its settings, such as ``guidance=2`` (:func:`samplerbench.models.registry.guided`).
+    """Load the model of a checkpoint, under guidance if a setting asks for it, as in
+    ``checkpoint:ema.pt?guidance=2``.
 
     Args:
-        rest: path of the file or folder, what its file does not say behind ``?``, and before it,
-            with a colon, the family, if the file does not tell.
+        rest: path of the file or folder, then settings after ``?``, guidance's among them
+            (:func:`samplerbench.models.registry.guided`); before it, with a colon, the family, if the
+            file does not determine it.
 
     Raises:
         ValueError: it cannot be read, is of no known family, leaves a question open, or has no such
@@ -34,13 +34,13 @@ def load(rest: str) -> Denoiser:
     from ...registry import GUIDANCE, guided
     from . import loading
 
-    path, given, family = split(rest)
-    guidance = {name: _value(given.pop(name)) for name in GUIDANCE if name in given}
-    return guided(loading.load(path, given, family), **guidance)
+    path, settings, family = split(rest)
+    guidance = {name: _value(settings.pop(name)) for name in GUIDANCE if name in settings}
+    return guided(loading.load(path, settings, family), **guidance)
 
 
 def _value(text: str) -> Any:
-    """A number or list as JSON writes it, else the text itself."""
+    """Return a number or list as JSON writes it, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:
@@ -48,16 +48,16 @@ def _value(text: str) -> Any:
 
 
 def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
-    """The path, the settings behind its last question mark, and the family before its colon.
+    """Split off the settings after the last question mark, and the family before the colon.
 
     Raises:
-        ValueError: what stands behind the question mark is no ``setting=value&…``.
+        ValueError: the text after the question mark is no ``setting=value&…``.
     """
     from .families import family_names
 
-    name, colon, behind = rest.partition(":")
+    name, colon, remainder = rest.partition(":")
     if colon and name in family_names():
-        return (*split(behind)[:2], name)
+        return (*split(remainder)[:2], name)
     path, mark, query = rest.rpartition("?")
     if not mark or os.path.exists(rest):  # Path.exists raises for names that are too long
         return Path(os.path.expanduser(rest)), {}, None

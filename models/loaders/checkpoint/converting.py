@@ -1,4 +1,4 @@
-"""Writing a checkpoint as safetensors and a card, from which the same code makes the same model."""
+"""Conversion of a checkpoint to safetensors and a card, from which the same code makes the same model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AS_IT_IS = {
     "onnx": "is a program, which brings its own network",
     "exported": "is a program, which brings its own network",
 }
-"""Families whose checkpoints are not converted, and why."""
+"""Families whose checkpoints are not converted, with the reason."""
 
 
 class Written(NamedTuple):
-    """What was written.
+    """Counts of what was written.
 
     Attributes:
         tensors: weights and buffers.
@@ -37,18 +37,18 @@ class Written(NamedTuple):
 
 
 def write_converted(path: Path, given: Mapping[str, str], name: str | None, out: Path) -> Written:
-    """Write the network of a checkpoint as ``model.safetensors``, and what is known of it as
-    ``card.json``: the specification with its sources, and name and SHA-256 of the original.
+    """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
+    ``card.json``.
 
     Args:
         path: of a file or folder.
         given: settings by name.
-        name: of its family; None if the file tells.
-        out: folder, made if it is not there.
+        name: of its family; None to recognise it.
+        out: folder, made if it is missing.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is none of this project's.
-        ValueError: a question is open, a setting cannot be, or ``out`` holds something.
+        ValueError: a question is open, a setting is invalid, or ``out`` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already and not empty; give another folder")

@@ -1,6 +1,4 @@
-"""What makes images of a checkpoint's latents, and latents of images: an autoencoder of diffusers, in the
-checkpoint's own folder or in one that the user names.
-"""
+"""Autoencoders of diffusers for a checkpoint's latents, in its own folder or in a folder that the user names."""
 
 from __future__ import annotations
 
@@ -19,16 +17,13 @@ from .families.diffusers.folder import CONFIG, DECODERS_READ, scaling_of, weight
 from .families.diffusers.library import pretrained
 
 BATCH = 8
-"""Latents at a time unless ``decoder.batch`` says otherwise: of 256 x 256 pixels a decoder of Stable
-Diffusion takes some 2 GiB for them.
-"""
+"""Default of ``decoder.batch``: for 256 x 256 pixels Stable Diffusion's decoder takes some 2 GiB."""
 
 FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
 class Autoencoder:
-    """An autoencoder, as a :class:`~samplerbench.models.decoder.Decoder`; its other half makes latents of
-    images, to look at a model with.
+    """Autoencoder as a :class:`~samplerbench.models.decoder.Decoder`, with an encoder for checks of a model.
 
     Args:
         network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.
@@ -36,8 +31,8 @@ class Autoencoder:
         scale, shift: it takes x / scale + shift; numbers, or one for each channel.
         limits: range of images.
         batch: latents at a time.
-        identity: of its content; "" where the checkpoint's has it.
-        device: where it is.
+        identity: of its content; "" if the checkpoint's covers it.
+        device: of the network.
     """
 
     def __init__(
@@ -57,20 +52,20 @@ class Autoencoder:
         self.device: torch.device | str = device
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
         scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
         inside = (latents / scale + shift).float()
         return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
 
     @torch.no_grad()
     def encode(self, images: Tensor, seed: int = 0) -> Tensor:
-        """Latents ``(n, channels, h, w)`` float32 of images ``(n, *event)`` in ``limits``, on the CPU, scaled
-        as the model's samples: what a network of latents is trained on.
+        """Return latents ``(n, channels, h, w)`` float32 of images ``(n, *event)`` in ``limits``, on the CPU,
+        in the scale of the model's samples.
 
-        Those of an ``AutoencoderKL`` are drawn, by ``seed``, from the Gaussian that it makes of an image.
+        An ``AutoencoderKL``'s are drawn, by ``seed``, from the Gaussian that it makes of an image.
         """
         generator = torch.Generator().manual_seed(seed)
-        found = []
+        scaled = []
         for part in images.split(self.batch):
             inside = part.to(self.device, torch.float32)
             coded = self.network.encode(inside)  # pyright: ignore[reportCallIssue] - a method of the library
@@ -81,26 +76,26 @@ class Autoencoder:
                 mean, std = gaussian.mean.cpu(), gaussian.std.cpu()
                 raw = mean + std * torch.randn(mean.shape, generator=generator)
             scale, shift = (_per_channel(value, raw) for value in (self.scale, self.shift))
-            found.append((raw - shift) * scale)
-        return torch.cat(found)
+            scaled.append((raw - shift) * scale)
+        return torch.cat(scaled)
 
     def to(self, device: torch.device | str) -> Autoencoder:
-        """A copy on ``device``."""
-        given = (self.event, self.scale, self.shift, self.limits, self.batch, self.identity)
-        return Autoencoder(moved(self.network, device), *given, device)
+        """Return a copy on ``device``."""
+        settings = (self.event, self.scale, self.shift, self.limits, self.batch, self.identity)
+        return Autoencoder(moved(self.network, device), *settings, device)
 
 
 def _per_channel(value: Any, latents: Tensor) -> Tensor:
-    told = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
-    return told.reshape(-1, *[1] * (latents.ndim - 2))
+    values = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
+    return values.reshape(-1, *[1] * (latents.ndim - 2))
 
 
 def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
-    """The decoder of a checkpoint, on the CPU; None where it is not applied.
+    """Return the decoder of a checkpoint, on the CPU, or None if the specification applies none.
 
     Raises:
         CheckpointError: it is missing, damaged, of a class that is not read, or of other latents.
-        ValueError: a part of it cannot be.
+        ValueError: a part of it is invalid.
     """
     if not spec.decode:
         return None
@@ -110,52 +105,52 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
         )
     home, identity = _home(spec, opened)
     config = home.config(CONFIG)
-    told = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
-    cls = told.get("class", config.get("_class_name"))
+    parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
+    cls = parts.get("class", config.get("_class_name"))
     if cls not in DECODERS_READ:
         raise CheckpointError(
             f"{home.path}: a decoder of the class {cls} is not read, only "
             f"{' and '.join(DECODERS_READ)}; say decode=0 to score latents"
         )
-    _check(told, spec.event)
+    _check(parts, spec.event)
     event = _image(config, spec.event, home.path)
     network = pretrained(cls, home.path, "", *weights_of(home, ""))
     network.eval().requires_grad_(False)
-    low, high = told["limits"]
-    batch = told["batch"]
-    return Autoencoder(network, event, told["scale"], told["shift"], (low, high), batch, identity)
+    low, high = parts["limits"]
+    batch = parts["batch"]
+    return Autoencoder(network, event, parts["scale"], parts["shift"], (low, high), batch, identity)
 
 
 def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """The folder of the decoder, and what pins its content where the checkpoint's does not: of a
-    folder that the user names.
+    """Return the decoder's folder, and its content's hash if the user named it (else the checkpoint's covers
+    it).
     """
     folder = str(spec.decoder["folder"])
-    named = spec.source("decoder.folder") == USER
+    is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
-    for path in (outside, inside) if named else (inside,):
+    for path in (outside, inside) if is_users else (inside,):
         if os.path.isdir(path):
             home = open_checkpoint(path)
-            return home, home.content if named else ""
+            return home, home.content if is_users else ""
     raise CheckpointError(
         f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
         "decode=0 to score latents"
     )
 
 
-def _check(told: Mapping[str, Any], event: tuple[int, ...]) -> None:
-    """Refuse what cannot be a part of a decoder."""
-    if unknown := [part for part in told if part not in DECODER_PARTS]:
+def _check(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
+    """Refuse invalid parts of a decoder."""
+    if unknown := [part for part in parts if part not in DECODER_PARTS]:
         raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
     for part in ("scale", "shift"):
-        values = told[part] if isinstance(told[part], list) else [told[part]]
+        values = parts[part] if isinstance(parts[part], list) else [parts[part]]
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
         if not numbers or len(values) not in (1, event[0]) or (part == "scale" and 0 in values):
             raise ValueError(
-                f"decoder.{part}={told[part]}: it must be a number{' other than 0' * (part == 'scale')},"
+                f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
                 f" or a list of {event[0]}, one for each channel"
             )
-    limits, batch = told["limits"], told["batch"]
+    limits, batch = parts["limits"], parts["batch"]
     pair = isinstance(limits, list | tuple) and len(limits) == 2
     if not pair or not all(isinstance(v, int | float) for v in limits) or limits[0] >= limits[1]:
         raise ValueError(f"decoder.limits={limits}: it must be two numbers, such as [-1, 1]")
@@ -164,7 +159,7 @@ def _check(told: Mapping[str, Any], event: tuple[int, ...]) -> None:
 
 
 def _image(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    """Shape of an image of latents of this shape."""
+    """Return the shape of an image of latents of this shape."""
     channels, height, width = event
     takes = int(config.get("latent_channels", 4))
     if takes != channels:
@@ -172,5 +167,5 @@ def _image(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tup
             f"{path}: the decoder takes latents of {takes} channels, but the model's have {channels}; "
             "give the decoder that it was trained with"
         )
-    times = 2 ** (len(config.get("block_out_channels") or (0,)) - 1)
-    return (int(config.get("out_channels", 3)), height * times, width * times)
+    factor = 2 ** (len(config.get("block_out_channels") or (0,)) - 1)
+    return (int(config.get("out_channels", 3)), height * factor, width * factor)

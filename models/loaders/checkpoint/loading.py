@@ -1,4 +1,4 @@
-"""From the path of a checkpoint to a Denoiser."""
+"""Loading of a checkpoint from its path to a Denoiser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def probe(opened: Opened, name: str | None = None) -> Specification:
-    """What a checkpoint is.
+    """Return the specification of a checkpoint.
 
     Args:
         opened: of :func:`open_checkpoint`.
@@ -36,28 +36,30 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
                 f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
             )
         return spec
-    found = [spec for spec in _read(opened, lambda: _recognised(opened)) if spec is not None]
-    if len(found) > 1:
-        names = " and ".join(spec.family for spec in found)
+    specifications = [
+        spec for spec in _read(opened, lambda: _recognise_by_all(opened)) if spec is not None
+    ]
+    if len(specifications) > 1:
+        names = " and ".join(spec.family for spec in specifications)
         raise CheckpointError(
-            f"{opened.path} could be {names}; say which, as in {found[0].family}:{opened.path}"
+            f"{opened.path} could be {names}; say which, as in {specifications[0].family}:{opened.path}"
         )
-    if not found:
+    if not specifications:
         raise CheckpointError(
             f"{opened.path} is of no known family ({', '.join(family_names())}): {described(opened)}"
         )
-    return found[0]
+    return specifications[0]
 
 
-def _recognised(opened: Opened) -> list[Specification | None]:
-    return [each.recognise(opened) for each in families()]
+def _recognise_by_all(opened: Opened) -> list[Specification | None]:
+    return [candidate.recognise(opened) for candidate in families()]
 
 
 def _read(opened: Opened, read: Callable[[], Value]) -> Value:
-    """What ``read`` gives.
+    """Return the result of ``read``.
 
     Raises:
-        CheckpointError: also where the files say something of a kind that nobody thought of.
+        CheckpointError: also for unexpected content of the files.
         ValueError: as ``read`` raises it.
     """
     try:
@@ -74,11 +76,11 @@ def _read(opened: Opened, read: Callable[[], Value]) -> Value:
 
 
 def build(spec: Specification, opened: Opened) -> Checkpoint:
-    """The model of a checkpoint, on the CPU.
+    """Make the model of a checkpoint, on the CPU.
 
     Raises:
         CheckpointError: its weights do not fit its network.
-        ValueError: a question is open, or a value of the specification cannot be.
+        ValueError: a question is open, or a value of the specification is invalid.
     """
     of, decoder = family(spec.family), decoder_of(spec, opened)
     network = _read(opened, lambda: of.network(spec, opened))
@@ -92,23 +94,23 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
 
 
 def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:
-    """The model of a checkpoint with what the user says of it, on the CPU; what neither file nor user
-    says is as ``samplerbench check-model`` found it.
+    """Load the model of a checkpoint with the user's settings, on the CPU; open questions take cached answers
+    of ``samplerbench check-model``.
 
     Args:
         path: of a file or folder.
         given: settings by name, as :meth:`Specification.overridden` takes them.
-        name: of its family; None if the file tells.
+        name: of its family; None to recognise it.
 
     Raises:
         CheckpointError: it cannot be read, or is of no known family.
-        ValueError: a setting that cannot be, or a question is open.
+        ValueError: an invalid setting, or an open question.
     """
     opened = open_checkpoint(path)
     return resolved(probe(opened, name), opened, given)
 
 
 def resolved(spec: Specification, opened: Opened, given: Mapping[str, str]) -> Checkpoint:
-    """The model of a specification with what the user says and what was once found; see :func:`load`."""
+    """Make the model of a specification with the user's settings and cached answers; see :func:`load`."""
     spec = spec.overridden(given)
     return build(with_answers(spec, opened.content) if spec.open else spec, opened)

@@ -1,5 +1,5 @@
-"""Attention of k-diffusion's image transformers: to all places, to the nearest, and in windows, with
-places as rotations.
+"""Attention of k-diffusion's image transformers: to all places, to the nearest, and in windows, with places
+as rotations.
 
 Written from the papers (Crowson et al. 2024, arXiv:2401.11605, section 4; Hassani et al. 2023,
 arXiv:2204.07143, for neighbourhoods; Liu et al. 2021, arXiv:2103.14030, for shifted windows; Heo et
@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 
 def places(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
-    """Coordinates of the centres of places, ``(h, w, 2)``, in the largest box of their shape around 0
-    within [-1, 1].
+    """Return the coordinates of the centres of places, ``(h, w, 2)``, in their largest box around 0 within
+    [-1, 1].
 
     Args:
         h: number of places downwards.
         w: and to the right.
-        like: of whose dtype and device they are.
+        like: gives dtype and device.
         aspect: height of a place over its width.
     """
     tall = h * aspect / w
@@ -34,30 +34,30 @@ def places(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
 
 
 def angles(at: Tensor, down: Tensor, across: Tensor) -> Tensor:
-    """Angles of rotations, ``(heads, h, w, 2 n)``: coordinates ``(h, w, 2)`` times frequencies ``(heads,
-    n)`` of each direction.
+    """Return angles of rotations, ``(heads, h, w, 2 n)``: coordinates ``(h, w, 2)`` times frequencies
+    ``(heads, n)`` of each direction.
     """
     y, x = at[..., 0, None], at[..., 1, None]
     return torch.cat([y * down[:, None, None], x * across[:, None, None]], -1)
 
 
 def rotated(first: Tensor, second: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs of numbers, rotated."""
+    """Rotate pairs of numbers."""
     cos, sin = angle.cos(), angle.sin()
     return first * cos - second * sin, second * cos + first * sin
 
 
 def everywhere(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
-    """Attention of each place to all."""
+    """Return attention of each place to all."""
     q, k, v = (t.flatten(2, 3) for t in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).reshape(query.shape)
 
 
 def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
-    """Attention of each place to the ``size`` x ``size`` places around it, moved inwards at the borders
-    so that they are as many everywhere, with logits as they are.
+    """Return attention of each place to the ``size`` x ``size`` places around it, unscaled; at borders the
+    square moves inwards.
 
-    A row of places looks at the rows around it, and a mask leaves the columns around each place.
+    A row of places attends to the rows around it, masked to the columns around each place.
 
     Args:
         query: ``(batch, heads, h, w, head)``.
@@ -68,24 +68,24 @@ def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
     h, w, head = query.shape[2:]
     rows = _window(h, size, query.device)  # (h, size)
     columns = _window(w, size, query.device)
-    seen = torch.zeros(w, w, dtype=torch.bool, device=query.device)
-    seen.scatter_(1, columns, torch.ones_like(columns, dtype=torch.bool))
-    mask = seen[:, None].expand(w, size, w).reshape(w, size * w)
+    is_near = torch.zeros(w, w, dtype=torch.bool, device=query.device)
+    is_near.scatter_(1, columns, torch.ones_like(columns, dtype=torch.bool))
+    mask = is_near[:, None].expand(w, size, w).reshape(w, size * w)
     key, value = (t[:, :, rows].reshape(*t.shape[:3], size * w, head) for t in (key, value))
     return F.scaled_dot_product_attention(query, key, value, mask, scale=1.0)
 
 
 def _window(places: int, size: int, device: torch.device) -> Tensor:
-    """Which places each one looks at, ``(places, size)``."""
+    """Return the places that each one attends to, ``(places, size)``."""
     first = (torch.arange(places, device=device) - size // 2).clamp(0, places - size)
     return first[:, None] + torch.arange(size, device=device)
 
 
 def within(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Attention of each place to those of its window, with logits as they are.
+    """Return attention of each place to its window, unscaled.
 
-    The image is moved down and to the right by ``shift``, around its edges, before it is cut into
-    windows; places that were not neighbours before do not look at each other.
+    The image is rolled down and to the right by ``shift`` before it is cut into windows; places that
+    were not neighbours before do not attend to each other.
 
     Args:
         query: ``(batch, heads, h, w, head)``.
@@ -108,8 +108,8 @@ def within(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> 
 
 
 def _same_side(h: int, w: int, size: int, shift: int, device: torch.device) -> Tensor:
-    """Which places of a window may look at which, ``(h / size, w / size, size², size²)``: in the first
-    row and column of windows, those that came from the same edge of the image.
+    """Return a mask ``(h / size, w / size, size², size²)``: in the first row and column of windows, only
+    places from one edge attend to each other.
     """
     came = torch.arange(size, device=device) < shift
     rows, columns = (torch.zeros(n // size, size, device=device) for n in (h, w))

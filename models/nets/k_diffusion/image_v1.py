@@ -1,8 +1,8 @@
-"""k-diffusion's U-Net ``image_v1``.
+"""U-Net ``image_v1`` of k-diffusion.
 
 Written from its configurations and the shapes of its weights; the adaptive group normalisation is
 Dhariwal & Nichol's (2021, arXiv:2105.05233, section 3), the preconditioning around it Karras et al.'s
-(2022, arXiv:2206.00364). Names of parameters are those of the published checkpoints.
+(2022, arXiv:2206.00364). Names of parameters are the published checkpoints'.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from torch.nn import functional as F
 GROUP, HEAD = 32, 64
 """Channels of a group of a normalisation, and of a head of attention."""
 TAPS = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
-"""Of the filter with which the resolution changes."""
+"""Taps of the filter for changes of resolution."""
 
 
 class FourierFeatures(nn.Module):
-    """Cosines, then sines, of numbers at frequencies that were drawn once: ``(batch, count)`` to
-    ``(batch, channels)``.
-    """
+    """Cosines, then sines, of numbers at frequencies drawn once: ``(batch, count)`` to ``(batch, channels)``."""
 
     weight: Tensor
 
@@ -56,7 +54,7 @@ def _groups(channels: int) -> int:
 
 
 class ResBlock(nn.Module):
-    """Two 3 × 3 convolutions behind normalisations, beside a skip connection."""
+    """Residual block of two 3 × 3 convolutions after normalisations, with a skip connection."""
 
     def __init__(self, embedding: int, c_in: int, c_mid: int, c_out: int) -> None:
         super().__init__()
@@ -82,7 +80,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all pixels, beside a skip connection."""
+    """Self-attention over all pixels, with a skip connection."""
 
     def __init__(self, embedding: int, channels: int) -> None:
         super().__init__()
@@ -103,7 +101,7 @@ class Attention(nn.Module):
 
 
 class Change(nn.Module):
-    """Half or twice the resolution, each channel filtered alone; edges are mirrored."""
+    """Change of the resolution by two, each channel filtered alone; edges are mirrored."""
 
     kernel: Tensor
 
@@ -116,15 +114,15 @@ class Change(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c, h', w')``."""
         c = x.shape[1]
-        each = self.kernel.to(x).expand(c, 1, -1, -1)
+        channel_kernels = self.kernel.to(x).expand(c, 1, -1, -1)
         x = F.pad(x, (1, 1, 1, 1), "reflect")
         if self.up:
-            return F.conv_transpose2d(x, each, stride=2, padding=3, groups=c)
-        return F.conv2d(x, each, stride=2, groups=c)
+            return F.conv_transpose2d(x, channel_kernels, stride=2, padding=3, groups=c)
+        return F.conv2d(x, channel_kernels, stride=2, groups=c)
 
 
 class Stage(nn.ModuleList):
-    """The blocks of one resolution, with its change before them (down) or behind them (up)."""
+    """Blocks of one resolution, with its change before them (down) or after them (up)."""
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c, h, w)`` to ``(batch, c', h', w')``."""
@@ -134,37 +132,36 @@ class Stage(nn.ModuleList):
 
 
 class _Stages(nn.Module):
-    """The stages of both ways."""
+    """Stages of the way down and of the way up."""
 
     def __init__(self, down: Sequence[Stage], up: Sequence[Stage]) -> None:
         super().__init__()
         self.d_blocks, self.u_blocks = nn.ModuleList(down), nn.ModuleList(up)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        """Down, and up with the states of the way down."""
-        kept = []
+        """Map the image down, and up with the states of the way down."""
+        skips = []
         for stage in self.d_blocks:
             x = stage(x, emb)
-            kept.append(x)
-        x = self.u_blocks[0](kept.pop(), emb)
+            skips.append(x)
+        x = self.u_blocks[0](skips.pop(), emb)
         for stage in self.u_blocks[1:]:
-            x = stage(torch.cat([x, kept.pop()], 1), emb)
+            x = stage(torch.cat([x, skips.pop()], 1), emb)
         return x
 
 
 class KImageV1(nn.Module):
-    """The U-Net, told ln(sigma) / 4.
+    """U-Net with the time input ln(sigma) / 4.
 
     Args:
         channels: of the images.
         embedding: width of the embedding of the level.
         depths: blocks of each resolution, the finest first.
         widths: channels of each.
-        attention: of each, whether it attends.
+        attention: True for each that attends.
         patch: side of the squares of pixels that are one position.
-        conditions: numbers of the augmentation that training told it, and sampling tells it are 0; 0 for
-            none.
-        variance: whether there is one more output, a variance that is left out.
+        conditions: input numbers of the training's augmentation, all 0 in sampling; 0 for none.
+        variance: True if there is one more output, a variance that is left out.
     """
 
     def __init__(
@@ -191,33 +188,33 @@ class KImageV1(nn.Module):
         self.proj_out = nn.Conv2d(widths[0], self.numbers + variance, 1)
 
         def blocks(i: int, c_in: int, c_out: int) -> list[nn.Module]:
-            made: list[nn.Module] = []
+            layers: list[nn.Module] = []
             for n in range(depths[i]):
                 last = n == depths[i] - 1
                 wide = c_out if last else widths[i]
-                made.append(ResBlock(embedding, widths[i] if n else c_in, widths[i], wide))
+                layers.append(ResBlock(embedding, widths[i] if n else c_in, widths[i], wide))
                 if attention[i]:
-                    made.append(Attention(embedding, wide))
-            return made
+                    layers.append(Attention(embedding, wide))
+            return layers
 
         down, up = [], []
         for i, width in enumerate(widths):
             above = widths[max(0, i - 1)]
             last = i == len(widths) - 1
             down.append(Stage([Change(up=False) if i else nn.Identity(), *blocks(i, above, width)]))
-            behind = Change(up=True) if i else nn.Identity()
-            up.append(Stage([*blocks(i, width if last else 2 * width, above), behind]))
+            change = Change(up=True) if i else nn.Identity()
+            up.append(Stage([*blocks(i, width if last else 2 * width, above), change]))
         self.u_net = _Stages(down, up[::-1])
 
-    def forward(self, x: Tensor, told: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Raw output ``(batch, channels, side, side)``.
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return the raw output ``(batch, channels, side, side)``.
 
         Args:
             x: ``(batch, channels, side, side)``.
-            told: ``(batch,)``, ln(sigma) / 4.
+            c_noise: ``(batch,)``, ln(sigma) / 4.
             labels: None.
         """
-        emb = self.mapping(self.timestep_embed(told[:, None]))
+        emb = self.mapping(self.timestep_embed(c_noise[:, None]))
         x = self.proj_in(F.pixel_unshuffle(x, self.patch))
         x = self.proj_out(self.u_net(x, emb))[:, : self.numbers]
         return F.pixel_shuffle(x, self.patch)

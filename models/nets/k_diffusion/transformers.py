@@ -1,9 +1,9 @@
-"""k-diffusion's image transformers: ``image_transformer_v1``, of one resolution, and
+"""Image transformers of k-diffusion: ``image_transformer_v1``, of one resolution, and
 ``image_transformer_v2``, an hourglass of several.
 
 Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of
-their weights, under whose names the parameters are. Both are told ln(sigma) / 4, and numbers of an
-augmentation, which are 0 in sampling.
+their weights, whose names the parameters have. Inputs are ln(sigma) / 4, and numbers of an augmentation,
+which are 0 in sampling.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEAD = 64
 
 
 class Norm(nn.Module):
-    """Division by the root mean square, and a scale."""
+    """Normalisation by the root mean square, with a scale."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Norm(nn.Module):
 
 
 class AdaptiveNorm(nn.Module):
-    """The same, with a scale from the embedding."""
+    """Normalisation by the root mean square, with a scale from the embedding."""
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class AdaptiveNorm(nn.Module):
 
 
 class Perceptron(nn.Module):
-    """A gated layer (Shazeer 2020, arXiv:2002.05202, GEGLU), beside a skip connection."""
+    """Gated layer (Shazeer 2020, arXiv:2002.05202, GEGLU) with a skip connection."""
 
     def __init__(self, width: int, hidden: int, embedding: int = 0) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class Perceptron(nn.Module):
         return x + self.down_proj(passed * F.gelu(gate))
 
 
-class Told(nn.Module):
-    """What a network is told, as one embedding: the level, the augmentation, and a class."""
+class MappingNetwork(nn.Module):
+    """Mapping network of the embedding of level, augmentation and class."""
 
     def __init__(self, width: int, hidden: int, depth: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Told(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """What both versions are told."""
+    """Embedding of the inputs of both versions."""
 
     def __init__(self, width: int, hidden: int, depth: int, labels: int) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class _Transformer(nn.Module):
         self.aug_emb = FourierFeatures(AUGMENTED, width)
         self.aug_in_proj = nn.Linear(width, width, bias=False)
         self.class_emb = nn.Embedding(labels, width) if labels else None
-        self.mapping = Told(width, hidden, depth)
+        self.mapping = MappingNetwork(width, hidden, depth)
 
-    def embedded(self, told: Tensor, labels: Tensor | None) -> Tensor:
-        """``(batch, width)``."""
-        emb = self.time_in_proj(self.time_emb(told[:, None]))
-        emb = emb + self.aug_in_proj(self.aug_emb(told.new_zeros(1, AUGMENTED)))
+    def embedded(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the embedding ``(batch, width)``."""
+        emb = self.time_in_proj(self.time_emb(c_noise[:, None]))
+        emb = emb + self.aug_in_proj(self.aug_emb(c_noise.new_zeros(1, AUGMENTED)))
         if self.class_emb is not None:
             assert labels is not None
             emb = emb + self.class_emb(labels)
@@ -104,7 +104,7 @@ class _Transformer(nn.Module):
 
 
 def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values ``(batch, heads, h, w, head)``."""
+    """Return queries, keys and values ``(batch, heads, h, w, head)``."""
     q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
     return q, k, v
 
@@ -114,7 +114,7 @@ def _merged(x: Tensor) -> Tensor:
 
 
 class _Scale(nn.Module):
-    """The logarithm of what a head's logits are multiplied by."""
+    """Logarithm of the factor of a head's logits."""
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -131,8 +131,8 @@ class _Frequencies(nn.Module):
 
 
 class AttentionV1(nn.Module):
-    """Attention to all places, by the cosines of queries and keys: pairs of neighbouring channels are
-    rotated, all of them.
+    """Attention to all places, by the cosines of queries and keys, with all pairs of neighbouring channels
+    rotated.
     """
 
     LARGEST = math.log(100.0)
@@ -152,20 +152,20 @@ class AttentionV1(nn.Module):
         scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
         angle = angles(at, self.pos_emb.freqs_h.exp(), self.pos_emb.freqs_w.exp())
 
-        def made(t: Tensor) -> Tensor:
+        def normalised(t: Tensor) -> Tensor:
             t = F.rms_norm(t, t.shape[-1:], eps=EPS) * scale
             return torch.stack(rotated(t[..., 0::2], t[..., 1::2], angle), -1).flatten(-2)
 
-        return x + self.out_proj(_merged(everywhere(made(q), made(k), v)))
+        return x + self.out_proj(_merged(everywhere(normalised(q), normalised(k), v)))
 
 
 class AttentionV2(nn.Module):
-    """Attention of one of the kinds, by cosines: the first half of the channels is rotated, in pairs of
-    its quarters.
+    """Attention of one of the kinds, by cosines: the first half of the channels is rotated, in pairs of its
+    quarters.
 
     Args:
         width: of the states.
-        embedding: of what the network is told.
+        embedding: width of the embedding.
         kind: ``type``, ``global``, ``neighborhood`` or ``shifted-window``, with ``d_head``, the
             channels of a head, and ``kernel_size`` or ``window_size``.
         index: of the layer in its level: windows of odd ones are moved by half.
@@ -197,12 +197,12 @@ class AttentionV2(nn.Module):
         angle = angles(at, frequencies, frequencies)
         scale = self.scale.sqrt()[:, None, None, None]
 
-        def made(t: Tensor) -> Tensor:
+        def normalised(t: Tensor) -> Tensor:
             t = t * scale * torch.rsqrt(t.square().sum(-1, keepdim=True) + EPS)
             first, second, rest = t.split([angle.shape[-1]] * 2 + [t.shape[-1] // 2], -1)
             return torch.cat([*rotated(first, second, angle), rest], -1)
 
-        q, k = made(q), made(k)
+        q, k = normalised(q), normalised(k)
         if self.kind == "neighborhood":
             out = nearby(q, k, v, self.size)
         elif self.kind == "shifted-window":
@@ -213,7 +213,7 @@ class AttentionV2(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, or none, and a perceptron."""
+    """Layer of attention, or none, and a perceptron."""
 
     def __init__(self, attention: nn.Module | None, width: int, hidden: int, emb: int) -> None:
         super().__init__()
@@ -226,7 +226,7 @@ class Layer(nn.Module):
 
 
 def _gathered(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """Patches of ``(batch, h, w, c)`` as one place each, their channels outermost or innermost."""
+    """Return patches of ``(batch, h, w, c)`` as one place each, their channels outermost or innermost."""
     n, h, w, c = x.shape
     cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
     order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
@@ -234,7 +234,7 @@ def _gathered(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tenso
 
 
 def _spread(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
-    """The opposite of :func:`_gathered`."""
+    """Invert :func:`_gathered`."""
     n, h, w, numbers = x.shape
     c = numbers // (patch[0] * patch[1])
     shape = (c, *patch) if channels_first else (*patch, c)
@@ -243,7 +243,7 @@ def _spread(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
 
 
 class KTransformerV1(_Transformer):
-    """The first version, called with ln(sigma) / 4 and class numbers.
+    """Transformer of the first version, called with ln(sigma) / 4 and class numbers.
 
     Args:
         channels: of the images.
@@ -273,9 +273,9 @@ class KTransformerV1(_Transformer):
         )
         self.out_norm, self.out_proj = Norm(width), nn.Linear(width, numbers, bias=False)
 
-    def forward(self, x: Tensor, told: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Raw output ``(batch, channels, height, width)`` of images of that shape."""
-        emb = self.embedded(told, labels)
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
+        emb = self.embedded(c_noise, labels)
         x = self.in_proj(_gathered(x.movedim(1, -1), self.patch, channels_first=True))
         at = places(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
         for block in self.blocks:
@@ -285,7 +285,7 @@ class KTransformerV1(_Transformer):
 
 
 class Merge(nn.Module):
-    """Patches as one place each."""
+    """Layer from patches to one place each."""
 
     def __init__(self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2)) -> None:
         super().__init__()
@@ -298,7 +298,7 @@ class Merge(nn.Module):
 
 
 class Split(nn.Module):
-    """Each place as a patch; with ``mixed``, between it and what was there on the way down."""
+    """Layer from each place to a patch; with ``mixed``, averaged with the state of the way down."""
 
     def __init__(
         self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
@@ -315,7 +315,7 @@ class Split(nn.Module):
 
 
 class KTransformerV2(_Transformer):
-    """The second version, called with ln(sigma) / 4 and class numbers.
+    """Transformer of the second version, called with ln(sigma) / 4 and class numbers.
 
     Args:
         channels: of the images.
@@ -323,7 +323,7 @@ class KTransformerV2(_Transformer):
         widths, depths, hidden: of each level, the finest first: width of its states, layers on each way,
             and width of its perceptrons.
         attention: of each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
-        embedding, embedding_hidden, embedding_depth: of what the network is told.
+        embedding, embedding_hidden, embedding_depth: of :class:`MappingNetwork`.
         labels: rows of the table of classes, the last for "no label"; 0 without classes.
     """
 
@@ -367,20 +367,20 @@ class KTransformerV2(_Transformer):
         self.out_norm = Norm(widths[0])
         self.patch_out = Split(widths[0], channels, patch, mixed=False)
 
-    def forward(self, x: Tensor, told: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Raw output ``(batch, channels, height, width)`` of images of that shape."""
-        emb = self.embedded(told, labels)
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
+        emb = self.embedded(c_noise, labels)
         x = self.patch_in(x.movedim(1, -1))
         at = places(x.shape[1], x.shape[2], x)
-        kept: list[tuple[Tensor, Tensor]] = []
+        skips: list[tuple[Tensor, Tensor]] = []
         for i, merge in enumerate(self.merges):
             x = _through(self.down_levels[i], x, at, emb)
-            kept.append((x, at))
+            skips.append((x, at))
             x = merge(x)
             at = F.avg_pool2d(at.movedim(-1, 0)[None], 2)[0].movedim(0, -1)
         x = _through(self.mid_level, x, at, emb)
         for i in reversed(range(len(self.splits))):
-            skip, at = kept[i]
+            skip, at = skips[i]
             x = _through(self.up_levels[i], self.splits[i](x, skip), at, emb)
         return self.patch_out(self.out_norm(x)).movedim(-1, 1)
 

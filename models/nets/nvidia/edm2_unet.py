@@ -1,8 +1,8 @@
-"""The raw network of EDM2 checkpoints, whose layers preserve the magnitude of what they are given.
+"""Raw network of EDM2 checkpoints, whose layers preserve the magnitude of their inputs.
 
 Written from the paper (Karras et al. 2024, arXiv:2312.02696, section 2.3 and appendix B, config G).
-Arguments and names of parameters are those of the published checkpoints; dropout, which only
-training has, is taken and does nothing.
+Arguments and names of parameters are the published checkpoints'; dropout, which only training has,
+is taken and does nothing.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ EPS = 1e-4
 
 
 def unit(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """``x`` with a root mean square of one along ``dim``."""
+    """Return ``x`` with a root mean square of one along ``dim``."""
     size = math.prod(x.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / (EPS + norm / math.sqrt(size))
 
 
 def silu(x: Tensor) -> Tensor:
-    """SiLU with an output of magnitude one for normal inputs (eq. 81)."""
+    """Return SiLU with an output of magnitude one for normal inputs (eq. 81)."""
     return F.silu(x) / 0.596
 
 
 def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """The sum with weights 1 - t and t, of magnitude one again (eq. 88)."""
+    """Return the sum with weights 1 - t and t, of magnitude one again (eq. 88)."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
 def joined(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Both side by side, with shares 1 - t and t of what follows, whatever their numbers of
-    channels (eq. 103).
+    """Concatenate both with contributions 1 - t and t to the next layer, for any numbers of channels (eq.
+    103).
     """
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
@@ -44,8 +44,8 @@ def joined(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 class Layer(nn.Module):
-    """A convolution, or a linear layer for ``side`` 0, whose weights are normalised for each output
-    (eqs. 47 and 66). It has no bias.
+    """Convolution, or linear layer for ``side`` 0, with weights normalised for each output (eqs. 47 and 66)
+    and no bias.
     """
 
     def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
@@ -62,8 +62,8 @@ class Layer(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Cosines of a number, at frequencies and phases that were drawn once (eq. 75): ``(batch,)`` to
-    ``(batch, channels)``.
+    """Cosines of a number, at frequencies and phases drawn once (eq. 75): ``(batch,)`` to ``(batch,
+    channels)``.
     """
 
     freqs: Tensor
@@ -80,13 +80,13 @@ class Fourier(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block of the encoder, which normalises each pixel first, or of the decoder; with
-    attention if it has ``heads`` (Figure 21).
+    """Residual block of the encoder, which normalises each pixel first, or of the decoder; attends if it has
+    ``heads`` (Figure 21).
 
     Args:
         c_in, c_out: channels.
         c_emb: channels of the embedding.
-        encodes: whether it is of the encoder.
+        encodes: True in the encoder.
         resample: ``up``, ``down`` or "", change of the resolution by two.
         heads: of the attention; 0 for none.
         res_balance, attn_balance: share of the branches in their sums.
@@ -134,7 +134,7 @@ class Block(nn.Module):
         return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
 
     def _attended(self, x: Tensor) -> Tensor:
-        """Attention of normalised queries, keys and values."""
+        """Return attention of normalised queries, keys and values."""
         n, c, height, width = x.shape
         parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in unit(parts, 2).unbind(3))
@@ -143,7 +143,7 @@ class Block(nn.Module):
 
 
 class EDM2UNet(nn.Module):
-    """The U-Net.
+    """U-Net of EDM2.
 
     Args:
         img_resolution, img_channels: of the images or latents.
@@ -203,7 +203,7 @@ class EDM2UNet(nn.Module):
         self.emb_label = Layer(label_dim, c_emb) if label_dim else None
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
 
-        def made(
+        def make_block(
             part: nn.ModuleDict, c_in: int, c_out: int, attends: bool = False, resample: str = ""
         ) -> Block:
             return Block(
@@ -212,7 +212,7 @@ class EDM2UNet(nn.Module):
                 res_balance=res_balance, attn_balance=attn_balance, clip_act=clip_act,
             )  # fmt: skip
 
-        c, kept = widths[0], [widths[0]]
+        c, skip_channels = widths[0], [widths[0]]
         levels = [
             (f"{img_resolution >> n}x{img_resolution >> n}", img_resolution >> n, width)
             for n, width in enumerate(widths)
@@ -221,26 +221,30 @@ class EDM2UNet(nn.Module):
             if n == 0:
                 self.enc[f"{at}_conv"] = Layer(img_channels + 1, c, 3)
             else:
-                self.enc[f"{at}_down"] = made(self.enc, c, c, resample="down")
-                kept.append(c)
+                self.enc[f"{at}_down"] = make_block(self.enc, c, c, resample="down")
+                skip_channels.append(c)
             for k in range(num_blocks):
-                self.enc[f"{at}_block{k}"] = made(self.enc, c, width, side in attn_resolutions)
+                self.enc[f"{at}_block{k}"] = make_block(
+                    self.enc, c, width, side in attn_resolutions
+                )
                 c = width
-                kept.append(c)
+                skip_channels.append(c)
         for n, (at, side, width) in reversed([*enumerate(levels)]):
             if n == len(levels) - 1:
-                self.dec[f"{at}_in0"] = made(self.dec, c, c, True)
-                self.dec[f"{at}_in1"] = made(self.dec, c, c)
+                self.dec[f"{at}_in0"] = make_block(self.dec, c, c, True)
+                self.dec[f"{at}_in1"] = make_block(self.dec, c, c)
             else:
-                self.dec[f"{at}_up"] = made(self.dec, c, c, resample="up")
+                self.dec[f"{at}_up"] = make_block(self.dec, c, c, resample="up")
             for k in range(num_blocks + 1):
                 attends = side in attn_resolutions
-                self.dec[f"{at}_block{k}"] = made(self.dec, c + kept.pop(), width, attends)
+                self.dec[f"{at}_block{k}"] = make_block(
+                    self.dec, c + skip_channels.pop(), width, attends
+                )
                 c = width
         self.out_conv = Layer(c, img_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The raw output.
+        """Return the raw output.
 
         Args:
             x: ``(batch, img_channels, side, side)``, of unit variance.
@@ -251,16 +255,16 @@ class EDM2UNet(nn.Module):
         emb = self.emb_noise(self.emb_fourier(noise))
         if self.emb_label is not None:
             assert labels is not None
-            told = self.emb_label(labels * math.sqrt(self.label_dim))
-            emb = blend(emb, told, self.label_balance)
+            label_embedding = self.emb_label(labels * math.sqrt(self.label_dim))
+            emb = blend(emb, label_embedding, self.label_balance)
         emb = silu(emb)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # in place of biases
-        kept = []
+        skips = []
         for block in self.enc.values():
             x = block(x, emb) if isinstance(block, Block) else block(x)
-            kept.append(x)
+            skips.append(x)
         for name, block in self.dec.items():
             if "block" in name:
-                x = joined(x, kept.pop(), self.concat_balance)
+                x = joined(x, skips.pop(), self.concat_balance)
             x = block(x, emb)
         return self.out_conv(x, self.out_gain)

@@ -1,9 +1,9 @@
-"""What the U-Nets of EDM checkpoints are made of: embeddings of the noise level, convolutions that
-halve or double the resolution, and the residual block.
+"""Parts of the U-Nets of EDM checkpoints: embeddings of the noise level, convolutions with changes of
+resolution, and the residual block.
 
 Written from the papers (Song et al. 2021, arXiv:2011.13456; Dhariwal & Nichol 2021,
 arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Names of
-parameters are those of the published checkpoints.
+parameters are the published checkpoints'.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Resample = Literal["", "up", "down"]
 
 
 class SinusoidalNoise(nn.Module):
-    """Cosines, then sines, of a number at frequencies in geometric progression from 1 down to
-    1e-4: ``(batch,)`` to ``(batch, channels)``.
+    """Cosines, then sines, of a number at frequencies in geometric progression from 1 to 1e-4: ``(batch,)``
+    to ``(batch, channels)``.
 
     Args:
         channels: even.
-        reaches_end: whether the last frequency is 1e-4 itself, or the progression stops one short.
+        reaches_end: True if the last frequency is 1e-4 itself; False to stop one short of it.
     """
 
     def __init__(self, channels: int, *, reaches_end: bool) -> None:
@@ -40,9 +40,7 @@ class SinusoidalNoise(nn.Module):
 
 
 class FourierNoise(nn.Module):
-    """Cosines, then sines, of a number at frequencies that were drawn once: ``(batch,)`` to
-    ``(batch, channels)``.
-    """
+    """Cosines, then sines, of a number at frequencies drawn once: ``(batch,)`` to ``(batch, channels)``."""
 
     freqs: Tensor
 
@@ -64,7 +62,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class Conv(nn.Module):
-    """A convolution at the resolution of its input, half or twice of it.
+    """Convolution at the resolution of its input, half or twice of it.
 
     The change of resolution filters each channel alone with fixed taps in both directions: an
     enlarged image is filtered before the convolution, a reduced one too, unless ``folded``.
@@ -74,8 +72,8 @@ class Conv(nn.Module):
         side: of the kernel, odd; 0 for the change of resolution alone.
         resample: change of resolution.
         taps: of the filter, an even number.
-        folded: convolution and filter are one operation: zeros are padded once around the image
-            rather than before each of them, and a reduced image is filtered last.
+        folded: True for convolution and filter in one operation: zeros are padded once around the
+            image rather than before each of them, and a reduced image is filtered last.
     """
 
     resample_filter: Tensor
@@ -115,7 +113,7 @@ class Conv(nn.Module):
         return F.conv2d(x, self.weight, self.bias, padding=margin) if self.side else x
 
     def _filtered(self, x: Tensor, padding: int) -> Tensor:
-        """Reduced by two after the filter, or enlarged by two before it, channel by channel."""
+        """Filter channel by channel, and reduce by two after, or enlarge by two before."""
         channels = x.shape[1]
         taps = self.resample_filter.to(x.dtype).expand(channels, -1, -1, -1)
         if self.resample == "down":
@@ -124,10 +122,9 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions beside a skip connection, and attention over all pixels.
+    """Residual block of two 3 × 3 convolutions with a skip connection, and attention over all pixels.
 
-    The embedding is added before the second normalisation or, if ``adaptive``, scales and shifts
-    behind it.
+    The embedding is added before the second normalisation or, if ``adaptive``, scales and shifts after it.
 
     Args:
         c_in, c_out: channels.
@@ -136,8 +133,7 @@ class Block(nn.Module):
         heads: of the attention; 0 for none.
         eps: of the normalisations.
         adaptive: see above.
-        projected: whether a skip connection that changes the resolution has a convolution too where
-            the channels stay.
+        projected: True for a convolution in a skip connection that changes the resolution alone.
         weight: of each sum of a branch and its skip connection.
     """
 
@@ -174,17 +170,17 @@ class Block(nn.Module):
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
         h = self.conv0(F.silu(self.norm0(x)))
-        told = self.affine(emb)[:, :, None, None]
+        modulation = self.affine(emb)[:, :, None, None]
         if self.adaptive:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = modulation.chunk(2, dim=1)
             h = self.norm1(h) * (1 + scale) + shift
         else:
-            h = self.norm1(h + told)
+            h = self.norm1(h + modulation)
         x = self.weight * (self.skip(x) + self.conv1(F.silu(h)))
         return self.weight * (x + self._attended(x)) if self.heads else x
 
     def _attended(self, x: Tensor) -> Tensor:
-        """Attention; queries, keys and values lie side by side, channel by channel of a head."""
+        """Return attention; queries, keys and values lie side by side, channel by channel of a head."""
         n, c, height, width = x.shape
         parts = self.qkv(self.norm2(x)).reshape(n, self.heads, c // self.heads, 3, height * width)
         query, key, value = (part.transpose(2, 3) for part in parts.unbind(3))

@@ -1,10 +1,9 @@
-"""The raw networks of EDM checkpoints: DDPM++ and NCSN++ (:class:`SongUNet`) and ADM's
-(:class:`DhariwalUNet`).
+"""Raw networks of EDM checkpoints: DDPM++ and NCSN++ (:class:`SongUNet`) and ADM's (:class:`DhariwalUNet`).
 
 Written from the papers (Song et al. 2021, arXiv:2011.13456, appendix H; Dhariwal & Nichol 2021,
 arXiv:2105.05233; Karras et al. 2022, arXiv:2206.00364, appendix F.1 and Table 7). Arguments and
-names of parameters are those of the published checkpoints; dropout and augmentation, which only
-training has, are taken and do nothing.
+names of parameters are the published checkpoints'; dropout and augmentation, which only training has,
+are taken and do nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from .layers import Block, Conv, FourierNoise, GroupNorm, Resample, SinusoidalNo
 
 
 class _UNet(nn.Module, ABC):
-    """An encoder and a decoder over halving resolutions, with a connection from every block of the
-    encoder to one of the decoder, which has one block more at each.
+    """Encoder and decoder over halving resolutions; each block of the encoder has a skip connection to the
+    decoder, which has one block more at each.
 
     Args:
         img_resolution: side of the images.
@@ -32,8 +31,8 @@ class _UNet(nn.Module, ABC):
         channel_mult: one factor a resolution, the finest first.
         num_blocks: blocks of the encoder at each resolution.
         attention: sides at which the encoder has attention.
-        attention_above: sides at which every block of the decoder has; elsewhere in ``attention``
-            the last alone.
+        attention_above: sides at which every block of the decoder has it; at other sides of
+            ``attention`` the last alone.
         c_emb: channels of the embedding.
         channels_per_head: of the attention; 0 for a single head.
         block: other arguments of every :class:`.Block`.
@@ -59,83 +58,85 @@ class _UNet(nn.Module, ABC):
         self.widths = [model_channels * factor for factor in channel_mult]
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
 
-        def made(c_in: int, c_out: int, attends: bool = False, resample: Resample = "") -> Block:
+        def make_block(
+            c_in: int, c_out: int, attends: bool = False, resample: Resample = ""
+        ) -> Block:
             heads = (c_out // channels_per_head if channels_per_head else 1) if attends else 0
             return Block(c_in, c_out, c_emb, resample=resample, heads=heads, **block)
 
-        c, kept = model_channels, [model_channels]
+        c, skip_channels = model_channels, [model_channels]
         for level, (side, width) in enumerate(zip(self.sides, self.widths, strict=True)):
             at = f"{side}x{side}"
             if level == 0:
                 self.enc[f"{at}_conv"] = Conv(in_channels, c, 3)
             else:
-                self.enc[f"{at}_down"] = made(c, c, resample="down")
-                kept.append(c)
+                self.enc[f"{at}_down"] = make_block(c, c, resample="down")
+                skip_channels.append(c)
             for n in range(num_blocks):
-                self.enc[f"{at}_block{n}"] = made(c, width, side in attention)
+                self.enc[f"{at}_block{n}"] = make_block(c, width, side in attention)
                 c = width
-                kept.append(c)
+                skip_channels.append(c)
         for level, (side, width) in reversed(
             [*enumerate(zip(self.sides, self.widths, strict=True))]
         ):
             at = f"{side}x{side}"
             if level == len(self.sides) - 1:
-                self.dec[f"{at}_in0"] = made(c, c, True)
-                self.dec[f"{at}_in1"] = made(c, c)
+                self.dec[f"{at}_in0"] = make_block(c, c, True)
+                self.dec[f"{at}_in1"] = make_block(c, c)
             else:
-                self.dec[f"{at}_up"] = made(c, c, resample="up")
+                self.dec[f"{at}_up"] = make_block(c, c, resample="up")
             for n in range(num_blocks + 1):
                 last = n == num_blocks and side in attention
-                self.dec[f"{at}_block{n}"] = made(
-                    c + kept.pop(), width, last or side in attention_above
+                self.dec[f"{at}_block{n}"] = make_block(
+                    c + skip_channels.pop(), width, last or side in attention_above
                 )
                 c = width
 
     def _encoded(self, x: Tensor, emb: Tensor) -> list[Tensor]:
-        """The states after every layer of the encoder."""
-        kept, image = [], x
+        """Return the states after every layer of the encoder."""
+        states, image = [], x
         for level, side in enumerate(self.sides):
             at = f"{side}x{side}"
             if level == 0:
                 x = self.enc[f"{at}_conv"](x)
             else:
-                x, image = self._shown(at, self.enc[f"{at}_down"](x, emb), image)
-            kept.append(x)
+                x, image = self._inject_image(at, self.enc[f"{at}_down"](x, emb), image)
+            states.append(x)
             for n in range(self.blocks):
                 x = self.enc[f"{at}_block{n}"](x, emb)
-                kept.append(x)
-        return kept
+                states.append(x)
+        return states
 
-    def _decoded(self, kept: list[Tensor], emb: Tensor) -> Tensor:
-        """The image, from the states of the encoder, which are consumed."""
-        x, image = kept[-1], None
+    def _decoded(self, states: list[Tensor], emb: Tensor) -> Tensor:
+        """Return the image, from the states of the encoder, which are consumed."""
+        x, image = states[-1], None
         for side in reversed(self.sides):
             at = f"{side}x{side}"
             for name in ("in0", "in1") if side == self.sides[-1] else ("up",):
                 x = self.dec[f"{at}_{name}"](x, emb)
             for n in range(self.blocks + 1):
-                x = self.dec[f"{at}_block{n}"](torch.cat([x, kept.pop()], dim=1), emb)
+                x = self.dec[f"{at}_block{n}"](torch.cat([x, states.pop()], dim=1), emb)
             image = self._read(at, x, image)
         assert image is not None
         return image
 
-    def _shown(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """The state at a lower resolution after it was shown the image, and the image for the next."""
+    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Add the image to the state at a lower resolution; return both for the next."""
         return x, image
 
     @abstractmethod
     def _read(self, at: str, x: Tensor, image: Tensor | None) -> Tensor | None:
-        """The image so far, after the blocks of one resolution of the decoder."""
+        """Return the image so far, after the blocks of one resolution of the decoder."""
 
 
 class SongUNet(_UNet):
-    """DDPM++ and NCSN++.
+    """U-Net of DDPM++ and NCSN++.
 
     Args:
         img_resolution: side of the images.
         in_channels, out_channels: of the images.
         label_dim: classes; 0 for none.
-        augment_dim: of what training tells of its augmentation; 0 for none.
+        augment_dim: input numbers of the training's augmentation; 0 for none.
         model_channels, channel_mult, num_blocks: see :class:`_UNet`.
         channel_mult_emb: width of the embedding, in ``model_channels``.
         attn_resolutions: sides with attention.
@@ -199,7 +200,7 @@ class SongUNet(_UNet):
     def _skip_images(
         self, encoder: str, decoder: str, c_in: int, c_out: int, taps: Sequence[float]
     ) -> None:
-        """Add the layers that show the image to the encoder, and read it off the decoder."""
+        """Add the layers that inject the image into the encoder, and read it off the decoder."""
         c = c_in
         # blocks that reduce the image have the width of the resolution above
         for side, width in zip(self.sides[1:], self.widths, strict=False):
@@ -219,11 +220,11 @@ class SongUNet(_UNet):
                 self.dec[f"{at}_aux_conv"] = Conv(width, c_out, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The raw output.
+        """Return the raw output.
 
         Args:
             x: ``(batch, in_channels, side, side)``.
-            noise: ``(batch,)``, what the network is told of the noise level.
+            noise: ``(batch,)``, the network's input for the noise level.
             labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
                 without classes.
         """
@@ -235,7 +236,7 @@ class SongUNet(_UNet):
         emb = F.silu(self.map_layer1(F.silu(self.map_layer0(emb))))
         return self._decoded(self._encoded(x, emb), emb)
 
-    def _shown(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _inject_image(self, at: str, x: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         if f"{at}_aux_skip" in self.enc:
             image = self.enc[f"{at}_aux_down"](image)
             return x + self.enc[f"{at}_aux_skip"](image), image
@@ -249,12 +250,12 @@ class SongUNet(_UNet):
             image = self.dec[f"{at}_aux_up"](image)
         if f"{at}_aux_conv" not in self.dec:
             return image
-        here = self.dec[f"{at}_aux_conv"](F.silu(self.dec[f"{at}_aux_norm"](x)))
-        return here if image is None else image + here
+        contribution = self.dec[f"{at}_aux_conv"](F.silu(self.dec[f"{at}_aux_norm"](x)))
+        return contribution if image is None else image + contribution
 
 
 class DhariwalUNet(_UNet):
-    """The U-Net of ADM.
+    """U-Net of ADM.
 
     Args:
         img_resolution, in_channels, out_channels, label_dim, augment_dim, model_channels,
@@ -298,7 +299,7 @@ class DhariwalUNet(_UNet):
         self.out_conv = Conv(self.widths[0], out_channels, 3)
 
     def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The raw output; see :meth:`SongUNet.forward`."""
+        """Return the raw output; see :meth:`SongUNet.forward`."""
         emb = self.map_layer1(F.silu(self.map_layer0(self.map_noise(noise))))
         if self.map_label is not None:
             assert labels is not None
@@ -312,6 +313,6 @@ class DhariwalUNet(_UNet):
         return self.out_conv(F.silu(self.out_norm(x)))
 
 
-def _choose(name: str, value: str, *there: str) -> None:
-    if value not in there:
-        raise ValueError(f"{name}={value!r} is none of {', '.join(there)}")
+def _choose(name: str, value: str, *choices: str) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(choices)}")

@@ -1,14 +1,13 @@
-"""Who writes checkpoints, one family a file: how its files are recognised, what they say and do not
-say, and its networks.
+"""Families of checkpoints, one a file: recognition of their files, open questions and networks.
 
 A family is a module with
 
-* ``recognise(opened) -> Specification | None``: what the checkpoint is, if it is of this family,
-  with every question that it leaves open. It reads, and builds nothing.
+* ``recognise(opened) -> Specification | None``: the checkpoint's specification with its open
+  questions, if it is of this family. It reads, and builds nothing.
 * ``network(spec, opened) -> Network``: its network, on the CPU, in evaluation mode, called in
   native coordinates with class numbers (``spec.classes`` for "no label"), or None without classes.
 
-and, where its files say how they are to be sampled, ``own_sampling(spec, steps, scheduler) -> OwnSampling`` and
+and, if its files have a scheduler, ``own_sampling(spec, steps, scheduler) -> OwnSampling`` and
 ``native_levels(spec, steps)``, the levels of the evaluations.
 
 To add one, write a file here (its name is the scheme) and a test.
@@ -27,26 +26,26 @@ from ....checkpoints.specification import Specification
 
 
 class Family(Protocol):
-    """A module of this folder."""
+    """Module of this folder."""
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """What the checkpoint is, if it is of this family."""
+        """Return the checkpoint's specification if it is of this family."""
         ...
 
     @staticmethod
     def network(spec: Specification, opened: Opened) -> Network:
-        """Its network, with the weights of the checkpoint."""
+        """Return its network, with the weights of the checkpoint."""
         ...
 
 
 def family_names() -> list[str]:
-    """Of all families, sorted."""
+    """List the names of all families, sorted."""
     return sorted(info.name for info in pkgutil.iter_modules(__path__))
 
 
 def family(name: str) -> Family:
-    """The family of a name.
+    """Import the family of a name.
 
     Raises:
         ValueError: there is none.
@@ -59,5 +58,5 @@ def family(name: str) -> Family:
 
 
 def families() -> Iterator[Family]:
-    """All of them; each is imported when its turn comes."""
+    """Yield all families; each is imported when its turn comes."""
     return map(family, family_names())

@@ -1,5 +1,5 @@
-"""What ``samplerbench convert`` writes: a folder with the weights of one of this project's networks as
-safetensors, and ``card.json`` with the specification that was resolved.
+"""Folders of ``samplerbench convert``: one of this project's networks as safetensors, and ``card.json`` with
+its resolved specification.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ....checkpoints.weights import built, filled
 
 CARD, WEIGHTS = "card.json", "model.safetensors"
 FORMAT, VERSION = "samplerbench checkpoint", 1
-"""What a card begins with."""
+"""First entries of a card."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A folder with such a card.
+    """Recognise a folder with such a card.
 
     Raises:
         CheckpointError: the card is of another version or damaged, or the weights are missing.
@@ -61,7 +61,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The network.
+    """Make the network.
 
     Raises:
         CheckpointError: it is none of this project's, or the weights do not fit it or are damaged.
@@ -78,34 +78,36 @@ def network(spec: Specification, opened: Opened) -> Network:
         raise CheckpointError(
             f"{opened.path / WEIGHTS} is cut short or damaged ({error}); {AGAIN}"
         ) from None
-    made = built(kind, spec.network.get("arguments", {}), opened.path)
-    return filled(wrapped(made, spec.network.get("labels", ""), spec.classes), tensors, opened.path)
+    bare_network = built(kind, spec.network.get("arguments", {}), opened.path)
+    return filled(
+        wrapped(bare_network, spec.network.get("labels", ""), spec.classes), tensors, opened.path
+    )
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
-    """The network of this name in :mod:`samplerbench.models.nets`; None if there is none."""
+    """Return the network of this name in :mod:`samplerbench.models.nets`, or None without one."""
     if not isinstance(name, str):
         return None
     for info in pkgutil.walk_packages(nets.__path__, f"{nets.__name__}."):
         module = importlib.import_module(info.name)
-        found = vars(module).get(name)
-        if isinstance(found, type) and issubclass(found, nn.Module):
-            return found
+        value = vars(module).get(name)
+        if isinstance(value, type) and issubclass(value, nn.Module):
+            return value
     return None
 
 
 def wrapped(network: nn.Module, labels: str, classes: int) -> nn.Module:
-    """The network, called with class numbers though it takes one-hot rows, if ``labels`` says so."""
+    """Wrap a network of one-hot rows for class numbers, if ``labels`` asks for it."""
     return OneHot(network, classes) if labels == "one-hot" else network
 
 
 def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
-    """The card of a network with its specification; None if it is none of this project's.
+    """Return the card of a network with its specification; None if it is none of this project's.
 
     Args:
         spec: resolved.
         network: of it.
-        opened: what both are of.
+        opened: the checkpoint of both.
     """
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):

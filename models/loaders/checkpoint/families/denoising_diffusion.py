@@ -1,8 +1,8 @@
-"""denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet``, since its release 1.9: a training's file or
-the state dict.
+"""Checkpoints of denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet`` (release 1.9 or later):
+training's files or state dicts.
 
-The rates of noise are in the file, and so is what is predicted: the weights of the loss tell. The side of
-the images is not, and stays open.
+The file holds the rates of noise, and the weights of the loss, which reveal the prediction. The side of the
+images stays open.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ....process import Discrete
 from .openai import OTHER_SIDES, Answers
 
 WITHIN = "model."
-"""Before the names of the U-Net's weights in ``GaussianDiffusion``."""
+"""Prefix of the U-Net's weights in ``GaussianDiffusion``."""
 KEYS = (
     "betas",
     "model.init_conv.weight",
@@ -32,9 +32,9 @@ KEYS = (
     "model.mid_attn.mem_kv",
 )
 OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
-"""Of networks that are given the time in another way, or classes."""
+"""Weights of networks with another time input, or with classes."""
 GROUPS = 8
-"""Of the normalisation before release 2, unless a network was made with others."""
+"""Default groups of the normalisation before release 2."""
 PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
@@ -70,17 +70,17 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
             f"its Unet in a GaussianDiffusion is read: {WRAP}"
         )
-    found = _layout(opened, _unet(tensors))
-    channels, doubled = found["in_channels"], found["out_channels"] == 2 * found["in_channels"]
+    layout = _layout(opened, _unet(tensors))
+    channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
     levels = Discrete.of_betas(np.asarray(betas)).levels
-    halvings = 2 ** (len(found["widths"]) - 1)
+    halvings = 2 ** (len(layout["widths"]) - 1)
     sides = {str(s): {"event": [channels, s, s]} for s in OTHER_SIDES if s % halvings == 0}
     objective = _predicted(tensors)
     answers: Answers = {objective: {}} if objective else {of: {} for of in PREDICTIONS}
     spec = Specification(
         family="denoising_diffusion",
-        network={"class": "LinearAttentionUNet", "arguments": found},
+        network={"class": "LinearAttentionUNet", "arguments": layout},
         weights={"file": str(opened.path), "entry": entry},
         event=(channels, 0, 0),
         process={"name": "discrete", "betas": betas},
@@ -89,7 +89,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         snap="nearest",
         sigma_min=levels[0],
         sigma_max=levels[-1],
-        evidence=_evidence(found, objective, sets),
+        evidence=_evidence(layout, objective, sets),
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
         ),
@@ -103,34 +103,34 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
 
 
-def _evidence(found: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
-    shown = "images that the network is shown are in [-1, 1], as auto_normalize has it"
+def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
+    range_note = "images that the network is shown are in [-1, 1], as auto_normalize has it"
     zeros = "it was trained with self-conditioning, of which it is shown none"
     return (
         "the names of its weights are those of denoising-diffusion-pytorch",
         "the rates of noise are in the file",
         *([f"the weights of its loss are those of {objective}"] if objective else []),
-        shown,
+        range_note,
         *(
             [f"its blocks normalise in groups, which are taken to be {GROUPS}"]
-            if found["groups"]
+            if unet_arguments["groups"]
             else []
         ),
-        *([zeros] if found["self_conditioned"] else []),
+        *([zeros] if unet_arguments["self_conditioned"] else []),
         *choice_among(sets),
     )
 
 
 def _predicted(tensors: Mapping[str, Tensor]) -> str:
-    """Find the objective whose weights of the loss the file has; "" if several fit, or none.
+    """Find the objective from the file's weights of the loss; "" if several fit, or none.
 
     Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
     """
     weight = tensors.get("loss_weight")
     if weight is None or weight.shape != tensors["betas"].shape:
         return ""
-    kept = torch.cumprod(1 - tensors["betas"].double(), 0)
-    snr = kept / (1 - kept)
+    signal_power = torch.cumprod(1 - tensors["betas"].double(), 0)
+    snr = signal_power / (1 - signal_power)
     clipped = {
         "pred_noise": weight * snr,
         "pred_x0": weight * torch.ones_like(snr),
@@ -151,12 +151,12 @@ def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         CheckpointError: blocks are missing, or its output is no prediction.
     """
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
-    shown, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
-    self_conditioned = shown == 2 * out
-    channels = out if self_conditioned else shown
+    channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
+    self_conditioned = channels_in == 2 * out
+    channels = out if self_conditioned else channels_in
     if out not in (channels, 2 * channels):
         raise CheckpointError(
-            f"{opened.path}: its U-Net takes {shown} channels and gives {out}, which is no prediction of "
+            f"{opened.path}: its U-Net takes {channels_in} channels and gives {out}, which is no prediction of "
             f"one image; {WRAP}"
         )
     full = [f"downs.{i}.2.to_out.weight" in tensors for i in range(count)]

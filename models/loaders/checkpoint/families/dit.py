@@ -1,9 +1,8 @@
 """Transformers of DiT, SiT, REPA and MeanFlow: the same weights by name, trained in different ways.
 
-The sizes are in the shapes. What the network was trained to predict, along which path and in which
-direction of time, is not, unless the file has the arguments of its training beside the weights.
-Published networks are of latents; their files hold no decoder. MeanFlow's have a second embedding of
-times, and are few-step maps.
+The shapes give the sizes. Prediction, path and direction of time are open, unless the file has the
+arguments of its training. Published networks are for latents; their files hold no decoder. MeanFlow's
+have a second embedding of times, and are few-step maps.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ KEYS += (
     "final_layer.linear.weight",
 )
 LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
-"""Of transformers that came after them (:mod:`.lightning_dit`)."""
+"""Weights of later transformers (:mod:`.lightning_dit`)."""
 INTERVAL = "r_embedder.mlp.0.weight"
-"""Of MeanFlow, which is told the length of the interval that its velocity is the mean of."""
+"""Weight of MeanFlow, whose input is also the length of the interval of its mean velocity."""
 PROJECTORS = "projectors."
-"""What REPA trains beside the network, and sampling does not need."""
+"""Prefix of REPA's auxiliary weights, which sampling does not need."""
 
 HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
 """Heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
 ENDS = {"sigma_min": 1e-3, "sigma_max": 1e4}
-"""Of paths whose level is infinite at the end."""
+"""Levels of paths whose level is infinite at the end."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -75,16 +74,16 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "time": {"of": "t"},
     },
 }
-"""What each predicts: DiT the noise at 1000 times; SiT the velocity of a path that has noise at t = 0
-and data at t = 1, on a line, a circle, or with a linear rate of noise; REPA that of the path the other way. On the circle the
-velocity is pi / 2 times ``v``.
+"""Predictions of each: DiT, the noise at 1000 times; SiT, the velocity of a path from noise at t = 0 to
+data at t = 1, on a line, a circle, or with a linear rate of noise; REPA, of the reverse path. On the
+circle the velocity is pi / 2 times ``v``.
 """
 PREDICTED: dict[str, dict[str, Any]] = {
     "velocity": {},
     "noise": {"prediction": "eps", "factor": 1.0},
     "score": {"prediction": "score", "factor": 1.0},
 }
-"""What the argument ``prediction`` of SiT's training changes of it."""
+"""Changes to SiT's training by its argument ``prediction``."""
 MEAN_FLOW: dict[str, Any] = {
     **ENDS,
     "process": {"name": "flow"},
@@ -92,9 +91,8 @@ MEAN_FLOW: dict[str, Any] = {
     "time": {"of": "t"},
     "kind": "map",
 }
-"""The mean velocity from t to 0 on a straight path with noise at t = 1 takes a state to its end, x0 = x_t -
-t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0), as the velocity at t does in one step of
-Euler's.
+"""Training of MeanFlow. The mean velocity u from t to 0 on a straight path with noise at t = 1 takes a
+state to its end, x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0).
 """
 
 Answers = dict[str, dict[str, Any]]
@@ -102,7 +100,7 @@ Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A state dict of the transformer, alone or as an entry such as ``ema``.
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``.
 
     Raises:
         CheckpointError: its sizes are not such a transformer's.
@@ -113,7 +111,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The transformer.
+    """Make the transformer.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -123,25 +121,25 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    found = _layout(opened, tensors)
-    channels, doubled = found["in_channels"], found["out_channels"]
+    layout = _layout(opened, tensors)
+    channels, doubled = layout["in_channels"], layout["out_channels"]
     repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
     trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
     trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
-    heads = _heads(found)
+    heads = _heads(layout)
     spec = Specification(
         family="dit",
         network=next(iter(heads.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(channels, found["side"], found["side"]),
+        event=(channels, layout["side"], layout["side"]),
         process={"name": ""},
         prediction="",
         half="first" if doubled == 2 * channels else "",
         limits=None,
-        classes=found["labels"] - 1,
+        classes=layout["labels"] - 1,
         null_label=True,
         labels="random",
-        evidence=(*_evidence(found, repa=repa, mean=mean), *choice_among(sets)),
+        evidence=(*_evidence(layout, repa=repa, mean=mean), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
         open={"training": trainings, "heads": heads},
     )
@@ -156,15 +154,15 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             )
         return spec.answered("training", "MeanFlow", FILE)
     settings = settings_of(opened)
-    told = _told(settings, repa=repa)
-    if told not in trainings:
+    training = _named_training(settings, repa=repa)
+    if training not in trainings:
         return spec
-    return replace(spec.answered("training", told, FILE), **_predicted(settings, told))
+    return replace(spec.answered("training", training, FILE), **_predicted(settings, training))
 
 
-def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
-    channels = found["in_channels"]
-    doubled = found["out_channels"] == 2 * channels
+def _evidence(dit_arguments: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
+    channels = dit_arguments["in_channels"]
+    doubled = dit_arguments["out_channels"] == 2 * channels
     return (
         "the names of its weights are those of DiT, SiT and REPA",
         *(["REPA's projectors are beside them"] if repa else []),
@@ -176,7 +174,7 @@ def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str,
             if mean
             else []
         ),
-        f"it gives {found['out_channels']} channels for {channels}: "
+        f"it gives {dit_arguments['out_channels']} channels for {channels}: "
         + ("the prediction, then a learned variance" if doubled else "no learned variance"),
         *(
             ["samples are latents of 4 channels, and no decoder is in the file"]
@@ -187,7 +185,7 @@ def _evidence(found: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str,
 
 
 def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Arguments of the transformer without its heads.
+    """Return the arguments of the transformer without its heads.
 
     Raises:
         CheckpointError: its tokens are no square, or its output is no prediction.
@@ -217,26 +215,27 @@ def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
     }
 
 
-def _heads(found: Mapping[str, Any]) -> Answers:
-    """How many heads there can be: those of a published width, or all that divide it."""
-    width = found["width"]
+def _heads(dit_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible numbers of heads: of a published width, or all that divide it."""
+    width = dit_arguments["width"]
     heads = (HEADS[width],) if width in HEADS else (n for n in OTHER_HEADS if width % n == 0)
     return {
-        str(n): {"network": {"class": "DiT", "arguments": {**found, "heads": n}}} for n in heads
+        str(n): {"network": {"class": "DiT", "arguments": {**dit_arguments, "heads": n}}}
+        for n in heads
     }
 
 
-def _told(settings: Mapping[str, Any], *, repa: bool) -> str:
-    """What the arguments of the training say; "" where there are none or they say something else."""
+def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
+    """Return the training that the file's arguments name; "" for none or another."""
     path = str(settings.get("path_type", "")).lower()
     if repa or "proj_coeff" in settings:
         return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
     if path:
-        known = settings.get("prediction", "velocity") in PREDICTED
-        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if known else ""
+        is_known = settings.get("prediction", "velocity") in PREDICTED
+        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if is_known else ""
     return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""
 
 
 def _predicted(settings: Mapping[str, Any], training: str) -> dict[str, Any]:
-    """Fields of a SiT that was trained to predict something else than the velocity."""
+    """Return the fields of a SiT that was trained to predict something else than the velocity."""
     return PREDICTED[settings.get("prediction", "velocity")] if training.startswith("SiT") else {}

@@ -40,39 +40,37 @@ Fields = dict[str, Any]
 Given = Mapping[str, Any]
 
 
-def _edm(given: Given) -> Fields:
-    """Table 1, last column. The class says that it takes every level; the paper samples from 80
-    to 0.002.
-    """
+def _edm(precond_arguments: Given) -> Fields:
+    """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
-        "process": {"name": "edm", "sigma_data": given.get("sigma_data", 0.5)},
+        "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
         "prediction": "edm",
         "time": {"of": "log_level", "scale": 0.25},
-        "sigma_min": max(0.002, given.get("sigma_min", 0.0)),
-        "sigma_max": min(80.0, given.get("sigma_max", math.inf)),
+        "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
+        "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
     }
 
 
-def _vp(given: Given) -> Fields:
-    """Table 1, column VP: the noise z, told of 999 t."""
+def _vp(precond_arguments: Given) -> Fields:
+    """Return Table 1, column VP: the noise z at the time input 999 t."""
     arguments = {
-        "beta_d": given.get("beta_d", 19.9),
-        "beta_min": given.get("beta_min", 0.1),
-        "t_min": given.get("epsilon_t", 1e-5),
+        "beta_d": precond_arguments.get("beta_d", 19.9),
+        "beta_min": precond_arguments.get("beta_min", 0.1),
+        "t_min": precond_arguments.get("epsilon_t", 1e-5),
     }
     process = VPLinear(**arguments)
     return {
         "process": {"name": "vp_linear", **arguments},
         "prediction": "eps",
-        "time": {"of": "t", "scale": given.get("M", 1000) - 1.0},
+        "time": {"of": "t", "scale": precond_arguments.get("M", 1000) - 1.0},
         "sigma_min": process.level(process.t_min),
         "sigma_max": process.level(process.t_max),
     }
 
 
-def _ve(given: Given) -> Fields:
-    """Table 1, column VE: minus the noise z, told of ln(sigma / 2)."""
-    low, high = given.get("sigma_min", 0.02), given.get("sigma_max", 100.0)
+def _ve(precond_arguments: Given) -> Fields:
+    """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
+    low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
         "prediction": "eps",
@@ -83,17 +81,17 @@ def _ve(given: Given) -> Fields:
     }
 
 
-def _iddpm(given: Given) -> Fields:
-    """Table 1, column iDDPM: the noise z in the first half of the channels, told of the index of
-    the nearest level of a table, which the file has as ``u``, from the highest down to 0.
+def _iddpm(precond_arguments: Given) -> Fields:
+    """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
+    index of the nearest level of the file's table ``u``, from the highest down to 0.
     """
-    table = given["u"].double().numpy()[-2::-1]
+    table = precond_arguments["u"].double().numpy()[-2::-1]
     steps = len(table)
-    kept = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
-    cosine = np.allclose(table, np.sqrt(1 / kept - 1), rtol=1e-3)
-    named = {"schedule": "cosine", "steps": steps} if cosine else {"levels": table.tolist()}
+    signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
+    cosine = np.allclose(table, np.sqrt(1 / signal_power - 1), rtol=1e-3)
+    schedule = {"schedule": "cosine", "steps": steps} if cosine else {"levels": table.tolist()}
     return {
-        "process": {"name": "discrete", **named},
+        "process": {"name": "discrete", **schedule},
         "prediction": "eps",
         "half": "first",
         "snap": "nearest_level",
@@ -111,52 +109,61 @@ PRECONDITIONINGS: dict[str, Callable[[Given], Fields]] = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet.
+    """Recognise a pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet.
 
     Raises:
         CheckpointError: it is one of them and changed, or the state of a training.
     """
-    found = persistent_network(opened)
-    if found is None or found.network.class_name not in PRECONDITIONINGS:
+    persistent = persistent_network(opened)
+    if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None
-    outer = found.network
-    channels = found.given.get("img_channels")
+    outer = persistent.network
+    channels = persistent.given.get("img_channels")
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
     raw, arguments = raw_network(opened, outer, "model", NETWORKS, OUTER, sizes)
-    fields = PRECONDITIONINGS[outer.class_name]({**found.given, **_table(opened, outer)})
+    fields = PRECONDITIONINGS[outer.class_name]({**persistent.given, **_table(opened, outer)})
     classes = int(arguments.get("label_dim", 0))
-    said = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
+    fields_of_file = (
+        "network",
+        "weights",
+        "event",
+        "process",
+        "prediction",
+        "half",
+        "classes",
+        "null_label",
+    )
     return Specification(
         family="edm",
         network={"class": raw, "arguments": arguments},
-        weights={"file": str(opened.path), "entry": found.entry},
+        weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["in_channels"], arguments["img_resolution"], arguments["img_resolution"]),
         classes=classes,
         null_label=classes > 0 and arguments.get("label_dropout", 0) > 0,
         labels="random" if classes else "none",
-        evidence=found.evidence(f"{outer.class_name} around {raw}"),
-        sources=dict.fromkeys(said, FILE),
+        evidence=persistent.evidence(f"{outer.class_name} around {raw}"),
+        sources=dict.fromkeys(fields_of_file, FILE),
         **fields,
     )
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The raw network of the checkpoint, without its preconditioning.
+    """Make the raw network of the checkpoint, without its preconditioning.
 
     Raises:
-        CheckpointError: its arguments or weights are not those of its class.
+        CheckpointError: its arguments or weights do not fit its class.
     """
-    found = persistent_network(opened)
-    assert found is not None
+    persistent = persistent_network(opened)
+    assert persistent is not None
     kind = NETWORKS[spec.network["class"]]
     raw = built(kind, spec.network["arguments"], opened.path)
-    tensors = tensors_of(found.network.state["_modules"]["model"])
+    tensors = tensors_of(persistent.network.state["_modules"]["model"])
     return OneHot(filled(raw, tensors, opened.path), spec.classes)
 
 
 def _table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
-    """The levels of an iDDPMPrecond, as ``u``; empty for the others."""
+    """Return the levels of an iDDPMPrecond, as ``u``; empty for the others."""
     if outer.class_name != "iDDPMPrecond":
         return {}
     table = tensors_of(outer).get("u")

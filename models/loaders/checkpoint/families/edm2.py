@@ -23,51 +23,51 @@ OUTER = frozenset(("use_fp16", "sigma_data", "logvar_channels"))
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A pickle with the class Precond around a UNet.
+    """Recognise a pickle with the class Precond around a UNet.
 
     Raises:
         CheckpointError: it is one of them and changed, or its encoder is unknown.
     """
-    found = persistent_network(opened)
-    if found is None or found.network.class_name != "Precond":
+    persistent = persistent_network(opened)
+    if persistent is None or persistent.network.class_name != "Precond":
         return None
-    raw, arguments = raw_network(opened, found.network, "unet", NETWORKS, OUTER)
+    raw, arguments = raw_network(opened, persistent.network, "unet", NETWORKS, OUTER)
     side, classes = arguments["img_resolution"], int(arguments["label_dim"])
     decoder = _decoder(opened)
-    told = ("network", "weights", "event", "process", "classes", "decoder")
+    fields_of_file = ("network", "weights", "event", "process", "classes", "decoder")
     return Specification(
         family="edm2",
         network={"class": raw, "arguments": arguments},
-        weights={"file": str(opened.path), "entry": found.entry},
+        weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["img_channels"], side, side),
-        process={"name": "edm", "sigma_data": found.given.get("sigma_data", 0.5)},
+        process={"name": "edm", "sigma_data": persistent.given.get("sigma_data", 0.5)},
         prediction="edm",
         time={"of": "log_level", "scale": 0.25},
         classes=classes,
         labels="random" if classes else "none",
         limits=None if decoder or arguments["img_channels"] != 3 else (-1.0, 1.0),
         decoder=decoder,
-        evidence=found.evidence(f"Precond around {raw}"),
-        sources=dict.fromkeys(told, FILE),
+        evidence=persistent.evidence(f"Precond around {raw}"),
+        sources=dict.fromkeys(fields_of_file, FILE),
     )
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The raw network of the checkpoint, without its preconditioning.
+    """Make the raw network of the checkpoint, without its preconditioning.
 
     Raises:
-        CheckpointError: its arguments or weights are not those of its class.
+        CheckpointError: its arguments or weights do not fit its class.
     """
-    found = persistent_network(opened)
-    assert found is not None
+    persistent = persistent_network(opened)
+    assert persistent is not None
     raw = built(NETWORKS[spec.network["class"]], spec.network["arguments"], opened.path)
-    tensors = tensors_of(found.network.state["_modules"]["unet"])
+    tensors = tensors_of(persistent.network.state["_modules"]["unet"])
     return OneHot(filled(raw, tensors, opened.path), spec.classes)
 
 
 def _decoder(opened: Opened) -> dict[str, Any]:
-    """What makes images of latents, from the encoder that the file holds, which takes a latent to
-    scale · latent + bias; empty for images.
+    """Return the decoder of the file's encoder, which maps a latent to scale · latent + bias; empty for
+    images.
     """
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
@@ -84,5 +84,5 @@ def _decoder(opened: Opened) -> dict[str, Any]:
         "folder": str(encoder.state.get("vae_name", "stabilityai/sd-vae-ft-mse")),
         "scale": scale.tolist(),
         "shift": (-bias / scale).tolist(),
-        "limits": [0.0, 1.0],  # its autoencoder is given images in this range
+        "limits": [0.0, 1.0],  # its autoencoder takes images in this range
     }

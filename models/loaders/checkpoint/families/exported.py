@@ -1,8 +1,7 @@
 """Programs of ``torch.export.save`` (``.pt2``), run operator by operator.
 
-Not by ``torch.export.load``, which executes what the file says
-(:mod:`samplerbench.models.checkpoints.programs.archive`). A file says its inputs; what the network
-was trained to do is open.
+``torch.export.load`` is not used, because it executes the file
+(:mod:`samplerbench.models.checkpoints.programs.archive`). A file states its inputs; its training is open.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from ....checkpoints.specification import Specification
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A program whose inputs are a noisy image, a time and perhaps labels.
+    """Recognise a program whose inputs are a noisy image, a time and perhaps labels.
 
     Raises:
         CheckpointError: it has other inputs, holds pickled objects or other operators than torch's, or
@@ -37,10 +36,10 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The program.
+    """Make the network of the program.
 
     Raises:
-        ValueError: it takes labels, and nobody says how many classes there are.
+        ValueError: it takes labels, and their number of classes is unknown.
     """
     program = _program(opened)
     found = _signature(program, opened)
@@ -48,12 +47,12 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 class ExportedNetwork(nn.Module):
-    """A program as a network.
+    """Network of a program.
 
     Args:
-        program: that is run.
+        program: to run.
         found: its inputs.
-        classes: how many there are.
+        classes: their number.
     """
 
     def __init__(self, program: Program, found: Signature, classes: int) -> None:

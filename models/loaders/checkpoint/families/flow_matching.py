@@ -1,7 +1,7 @@
 """U-Nets of flow matching: torchcfm's and flow_matching's trainings of OpenAI's network.
 
-Both have noise at t = 0 and data at t = 1, and tell the network t itself; torchcfm can also follow
-a circle. The sizes are in the shapes, and what they leave open is as in :mod:`.openai`.
+Both have noise at t = 0 and data at t = 1, and t itself as time input; torchcfm can also follow a
+circle. The sizes are in the shapes; open questions are as in :mod:`.openai`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from .dit import ENDS, REVERSED
 from .openai import FLOWS, KEYS, attention_of, network_of, sizes_of
 
 COUPLED = "otcfm"
-"""How torchcfm's files begin whose noise was coupled with the data of its batch."""
+"""Prefix of torchcfm's files of networks whose noise was coupled with the data of its batch."""
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "straight": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0},
     "circle": {"process": {"name": "trigonometric"}, "prediction": "v", "factor": -2 / math.pi},
 }
-"""torchcfm's ``icfm``, ``otcfm``, ``fm`` and all of flow_matching, and torchcfm's ``si``."""
+"""Trainings: torchcfm's ``icfm``, ``otcfm``, ``fm`` and all of flow_matching; and torchcfm's ``si``."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file of either training.
+    """Recognise a file of either training.
 
     Raises:
         CheckpointError: blocks are missing, or its output is no prediction.
@@ -40,7 +40,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """Make the U-Net.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -49,7 +49,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _sets(opened: Opened) -> Sets:
-    """Sets of weights by entry, averages first; none for files of other trainings."""
+    """Return sets of weights by entry, averages first; none for files of other trainings."""
     if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
         return {}
     return entries_of(opened, KEYS)
@@ -57,19 +57,19 @@ def _sets(opened: Opened) -> Sets:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    found = layout(tensors, opened.path)
-    channels, rows = found["in_channels"], found["classes"]
-    if found["out_channels"] != channels:
+    arguments = layout(tensors, opened.path)
+    channels, rows = arguments["in_channels"], arguments["classes"]
+    if arguments["out_channels"] != channels:
         raise CheckpointError(
-            f"{opened.path}: its U-Net gives {found['out_channels']} channels of {channels}, and is no "
+            f"{opened.path}: its U-Net gives {arguments['out_channels']} channels of {channels}, and is no "
             f"velocity; {WRAP}"
         )
     torchcfm = FLOWS[0] in opened.value
     null = bool(rows) and not torchcfm  # flow_matching's last row is "no label"
     questions = {
         "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
-        "attention": attention_of(found),
-        "size": sizes_of(found),
+        "attention": attention_of(arguments),
+        "size": sizes_of(arguments),
     }
     spec = Specification(
         family="flow_matching",

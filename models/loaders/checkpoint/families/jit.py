@@ -1,7 +1,7 @@
-"""JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
+"""Checkpoints of JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
 
-All of the network is in the shapes but for the block from which tokens of the label join in, a third
-of the depth in all that are published. The scale of the noise is 1 for images of 256 pixels and 2 for
+The shapes give the network, but for the block at which tokens of the label join: a third of the depth
+in all published ones. The scale of the noise is 1 for images of 256 pixels and 2 for
 512, and a question for others.
 """
 
@@ -26,7 +26,7 @@ SCALES = {256: 1.0, 512: 2.0}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file of a training, whose first average is taken, or a state dict of the network.
+    """Recognise a file of a training, whose first average is taken, or a state dict of the network.
 
     Raises:
         CheckpointError: its sizes are not such a transformer's.
@@ -36,7 +36,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The transformer.
+    """Make the transformer.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -46,32 +46,32 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    found = layout(tensors, tensors[STEM], opened)
-    if found["out_channels"] != found["in_channels"]:
+    shapes = layout(tensors, tensors[STEM], opened)
+    if shapes["out_channels"] != shapes["in_channels"]:
         raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
     places = tensors.get("in_context_posemb")
     arguments: dict[str, Any] = {
-        **found,
+        **shapes,
         "rotary": True,
-        "heads": found["width"] // len(tensors[NORM]),
+        "heads": shapes["width"] // len(tensors[NORM]),
         "narrow": len(tensors[STEM]),
         "told": 0 if places is None else places.shape[1],
-        "told_from": found["depth"] // 3,
+        "told_from": shapes["depth"] // 3,
     }
-    side = found["side"]
+    side = shapes["side"]
     scales = (SCALES[side],) if side in SCALES else tuple(SCALES.values())
     answers = {f"{s:g}": {"process": {"name": "flow", "noise_scale": s}} for s in scales}
     spec = Specification(
         family="jit",
         network={"class": "RotaryDiT", "arguments": arguments},
         weights={"file": str(opened.path), "entry": entry},
-        event=(found["in_channels"], side, side),
+        event=(shapes["in_channels"], side, side),
         process={"name": "flow"},
         prediction="x0",
         time=REVERSED,
         sigma_min=ENDS["sigma_min"],
         sigma_max=ENDS["sigma_max"],
-        classes=found["labels"] - 1,
+        classes=shapes["labels"] - 1,
         null_label=True,
         labels="random",
         evidence=(

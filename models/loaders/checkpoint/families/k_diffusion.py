@@ -1,8 +1,7 @@
-"""k-diffusion's trainings of its U-Net ``image_v1`` and its transformers ``image_transformer_v1`` and
-``image_transformer_v2``: a ``.pth`` with ``config``, ``model`` and ``model_ema``, or a slim safetensors
-file with the configuration in its metadata.
+"""Checkpoints of k-diffusion's U-Net ``image_v1`` and transformers ``image_transformer_v1`` and ``_v2``: a
+``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration in its metadata.
 
-The configuration says everything, and what it leaves to the library's defaults is in the shapes.
+The configuration is complete, with the shapes in place of the library's defaults.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from ....nets.k_diffusion.transformers import KTransformerV1, KTransformerV2
 IMAGE_V1 = "image_v1"
 KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
 OTHER_KEYS = ("time_in_proj.weight",)
-"""Of the U-Net, and of transformers."""
+"""Names of weights of transformers."""
 AUGMENTED = 9
-"""Numbers that the network is told of an augmentation."""
+"""Input numbers that describe an augmentation."""
 CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
-"""What a network is told besides, or leaves out, unless it is 0."""
+"""Settings of unsupported conditions or missing stages, unless they are 0."""
 CLASSES: dict[str, type[nn.Module]] = {
     "KImageV1": KImageV1,
     "KTransformerV1": KTransformerV1,
@@ -36,11 +35,11 @@ CLASSES: dict[str, type[nn.Module]] = {
 }
 ATTENTION = ("global", "neighborhood", "shifted-window", "none")
 USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
-"""Of the library, at all levels but the last, which attends everywhere."""
+"""Default of the library, at all levels but the last, which attends everywhere."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file with a configuration of k-diffusion.
+    """Recognise a file with a configuration of k-diffusion.
 
     Raises:
         CheckpointError: it is of another network, or the configuration lacks something.
@@ -57,7 +56,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The network.
+    """Make the network.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -68,19 +67,17 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _config(opened: Opened) -> Mapping[str, Any]:
-    """The configuration's part ``model``, with the number of classes of its part ``dataset``; empty where
-    there is none.
-    """
-    held = opened.value.get("config") if isinstance(opened.value, Mapping) else None
+    """Return the configuration's part ``model``, with its dataset's number of classes; empty without one."""
+    config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
     if "config" in opened.metadata:
         try:
-            held = json.loads(opened.metadata["config"])
+            config = json.loads(opened.metadata["config"])
         except ValueError:
             return {}
-    model = held.get("model") if isinstance(held, Mapping) else None
+    model = config.get("model") if isinstance(config, Mapping) else None
     if not isinstance(model, Mapping) or "sigma_data" not in model:
         return {}
-    data = held.get("dataset") if isinstance(held, Mapping) else None
+    data = config.get("dataset") if isinstance(config, Mapping) else None
     classes = data.get("num_classes") if isinstance(data, Mapping) else 0
     return {**model, "num_classes": int(classes or 0)}
 
@@ -133,7 +130,7 @@ def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Spe
 
 
 Made = tuple[str, dict[str, Any]]
-"""Name of a class, and its arguments."""
+"""Pair of a class's name and its arguments."""
 
 
 def _image_v1(
@@ -159,12 +156,14 @@ def _patch(config: Mapping[str, Any]) -> list[int]:
 
 
 def _labels(config: Mapping[str, Any]) -> int:
-    """Rows of the table of classes, which has one for "no label"."""
+    """Return the rows of the table of classes, which has one for "no label"."""
     return config["num_classes"] + 1 if config["num_classes"] else 0
 
 
 def _hidden(tensors: Mapping[str, Tensor], layer: str) -> int:
-    """Width of a perceptron, which the library has a rule for where the configuration is silent."""
+    """Return the width of a perceptron, from the shapes: the configuration may leave it to the library's
+    rule.
+    """
     return tensors[f"{layer}.down_proj.weight"].shape[1]
 
 
@@ -195,7 +194,7 @@ def _transformer_v2(
         raise CheckpointError(
             f"{opened.path}: self_attns of type {unknown[0]!r} is none of {', '.join(ATTENTION)}; {WRAP}"
         )
-    if wrong := _does_not_fit(config, attention):
+    if wrong := _misfit(config, attention):
         raise CheckpointError(f"{opened.path}: {wrong}; {AGAIN}")
     levels = [f"down_levels.{i}.0" if i < last else "mid_level.0" for i in range(last + 1)]
     return "KTransformerV2", {
@@ -212,8 +211,8 @@ def _transformer_v2(
     }
 
 
-def _does_not_fit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
-    """Why the places of a level cannot be attended to; "" if they can."""
+def _misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
+    """Return the reason why the places of a level cannot be attended to; "" if they can."""
     sides, patch = config["input_size"], _patch(config)
     sides = sides if isinstance(sides, list) else [sides, sides]
     if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
@@ -232,4 +231,4 @@ _READ: dict[str, Callable[[Opened, Mapping[str, Any], Mapping[str, Tensor]], Mad
     "image_transformer_v1": _transformer_v1,
     "image_transformer_v2": _transformer_v2,
 }
-"""By the network's ``type``."""
+"""Readers by the network's ``type``."""

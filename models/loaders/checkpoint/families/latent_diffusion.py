@@ -1,8 +1,8 @@
 """Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
 
-A U-Net that attends to nothing but its own pixels is OpenAI's, read as in :mod:`.openai`. One that attends
-to embeddings is made by diffusers, which also knows its weights by these names; classes are looked up in the
-file's own table, prompts are given. The rates of noise are in most files. The decoder is left aside:
+A U-Net that attends to its own pixels alone is OpenAI's, read as in :mod:`.openai`. One that attends to
+embeddings is made by diffusers, which also knows its weights by these names; classes are looked up in the
+file's own table, prompts are given. Most files have the rates of noise. The decoder is ignored:
 ``decoder.folder`` names one.
 """
 
@@ -36,10 +36,10 @@ from .uvit import SD
 
 KEYS = tuple(WITHIN + key for key in OF_UNET)
 CLASSES = "cond_stage_model.embedding.weight"
-"""Embeddings of classes, the last of "no class"."""
+"""Embeddings of classes, the last for "no class"."""
 TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
 POOLED = "label_emb.0.0.weight"
-"""Of XL, which is given a pooled embedding and sizes."""
+"""Weight of XL, which takes a pooled embedding and sizes."""
 PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
 HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
@@ -51,8 +51,8 @@ PUBLISHED = {
     512: ("1-head", 0),
 }
 PUBLISHED[1280] = ("8-heads", 0)
-"""Heads, and side of the latents where they are of one size, by the width of the embeddings: Stable Diffusion 1,
-2 and XL, and latent diffusion's networks of ImageNet and of text.
+"""Heads, and side of latents of one size (else 0), by the width of the embeddings: Stable Diffusion 1, 2 and
+XL, and latent diffusion's networks of ImageNet and of text.
 """
 V_OR_NOISE = 1024
 """Width of Stable Diffusion 2's embeddings, some of whose networks predict v."""
@@ -62,7 +62,7 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, or its state dict.
 
     Raises:
-        CheckpointError: it is a network that is given another image, or the rates are not in it.
+        CheckpointError: its network takes another image, or the rates are not in it.
     """
     sets = entries_of(opened, KEYS)
     return _specification(opened, sets) if sets else None
@@ -86,7 +86,7 @@ def network(spec: Specification, opened: Opened) -> Network:
     if spec.embeddings:
         tables = given_conditions(spec.embeddings, opened.path).tables
     else:
-        tables = {PROMPT: _beside(opened)[CLASSES].float()[:, None]}
+        tables = {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
     return Prompted(full, CONVENTIONS[UNET_TEXT], tables, _scalars(spec)).eval()
 
 
@@ -101,33 +101,33 @@ def _unet(tensors: Tensors) -> dict[str, Tensor]:
     return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
 
 
-def _beside(opened: Opened) -> dict[str, Tensor]:
-    """All tensors of the table that the U-Net is in."""
-    held = opened.value
-    return state_dict(held.get("state_dict", held)) if isinstance(held, Mapping) else {}
+def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
+    """Return all tensors of the U-Net's table."""
+    content = opened.value
+    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    unet, beside = _unet(tensors), _beside(opened)
-    found = layout(unet, opened.path)
-    channels, out = found["in_channels"], found["out_channels"]
+    unet, stored = _unet(tensors), _stored_tensors(opened)
+    arguments = layout(unet, opened.path)
+    channels, out = arguments["in_channels"], arguments["out_channels"]
     if out != channels:
         raise CheckpointError(
             f"{opened.path}: its U-Net takes {channels} channels and gives {out}, so it is given more than "
             f"the noisy latents, such as another image; {WRAP}"
         )
-    context = _context(unet, found)
+    context = _context(unet, arguments)
     usual, side = PUBLISHED.get(context, ("", 0))
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
-    halvings = 2 ** (len(found["widths"]) - 1)
+    halvings = 2 ** (len(arguments["widths"]) - 1)
     questions: dict[str, Answers] = {
-        "training": _predictions(context, beside),
-        "attention": _networks(opened, unet, found, context, heads),
+        "training": _predictions(context, stored),
+        "attention": _networks(opened, unet, arguments, context, heads),
         "size": {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0},
     }
-    process, source = _process(opened, beside, context)
+    process, source = _process(opened, stored, context)
     levels = Discrete.of_betas(np.asarray(process.pop("levels_of"))).levels
     spec = Specification(
         family="latent_diffusion",
@@ -146,7 +146,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
         open=questions,
-        **_conditions(unet, beside, context),
+        **_conditions(unet, stored, context),
     )
     for question, answers in questions.items():
         if len(answers) == 1:
@@ -154,26 +154,26 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec
 
 
-def _context(unet: Tensors, found: Mapping[str, Any]) -> int:
-    """Width of the embeddings that it attends to; 0 for none."""
-    blocks = len(found["widths"]) * (found["blocks"] + 1)
+def _context(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
+    """Return the width of the embeddings that it attends to; 0 for none."""
+    blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
     keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
     return keys[0].shape[1] if keys else 0
 
 
-def _predictions(context: int, beside: Tensors) -> Answers:
-    if "v_pred" in beside:
+def _predictions(context: int, stored: Tensors) -> Answers:
+    if "v_pred" in stored:
         return {"v": {"prediction": "v"}}
     noise: Answers = {"eps": {"prediction": "eps"}}
     return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
 
 
-def _conditions(unet: Tensors, beside: Tensors, context: int) -> dict[str, Any]:
-    """Fields of what the network is given."""
+def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
+    """Return the fields of the network's conditions."""
     if not context:
         return {}
-    if CLASSES in beside:
-        count = len(beside[CLASSES]) - 1
+    if CLASSES in stored:
+        count = len(stored[CLASSES]) - 1
         return {"classes": count, "null_label": True, "labels": "random"}
     pooled = POOLED in unet
     return {
@@ -182,20 +182,22 @@ def _conditions(unet: Tensors, beside: Tensors, context: int) -> dict[str, Any]:
     }
 
 
-def _process(opened: Opened, beside: Tensors, context: int) -> tuple[dict[str, Any], str]:
-    """The rates of noise, those of the file or else Stable Diffusion's, and where they are known from.
+def _process(opened: Opened, stored: Tensors, context: int) -> tuple[dict[str, Any], str]:
+    """Return the rates of noise and their source: the file's, or else Stable Diffusion's.
 
     Raises:
-        CheckpointError: nobody knows them.
+        CheckpointError: they are unknown.
     """
-    if "betas" in beside:
-        betas = beside["betas"].double().tolist()
+    if "betas" in stored:
+        betas = stored["betas"].double().tolist()
         return {"betas": betas, "levels_of": betas}, FILE
-    if "alphas_cumprod" in beside:
-        kept = torch.cat([torch.ones(1, dtype=torch.float64), beside["alphas_cumprod"].double()])
-        betas = (1 - kept[1:] / kept[:-1]).tolist()
+    if "alphas_cumprod" in stored:
+        signal_power = torch.cat(
+            [torch.ones(1, dtype=torch.float64), stored["alphas_cumprod"].double()]
+        )
+        betas = (1 - signal_power[1:] / signal_power[:-1]).tolist()
         return {"betas": betas, "levels_of": betas}, FILE
-    if context not in PUBLISHED or CLASSES in beside:
+    if context not in PUBLISHED or CLASSES in stored:
         raise CheckpointError(
             f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
             f"whole .ckpt, or {WRAP}"
@@ -206,42 +208,45 @@ def _process(opened: Opened, beside: Tensors, context: int) -> tuple[dict[str, A
 def _networks(
     opened: Opened,
     unet: Tensors,
-    found: Mapping[str, Any],
+    unet_arguments: Mapping[str, Any],
     context: int,
     heads: Mapping[str, Heads],
 ) -> Answers:
-    """The network for each way to divide the channels of attention that there can be."""
+    """Return the network for each possible division of the channels of attention."""
     answers: Answers = {}
     for name, of in heads.items():
         try:
-            counts = [of.of(width) for width in found["widths"]]
+            counts = [of.of(width) for width in unet_arguments["widths"]]
         except ValueError:
             continue
-        network: dict[str, Any] = {"class": "ADMUNet", "arguments": {**found, **asdict(of)}}
+        network: dict[str, Any] = {
+            "class": "ADMUNet",
+            "arguments": {**unet_arguments, **asdict(of)},
+        }
         if context:
             network = {
                 "class": UNET_TEXT,
-                "arguments": _library_arguments(opened, unet, found, context, counts),
+                "arguments": _library_arguments(opened, unet, unet_arguments, context, counts),
             }
         answers[name] = {"network": network}
     return answers
 
 
 def _library_arguments(
-    opened: Opened, unet: Tensors, found: Mapping[str, Any], context: int, heads: list[int]
+    opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Arguments of diffusers' ``UNet2DConditionModel``.
+    """Return the arguments of diffusers' ``UNet2DConditionModel``.
 
     Raises:
-        CheckpointError: it is given something that this network is not.
+        CheckpointError: its network takes an input that this one does not.
     """
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
         )
     depths = [
-        _transformers(unet, f"input_blocks.{1 + level * (found['blocks'] + 1)}.1.")
-        for level in range(len(found["widths"]))
+        _transformers(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
+        for level in range(len(unet_arguments["widths"]))
     ]
     projected = next(t for name, t in unet.items() if name.endswith(".1.proj_in.weight"))
     attends = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
@@ -251,10 +256,10 @@ def _library_arguments(
         "projection_class_embeddings_input_dim": context + 768,
     }
     return {
-        "in_channels": found["in_channels"],
-        "out_channels": found["out_channels"],
-        "block_out_channels": list(found["widths"]),
-        "layers_per_block": found["blocks"],
+        "in_channels": unet_arguments["in_channels"],
+        "out_channels": unet_arguments["out_channels"],
+        "block_out_channels": list(unet_arguments["widths"]),
+        "layers_per_block": unet_arguments["blocks"],
         "down_block_types": attends,
         "up_block_types": [name.replace("Down", "Up") for name in reversed(attends)],
         "cross_attention_dim": context,
@@ -274,7 +279,7 @@ def _transformers(unet: Tensors, at: str) -> int:
 
 
 def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
-    known = {
+    sentences = {
         0: "it attends to nothing but its latents",
         768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
         1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
@@ -282,7 +287,7 @@ def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
     }
     return (
         "the names of its weights are those of latent diffusion's single files",
-        known.get(context, f"it attends to embeddings of {context} channels"),
+        sentences.get(context, f"it attends to embeddings of {context} channels"),
         "its rates of noise are in the file"
         if source == FILE
         else "its rates of noise are not in the file, and taken to be Stable Diffusion's",

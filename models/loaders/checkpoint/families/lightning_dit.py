@@ -1,8 +1,9 @@
-"""LightningDiT: DiT's names with rotary positions, gates and other normalisations, trained as SiT is.
+"""Checkpoints of LightningDiT: DiT's names with rotary positions, gates and other normalisations, trained as
+SiT.
 
-All of its network is in the shapes. What it was trained to do is the same for all that the library
-publishes: the straight path with data at t = 1. Its samples are latents, whose means and standard
-deviations stand in ``latents_stats.pt`` beside the file, if somebody put it there.
+The shapes give the network. The library's networks share one training: the straight path with data at
+t = 1. Samples are latents; ``latents_stats.pt`` in the file's folder may hold their means and standard
+deviations.
 """
 
 from __future__ import annotations
@@ -24,18 +25,17 @@ from .dit import ENDS, HEADS, LATER, OTHER_HEADS, TRAININGS
 KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
 KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
 MORE_HEADS = {1536: 24, 1792: 28}
-"""Of the library's 1.0B and 1.6B."""
+"""Heads of the library's 1.0B and 1.6B by width."""
 STATISTICS = "latents_stats.pt"
 
 Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A state dict of the transformer, alone or as an entry such as ``ema``.
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``.
 
     Raises:
-        CheckpointError: its sizes are not such a transformer's, or the statistics beside it cannot be
-            read.
+        CheckpointError: its sizes are not such a transformer's, or its statistics cannot be read.
     """
     sets = entries_of(opened, KEYS)
     later = any(key in tensors for tensors in sets.values() for key in LATER)
@@ -43,7 +43,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The transformer.
+    """Make the transformer.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -52,7 +52,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
-    """Arguments of the transformer without its heads.
+    """Return the arguments of the transformer without its heads.
 
     Args:
         tensors: by DiT's names.
@@ -92,28 +92,28 @@ def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    found = layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    arguments = layout(tensors, tensors["x_embedder.proj.weight"], opened)
     heads = {
-        str(n): {"network": {"class": "RotaryDiT", "arguments": {**found, "heads": n}}}
-        for n in _heads(tensors, found["width"])
+        str(n): {"network": {"class": "RotaryDiT", "arguments": {**arguments, "heads": n}}}
+        for n in _heads(tensors, arguments["width"])
     }
-    channels = found["in_channels"]
+    channels = arguments["in_channels"]
     decoder = _decoder(opened, channels)
     spec = Specification(
         family="lightning_dit",
         network=next(iter(heads.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(channels, found["side"], found["side"]),
+        event=(channels, arguments["side"], arguments["side"]),
         **{**ENDS, **TRAININGS["SiT"]},
-        half="first" if found["out_channels"] == 2 * channels else "",
+        half="first" if arguments["out_channels"] == 2 * channels else "",
         limits=None,
-        classes=found["labels"] - 1,
+        classes=arguments["labels"] - 1,
         null_label=True,
         labels="random",
         decoder=decoder,
         evidence=(
             "the names of its weights are LightningDiT's: DiT's, with "
-            + ", ".join(k for k in ("rotary", "swiglu", "rms") if found[k]),
+            + ", ".join(k for k in ("rotary", "swiglu", "rms") if arguments[k]),
             "samples are latents"
             + (f", whose statistics are in {STATISTICS}" if decoder else "")
             + "; nothing decodes them",
@@ -126,7 +126,9 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
 
 
 def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
-    """From the channels of a head where the file has them, else of a published width, else all."""
+    """Return the number of heads from the file's channels of a head, or a published width; else all possible
+    ones.
+    """
     for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
         if name in tensors:
             return (width // tensors[name].shape[-1],)
@@ -137,14 +139,16 @@ def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
 
 
 def _decoder(opened: Opened, channels: int) -> dict[str, Any]:
-    """Means and standard deviations of the latents by channel, if they are beside the file."""
+    """Return means and standard deviations of the latents by channel, if the file's folder has them."""
     path = opened.path.parent / STATISTICS
     if not path.is_file() or path == opened.path:
         return {}
-    held = open_checkpoint(path).value
-    found = {k: held.get(k) if isinstance(held, Mapping) else None for k in ("mean", "std")}
-    plain = {k: v.flatten().tolist() for k, v in found.items() if isinstance(v, Tensor)}
-    if any(len(plain.get(k, ())) != channels for k in found):
+    content = open_checkpoint(path).value
+    statistics = {
+        k: content.get(k) if isinstance(content, Mapping) else None for k in ("mean", "std")
+    }
+    plain = {k: v.flatten().tolist() for k, v in statistics.items() if isinstance(v, Tensor)}
+    if any(len(plain.get(k, ())) != channels for k in statistics):
         raise CheckpointError(
             f"{path} has no mean and std of {channels} channels, as the latents of {opened.path.name} "
             "have; take the file that came with it, or move it away"

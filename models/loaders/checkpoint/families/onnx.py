@@ -1,7 +1,7 @@
 """Networks that were exported to ONNX, run by onnxruntime on the CPU (extra ``onnx``).
 
-A file says its inputs and, in ``metadata_props`` whose names begin with ``samplerbench.``, whatever
-its author wrote there; what the network was trained to do is open otherwise.
+A file states its inputs. Its training is open, unless ``metadata_props`` with names that begin with
+``samplerbench.`` state it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,11 @@ DTYPES = {
     "tensor(int32)": torch.int32,
 }
 QUIET = 4
-"""Severity from which onnxruntime writes to the terminal: what ends the process. Its errors are said
-here.
-"""
+"""Lowest severity of messages of onnxruntime: fatal ones. Its errors are reported here."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """An ONNX file whose inputs are a noisy image, a time and perhaps labels.
+    """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels.
 
     Raises:
         CheckpointError: it has other inputs, is damaged, or onnxruntime is not installed.
@@ -52,10 +50,10 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The program.
+    """Make the network of the program.
 
     Raises:
-        ValueError: it takes labels, and nobody says how many classes there are.
+        ValueError: it takes labels, and their number of classes is unknown.
     """
     session = _session(opened.path)
     found = _signature(session, opened.path)
@@ -63,12 +61,12 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 class OnnxNetwork:
-    """A session as a network.
+    """Network of a session.
 
     Args:
         session: of onnxruntime.
         found: its inputs.
-        classes: how many there are.
+        classes: their number.
     """
 
     def __init__(self, session: Any, found: Signature, classes: int) -> None:
@@ -87,7 +85,7 @@ class OnnxNetwork:
         return torch.from_numpy(output)
 
     def to(self, device: torch.device | str) -> OnnxNetwork:
-        """Itself on the CPU.
+        """Return itself on the CPU.
 
         Raises:
             ValueError: another device.

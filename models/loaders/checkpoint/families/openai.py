@@ -1,9 +1,8 @@
 """U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: one state dict.
 
-The sizes are in the shapes. The schedule, the order of the attention's channels and, where the
-multipliers of the channels are not a published network's, the side of the images are not, and stay
-open. Teachers and students of consistency models have the same weights by name; students jump to
-the end and are few-step maps.
+The shapes give the sizes. The schedule and the order of the attention's channels stay open, as does the side
+of the images unless the multipliers of the channels are a published network's. Teachers and students of
+consistency models have the same weights by name; students jump to the end and are few-step maps.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ from ....process import Discrete
 
 KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
 WITHIN_LATENT = "model.diffusion_model."
-"""Before the names of latent diffusion's weights (:mod:`.latent_diffusion`)."""
+"""Prefix of latent diffusion's weights (:mod:`.latent_diffusion`)."""
 FLOWS = ("net_model", "lr_schedule")
-"""What trainings of flows save, of the same network (:mod:`.flow_matching`)."""
+"""Entries of trainings of flows with the same network (:mod:`.flow_matching`)."""
 STUDENTS = ("cd_", "ct_")
-"""How consistency_models' own files of students begin."""
+"""Prefixes of consistency_models' own files of students."""
 
 RESCALED = (
     "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
     "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
 )
-"""Of networks without blocks that change the resolution, which improved-diffusion has none of. Two such near
-maps as answers could not be told apart.
+"""Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
+maps so close could not be distinguished.
 """
 
 SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
 SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
-"""Side of the images by the multipliers of the channels, as the libraries choose these by that."""
+"""Side of the images by the multipliers of the channels, as in the libraries."""
 OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
-"""Published networks divide the channels in these ways."""
+"""Divisions of the channels in published networks."""
 
 Answers = dict[str, dict[str, Any]]
 
@@ -58,11 +57,11 @@ TEACHER: dict[str, Any] = {
     "sigma_max": 80.0,
 }
 STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
-"""Of consistency models: the same network, with other c_skip and c_out for the student."""
+"""Student of consistency models: the teacher's network, with other c_skip and c_out."""
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A state dict of the U-Net, alone or as an entry such as ``ema``.
+    """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``.
 
     Raises:
         CheckpointError: it is a classifier, upsamples images, or lacks blocks.
@@ -76,7 +75,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net.
+    """Make the U-Net.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -87,19 +86,21 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network:
-    """The U-Net with these weights.
+    """Make the U-Net with these weights.
 
     Raises:
         CheckpointError: they do not fit it.
     """
     raw = built(ADMUNet, spec.network["arguments"], opened.path)
-    return filled(raw, {name: _own(name, tensor) for name, tensor in tensors.items()}, opened.path)
+    return filled(
+        raw, {name: _one_dimensional(name, tensor) for name, tensor in tensors.items()}, opened.path
+    )
 
 
-def _own(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Attention's convolutions in one dimension, which some files have in two."""
-    one = name.endswith((".qkv.weight", ".proj_out.weight"))
-    return tensor.reshape(*tensor.shape[:2], 1) if one else tensor
+def _one_dimensional(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Return attention's convolutions in one dimension, which some files have in two."""
+    is_attention = name.endswith((".qkv.weight", ".proj_out.weight"))
+    return tensor.reshape(*tensor.shape[:2], 1) if is_attention else tensor
 
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
@@ -109,8 +110,8 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
             "give the file of that"
         )
-    found = layout(tensors, opened.path)
-    channels, doubled = found["in_channels"], found["out_channels"]
+    arguments = layout(tensors, opened.path)
+    channels, doubled = arguments["in_channels"], arguments["out_channels"]
     if channels == 6:
         raise CheckpointError(
             f"{opened.path} enlarges images (6 channels in: the noisy image and a small one) and "
@@ -122,7 +123,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             f"twice as many; {WRAP}"
         )
     student = opened.path.name.startswith(STUDENTS)
-    sizes, attention = sizes_of(found), attention_of(found)
+    sizes, attention = sizes_of(arguments), attention_of(arguments)
     schedules = _schedules(learned_variance=doubled == 2 * channels)
     questions = {
         "schedule": {"consistency": STUDENT} if student else schedules,
@@ -137,10 +138,10 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         process={"name": "discrete"},
         prediction="eps",
         half="first" if doubled == 2 * channels else "",
-        classes=found["classes"],
-        labels="random" if found["classes"] else "none",
+        classes=arguments["classes"],
+        labels="random" if arguments["classes"] else "none",
         kind="map" if student else "denoiser",
-        evidence=(*_evidence(found, student=student), *choice_among(sets)),
+        evidence=(*_evidence(arguments, student=student), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
         open=questions,
     )
@@ -150,40 +151,40 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     return spec
 
 
-def _evidence(found: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
-    channels = found["out_channels"]
-    learned = channels == 2 * found["in_channels"]
+def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
+    channels = unet_arguments["out_channels"]
+    learned = channels == 2 * unet_arguments["in_channels"]
     return (
         "the names of its weights are those of OpenAI's U-Net",
-        f"out.2 has {channels} rows for {found['in_channels']} channels: "
+        f"out.2 has {channels} rows for {unet_arguments['in_channels']} channels: "
         + ("eps, then a learned variance" if learned else "no learned variance"),
         *(["its name begins as those of consistency models do"] if student else []),
-        *([] if student or found["resample_blocks"] else [RESCALED]),
+        *([] if student or unet_arguments["resample_blocks"] else [RESCALED]),
     )
 
 
-def sizes_of(found: Mapping[str, Any]) -> Answers:
-    """Sides that the images can have: the one that the libraries have for these channels, or all."""
-    multipliers = tuple(width / found["embedding"] for width in found["widths"])
+def sizes_of(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible sides of the images: the libraries' for these channels, or all."""
+    multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
-    halvings = 2 ** (len(found["widths"]) - 1)
-    channels = found["in_channels"]
+    halvings = 2 ** (len(unet_arguments["widths"]) - 1)
+    channels = unet_arguments["in_channels"]
     return {str(side): {"event": [channels, side, side]} for side in sides if side % halvings == 0}
 
 
 def _schedules(*, learned_variance: bool) -> Answers:
-    """Schedules of the libraries. Linear rates are divided by the number of steps over 1000.
+    """Return the schedules of the libraries. Linear rates are divided by the number of steps over 1000.
 
-    With 4000 steps the network is told the number of the step as it is, unless the user says otherwise
-    (:data:`RESCALED`). EDM's teachers learn no variance.
+    With 4000 steps the time input is the number of the step by default (:data:`RESCALED`). EDM's teachers
+    learn no variance.
     """
     answers: Answers = {}
     for steps in (1000, 4000):
         for name in ("linear", "cosine"):
-            told = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
-            levels = Discrete.of_betas(betas_of(name, steps, **told)).levels  # type: ignore[arg-type]
+            ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
+            levels = Discrete.of_betas(betas_of(name, steps, **ends)).levels  # type: ignore[arg-type]
             answers[name if steps == 1000 else f"{name}-{steps}"] = {
-                "process": {"name": "discrete", "schedule": name, "steps": steps, **told},
+                "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
                 "snap": "nearest",
                 "sigma_min": levels[0],
                 "sigma_max": levels[-1],
@@ -193,21 +194,23 @@ def _schedules(*, learned_variance: bool) -> Answers:
     return answers
 
 
-def attention_of(found: Mapping[str, Any]) -> Answers:
-    """How the channels of attention may be divided; ways that come to the same are one."""
-    widths = {found["widths"][level] for level in found["attention"]} | {found["widths"][-1]}
+def attention_of(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible divisions of the channels of attention; equivalent ones count once."""
+    widths = {unet_arguments["widths"][level] for level in unet_arguments["attention"]} | {
+        unet_arguments["widths"][-1]
+    }
     answers: Answers = {}
-    seen = set()
+    equivalences = set()
     for name, heads in ATTENTION.items():
         for together in (False, True):
             try:
-                ways = tuple(heads.of(width) for width in sorted(widths))
+                counts = tuple(heads.of(width) for width in sorted(widths))
             except ValueError:
                 continue
-            same = (ways, together and set(ways) != {1})
-            if same not in seen:
-                seen.add(same)
-                arguments = {**found, **asdict(heads), "together": together}
+            equivalence = (counts, together and set(counts) != {1})
+            if equivalence not in equivalences:
+                equivalences.add(equivalence)
+                arguments = {**unet_arguments, **asdict(heads), "together": together}
                 network = {"class": "ADMUNet", "arguments": arguments}
                 answers[f"{name}-together" if together else name] = {"network": network}
     return answers

@@ -1,8 +1,8 @@
-"""NCSN++ and DDPM++ of score_sde (Song et al. 2021, arXiv:2011.13456), in its PyTorch version.
+"""Checkpoints of score_sde's NCSN++ and DDPM++ (Song et al. 2021, arXiv:2011.13456), in its PyTorch version.
 
-A file has the weights, and their average as a list in the order of the parameters. The network is in
-the shapes, but for the filter with which it changes the resolution and, without attention, the side of
-its images; the process is only where sines of random frequencies tell that it is the VE.
+A file has the weights, and their average as a list in the order of the parameters. The shapes give the
+network, but for the filter of its changes of resolution and, without attention, the side of its images.
+They give the process only with sines of random frequencies: then it is the VE.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ATTENDS = 16
 LARGE = 1024
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
 FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
-"""NCSN++'s and DDPM++'s."""
+"""Filters of NCSN++ and DDPM++."""
 CIFAR = (0.01, 50.0)
 """Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
 STEPS = 1000
@@ -44,13 +44,13 @@ def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
 
 
 TRAININGS = {"VP": _preserving("vp_linear", VPLinear()), "subVP": _preserving("sub_vp", SubVP())}
-"""Both predict the noise, and are told 999 t."""
+"""Trainings that predict the noise, with the time input 999 t."""
 
 Answers = dict[str, dict[str, Any]]
 
 
 class Centred(nn.Module):
-    """A network of images in [-1, 1] that is shown images in [0, 1]."""
+    """Network of images in [-1, 1], called with images in [0, 1]."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Centred(nn.Module):
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A file of a training, or a state dict of the network.
+    """Recognise a file of a training, or a state dict of the network.
 
     Raises:
         CheckpointError: it is another network of the library.
@@ -71,22 +71,22 @@ def recognise(opened: Opened) -> Specification | None:
     if not sets:
         return None
     entry, tensors = next(iter(sets.items()))
-    found = layout(tensors, opened.path)
-    exploding = found["embedding_type"] == "fourier"
-    filters = _filters(found)
+    arguments = layout(tensors, opened.path)
+    exploding = arguments["embedding_type"] == "fourier"
+    filters = _filters(arguments)
     questions = {
         "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
         "filter": filters,
-        "size": _sizes(found),
+        "size": _sizes(arguments),
     }
     spec = Specification(
         family="score_sde",
         network=next(iter(filters.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(found["in_channels"], 0, 0),
+        event=(arguments["in_channels"], 0, 0),
         process={"name": ""},
         prediction="eps",
-        evidence=(*_evidence(found), *choice_among(sets)),
+        evidence=(*_evidence(arguments), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
         open=questions,
     )
@@ -97,7 +97,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The U-Net, shown data in the range of the specification.
+    """Make the U-Net, which takes data in the range of the specification.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -113,37 +113,39 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _sets(opened: Opened) -> Sets:
-    """Sets of weights by entry, the average first.
+    """Return sets of weights by entry, the average first.
 
     Raises:
-        CheckpointError: the average is of another network.
+        CheckpointError: the average belongs to another network.
     """
     exploding = entries_of(opened, (f"{LIST}0.W",))
     return exploding or entries_of(opened, (f"{LIST}0.weight",))
 
 
-def _evidence(found: Mapping[str, Any]) -> tuple[str, ...]:
-    name = "NCSN++" if found["encoder_type"] != "standard" else "DDPM++"
-    told = {
+def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
+    sentences = {
         "fourier": "it is told the level by sines of random frequencies: the VE process",
         "positional": "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
     }
     return (
         "the names of its weights are those of score_sde's list of modules",
         f"they are in the order of {name}",
-        told[found["embedding_type"]],
+        sentences[unet_arguments["embedding_type"]],
     )
 
 
 def _ends(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
-    """Levels of the VE process, which the file may have."""
+    """Return the levels of the VE process, which the file may have."""
     if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
         return CIFAR
     return float(levels.min()), float(levels.max())
 
 
 def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The network's output, divided by the level, is the score: it is minus the noise."""
+    """Return the VE training: the network's output, divided by the level, is the score, so it is minus the
+    noise.
+    """
     low, high = _ends(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -157,28 +159,28 @@ def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _positional(tensors: Mapping[str, Tensor]) -> Answers:
-    """What a network may be that is told 999 t, or the number of a level counted from the highest."""
+    """Return the possible trainings for the time input 999 t, or a level's number from the highest."""
     low, high = _ends(tensors)
-    each = (STEPS - 1) / math.log(high / low)
-    told = {"of": "log_level", "scale": -each, "offset": each * math.log(high)}
-    return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": told}}
+    per_log_level = (STEPS - 1) / math.log(high / low)
+    time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
+    return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": time}}
 
 
-def _sizes(found: Mapping[str, Any]) -> Answers:
-    """Sides that the images can have: with attention, the one at which it is at 16."""
-    attention = found["attention"]
-    halvings = 2 ** (len(found["channel_mult"]) - 1)
+def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible sides of the images; with attention, the one with its level at 16."""
+    attention = unet_arguments["attention"]
+    halvings = 2 ** (len(unet_arguments["channel_mult"]) - 1)
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
-    channels = found["in_channels"]
+    channels = unet_arguments["in_channels"]
     return {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0}
 
 
-def _filters(found: Mapping[str, Any]) -> Answers:
-    """Of the changes of resolution, if there are any. Convolutions that reduce the image have the
-    smooth one.
+def _filters(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the filters of changes of resolution, if any. Convolutions that reduce the image have the smooth
+    one.
     """
-    names = ["smooth"] if found["encoder_type"] == "residual" else list(FILTERS)
-    if len(found["channel_mult"]) == 1:
+    names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
+    if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]
-    arguments = {n: {**found, "resample_filter": FILTERS[n]} for n in names}
+    arguments = {n: {**unet_arguments, "resample_filter": FILTERS[n]} for n in names}
     return {n: {"network": {"class": "SongUNet", "arguments": a}} for n, a in arguments.items()}

@@ -1,4 +1,4 @@
-"""U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
+"""Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
 
 Its sizes are in the shapes, its heads for the published widths. Images were trained on the VP process in
 continuous time, latents at Stable Diffusion's 1000 betas: the question ``training``, which four
@@ -50,13 +50,13 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "limits": None,
     },
 }
-"""Both predict the noise; steps are counted from 1."""
+"""Trainings that predict the noise; steps are counted from 1."""
 
 Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """A state dict of the transformer, alone or as an entry.
+    """Recognise a state dict of the transformer, alone or as an entry.
 
     Raises:
         CheckpointError: its sizes are not such a transformer's.
@@ -66,7 +66,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """The transformer.
+    """Make the transformer.
 
     Raises:
         CheckpointError: its weights do not fit it.
@@ -76,13 +76,13 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 def _specification(opened: Opened, sets: Sets) -> Specification:
     entry, tensors = next(iter(sets.items()))
-    found = _layout(opened, tensors)
-    channels, rows = found["channels"], found["labels"]
-    published = (HEADS[found["width"]],) if found["width"] in HEADS else OTHER_HEADS
+    arguments = _layout(opened, tensors)
+    channels, rows = arguments["channels"], arguments["labels"]
+    published = (HEADS[arguments["width"]],) if arguments["width"] in HEADS else OTHER_HEADS
     heads = {
-        str(n): {"network": {"class": "UViT", "arguments": {**found, "heads": n}}}
+        str(n): {"network": {"class": "UViT", "arguments": {**arguments, "heads": n}}}
         for n in published
-        if found["width"] % n == 0
+        if arguments["width"] % n == 0
     }
     questions = {"training": TRAININGS, "heads": heads}
     if channels == LATENT:
@@ -91,7 +91,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         family="uvit",
         network=next(iter(heads.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
-        event=(channels, found["side"], found["side"]),
+        event=(channels, arguments["side"], arguments["side"]),
         process={"name": ""},
         prediction="eps",
         classes=rows - (rows == WITH_NULL),
@@ -112,7 +112,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
 
 
 def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Arguments of the transformer without its heads.
+    """Return the arguments of the transformer without its heads.
 
     Raises:
         CheckpointError: its tokens are no square, or its output is no prediction.

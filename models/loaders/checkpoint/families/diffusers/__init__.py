@@ -1,9 +1,8 @@
 """Folders of Hugging Face's diffusers: a network and the scheduler that it was trained with.
 
-Read are pipelines of one network: those that need no text (DDPM, latent diffusion, DiT), those that
-take embeddings of prompts (:mod:`.calls`), and any other by running it (:mod:`.capture`); also early
-ones with all files in one folder, and a network alone beside its scheduler's file. What a folder is can
-be told without the library; its network is the library's own.
+Pipelines of one network are read: without text (DDPM, latent diffusion, DiT), with embeddings of
+prompts (:mod:`.calls`), and any other by running it (:mod:`.capture`); also early ones with all files in
+one folder, and a network with its scheduler's file. Recognition needs no library; the network is its own.
 """
 
 from .library import network

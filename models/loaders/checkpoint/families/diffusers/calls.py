@@ -1,5 +1,4 @@
-"""How the library's pipelines call a class of networks: what it takes beside the noisy state, and in
-which form.
+"""Calls of a class of networks in the library's pipelines: inputs besides the noisy state, and their form.
 
 The tests compare each with the pipeline itself (``tests/parity/test_text_pipelines.py``).
 """
@@ -25,17 +24,17 @@ PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attentio
 
 @dataclass(frozen=True, kw_only=True)
 class Convention:
-    """How a class of networks is called.
+    """Calling convention of a class of networks.
 
     Attributes:
-        channels, size: of the state, where the network's settings do not say.
+        channels, size: of the state, if the network's settings lack them.
         call: the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows of
             embeddings by name, and scalars.
         needs: names of the embeddings that a network of these settings takes.
-        scalars: what else it is told, with the values that pipelines have unless told otherwise.
+        scalars: further inputs, with the pipelines' default values.
         packed: side of the squares of the state that the pipeline hands over as one vector.
-        told: by what pipelines multiply the scheduler's time.
-        refused: why a network of these settings is called in another way; "" if it is not.
+        told: the pipelines' factor of the scheduler's time.
+        refused: reason why a network of these settings has another call; "" for none.
     """
 
     channels: int
@@ -49,32 +48,32 @@ class Convention:
 
 
 def _unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Stable Diffusion 1 and 2, DeepFloyd IF; with a pooled embedding and six numbers of sizes, XL; with
-    the scale of guidance, latent consistency models.
+    """Call Stable Diffusion 1 and 2 and DeepFloyd IF; XL with a pooled embedding and six sizes; LCMs with the
+    guidance scale.
     """
     added = None
     if POOLED in rows:
-        told = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
-        added = {"text_embeds": rows[POOLED], "time_ids": told.expand(len(x), -1)}
-    told = {}
+        time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
+        added = {"text_embeds": rows[POOLED], "time_ids": time_ids.expand(len(x), -1)}
+    options = {}
     if "guidance" in scalars:
-        told["timestep_cond"] = _of_guidance(scalars["guidance"], net, x)
-    return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **told)[0]
+        options["timestep_cond"] = _guidance_embedding(scalars["guidance"], net, x)
+    return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **options)[0]
 
 
-def _of_guidance(scale: float, net: nn.Module, x: Tensor) -> Tensor:
-    """The scale less one, in thousandths, as sines and cosines of falling frequencies from 1 to 1e-4:
-    what few-step networks are told of the guidance that they were distilled with.
+def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
+    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines
+    of frequencies from 1 to 1e-4.
     """
     width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
     half = width // 2
     places = torch.arange(half, dtype=x.dtype, device=x.device)
     angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
-    told = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
-    return told.expand(len(x), -1)
+    embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
+    return embedding.expand(len(x), -1)
 
 
-def _sizes_are_told(config: Config) -> bool:
+def _takes_sizes(config: Config) -> bool:
     return config.get("addition_embed_type") == "text_time"
 
 
@@ -91,10 +90,8 @@ def _unet_refused(config: Config) -> str:
 
 
 def _unet_scalars(config: Config) -> dict[str, Any]:
-    """Sizes in pixels, and the scale of guidance, which is LatentConsistencyModelPipeline's unless
-    told otherwise.
-    """
-    sizes = {"time_ids": None} if _sizes_are_told(config) else {}
+    """Return sizes in pixels, and the guidance scale, by default LatentConsistencyModelPipeline's."""
+    sizes = {"time_ids": None} if _takes_sizes(config) else {}
     guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
     return {**sizes, **guided}
 
@@ -110,7 +107,7 @@ def _sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalar
 
 
 def _flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
-    """Squares of 2 x 2 latents are one token each, with their place; places of words are 0."""
+    """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
     batch, channels, height, width = x.shape
     tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
     y, column = torch.meshgrid(
@@ -151,7 +148,7 @@ CONVENTIONS = {
         channels=4,
         size=None,
         call=_unet,
-        needs=lambda config: (PROMPT, POOLED) if _sizes_are_told(config) else (PROMPT,),
+        needs=lambda config: (PROMPT, POOLED) if _takes_sizes(config) else (PROMPT,),
         scalars=_unet_scalars,
         refused=_unet_refused,
     ),
@@ -176,11 +173,11 @@ CONVENTIONS = {
         ),
     ),
 }
-"""By the class of the network."""
+"""Conventions by the class of the network."""
 
 
 class Labelled(nn.Module):
-    """A ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call them.
+    """Network ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call it.
 
     Args:
         network: of the library.
@@ -191,18 +188,18 @@ class Labelled(nn.Module):
         self.network = network
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
+        """Return its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
         return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
 
 
 class Prompted(nn.Module):
-    """A network that takes embeddings of prompts, called as pipelines call it.
+    """Network that takes embeddings of prompts, called as pipelines call it.
 
     Args:
         network: of the library.
         convention: with a ``call``.
         tables: embeddings by name, with a row for each condition.
-        scalars: what else it is told.
+        scalars: its further inputs.
     """
 
     def __init__(
@@ -217,8 +214,8 @@ class Prompted(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """Its output for states ``(batch, *event)``, times ``(batch,)`` and rows ``(batch,)`` of the
-        embeddings.
+        """Return its output for states ``(batch, *event)``, times and rows of the embeddings, both
+        ``(batch,)``.
         """
         assert self.convention.call is not None
         return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)

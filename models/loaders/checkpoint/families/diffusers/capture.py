@@ -1,8 +1,7 @@
-"""The call of a network by the pipeline itself, for pipelines whose call nobody wrote down.
+"""Calls of a network through its pipeline, for pipelines without a known calling convention.
 
-For every evaluation the pipeline runs for one step: its initial noise is the state that we ask
-about, its scheduler has one time, and what it hands to the scheduler's step is the answer. Slow, and right
-for whatever the library has.
+For each evaluation the pipeline runs for one step: its initial noise is the state, its scheduler has one
+time, and the input of the scheduler's step is the answer. This is slow, and right for any pipeline.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ USUAL = {
     "use_resolution_binning": False,
     "guidance_scale": 1.0,
 }
-"""Arguments of every pipeline that has them: no guidance, unless the user says otherwise."""
+"""Defaults for pipelines that have such arguments: no guidance."""
 
 
 class _Captured(Exception):  # noqa: N818 - ends the pipeline, and is no error
-    """The pipeline has got to its scheduler's step."""
+    """Signal that the pipeline has got to its scheduler's step."""
 
 
 class OneStep:
-    """A scheduler of one time, which keeps what the network gave for it and ends the pipeline.
+    """Scheduler of one time, which stores the network's output for it and ends the pipeline.
 
     Args:
-        scheduler: in whose place it stands; its settings are looked at by pipelines.
+        scheduler: the original, whose settings pipelines read.
         time: in its units.
     """
 
@@ -60,19 +59,19 @@ class OneStep:
         mu: Any = None,  # noqa: ARG002 - pipelines look which of them there are
         original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
     ) -> None:
-        """The time stays what it is."""
+        """Move the time to ``device``; it does not change."""
         if device is not None:
             self.timesteps = self.timesteps.to(device)
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """There is one step."""
+        """Do nothing: there is one step."""
 
     def scale_model_input(self, sample: Tensor, *_: Any, **__: Any) -> Tensor:
-        """The state is scaled already."""
+        """Return the state, which is scaled already."""
         return sample
 
     def step(self, model_output: Tensor, *_: Any, **__: Any) -> None:
-        """Keep the output.
+        """Store the output.
 
         Raises:
             _Captured: always.
@@ -82,7 +81,7 @@ class OneStep:
 
 
 class Captured(nn.Module):
-    """A network, called by its pipeline.
+    """Network called by its pipeline.
 
     Args:
         pipeline: of the library, without text encoders.
@@ -121,10 +120,10 @@ class Captured(nn.Module):
         pipeline.set_progress_bar_config(disable=True)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
-        """Its output for states ``(batch, *event)``, times ``(batch,)``, and rows of embeddings, or
-        class numbers, ``(batch,)``.
+        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers,
+        ``(batch,)``.
 
-        The pipeline runs once for every time among those of the batch.
+        The pipeline runs once for each distinct time of the batch.
         """
         out = torch.empty_like(x_t)
         for time in t.unique().tolist():
@@ -144,7 +143,7 @@ class Captured(nn.Module):
         once = OneStep(own, time)
         object.__setattr__(self.pipeline, "scheduler", once)
         try:
-            with _beginning_at(self.pipeline, x), suppress(_Captured):
+            with _with_initial_noise(self.pipeline, x), suppress(_Captured):
                 self.pipeline(**arguments)
         finally:
             object.__setattr__(self.pipeline, "scheduler", own)
@@ -153,12 +152,12 @@ class Captured(nn.Module):
                 f"{type(self.pipeline).__name__} never came to a step of its scheduler, so its network "
                 "cannot be called by it; wrap it in a Python file (docs/adding-a-model.md)"
             )
-        return self._of_shape(once.output, x)
+        return self._unpack(once.output, x)
 
-    def _of_shape(self, output: Tensor, x: Tensor) -> Tensor:
-        """An output that is packed into tokens, as a state.
+    def _unpack(self, output: Tensor, x: Tensor) -> Tensor:
+        """Unpack an output of tokens into a state.
 
-        Under guidance some pipelines step both halves of the batch, which are then alike.
+        Under guidance some pipelines step both halves of the batch, equal then.
         """
         if len(output) == 2 * len(x):
             output = output[: len(x)]
@@ -175,8 +174,8 @@ class Captured(nn.Module):
 
 
 @contextmanager
-def _beginning_at(pipeline: Any, x: Tensor) -> Iterator[None]:
-    """The pipeline draws ``x`` for its initial noise."""
+def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
+    """Make the pipeline draw ``x`` as its initial noise."""
 
     def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
         if tuple(shape) != tuple(x.shape):

@@ -1,4 +1,4 @@
-"""What lies in a folder of diffusers: which network, its weights, its scheduler, its decoder."""
+"""Content of a folder of diffusers: its network, weights, scheduler and decoder."""
 
 from __future__ import annotations
 
@@ -18,22 +18,20 @@ UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
 FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
 OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
 NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
-"""Classes of networks that are read, as files name them, to the library's class of today."""
+"""Present classes of the library by the networks' names in files."""
 DECODERS = ("vae", "vqvae")
 TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
-"""Beginnings of the names of parts that make embeddings of prompts, or look at images: those are
-given, and these not looked at.
-"""
+"""Prefixes of parts that are never loaded: embeddings of prompts are given, images are not checked."""
 DECODERS_READ = ("AutoencoderKL", "VQModel")
 """Classes of decoders that are applied."""
 STEM = "diffusion_pytorch_model"
 PIPELINE = "pipeline"
-"""How a network is called that nobody wrote down the call of: by its pipeline."""
+"""Call of a network without a known convention: by its pipeline."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder, read.
+    """Content of a folder.
 
     Attributes:
         pipeline: class of the pipeline; "" for a network alone.
@@ -44,8 +42,8 @@ class Folder:
         variant: of the weights, such as ``fp16``; "" for none.
         scheduler: the scheduler's settings, its class under ``_class_name``.
         decoder, decode: as in :class:`.Specification`.
-        by_pipeline: why the pipeline itself has to call the network; "" where its call is known.
-        prompts: whether the pipeline has a part for prompts.
+        by_pipeline: reason why the pipeline itself has to call the network; "" for a known call.
+        prompts: True if the pipeline has a part for prompts.
     """
 
     pipeline: str
@@ -62,10 +60,10 @@ class Folder:
 
 
 def read_folder(opened: Opened) -> Folder | None:
-    """What a folder holds; None if it is no folder of diffusers.
+    """Read a folder; None if it is no folder of diffusers.
 
     Raises:
-        CheckpointError: it is one, but a part is missing, broken or of a kind that is not read.
+        CheckpointError: a part of it is missing, broken or unsupported.
     """
     if opened.container != "folder":
         return None
@@ -74,49 +72,49 @@ def read_folder(opened: Opened) -> Folder | None:
     if not (opened.path / CONFIG).is_file():
         return None
     config = opened.config(CONFIG)
-    named = str(config.get("_class_name"))
-    if named not in NETWORKS:
+    class_name = str(config.get("_class_name"))
+    if class_name not in NETWORKS:
         if "_diffusers_version" in config:
-            raise CheckpointError(_unread(opened, f"a {named} of diffusers"))
+            raise CheckpointError(_unsupported(opened, f"a {class_name} of diffusers"))
         return None
     return Folder(
-        "", "", NETWORKS[named], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
+        "", "", NETWORKS[class_name], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
     )
 
 
 def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
-    """Of the table of a pipeline's parts, each a library and a class."""
+    """Read the table of a pipeline's parts, each a library and a class."""
     pipeline = str(index.get("_class_name"))
     parts = {
-        _inside(opened, name): _named(opened, value[1])
+        _checked_part(opened, name): _checked_class(opened, value[1])
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
-    named = [name for name in parts if not name.startswith((*TEXT, *DECODERS, "scheduler"))]
-    foreign = [parts[name] for name in named if index[name][0] != "diffusers"]
-    if len(named) != 1 or foreign:
-        what = ", ".join(foreign or [parts[name] for name in named] or parts.values())
-        raise CheckpointError(_unread(opened, f"a {pipeline} ({what})"))
+    networks = [name for name in parts if not name.startswith((*TEXT, *DECODERS, "scheduler"))]
+    foreign = [parts[name] for name in networks if index[name][0] != "diffusers"]
+    if len(networks) != 1 or foreign:
+        what = ", ".join(foreign or [parts[name] for name in networks] or parts.values())
+        raise CheckpointError(_unsupported(opened, f"a {pipeline} ({what})"))
     prompts = any(name.startswith(TEXT) for name in index)
-    part = _place(opened, named[0], CONFIG)
+    part = _place(opened, networks[0], CONFIG)
     config = opened.config(_join(part, CONFIG))
     scheduler = {
         "_class_name": parts.get("scheduler"),
         **_scheduler(opened, _place(opened, "scheduler", SCHEDULER)),
     }
-    own = str(parts[named[0]])
-    cls = NETWORKS.get(own, own)
+    class_name = str(parts[networks[0]])
+    cls = NETWORKS.get(class_name, class_name)
     weights, decoder = weights_of(opened, part), _decoder(opened, parts)
     decode = decoder.get("class") in DECODERS_READ and has_weights(opened.path / decoder["folder"])
-    why = _unwritten(pipeline, cls, prompts=prompts)
+    why = _unknown_call(pipeline, cls, prompts=prompts)
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
-def _inside(opened: Opened, name: str) -> str:
-    """The name of a part, which is that of its folder.
+def _checked_part(opened: Opened, name: str) -> str:
+    """Return the name of a part, which is its folder's too.
 
     Raises:
-        CheckpointError: it is a path to somewhere else.
+        CheckpointError: it is a path out of the folder.
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CheckpointError(
@@ -126,8 +124,8 @@ def _inside(opened: Opened, name: str) -> str:
     return name
 
 
-def _named(opened: Opened, cls: Any) -> str:
-    """The class of a part.
+def _checked_class(opened: Opened, cls: Any) -> str:
+    """Return the class of a part.
 
     Raises:
         CheckpointError: it is no name.
@@ -139,8 +137,8 @@ def _named(opened: Opened, cls: Any) -> str:
     return cls
 
 
-def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
-    """Why the call of a network is not known here; "" if it is."""
+def _unknown_call(pipeline: str, network: str, *, prompts: bool) -> str:
+    """Return the reason why the call of a network is unknown here; "" if it is known."""
     if network not in NETWORKS.values():
         return f"nobody wrote down how a {pipeline} calls its {network}"
     if prompts and network not in OF_TEXT:
@@ -148,7 +146,7 @@ def _unwritten(pipeline: str, network: str, *, prompts: bool) -> str:
     return ""
 
 
-def _unread(opened: Opened, what: str) -> str:
+def _unsupported(opened: Opened, what: str) -> str:
     return (
         f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
         f"and folders of one {UNET} or {DIT}; {WRAP}"
@@ -156,7 +154,7 @@ def _unread(opened: Opened, what: str) -> str:
 
 
 def _place(opened: Opened, name: str, file: str) -> str:
-    """The folder of a part: early pipelines have all files in one, without folders."""
+    """Return the folder of a part: early pipelines have all files in one, without folders."""
     return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
 
 
@@ -178,30 +176,30 @@ def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a part's folder has weights, of whatever state."""
+    """Return True if a part's folder has weights, complete or not."""
     return any(folder.glob(f"{STEM}*"))
 
 
 def weights_of(opened: Opened, part: str) -> tuple[str, str]:
-    """Name of the file of weights of a part, and their variant: one without a variant before any,
-    safetensors before pickles.
+    """Return the file of weights of a part, and its variant: first without a variant, safetensors before
+    pickles.
 
     Raises:
-        CheckpointError: there are none, or not all of them.
+        CheckpointError: they are missing or incomplete.
     """
     folder = opened.path / part
-    found = []
+    candidates = []
     for path in sorted(folder.glob(f"{STEM}*")):
         words = path.name.split(".")[1:]
         variant = ".".join(w for w in words if w not in ("safetensors", "bin", "index", "json"))
         if {"safetensors", "bin"} & set(words) and "-of-" not in path.name:
-            found.append((variant, "bin" in words, path))
-    if not found:
+            candidates.append((variant, "bin" in words, path))
+    if not candidates:
         raise CheckpointError(
             f"{folder} has no weights: there is no {STEM}.safetensors or .bin in it; "
             "download them too (a clone without Git LFS leaves them out)"
         )
-    variant, _, path = min(found)
+    variant, _, path = min(candidates)
     if path.suffix == ".json":
         shards_of(path)
     else:
@@ -224,7 +222,7 @@ def refuse_code(weights: Path) -> None:
 
 
 def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
-    """What makes images of latents; empty without any."""
+    """Return the decoder's class, folder and scaling; empty without one."""
     name = next((name for name in DECODERS if name in parts), None)
     if name is None:
         return {}
@@ -233,8 +231,8 @@ def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``scale`` and ``shift`` of a decoder: what its file says makes latents those that the network
-    was trained on, one number, or one a channel.
+    """Return ``scale`` and ``shift`` of a decoder, from its latents to the network's: one number, or one a
+    channel.
     """
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")

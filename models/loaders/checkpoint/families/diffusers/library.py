@@ -1,4 +1,4 @@
-"""The network of a folder, made and called by the library."""
+"""Network of a folder, made and called by the library."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .folder import INDEX, PIPELINE, TEXT, refuse_code
 
 
 def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
-    """The network with its weights, in float32 on the CPU.
+    """Make the network with its weights, in float32 on the CPU.
 
     Raises:
         CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
@@ -38,7 +38,7 @@ def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captur
 
 
 def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor]) -> Captured:
-    """The network of a folder, called by its pipeline, in float32 on the CPU.
+    """Make the network of a folder, called by its pipeline, in float32 on the CPU.
 
     Only classes of diffusers itself are made, and text encoders are not.
 
@@ -72,7 +72,7 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
                 local_files_only=True,
                 low_cpu_mem_usage=False,
             )
-        except Exception as error:  # whatever the library raises of files
+        except Exception as error:  # the library may raise anything on files
             raise _unreadable(opened.path, error) from error
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
@@ -81,22 +81,21 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
 
 
 def _arguments(spec: Specification) -> dict[str, Any]:
-    """Scalars by the names that pipelines have for them."""
+    """Return scalars by the names in pipelines."""
     names = {"guidance": "guidance_scale"}
     return {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
 
 
 def _parts(index: Mapping[str, Any]) -> dict[str, str]:
-    """The library of each part of a pipeline."""
+    """Return the library of each part of a pipeline."""
     pairs = {k: v for k, v in index.items() if isinstance(v, list) and len(v) == 2}
     return {name: str(pair[0]) for name, pair in pairs.items() if pair[1] is not None}
 
 
 def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
-    """The network of a folder whose call is known here, called by its pipeline all the same: what the
-    call is held against.
+    """Make the network of a folder with a known call, called by its pipeline, to check that call.
 
-    It is told the scheduler's time, and its output has the channels of the state.
+    It takes the scheduler's time, and its output has the channels of the state.
 
     Raises:
         CheckpointError: as :func:`network`.
@@ -106,12 +105,12 @@ def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
 
 
 def _scalars(spec: Specification) -> dict[str, Any]:
-    """What the network is told, with sizes in pixels of what is sampled where nobody says others."""
-    told = dict(spec.scalars)
-    if "time_ids" in told and told["time_ids"] is None:
+    """Return the scalar inputs of the network; sizes in pixels default to the sample's."""
+    values = dict(spec.scalars)
+    if "time_ids" in values and values["time_ids"] is None:
         height, width = (side * int(spec.network["pixels"]) for side in spec.event[1:])
-        told["time_ids"] = [height, width, 0, 0, height, width]
-    return told
+        values["time_ids"] = [height, width, 0, 0, height, width]
+    return values
 
 
 def _loaded(spec: Specification, opened: Opened) -> nn.Module:
@@ -120,7 +119,7 @@ def _loaded(spec: Specification, opened: Opened) -> nn.Module:
 
 
 def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
-    """A network of the library with its weights, in float32 on the CPU.
+    """Load a network of the library with its weights, in float32 on the CPU.
 
     Args:
         cls: name of its class.
@@ -136,7 +135,7 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
     kind = getattr(imported_library(), cls)
     with _quietly():
         try:
-            made, loading = kind.from_pretrained(
+            loaded_network, loading = kind.from_pretrained(
                 path / part,
                 variant=variant or None,
                 use_safetensors=".safetensors" in file,
@@ -144,7 +143,7 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
                 low_cpu_mem_usage=False,
                 output_loading_info=True,
             )
-        except Exception as error:  # whatever the library raises of files
+        except Exception as error:  # the library may raise anything on files
             raise _unreadable(path / file, error) from error
     wrong = [str(name) for what in _MISFITS for name in loading.get(what) or ()]
     if wrong:
@@ -153,7 +152,7 @@ def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.M
             f"({len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}); "
             "take both from one source"
         )
-    return made.float()
+    return loaded_network.float()
 
 
 _MISFITS = ("missing_keys", "unexpected_keys", "mismatched_keys")
@@ -184,15 +183,15 @@ def imported_library() -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """What the library logs of files is said by our errors."""
+    """Silence the library's logs of files: errors here replace them."""
     logger = logging.getLogger("diffusers")
     level, bars = logger.level, imported_library().utils.logging
     logger.setLevel(logging.CRITICAL)
-    shown = bars.is_progress_bar_enabled()
+    had_bars = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
         yield
     finally:
         logger.setLevel(level)
-        if shown:
+        if had_bars:
             bars.enable_progress_bar()

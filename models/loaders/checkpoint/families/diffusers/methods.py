@@ -1,6 +1,4 @@
-"""Which sampler of ours does what a scheduler of diffusers does between its levels, and which settings
-none of ours follows.
-"""
+"""Samplers that do what schedulers of diffusers do between levels, and settings that no sampler follows."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ ALWAYS = {
     "FlowMatchEulerDiscrete": "euler",
     "LCM": "consistency",
 }
-"""Schedulers, without "Scheduler", and the sampler that each of them always is."""
+"""Schedulers, without "Scheduler", that always are the same sampler."""
 DPM = {
     ("dpmsolver++", 1): "euler",
     ("dpmsolver++", 2, "midpoint"): "dpmpp_2m",
@@ -35,11 +33,11 @@ DPM = {
     ("sde-dpmsolver++", 2, "midpoint"): "dpmpp_2m_sde",
     ("sde-dpmsolver++", 2, "heun"): "dpmpp_2m_sde(solver_type='heun')",
 }
-"""``algorithm_type``, ``solver_order`` and, where it matters, ``solver_type`` of the multistep ones."""
+"""Samplers by ``algorithm_type``, ``solver_order`` and, if it matters, ``solver_type`` of multistep schedulers."""
 DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
-"""By ``solver_order``."""
+"""Samplers by ``solver_order``."""
 VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
-"""By DDPM's ``variance_type``."""
+"""Samplers by DDPM's ``variance_type``."""
 DPM_KINDS = ("DPMSolverMultistep", "EDMDPMSolverMultistep")
 KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
 SHORT = 15
@@ -47,8 +45,8 @@ SHORT = 15
 
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """The sampler of a scheduler, "" where none of ours is it; the orders of the last steps apart
-    (:func:`with_orders`).
+    """Return the sampler of a scheduler, but for the orders of its last steps (:func:`with_orders`), ""
+    without one.
     """
     if kind in ALWAYS:
         return ALWAYS[kind]
@@ -58,8 +56,8 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
         algorithm, solver = _of_dpm(scheduler)
-        known = algorithm in ("dpmsolver++", "dpmsolver") and 1 <= order <= 3
-        return f"singlestep_on_grid({_words(algorithm, solver)})" if known else ""
+        is_supported = algorithm in ("dpmsolver++", "dpmsolver") and 1 <= order <= 3
+        return f"singlestep_on_grid({_words(algorithm, solver)})" if is_supported else ""
     if kind == "DEISMultistep":
         return DEIS.get(order, "")
     if kind == "UniPCMultistep":
@@ -71,7 +69,7 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _of_dpm(scheduler: Mapping[str, Any]) -> tuple[str, str]:
-    """Algorithm and solver; the library reads those of its other schedulers as its usual ones."""
+    """Return algorithm and solver; as in the library, other schedulers' values mean the usual ones."""
     algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
     solver = str(scheduler.get("solver_type", "midpoint"))
     return (
@@ -86,13 +84,13 @@ def _words(algorithm: str, solver: str) -> str:
 
 
 def with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """The sampler of a preset with the orders of its steps.
+    """Return the sampler of a preset with the orders of its steps.
 
     Args:
         preset: with a sampler.
         kind: the scheduler's.
         count: its steps.
-        dropped: whether the last of them goes nowhere, and is none of ours.
+        dropped: True if the last of them goes nowhere, and is left out here.
     """
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
@@ -122,23 +120,21 @@ def _with_option(sampler: str, option: str) -> str:
 def _singlestep_orders(
     settings: Mapping[str, Any], order: int, count: int, *, to_zero: bool
 ) -> list[int]:
-    """1, …, ``order`` over and over; lower ones at the end where they do not come out even, where they are
-    asked for, and before a level of 0.
-    """
+    """Return 1, …, ``order`` repeated; lower ones at an uneven end, on request, and before a level of 0."""
     lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
     full = [*range(1, order + 1)]
     if not lowered or order == 1:
         orders = full * (count // order)
     else:
-        left = count % order or order
-        # what is left of a whole group is one step of the group less, and one of first order
-        end = [*range(1, left), 1] if left == order else [*range(1, left + 1)]
-        orders = full * ((count - left) // order) + end
+        remaining = count % order or order
+        # a whole last group becomes the group without its last step, and one step of first order
+        end = [*range(1, remaining), 1] if remaining == order else [*range(1, remaining + 1)]
+        orders = full * ((count - remaining) // order) + end
     return [*orders[:-1], 1] if to_zero else orders
 
 
 def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Why nothing of ours does what a scheduler does: sentences that name the key."""
+    """Yield the reasons why no sampler does what a scheduler does: sentences that name the key."""
     if kind not in KNOWN:
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
@@ -156,7 +152,7 @@ def _kind_of_steps(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """Settings of its steps that none of ours follows."""
+    """Yield the settings of its steps that no sampler follows."""
     if scheduler.get("thresholding"):
         yield "with thresholding it clamps d by quantiles"
     if scheduler.get("stochastic_sampling"):
@@ -197,13 +193,17 @@ def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
 
 
 def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
-    """Levels that are not known here."""
-    named = [key for key in _SPACED if scheduler.get(key)]
+    """Yield the settings of unknown levels."""
+    spacing_keys = [key for key in _SPACED if scheduler.get(key)]
     if kind not in (*SIGMA_STEPS, *LOG_STEPS):
-        yield from (f"its levels with {key} are not known here" for key in named)
+        yield from (f"its levels with {key} are not known here" for key in spacing_keys)
     elif kind in LOG_STEPS:
         cosine = scheduler.get("beta_schedule") == "squaredcos_cap_v2" and kind in DPM_KINDS
-        cut = [key for key in named if cosine or key not in ("use_karras_sigmas", "use_lu_lambdas")]
+        cut = [
+            key
+            for key in spacing_keys
+            if cosine or key not in ("use_karras_sigmas", "use_lu_lambdas")
+        ]
         yield from (
             f"with {key}{' and squaredcos_cap_v2' * cosine} it cuts times off, so that some depend on how "
             "its floats round"
@@ -220,15 +220,19 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
             "with use_dynamic_shifting its shift depends on the size of the state in a way that is not "
             "known here"
         )
-    if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and (named or _flow(scheduler)):
-        yield f"with {(*named, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
+    if (
+        kind == "UniPCMultistep"
+        and not _ends_at_zero(scheduler)
+        and (spacing_keys or _flow(scheduler))
+    ):
+        yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
     if kind in LOG_STEPS:
-        yield from _other_flows(scheduler, kind, named)
-    told_levels = ("continuous", "v_prediction")
+        yield from _other_flows(scheduler, kind, spacing_keys)
+    continuous_v = ("continuous", "v_prediction")
     if (
         scheduler.get("timestep_type"),
         scheduler.get("prediction_type"),
-    ) == told_levels and not all(
+    ) == continuous_v and not all(
         scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max")
     ):
         yield (
@@ -244,17 +248,17 @@ def _flow(scheduler: Mapping[str, Any]) -> bool:
     return bool(scheduler.get("use_flow_sigmas"))
 
 
-def _other_flows(scheduler: Mapping[str, Any], kind: str, named: list[str]) -> Iterator[str]:
-    """Flows that are stepped through by a scheduler for tables, where it does more than that."""
+def _other_flows(scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]) -> Iterator[str]:
+    """Yield the reasons why a scheduler of tables does not step through a flow in a known manner."""
     predicts = scheduler.get("prediction_type", "epsilon")
     if _flow(scheduler) != (predicts == "flow_prediction"):
         what = "with" if _flow(scheduler) else "without"
         yield f"prediction_type {predicts} {what} use_flow_sigmas is no process that is known here"
-    if _flow(scheduler) and named:
-        yield f"its levels with {named[0]} and use_flow_sigmas are not known here"
+    if _flow(scheduler) and spacing_keys:
+        yield f"its levels with {spacing_keys[0]} and use_flow_sigmas are not known here"
     if _flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
         yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
 
 
 START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
-"""Schedulers whose states are those of the process: they begin with noise of standard deviation 1."""
+"""Schedulers with states of the process: they begin with noise of standard deviation 1."""

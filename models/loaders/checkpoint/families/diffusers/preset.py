@@ -1,9 +1,8 @@
-"""How a folder's own scheduler would sample it, in terms of our samplers and levels.
+"""Presets: a folder's own scheduler in terms of samplers and levels here.
 
-A scheduler's file holds two things: what the network was trained on (:mod:`.scheduler`) and how to
-sample it. The second is no part of the model: any sampler may be run on it. It is kept as a preset,
-to sample as the library would: the levels are those of :mod:`.steps`, and the sampler that of
-:mod:`.methods`.
+A scheduler's file holds two things: the training of the network (:mod:`.scheduler`) and its sampling.
+The second is no part of the model: any sampler may run on it. It becomes a preset, to sample as the
+library would, with levels by :mod:`.steps` and a sampler by :mod:`.methods`.
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ _MODEL = (
     *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
 )
 FAR = 1e6
-"""The level at which a flow's own scheduler begins, for no signal at all: nearer to it than the range of
-the model.
-"""
+"""First level of a flow's own scheduler, for no signal at all: above the range of the model."""
 
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
-    """How a scheduler samples.
+    """Return the preset of a scheduler.
 
     >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
     'ddim'
@@ -42,17 +39,16 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
     Args:
         scheduler: its settings.
         pipeline: class of the pipeline, which may ask for times of its own.
-        tokens: side of the squares of the state that the network sees as one, which shifts that depend
-            on the size of the state count; 0 where nobody knows.
+        tokens: side of the state's squares that are one token, for shifts that depend on the size of
+            the state; 0 if unknown.
 
     Returns:
-        ``scheduler``, its class; ``sampler``, ours that is the same on its levels, "" where none is
-        known; ``spacing``, how its levels are spaced; ``end``, ``zero``, ``sigma_min``, or ``last`` for
-        that of its last evaluation; ``start``, ``unit`` where it begins at sqrt(1 + sigma²) z, or
-        ``noise`` where at sigma z; ``clip``, the bound that it clamps d to, but not the noise that it
-        goes on with, None for no clamping; ``settings``, all that it has set beside those of the
-        model; ``trained``, these; ``pipeline`` and ``tokens``, as given; ``differs``, sentences that say why none of ours
-        does what it does.
+        ``scheduler``, its class; ``sampler``, the equivalent one on its levels, "" for none;
+        ``spacing`` of its levels; ``end``, ``zero``, ``sigma_min``, or ``last`` for the level of its
+        last evaluation; ``start``, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z; ``clip``,
+        the bound of d, but not of the noise that it goes on with, None for no clamping; ``settings``,
+        its settings except the model's; ``trained``, the model's; ``pipeline`` and ``tokens``, as
+        given; ``differs``, sentences on its differences from all samplers.
     """
     scheduler, kind = _as_changed(scheduler, pipeline), kind_of(scheduler)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
@@ -74,9 +70,7 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
 
 
 def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
-    """A scheduler's settings with those that Stable Diffusion's pipeline puts in their place, where they
-    are older than the pipeline.
-    """
+    """Return a scheduler's settings as Stable Diffusion's pipeline changes outdated ones."""
     if pipeline != "StableDiffusionPipeline":
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
@@ -103,49 +97,50 @@ def _end(scheduler: Mapping[str, Any], kind: str) -> str:
     return str(scheduler.get("final_sigmas_type", "zero"))
 
 
-def _in_place(spec: Specification, scheduler: str) -> Specification:
+def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
     """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it.
 
     Raises:
-        ValueError: it samples no networks that were trained as this one, or is not known.
+        ValueError: it is for networks of another training, or unknown.
     """
     preset = spec.preset
-    said = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
+    settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
     try:
-        same = trained(said)["process"] == spec.process
+        same = trained(settings)["process"] == spec.process
     except ValueError as error:
         raise ValueError(f"scheduler {scheduler}: {error}") from None
     if not same:
         raise ValueError(
             f"scheduler {scheduler} samples no network that was trained for {preset['scheduler']}"
         )
-    return replace(spec, preset=preset_of(said, preset["pipeline"], preset["tokens"]))
+    return replace(spec, preset=preset_of(settings, preset["pipeline"], preset["tokens"]))
 
 
 def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
-    """What the folder's own scheduler does in ``steps`` steps, the library's ``num_inference_steps``.
+    """Return the steps of the folder's own scheduler in ``steps`` steps, the library's
+    ``num_inference_steps``.
 
     Args:
         spec: with a preset.
         steps: of the scheduler.
-        scheduler: class that takes the place of the folder's own; "" for that.
+        scheduler: class that replaces the folder's own; "" for its own.
 
     Raises:
-        ValueError: nothing of ours does what it does.
+        ValueError: no sampler here takes such steps.
     """
-    spec = _in_place(spec, scheduler) if scheduler else spec
+    spec = _with_scheduler(spec, scheduler) if scheduler else spec
     preset = spec.preset
     if not preset.get("sampler"):
         raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
-    kind, taken = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
-    check_strides(spec, kind, taken.times)
-    dropped = taken.levels[-1] <= taken.end
-    levels = taken.levels if dropped else (*taken.levels, taken.end)
+    kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
+    check_strides(spec, kind, scheduler_steps.times)
+    dropped = scheduler_steps.levels[-1] <= scheduler_steps.end
+    levels = scheduler_steps.levels if dropped else (*scheduler_steps.levels, scheduler_steps.end)
     if len(levels) < 2:
         raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
     if any(nxt >= cur for cur, nxt in pairwise(levels)):
         raise ValueError(f"{preset['scheduler']}: its levels in {steps} steps do not fall")
-    if preset["sampler"] == "ddpm_large" and taken.times[-1] > 0:
+    if preset["sampler"] == "ddpm_large" and scheduler_steps.times[-1] > 0:
         raise ValueError(
             f"{preset['scheduler']}: with variance_type fixed_large its last step, from another time than "
             "0, ends with noise; take leading spacing without steps_offset"
@@ -161,28 +156,26 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         1 / end if kind in START_IN_UNITS else 1.0,
         preset["clip"],
         f"{preset['scheduler']}, {preset['spacing']}",
-        times=tuple(_told(spec, kind, taken)),
+        times=tuple(_network_times(spec, kind, scheduler_steps)),
     )
 
 
 def _scale(level: float, *, flow: bool) -> float:
-    """What a state of the process is multiplied by, for x0 + level z: 1 / alpha."""
+    """Return the factor 1 / alpha of a state of the process, for x0 + level z."""
     return 1 + level if flow else math.hypot(1, level)
 
 
-def _told(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
-    """Levels, and the native times that the network is told there, where the level's own is another."""
+def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
+    """Yield levels and native times of the network, where they are not the levels' own."""
     process = process_of(spec)
     own = np.asarray(process.t_of(np.asarray(steps.levels)))
     if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":
-        # evaluations between the levels, which are told times between the whole ones
+        # evaluations between the levels have times between the whole ones
         for cur, nxt in pairwise(steps.levels):
             middle = math.sqrt(cur * nxt)
             yield middle, float(process.t_of(middle))
     near = 1e-8 * max(1.0, process.t_max)
-    for level, time, its in zip(steps.levels, steps.times, own.tolist(), strict=True):
-        between = (
-            spec.snap and abs(time - round(time)) > 1e-6
-        )  # of which it would be told the nearest
-        if between or abs(time - its) > near:
+    for level, time, own_time in zip(steps.levels, steps.times, own.tolist(), strict=True):
+        between = spec.snap and abs(time - round(time)) > 1e-6  # else it would get the nearest
+        if between or abs(time - own_time) > near:
             yield level, time

@@ -1,4 +1,4 @@
-"""From a folder of diffusers to a specification."""
+"""Conversion of a folder of diffusers to a specification."""
 
 from __future__ import annotations
 
@@ -17,55 +17,53 @@ from .scheduler import PREDICTIONS, trained
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """What a folder of diffusers is.
+    """Return the specification of a folder of diffusers.
 
     Raises:
-        CheckpointError: a part of it is missing, broken or not known.
+        CheckpointError: a part of it is missing, broken or unknown.
     """
     folder = read_folder(opened)
     if folder is None:
         return None
-    folder = _by_whom(opened, folder)
+    folder = _with_caller(opened, folder)
     convention = _convention(folder)
-    told = trained(folder.scheduler)
+    training = trained(folder.scheduler)
     if (scale := convention.told(folder.config)) != 1:
-        time = told.get("time", {"of": "t"})
-        told["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
+        time = training.get("time", {"of": "t"})
+        training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
     spec = Specification(
         family="diffusers",
         network=_network(opened, folder),
         weights={"file": folder.weights, "variant": folder.variant},
         event=_event(opened, folder),
-        limits=None if folder.decoder else told.pop("limits", (-1.0, 1.0)),
+        limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
         decoder=folder.decoder,
         decode=folder.decode,
         evidence=tuple(_evidence(folder)),
         scalars=convention.scalars(folder.config),
-        **told,
+        **training,
         **_conditions(opened, folder),
     )
     preset = _preset(folder)
-    said = (*spec.evidence, _sampled(preset))
-    return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=said))
+    sentences = (*spec.evidence, _sampled(preset))
+    return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=sentences))
 
 
 _OF_PIPELINES = Convention(channels=0, size=None)
-"""Of networks that their pipeline calls: what they are told are its arguments, which it has defaults
-for.
-"""
+"""Convention of networks that their pipeline calls, with its arguments and their defaults."""
 
 
 def _sampled(preset: Mapping[str, Any]) -> str:
-    """How its scheduler samples, in a sentence."""
+    """Return the sampling of its scheduler in a sentence."""
     differs = "; ".join(preset["differs"])
     if not preset["sampler"]:
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
-    told = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
-    return f"{told}; but of the scheduler, {differs}" if differs else told
+    sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
+    return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
 
 
 def _preset(folder: Folder) -> dict[str, Any]:
-    """The field ``preset``."""
+    """Return the field ``preset``."""
     patch = int(folder.config.get("patch_size") or 1)
     tokens = 0 if folder.by_pipeline else _convention(folder).packed * patch
     return preset_of(folder.scheduler, folder.pipeline, tokens)
@@ -75,8 +73,8 @@ def _convention(folder: Folder) -> Convention:
     return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
 
 
-def _by_whom(opened: Opened, folder: Folder) -> Folder:
-    """The folder, with the reason why only its pipeline can call the network, if its settings are one."""
+def _with_caller(opened: Opened, folder: Folder) -> Folder:
+    """Return the folder, with a reason for calls by its pipeline if its settings give one."""
     if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
         return folder
     if not folder.pipeline:
@@ -88,24 +86,22 @@ def _by_whom(opened: Opened, folder: Folder) -> Folder:
 
 
 def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """The field ``network``: its class and folder, and, where it is told sizes in pixels, how many of
-    them a side of a latent is.
-    """
-    named: dict[str, Any] = {"class": folder.network, "folder": folder.part}
+    """Return the field ``network``: class and folder, and, for sizes in pixels, pixels per side of a latent."""
+    entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
     if folder.by_pipeline:
-        named["call"] = PIPELINE
+        entry["call"] = PIPELINE
     elif "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
         decoder = opened.config(f"{folder.decoder['folder']}/config.json") if folder.decoder else {}
         blocks = decoder.get("block_out_channels") or [0] * 4
-        named["pixels"] = 2 ** (len(blocks) - 1)
-    return named
+        entry["pixels"] = 2 ** (len(blocks) - 1)
+    return entry
 
 
 def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
-    """Shape of a sample; empty where only the user can say."""
+    """Return the shape of a sample; empty if only the user can give it."""
     convention = _convention(folder)
-    told = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
-    if folder.by_pipeline and not told:
+    is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
+    if folder.by_pipeline and not is_known:
         return ()
     channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
     size = folder.config.get("sample_size", convention.size)
@@ -119,7 +115,7 @@ def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
 
 
 def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
-    """The fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
+    """Return the fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
     config, convention = folder.config, _convention(folder)
     if folder.by_pipeline:
         return {"embeddings": {"needs": []} if folder.prompts else {}}
@@ -135,13 +131,13 @@ def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
                 f"class numbers; {WRAP}"
             )
     channels = int(config.get("in_channels", convention.channels))
-    made = int(config.get("out_channels") or channels)
-    if folder.network in OF_TEXT and made not in (channels, 2 * channels):
+    channels_out = int(config.get("out_channels") or channels)
+    if folder.network in OF_TEXT and channels_out not in (channels, 2 * channels):
         raise CheckpointError(
-            f"{opened.path}: its {folder.network} takes {channels} channels and makes {made}, so it is "
+            f"{opened.path}: its {folder.network} takes {channels} channels and makes {channels_out}, so it is "
             f"given more than the noisy state, such as another image; {WRAP}"
         )
-    variance_too = made == 2 * channels
+    variance_too = channels_out == 2 * channels
     needs = convention.needs(config)
     return {
         "embeddings": {"needs": list(needs)} if needs else {},
@@ -157,32 +153,32 @@ def _evidence(folder: Folder) -> list[str]:
     name = scheduler.get("_class_name")
     prediction = scheduler.get("prediction_type", "")
     of = f"a {folder.pipeline} of diffusers" if folder.pipeline else "a network of diffusers"
-    said = [
+    sentences = [
         f"{of}, with the network {folder.network}",
         f"its scheduler is a {name}"
         + (f" with prediction_type {prediction}" if prediction else ""),
     ]
     if folder.by_pipeline:
-        said.append(
+        sentences.append(
             f"{folder.by_pipeline}, so the pipeline itself is run for one step at every evaluation "
             "(loop capture), which is slow"
         )
     if folder.network in OF_TEXT or (folder.by_pipeline and folder.prompts):
-        said.append(
+        sentences.append(
             "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
             "encoders are not run"
         )
     if folder.decode:
-        said.append(
+        sentences.append(
             f"its samples are latents, which the {folder.decoder['class']} beside it makes images of "
             "before they are scored"
         )
     elif folder.decoder:
-        said.append(
+        sentences.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
             f"not applied, {_why_not(folder.decoder)}"
         )
-    return said
+    return sentences
 
 
 def _why_not(decoder: Mapping[str, Any]) -> str:
@@ -193,11 +189,11 @@ def _why_not(decoder: Mapping[str, Any]) -> str:
 
 def _sources(folder: Folder) -> Mapping[str, str]:
     scheduler = folder.scheduler
-    told = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
+    has_rates = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
     predicts = scheduler.get("prediction_type") in PREDICTIONS
-    known: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
-    known |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if told else FAMILY)
-    return known | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
+    sources: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
+    sources |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if has_rates else FAMILY)
+    return sources | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
 
 
 _IN_THE_FILE: tuple[str, ...] = (
@@ -216,8 +212,8 @@ _IN_THE_FILE: tuple[str, ...] = (
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """With the range of levels of its process; noise says nothing where there is no signal at
-    all, so that a network that predicts it is not called there.
+    """Set the range of levels of its process. A prediction of noise is useless without any signal, so it ends
+    before.
     """
     process = process_of(spec)
     t_max = process.t_max

@@ -1,6 +1,6 @@
-"""What a scheduler's file says of the model: process, prediction and what the network is told.
+"""Model part of a scheduler's file: process, prediction and time input of the network.
 
-The other settings of a scheduler say how it samples, and are no part of the model: :mod:`.preset`.
+The other settings of a scheduler are about sampling, and no part of the model: :mod:`.preset`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ TABLE = (
     *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
     *("UniPCMultistep", "SASolver", *LATENT_BETAS),
 )
-"""Schedulers, without "Scheduler", of networks trained at a table of times; those of
-:data:`LATENT_BETAS` have other rates where the file names none.
+"""Schedulers, without "Scheduler", of networks trained at a table of times; :data:`LATENT_BETAS` have
+other default rates.
 """
 FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
 EDM = ("EDMEuler", "EDMDPMSolverMultistep")
 SCORES = ("ScoreSdeVe",)
-"""Of score_sde's VE networks, which give the score itself."""
+"""Schedulers of score_sde's VE networks, which give the score itself."""
 MAPS = ("CMStochasticIterative",)
-"""Of consistency models, which are few-step maps."""
+"""Schedulers of consistency models, which are few-step maps."""
 LATENT_MAPS = ("LCM",)
-"""Of latent consistency models, maps that were distilled from a network of a table of times."""
+"""Schedulers of latent consistency models, maps distilled from a network of a table of times."""
 
 SCHEDULES = {
     "linear": "linear",
@@ -44,7 +44,8 @@ CAP = 1e4
 
 
 def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a specification.
+    """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
+    specification.
 
     >>> trained({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
     -1.0
@@ -53,7 +54,7 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         scheduler: settings; a setting that is missing has the library's default.
 
     Raises:
-        CheckpointError: a scheduler, schedule or prediction that is not known.
+        CheckpointError: an unknown scheduler, schedule or prediction.
     """
     kind = kind_of(scheduler)
     if kind in EDM:
@@ -81,23 +82,23 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(scheduler: Mapping[str, Any]) -> str:
-    """Its class without "Scheduler"."""
+    """Return its class without "Scheduler"."""
     return str(scheduler.get("_class_name")).removesuffix("Scheduler")
 
 
 def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """What the first of ``names`` stands for, unless the file has the key.
+    """Return the value of ``names`` for the file's key, or else the first.
 
     Raises:
-        CheckpointError: for none of them.
+        CheckpointError: the key's value is none of them.
     """
-    given = scheduler.get(key, next(iter(names)))
-    if given not in names:
+    setting = scheduler.get(key, next(iter(names)))
+    if setting not in names:
         raise CheckpointError(
-            f"{key} {given!r} of {scheduler.get('_class_name')} is none of {', '.join(names)}; "
+            f"{key} {setting!r} of {scheduler.get('_class_name')} is none of {', '.join(names)}; "
             f"write the one that the network was trained with into {SCHEDULER}"
         )
-    return names[given]
+    return names[setting]
 
 
 def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str
 
 
 def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The straight path, of which the network is told t in parts of ``num_train_timesteps``."""
+    """Return the straight path; the network takes t in parts of ``num_train_timesteps``."""
     steps = int(scheduler.get("num_train_timesteps", 1000))
     return {
         "process": {"name": "flow", "t_min": 1 / steps},
@@ -130,7 +131,7 @@ def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The score of images in [0, 1] with noise added to them; the network is told the level."""
+    """Return the score of images in [0, 1] with noise added to them; the network takes the level."""
     low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
     return {
         "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
@@ -141,7 +142,7 @@ def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """EDM's F, or its opposite, which the library calls v."""
+    """Return EDM's F, or its opposite, which the library calls v."""
     signs = {"epsilon": 1.0, "v_prediction": -1.0}
     process = {
         "name": "edm",
@@ -158,7 +159,7 @@ def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The map of a consistency model, told 250 ln(sigma)."""
+    """Return the map of a consistency model, with time input 250 ln(sigma)."""
     return {
         **_edm({**scheduler, "prediction_type": "epsilon"}),
         "prediction": "consistency",
@@ -168,8 +169,8 @@ def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The clean image as its teacher predicts it, and c_skip and c_out around it, which grow with the
-    time of the table times ``timestep_scaling``.
+    """Return the teacher's clean image inside c_skip and c_out, which grow with time times
+    ``timestep_scaling``.
     """
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
@@ -185,7 +186,7 @@ def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, An
 
 
 def _continuous(scheduler: Mapping[str, Any]) -> dict[str, Any]:
-    """The velocity v at any level, told ln(sigma) / 4."""
+    """Return the velocity v at any level, with time input ln(sigma) / 4."""
     ends = {
         ours: float(scheduler[key])
         for ours, key in (("t_min", "sigma_min"), ("t_max", "sigma_max"))

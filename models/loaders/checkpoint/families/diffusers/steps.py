@@ -1,8 +1,7 @@
-"""The levels at which a scheduler of diffusers calls the network, and the times that it tells it there.
+"""Levels and times at which a scheduler of diffusers calls the network.
 
-Most of them are a table's: numbers of training steps, spaced in one of three ways, and the levels of the
-table at them. Others space the levels themselves, as Karras's formula does, and tell the network whatever
-time comes nearest.
+Most come from a table: numbers of training steps, spaced in one of three ways, and their levels. Others
+space the levels themselves, as Karras's formula does, and give the network the nearest times.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .scheduler import kind_of
 Floats = NDArray[np.float64]
 
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
-"""Schedulers, without "Scheduler", that go by the whole times of the table."""
+"""Schedulers, without "Scheduler", that use the whole times of the table."""
 SIGMA_STEPS = (
     "EulerDiscrete",
     "EulerAncestralDiscrete",
@@ -32,9 +31,9 @@ SIGMA_STEPS = (
     "HeunDiscrete",
     "KDPM2Discrete",
 )
-"""Those that step in levels, and tell the network times between the whole ones too."""
+"""Schedulers that step in levels, with fractional times of the network."""
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
-"""Those whose steps end where the table does, one step before which they call the network last."""
+"""Schedulers whose last step ends at the end of the table, and begins at their last evaluation."""
 
 LEVEL_KEYS = {
     "use_karras_sigmas": "karras",
@@ -43,20 +42,20 @@ LEVEL_KEYS = {
     "use_lu_lambdas": "lu",
     "use_flow_sigmas": "flow",
 }
-"""Keys that space the levels in another way than the times, in the library's order, and our words."""
+"""Words for the keys of spacings of levels, in the library's order."""
 GIVES_TIMES = ("FluxPipeline",)
-"""Pipelines that ask a flow's scheduler for times from 1 to 1 / steps, which it then shifts."""
+"""Pipelines that give a flow's scheduler times from 1 to 1 / steps, which it then shifts."""
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
-"""The level that most schedulers put in the place of no signal at all."""
+"""Level that most schedulers use for no signal at all."""
 
 
 class Steps(NamedTuple):
-    """Where a scheduler calls the network.
+    """Evaluations of a scheduler.
 
     Attributes:
         levels: falling.
-        times: native times that the network is told there.
-        end: the level at which the last step ends, the last of ``levels`` where it goes nowhere.
+        times: native times of the network at the levels.
+        end: the end of the last step, the last of ``levels`` if it goes nowhere.
     """
 
     levels: tuple[float, ...]
@@ -65,12 +64,12 @@ class Steps(NamedTuple):
 
 
 def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """How a scheduler spaces its steps, in one word."""
+    """Return the spacing of a scheduler's steps, in one word."""
     if kind.startswith("EDM"):
         return str(scheduler.get("sigma_schedule", "karras"))
     if kind == "FlowMatchEulerDiscrete":
         return "shifted"
-    if kind == "LCM":  # whatever timestep_spacing says
+    if kind == "LCM":  # it ignores timestep_spacing
         return "distilled"
     for key, word in LEVEL_KEYS.items():
         if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
@@ -82,7 +81,7 @@ _SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
 def steps_of(spec: Specification, count: int) -> Steps:
-    """What the folder's own scheduler does in ``count`` steps.
+    """Return the evaluations of the folder's own scheduler in ``count`` steps.
 
     Args:
         spec: with a preset.
@@ -100,21 +99,20 @@ def steps_of(spec: Specification, count: int) -> Steps:
         levels, times = _distilled(spec, process, count)
     elif spec.preset["spacing"] == "flow":
         levels, times = _flow_table(spec, kind, process, count)
-    elif spec.time.get("of") == "log_level":  # told the level itself
+    elif spec.time.get("of") == "log_level":  # the network takes the level itself
         settings = spec.preset["settings"]
         levels, times = _ramp(spec, settings["sigma_max"], settings["sigma_min"], count), None
     else:
         levels, times = _table(spec, kind, process, count)
     highest = spec.sigma_max if math.isfinite(spec.sigma_max) else math.inf
     levels = [min(float(level), highest) for level in levels]
-    told = process.t_of(np.asarray(levels)) if times is None else times
+    network_times = process.t_of(np.asarray(levels)) if times is None else times
     end = _end(spec, process, levels[-1])
-    return Steps(tuple(levels), tuple(map(float, told)), end)
+    return Steps(tuple(levels), tuple(map(float, network_times)), end)
 
 
 def levels_of(spec: Specification, count: int) -> tuple[float, ...]:
-    """The levels of :func:`steps_of`, and the last. There may be one step less, where the scheduler's
-    last step goes nowhere.
+    """Return the levels of :func:`steps_of`, and the end, unless the last step goes nowhere.
 
     Raises:
         ValueError: as :func:`steps_of`.
@@ -168,10 +166,10 @@ def _end(spec: Specification, process: Process, last: float) -> float:
 def _table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Levels and times of a scheduler that has a table of training times.
+    """Return levels and times of a scheduler with a table of training times.
 
     Raises:
-        ValueError: there are not so many times, or the range is infinite.
+        ValueError: there are too few times, or the range is infinite.
     """
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
@@ -197,7 +195,7 @@ def _table(
 def _distilled(
     spec: Specification, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Of a latent consistency model: some of the times that it was distilled at, from the highest.
+    """Return some of the times of a latent consistency model's distillation, from the highest.
 
     Raises:
         ValueError: more steps than such times.
@@ -212,27 +210,25 @@ def _distilled(
 
 
 def _clipped(spec: Specification) -> float:
-    """The lowest ln(alpha / sigma) that a scheduler begins at."""
+    """Return the lowest ln(alpha / sigma) that a scheduler begins at."""
     lowest = spec.preset["settings"].get("lambda_min_clipped", -math.inf)
     return float(lowest)
 
 
 def _rounded(spec: Specification, kind: str, times: Floats) -> Floats:
-    """Times of levels that came first, as the network is told them: those that step in levels tell it as
-    they are, the others whole ones.
-    """
+    """Round the times of given levels for schedulers that give the network whole times."""
     whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
     return times.round() if whole else times
 
 
 def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: int) -> list[float]:
-    """Falling times, as Lin et al. 2024 (arXiv:2305.08891, Table 2) name their spacings.
+    """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2).
 
     Args:
         preset: of the scheduler.
         kind: the scheduler's.
         total: times of the table.
-        last: how many of them are used.
+        last: number of used times.
         count: steps.
 
     Raises:
@@ -243,7 +239,7 @@ def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: i
     settings = preset["settings"]
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
     offset = int(settings.get("steps_offset", 0))
-    points = count + 1 if kind in LOG_STEPS else count  # of which the last is where they end
+    points = count + 1 if kind in LOG_STEPS else count  # the last is the end
     if spacing == "leading":
         return [float(i * (last // points) + offset) for i in reversed(range(points))][:count]
     if spacing == "trailing":
@@ -255,8 +251,8 @@ def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: i
 
 
 def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
-    """Levels from one to the other: by Karras et al. 2022 (arXiv:2206.00364, eq. 5); evenly in log sigma;
-    or by the quantiles of a beta distribution (arXiv:2407.12173).
+    """Return levels from top to bottom: by Karras et al. 2022 (arXiv:2206.00364, eq. 5), evenly in log sigma,
+    or by a beta distribution's quantiles (arXiv:2407.12173).
     """
     u = np.linspace(0, 1, count)
     spacing = spec.preset["spacing"]
@@ -269,29 +265,29 @@ def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[fl
 
 
 def _shifted(t: Any, shift: float) -> Any:
-    """Times of a flow, moved towards the noise."""
+    """Return times of a flow, moved towards the noise."""
     return shift * t / (1 + (shift - 1) * t)
 
 
 def _flow_table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Levels and times of a scheduler for tables that was told to follow a flow: times are whole
-    thousandths, cut off.
-    """
-    # in the library's own order of operations, since what is cut off depends on the last digit
+    """Return levels and times of a scheduler for tables that follows a flow: whole thousandths, truncated."""
+    # in the library's own order of operations, since truncation depends on the last digit
     shift = float(spec.preset["settings"].get("flow_shift", 1.0))
     t = np.linspace(1, process.t_min, count + 1)
     t = _shifted(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
     if abs(t[0] - 1) < 1e-6:
         t[0] -= 1e-6
     total = round(1 / process.t_min)
-    return [float(process.level(one)) for one in t.tolist()], (np.floor(t * total) / total).tolist()
+    return [float(process.level(time)) for time in t.tolist()], (
+        np.floor(t * total) / total
+    ).tolist()
 
 
 def _flow(spec: Specification, process: Process, count: int) -> list[float]:
-    """Times from 1 down, shifted; the library shifts the last twice, where the pipeline gives none and
-    the shift does not depend on the size of the state.
+    """Return shifted times from 1 down. Without a pipeline's times or a shift by size, the library shifts the
+    last twice.
 
     No signal at all, at 1, is the level ``sigma_max``.
     """
@@ -306,8 +302,8 @@ def _flow(spec: Specification, process: Process, count: int) -> list[float]:
 
 
 def _shift_of_size(spec: Specification) -> float:
-    """A shift that grows with the number of the network's tokens (Esser et al. 2024, arXiv:2403.03206,
-    section 5.3.2, in the exponential form of the library's pipelines).
+    """Return a shift that grows with the number of tokens (Esser et al. 2024, arXiv:2403.03206, section
+    5.3.2, in the pipelines' exponential form).
     """
     settings = spec.preset["settings"]
     few, many = (
