@@ -1,4 +1,4 @@
-"""The harness in Python: what a suite plans, and a run of it, without a console.
+"""Harness in Python: the plan of a suite, and a run of it, without a console.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
@@ -105,11 +105,11 @@ def run(
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
             :class:`~samplerbench.models.Denoiser`, as :func:`~samplerbench.models.from_function` and
             :func:`~samplerbench.models.from_network` make it, or what a factory in a Python file may
-            return. An object that behaves otherwise than the one of that name before is measured anew.
+            return. An object that behaves otherwise than the one of that name before is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: whether to tell on stderr what is being done, with a bar in a terminal or
-            notebook; None for where somebody looks, a terminal or a notebook.
+        progress: whether to report progress on stderr, with a bar in a terminal or notebook; None for
+            only in a terminal or a notebook.
         retry: whether cells are run again that failed before.
         **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.

@@ -1,4 +1,4 @@
-"""The whole of ``advise``: what is asked, the race of each budget, the score, and the answer."""
+"""Run of ``advise``: the question, the race of each budget, the scores and the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .sentences import sentences
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Of the time after the races, until the distances in distribution are done, that the scores may take."""
+"""Share that scores may take of the time from the races to the end of the distances in distribution."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
 FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
@@ -51,7 +51,7 @@ def _nothing_at(budgets: Sequence[int]) -> str:
 
 
 def silent(_stage: str) -> None:
-    """Tells nobody."""
+    """Ignore a progress message."""
 
 
 def advise(
@@ -71,14 +71,13 @@ def advise(
     progress: Progress = silent,
     begun: float | None = None,
 ) -> Advice:
-    """Which sampler on which noise levels, at each number of evaluations, for a model.
+    """Find the sampler and the noise levels of a model at each number of evaluations.
 
     Args:
         model: its spec, as ``--model`` takes it.
         nfe: evaluations per sample.
         out: folder of the answer; what it has measured before of the same question is used.
-        minutes: wall time to spend: at the limit what runs is broken off, and the answer is made of what is
-            there, where this is the main thread.
+        minutes: wall time to spend; in the main thread, what still runs at the limit is broken off.
         ms: milliseconds that a sample may take, in place of ``nfe``.
         library: whose users ask, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: what is used now, ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the scheduler that came
@@ -88,7 +87,7 @@ def advise(
         device: "cpu" or "cuda".
         seed: of the latents.
         executor: where samplers run; None for this process.
-        progress: told what is being done.
+        progress: called with each stage, in words.
         begun: when the time began, by ``time.monotonic()``; None for now.
 
     Raises:

@@ -1,7 +1,7 @@
-"""What follows from the numbers of an answer, in sentences.
+"""Sentences that follow from the numbers of an answer.
 
 Each is computed, and none says what an interval does not show: a ratio whose interval includes 1,
-or is flagged, is a difference that was not shown. Intervals are of 95 %, each for itself.
+or is flagged, is a difference that was not shown. Intervals have a level of 95 %, each for itself.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def sentences(
     halves: Mapping[tuple[int, int], Value],
     span: float | None,
 ) -> tuple[str, ...]:
-    """What follows, most important first; the first is the headline.
+    """Return the conclusions, most important first; the first is the headline.
 
     Args:
         budgets: answers by number of evaluations, rising; at least one.
         default: what is used now, in words.
         library: that recommendations are for.
-        halves: for pairs (M, N) of budgets with M <= N / 2, the error of the recommendation at M
-            over that of the default at N, paired over latents.
+        halves: for pairs (M, N) of budgets with M <= N / 2, the ratio of the recommendation's error at M
+            to the default's at N, paired over latents.
         span: range of the data, highest value less lowest; None where it is not known.
     """
     reader = audience(budgets, library)
@@ -71,7 +71,7 @@ def sentences(
 
 
 def leading(budgets: Sequence[Budget], library: str) -> Budget:
-    """The budget that the headline is about: the middle one of those where a recommendation is
+    """Return the budget that the headline is about: the middle one of those where a recommendation is
     decidedly closer than the default, the lower of two; else the last.
 
     The largest ratio would be where the default makes no sense, and the smallest says least.
@@ -86,9 +86,7 @@ def leading(budgets: Sequence[Budget], library: str) -> Budget:
 
 
 def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
-    """The recommendation and how much closer it is; or that no difference was shown, or that
-    there is nothing to compare with.
-    """
+    """Return the recommendation and how much closer it is, or why that cannot be said."""
     budget = leading([one for one, _ in found], found[0][1].library)
     best = next(best for one, best in found if one is budget)
     now = f"what you use now, {default}"
@@ -125,7 +123,7 @@ def headline(found: Sequence[tuple[Budget, Best]], default: str) -> str:
 
 
 def beside_own(found: Sequence[tuple[Budget, Best]], library: str) -> str:
-    """How the recommendation compares with the library's own solvers at their defaults."""
+    """Return how the recommendation compares with the library's own solvers at their defaults."""
     parts = []
     for budget, _ in found:
         known = nearest_alternative(budget)
@@ -143,7 +141,7 @@ def beside_own(found: Sequence[tuple[Budget, Best]], library: str) -> str:
 
 
 def coverage(budgets: Sequence[Budget]) -> str:
-    """How much of the field was tried."""
+    """Return how much of the field was tried."""
     some = [one for one in budgets if one.tried < one.field]
     if not some:
         return ""
@@ -164,9 +162,7 @@ def _saving(halves: Mapping[tuple[int, int], Value]) -> tuple[int, int] | None:
 
 
 def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
-    """That a recommendation is closer than the default with twice the evaluations or more; of
-    several pairs the one that saves most.
-    """
+    """Return the largest saving of a recommendation over the default with twice the evaluations or more."""
     pair = _saving(halves)
     if pair is None:
         return ""
@@ -197,7 +193,7 @@ def search_cost(
 
 
 def fitted(found: Sequence[tuple[Budget, Best]]) -> str:
-    """Where levels or coefficients were fitted to the model, and what is left without that."""
+    """Return where levels or coefficients were fitted to the model, and the error without that."""
     those = [(budget, best) for budget, best in found if best.untuned]
     if not those:
         return ""
@@ -216,7 +212,7 @@ def fitted(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def elsewhere(found: Sequence[tuple[Budget, Best]]) -> str:
-    """At which other budgets it is closer, at which farther, and where no difference was shown."""
+    """Return at which other budgets it is closer, at which farther, and where nothing was shown."""
     first = leading([budget for budget, _ in found], found[0][1].library)
     kinds = {
         "closer": "closer",
@@ -245,13 +241,13 @@ def elsewhere(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def failures(found: Sequence[tuple[Budget, Best]]) -> str:
-    """At which budgets what is used now has no samples."""
+    """Return at which budgets the default has no samples."""
     at = [budget.nfe for budget, _ in found if budget.default.failed]
     return f"What you use now fails with {evaluations(*at)}." if at else ""
 
 
 def draws_noise(found: Sequence[tuple[Budget, Best]]) -> str:
-    """What no number here tells of a default that draws noise."""
+    """Return the caveat on a default that draws noise."""
     if not all(one.default.error is None and not one.default.failed for one, _ in found):
         return ""
     return (
@@ -262,7 +258,7 @@ def draws_noise(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def by_mean_square(found: Sequence[tuple[Budget, Best]]) -> str:
-    """Where the recommendation, which has the smaller geometric mean, has the larger root mean square."""
+    """Return where the recommendation has a larger root mean square than the default."""
     at = [
         budget.nfe
         for budget, best in found
@@ -277,7 +273,7 @@ def by_mean_square(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:
-    """What a library lacks of the best that was tried, and what that costs where it costs most."""
+    """Return what a library lacks of the best that was tried, and the largest cost of that."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
         for budget, best in found
@@ -303,7 +299,7 @@ def lacking(found: Sequence[tuple[Budget, Best]], library: str) -> str:
 
 
 def enough(found: Sequence[tuple[Budget, Best]], span: float | None) -> str:
-    """From which budgets on more evaluations bought nothing that a measure shows."""
+    """Return from which budgets on more evaluations bought nothing that a measure shows."""
     none_left = _from(found, [_holds_zero(best.choice.fd_conv) for _, best in found])
     unseen = _from(found, [_unseen(best, span) for _, best in found])
     parts = []
@@ -322,9 +318,7 @@ def enough(found: Sequence[tuple[Budget, Best]], span: float | None) -> str:
 
 
 def _from(found: Sequence[tuple[Budget, Best]], holds: Sequence[bool]) -> tuple[str, int] | None:
-    """From which budget on something holds at all, in words, and how many follow; None where it
-    does not hold at the last.
-    """
+    """Return from which budget on something holds, and how many follow; None if not at the last."""
     place = next((n for n in range(len(holds)) if all(holds[n:])), None)
     if place is None:
         return None
@@ -333,7 +327,7 @@ def _from(found: Sequence[tuple[Budget, Best]], holds: Sequence[bool]) -> tuple[
 
 
 def ties(found: Sequence[tuple[Budget, Best]]) -> str:
-    """How many were not told apart from the recommendation."""
+    """Return how many configurations the race could not separate from the recommendation."""
     tied = {budget.nfe: len(best.tied) for budget, best in found if best.tied}
     if not tied:
         return ""
@@ -346,7 +340,7 @@ def ties(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
-    """What is decidedly nearer to converged samples in distribution than the best that was tried."""
+    """Return what is decidedly nearer to converged samples in distribution than the best that was tried."""
     parts = []
     for budget, _ in found:
         other, known = budget.in_distribution, budget.best.get("python")
@@ -361,7 +355,7 @@ def distribution(found: Sequence[tuple[Budget, Best]]) -> str:
 
 
 def _shown(best: Best, budget: Budget, kind: str) -> bool:
-    """Whether the ratio to the default shows this; the default itself shows nothing."""
+    """Return True if the ratio to the default shows this; the default itself shows nothing."""
     return not same(best.choice, budget.default) and verdict(best.to_default) == kind
 
 
@@ -370,6 +364,6 @@ def _holds_zero(value: Value | None) -> bool:
 
 
 def _unseen(best: Best, span: float | None) -> bool:
-    """Whether all of the error's interval is below half a level of 8 bits over the range."""
+    """Return True if all of the error's interval is below half a level of 8 bits over the range."""
     error = best.choice.error
     return bool(span and error and not error.flag and error.high < span / LEVELS / 2)

@@ -1,4 +1,4 @@
-"""The table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
+"""Table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLES = {
     "k-diffusion": "k-diffusion",
     "comfyui": "ComfyUI",
 }
-"""What libraries are called."""
+"""Names of libraries for readers."""
 SAME = "what you use now"
 
 
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
     @property
     def whole(self) -> str:
-        """Both on one line."""
+        """Text and detail on one line."""
         return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
 
 
@@ -44,7 +44,7 @@ NOTHING = Cell("")
 
 @dataclass(frozen=True)
 class Row:
-    """What is recommended at one budget.
+    """Recommendation at one budget.
 
     Attributes:
         nfe: evaluations that are allowed.
@@ -55,7 +55,7 @@ class Row:
         ms: milliseconds that a sample takes, and takes now.
         is_best: whether it is the best that was tried, of any library.
         beside_own_solvers: how it compares with the best of the library's own solvers at their defaults.
-        tied: labels of those that were not told apart.
+        tied: labels of the configurations that the race could not separate.
         nearer: what is nearer in distribution, and both distances.
     """
 
@@ -72,25 +72,25 @@ class Row:
 
 
 def title(library: str) -> str:
-    """What a library is called."""
+    """Return a library's name for readers."""
     return TITLES.get(library, library)
 
 
 def audience(budgets: Iterable[Budget], library: str) -> str:
-    """The library that recommendations are shown for: the one asked for, or, where nothing was
-    found for it at any budget, this project's, which has all.
+    """Return the library that recommendations are shown for: the requested one, or this project's where
+    nothing was found for that at any budget.
     """
     return library if any(library in budget.best for budget in budgets) else "python"
 
 
 def table(advice: Advice) -> list[Row]:
-    """The rows, by number of evaluations, rising."""
+    """Return the rows, by number of evaluations, rising."""
     library = audience(advice.budgets, advice.library)
     return [row(budget, library) for budget in advice.budgets]
 
 
 def row(budget: Budget, library: str) -> Row:
-    """The row of one budget."""
+    """Return the row of one budget."""
     best, default = budget.best.get(library), budget.default
     if best is None:
         return Row(budget.nfe, f"nothing found for {title(library)}")
@@ -117,9 +117,7 @@ def row(budget: Budget, library: str) -> Row:
 
 
 def _made(choice: Choice, budget: Budget, words: str) -> str:
-    """How many evaluations a configuration makes, where that is not the budget: a sampler of two
-    in a step makes an odd number, say.
-    """
+    """Return in words how many evaluations a configuration makes; "" where that is the budget."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
@@ -128,7 +126,7 @@ def _with_now(mine: str, now: str, made: str = "") -> Cell:
 
 
 def beside_default(best: Best, budget: Budget) -> Cell:
-    """How a recommendation compares with what is used now, or why that is not known."""
+    """Return how a recommendation compares with the default, or why that is not known."""
     default = budget.default
     if same(best.choice, default):
         return Cell(SAME)
@@ -142,7 +140,7 @@ def beside_default(best: Best, budget: Budget) -> Cell:
 
 
 def _in_distribution(best: Best, default: Choice) -> Cell:
-    """How the two compare where what is used now draws noise, so that no converged sample is its own."""
+    """Return how the two compare where the default draws noise and has no converged samples of its own."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         return Cell("not compared", "it draws noise")
@@ -163,7 +161,7 @@ def best_of(budget: Budget) -> str:
 
 
 def beside_own_solvers(budget: Budget) -> Cell:
-    """How the recommendation compares with the best of the library's own solvers at their defaults."""
+    """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
     known = nearest_alternative(budget)
     if known is None or known.ratio is None:
         return NOTHING
@@ -178,7 +176,7 @@ def nearest_alternative(budget: Budget) -> Alternative | None:
 
 
 def beside_best(best: Best, budget: Budget) -> Cell:
-    """How a recommendation compares with the best that was tried, of any library, and which that is."""
+    """Return how a recommendation compares with the best that was tried, of any library, and its name."""
     known = budget.best.get("python")
     if known is None:
         return NOTHING
@@ -191,7 +189,7 @@ def beside_best(best: Best, budget: Budget) -> Cell:
 
 
 def _compared(ratio: Value) -> Cell:
-    """A ratio of errors: closer, farther, or how far it may be from what was not shown."""
+    """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
     shown = verdict(ratio)
     if shown == "open":
         return Cell("no difference shown", open_ratio(ratio))
@@ -199,7 +197,7 @@ def _compared(ratio: Value) -> Cell:
 
 
 def nearer(budget: Budget) -> Cell:
-    """What is nearer in distribution than the best that was tried, with both distances."""
+    """Return what is nearer in distribution than the best that was tried, with both distances."""
     other, known = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING

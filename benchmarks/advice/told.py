@@ -1,4 +1,4 @@
-"""An answer in a terminal, readable at 80 columns and without colour, and as Markdown."""
+"""Print of an answer in a terminal, readable at 80 columns and without colour, and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from .table import Row, audience, table, title
 from .wording import counted, own_solver
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
-"""Styles of what intervals show."""
+"""Styles of the verdicts."""
 INDENT = 4
 
 
 def tell(advice: Advice, console: Console) -> None:
-    """Print the answer: what follows, the table, and the lines to paste at the budget that the
-    first sentence is about.
+    """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
 
     Nothing is cut, and no name or number is broken.
 
@@ -57,7 +56,7 @@ def _width(rows: Iterable[Row]) -> int:
 
 
 def _row(row: Row, rows: list[Row], console: Console) -> None:
-    """The recommendation, how it compares beside it or below, and the rest in whole pieces."""
+    """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
     width = _width(rows)
     label, now = printable(row.use), printable(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
@@ -85,9 +84,7 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
 
 
 def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
-    """Pieces one after the other, as many in a line as fit whole; one that is longer than a line
-    is wrapped at its spaces.
-    """
+    """Print pieces, as many in a line as fit whole; one longer than a line is wrapped at its spaces."""
     line = Text(" " * indent)
     for place, piece in enumerate(pieces):
         last = place == len(pieces) - 1
@@ -106,7 +103,7 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
 
 
 def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of whole words, intervals being one; a word that is longer than a line has its own."""
+    """Return lines of whole words, an interval being one; a word longer than a line has its own."""
     found = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
         joined = f"{found[-1]} {word}".strip()
@@ -118,12 +115,12 @@ def _wrapped(words: str, width: int) -> list[str]:
 
 
 def _line(console: Console, text: Text) -> None:
-    """A line as it is, without line breaks of ours."""
+    """Print a line as it is, without line breaks of ours."""
     console.print(text, soft_wrap=True)
 
 
 def _lines(best: Best, nfe: int, console: Console) -> None:
-    """The lines to paste, as they are."""
+    """Print the lines to paste, as they are."""
     console.print(
         Text(f"For {title(best.library)}, with {counted(nfe, 'evaluation')}:", style="bold")
     )
@@ -141,7 +138,7 @@ def _code(best: Best) -> list[str]:
 
 
 def _measured(advice: Advice) -> str:
-    """How it was measured, in two sentences."""
+    """Return how the answer was measured, in two sentences."""
     exact = (
         f"known to {short(advice.resolution, 2)}"
         if advice.resolution
@@ -156,9 +153,7 @@ def _measured(advice: Advice) -> str:
 
 
 def markdown(advice: Advice) -> str:
-    """The answer as Markdown, for a README or an issue: the same sentences and table, and the lines
-    to paste for the library asked for.
-    """
+    """Return the answer as Markdown: the same sentences and table, and the library's lines to paste."""
     rows, library = table(advice), audience(advice.budgets, advice.library)
     header, body = filled(
         (
@@ -188,7 +183,7 @@ def markdown(advice: Advice) -> str:
 
 
 def _markdown_lines(advice: Advice) -> list[str]:
-    """The lines to paste at each budget."""
+    """Return the lines to paste at each budget."""
     found, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)
@@ -206,7 +201,7 @@ def _language(best: Best) -> str:
 
 
 def _fenced(code: str, language: str) -> str:
-    """A block of code, fenced by more backticks than it has."""
+    """Return a block of code, fenced by more backticks than it has."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

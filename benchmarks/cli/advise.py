@@ -1,4 +1,4 @@
-"""``advise``: which sampler, and how many steps, for a model."""
+"""``advise``: the sampler and the number of steps for a model."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def advise(
 
 
 def folder_of(model: str) -> str:
-    """Where an answer goes unless told otherwise."""
+    """Return the default folder of an answer."""
     from ..suites.cell import file_name
 
     return file_name(f"advise-{model}", hashlib.sha256(model.encode()).hexdigest()[:8])

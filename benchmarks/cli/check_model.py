@@ -1,4 +1,4 @@
-"""``check-model``: what a model is, and whether its output is E[x0 | x]."""
+"""``check-model``: description of a model, and the check that its output is E[x0 | x]."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def _check_other(
 
 
 def _with_range(found: Checked, limits: tuple[float, float] | None, clean: Tensor) -> Checked:
-    """The same with a check of the range of images, where samples have one."""
+    """Return the result with a check of the range of images, where samples have one."""
     from ..conformance.models import check_range
 
     if limits is None:
@@ -209,7 +209,7 @@ def _with_range(found: Checked, limits: tuple[float, float] | None, clean: Tenso
 
 
 def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: str) -> Denoiser:
-    """The denoiser that a map was distilled from.
+    """Load the denoiser that a map was distilled from.
 
     Raises:
         ValueError: the model is no map, or the teacher is one, or of other samples.
@@ -231,8 +231,8 @@ def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: s
 def _read(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """The images, of the first shape that fits them where the file leaves the size open; their classes; and
-    a sentence where they are not taken as they are.
+    """Read the images, of the first shape that fits them where the file leaves the size open, with their
+    classes and a sentence on changes to them.
 
     Images of a model of latents are encoded by its autoencoder; where it has none there are none.
     """

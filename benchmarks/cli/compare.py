@@ -1,6 +1,4 @@
-"""``compare`` and ``gate``: which differences between runs, or samplers of one run, or
-from what papers report, are real.
-"""
+"""``compare`` and ``gate``: real differences between runs, samplers of a run, or a run and papers."""
 
 from __future__ import annotations
 
@@ -145,7 +143,7 @@ def gate(
 
 
 def share(text: str, option: str) -> float:
-    """A share >= 0 given as ``1%`` or ``0.01``.
+    """Return a share >= 0 given as ``1%`` or ``0.01``.
 
     Raises:
         ValueError: anything else.
@@ -162,7 +160,7 @@ def share(text: str, option: str) -> float:
 def _comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
-    """What the command line asks for.
+    """Return the comparisons that the command line asks for.
 
     Raises:
         ValueError: options that do not go together.

@@ -1,4 +1,4 @@
-"""``doctor``: the machine, what can be measured on it, and whether its times can be trusted."""
+"""``doctor``: the machine, its measurements, and the trust in its times."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""``status``, ``report``, ``show`` and ``figures``: what is in a run directory, readable at 80
-columns.
-"""
+"""``status``, ``report``, ``show`` and ``figures``: views of a run directory, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -214,7 +212,7 @@ def write(
         folders: run directories.
         to: the page; None for ``report.html`` in the only folder.
         baseline: None for the usual one.
-        anew: whether a report that is the one that would be written now is written all the same.
+        anew: whether to write the report even if the present one is up to date.
 
     Raises:
         ValueError: several folders and no file.
@@ -249,9 +247,7 @@ def print_ranking(
 
 
 def ranked(table: Any) -> list[str]:
-    """Columns that rows can be ranked by: measured quantities with values, and others of which less
-    is better.
-    """
+    """Return the columns to rank by: measured quantities with values, and others where less is better."""
     names = table.frame.columns
     measured = [
         name.removesuffix("_se")
@@ -401,10 +397,7 @@ def _model_error(row: dict[str, Any]) -> str:
 
 
 def _ruled(whole: Any, *, measured: bool) -> str:
-    """From where on the model's error rules.
-
-    Nothing where it was not measured, as without a reference or in an older table.
-    """
+    """Return from where on the model's error dominates; "" where it was not measured."""
     from ...results.text import short
 
     if not len(whole):
@@ -419,7 +412,7 @@ def _ruled(whole: Any, *, measured: bool) -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What is printed of a row of
+    """Return the printed cells of a row of
     :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
     """
     from ...results.intervals import printed

@@ -267,11 +267,7 @@ def _forget(folder: Path) -> None:
 
 
 def _refuse_frontier(suite: str) -> None:
-    """The frontier was once asked for as if it were a suite.
-
-    Raises:
-        ValueError: it is asked for so.
-    """
+    """Refuse the frontier, which once was run as a suite, with a ValueError."""
     if suite == "frontier":
         raise ValueError(
             "the frontier is no suite but a command of its own; write "
@@ -280,7 +276,7 @@ def _refuse_frontier(suite: str) -> None:
 
 
 def _resolved(suite: str, options: SuiteOptions) -> Suite:
-    """The suite that ``run`` and ``plan`` are asked for, with torch's threads set."""
+    """Set torch's threads; return the suite that ``run`` or ``plan`` is to use."""
     import torch
 
     chosen = selected(
@@ -324,7 +320,7 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
 
 
 def _done(folder: Path, cells: set[str]) -> str:
-    """How much of a plan its run directory has already; nothing if there is none."""
+    """Return how much of a plan its run directory has already; "" if there is no run directory."""
     from ...results.result_table import load
 
     if not (folder / "parts").is_dir():
@@ -343,7 +339,7 @@ def asked(
     margin: str | None,
     most: int | None,
 ) -> Suite:
-    """The suite with what the command line says of sequential sampling; the rest stays as it is.
+    """Return the suite with the command line's options of sequential sampling.
 
     Raises:
         ValueError: an option that says how to stop, where nothing says when; or a value that makes
@@ -401,7 +397,7 @@ def _columns(until: Until) -> dict[str, str]:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    """``Δ [low, high]`` with two digits."""
+    """Return ``Δ [low, high]`` with two digits."""
     from ...results.text import short
 
     if row.get("low") is None:
@@ -448,7 +444,7 @@ def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> in
 
 
 def _few(names: list[str]) -> str:
-    """The first of some names, each once."""
+    """Return the first of some names, each once."""
     once = list(dict.fromkeys(names))
     return ", ".join(once[:_MOST_NAMES]) + (
         f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""

@@ -89,7 +89,7 @@ def check(
 
 
 def _subjects(named: list[str], everything: bool) -> list[Any]:
-    """The samplers to check, all of them made before the first is checked.
+    """Make all samplers to check, before the first is checked.
 
     Raises:
         ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
@@ -119,7 +119,7 @@ def _line(label: str, entry: dict[str, Any]) -> str:
 
 
 def _print_failures(results: list[Conformance]) -> None:
-    """How many passed, and what did not, a sentence each."""
+    """Print how many samplers passed, and a sentence for each failure."""
     from ..conformance.measured import label_of
 
     failed = [result for result in results if not result.passed]
@@ -187,7 +187,7 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A sampler's row with a source that fits, and a stochastic one's weak order as its order."""
+    """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
     return {
         **row,

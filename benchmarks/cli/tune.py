@@ -39,7 +39,7 @@ TUNE_COLUMNS = {
     "seconds": "s",
 }
 OTHERS = ("fashion-mppca", "gmm-64d")
-"""Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
+"""Models to score tuned grids on too: the first that they were not tuned on."""
 
 
 def tune(
@@ -146,7 +146,7 @@ def tune(
 
 
 def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str) -> None:
-    """The table of the entries, and how to read it."""
+    """Print the table of the entries, and how to read it."""
     from ..tuning.problem import RESOLVED
 
     print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
@@ -168,7 +168,7 @@ def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str
 
 
 def _row(entry: Tuned) -> dict[str, Any]:
-    """An entry for people: errors as ``untuned → tuned``."""
+    """Return an entry for people: errors as ``untuned → tuned``."""
     scores = {"test": entry.test, "elsewhere": entry.elsewhere.scores}
     return {
         "name": entry.subject.sampler,

@@ -1,8 +1,7 @@
 """Diagnosis of failed checks: which pattern of failures points to which mistake.
 
 Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
-for the author of a sampler, who finds the numbers beside them; none of them decides whether a
-sampler passes.
+for the author of a sampler; none of them decides whether a sampler passes.
 """
 
 from __future__ import annotations
@@ -22,15 +21,13 @@ AGREE = 0.35
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Why a sampler fails, or converges more slowly than it could: a sentence for each known
-    pattern.
-    """
+    """Return why a sampler fails or converges too slowly: a sentence for each known pattern."""
     found = {check.name: check for check in checks}
     return [sentence for rule in RULES if (sentence := rule(sampler, found))]
 
 
 def _ratio(sampler: Sampler, found: Found) -> str:
-    """Right where all steps are equal, wrong where they are not."""
+    """Detect orders that are right where all steps are equal, and wrong where they are not."""
     slopes, low = _slopes(found), _low(sampler, found)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
@@ -59,7 +56,7 @@ def _ratio(sampler: Sampler, found: Found) -> str:
 
 
 def _nonlinear(sampler: Sampler, found: Found) -> str:
-    """Right on the Gaussian, wrong on the mixture."""
+    """Detect orders that are right on the Gaussian and wrong on the mixture."""
     slopes, low = _slopes(found), _low(sampler, found)
     if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
         linear = _about(
@@ -74,7 +71,7 @@ def _nonlinear(sampler: Sampler, found: Found) -> str:
 
 
 def _everywhere(sampler: Sampler, found: Found) -> str:
-    """Another order than the declared one on all pairs of problem and grid."""
+    """Detect another order than the declared one on all pairs of problem and grid."""
     slopes = _slopes(found)
     check = found.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
@@ -100,7 +97,7 @@ def _everywhere(sampler: Sampler, found: Found) -> str:
 
 
 def _carried(sampler: Sampler, found: Found) -> str:
-    """A single step is right, and a run is not."""
+    """Detect a single step that is right in a run that is not."""
     local = found.get("local order")
     if (
         local is None
@@ -116,7 +113,7 @@ def _carried(sampler: Sampler, found: Found) -> str:
 
 
 def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Right from exact states, wrong after its own start."""
+    """Detect orders that are right from exact states and wrong after its own start."""
     order, shipped = found.get("order"), found.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
@@ -128,7 +125,7 @@ def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
 
 
 def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Wrong only where the grid ends at 0."""
+    """Detect failures only where the grid ends at 0."""
     finite, point = found.get("finite"), found.get("to zero")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
@@ -147,7 +144,7 @@ def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
 
 
 def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Wrong only on one or two steps, or only in one precision."""
+    """Detect failures only on one or two steps, or only in one precision."""
     finite = found.get("finite")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
     if not failed or all(entry["to_zero"] for entry in failed):
@@ -166,7 +163,7 @@ def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
 
 
 def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Rows whose weights do not sum to 1: which."""
+    """Name the kind of rows whose weights do not sum to 1."""
     algebra = found.get("algebra")
     wrong = algebra.data.get("wrong", []) if algebra and not algebra.passed else []
     if not wrong:
@@ -182,7 +179,7 @@ def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
 
 
 def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """The mean is right, the covariance is not."""
+    """Detect a right mean with a wrong covariance, or a wrong mean."""
     moments = found.get("moments")
     if moments is None or not moments.data or moments.passed:
         return ""
@@ -201,7 +198,7 @@ def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
 
 
 def _undeclared(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """It draws and says that it does not."""
+    """Detect noise of a sampler that declares none."""
     runs = found.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
         return "it draws noise: declare stochastic = True"
@@ -214,7 +211,7 @@ RULES: tuple[Callable[[Any, Found], str], ...] = (
 
 
 def _slopes(found: Found) -> dict[tuple[str, str], float]:
-    """(problem, grid) to the slope from exact start values."""
+    """Return the slope from exact start values by (problem, grid)."""
     check = found.get("order")
     return (
         {}
@@ -224,7 +221,7 @@ def _slopes(found: Found) -> dict[tuple[str, str], float]:
 
 
 def _low(sampler: Sampler, found: Found) -> set[tuple[str, str]]:
-    """The pairs on which the slope is below the declared order."""
+    """Return the pairs on which the slope is below the declared order."""
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
     return {key for key, slope in _slopes(found).items() if not slope > sampler.order - MARGIN}

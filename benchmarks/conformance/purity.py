@@ -36,7 +36,7 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """One check per promise: no state between calls, arguments left alone, no global generator,
+    """Make one check per promise: no state between calls, arguments left alone, no global generator,
     a pure plan, a value object.
     """
     promises: dict[str, Callable[[Any], Check]] = {
@@ -87,7 +87,7 @@ def _repeatable(sampler: Sampler) -> Check:
 
 
 def _kept(sampler: Sampler) -> dict[str, str]:
-    """What an object holds: its attributes as text."""
+    """Return an object's attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
@@ -153,7 +153,7 @@ def _plan(sampler: GridSampler) -> Check:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """What nested tuples, lists, dicts and dataclasses consist of."""
+    """Yield the leaves of nested tuples, lists, dicts and dataclasses."""
     if isinstance(value, (tuple, list)):
         for item in value:
             yield from _leaves(item)
@@ -166,18 +166,18 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _unchanged(memo: Any, kept: Any) -> bool:
-    """Whether two memos hold equal tensors."""
+    """Return True if two history entries hold equal tensors."""
     pairs = zip(_leaves(memo), _leaves(kept), strict=True)
     return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchMemos(GridSampler):
-    """Keeps each memo of a grid sampler with a copy.
+    """Grid sampler that keeps each history entry of another with a copy.
 
     Attributes:
         inner: the sampler.
-        seen: the pairs (memo, copy made when it was returned).
+        seen: the pairs (entry, copy made when it was returned).
     """
 
     name = "watch_memos"
@@ -187,17 +187,17 @@ class WatchMemos(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """The inner sampler's."""
+        """History of the inner sampler."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> Any:
-        """The inner plan."""
+        """Return the inner plan."""
         return self.inner.plan(grid)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """The inner step."""
+        """Take the inner step, and copy its history entry."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
@@ -205,9 +205,8 @@ class WatchMemos(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Each of seven samples alone, bit for bit what it is in the batch.
-
-    Measured only where the sampler says that it couples them.
+    """Check that each of seven samples alone has the bits that it has in the batch; only measure it where
+    the sampler declares that it couples them.
     """
     together = _samples(sampler, BATCH)
     alone = torch.cat([_samples(sampler, one) for one in BATCH.split(1)])

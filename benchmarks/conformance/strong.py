@@ -29,7 +29,7 @@ LOG2_LIMIT_STEPS = 8
 
 
 def check_strong(sampler: Sampler) -> list[Check]:
-    """The slope of the pathwise error against N, on both sides of the declared strong order.
+    """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The truth is the limit of the reverse SDE. A sampler that declares no order may follow another
     SDE, so how far it moves from N to 2 N steps is measured too, and neither is judged. One for
@@ -70,14 +70,14 @@ def check_strong(sampler: Sampler) -> list[Check]:
 
 @dataclass(frozen=True)
 class _Paths(BrownianNoise):
-    """Paths that remember their increments: most samplers ask for those of the same intervals."""
+    """Paths that cache their increments: most samplers ask for the same intervals."""
 
     _known: dict[tuple[float, float], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """As of the base class, computed once: a copy, since a step may overwrite its noise."""
+        """Return a copy of the cached increment, since a step may overwrite its noise."""
         if (cur, nxt) not in self._known:
             self._known[cur, nxt] = super().increment(cur, nxt)
         return self._known[cur, nxt].clone()
@@ -85,7 +85,7 @@ class _Paths(BrownianNoise):
 
 @cache
 def _noise() -> BrownianNoise:
-    """The noise of all samplers, made once a process."""
+    """Return the noise of all samplers, made once a process."""
     return _Paths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
@@ -98,6 +98,6 @@ def _end(sampler: Sampler, n: int) -> Tensor:
 
 @cache
 def _limit() -> Tensor:
-    """The limit of all paths, made once a process."""
+    """Return the limit of all paths, made once a process."""
     noise = _noise()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

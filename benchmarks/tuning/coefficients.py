@@ -1,4 +1,4 @@
-"""The search for coefficients: by least squares, from the sampler's own ones on the best built-in schedule."""
+"""Search for coefficients: by least squares, from the sampler's own ones on the best built-in schedule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fitted(
     what: Literal["coefficients", "both"] = "both",
     begun: Found | None = None,
 ) -> Found:
-    """The coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
+    """Return the coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
     endpoints of a problem.
 
     Never worse than the sampler on the best built-in schedule, or than what was begun with.
@@ -37,8 +37,8 @@ def fitted(
         sampler: a linear method of one evaluation a step.
         steps: of the grid, >= 2.
         objective: of :data:`.search.OBJECTIVES`.
-        what: is free. Levels that are not are those of the built-in schedule.
-        begun: what a search beside coarser endpoints found; this one goes on from there.
+        what: is free. Levels that are not free come from the built-in schedule.
+        begun: result of a search with coarser endpoints; this one goes on from it.
     """
     model, power = problem.model, OBJECTIVES[objective]
 

@@ -40,13 +40,13 @@ HALVED = ("fid_proxy", "typical_error", "rmse")
 
 
 Fair = Literal["best", "author", "tuned"]
-"""Which schedule each sampler is compared at."""
+"""Choice of the schedule that each sampler is compared at."""
 
 
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with one of them, whatever schedule each is at.
+    """Compare the samplers of a run with one of them, across schedules.
 
     Args:
         run: run directory over several schedules.
@@ -96,7 +96,7 @@ def compare_fairly(
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """The metric to choose schedules by."""
+    """Return the metric to choose schedules by."""
     chosen = choose(
         metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED])
     )
@@ -108,7 +108,7 @@ def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
 
 
 def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
-    """How to measure the two halves of a cell of ``run``."""
+    """Return the function that measures the two halves of a cell of ``run``."""
     if quantity.apart:
         return partial(distance_halves, quantity=quantity)
     return partial(frechet_halves, run=RunDir.open(run), references=_references(source))
@@ -117,8 +117,8 @@ def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Fréchet distances to the reference of the first and of the second half of a cell's stored
-    features.
+    """Return Fréchet distances to the reference of the two halves of a cell's stored features, and the
+    flag of the second.
     """
     fixed = references[text(entry.record, "model")]
     first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
@@ -130,8 +130,8 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Summaries of the distances to converged endpoints of the first and the second half of a
-    cell's samples, and why the second is not to be trusted.
+    """Return summaries of the distances to converged endpoints of the two halves of a cell's samples, and
+    why the second is not to be trusted.
     """
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
@@ -164,16 +164,14 @@ def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) ->
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """The first and the second half: disjoint latents, and whole batches of a sampler that
-    couples them.
-    """
+    """Return the first and the second half of some samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 def _features(entry: Entry, run: RunDir) -> NDArray:
-    """The stored features of a cell, in the order of its samples."""
+    """Return the stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -185,10 +183,10 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references(source: Source) -> dict[str, FrechetReference]:
-    """What each model of the run is scored against.
+    """Return the reference that each model of the run is scored against.
 
     Raises:
-        ValueError: a model is another than the one that was run.
+        ValueError: a model is another than in the run.
     """
     names = {
         text(entry.record, "model")

@@ -1,4 +1,4 @@
-"""Runs of samplers from the same latents, as far as they are not known yet."""
+"""Runs of samplers from the same latents, without the steps that are known already."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from the same latents. One by a table that differs in one step from the last
-    other one begins at that step, with the states and images that are kept of it.
+    """Runs of deterministic samplers from the same latents. A table that differs in one step from the last
+    other one begins at that step, from the cached states and images.
 
     Attributes:
         model: on the device of ``ids``.
@@ -57,7 +57,7 @@ class Runs:
 
     @torch.no_grad()
     def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
-        """Samples less where they should end, ``(n, d)`` in data units, of some of the latents."""
+        """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
         apart = torch.cat(samples).double() - self.ends[part].double()
@@ -90,7 +90,7 @@ def _run(
     states: Sequence[Tensor],
     images: Sequence[Tensor],
 ) -> _Trajectory:
-    """From the last of the states on."""
+    """Run a table from the last of the states on."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:

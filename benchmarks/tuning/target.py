@@ -1,4 +1,4 @@
-"""What is tuned: a sampler for a number of steps, on a model."""
+"""Targets of tuning: a sampler for a number of steps, on a model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..suites.spec import label_of
 
 
 class Target(NamedTuple):
-    """What to tune: a sampler for a number of steps."""
+    """Sampler to tune for a number of steps."""
 
     sampler: Sampler
     steps: int
 
     @property
     def label(self) -> str:
-        """The sampler as the command line writes it."""
+        """Sampler as the command line writes it."""
         return label_of(self.sampler)
 
 
@@ -73,8 +73,7 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Each sampler for each number of steps, or for the most steps that each budget of evaluations
-    buys; each once.
+    """Return each sampler once for each number of steps, or for the most steps that each budget buys.
 
     Raises:
         ValueError: what is no target (:func:`check`), or a budget that buys no step.

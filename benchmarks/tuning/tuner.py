@@ -1,4 +1,4 @@
-"""Tunes samplers on a model, entry by entry, each written as soon as it is found."""
+"""Tuner of samplers on a model, entry by entry, each written as soon as it is found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tuning import Tuning
 
 @dataclass(frozen=True)
 class Tune:
-    """The task to tune a target. Those of one world share their endpoints, and what these cost.
+    """Task to tune a target. Tasks of one world share their endpoints, and the cost of these.
 
     Attributes:
         target: what is tuned.
@@ -38,11 +38,11 @@ class Tune:
         self._tuning(world)
 
     def __call__(self, world: World, tell: Tell) -> Tuned:
-        """The entry."""
+        """Return the entry."""
         return self._tuning(world)(self.target, tell)
 
     def __reduce__(self) -> tuple[Callable[..., Tune], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
+        """Pickle the task with its sampler by name."""
         sampler, steps = self.target
         return _received, (SentSampler.of(sampler), steps, self.models, self.options)
 
@@ -62,9 +62,8 @@ def _received(
 
 @dataclass
 class Tuner:
-    """Tunes into a file. A whole search is one task, and they are run one after the other: each of
-    its evaluations depends on those before, and all searches share the converged endpoints, which
-    cost most and would be solved again in every process.
+    """Tuner that writes into a file. Searches run one after the other, each as one task: an evaluation
+    depends on the ones before, and all searches share the converged endpoints, which cost most.
 
     Attributes:
         file: of entries; what it holds of the same subject and setting is not tuned again, and of
@@ -76,7 +75,7 @@ class Tuner:
         objective: of :data:`.search.OBJECTIVES`.
         device: "cpu" or "cuda", where the models are.
         executor: where samplers are tuned.
-        progress: told what is being done.
+        progress: called with each stage, in words.
         what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned.entry.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
@@ -114,8 +113,8 @@ class Tuner:
         self._world = World(Setting.here({}, self.device), models)
 
     def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
-        """The entries of the targets (:func:`.target.targets_of`), from the file or tuned now, but
-        for those of :attr:`failures`.
+        """Return the entries of the targets (:func:`.target.targets_of`), from the file or tuned now,
+        without :attr:`failures`.
 
         Raises:
             ValueError: the file is something else, or cannot be written.

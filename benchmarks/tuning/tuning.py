@@ -35,7 +35,7 @@ from .target import Target
 
 @dataclass
 class Tuning:
-    """Tunes samplers on a model, one after the other, beside the same endpoints.
+    """Tuning of samplers on a model, one after the other, with the same endpoints.
 
     Attributes:
         subject: the model to tune on.
@@ -58,7 +58,7 @@ class Tuning:
     _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
-        """The entry of a target; what is being done is told in words."""
+        """Return the entry of a target; report progress in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
@@ -93,7 +93,7 @@ class Tuning:
         return fitted(train, target.sampler, target.steps, self.objective, self.what, begun)
 
     def _elsewhere(self, target: Target, found: Found, tell: Tell) -> Elsewhere:
-        """The score on the other model, on latents that were not tuned on there either."""
+        """Return the score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(found.schedule)(target.steps, other.sigma_min, other.sigma_max)
@@ -112,9 +112,8 @@ class Tuning:
         )
 
     def _problem(self, named: Named, first: int, tell: Tell) -> TuningProblem:
-        """Latents of a model with their teacher, made once.
-
-        Each entry begins with its coarsest endpoints, whatever came before.
+        """Return latents of a model with their teacher, made once; each entry begins with the coarsest
+        endpoints.
         """
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
@@ -125,9 +124,7 @@ class Tuning:
         return replace(self._posed[named.name, first])
 
     def _scores(self, problem: TuningProblem, *runs: tuple[Sampler, Grid]) -> Scores:
-        """Untuned and tuned on the latents of a problem, beside endpoints that are fine enough for
-        the better one.
-        """
+        """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
         problem.settle(*runs)
         before, after = (self._score(problem.distances(*run)) for run in runs)
         return Scores(untuned=before, tuned=after, resolution=problem.resolution)
@@ -144,7 +141,7 @@ class Tuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """What names the entry of a target."""
+        """Return the subject that names the entry of a target."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -158,7 +155,7 @@ class Tuning:
 
     @property
     def setting(self) -> Setting:
-        """What else the entries depend on."""
+        """Setting of the tuning: other dependencies of the entries."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
@@ -170,19 +167,19 @@ class Tuning:
 
 
 def _both(target: Target, found: Found) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
-    """Untuned and tuned."""
+    """Return the untuned and the tuned sampler with their grids."""
     sampler = target.sampler
     return (sampler, found.untuned), (found.sampler(sampler), found.grid)
 
 
 def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    """A table as a file has it."""
+    """Return a table as a file has it."""
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 
 def moved(table: Table | None, here: Grid, there: Grid) -> Table | None:
-    """Coefficients on other levels: what is left of the noise in a step, the weight of the state,
-    follows the levels' ratio, and the newest weight makes up for it.
+    """Return coefficients on other levels: the weight of the state follows the levels' ratio, and the
+    newest weight makes up for it.
     """
     if table is None:
         return None
@@ -195,9 +192,7 @@ def moved(table: Table | None, here: Grid, there: Grid) -> Table | None:
 
 
 def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:
-    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of
-    another model.
-    """
+    """Return the grid at the same relative positions in log sigma in another model's range."""
     share = math.log(there.sigma_max / there.sigma_min) / math.log(here.sigma_max / here.sigma_min)
     return Grid(
         (*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0)

@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
 }
-"""Options whose values are tried, wherever a sampler has them."""
+"""Options whose values are tried with every sampler that has them."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
 """Adapters of other libraries, what equals another sampler to a tolerance, and the default,
@@ -95,7 +95,7 @@ CLONES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration.
+    """Configuration to compare.
 
     Attributes:
         side: whose it is.
@@ -115,7 +115,7 @@ class Candidate:
         return f"{self.spec} on {self.schedule.label}"
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
+        """Pickle the candidate with its sampler by name."""
         return _received, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
 
 
@@ -124,9 +124,7 @@ def _received(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all
-    combinations of the options it has.
-    """
+    """Return every deterministic fixed-grid sampler but adapters and aliases, with all its options."""
     chosen = samplers.names() if names is None else names
     return on_schedules(
         "ours", [spec for name in chosen if takes_part(name) for spec in variants(name)]
@@ -134,7 +132,7 @@ def ours(names: Iterable[str] | None = None) -> list[Candidate]:
 
 
 def takes_part(name: str) -> bool:
-    """Whether a registered sampler is one of this library's own methods for the
+    """Return True if a registered sampler is one of this library's own methods for the
     probability-flow ODE, under its first name.
     """
     sampler = samplers.make(name)
@@ -145,7 +143,7 @@ def takes_part(name: str) -> bool:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """The sampler's options that are tried, in all combinations that it takes."""
+    """Return the combinations of a sampler's options that are tried and that it takes."""
     keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
     specs = [
         {"name": name, **dict(zip(keys, values, strict=True))}
@@ -155,7 +153,7 @@ def variants(name: str) -> list[dict[str, Any]]:
 
 
 def _accepted(spec: Mapping[str, Any]) -> bool:
-    """Whether the sampler takes these options together."""
+    """Return True if the sampler takes these options together."""
     try:
         samplers.make(spec)
     except ValueError:
@@ -164,20 +162,20 @@ def _accepted(spec: Mapping[str, Any]) -> bool:
 
 
 def from_peers(*, clones: bool) -> list[Candidate]:
-    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
+    """Return the peers' configurations; with ``clones``, also the ones found in --peers-path."""
     found = set(available()) if clones else set()
     return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
 
 
 def default() -> list[Candidate]:
-    """The one default."""
+    """Return the default sampler as the only candidate."""
     return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 
 def on_schedules(
     side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
 ) -> list[Candidate]:
-    """Each sampler on each schedule."""
+    """Return each sampler on each schedule."""
     made = [make_schedule(schedule) for schedule in schedules]
     return [
         Candidate(side, sampler, label_of(sampler), schedule)

@@ -1,6 +1,4 @@
-"""All that the numbers of a race depend on beside the configuration: the model, the latents, and the code
-that makes samples.
-"""
+"""Dependencies of a race's numbers other than the configuration: model, latents and sampling code."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
 def question_of(asked: Asked) -> dict[str, Any]:
-    """As JSON values."""
+    """Return these dependencies as JSON values."""
     model = asked.model
     return {
         "model": asked.spec,
@@ -41,7 +39,7 @@ def question_of(asked: Asked) -> dict[str, Any]:
 
 @cache
 def _code() -> str:
-    """A digest of the files that make samples and distances."""
+    """Return a digest of the files that make samples and distances."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
     race = Path(__file__).parents[1]

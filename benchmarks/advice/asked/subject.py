@@ -1,4 +1,4 @@
-"""The model that is asked about: what it is, what is used now, and its configurations as cells."""
+"""Model of a question: its description, its present sampler, and its configurations as cells."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ USUAL = (
     ),
     *("dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published"),
 )
-"""Which are tried first, where there is no time for all: what other libraries have, and what led on
+"""Samplers to try first where there is no time for all: other libraries' own, and the leaders on
 other problems (docs/auto.md, results/reference/frontier).
 """
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
@@ -64,10 +64,10 @@ OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler"
 ``from_config`` gives them in the folder, and of the others by our names, on karras.
 """
 OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
-"""The field of those configurations that a library has a solver for, where it takes others as numbers."""
+"""Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*LIBRARIES, *OWN.values())
-"""What a configuration can be the best of."""
+"""Fields of a race: groups of configurations whose best is sought."""
 
 
 class Entry(NamedTuple):
@@ -85,7 +85,7 @@ class Entry(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What is used now.
+    """Present sampler of the user.
 
     Attributes:
         sampler: as the command line writes it.
@@ -122,13 +122,13 @@ class Asked:
 
     @cached_property
     def features(self) -> Extractor | None:
-        """What gives the features of its samples; None where it has none of its own."""
+        """Feature extractor of its samples; None where it has none of its own."""
         return extractor_of(self.spec, self.model, self.extractor)
 
     def cells(
         self, specs: Sequence[Any], schedules: Sequence[str], budget: int, end: str = "zero"
     ) -> list[Cell]:
-        """The cells of samplers on schedules at a budget, as a suite plans them."""
+        """Return the cells of samplers on schedules at a budget, as a suite plans them."""
         suite: Suite = check_suite(
             {
                 "name": "advise",
@@ -147,14 +147,14 @@ class Asked:
         return [replace(cell, identity=identity) for cell in made]
 
     def default(self, now: Now, budget: int) -> Entry:
-        """What is used now, at a budget."""
+        """Return the present sampler at a budget."""
         cell = self.cells([now.sampler], [now.schedule], budget)[0]
         return self.entry(cell)
 
     def alternatives(self, now: Now, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers at their defaults, without what is used now.
+        """Return the library's own solvers at their defaults, without the present sampler.
 
-        They are those of diffusers for a folder of its own, whoever asks with Python.
+        For a folder of diffusers these are its schedulers, for users of Python too.
         """
         if library in OWN_SOLVERS:
             cells = self.cells(OWN_SOLVERS[library], ["karras"], budget)
@@ -171,7 +171,7 @@ class Asked:
         return [entry for entry in self._made(cells) if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """The deterministic configurations at a budget, those first that are usual.
+        """Return the deterministic configurations at a budget, the usual ones first.
 
         Args:
             budget: evaluations per sample.
@@ -191,7 +191,7 @@ class Asked:
         return list(self._made(cells))
 
     def stochastic(self, budget: int) -> list[Entry]:
-        """The stochastic samplers on a fixed grid, on the usual schedules."""
+        """Return the stochastic samplers on a fixed grid, on the usual schedules."""
         specs = self.only or samplers.names()
         known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
         schedules = [*self._native, *SCHEDULES[1:4:2]]
@@ -200,7 +200,7 @@ class Asked:
 
     @property
     def _native(self) -> list[str]:
-        """The schedule of the levels that the model brings, if it brings any."""
+        """Schedule of the levels that the model brings, if it brings any."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
     def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
@@ -210,18 +210,18 @@ class Asked:
             yield self.entry(cell)
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """A cell as a configuration.
+        """Return a cell as a configuration.
 
         Args:
             cell: what to run.
-            exported: whether libraries that cannot be told these very levels are left out, which takes the lines
-                to be made.
+            exported: whether to leave out libraries that cannot take these very levels, which means
+                making the lines.
         """
         libraries = self._libraries(cell, exported=exported)
         return Entry(_label(cell), cell, libraries)
 
     def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
-        """The libraries that take its steps, and :data:`OWN` of those that have a solver for them."""
+        """Return the libraries that take a cell's steps, and :data:`OWN` of each with a solver for them."""
         model, grid = self.model, cell.grid
         there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
         if grid is None:
@@ -240,15 +240,14 @@ class Asked:
 
     @property
     def process(self) -> Process | None:
-        """What it was trained on, where that is known."""
+        """Noising process that the model was trained on; None where it is unknown."""
         return getattr(innermost(self.model), "process", None)
 
     def now(self, given: str | None) -> Now:
-        """What is used now: as the user says, as the scheduler beside the checkpoint does, or as is usual
-        for such models.
+        """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
 
         Args:
-            given: SAMPLER, or SAMPLER on SCHEDULE; None where nothing was said.
+            given: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
 
         Raises:
             ValueError: there is no such sampler or schedule.
@@ -298,7 +297,7 @@ def load(
     only: Sequence[str],
     library: str = LIBRARIES[0],
 ) -> Asked:
-    """The model of a spec, and what it is run with; all that can be refused without an evaluation comes first.
+    """Load the model of a spec for a race. Checks that need no evaluation come first.
 
     Raises:
         ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
@@ -328,7 +327,7 @@ def load(
 
 
 def described(model: Denoiser) -> Mapping[str, Any]:
-    """What an answer says of the model."""
+    """Return an answer's facts about the model."""
     return {
         "event": list(model.event),
         "sigma_min": model.sigma_min,
@@ -340,7 +339,7 @@ def described(model: Denoiser) -> Mapping[str, Any]:
 
 
 def span_of(model: Denoiser) -> float | None:
-    """How wide the range of its data is; None for latents, and where there is no range."""
+    """Return the width of the data's range; None for latents, and where there is no range."""
     limits = model.limits if model.decoder is None else None
     return (
         None
@@ -356,7 +355,7 @@ def _label(cell: Cell) -> str:
 
 
 def _rank(cell: Cell) -> tuple[int, int, int]:
-    """Plain and usual ones first."""
+    """Return a sort key that puts plain and usual configurations first."""
     name, schedule = cell.sampler.name, cell.schedule.label
     first = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
     usual = USUAL.index(name) if name in USUAL else len(USUAL)

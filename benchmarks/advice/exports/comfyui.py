@@ -52,14 +52,14 @@ NAMES: dict[str, str] = {
 }
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
 OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
-"""Those that are the same on a flow."""
+"""Our samplers that are the same on a flow, and their names in ``KSamplerSelect``."""
 _OWN = "the draws are its own, so images differ one by one, and not as a whole"
 DIGITS = 9
-"""Significant digits of a level: those of float32, which the node keeps."""
+"""Significant digits of a level, as many as float32 has, which the node keeps."""
 
 
 def name_of(sampler: Sampler, model: Denoiser) -> str:
-    """The sampler's name there; "" where there is none."""
+    """Return the sampler's name in ComfyUI; "" where there is none."""
     said = configured(sampler)
     if said is None or said.ends:
         return ""
@@ -72,7 +72,7 @@ _ALSO = {"dpm_solver_2": "dpm_2"}
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
-    """Why ComfyUI has no such sampler; "" if it has."""
+    """Return why ComfyUI has no such sampler; "" if it has."""
     if name_of(sampler, model):
         return ""
     if is_flow(model):
@@ -81,7 +81,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
-    """The nodes, and a remark.
+    """Return the nodes, and a remark.
 
     Raises:
         ValueError: levels that are the same in float32, or one step of a sampler that needs two.
@@ -123,7 +123,7 @@ def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
 
 
 def sigmas_text(levels: list[float]) -> str:
-    """Levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
+    """Return levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
 
     >>> sigmas_text([14.614642, 0.00001, 0.0])
     '14.614642, 0.00001, 0.0'
@@ -150,7 +150,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """The name of its own scheduler that has these levels on this model; "" for none.
+    """Return the name of ComfyUI's scheduler that has these levels on this model; "" for none.
 
     Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
     """

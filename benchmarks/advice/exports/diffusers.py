@@ -1,7 +1,7 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
-Few of the library's schedulers take a list of levels, and those that do round them, or tell the network times
-of which it knows none (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
+Few of the library's schedulers take a list of levels. They round it, or give the network times that it does
+not know (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
 the library has set its own: any pipeline then runs it, those too that have no argument for levels.
 
 States are in the coordinates of the process, which every pipeline understands: some do not scale what the
@@ -19,15 +19,15 @@ from .table import Row, steps_of, untabled
 from .text import called, indented, listed, wrapped
 
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
-"""Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
+"""Pipelines, in addition to a flow's, that ignore the scheduler's scale of the initial noise: it is 1."""
 CLOSE = 1e-5
-"""A start that is nearer to another makes no difference."""
+"""Difference between two starts below which it does not matter."""
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
-    """Why no scheduler can take a sampler's steps on a model; "" if one can."""
+    """Return why no scheduler can take a sampler's steps on a model; "" if one can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if reason := unknown(model):
@@ -41,7 +41,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
-    """The lines, and a remark.
+    """Return the lines, and a remark.
 
     Raises:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
@@ -68,7 +68,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Whether no scheduler takes these steps."""
+    """Return True if no scheduler takes these steps."""
     if getattr(sampler, "of_checkpoint", False):
         return False
     of = coordinates_of(model)
@@ -146,7 +146,7 @@ def _scaled(found: Scaled, of: Coordinates, start: float) -> str:
 
 
 def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
-    """What ``from_config`` is given beside what the pipeline's scheduler has."""
+    """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
     made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
@@ -160,7 +160,7 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
 
 
 def _step(generator: bool, end: float) -> str:
-    """A step that takes a generator, and the last of which ends in the units of the data."""
+    """Return a method ``step`` that takes a generator and ends in the units of the data."""
     given = "generator=generator, " if generator else ""
     lines = [
         "",
@@ -177,7 +177,7 @@ def _step(generator: bool, end: float) -> str:
 
 
 def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
-    """A scheduler whose steps are numbers, in the pipeline's coordinates."""
+    """Return a scheduler whose steps are numbers, in the pipeline's coordinates."""
     ends = [of.scale(row.sigma) for row in rows] + [1.0]
     written = []
     for row, now, then in zip(rows, ends, ends[1:], strict=False):
@@ -221,7 +221,7 @@ def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
 
 
 def _times(levels: tuple[float, ...], of: Coordinates) -> list[float]:
-    """What the network is told at levels."""
+    """Return the times that the network gets at levels."""
     return [of.time(level) for level in levels]
 
 

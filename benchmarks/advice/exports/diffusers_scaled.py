@@ -17,7 +17,7 @@ from .diffusers_solvers import orders_of
 from .text import listed
 
 ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
-"""Of every ``set_timesteps``: pipelines look which of them there are."""
+"""Arguments of every ``set_timesteps``: pipelines check which of them exist."""
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
 _ALSO = {"dpm_solver_2": "dpm_2"}
 _LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
@@ -44,7 +44,7 @@ class Scaled(NamedTuple):
 
 
 def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> Scaled | None:
-    """The scheduler that takes a sampler's steps on a grid; None where none does."""
+    """Return the scheduler that takes a sampler's steps on a grid; None where none does."""
     said = configured(sampler)
     if said is None or said.options or of.kind != "table":
         return None
@@ -66,7 +66,7 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> Scaled | 
 
 
 def scaled_lines(found: Scaled, of: Coordinates, start: float) -> list[str]:
-    """Imports, lists and the class; ``start`` is the standard deviation of its noise."""
+    """Return imports, lists and the class; ``start`` is the standard deviation of its noise."""
     lists: dict[str, tuple[Any, ...]] = {
         "SIGMAS": found.sigmas,
         "BETWEEN": found.between,

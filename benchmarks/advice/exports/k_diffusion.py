@@ -26,7 +26,7 @@ OPTIONS = {
     "r": "r",
     "solver_type": "solver_type",
 }
-"""Our options, and theirs."""
+"""Our options, and the library's names of them."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Steps below which a function raises."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
@@ -35,7 +35,7 @@ _NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the 
 
 
 def missing(sampler: Sampler) -> str:
-    """Why k-diffusion cannot take a sampler's steps; "" if it can."""
+    """Return why k-diffusion cannot take a sampler's steps; "" if it can."""
     if function_of(sampler) is not None:
         return ""
     if sampler.stochastic:
@@ -45,7 +45,7 @@ def missing(sampler: Sampler) -> str:
 
 
 def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """The function that is a sampler, and what it is called with; None where there is none.
+    """Return the function that equals a sampler, and its arguments; None where there is none.
 
     A linear multistep method through the last step of a grid is one on grids that end at 0 only
     (:func:`lines`).
@@ -76,7 +76,7 @@ _ALSO = {"ddpm": "euler_ancestral", "dpm_solver_2": "dpm_2"}
 
 
 def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
-    """The lines, and a remark.
+    """Return the lines, and a remark.
 
     Raises:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
@@ -92,13 +92,13 @@ def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
 
 
 def written_out(sampler: Sampler, grid: Grid) -> bool:
-    """Whether no function takes these steps."""
+    """Return True if no function takes these steps."""
     found = function_of(sampler)
     return found is None or bool(_not_on(found[0], sampler, grid))
 
 
 def _not_on(function: str, sampler: Any, grid: Grid) -> str:
-    """Why a function is not the sampler on this grid; "" if it is."""
+    """Return why a function is not the sampler on this grid; "" if it is."""
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
     if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):

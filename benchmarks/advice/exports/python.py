@@ -14,10 +14,10 @@ from .text import WIDTH, called, indented, literal, wrapped
 
 
 def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
-    """The lines; ``spec`` is the model as ``--model`` takes it.
+    """Return the lines; ``spec`` is the model as ``--model`` takes it.
 
     Raises:
-        ValueError: the sampler is whatever the scheduler of a checkpoint is, and that was not looked up.
+        ValueError: the sampler stands for a checkpoint's scheduler that was not looked up.
     """
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
@@ -60,20 +60,20 @@ def _names(sampler: Sampler) -> list[str]:
 
 
 def _loaded(sampler: Sampler) -> list[str]:
-    """Lines that make a plugin's sampler known."""
+    """Return the lines that register a plugin's sampler."""
     if file := plugin_file(sampler.name):
         return [f"load_file({literal(str(file))})"]
     return ["load_plugins()"] if _is_installed(sampler) else []
 
 
 def _is_installed(sampler: Sampler) -> bool:
-    """Whether it is of an installed plugin, whose origin says its distribution."""
+    """Return True if a sampler comes from an installed plugin, whose origin is its distribution."""
     name = sampler.name
     return bool(origin(name)) and ":" not in name and plugin_file(name) is None
 
 
 def _expression(sampler: Any) -> str:
-    """Python that makes a sampler."""
+    """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _written(sampler)
     made = called("make", non_default_options(sampler), literal(sampler.name))
@@ -83,12 +83,12 @@ def _expression(sampler: Any) -> str:
 
 
 def non_default_options(sampler: Any) -> dict[str, Any]:
-    """The options of a sampler that are not at their defaults."""
+    """Return the options of a sampler that are not at their defaults."""
     return dict(non_default(sampler))
 
 
 def _imports(sampler: Any) -> Iterator[str]:
-    """Imports of the classes that were found for a model."""
+    """Yield imports of the classes of values that were found for a model."""
     values = (
         [sampler]
         if isinstance(sampler, Tabulated)
@@ -106,7 +106,7 @@ def _public(module: str) -> str:
 
 
 def _classes(value: Any) -> Iterator[type]:
-    """Classes of named tuples and samplers within a value, outermost first."""
+    """Yield the classes of named tuples and samplers within a value, outermost first."""
     if isinstance(value, Tabulated):
         yield type(value)
         yield from _classes(value.table)
@@ -118,7 +118,7 @@ def _classes(value: Any) -> Iterator[type]:
 
 
 def _written(value: Any) -> str:
-    """Python of a value: named tuples by their fields, tables of coefficients, plain values."""
+    """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
         given = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
         return _spread(type(value).__name__, given)
@@ -134,7 +134,7 @@ def _written(value: Any) -> str:
 
 
 def _spread(name: str, given: dict[str, str]) -> str:
-    """A call with keywords, on one line if it fits and else one keyword a line."""
+    """Return a call with keywords, on one line if it fits and else one keyword a line."""
     words = [f"{key}={value}" for key, value in given.items()]
     line = f"{name}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:

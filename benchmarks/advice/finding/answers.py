@@ -1,4 +1,4 @@
-"""The answer of each budget, from what was measured."""
+"""Answer of each budget, from the measurements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer(
     scores: Scores,
     distributions: Mapping[str, tuple[Choice, Value, bool]],
 ) -> Budget:
-    """The answer of one budget.
+    """Return the answer of one budget.
 
     Args:
         run: the run.
@@ -34,8 +34,7 @@ def answer(
         chosen: what was scored, the default first.
         alternatives: the library's own solvers at their defaults, which were scored too.
         scores: on latents that chose nothing.
-        distributions: by label, distances in distribution, and whether they are decidedly smaller than that of
-            the recommendation.
+        distributions: by label, distances in distribution, and whether each is decidedly below the best one's.
     """
     known = scores[race.budget]
     fd = {label: value for label, (_, value, _) in distributions.items()}
@@ -119,7 +118,7 @@ def _lines(run: Run, library: str, entry: Entry) -> Lines:
 def halves(
     run: Run, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
-    """Errors of the recommendation at M over those of the default at N, for M <= N / 2."""
+    """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
     found = {}
     for few in races:
         if run.library not in few.left:
@@ -135,7 +134,7 @@ def halves(
 
 
 def default_in_words(run: Run) -> str:
-    """What is used now."""
+    """Return the present sampler in words."""
     now = run.now
     if now.sampler == "pipeline":
         return now.told

@@ -19,8 +19,8 @@ from .time import COMPARED
 def distributions(
     run: Run, bench: Bench, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, dict[str, tuple[Choice, Value, bool]]], list[str]]:
-    """By budget and label, distances in distribution, and whether they are decidedly smaller than that
-    of the best that was tried; and what was not told.
+    """Return distances in distribution by budget and label, each with whether it is decidedly below the
+    best configuration's; and a sentence on stochastic samplers that were not compared.
     """
     nothing: dict[int, dict[str, tuple[Choice, Value, bool]]] = {r.budget: {} for r in races}
     seconds = 60 * run.clock.minutes * COMPARED - run.clock.spent
@@ -63,7 +63,7 @@ def distributions(
 
 
 def _shares(weights: Mapping[int, float]) -> dict[int, float]:
-    """The part of the time that is over when each is done, in order."""
+    """Return the share of the time that is over when each is done, in order."""
     total, at, found = sum(weights.values()), 0.0, {}
     for key, weight in weights.items():
         at += weight

@@ -1,4 +1,4 @@
-"""The race of each budget, and the time that it has."""
+"""Race of each budget, and the time that it has."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .time import COMPARED
 from .tuning import SHARE, seconds_wanted
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time, without the start, until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
-then that of each whose turn has come.
+"""Shares of the time, without the start, after which no search of ``auto`` begins: first the searches of
+all budgets on all cores, then the search of each budget in turn.
 """
 RACED = (0.5, 0.85)
-"""Bounds of the share at which the races are to be done: as late as what follows allows. The first is of the time
-without the start.
+"""Bounds of the share at which the races are to be done, as late as later stages allow. The first leaves
+the start out.
 """
 OVER = 0.3
-"""Of the time between the end of the races and that of what follows, that they may go on for."""
+"""Share of the time from the planned end of the races to ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
-"""Share of a race's time that its first look may take."""
+"""Share of a race's time that its first round may take."""
 SCORED = 7
 """Configurations of a budget that are scored, about."""
 LOOK = 3000
-"""Evaluations of a look at a model of images, about."""
+"""Evaluations of a probe of an image model, about."""
 
 
 def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
-    """The race of each budget, each with its part of the time, as they end."""
+    """Yield the race of each budget as it ends, each with its part of the time."""
     run.progress("looking at the model")
     look = _look(run, bench)
     run.progress("auto: searching its rules")
@@ -60,7 +60,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
 
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
-    """The budgets for which ``auto`` has a rule; there is none where the time is up first."""
+    """Search the rules of ``auto``; return the budgets that get one before the time is up."""
     asked, late = run.asked, run.clock.until(bench.of_rest(until))
     if asked.only:
         return set()
@@ -76,9 +76,7 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[i
 
 
 def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time that is kept for fits of levels and coefficients (:mod:`.tuning`): none where it would
-    not do for the smallest budget.
-    """
+    """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
     given = 60 * run.clock.minutes
     there = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / given, 0.0)
     smallest = [seconds_wanted(bench, [n]) for n in budgets if seconds_wanted(bench, [n])]
@@ -88,7 +86,7 @@ def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time at which the races, and what is fitted to the model, are to be done."""
+    """Return the share of the time at which the races and the fits are to be done."""
     given = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.asked.extractor == CARD and bench.asked.features is not None
     scores = 64 * (256 + SCORED * sum(budgets)) / given
@@ -101,13 +99,13 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time at which what still races, or is fitted, is broken off."""
+    """Return the share of the time at which running races and fits are broken off."""
     until = raced_until(run, bench, budgets)
     return until + OVER * (COMPARED - until)
 
 
 def _look(run: Run, bench: Bench) -> Look | None:
-    """A look at the model; None where it fails, or would take too much of the time."""
+    """Probe the model; return None where that fails, or would take too much of the time."""
     asked = run.asked
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
@@ -118,9 +116,7 @@ def _look(run: Run, bench: Bench) -> Look | None:
 
 
 def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
-    """Configurations in the order in which they are tried: what is used now, ``auto``, and the others as
-    the look forecasts.
-    """
+    """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
     entries = run.asked.entries(budget, auto=auto)
     first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
     others = [entry for entry in entries if entry.cell.sampler.name != "auto"]
@@ -132,7 +128,7 @@ def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[En
 
 
 def chosen_of(run: Run, race: Raced, untuned: Iterable[Entry]) -> list[Entry]:
-    """What is scored: the default, the leader of each library, and what led before anything was fitted."""
+    """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
     leaders = [each[0] for each in race.left.values()]
     default = run.asked.default(run.now, race.budget)
     found = {entry.label: entry for entry in [default, *leaders, *untuned]}

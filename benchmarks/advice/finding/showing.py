@@ -1,4 +1,4 @@
-"""Milliseconds, and pictures, of what is used now and what is recommended."""
+"""Milliseconds and pictures of the default and the recommendation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMED_REPEATS = 5
 def timed(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """The answers with milliseconds, where there is time to take them: in batches of one."""
+    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         entries = {entry.label: entry for entry in chosen[answer.nfe]}
@@ -53,7 +53,7 @@ def _with_times(answer: Budget, times: Mapping[tuple[int, str], float]) -> Budge
 def drawn(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Pictures of the first scored latents, where samples are images; whether there are any."""
+    """Draw pictures of the first scored latents; return True if there are any."""
     asked = run.asked
     if is_picture(asked.model) is False:
         return False
@@ -85,6 +85,6 @@ def drawn(
 
 
 def is_picture(model: Denoiser) -> bool:
-    """Whether its samples are pictures."""
+    """Return True if a model's samples are pictures."""
     event = model.decoded_event
     return len(event) == 3 and event[0] in (1, 3) and min(event[1:]) >= 8

@@ -1,4 +1,4 @@
-"""How fast the model is, what budgets that buys, and whether there is time enough."""
+"""Speed of the model, the budgets that it buys, and the check that there is time enough."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .run import Run
 LEAST = 20
 """Configurations that the least race tries."""
 BATCH = 8
-"""Samples at a time at which the rate is measured: about those of a race's first looks."""
+"""Samples at a time at which the rate is measured, about as many as in a race's first rounds."""
 COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
 
 def paces(run: Run, world: World) -> tuple[float, float]:
-    """Evaluations a second of all workers together, and of a batch of one of one of them."""
+    """Return evaluations a second of all workers together, and of one worker at a batch of one."""
     asked = run.asked
     task = Paces(asked.spec, asked.model.identity, asked.device, (1, BATCH), 0.3)
     rates = []
@@ -32,7 +32,7 @@ def paces(run: Run, world: World) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], one: float) -> list[int]:
-    """Evaluations per sample that are asked for.
+    """Return the evaluations per sample that are requested.
 
     Raises:
         ValueError: fewer than a step costs.

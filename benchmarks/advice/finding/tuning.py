@@ -1,4 +1,4 @@
-"""What leads a race is fitted to the model, where there is time, and races again."""
+"""Fits of a race's leaders to the model, where there is time, and the race with them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from ..racing.tuned import (
 from .run import Run
 
 SHARE = 0.5
-"""Of the time of races and fits together, that the fits may take."""
+"""Share that the fits may take of the time of races and fits together."""
 ITERATIONS = 3
 """Iterations of a fit that there is to be time for."""
 GENEROUS = 1.5
-"""How many times its share of the time a fit may take."""
+"""Multiple of its share of the time that a fit may take."""
 OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
@@ -66,12 +66,12 @@ class Target(NamedTuple):
 
 
 def evaluations(budget: int, steps: int, what: What) -> float:
-    """That a fit of a sampler takes, about, whose steps make the evaluations of a budget."""
+    """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
     return ITERATIONS * evaluations_of(steps, what) * budget / steps
 
 
 def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
-    """That fits of the usual number of samplers take, with their endpoints, all workers at it."""
+    """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
     passes, fields = bench.asked.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -82,14 +82,14 @@ def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def _endpoints(bench: Bench) -> float:
-    """Evaluations that the endpoints of the latents of all fits take, about."""
+    """Return about how many evaluations the endpoints of all fits' latents take."""
     steps = 4 * RULE.first if bench.truth.steps is None else bench.truth.steps
     return (EQUATIONS + CHOOSING) * steps * bench.asked.model.passes
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of the fits.
+    """Result of the fits.
 
     Attributes:
         races: with what was fitted in place.
@@ -103,7 +103,7 @@ class Tuned:
 
 
 def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned:
-    """Races in which the leaders' fitted levels and coefficients take part.
+    """Return races in which the leaders' fitted levels and coefficients take part.
 
     Args:
         run: the run.
@@ -137,7 +137,7 @@ def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned
 
 
 def _untold(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
-    """What was wanted and not fitted, and why."""
+    """Yield sentences on fits that were wanted and not made, and why."""
     failed = {
         t.budget: bench.failures[_failure(t)] for t in wanted if _failure(t) in bench.failures
     }
@@ -152,13 +152,13 @@ def _untold(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[
 
 
 def _failure(target: Target) -> str:
-    """The name that a failing fit has among the failures."""
+    """Return the name that a failing fit has among the failures."""
     return f"{target.entry.cell.label} at {target.budget}, {target.what} fitted"
 
 
 def _targets(run: Run, race: Raced) -> Iterator[Target]:
-    """Coefficients of what leads for each library that takes numbers, and levels of the best solvers of those
-    that have their own; of each sampler once.
+    """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
+    of a library's best own solvers.
     """
     found: dict[tuple[str, What], Target] = {}
     own = (*OWN.values(), "comfyui")
@@ -180,7 +180,7 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
 def _affordable(
     run: Run, bench: Bench, targets: Sequence[Target], seconds: float
 ) -> Iterator[Target]:
-    """What there is time for: first what is for the library that is asked about, the cheapest first."""
+    """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
     own = {run.library, OWN.get(run.library, "")}
 
     def place(target: Target) -> tuple[bool, float]:
@@ -195,8 +195,8 @@ def _affordable(
 def _fitted(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
 ) -> Iterator[tuple[Target, Numbers | None]]:
-    """What was found for each, None where nothing was better than it is. What is in the folder comes first, and is
-    not looked for again unless there is more time than there was.
+    """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
+    searched again only with more time than before.
     """
     ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING, bench.truth.steps or 0)
     keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
@@ -231,14 +231,14 @@ def _fitted(
 
 
 def _read(kept: Sequence[Any]) -> Numbers | None:
-    """What the folder has of a fit."""
+    """Return the numbers of a stored fit."""
     levels, rows, _ = kept
     return None if levels is None else Numbers.read(levels, rows)
 
 
 def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
-    """The grids of the configurations, and those of their schedules with one step more that leave the model's
-    lowest level out, where most schedules spend an evaluation in vain.
+    """Return the configurations' grids, and their schedules' with one step more and without the model's
+    lowest level, at which most schedules waste an evaluation.
     """
     if target.what == "coefficients":
         return ()

@@ -43,7 +43,7 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """The page as text; a pure function of the answer."""
+    """Return the page as text; a pure function of the answer."""
     rows, library = table(advice), audience(advice.budgets, advice.library)
     drawn = plots(advice)
     first = leading(advice.budgets, advice.library)
@@ -78,7 +78,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
 
 @dataclass(frozen=True)
 class Paste:
-    """What to paste at one budget.
+    """Lines to paste at one budget.
 
     Attributes:
         nfe: the budget.
@@ -106,7 +106,7 @@ class Paste:
 
 
 def pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
-    """For each library its name, title and lines by budget; the one that the table is for comes first."""
+    """Return each library's name, title and lines by budget, the table's library first."""
     names = [
         audience(advice.budgets, advice.library),
         *(name for budget in advice.budgets for name in budget.best),
@@ -136,7 +136,7 @@ def _paste(budget: Budget, best: Best) -> Paste:
 
 
 def open_questions(advice: Advice) -> list[str]:
-    """What was not decided: of the whole answer, then budget by budget."""
+    """Return the open questions of the whole answer, then budget by budget."""
     at = [
         f"With {counted(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets
@@ -146,13 +146,13 @@ def open_questions(advice: Advice) -> list[str]:
 
 
 def unbroken(words: str) -> str:
-    """Text in which neither an interval nor what belongs to a number goes to another line."""
+    """Return text in which neither an interval nor what belongs to a number goes to another line."""
     kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
     return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
 
 
 def _shown(value: Any) -> Any:
-    """Texts without control characters and letters that nobody sees; what is markup stays."""
+    """Return a text without control characters and invisible letters; markup stays."""
     return printable(value) if type(value) is str else value
 
 

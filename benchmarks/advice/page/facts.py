@@ -1,4 +1,4 @@
-"""How an answer came about, as terms and what they are."""
+"""Facts on how an answer came about, as terms and values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONG = 12
 
 
 def facts(advice: Advice) -> list[tuple[str, str]]:
-    """How the answer came about, as terms and what they are."""
+    """Return facts on how the answer came about, as terms and values."""
     took, given = advice.minutes
     about = [(key.replace("_", " "), value) for key, value in flat(advice.about)]
     return [
@@ -31,7 +31,7 @@ def facts(advice: Advice) -> list[tuple[str, str]]:
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """A mapping of anything as names and texts; mappings in it one after the other, and long ones,
+    """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
     as the versions of all packages, as one text.
     """
     found: list[tuple[str, str]] = []

@@ -57,7 +57,7 @@ class Gallery:
 
 
 def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
-    """The strips of an answer; None where there are no pictures."""
+    """Return the strips of an answer; None where there are no pictures."""
     if pictures is None or not len(pictures.converged):
         return None
     count = len(pictures.converged)
@@ -97,7 +97,7 @@ def _one(images: Pictures8 | None, name: str, label: str, alt: str, failed: str)
 
 
 def strip(images: Pictures8) -> str:
-    """Pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
+    """Return pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
     channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     small = shrunk(channels)
     gap = max(1, round(max(small.shape[2:]) / 28))
@@ -105,7 +105,7 @@ def strip(images: Pictures8) -> str:
 
 
 def shrunk(images: Pictures8) -> Pictures8:
-    """Pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
+    """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
     squares; what does not fill a square at the edge is left out.
     """
     factor = _factor(max(images.shape[2:]))

@@ -29,7 +29,7 @@ NOW, OURS, KNOWN = (
     Style("", "#00598f", "#78bdf2", "circle", "solid"),
     Style("", "#00664a", "#4fd0a0", "diamond", "dot"),
 )
-"""What is used now, the recommendation, and the best that was tried."""
+"""Styles of the default, the recommendation, and the best that was tried."""
 COLOURS = {
     INK: "ink",
     SOFT: "soft",
@@ -41,7 +41,7 @@ COLOURS = {
 
 
 def css() -> str:
-    """The variables of the curves, for a light page and a dark one."""
+    """Return the CSS variables of the curves, for a light page and a dark one."""
     return " ".join(
         f"--{COLOURS[one.colour]}: light-dark({one.colour}, {one.dark});"
         for one in (NOW, OURS, KNOWN)
@@ -49,7 +49,7 @@ def css() -> str:
 
 
 def curves(advice: Advice) -> list[Series]:
-    """The curves that have points: errors that are positive, by evaluations that are made.
+    """Return the curves that have points: errors that are positive, by evaluations that are made.
 
     The best that was tried is one only where it is not the recommendation at every budget.
     """
@@ -79,8 +79,8 @@ def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 
 
 def plots(advice: Advice) -> tuple[str, str] | None:
-    """The drawing for wide screens and the one for narrow ones, as elements of a page; None where
-    no curve has two points, which a table says better.
+    """Return the drawings for wide and for narrow screens, as elements of a page; None where no curve has
+    two points, which a table says better.
     """
     found = curves(advice)
     if max((len(one.points) for one in found), default=0) < 2:
@@ -106,7 +106,7 @@ def _drawn(found: Sequence[Series], width: Width) -> str:
 
 
 def _curve(axes: Axes, one: Series, place: int) -> None:
-    """A curve with its intervals; later ones lie below earlier ones."""
+    """Draw a curve with its intervals; later ones lie below earlier ones."""
     above = 3 - place / 10
     axes.plot(
         [point.x for point in one.points],
@@ -129,7 +129,7 @@ def _curve(axes: Axes, one: Series, place: int) -> None:
 
 
 def words(advice: Advice) -> str:
-    """What the drawing shows, for readers who do not see it; the table has the numbers."""
+    """Describe the drawing for readers who do not see it; the table has the numbers."""
     found = curves(advice)
     parts = [
         f"{one.name} from {one.points[0].y:.3g} with {one.points[0].x:g} evaluations to "

@@ -23,11 +23,11 @@ from .measuring import Bench, Late
 from .race import LEVEL
 
 COUNTS = (128, 256, 512)
-"""Samples of the looks."""
+"""Samples after each round."""
 CONVERGED = (1024, 512, 256)
 """Converged samples, half of which give the axes: as many of these as there is time for."""
 START = 1 << 20
-"""First sample number: latents that no race looks at."""
+"""First sample number: latents that no race uses."""
 
 
 @dataclass
@@ -46,9 +46,7 @@ class Space:
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """How many converged samples there is time for, at most half of it; those of a card cost nothing; 0 where
-    not even the fewest have time.
-    """
+    """Return the number of converged samples that half the time allows, or 0; a card's are free."""
     if _converged_of_card(bench.asked) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     kept = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
@@ -56,8 +54,8 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def space_of(bench: Bench, count: int) -> Space:
-    """The feature space of a model: its own, or its images, with its card's converged samples where there are
-    any, else ``count`` of its own.
+    """Return the feature space of a model: its own, or its images, with its card's converged samples where
+    there are any, else ``count`` of its own.
 
     Raises:
         Failure: the model has no converged samples.
@@ -92,7 +90,7 @@ class Distances:
     def __call__(
         self, entries: Sequence[Entry], kept: int, late: Late
     ) -> Mapping[int, FrechetEstimate]:
-        """The distance of each configuration by its number, of those that there was time for.
+        """Return the distance of each configuration that there was time for, by its number.
 
         Args:
             entries: to be measured.
@@ -135,8 +133,8 @@ class Distances:
 
 
 def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Whether ``a`` is shown to be farther from the converged samples than ``b``, from the same latents:
-    said with a chance of ``level`` at most where it is not.
+    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same
+    latents: a one-sided test at ``level``.
     """
     if a.n != b.n:
         return False
@@ -145,5 +143,5 @@ def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def value_of(estimate: FrechetEstimate) -> Value:
-    """A distance as an answer has it."""
+    """Return a distance as an answer has it."""
     return Value(estimate.value, estimate.low, estimate.high, estimate.flag)

@@ -18,14 +18,14 @@ from .tasks import Ends
 from .truth import Truth
 
 GENEROUS, SHORTEST = 20.0, 60.0
-"""How many times its forecast a task may take, and seconds that each may."""
+"""Multiple of its forecast that a task may take, and seconds that every task may."""
 
 Late = Callable[[], bool]
 
 
 @dataclass
 class Bench:
-    """Where configurations of a model are measured.
+    """Test bench that measures configurations of a model.
 
     Attributes:
         asked: the model.
@@ -54,8 +54,8 @@ class Bench:
     def squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """The number of each configuration and its squares on latents ``start`` … ``stop - 1``, None for
-        one that fails; those that there is no time for are left out.
+        """Yield the number of each configuration and its squares on latents ``start`` … ``stop - 1``, None
+        if it fails; configurations without time are left out.
         """
         keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
@@ -81,7 +81,7 @@ class Bench:
     def features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """As :meth:`squares`, the features ``(stop - start, d)`` of the samples."""
+        """Yield the features ``(stop - start, d)`` of the samples, as :meth:`squares` does."""
         keys = [f"{space} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, key in enumerate(keys):
@@ -111,7 +111,7 @@ class Bench:
         *,
         whole: bool = True,
     ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
-        """What :class:`.tasks.Ends` makes of each, as they come. Those that run now are waited for."""
+        """Yield the result of :class:`.tasks.Ends` for each entry as it comes; wait for running tasks."""
         tasks = [
             Ends(replace(entry.cell, samples=stop), start, stop, space, whole) for entry in entries
         ]
@@ -124,7 +124,7 @@ class Bench:
         )
 
     def forecast(self, entry: Entry, samples: int) -> float:
-        """Seconds that samples of a configuration take, all workers at it."""
+        """Return the seconds that samples of a configuration take on all workers."""
         return evaluations(entry) * samples / self.rate
 
     def _key(self, entry: Entry, start: int, stop: int) -> str:
@@ -138,5 +138,5 @@ class Bench:
 
 
 def evaluations(entry: Entry) -> float:
-    """Evaluations that a sample of a configuration takes: those of its budget, at most."""
+    """Return the evaluations that a sample of a configuration takes at most: its budget."""
     return float(entry.cell.budget or 1)

@@ -1,13 +1,13 @@
-r"""A race: configurations are tried on more and more latents, and those that are shown to be worse than the
+r"""Race: configurations are tried on more and more latents, and those that are shown to be worse than the
 leader are dropped.
 
-All run on latents 0 … n_1 - 1, those that are left on the next ones up to n_2 = 2 n_1, and so on. After
-look k a configuration is dropped if a one-sided paired test says that it is worse than the leader, at the
+All run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. After
+round k a configuration is dropped if a one-sided paired test says that it is worse than the leader, at the
 level
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
-so that one that is as good as the leaders is dropped, at any look, with a chance of alpha at most
+so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
 (:func:`samplerbench.benchmarks.running.interim.level_at`). A configuration can belong to several fields,
 such as the samplers of a library: it stays as long as it may be the best of one of them.
 """
@@ -26,10 +26,10 @@ from .paired import Squares, error, worse
 LEVEL = 0.05
 """alpha: the chance that one as good as the leaders is dropped."""
 HOPELESS = 4.0
-"""How far behind the best a configuration may be at two budgets in a row and be tried at larger ones."""
+"""Multiple of the best error that, exceeded at two budgets in a row, excludes from larger ones."""
 
 Standing = TypeVar("Standing", bound=Sized)
-"""What is known of a configuration, for as many latents as it is long."""
+"""Measurements of a configuration, on as many latents as it is long."""
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
 """Measures configurations, by number, on latents ``start`` … ``stop - 1``: what is known of each of them as they
@@ -38,15 +38,15 @@ come, None where it fails. Those that there is no time for are left out.
 
 
 class Keep(Protocol):
-    """Who goes on after a look."""
+    """Rule for which configurations survive a round."""
 
     def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:
-        """Of the configurations of one field, best first, those that stay."""
+        """Return the survivors of one field, whose configurations are ranked best first."""
         ...
 
 
 def not_worse(ranked: Sequence[int], known: Mapping[int, Squares], look: int) -> set[int]:
-    """The leader, and those that are not shown to be worse."""
+    """Return the leader, and the configurations that are not shown to be worse."""
     level = level_at(look, 1, LEVEL)
     leader = known[ranked[0]]
     return {one for one in ranked if not worse(known[one], leader, level)}
@@ -54,7 +54,7 @@ def not_worse(ranked: Sequence[int], known: Mapping[int, Squares], look: int) ->
 
 @dataclass(frozen=True)
 class Leading:
-    """A rule: the first ``count`` stay."""
+    """Rule by which the first ``count`` configurations stay."""
 
     count: int
 
@@ -64,7 +64,7 @@ class Leading:
 
 
 def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether a configuration is worth a try at a larger budget.
+    """Return True if a configuration is worth a try at a larger budget.
 
     Args:
         errors: its errors at smaller budgets, the last two of which count.
@@ -75,7 +75,7 @@ def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
 
 
 def joined(before: Squares | None, more: Squares) -> Squares:
-    """Squares of further latents behind those that are known."""
+    """Append the squares of further latents to the known ones."""
     return more if before is None else np.concatenate([before, more])
 
 
@@ -87,10 +87,10 @@ class Race(Generic[Standing]):
         fields: configurations by number, by the name of the field, in the order in which they are tried.
         rungs: numbers of latents, rising.
         measure: see :data:`Measure`.
-        keep: who goes on after a look.
+        keep: which configurations survive a round.
         score: of what is known, the less the better.
         join: what is known once more latents were measured.
-        late: whether the time is up, asked after each look.
+        late: whether the time is up, asked after each round.
         to_the_end: whether a race goes on that is decided.
         least: latents that are looked at before the time that is up ends it.
         known: by configuration; those that were dropped keep theirs.
@@ -139,15 +139,13 @@ class Race(Generic[Standing]):
             mine &= set(self.known)
 
     def left(self, name: str) -> list[int]:
-        """The configurations of a field that were not dropped from it, those on most latents first, best
-        first.
-        """
+        """Return the survivors of a field, the ones on most latents first, and best first among these."""
         return sorted(
             self._left[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
         )
 
     def ranked(self, some: Iterable[int]) -> list[int]:
-        """Those of ``some`` that have samples, best first."""
+        """Return the configurations of ``some`` that have samples, best first."""
         return sorted(
             (n for n in some if n in self.known), key=lambda n: (self.score(self.known[n]), n)
         )

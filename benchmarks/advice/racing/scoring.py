@@ -24,8 +24,8 @@ Scores = dict[int, dict[str, Squares]]
 def score(
     found: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Take errors of configurations on as many latents as there is time for, the same for all: those of the
-    first two counts are taken unless the time of the stage is over.
+    """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
+    of the stage prevents the first two counts.
 
     Args:
         found: where they go; what is there when the stage is broken off can be used.
@@ -61,7 +61,7 @@ def of_one_length(scores: Scores) -> Scores:
 
 
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """A configuration as an answer has it."""
+    """Return a configuration as an answer has it."""
     cell = entry.cell
     used = cell.grid
     own = bool(cell.sampler.own_grid)
@@ -85,7 +85,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
 
 
 def ratio(a: Squares | None, b: Squares | None) -> Value | None:
-    """The error of ``a`` over that of ``b``; None where one has none."""
+    """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 

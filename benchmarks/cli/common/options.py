@@ -232,8 +232,8 @@ PathCurvatureOption = Annotated[
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """What ``run`` and ``plan`` replace in a suite, in the order of their help: each field is
-    an option of both (:func:`taking`).
+    """Options of ``run`` and ``plan`` that replace parts of a suite, in the order of their help
+    (:func:`taking`).
     """
 
     out_dir: OutOption = None
@@ -271,8 +271,7 @@ class SuiteOptions:
 
 
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with every field of a dataclass as an option of its own, in place of its parameter
-    ``options``.
+    """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
     Args:
         options: its fields are annotated as options are, and have defaults.
@@ -312,7 +311,7 @@ def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """A comma-separated list of numbers >= 1.
+    """Return a comma-separated list of numbers >= 1.
 
     Raises:
         ValueError: anything else.
@@ -336,7 +335,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
-    """``value`` if it is one of ``allowed``.
+    """Return ``value`` if it is one of ``allowed``.
 
     Raises:
         ValueError: it is not.
@@ -347,7 +346,7 @@ def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Installed plugins, then the user's files.
+    """Load installed plugins, then the user's files.
 
     A broken installed plugin is reported and left out; a broken file is an error.
     """
@@ -365,10 +364,7 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
 
 
 def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """The axis that --compile and --cuda-graph set: one mode, with both if both are given.
-
-    None leaves the suite's.
-    """
+    """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
@@ -383,7 +379,7 @@ def selected(
     trust: bool = False,
     **axes: Any,
 ) -> Suite:
-    """The suite with the axes that the command line replaces.
+    """Return the suite with the axes that the command line replaces.
 
     None or an empty list leaves one as it is.
 

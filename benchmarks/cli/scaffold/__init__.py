@@ -1,4 +1,4 @@
-"""A new plugin package with a working sampler or metric in it, to be changed into one's own."""
+"""New plugin package with a working sampler or metric in it, to change into one's own."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Kind = Literal["solver", "metric"]
 
 @dataclass(frozen=True)
 class _Package:
-    """What is special about a kind of package; the rest is in its templates.
+    """Properties of a kind of package; the rest is in its templates.
 
     Attributes:
-        taken: what each name that is taken is the name of.
+        taken: names in use, and what each is the name of.
         steps: the commands that take the package to a result, with ``{name}`` and ``{package}``.
     """
 
@@ -106,5 +106,5 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
 
 def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
-    """The commands that take a new package to a result, in order."""
+    """Return the commands that take a new package to a result, in order."""
     return [step.format(name=name, package=package) for step in _PACKAGES[kind].steps]

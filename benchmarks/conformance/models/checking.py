@@ -1,4 +1,4 @@
-"""Checking a model: whether its output is E[x0 | x], which of the possible maps fits, and why."""
+"""Check of a model: its output against E[x0 | x], and the best of the possible maps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """Of all checks together."""
+        """Verdict of all checks together."""
         return verdict_of(self.checks)
 
     @property
@@ -94,9 +94,9 @@ def check_checkpoint(
         images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
             itself, on which nothing can pass.
         labels: their classes ``(n,)``, or None.
-        built: makes the network of a candidate whose ``network`` is another than that of ``spec``;
-            None where all candidates have the same.
-        teacher: of few-step map: a denoiser that knows its paths, such as what it was distilled
+        built: makes the network of a candidate whose ``network`` is another than the spec's; None
+            where all candidates have the same.
+        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
             from, on the device. None takes the map's own network, if it is one too
             (:meth:`.Specification.teacher`).
         samples: how many of its own.

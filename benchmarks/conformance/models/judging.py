@@ -1,4 +1,4 @@
-"""Judging one reading of a network on clean samples, and finding the readings that fit better.
+"""Judgement of one reading of a network on clean samples, and the readings that fit better.
 
 E[x0 | x] has the smallest squared error of all functions of x. A reading with a smaller error shows that
 the stated one is wrong, but it is right only if it passes the other checks itself.
@@ -32,9 +32,9 @@ SLACK, LARGE = 0.1, 0.3
 wrong have more at some level.
 """
 POOR = 1.2
-"""How much larger the error may be than that of the best multiple of the noisy sample."""
+"""Largest ratio of the error to the best multiple's of the noisy sample."""
 LINEAR = 0.95
-"""The same of a network that has learned more than a multiple of the noisy sample at every level."""
+"""Largest such ratio of a network that has learned more than a multiple of the noisy sample."""
 FEW, MOST = 24, 6
 """Samples on which all readings are tried, and how many of the best are tried on all samples."""
 
@@ -44,7 +44,7 @@ TOLD_APART = 2
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
 """Names and makers of other readings of a model."""
 Compared = tuple["Candidate", "Candidate"]
-"""A reading, and the one that it is compared with on the same samples."""
+"""Pair of readings that are compared on the same samples, the second the stated one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Candidate:
 
     @cached_property
     def share(self) -> float:
-        """Median over levels of the error over that of the best multiple of the noisy sample."""
+        """Median over levels of the ratio of the error to the best multiple's of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -97,7 +97,7 @@ def judge(
         model: see there.
         clean: see there.
         labels: see there.
-        at: levels; None takes those of the model.
+        at: levels; None takes the model's.
     """
     levels = levels_of(model, clean) if at is None else at
     try:
@@ -117,7 +117,7 @@ def obeys(of: Fit, slack: float = SLACK) -> bool:
 
 
 def is_better(one: Candidate, other: Candidate) -> bool:
-    """Return True if the error of ``one`` is smaller than that of ``other``, beyond chance."""
+    """Return True if the error of ``one`` is smaller than ``other``'s, beyond chance."""
     excess, se = other.fit.excess(one.fit)
     return excess > max(SURE * se, ALIKE)
 
@@ -172,7 +172,7 @@ def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
 
 
 def error_of(of: Fit) -> float:
-    """Median over levels of the logarithm of the error; infinite where one is not finite."""
+    """Return the median over levels of the logarithm of the error; infinite where one is not finite."""
     error = of.errors.mean(1)
     return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
@@ -226,7 +226,7 @@ def check_readings(stated: Candidate, better: Better, broken: str, seen: str) ->
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Compare the error with that of a multiple of the noisy sample, at most levels."""
+    """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
     said = (
         f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
     )

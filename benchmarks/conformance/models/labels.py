@@ -27,7 +27,7 @@ LEAST, SHOWN = 4, 4
 
 @torch.no_grad()
 def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
-    """Compare the error with the labels of the images with that of other labels.
+    """Compare the error under the labels of the images with the error under other labels.
 
     Args:
         model: with classes, on the device of ``clean``.
@@ -60,7 +60,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _better(errors: np.ndarray) -> int:
-    """The row of another label that is better on half of the images, and on the other; 0 if none is.
+    """Return the row of another label that is better on each half of the images; 0 if none is.
 
     Args:
         errors: ``(labels, n)``, of the images' own labels first.
@@ -74,7 +74,7 @@ def _better(errors: np.ndarray) -> int:
 
 
 def _errors(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Squared errors of each sample, the mean over two levels, each over its square."""
+    """Return squared errors of each sample, the mean over two levels, each over its square."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)

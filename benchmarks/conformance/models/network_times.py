@@ -2,7 +2,7 @@
 
 A ``model(x, sigma)`` that is written by hand hides the time from its caller. Where an ``nn.Module`` is
 called inside, its arguments can be seen and replaced. Else only levels can: called at the level of the
-reversed step, a network of the noise is told the right one. A shift or another unit cannot be undone so,
+reversed step, a network of the noise gets the right one. A shift or another unit cannot be undone so,
 since no level makes the call reach the steps beyond its ends.
 """
 
@@ -91,13 +91,13 @@ def readings_of_time(stated: Candidate) -> Readings:
 
 
 def _last_of(times: list[float]) -> int:
-    """The last of the usual times that these are among; 0 if they are none."""
+    """Return the last of the usual times that these are among; 0 if they are none."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
 
 def _shifted(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
-    """The best shift of times from 0 to ``last``, if these are known."""
+    """Yield the best shift of times from 0 to ``last``, if these are known."""
     if last:
 
         def made(shift: float) -> Denoiser:
@@ -115,20 +115,20 @@ def _native(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
-    """E[x0 | x] by the noise that a call gives at the level of the reversed step."""
+    """Return E[x0 | x] by the noise that a call gives at the level of the reversed step."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
 
 
 def _affine(scale: float, offset: float, most: float, t: Any) -> Any:
-    """A time, or a tensor of times, in its own dtype where the numbers are whole."""
+    """Return a changed time, or tensor of times, between 0 and ``most``."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """The outermost module that is given states and a time other than the level, with its times."""
+    """Return the outermost module that gets states and a time other than the level, with its times."""
     told: dict[nn.Module, list[float]] = {}
     for level in levels:
         x, _ = noisy(of, level)
@@ -150,7 +150,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
-    """The shift with the smallest error on a few samples: first among powers of two, then halved."""
+    """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
     few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
     rounded = round if last > 1 else float

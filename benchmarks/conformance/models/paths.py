@@ -1,6 +1,6 @@
-"""Whether a few-step map is consistent: whether it takes the states of one path to one end.
+"""Consistency of a few-step map: it takes the states of one path to one end.
 
-Without anybody who knows the paths, by noise that is put back. For a map f along the probability flow,
+Without a denoiser that knows the paths, by noise that is put back. For a map f along the probability flow,
 f(x(s), s) stands still on every path, so that its rate along the flow, whose velocity is E[z | x], is 0.
 Along x0 + s z, whose velocity z has that mean, the rate is then 0 on average over all that could have
 become the state, and orthogonal to every function g of the state:
@@ -29,16 +29,16 @@ from .fit import NARROWEST, SEED, WIDEST
 from .maps import LEAST, MOST, variance_of
 
 BY = 0.1
-"""In ln sigma, to both sides: of the differences that stand for the rate."""
+"""Distance in ln sigma, to both sides, of the differences that stand for the rate."""
 LEVELS = 7
 DEFECT = 0.15
-"""Of the rate, in standard deviations of the data a unit of ln sigma, times that of g, which trained maps
-stay below.
+"""Largest mean product of the rate and g of a trained map, in standard deviations of the data a unit of
+ln sigma.
 """
 BETTER, CLOSE = 2.0, 0.03
-"""By which a wrong map moves more than a right one, in all: so many times, and so much."""
+"""Factor and difference by which a wrong map moves more than a right one, in all."""
 SURE = 3.0
-"""Standard errors beyond it."""
+"""Standard errors that are allowed to chance."""
 STOPS, STEPS = 5, 30
 """States on each path that are looked at, and steps of Heun's method to get there."""
 APART = 0.5
@@ -48,7 +48,7 @@ sample and the mean 1.
 
 
 class Moves(NamedTuple):
-    """How the outputs of a map move where noise is put back.
+    """Movement of the outputs of a map where noise is put back.
 
     Attributes:
         size: root mean square over levels and functions g, in standard deviations of the data a unit
@@ -71,7 +71,7 @@ class Moves(NamedTuple):
 
 @torch.no_grad()
 def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
-    """The rate of a map's outputs, which is 0 for a map along the flow of these data.
+    """Return the rate of a map's outputs, which is 0 for a map along the flow of these data.
 
     Args:
         model: on the device of ``clean``.
@@ -104,7 +104,7 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
 
 
 def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
+    """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
     state = _standard(x)
     yield "the state", state
     yield "a curve of the state", _standard(state - state**3 / 3)
@@ -117,7 +117,7 @@ def _standard(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
-    """Whether a map stands still, on average, where noise is put back.
+    """Check that a map stands still, on average, where noise is put back.
 
     Args:
         stated: of the map.
@@ -151,7 +151,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
 def check_along(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Whether a map takes the states of one path, as a denoiser knows it, to one end.
+    """Check that a map takes the states of one path, as a denoiser knows it, to one end.
 
     Args:
         model: as in :func:`moves`, like what follows the teacher.

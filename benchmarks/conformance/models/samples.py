@@ -14,9 +14,7 @@ from .fit import SEED, Fit
 from .judging import Candidate, judge
 
 STEPS, HIGHEST = 40, 1e3
-"""Of the model's own samples, where there are no others: steps, and the level that an infinite range
-begins at.
-"""
+"""Steps of the model's own samples, and the level that an infinite range begins at."""
 
 
 def candidate(

@@ -21,11 +21,11 @@ from .maps import variance_of
 CLAMPED = 0.02
 """Share of values at one number from which on they are taken for clamped."""
 AGAIN = 2
-"""Levels at which they are."""
+"""Least number of levels at which they are clamped."""
 HIGHEST, STATES = 1e3, 64
 """Level that an infinite range begins at, and states of noise."""
 DEAD = 1e-3
-"""Of the standard deviation of the data: outputs that vary less are constant."""
+"""Share of the data's standard deviation: outputs that vary less are constant."""
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def _noise_left(of: Candidate, level: float) -> float:
 
 
 def _outputs(of: Candidate, level: float) -> Tensor:
-    """The output of a network in its own coordinates; of other models, their own."""
+    """Return the output of a network in its own coordinates; of other models, their own."""
     x, _ = noisy(of, level)
     if not isinstance(of.model, NativeDenoiser):
         return of.model.denoise(x, level, of.labels)
@@ -123,7 +123,7 @@ def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
 def check_noise(model: Denoiser, device: str) -> Check:
     """Check what the model leaves of noise at its highest level, which needs no data.
 
-    E[x0 | x] leaves a share between 0 and 1 of the noise, whatever the data are: its Jacobian is a
+    E[x0 | x] leaves a share between 0 and 1 of the noise, for all data: its Jacobian is a
     covariance over sigma². Where the range of the data is known, the share is at most their variance
     over sigma².
 

@@ -30,7 +30,7 @@ def native_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Other readings of a model that is no checkpoint.
+    """Yield other readings of a model that is no checkpoint.
 
     Args:
         model: an adapter, or anything that is called.
@@ -86,7 +86,7 @@ def _specification(
 
 
 def _plain_process(process: Process) -> dict[str, Any] | None:
-    """A process as a specification has it; None for a user's own."""
+    """Return a process as a specification has it; None for a user's own."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
     names = {made: name for name, made in PROCESSES.items() if isinstance(made, type)}
@@ -107,7 +107,7 @@ def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) ->
 
 
 def _alpha(s: float) -> float:
-    """Scale of the data where the variance is preserved."""
+    """Return the scale of the data where the variance is preserved."""
     return 1 / math.hypot(1, s)
 
 
@@ -150,4 +150,4 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "a thousandth of the level": lambda d, x, s: d(x, s / 1000),
     "exp of the level": lambda d, x, s: d(x, math.exp(min(s, 80.0))),
 }
-"""Readings by words that stand behind "with"."""
+"""Readings by words that follow "with"."""
