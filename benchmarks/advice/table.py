@@ -97,12 +97,12 @@ def row(budget: Budget, library: str) -> Row:
     choice, other = best.choice, not same(best.choice, default)
     return Row(
         budget.nfe,
-        choice.label + _made(choice, budget, " (makes {})"),
+        choice.label + _actual_evaluations(choice, budget, " (makes {})"),
         beside_default(best, budget),
         _with_now(
             "" if choice.error is None else measured(choice.error),
             measured(default.error) if default.error and other else "",
-            _made(default, budget, ", with {}:"),
+            _actual_evaluations(default, budget, ", with {}:"),
         ),
         beside_best(best, budget),
         "python" in budget.best and same(choice, budget.best["python"].choice),
@@ -116,13 +116,13 @@ def row(budget: Budget, library: str) -> Row:
     )
 
 
-def _made(choice: Choice, budget: Budget, words: str) -> str:
+def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
     """Return in words how many evaluations a configuration makes; "" where that is the budget."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
-def _with_now(mine: str, now: str, made: str = "") -> Cell:
-    return Cell(mine, f"now{made} {now}" if now else "")
+def _with_now(mine: str, now: str, suffix: str = "") -> Cell:
+    return Cell(mine, f"now{suffix} {now}" if now else "")
 
 
 def beside_default(best: Best, budget: Budget) -> Cell:
@@ -145,11 +145,13 @@ def _in_distribution(best: Best, default: Choice) -> Cell:
     if mine is None or theirs is None:
         return Cell("not compared", "it draws noise")
     numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
-    shown = apart(mine, theirs)
-    if shown == "open":
+    outcome = apart(mine, theirs)
+    if outcome == "open":
         return Cell("no difference shown in distribution", numbers)
     return Cell(
-        "nearer in distribution" if shown == "closer" else "farther in distribution", numbers, shown
+        "nearer in distribution" if outcome == "closer" else "farther in distribution",
+        numbers,
+        outcome,
     )
 
 
@@ -162,45 +164,49 @@ def best_of(budget: Budget) -> str:
 
 def beside_own_solvers(budget: Budget) -> Cell:
     """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
-    known = nearest_alternative(budget)
-    if known is None or known.ratio is None:
+    nearest = nearest_alternative(budget)
+    if nearest is None or nearest.ratio is None:
         return NOTHING
-    found = _compared(known.ratio)
-    return found._replace(detail=": ".join(filter(None, (named(known.choice), found.detail))))
+    cell = _compared(nearest.ratio)
+    return cell._replace(detail=": ".join(filter(None, (named(nearest.choice), cell.detail))))
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
     """Return the solver with the smallest error of those that users would try next."""
-    some = [(one.choice.error.value, one) for one in budget.alternatives if one.choice.error]
+    some = [
+        (alternative.choice.error.value, alternative)
+        for alternative in budget.alternatives
+        if alternative.choice.error
+    ]
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
 def beside_best(best: Best, budget: Budget) -> Cell:
     """Return how a recommendation compares with the best that was tried, of any library, and its name."""
-    known = budget.best.get("python")
-    if known is None:
+    leader = budget.best.get("python")
+    if leader is None:
         return NOTHING
-    if same(best.choice, known.choice):
+    if same(best.choice, leader.choice):
         return Cell(best_of(budget))
     if best.to_best is None:
-        return Cell("not compared", known.choice.label)
-    found = _compared(best.to_best)
-    return found._replace(detail=": ".join(filter(None, (known.choice.label, found.detail))))
+        return Cell("not compared", leader.choice.label)
+    cell = _compared(best.to_best)
+    return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
 
 
 def _compared(ratio: Value) -> Cell:
     """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
-    shown = verdict(ratio)
-    if shown == "open":
+    outcome = verdict(ratio)
+    if outcome == "open":
         return Cell("no difference shown", open_ratio(ratio))
-    return Cell(beside(ratio), "", shown)
+    return Cell(beside(ratio), "", outcome)
 
 
 def nearer(budget: Budget) -> Cell:
     """Return what is nearer in distribution than the best that was tried, with both distances."""
-    other, known = budget.in_distribution, budget.best.get("python")
+    other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
-    mine = None if known is None else known.choice.fd_conv
+    mine = None if leader is None else leader.choice.fd_conv
     against = f" against {measured(mine)}" if mine else ""
     return Cell(other.label, f"{measured(other.fd_conv)}{against}")

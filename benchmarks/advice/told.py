@@ -40,8 +40,8 @@ def tell(advice: Advice, console: Console) -> None:
         _row(row, rows, console)
     if advice.undecided:
         console.print()
-        for one in advice.undecided:
-            console.print(Text(printable(f"Not decided: {one}")))
+        for item in advice.undecided:
+            console.print(Text(printable(f"Not decided: {item}")))
     budget = leading(advice.budgets, advice.library)
     best = budget.best.get(library)
     if best is not None:
@@ -60,18 +60,18 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
     width = _width(rows)
     label, now = printable(row.use), printable(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
-    beside = Text(now, style=TONES[row.now.tone])
-    names = max(cell_len(printable(one.use)) for one in rows)
-    texts = max(cell_len(printable(one.now.text)) for one in rows)
+    comparison = Text(now, style=TONES[row.now.tone])
+    names = max(cell_len(printable(item.use)) for item in rows)
+    texts = max(cell_len(printable(item.now.text)) for item in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     if fits:
-        first.append(" " * (names + 2 - cell_len(label))).append_text(beside)
+        first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
     _line(console, first)
-    known, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
+    leader, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
     rest = [
         row.now.detail,
         f"error {row.error.whole}" if row.error.text else "",
-        f"beside the best tried: {known}" if known and not row.is_best else known,
+        f"beside the best tried: {leader}" if leader and not row.is_best else leader,
         f"beside its own at their defaults: {row.beside_own_solvers.whole}"
         if row.beside_own_solvers.text
         else "",
@@ -79,8 +79,8 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
         f"tied with {counted(len(row.tied), 'other')}" if row.tied else "",
         f"nearer in distribution: {row.nearer.whole}" if row.nearer.text else "",
     ]
-    pieces = [Text(printable(one), style="dim") for one in rest if one]
-    _pieces(pieces if fits or not now else [beside, *pieces], width + 2, console)
+    pieces = [Text(printable(item), style="dim") for item in rest if item]
+    _pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 
 def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
@@ -95,8 +95,8 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
         line = (line + Text(" ") if line.cell_len > indent else line) + part
         if line.cell_len > console.width:
             *whole, rest = _wrapped(line.plain.strip(), console.width - indent)
-            for one in whole:
-                _line(console, Text(" " * indent).append(one, style=piece.style))
+            for word in whole:
+                _line(console, Text(" " * indent).append(word, style=piece.style))
             line = Text(" " * indent).append(rest, style=piece.style)
     if line.cell_len > indent:
         _line(console, line)
@@ -104,14 +104,14 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
 
 def _wrapped(words: str, width: int) -> list[str]:
     """Return lines of whole words, an interval being one; a word longer than a line has its own."""
-    found = [""]
+    lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
-        joined = f"{found[-1]} {word}".strip()
-        if found[-1] and cell_len(joined) > width:
-            found.append(word)
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and cell_len(joined) > width:
+            lines.append(word)
         else:
-            found[-1] = joined
-    return found
+            lines[-1] = joined
+    return lines
 
 
 def _line(console: Console, text: Text) -> None:
@@ -126,7 +126,7 @@ def _lines(best: Best, nfe: int, console: Console) -> None:
     )
     if best.lines.code:
         console.print()
-        _line(console, Text("\n".join(" " * INDENT + one for one in _code(best))))
+        _line(console, Text("\n".join(" " * INDENT + line for line in _code(best))))
         console.print()
     for remark in (best.lines.remark, own_solver(best)):
         if remark:
@@ -134,7 +134,7 @@ def _lines(best: Best, nfe: int, console: Console) -> None:
 
 
 def _code(best: Best) -> list[str]:
-    return [printable(one) for one in best.lines.code.splitlines()]
+    return [printable(line) for line in best.lines.code.splitlines()]
 
 
 def _measured(advice: Advice) -> str:
@@ -171,11 +171,11 @@ def markdown(advice: Advice) -> str:
     )  # fmt: skip
     parts = [
         f"## Which sampler for {escape_markdown(advice.model)}",
-        *(f"**{escape_markdown(one)}**" for one in advice.sentences[:1]),
+        *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
         markdown_table(header, body).rstrip(),
-        "\n".join(f"* {escape_markdown(one)}" for one in advice.sentences[1:]),
+        "\n".join(f"* {escape_markdown(item)}" for item in advice.sentences[1:]),
         *_markdown_lines(advice),
-        "\n".join(f"* Not decided: {escape_markdown(one)}" for one in advice.undecided),
+        "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
         escape_markdown(_measured(advice)),
         _fenced(advice.command, "sh"),
     ]
@@ -184,16 +184,16 @@ def markdown(advice: Advice) -> str:
 
 def _markdown_lines(advice: Advice) -> list[str]:
     """Return the lines to paste at each budget."""
-    found, library = [], audience(advice.budgets, advice.library)
+    lines, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)
         if best is None:
             continue
-        found.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
+        lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            found.append(_fenced("\n".join(_code(best)), _language(best)))
-        found += [escape_markdown(one) for one in (best.lines.remark, own_solver(best)) if one]
-    return found
+            lines.append(_fenced("\n".join(_code(best)), _language(best)))
+        lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
+    return lines
 
 
 def _language(best: Best) -> str:

@@ -22,11 +22,11 @@ def verdict(ratio: Value | None) -> Verdict:
     return "farther" if ratio.low > 1 else "open"
 
 
-def apart(one: Value, other: Value) -> Verdict:
+def apart(first: Value, other: Value) -> Verdict:
     """Return what the intervals of two values show of the first; nothing if they meet or one is flagged."""
-    if one.flag or other.flag or (one.low <= other.high and other.low <= one.high):
+    if first.flag or other.flag or (first.low <= other.high and other.low <= first.high):
         return "open"
-    return "closer" if one.value < other.value else "farther"
+    return "closer" if first.value < other.value else "farther"
 
 
 def inverse(ratio: Value) -> Value:
@@ -53,15 +53,15 @@ def _beside_one(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
     first = 3 if abs(value - 1) < 0.2 else 2
-    found = [short(value, digits) for digits in range(first, 6)]
-    return next((one for one in found if one != "1" or value == 1), found[-1])
+    texts = [short(value, digits) for digits in range(first, 6)]
+    return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
 def beside(ratio: Value) -> str:
     """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
-    shown = verdict(ratio)
-    number, ends = times(ratio if shown == "farther" else inverse(ratio))
-    return f"{number} × {shown} {ends}"
+    outcome = verdict(ratio)
+    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    return f"{number} × {outcome} {ends}"
 
 
 def open_ratio(ratio: Value) -> str:
@@ -104,9 +104,9 @@ def _cost(ratio: Value) -> str:
     )
 
 
-def same(one: Choice, other: Choice) -> bool:
+def same(first: Choice, other: Choice) -> bool:
     """Return True if two choices are the same configuration under any name."""
-    return named(one) == named(other)
+    return named(first) == named(other)
 
 
 def listed(items: Iterable[object]) -> str:
@@ -119,9 +119,9 @@ def listed(items: Iterable[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def counted(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun: ``1 latent``, ``1,024 latents``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
 def evaluations(*nfe: int) -> str:

@@ -125,8 +125,8 @@ def advise(
 
         load_plugins(plugin, peers_path)
         folder = out_dir or RUNS / folder_of(model)
-        kept = " and what was measured is kept"
-        with isolating.stoppable(folder, runs_in, kept), told(folder):
+        suffix = " and what was measured is kept"
+        with isolating.stoppable(folder, runs_in, suffix), told(folder):
             advice = find(
                 model,
                 **({"nfe": budgets} if (budgets := integers(nfe, "--nfe")) else {}),

@@ -28,14 +28,14 @@ LONGEST_PROFILE = 1000
 def list_samplers() -> list[Row]:
     """Return every registered sampler with its declarations, measured orders and author's schedules."""
     rows = []
-    found = shipped()
+    entries = shipped()
     for name in samplers.names():
         sampler, usage = samplers.make(name), usage_of(name)
         rows.append(
             {
                 "name": name,
                 "order": sampler.order,
-                **{key: found.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
+                **{key: entries.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
                 "nfe_per_step": nfe_per_step(sampler),
                 "kind": "stochastic" if sampler.stochastic else "deterministic",
                 "control": "tolerance" if sampler.adaptive else "steps",
@@ -167,7 +167,7 @@ def list_metrics() -> list[Row]:
     """Return the measured columns of the table, each with the name of its metric in a suite, if any.
     These are its numbers and flags but the ends of the grid, which are settings.
     """
-    asked = ("sigma_min", "sigma_max")
+    settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name
         for name, metric in metrics().items()
@@ -177,7 +177,7 @@ def list_metrics() -> list[Row]:
     return [
         {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning}
         for c in columns()
-        if c.kind in ("number", "flag") and c.name not in asked
+        if c.kind in ("number", "flag") and c.name not in settings
     ]
 
 

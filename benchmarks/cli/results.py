@@ -121,26 +121,26 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     from ..suites.suite import check_suite
 
     RunDir.open(folder)
-    asked = run_record(folder).get("suite")
-    if not isinstance(asked, dict):
+    record = run_record(folder).get("suite")
+    if not isinstance(record, dict):
         raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
-    suite = check_suite(asked, f"{folder}/run.json")
+    suite = check_suite(record, f"{folder}/run.json")
     if not trust:
         refuse_untrusted(suite, f"{folder}/run.json")
     device = pick_device("auto", suite)
-    found = standings(set_up(suite, folder, device=device, console=err, write=False))
+    cells = standings(set_up(suite, folder, device=device, console=err, write=False))
     if as_json:
-        return print_json([{"name": each.cell, **each._asdict()} for each in found])
-    counts = Counter(each.state for each in found)
+        return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
+    counts = Counter(cell.state for cell in cells)
     out.print(
-        f"{len(found)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
+        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
         markup=False,
     )
     alike: dict[tuple[str, str, str], list[str]] = {}
-    for each in found:
-        if each.state != "up to date":
-            name = each.sampler if each.steps is None else f"{each.sampler} steps={each.steps}"
-            alike.setdefault((each.model, each.state, each.why), []).append(name)
+    for cell in cells:
+        if cell.state != "up to date":
+            name = cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}"
+            alike.setdefault((cell.model, cell.state, cell.why), []).append(name)
     for (model, state, why), names in list(alike.items())[:MOST_LINES]:
         rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
         out.print(f"  {model}: {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
@@ -228,8 +228,8 @@ def write(
 
     from ...results.report.build import write_report
 
-    asked = {} if baseline is None else {"baseline": baseline}
-    say(f"Report: {write_report(folders, to or folders[0], **asked)}")
+    options = {} if baseline is None else {"baseline": baseline}
+    say(f"Report: {write_report(folders, to or folders[0], **options)}")
 
 
 def print_ranking(
@@ -418,7 +418,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     from ...results.intervals import printed
     from ...results.text import short
 
-    def shown(name: str, digits: int = 2) -> str:
+    def text_of(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else short(printed(name, row[name]), digits)
 
     order = (
@@ -428,12 +428,12 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     )
     return {
         "curve": row["curve"],
-        "nfe": shown("nfe", 3),
-        "start": shown("start_error"),
-        "typical": shown("typical_error"),
-        "rmse": shown("rmse") + ("†" if row["rmse_flag"] else ""),
-        "flips": shown("flip_fraction"),
+        "nfe": text_of("nfe", 3),
+        "start": text_of("start_error"),
+        "typical": text_of("typical_error"),
+        "rmse": text_of("rmse") + ("†" if row["rmse_flag"] else ""),
+        "flips": text_of("flip_fraction"),
         "order": order,
-        "end": shown("end_bound"),
-        "fd_conv": shown("fd_conv") + ("×" if row["dominated"] is True else ""),
+        "end": text_of("end_bound"),
+        "fd_conv": text_of("fd_conv") + ("×" if row["dominated"] is True else ""),
     }

@@ -181,7 +181,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     out.print(table)
     if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling, made, scoring = (
+    sampling, solving, scoring = (
         sum(part)
         for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True)
     )
@@ -191,10 +191,10 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         else ""
     )
     say(
-        f"Sampling takes about {duration(sampling)} here, references {duration(made)} and "
+        f"Sampling takes about {duration(sampling)} here, references {duration(solving)} and "
         f"scoring {duration(scoring)}{pace}."
     )
-    if made > sampling:
+    if solving > sampling:
         say(
             "Fewer --reference-samples and --converged-samples make the references "
             "quicker, and rmse and fd_conv less sure."
@@ -228,7 +228,7 @@ def samples(
 
     load_plugins(options.plugin, options.peers_path)
     resolved = _resolved(suite, options)
-    how = checked(quantise, "--quantise", ("round", "truncate"))
+    rounding = checked(quantise, "--quantise", ("round", "truncate"))
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     models = load_models(resolved, where)
     for model in models.values():
@@ -237,19 +237,19 @@ def samples(
     folder.mkdir(parents=True, exist_ok=True)
     failed = False
     for cell in plan_suite(resolved, models, dict.fromkeys(models), where):
-        path, what = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
+        path, label = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
         if cell.skip:
-            say(f"{what}: left out, {cell.skip}")
+            say(f"{label}: left out, {cell.skip}")
             continue
         try:
             export_samples(
-                models[cell.model], cell, path, "round" if how == "round" else "truncate"
+                models[cell.model], cell, path, "round" if rounding == "round" else "truncate"
             )
         except Failure as failure:
             failed = True
-            say(f"{what}: {failure.reason}")
+            say(f"{label}: {failure.reason}")
             continue
-        say(f"{path}: {cell.samples:,} samples of {what}")
+        say(f"{path}: {cell.samples:,} samples of {label}")
     if failed:
         raise typer.Exit(1)
 
@@ -347,20 +347,20 @@ def asked(
     """
     from ..suites.spec import parse_spec
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,
         "margin": None if margin is None else share(margin, "--margin"),
     }  # fmt: skip
-    given = {key: value for key, value in given.items() if value is not None}
-    known = {} if suite.until is None else suite.until.model_dump()
-    if given and not (decided or target_se is not None or known):
+    options = {key: value for key, value in options.items() if value is not None}
+    previous = {} if suite.until is None else suite.until.model_dump()
+    if options and not (decided or target_se is not None or previous):
         raise ValueError(
-            f"--{next(iter(given)).replace('_', '-')} says how to extend "
+            f"--{next(iter(options)).replace('_', '-')} says how to extend "
             "rows; give --until-decided or --target-se with it"
         )
-    if decided and not (baseline or known.get("baseline")):
-        given["baseline"] = parse_spec(suite.samplers[0])["name"]
-    return suite.replaced(until={**known, **given}) if given else suite
+    if decided and not (baseline or previous.get("baseline")):
+        options["baseline"] = parse_spec(suite.samplers[0])["name"]
+    return suite.replaced(until={**previous, **options}) if options else suite
 
 
 def print_answer(looks: Looks) -> None:
@@ -388,9 +388,9 @@ def print_answer(looks: Looks) -> None:
 
 
 def _columns(until: Until) -> dict[str, str]:
-    shown = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
+    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
     return (
-        shown
+        columns
         | ({} if until.baseline is None else {"interval": "Δ [95 %]"})
         | {"verdict": "verdict"}
     )

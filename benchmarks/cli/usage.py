@@ -60,19 +60,19 @@ def _sentence(error: Any) -> str:
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         close = " or ".join(error.possibilities or ())
-        found = f"there is no option {error.option_name}" + (
+        text = f"there is no option {error.option_name}" + (
             f"; did you mean {close}?" if close else ";"
         )
     elif hasattr(error, "param_type"):
-        found = f"{_param(error)} is missing;"
+        text = f"{_param(error)} is missing;"
     elif getattr(error, "param", None) is not None:
-        found = f"{_param(error)}: {_plainly(error.message)};"
+        text = f"{_param(error)}: {_plainly(error.message)};"
     else:
         message = error.format_message()
-        found = (
+        text = (
             message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
         )
-    return f"{found} {command} --help says what there is"
+    return f"{text} {command} --help says what there is"
 
 
 _PLAIN = {
@@ -87,8 +87,8 @@ _PLAIN = {
 
 def _plainly(message: str) -> str:
     for pattern, words in _PLAIN.items():
-        if found := re.fullmatch(pattern, message, re.IGNORECASE):
-            return found.expand(words)
+        if match := re.fullmatch(pattern, message, re.IGNORECASE):
+            return match.expand(words)
     return message[:1].lower() + message[1:].rstrip(".")
 
 

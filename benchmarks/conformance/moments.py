@@ -31,9 +31,9 @@ Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
 """Source of draws: the weights of each draw over independent standard normals."""
 
 
-def white_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
     """Return white noise: one normal for each step and number, for any interval."""
-    return {key: {key[:2]: 1.0} for key in asked}
+    return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class ImpulseNoise:
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
-            given = None if cur is None or nxt is None else (cur, nxt)
-            key = step, draw, given or (whole if draw == 0 else None)
+            interval = None if cur is None or nxt is None else (cur, nxt)
+            key = step, draw, interval or (whole if draw == 0 else None)
             self.asked[key] = None
             return self.answer(key)
 
@@ -89,8 +89,8 @@ def exact_moments(
     )
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
-    made = units(probe.asked)
-    independent = dict.fromkeys(unit for weights in made.values() for unit in weights)
+    weights_of = units(probe.asked)
+    independent = dict.fromkeys(unit for weights in weights_of.values() for unit in weights)
     place = {unit: 1 + d * (k + 1) for k, unit in enumerate(independent)}
     rows = 1 + d * (1 + len(place))
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
@@ -108,7 +108,7 @@ def exact_moments(
         grid,
         ImpulseNoise(
             lambda key: sum(
-                (weight * impulse(place[unit]) for unit, weight in made[key].items()),
+                (weight * impulse(place[unit]) for unit, weight in weights_of[key].items()),
                 torch.zeros(rows + 1, d, dtype=torch.float64),
             )
         ),
@@ -133,8 +133,8 @@ def check_moments(sampler: Sampler) -> list[Check]:
     scale = float(truth.diagonal().max())
     data: dict[str, Any] = {}
     for name, make in GRIDS.items():
-        found = [exact_moments(sampler, problem, make(n)) for n in STEPS]
-        bent = max(moments.affine for moments in found)
+        results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
+        bent = max(moments.affine for moments in results)
         if bent > 1e-9:
             return [
                 Check(
@@ -145,9 +145,9 @@ def check_moments(sampler: Sampler) -> list[Check]:
                     asserted=False,
                 )
             ]
-        cov = [float((moments.cov - truth).abs().max()) / scale for moments in found]
-        mean = [float((moments.mean - problem.mean).abs().max()) for moments in found]
-        variance = float(found[-1].cov.trace() / truth.trace())
+        cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
+        mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
+        variance = float(results[-1].cov.trace() / truth.trace())
         data[name] = {
             "N": STEPS,
             "cov_error": cov,

@@ -271,20 +271,20 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
         truth = problem.truth(grid.sigma[-1])[ROWS]
         stricter = [replace(sampler, **dict.fromkeys(names, tolerance)) for tolerance in TOLERANCES]
         errors[problem.name] = [
-            rms(one.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth)
-            for one in stricter
+            rms(strict.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth)
+            for strict in stricter
         ]
-    falls = all(found[-1] < min(found[:-1]) for found in errors.values())
-    worth = all(found[-1] < WORTH * TOLERANCES[-1] for found in errors.values())
+    falls = all(values[-1] < min(values[:-1]) for values in errors.values())
+    worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
     detail = "; ".join(
-        f"{name} {', '.join(f'{e:.0e}' for e in found)}" for name, found in errors.items()
+        f"{name} {', '.join(f'{e:.0e}' for e in values)}" for name, values in errors.items()
     )
-    asked = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
+    tolerances = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
     return [
         Check(
             "tolerance",
             falls and worth,
-            f"errors at {asked}: {detail}",
+            f"errors at {tolerances}: {detail}",
             {"tolerance": TOLERANCES, **errors},
         )
     ]

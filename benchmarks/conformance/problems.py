@@ -60,7 +60,7 @@ class ExactProblem(ABC):
 
     def __init__(self, start: Tensor) -> None:
         self.start = start
-        self._known = {INTERIOR[1]: start}
+        self._truths = {INTERIOR[1]: start}
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
@@ -88,13 +88,13 @@ class ExactProblem(ABC):
     def truth(self, sigma: float) -> Tensor:
         """Return the flow of ``start`` at level ``sigma``, to about 1e-12; cached, not to be modified."""
         self.prepare([sigma])
-        return self._known[sigma]
+        return self._truths[sigma]
 
     def prepare(self, levels: Iterable[float]) -> None:
         """Compute the truth at many levels in one pass."""
-        missing = sorted(set(levels) - self._known.keys(), reverse=True)
+        missing = sorted(set(levels) - self._truths.keys(), reverse=True)
         if missing:
-            self._known |= zip(missing, self.flow(missing), strict=True)
+            self._truths |= zip(missing, self.flow(missing), strict=True)
 
 
 class AnisotropicGaussian(ExactProblem):

@@ -59,7 +59,7 @@ def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
 
 
 def _repeatable(sampler: Sampler) -> Check:
-    kept = _kept(sampler)
+    before = _attributes(sampler)
     with unseeded_draws() as draws:
         first = _sample(sampler, GRID)
         _sample(sampler, OTHER, first=10)
@@ -67,7 +67,9 @@ def _repeatable(sampler: Sampler) -> Check:
     if draws.sentence:
         return Check("repeatable", False, draws.sentence)
     if changed := sorted(
-        key for key in kept | _kept(sampler) if kept.get(key) != _kept(sampler).get(key)
+        key
+        for key in before | _attributes(sampler)
+        if before.get(key) != _attributes(sampler).get(key)
     ):
         return Check(
             "repeatable",
@@ -86,7 +88,7 @@ def _repeatable(sampler: Sampler) -> Check:
     )
 
 
-def _kept(sampler: Sampler) -> dict[str, str]:
+def _attributes(sampler: Sampler) -> dict[str, str]:
     """Return an object's attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
@@ -96,14 +98,14 @@ def _untouched(sampler: Sampler) -> Check:
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
-    found = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
+    changes = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
     if isinstance(sampler, GridSampler):
         watched = WatchMemos(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
-        found["memos of earlier steps"] = not all(
-            _unchanged(memo, kept) for memo, kept in watched.seen
+        changes["memos of earlier steps"] = not all(
+            _is_unchanged(memo, copied) for memo, copied in watched.seen
         )
-    names = [name for name, bad in found.items() if bad]
+    names = [name for name, bad in changes.items() if bad]
     return Check(
         "arguments untouched",
         not names,
@@ -165,9 +167,9 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _unchanged(memo: Any, kept: Any) -> bool:
+def _is_unchanged(memo: Any, copied: Any) -> bool:
     """Return True if two history entries hold equal tensors."""
-    pairs = zip(_leaves(memo), _leaves(kept), strict=True)
+    pairs = zip(_leaves(memo), _leaves(copied), strict=True)
     return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
@@ -209,7 +211,7 @@ def check_batch(sampler: Sampler) -> list[Check]:
     the sampler declares that it couples them.
     """
     together = _samples(sampler, BATCH)
-    alone = torch.cat([_samples(sampler, one) for one in BATCH.split(1)])
+    alone = torch.cat([_samples(sampler, number) for number in BATCH.split(1)])
     equal, moved = same(together, alone), float((together - alone).abs().max())
     detail = (
         "bit-identical alone and in a batch of 7"

@@ -46,7 +46,7 @@ class Log:
     @property
     def tampered(self) -> int:
         """Number of answers that were modified after they were given."""
-        return sum(not same(given, copy) for given, copy in self.answers)
+        return sum(not same(answer, copy) for answer, copy in self.answers)
 
 
 @dataclass(frozen=True)

@@ -40,19 +40,19 @@ def check_strong(sampler: Sampler) -> list[Check]:
     declared = getattr(sampler, "strong_order", None)
     ends = [_end(sampler, n) for n in STEPS]
     errors = [rms(end, _limit()) for end in ends]
-    found = slope(STEPS, errors)
+    order = slope(STEPS, errors)
     data: dict[str, Any] = {
         "N": STEPS,
         "error": errors,
-        "to_reverse_sde": found,
-        "strong_order": found,
+        "to_reverse_sde": order,
+        "strong_order": order,
     }
     if declared is not None:
         return [
             Check(
                 "strong order",
-                abs(found - declared) < MARGIN,
-                f"{found:.2f}, declared {declared:g}",
+                abs(order - declared) < MARGIN,
+                f"{order:.2f}, declared {declared:g}",
                 data,
             )
         ]
@@ -63,7 +63,7 @@ def check_strong(sampler: Sampler) -> list[Check]:
     own = slope(STEPS, moves)
     data |= {"own_limit": moves, "strong_order": own}
     detail = (
-        f"{own:.2f} towards its own limit, {found:.2f} towards the reverse SDE's, none declared"
+        f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
     )
     return [Check("strong order", True, detail, data, asserted=False)]
 
@@ -72,15 +72,15 @@ def check_strong(sampler: Sampler) -> list[Check]:
 class _Paths(BrownianNoise):
     """Paths that cache their increments: most samplers ask for the same intervals."""
 
-    _known: dict[tuple[float, float], Tensor] = field(
+    _increments: dict[tuple[float, float], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
         """Return a copy of the cached increment, since a step may overwrite its noise."""
-        if (cur, nxt) not in self._known:
-            self._known[cur, nxt] = super().increment(cur, nxt)
-        return self._known[cur, nxt].clone()
+        if (cur, nxt) not in self._increments:
+            self._increments[cur, nxt] = super().increment(cur, nxt)
+        return self._increments[cur, nxt].clone()
 
 
 @cache

@@ -42,23 +42,23 @@ def fitted(
     """
     model, power = problem.model, OBJECTIVES[objective]
 
-    def error(made: Sampler, grid: Grid) -> float:
-        return mean_of(problem.distances(made, grid), power)
+    def error(solver: Sampler, grid: Grid) -> float:
+        return mean_of(problem.distances(solver, grid), power)
 
     untuned, early = candidates(steps, model)
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = Found(start, untuned[best], best) if begun is None else begun
-    made = first.sampler(sampler)
+    initial = first.sampler(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if what == "both":
         start = projected(start, model.sigma_min, model.sigma_max)
-    free = Free(made, start, model.sigma_min, model.sigma_max, what)
-    found = fit(free, runs.off, equations, power)
-    if error(found.sampler, found.grid) >= error(made, own.grid):
+    free = Free(initial, start, model.sigma_min, model.sigma_max, what)
+    result = fit(free, runs.off, equations, power)
+    if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own
-    return own._replace(grid=found.grid, table=found.sampler.table)  # type: ignore[attr-defined]
+    return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]

@@ -79,7 +79,7 @@ def compare_fairly(
                 f"{source} has no sampler at its author's schedule; run it "
                 "with --schedule karras --schedule uniform_lambda"
             )
-    found = compared(
+    comparison = compared(
         source,
         source,
         against(entries, baseline, any_schedule=True),
@@ -87,12 +87,12 @@ def compare_fairly(
         margin,
         baseline=baseline,
     )
-    if not found.lines:
+    if not comparison.lines:
         raise ValueError(
             f"{source} has nothing to compare with {baseline} in this way; "
             "run another sampler at the same budget"
         )
-    return found
+    return comparison
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
@@ -149,14 +149,14 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
 
 
 def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
-    apart = number(row, quantity.apart) or 0.0
-    found = summed(distances, apart, quantity.summary)
+    threshold = number(row, quantity.apart) or 0.0
+    estimate = summed(distances, threshold, quantity.summary)
     half: Record = {
-        quantity.name: found.value,
-        quantity.se: found.se,
-        f"{quantity.name}_low": found.low,
-        f"{quantity.name}_high": found.high,
-        quantity.apart: apart,
+        quantity.name: estimate.value,
+        quantity.se: estimate.se,
+        f"{quantity.name}_low": estimate.low,
+        f"{quantity.name}_high": estimate.high,
+        quantity.apart: threshold,
     }
     estimated = estimate_of(half, {quantity.influence: distances}, quantity)
     assert estimated is not None
@@ -194,25 +194,27 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if number(entry.record, "fid_proxy") is not None
     }
     models = {name: _model(name) for name in sorted(names)}
-    known = source.run.get("models") or {}
+    identities = source.run.get("models") or {}
     for name, model in models.items():
-        if known.get(name, model.identity) != model.identity:
+        if identities.get(name, model.identity) != model.identity:
             raise ValueError(
-                f"model {name} is {model.identity} here, but {known[name]} "
+                f"model {name} is {model.identity} here, but {identities[name]} "
                 "was run; run the suite again with this model"
             )
     suite = source.run.get("suite") or {}
     default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
-    found = load_references(
+    references = load_references(
         models,
         dict.fromkeys(models, default) | extractors_of(suite),
         suite.get("reference", suite.get("real")),
     )
     for entry in source.entries:
-        reference = found.get(text(entry.record, "model"))
+        reference = references.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:
             _check(entry, reference)
-    return {name: _fixed(reference) for name, reference in found.items() if reference is not None}
+    return {
+        name: _fixed(reference) for name, reference in references.items() if reference is not None
+    }
 
 
 def _check(entry: Entry, reference: Reference) -> None:

@@ -115,10 +115,10 @@ def fit(
     return Fit(free.made(z), free.grid(z), before, least, ended)
 
 
-def mean(apart: Floats, power: int) -> float:
+def mean(differences: Floats, power: int) -> float:
     """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
     with np.errstate(all="ignore"):
-        distances = np.sqrt(np.square(apart).mean(1))
+        distances = np.sqrt(np.square(differences).mean(1))
         return mean_of(distances, power) if np.isfinite(distances).all() else np.inf
 
 
@@ -156,16 +156,16 @@ class _Linear:
 
 def _linear(run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]) -> _Linear:
     """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
-    found = []
+    parts_of_model = []
     for part in parts:
-        apart = run(z, part)
-        slopes = np.empty((len(z), *apart.shape), dtype=np.float32)
+        differences = run(z, part)
+        slopes = np.empty((len(z), *differences.shape), dtype=np.float32)
         for k in range(len(z)):
-            there = run(z + DIFFERENCE * np.eye(len(z))[k], part)
-            slopes[k] = np.nan_to_num((there - apart) / DIFFERENCE, posinf=0, neginf=0)
-        finite = np.isfinite(apart).all(1)
-        by_latent, apart = slopes.transpose(1, 0, 2)[finite], apart[finite]
-        pulls = np.einsum("sid,sd->si", by_latent, apart)
+            moved = run(z + DIFFERENCE * np.eye(len(z))[k], part)
+            slopes[k] = np.nan_to_num((moved - differences) / DIFFERENCE, posinf=0, neginf=0)
+        finite = np.isfinite(differences).all(1)
+        by_latent, differences = slopes.transpose(1, 0, 2)[finite], differences[finite]
+        pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
-        found.append((np.square(apart).sum(1), pulls, grams))
-    return _Linear(*(np.concatenate(each) for each in zip(*found, strict=True)))
+        parts_of_model.append((np.square(differences).sum(1), pulls, grams))
+    return _Linear(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))

@@ -49,9 +49,9 @@ class Found(NamedTuple):
     untuned: Grid
     table: Table | None = None
 
-    def sampler(self, made: Sampler) -> Sampler:
+    def sampler(self, base: Sampler) -> Sampler:
         """Return a sampler with the coefficients that were found for it."""
-        return made if self.table is None else Tabulated(stands_for=made, table=self.table)
+        return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
@@ -93,13 +93,13 @@ def search(
         return mean_of(problem.distances(sampler, grid), power)
 
     untuned, early = candidates(steps, model)
-    known = [] if begun is None else [begun]
-    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
-    for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
-        found = spacing.grid(
+    starts = [] if begun is None else [begun]
+    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
+    for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
+        lowest = spacing.grid(
             _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start))
         )
-        errors[found] = error(found)
+        errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
 

@@ -67,7 +67,7 @@ def check(target: Target, what: What = "grid") -> None:
 
 
 def targets_of(
-    made: Sequence[Any],
+    samplers: Sequence[Any],
     model: Denoiser,
     steps: Sequence[int] | None,
     budgets: Sequence[int] | None,
@@ -79,8 +79,8 @@ def targets_of(
         ValueError: what is no target (:func:`check`), or a budget that buys no step.
     """
     karras = make_schedule("karras")
-    found: dict[Target, None] = {}
-    for sampler in made:
+    targets: dict[Target, None] = {}
+    for sampler in samplers:
         for size in steps or budgets or ():
             # an adaptive sampler is refused below, with the reason
             fits = sampler.adaptive or steps is not None
@@ -91,5 +91,5 @@ def targets_of(
                 )
             target = Target(sampler, count)
             check(target, what)
-            found[target] = None
-    return list(found)
+            targets[target] = None
+    return list(targets)

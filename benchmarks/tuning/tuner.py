@@ -47,11 +47,11 @@ class Tune:
         return _received, (SentSampler.of(sampler), steps, self.models, self.options)
 
     def _tuning(self, world: World) -> Tuning:
-        def made() -> Tuning:
+        def make_tuning() -> Tuning:
             subject, other = (Named(name, world.subject(name).model) for name in self.models)
             return Tuning(subject, other, *self.options, device=world.setting.device)
 
-        return world.once((self.models, self.options), made)
+        return world.once((self.models, self.options), make_tuning)
 
 
 def _received(
@@ -122,11 +122,11 @@ class Tuner:
         check_writable(self.file)
         self.failures = {}
         about = Tuning(self.subject, self.other, *self._options, device=self.device)
-        found = []
+        entries = []
         for target in targets:
-            known = self._known()
+            stored = self._read_entries()
             subject, setting = about.subject_of(target), about.setting
-            entry = next((e for e in known if (e.subject, e.setting) == (subject, setting)), None)
+            entry = next((e for e in stored if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
                 task = Tune(target, (self.subject.name, self.other.name), self._options)
                 try:
@@ -134,10 +134,10 @@ class Tuner:
                 except Failure as failure:
                     self.failures[target] = failure
                     continue
-                known = self._known()  # another process may have written meanwhile
-                write_tuned(self.file, [*(e for e in known if e.subject != subject), entry])
-            found.append(entry)
-        return found
+                stored = self._read_entries()  # another process may have written meanwhile
+                write_tuned(self.file, [*(e for e in stored if e.subject != subject), entry])
+            entries.append(entry)
+        return entries
 
-    def _known(self) -> tuple[Tuned, ...]:
+    def _read_entries(self) -> tuple[Tuned, ...]:
         return read_tuned(self.file) if self.file.exists() else ()

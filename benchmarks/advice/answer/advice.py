@@ -32,8 +32,8 @@ def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
         schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
         coefficients: whether the sampler has some that were fitted to the model.
     """
-    if found := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
-        return f"{found[1]} at its defaults"
+    if match := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
+        return f"{match[1]} at its defaults"
     if coefficients and schedule == TUNED_LEVELS:
         return f"{sampler} with tuned levels and coefficients"
     name = f"{sampler} on {schedule}" if schedule else sampler
@@ -248,12 +248,12 @@ class Advice:
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
-        known = {key: value for key, value in data.items() if key != "schema"}
+        values = {key: value for key, value in data.items() if key != "schema"}
         try:
-            known["budgets"] = tuple(_budget(one) for one in known["budgets"])
+            values["budgets"] = tuple(_budget(budget) for budget in values["budgets"])
             for name in ("sentences", "undecided", "minutes"):
-                known[name] = tuple(known[name])
-            return cls(**known)
+                values[name] = tuple(values[name])
+            return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"advice.json is not what advise writes ({error})") from error
 
@@ -290,11 +290,11 @@ def _budget(data: Mapping[str, Any]) -> Budget:
         **{
             **data,
             "default": _choice(data["default"]),
-            "best": {name: _best(one) for name, one in data["best"].items()},
+            "best": {name: _best(entry) for name, entry in data["best"].items()},
             "in_distribution": None if other is None else _choice(other),
             "alternatives": tuple(
-                Alternative(_choice(one["choice"]), _value(one["ratio"]))
-                for one in data.get("alternatives", ())
+                Alternative(_choice(entry["choice"]), _value(entry["ratio"]))
+                for entry in data.get("alternatives", ())
             ),
         }
     )

@@ -32,8 +32,8 @@ class Pictures(NamedTuple):
 
     def write(self, folder: Path) -> None:
         """Write the pictures into :data:`FILE` of a folder."""
-        named = {f"default_{nfe}": shown for nfe, shown in self.default.items()}
-        named |= {f"best_{nfe}": shown for nfe, shown in self.best.items()}
+        named = {f"default_{nfe}": images for nfe, images in self.default.items()}
+        named |= {f"best_{nfe}": images for nfe, images in self.best.items()}
         write_npz(folder / FILE, {"converged": self.converged, **named})
 
 

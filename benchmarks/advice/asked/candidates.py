@@ -163,8 +163,8 @@ def _accepted(spec: Mapping[str, Any]) -> bool:
 
 def from_peers(*, clones: bool) -> list[Candidate]:
     """Return the peers' configurations; with ``clones``, also the ones found in --peers-path."""
-    found = set(available()) if clones else set()
-    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+    in_clones = set(available()) if clones else set()
+    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in in_clones)])
 
 
 def default() -> list[Candidate]:
@@ -176,9 +176,9 @@ def on_schedules(
     side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
 ) -> list[Candidate]:
     """Return each sampler on each schedule."""
-    made = [make_schedule(schedule) for schedule in schedules]
+    schedule_objects = [make_schedule(schedule) for schedule in schedules]
     return [
         Candidate(side, sampler, label_of(sampler), schedule)
         for sampler in map(samplers.make, specs)
-        for schedule in made
+        for schedule in schedule_objects
     ]

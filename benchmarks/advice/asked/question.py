@@ -16,18 +16,18 @@ from .subject import Asked
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
-def question_of(asked: Asked) -> dict[str, Any]:
+def question_of(model_run: Asked) -> dict[str, Any]:
     """Return these dependencies as JSON values."""
-    model = asked.model
+    model = model_run.model
     return {
-        "model": asked.spec,
+        "model": model_run.spec,
         "identity": model.identity,
-        "extractor": asked.features.identity if asked.features else None,
+        "extractor": model_run.features.identity if model_run.features else None,
         "range": [model.sigma_min, model.sigma_max],
         "dtype": str(model.dtype),
-        "device": asked.device,
-        "seed": asked.seed,
-        "batch": asked.batch,
+        "device": model_run.device,
+        "seed": model_run.seed,
+        "batch": model_run.batch,
         "torch": torch.__version__,
         "code": _code(),
         "plugins": [

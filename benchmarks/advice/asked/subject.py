@@ -143,8 +143,8 @@ class Asked:
             "the race",
         )
         identity = (self.model.identity, self.features.identity if self.features else "")
-        made = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
-        return [replace(cell, identity=identity) for cell in made]
+        cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
+        return [replace(cell, identity=identity) for cell in cells]
 
     def default(self, now: Now, budget: int) -> Entry:
         """Return the present sampler at a budget."""
@@ -168,7 +168,7 @@ class Asked:
         else:
             return []
         used = self.default(now, budget).label
-        return [entry for entry in self._made(cells) if entry.label != used]
+        return [entry for entry in self._entries_of(cells) if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
         """Return the deterministic configurations at a budget, the usual ones first.
@@ -188,22 +188,22 @@ class Asked:
         cells.sort(key=_rank)
         if auto and not self.only:
             cells = [*self.cells(["auto"], SCHEDULES[:1], budget), *cells]
-        return list(self._made(cells))
+        return list(self._entries_of(cells))
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
         specs = self.only or samplers.names()
-        known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
+        stochastic_specs = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
         schedules = [*self._native, *SCHEDULES[1:4:2]]
-        cells = self.cells(known, schedules, budget) if known else []
-        return list(self._made(cells))
+        cells = self.cells(stochastic_specs, schedules, budget) if stochastic_specs else []
+        return list(self._entries_of(cells))
 
     @property
     def _native(self) -> list[str]:
         """Schedule of the levels that the model brings, if it brings any."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
-    def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
+    def _entries_of(self, cells: Sequence[Cell]) -> Iterator[Entry]:
         for cell in cells:
             if cell.skip or cell.grid is None:
                 continue
@@ -223,13 +223,13 @@ class Asked:
     def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
         """Return the libraries that take a cell's steps, and :data:`OWN` of each with a solver for them."""
         model, grid = self.model, cell.grid
-        there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
+        libraries = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
         if grid is None:
-            return frozenset(there)
+            return frozenset(libraries)
         if exported:
-            there = {n for n in there if self._exports(n, cell.sampler, grid)}
-        own = {n for n in there & set(OWN) if not written_out(n, cell.sampler, grid, model)}
-        return frozenset(there | {OWN[name] for name in own})
+            libraries = {n for n in libraries if self._exports(n, cell.sampler, grid)}
+        own = {n for n in libraries & set(OWN) if not written_out(n, cell.sampler, grid, model)}
+        return frozenset(libraries | {OWN[name] for name in own})
 
     def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
         try:
@@ -243,19 +243,19 @@ class Asked:
         """Noising process that the model was trained on; None where it is unknown."""
         return getattr(innermost(self.model), "process", None)
 
-    def now(self, given: str | None) -> Now:
+    def now(self, text: str | None) -> Now:
         """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
 
         Args:
-            given: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
+            text: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
 
         Raises:
             ValueError: there is no such sampler or schedule.
         """
-        if given is not None:
-            made, schedule = sampler_of(given)
-            levels = schedule or default_schedule(self.model, made)
-            return Now(label_of(made), levels, "as you say")
+        if text is not None:
+            sampler, schedule = sampler_of(text)
+            levels = schedule or default_schedule(self.model, sampler)
+            return Now(label_of(sampler), levels, "as you say")
         try:
             own = self.model.own_sampling(10)
         except ValueError:
@@ -271,13 +271,13 @@ class Asked:
         return Now("euler", own, "DDIM on evenly spaced times")
 
 
-def sampler_of(given: str) -> tuple[Sampler, str]:
+def sampler_of(text: str) -> tuple[Sampler, str]:
     """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
 
     Raises:
         ValueError: there is no such sampler or schedule.
     """
-    sampler, _, schedule = given.partition(" on ")
+    sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
@@ -303,21 +303,21 @@ def load(
         ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
             nothing to choose, or the library has nothing for it.
     """
-    made = [samplers.make(parse_spec(one)) for one in only]
-    for one, sampler in zip(only, made, strict=True):
+    chosen = [samplers.make(parse_spec(text)) for text in only]
+    for text, sampler in zip(only, chosen, strict=True):
         if sampler.adaptive or sampler.for_maps or sampler.nfe(_GRID) is None:
             raise ValueError(
-                f"--sampler {one}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"
             )
-    if made and all(sampler.stochastic for sampler in made):
+    if chosen and all(sampler.stochastic for sampler in chosen):
         raise ValueError(
             "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
             "that does not, such as --sampler auto"
         )
     name, model = load_denoiser(spec, device)
-    racers = [one for one in made if not one.stochastic] or [samplers.make("euler")]
-    reasons = [missing(library, one, model) for one in racers]
+    racers = [sampler for sampler in chosen if not sampler.stochastic] or [samplers.make("euler")]
+    reasons = [missing(library, racer, model) for racer in racers]
     if all(reasons):
         raise ValueError(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
@@ -367,6 +367,8 @@ def _stochastic(spec: Any) -> bool:
 
 
 def _on_a_grid(spec: Any) -> bool:
-    made = samplers.make(parse_spec(spec))
-    fixed = made.nfe(_GRID) is not None
-    return fixed and not (made.adaptive or made.same_as or made.for_maps or made.batch_coupled)
+    sampler = samplers.make(parse_spec(spec))
+    fixed = sampler.nfe(_GRID) is not None
+    return fixed and not (
+        sampler.adaptive or sampler.same_as or sampler.for_maps or sampler.batch_coupled
+    )

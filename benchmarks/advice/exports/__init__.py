@@ -45,7 +45,7 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
     Raises:
         ValueError: unknown library.
     """
-    if _known(library) == "python":
+    if _check_library(library) == "python":
         return ""
     if library == "diffusers":
         return diffusers.missing(sampler, model)
@@ -89,12 +89,12 @@ def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> 
         grid: likewise.
         model: likewise.
     """
-    if _known(library) == "diffusers":
+    if _check_library(library) == "diffusers":
         return diffusers.written_out(sampler, grid, model)
     return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
 
 
-def _known(library: str) -> str:
+def _check_library(library: str) -> str:
     if library not in LIBRARIES:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"

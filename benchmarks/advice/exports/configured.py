@@ -32,9 +32,9 @@ def configured(sampler: Sampler) -> Configured | None:
         return None
     changed = non_default(sampler)
     ends = {key: changed.pop(key) for key in ENDS if key in changed}
-    for twin, given, name in _TWINS:
-        if sampler.name == twin and given.items() <= changed.items():
-            return Configured(name, {k: v for k, v in changed.items() if k not in given}, ends)
+    for twin, settings, name in _TWINS:
+        if sampler.name == twin and settings.items() <= changed.items():
+            return Configured(name, {k: v for k, v in changed.items() if k not in settings}, ends)
     plain = not changed and not ends
     return Configured((plain and sampler.same_as) or sampler.name, changed, ends)
 

@@ -97,19 +97,19 @@ _NONE = "diffusers has no scheduler for"
 
 def unknown(model: Denoiser) -> str:
     """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
-    found = innermost(model)
-    if not isinstance(found, NativeDenoiser):
+    network = innermost(model)
+    if not isinstance(network, NativeDenoiser):
         return f"{model.name} is no network of diffusers"
-    process, prediction = found.process, found.prediction
-    if found.kind == "map":
+    process, prediction = network.process, network.prediction
+    if network.kind == "map":
         return f"{model.name} is a few-step map, which this library samples in its own way"
-    if found.factor != 1 and prediction != "edm":
+    if network.factor != 1 and prediction != "edm":
         return f"{_NONE} a network that gives the opposite of what it predicts"
     if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
         return ""
     if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
         return ""
-    if isinstance(process, EDM) and prediction == "edm" and abs(found.factor) == 1:
+    if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
         return ""
     return f"{_NONE} the process {type(process).__name__} with prediction {prediction}"
 
@@ -122,9 +122,9 @@ def coordinates_of(model: Denoiser) -> Coordinates:
     """
     if reason := unknown(model):
         raise ValueError(reason)
-    found = innermost(model)
-    assert isinstance(found, NativeDenoiser)
-    return Coordinates(_kind(found), found)
+    network = innermost(model)
+    assert isinstance(network, NativeDenoiser)
+    return Coordinates(_kind(network), network)
 
 
 def _kind(model: NativeDenoiser) -> Kind:

@@ -79,29 +79,29 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
 
 
 def _as_it_is(scheduler: str, steps: int) -> str:
-    taken = (
+    code = (
         f"from diffusers import {scheduler}\n\n"
         f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
         if scheduler
         else "# the scheduler that came with the pipeline, as it is\n"
     )
-    return f"{taken}images = pipe(num_inference_steps={steps}).images"
+    return f"{code}images = pipe(num_inference_steps={steps}).images"
 
 
-def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:
-    said = [told] if told else []
+def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
+    remarks = [first] if first else []
     if not of.is_pipeline:
-        said.append(
+        remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if sampler.stochastic:
-        said.append(_OWN)
+        remarks.append(_OWN)
     if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
-        said.append(
+        remarks.append(
             f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
             "scale the latents where it takes them"
         )
-    return "; ".join(said)
+    return "; ".join(remarks)
 
 
 def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
@@ -139,21 +139,23 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
     return "\n".join(parts)
 
 
-def _scaled(found: Scaled, of: Coordinates, start: float) -> str:
+def _scaled(scheduler: Scaled, of: Coordinates, start: float) -> str:
     settings = {"prediction_type": of.words, "use_karras_sigmas": False}
-    taken = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
-    return "\n".join([*scaled_lines(found, of, start), "", "", taken, _then(found.steps)])
+    assignment = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
+    return "\n".join(
+        [*scaled_lines(scheduler, of, start), "", "", assignment, _then(scheduler.steps)]
+    )
 
 
 def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
     """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
-    made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
+    settings = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
     if of.model.half:
-        made["variance_type"] = None
+        settings["variance_type"] = None
     return (
-        made
+        settings
         | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
         | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {})
     )
@@ -161,11 +163,11 @@ def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
 
 def _step(generator: bool, end: float) -> str:
     """Return a method ``step`` that takes a generator and ends in the units of the data."""
-    given = "generator=generator, " if generator else ""
+    keyword = "generator=generator, " if generator else ""
     lines = [
         "",
         "def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
-        f"    x = super().step(model_output, timestep, sample, {given}return_dict=False)[0]",
+        f"    x = super().step(model_output, timestep, sample, {keyword}return_dict=False)[0]",
     ]
     if end != 1:
         lines += [

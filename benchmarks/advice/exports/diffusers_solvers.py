@@ -49,24 +49,26 @@ def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
     """Return the scheduler that takes a sampler's steps on a grid; None where the library has none."""
     if kind == "edm":
         return None
-    key, said = _key(sampler), configured(sampler)
+    key, canonical = _key(sampler), configured(sampler)
     if key is not None:
         return _of_dpm(key, sampler, grid, kind)
-    if said is None or said.name not in _BY_UNIPC or "analytic_first" in said.ends:
+    if canonical is None or canonical.name not in _BY_UNIPC or "analytic_first" in canonical.ends:
         return None
-    return _of_unipc(_BY_UNIPC[said.name], said.options, sampler, grid, kind)
+    return _of_unipc(_BY_UNIPC[canonical.name], canonical.options, sampler, grid, kind)
 
 
 def _key(sampler: Sampler) -> Any:
     """Return algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
-    said = configured(sampler)
-    if said is None or set(said.ends) - {"first", "last"}:
+    canonical = configured(sampler)
+    if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
-    eta_1 = {k: v for k, v in said.options.items() if k != "solver_type"}
+    eta_1 = {k: v for k, v in canonical.options.items() if k != "solver_type"}
     if eta_1:
         return None
-    solver = said.options.get("solver_type")
-    return _BY_DPM.get(said.name if solver is None else f"{said.name}(solver_type={solver!r})")
+    solver = canonical.options.get("solver_type")
+    return _BY_DPM.get(
+        canonical.name if solver is None else f"{canonical.name}(solver_type={solver!r})"
+    )
 
 
 def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:

@@ -24,11 +24,11 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
             "give it fitted"
         )
-    given = parse_spec(spec)
+    options = parse_spec(spec)
     model = called(
         "model = make_model",
-        {k: v for k, v in given.items() if k != "name"},
-        literal(given["name"]),
+        {k: v for k, v in options.items() if k != "name"},
+        literal(options["name"]),
     )
     imports = {
         "import torch": "",
@@ -76,10 +76,10 @@ def _expression(sampler: Any) -> str:
     """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _written(sampler)
-    made = called("make", non_default_options(sampler), literal(sampler.name))
-    found = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
-    fitted = [value for value in found if value is not None]
-    return f"{made}.fitted({_written(fitted[0])})" if fitted else made
+    call = called("make", non_default_options(sampler), literal(sampler.name))
+    values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
+    fitted = [value for value in values if value is not None]
+    return f"{call}.fitted({_written(fitted[0])})" if fitted else call
 
 
 def non_default_options(sampler: Any) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def _imports(sampler: Any) -> Iterator[str]:
         if isinstance(sampler, Tabulated)
         else [getattr(sampler, f.name) for f in fields(sampler)]
     )
-    found: dict[str, dict[str, None]] = {}
+    modules: dict[str, dict[str, None]] = {}
     for cls in (cls for value in values for cls in _classes(value)):
-        found.setdefault(_public(cls.__module__), {})[cls.__name__] = None
-    for module, names in found.items():
+        modules.setdefault(_public(cls.__module__), {})[cls.__name__] = None
+    for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 
 
@@ -120,11 +120,11 @@ def _classes(value: Any) -> Iterator[type]:
 def _written(value: Any) -> str:
     """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
-        given = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
-        return _spread(type(value).__name__, given)
+        arguments = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
+        return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        given = {name: _written(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
-        return _spread(type(value).__name__, given)
+        arguments = {name: _written(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
+        return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple):
         words = [_written(part) for part in value]
         flat = wrapped("(", words, ",)" if len(words) == 1 else ")")
@@ -133,9 +133,9 @@ def _written(value: Any) -> str:
     return literal(value)
 
 
-def _spread(name: str, given: dict[str, str]) -> str:
+def _spread(name: str, arguments: dict[str, str]) -> str:
     """Return a call with keywords, on one line if it fits and else one keyword a line."""
-    words = [f"{key}={value}" for key, value in given.items()]
+    words = [f"{key}={value}" for key, value in arguments.items()]
     line = f"{name}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:
         return line

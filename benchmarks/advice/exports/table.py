@@ -105,18 +105,18 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
             a = 0.0
         else:
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
-        left = then - a * now
-        b = [w if abs(w) > SMALLEST else 0.0 for w in left[: i + 1].flip(0).tolist()]
+        rest = then - a * now
+        b = [w if abs(w) > SMALLEST else 0.0 for w in rest[: i + 1].flip(0).tolist()]
         while b and not b[-1]:
             b.pop()
         rows.append(Row(sigma, a, tuple(b)))
     steps = Steps(float(states[0][-1]), tuple(rows))
-    if not _is(steps, sampler, grid, weights):
+    if not _are_steps_of(steps, sampler, grid, weights):
         raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
     return steps
 
 
-def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
     """Return True if steps are a sampler's on some states with a network that is not linear."""
 
     def output(x: Tensor, sigma: float) -> Tensor:
@@ -127,10 +127,10 @@ def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
         return p * x + q * output(x, float(sigma))
 
     first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
-    x, seen = steps.start * first, []
+    x, outputs = steps.start * first, []
     for sigma, a, b in steps.rows:
-        seen.insert(0, output(x, sigma))
-        x = a * x + sum(w * out for w, out in zip(b, seen, strict=False))
+        outputs.insert(0, output(x, sigma))
+        x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False))
     right = sampler.sample(denoised, first, grid, NoNoise(sampler))
     return bool((x - right).abs().max() <= CLOSE * right.abs().max())
 

@@ -29,13 +29,13 @@ def literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def called(function: str, given: Mapping[str, Any], *first: str) -> str:
+def called(function: str, arguments: Mapping[str, Any], *first: str) -> str:
     """Return a call with keywords, after arguments that are text already.
 
     >>> called("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
     """
-    words = [*first, *(f"{key}={literal(value)}" for key, value in given.items())]
+    words = [*first, *(f"{key}={literal(value)}" for key, value in arguments.items())]
     return wrapped(f"{function}(", words, ")")
 
 

@@ -61,15 +61,18 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
     """Search the rules of ``auto``; return the budgets that get one before the time is up."""
-    asked, late = run.asked, run.clock.until(bench.of_rest(until))
-    if asked.only:
+    model_run, late = run.asked, run.clock.until(bench.of_rest(until))
+    if model_run.only:
         return set()
-    passes = asked.model.passes
-    tasks = [Fit(asked.spec, asked.model.identity, asked.device, n // passes) for n in budgets]
+    passes = model_run.model.passes
+    tasks = [
+        Fit(model_run.spec, model_run.model.identity, model_run.device, n // passes)
+        for n in budgets
+    ]
     fitted = set()
-    for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
-        if isinstance(found, Failure):
-            bench.failures["auto"] = found.reason
+    for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+        if isinstance(outcome, Failure):
+            bench.failures["auto"] = outcome.reason
         else:
             fitted.add(budgets[which])
     return fitted
@@ -77,21 +80,21 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[i
 
 def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
-    given = 60 * run.clock.minutes
-    there = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / given, 0.0)
+    total = 60 * run.clock.minutes
+    available = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / total, 0.0)
     smallest = [seconds_wanted(bench, [n]) for n in budgets if seconds_wanted(bench, [n])]
-    if not smallest or min(smallest) > there * given:
+    if not smallest or min(smallest) > available * total:
         return 0.0
-    return min(seconds_wanted(bench, budgets) / given, there)
+    return min(seconds_wanted(bench, budgets) / total, available)
 
 
 def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time at which the races and the fits are to be done."""
-    given = 60 * run.clock.minutes * bench.rate  # evaluations
+    total = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.asked.extractor == CARD and bench.asked.features is not None
-    scores = 64 * (256 + SCORED * sum(budgets)) / given
-    least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / given
-    whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / given
+    scores = 64 * (256 + SCORED * sum(budgets)) / total
+    least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / total
+    whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / total
     # where there is no time for distances in distribution, they are not waited for
     least_raced = bench.of_rest(RACED[0])
     after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
@@ -106,11 +109,13 @@ def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 def _look(run: Run, bench: Bench) -> Look | None:
     """Probe the model; return None where that fails, or would take too much of the time."""
-    asked = run.asked
+    model_run = run.asked
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(Looked(asked.spec, asked.model.identity, asked.device), bench.world)
+        return run.executor.run(
+            Looked(model_run.spec, model_run.model.identity, model_run.device), bench.world
+        )
     except Failure:
         return None
 
@@ -129,7 +134,7 @@ def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[En
 
 def chosen_of(run: Run, race: Raced, untuned: Iterable[Entry]) -> list[Entry]:
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
-    leaders = [each[0] for each in race.left.values()]
+    leaders = [entries[0] for entries in race.left.values()]
     default = run.asked.default(run.now, race.budget)
-    found = {entry.label: entry for entry in [default, *leaders, *untuned]}
-    return list(found.values())
+    by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
+    return list(by_label.values())

@@ -111,32 +111,32 @@ def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned
         races: of each budget.
         until: share of the time by which all is to be done.
     """
-    left = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
+    seconds = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
     wanted = [target for race in races for target in _targets(run, race)]
-    targets = list(_affordable(run, bench, wanted, left))
+    targets = list(_affordable(run, bench, wanted, seconds))
     entries: dict[int, list[Entry]] = {race.budget: [] for race in races}
     done = set()
     if targets:
         run.progress("fitting levels and coefficients")
-        for target, numbers in _fitted(run, bench, targets, until):
+        for target, numbers in _fit_targets(run, bench, targets, until):
             done.add(target.budget)
             if numbers is not None:
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.asked.entry(cell, exported=True))
-    found, untuned, finest = [], {}, (bench.truth.steps or 0, bench.truth.resolution)
+    results, untuned, finest = [], {}, (bench.truth.steps or 0, bench.truth.resolution)
     for race in races:
         own = entries[race.budget]
         if own:
             run.progress(f"{race.budget} evaluations: racing what was fitted")
-            untuned[race.budget] = {name: each[0] for name, each in race.left.items()}
-        found.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
+            untuned[race.budget] = {name: ranked[0] for name, ranked in race.left.items()}
+        results.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (bench.truth.steps or 0, bench.truth.resolution))
     bench.truth.steps, bench.truth.resolution = finest
-    return Tuned(found, untuned, tuple(_untold(bench, wanted, done)))
+    return Tuned(results, untuned, tuple(_open_questions(bench, wanted, done)))
 
 
-def _untold(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
+def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
     """Yield sentences on fits that were wanted and not made, and why."""
     failed = {
         t.budget: bench.failures[_failure(t)] for t in wanted if _failure(t) in bench.failures
@@ -160,21 +160,21 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
     """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
     of a library's best own solvers.
     """
-    found: dict[tuple[str, What], Target] = {}
+    targets: dict[tuple[str, What], Target] = {}
     own = (*OWN.values(), "comfyui")
-    for name, each in race.left.items():
-        for entry in each[: OF_EACH if name in own else 1]:
+    for name, ranked in race.left.items():
+        for entry in ranked[: OF_EACH if name in own else 1]:
             free: What = "coefficients" if entry.cell.sampler.own_grid else "both"
-            what = "levels" if name in own else free
-            if not fittable(entry.cell, what, run.asked.model):
+            kind = "levels" if name in own else free
+            if not fittable(entry.cell, kind, run.asked.model):
                 continue
-            new = Target(race.budget, [], what, [])
-            target = found.setdefault((entry.cell.label, what), new)
+            new = Target(race.budget, [], kind, [])
+            target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
                 target.entries.append(entry)
             if name not in target.leads:
                 target.leads.append(name)
-    yield from found.values()
+    yield from targets.values()
 
 
 def _affordable(
@@ -192,7 +192,7 @@ def _affordable(
             yield target
 
 
-def _fitted(
+def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
 ) -> Iterator[tuple[Target, Numbers | None]]:
     """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
@@ -203,36 +203,36 @@ def _fitted(
     late, whole = run.clock.until(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
     deadline = time.time() + seconds
-    kept = {n: bench.store.get(key) for n, key in enumerate(keys)}
+    stored = {n: bench.store.get(key) for n, key in enumerate(keys)}
     todo, tasks = [], []
     for number, target in enumerate(targets):
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
-        known = kept[number]
-        if known is not None and (known[2] is None or known[2] >= share):
-            yield target, _read(known)
+        previous = stored[number]
+        if previous is not None and (previous[2] is None or previous[2] >= share):
+            yield target, _read(previous)
             continue
         todo.append(number)
         starts = _starts(run, target)
         tasks.append(Tune(target.entry.cell, starts, target.what, ends, share, deadline))
-    for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+    for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
-        if isinstance(found, Failure):
-            bench.failures[_failure(targets[number])] = found.reason
+        if isinstance(outcome, Failure):
+            bench.failures[_failure(targets[number])] = outcome.reason
             continue
-        numbers, ended = found
+        numbers, ended = outcome
         spent = None if ended else tasks[which].seconds
         levels = None if numbers is None else list(numbers.levels)
         bench.store.put(keys[number], [levels, [] if numbers is None else numbers.rows, spent])
-        kept.pop(number)
+        stored.pop(number)
         yield targets[number], numbers
     for number in todo:
-        if kept.get(number) is not None:  # there was no time, and it is better than nothing
-            yield targets[number], _read(kept[number])
+        if stored.get(number) is not None:  # there was no time, and it is better than nothing
+            yield targets[number], _read(stored[number])
 
 
-def _read(kept: Sequence[Any]) -> Numbers | None:
+def _read(stored: Sequence[Any]) -> Numbers | None:
     """Return the numbers of a stored fit."""
-    levels, rows, _ = kept
+    levels, rows, _ = stored
     return None if levels is None else Numbers.read(levels, rows)
 
 
@@ -250,6 +250,8 @@ def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
         more = run.asked.cells(
             [cell.label], [cell.schedule.label], math.ceil(target.budget * size / (size - 1))
         )
-        longer = [one.grid for one in more if one.grid is not None and len(one.grid) == size]
+        longer = [
+            other.grid for other in more if other.grid is not None and len(other.grid) == size
+        ]
         starts += [cell.grid, *(Grid((*grid.sigma[:-2], 0.0)) for grid in longer)]
     return tuple(starts)

@@ -56,13 +56,13 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             headline=advice.sentences[0] if advice.sentences else "What was measured",
             follows=advice.sentences[1:],
             rows=rows,
-            timed=any(one.ms.text for one in rows),
-            tied=any(one.tied for one in rows),
-            nearer=any(one.nearer.text for one in rows),
+            timed=any(row.ms.text for row in rows),
+            tied=any(row.tied for row in rows),
+            nearer=any(row.nearer.text for row in rows),
             first=first.nfe,
             gallery=gallery(advice, pictures),
-            beside_own_solvers=any(one.beside_own_solvers.text for one in rows),
-            plots=[Markup(one) for one in drawn] if drawn else [],
+            beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
+            plots=[Markup(plot) for plot in drawn] if drawn else [],
             plot_words=words(advice),
             libraries=pastes(advice),
             open=open_questions(advice),
@@ -70,8 +70,8 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             provenance=flat(advice.provenance),
             colours=Markup(css()),
             resolution=short(advice.resolution, 2),
-            most_latents=max(one.latents for one in advice.budgets),
-            tried=sum(one.tried for one in advice.budgets),
+            most_latents=max(row.latents for row in advice.budgets),
+            tried=sum(row.tried for row in advice.budgets),
         )
     )
 
@@ -111,12 +111,12 @@ def pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
         audience(advice.budgets, advice.library),
         *(name for budget in advice.budgets for name in budget.best),
     ]
-    found = []
+    result = []
     for name in dict.fromkeys(names):
         some = [(budget, best) for budget in advice.budgets if (best := budget.best.get(name))]
         if some:
-            found.append((name, title(name), [_paste(*one) for one in some]))
-    return found
+            result.append((name, title(name), [_paste(*pair) for pair in some]))
+    return result
 
 
 def _paste(budget: Budget, best: Best) -> Paste:
@@ -140,18 +140,19 @@ def open_questions(advice: Advice) -> list[str]:
     at = [
         f"With {counted(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets
-        if budget.undecided and not any(budget.undecided in one for one in advice.undecided)
+        if budget.undecided
+        and not any(budget.undecided in sentence for sentence in advice.undecided)
     ]
     return [*advice.undecided, *at]
 
 
 def unbroken(words: str) -> str:
     """Return text in which neither an interval nor what belongs to a number goes to another line."""
-    kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
-    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
+    text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
+    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
 
 
-def _shown(value: Any) -> Any:
+def _make_printable(value: Any) -> Any:
     """Return a text without control characters and invisible letters; markup stays."""
     return printable(value) if type(value) is str else value
 
@@ -161,7 +162,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_make_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )

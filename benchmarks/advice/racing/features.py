@@ -64,5 +64,5 @@ def leading_axes(features: NDArray, most: int = MOST) -> Axes:
     """Return the ``most`` leading axes of ``(n, d)`` features, fewer where they span less."""
     mean = features.mean(0)
     _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
-    kept = min(most, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-    return Axes(mean, rows[:kept].T)
+    count = min(most, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
+    return Axes(mean, rows[:count].T)

@@ -46,9 +46,9 @@ def _costs(look: Look, entry: Entry) -> list[float]:
         return hopeless
     with np.errstate(all="ignore"):
         errors, beyond = errors_of(look, steps, grid.sigma[0] / float(look.levels[0]))
-        found = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
-        found.append(float(np.exp(np.log(errors + beyond).mean())))
-    return [value if math.isfinite(value) else math.inf for value in found]
+        costs = [float(np.sqrt(np.square(errors + doubt * beyond).mean())) for doubt in DOUBTS]
+        costs.append(float(np.exp(np.log(errors + beyond).mean())))
+    return [value if math.isfinite(value) else math.inf for value in costs]
 
 
 def errors_of(
@@ -67,15 +67,15 @@ def errors_of(
     d, x = look.at(levels)  # (n, K, R)
     end = look.at(np.array([low]))[0][0]
     state = share * steps.start * look.first
-    seen: list[NDArray[np.float64]] = []
+    images: list[NDArray[np.float64]] = []
     beyond = np.zeros(len(state))
     for i, row in enumerate(steps.rows):
         error = state - x[i]
         change = look.felt(levels[i : i + 1], error[None])[0]
         beyond += _size(change) * _size(error) / (look.dim * levels[i])
-        seen.append(d[i] + change)
+        images.append(d[i] + change)
         state = row.a * state
-        for weight, image in zip(row.b, reversed(seen), strict=False):
+        for weight, image in zip(row.b, reversed(images), strict=False):
             state = state + weight * image
     return _size(state - end) / math.sqrt(look.dim), beyond
 

@@ -60,23 +60,23 @@ class Bench:
         keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
-            kept = self.store.get(key)
-            if kept is None:
+            stored = self.store.get(key)
+            if stored is None:
                 todo.append(number)
             else:
-                yield number, self._told(entry, kept)
+                yield number, self._read_squares(entry, stored)
         if not todo or late():
             return
         self.truth.solve(start, stop)
-        for which, found in self.samples([entries[n] for n in todo], start, stop, late):
+        for which, outcome in self.samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (
-                [found.status, found.reason]
-                if isinstance(found, Failure)
-                else self.truth.squares(found["endpoint"], start).tolist()
+                [outcome.status, outcome.reason]
+                if isinstance(outcome, Failure)
+                else self.truth.squares(outcome["endpoint"], start).tolist()
             )
             self.store.put(keys[number], value)
-            yield number, self._told(entries[number], value)
+            yield number, self._read_squares(entries[number], value)
 
     def features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
@@ -85,21 +85,21 @@ class Bench:
         keys = [f"{space} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, key in enumerate(keys):
-            kept = self.store.arrays(key)
-            if kept is None:
+            stored = self.store.arrays(key)
+            if stored is None:
                 todo.append(number)
             else:
-                yield number, kept["f"]
-        for which, found in self.samples(
+                yield number, stored["f"]
+        for which, outcome in self.samples(
             [entries[n] for n in todo], start, stop, late, space, whole=False
         ):
             number = todo[which]
-            if isinstance(found, Failure):
-                self.failures[entries[number].label] = found.reason
+            if isinstance(outcome, Failure):
+                self.failures[entries[number].label] = outcome.reason
                 yield number, None
             else:
-                self.store.put_arrays(keys[number], {"f": found["features"]})
-                yield number, np.asarray(found["features"], float)
+                self.store.put_arrays(keys[number], {"f": outcome["features"]})
+                yield number, np.asarray(outcome["features"], float)
 
     def samples(
         self,
@@ -119,7 +119,7 @@ class Bench:
         yield from self.executor.map(
             tasks,
             self.world,
-            limits=[max(SHORTEST, GENEROUS * each) for each in seconds],
+            limits=[max(SHORTEST, GENEROUS * duration) for duration in seconds],
             wanted=(lambda _: not late()) if late is not bool else always,
         )
 
@@ -130,7 +130,7 @@ class Bench:
     def _key(self, entry: Entry, start: int, stop: int) -> str:
         return f"{entry.cell.key} {start} {stop}"
 
-    def _told(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
+    def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
         if value and isinstance(value[0], str):
             self.failures[entry.label] = str(value[1])
             return None

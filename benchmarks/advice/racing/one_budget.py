@@ -81,7 +81,7 @@ def raced(
         Failure: none of them has samples, or there is no reference solution.
         OutOfTime: the race was broken off before any of them had samples.
     """
-    some = _with_each_field([entry for entry in entries if _hopeful(entry, before)])
+    some = _with_each_field([entry for entry in entries if _is_hopeful(entry, before)])
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
     settle(bench, some[:USUAL], budget)
     fields = {
@@ -108,15 +108,17 @@ def raced(
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = _errors(race, some)
-    left = {name: [some[n] for n in race.left(name)] for name in FIELDS}
+    survivors = {name: [some[n] for n in race.left(name)] for name in FIELDS}
     best = {
-        name: min((errors[some[n].label] for n in each if some[n].label in errors), default=np.inf)
-        for name, each in fields.items()
+        name: min(
+            (errors[some[n].label] for n in members if some[n].label in errors), default=np.inf
+        )
+        for name, members in fields.items()
     }
     tried = len(race.known) + len(race.failed) + len(race.same)
     return Raced(
         budget,
-        {name: each for name, each in left.items() if each},
+        {name: members for name, members in survivors.items() if members},
         errors,
         best,
         tried,
@@ -141,8 +143,8 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
     Raises:
         Failure: there is no reference solution.
     """
-    leaders = [each[0] for each in race.left.values()]
-    before = [entry for each in race.left.values() for entry in each]
+    leaders = [ranked[0] for ranked in race.left.values()]
+    before = [entry for ranked in race.left.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
     settle(bench, (), race.budget)
@@ -166,10 +168,10 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
 
     again = Race(fields, _rungs(), measure)
     again()
-    left = {name: [some[n] for n in again.left(name)] for name in FIELDS}
+    survivors = {name: [some[n] for n in again.left(name)] for name in FIELDS}
     return replace(
         race,
-        left={name: each for name, each in left.items() if each},
+        left={name: ranked for name, ranked in survivors.items() if ranked},
         tried=race.tried + len(tuned),
         latents=max([race.latents, *map(len, again.known.values())]),
         timely=race.timely and not late(),
@@ -183,30 +185,32 @@ def _rungs() -> list[int]:
     return rungs
 
 
-def settle(bench: Bench, entries: Sequence[Entry], budget: int, what: str = "") -> None:
+def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
     """Make the reference solutions exact enough for the errors of these configurations.
 
     Raises:
         Failure: see :meth:`.Truth.settle`.
     """
-    key = f"settled {budget} {what}".rstrip()
-    kept = bench.store.get(key)
-    if kept is None:
-        found = [x for _, x in bench.samples(entries, 0, FIRST)]
-        bench.truth.settle([one["endpoint"] for one in found if not isinstance(one, Failure)])
+    key = f"settled {budget} {suffix}".rstrip()
+    stored = bench.store.get(key)
+    if stored is None:
+        samples = [x for _, x in bench.samples(entries, 0, FIRST)]
+        bench.truth.settle(
+            [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
+        )
         bench.store.put(key, [bench.truth.steps, bench.truth.resolution])
     else:
-        bench.truth.steps, bench.truth.resolution = kept
+        bench.truth.steps, bench.truth.resolution = stored
 
 
 def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries, the usual ones first, then the first of each field, then small fields whole."""
     first = list(entries[:USUAL])
     of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
-    for each in of.values():
-        first += each[:OF_EACH]
-    for each in of.values():  # users of a library that has little are owed the best of it
-        first += each if len(each) <= SMALL else []
+    for members in of.values():
+        first += members[:OF_EACH]
+    for members in of.values():  # users of a library that has little are owed the best of it
+        first += members if len(members) <= SMALL else []
     labels = {entry.label for entry in first}
     unique = list({entry.label: entry for entry in first}.values())
     return [*unique, *(entry for entry in entries if entry.label not in labels)]
@@ -214,16 +218,17 @@ def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
 
 def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
     """Return the error of every configuration that was tried, on the first round's latents, by label."""
-    found = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
-    found |= {n: found[other] for n, other in race.same.items() if other in found}
-    return {entries[n].label: value for n, value in found.items()}
+    errors = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
+    errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
+    return {entries[n].label: value for n, value in errors.items()}
 
 
-def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
+def _is_hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
     """Return False if an entry's errors were far larger than the best in all its fields at the last two budgets."""
     return not entry.libraries or any(
         hopeful(
-            [one.errors.get(entry.label, 0.0) for one in before], [one.best[name] for one in before]
+            [race.errors.get(entry.label, 0.0) for race in before],
+            [race.best[name] for race in before],
         )
         for name in entry.libraries
     )

@@ -81,15 +81,15 @@ def log_ratio(a: Squares, b: Squares) -> Log:
 
 def worse(a: Squares, b: Squares, level: float) -> bool:
     """Return True if the error of ``a`` is shown to be larger than ``b``'s: a one-sided test at ``level``."""
-    found = log_ratio(a, b)
-    if found.value == math.inf:
+    ratio = log_ratio(a, b)
+    if ratio.value == math.inf:
         return True
-    if not found.value > 0 or found.n < 2:
+    if not ratio.value > 0 or ratio.n < 2:
         return False
-    own = found.n - 1
+    own = ratio.n - 1
     freedom = own + PRIOR_FREEDOM
-    variance = (own * found.n * found.se**2 + PRIOR_FREEDOM * PRIOR**2) / freedom
-    return found.value / math.sqrt(variance / found.n) > float(stats.t.ppf(1 - level, freedom))
+    variance = (own * ratio.n * ratio.se**2 + PRIOR_FREEDOM * PRIOR**2) / freedom
+    return ratio.value / math.sqrt(variance / ratio.n) > float(stats.t.ppf(1 - level, freedom))
 
 
 def _mean(terms: NDArray[np.float64]) -> Log:

@@ -40,16 +40,16 @@ come, None where it fails. Those that there is no time for are left out.
 class Keep(Protocol):
     """Rule for which configurations survive a round."""
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:
+    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:
         """Return the survivors of one field, whose configurations are ranked best first."""
         ...
 
 
-def not_worse(ranked: Sequence[int], known: Mapping[int, Squares], look: int) -> set[int]:
+def not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
     """Return the leader, and the configurations that are not shown to be worse."""
     level = level_at(look, 1, LEVEL)
-    leader = known[ranked[0]]
-    return {one for one in ranked if not worse(known[one], leader, level)}
+    leader = values[ranked[0]]
+    return {number for number in ranked if not worse(values[number], leader, level)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Leading:
 
     count: int
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
+    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
         """See :class:`Keep`."""
         return set(ranked[: self.count])
 
@@ -110,24 +110,24 @@ class Race(Generic[Standing]):
     known: dict[int, Standing] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
-    _left: dict[str, set[int]] = field(default_factory=dict, repr=False)
+    _survivors: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
         """Run it to its end: each field is decided, the latents are used up, or the time."""
-        self._left = {name: set(each) for name, each in self.fields.items()}
-        order, start = list(dict.fromkeys(n for each in self.fields.values() for n in each)), 0
+        self._survivors = {name: set(ids) for name, ids in self.fields.items()}
+        order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
         for look, stop in enumerate(self.rungs, 1):
             self._measure(order, start, stop)
             if look == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.known.get(n, ())) == stop}
-            for name, mine in self._left.items():
+            for name, mine in self._survivors.items():
                 mine &= set(self.known)
-                there = self.ranked(mine & reached)
-                if there:
+                present = self.ranked(mine & reached)
+                if present:
                     # where the time was up before one was measured as far, it is not shown to be worse
-                    self._left[name] = self.keep(there, self.known, look) | (mine - reached)
-            order = self.ranked(set().union(*self._left.values()))
+                    self._survivors[name] = self.keep(present, self.known, look) | (mine - reached)
+            order = self.ranked(set().union(*self._survivors.values()))
             over = self.late() and stop >= self.least
             if not reached or over or (self._decided and not self.to_the_end):
                 return
@@ -135,13 +135,13 @@ class Race(Generic[Standing]):
 
     def broken_off(self) -> None:
         """Leave what was not measured before the race was broken off out of all fields."""
-        for mine in self._left.values():
+        for mine in self._survivors.values():
             mine &= set(self.known)
 
     def left(self, name: str) -> list[int]:
         """Return the survivors of a field, the ones on most latents first, and best first among these."""
         return sorted(
-            self._left[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
+            self._survivors[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
         )
 
     def ranked(self, some: Iterable[int]) -> list[int]:
@@ -152,15 +152,15 @@ class Race(Generic[Standing]):
 
     @property
     def _decided(self) -> bool:
-        return all(len(mine) <= 1 for mine in self._left.values())
+        return all(len(mine) <= 1 for mine in self._survivors.values())
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
-        for number, found in self.measure(order, start, stop):
-            if found is None:
+        for number, measurement in self.measure(order, start, stop):
+            if measurement is None:
                 self.failed.add(number)
                 self.known.pop(number, None)
             else:
-                self.known[number] = self.join(self.known.get(number), found)
+                self.known[number] = self.join(self.known.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
         """Run what makes exactly the same samples once: the first of them, for each set of fields."""
@@ -169,7 +169,7 @@ class Race(Generic[Standing]):
             standing = self.known[number]
             if not isinstance(standing, np.ndarray):
                 return
-            mine = frozenset(name for name, each in self.fields.items() if number in each)
+            mine = frozenset(name for name, numbers in self.fields.items() if number in numbers)
             other = first.setdefault((standing.tobytes(), mine), number)
             if other != number:
                 self.same[number] = other

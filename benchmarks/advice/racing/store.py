@@ -47,22 +47,22 @@ class Store:
         self._place = folder / "measured" / self.digest
         self._place.mkdir(parents=True, exist_ok=True)
         write_text(self._place / QUESTION, text)
-        self._known: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
         log = self._place / LOG
         for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
             try:
                 key, value = json.loads(line)
             except (ValueError, TypeError):  # cut short by a kill: measured again
                 continue
-            self._known[key] = value
+            self._values[key] = value
 
     def get(self, key: str) -> Any:
         """Return the value under a key; None if there is none."""
-        return self._known.get(key)
+        return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
         """Keep a JSON value."""
-        self._known[key] = value
+        self._values[key] = value
         with (self._place / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 

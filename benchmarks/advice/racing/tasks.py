@@ -53,11 +53,11 @@ class Ends(OfCell):
         extractor = Pooled(model.decoded_event) if self.space == POOLED else own
         scored = Scored(extractor, model.decoded_limits) if self.space and extractor else None
         keep = self.stop if self.whole else 0
-        found = sample_shard(
+        samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
         )
         wanted = ("endpoint", "nfe", "features")
-        return {name: found[name] for name in wanted if name in found}
+        return {name: samples[name] for name in wanted if name in samples}
 
 
 @dataclass(frozen=True)

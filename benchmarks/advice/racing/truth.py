@@ -73,7 +73,7 @@ class Truth:
     steps: int | None = None
     resolution: float = 0.0
     most: int = RULE.last
-    _known: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
+    _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def settle(self, measured: Sequence[NDArray]) -> None:
         """Find how many steps these samples' errors need.
@@ -89,32 +89,32 @@ class Truth:
             self.steps = 0
         if self.steps == 0:
             return
-        found = converged(
+        solution = converged(
             lambda steps: self.ends(0, FIRST, steps),
             measured,
             RULE._replace(last=self.most),
             max(RULE.first, (self.steps or 0) // 2),
         )
-        if not np.isfinite(found.x).all():
+        if not np.isfinite(solution.x).all():
             raise Failure("failed", "the reference solver finds no finite endpoints")
-        self.steps, self.resolution = found.steps, found.resolution
+        self.steps, self.resolution = solution.steps, solution.resolution
 
     def squares(self, x: NDArray, start: int) -> Squares:
         """Return squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
         ends = self.ends(start, start + len(x), self.steps or 0)
         difference = (np.asarray(x, float) - ends).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.square(difference).mean(1)
+            means = np.square(difference).mean(1)
         # nothing smaller is resolved: a sample that hits exactly would outweigh all others in a logarithm
         scale = float(np.sqrt(np.square(self.ends(0, FIRST, self.steps or 0)).mean()))
         least = max(self.resolution, EXACT * scale) ** 2
-        return np.where(np.isfinite(found), np.maximum(found, least), np.inf)
+        return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def ends(self, start: int, stop: int, steps: int) -> NDArray:
         """Return the endpoints of latents ``start`` … ``stop - 1``, float64."""
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
-        whole = np.concatenate([self._known[steps, first] for first, _ in pieces])
+        whole = np.concatenate([self._endpoints[steps, first] for first, _ in pieces])
         return whole[start - pieces[0][0] : stop - pieces[0][0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
@@ -126,11 +126,11 @@ class Truth:
         steps = (self.steps or 0) if steps is None else steps
         todo = []
         for first, last in _pieces(start, stop):
-            if (steps, first) in self._known:
+            if (steps, first) in self._endpoints:
                 continue
-            kept = self.store.arrays(f"ends {steps} {first}")
-            if kept is not None:
-                self._known[steps, first] = kept["x"]
+            stored = self.store.arrays(f"ends {steps} {first}")
+            if stored is not None:
+                self._endpoints[steps, first] = stored["x"]
             else:
                 todo.append((first, last))
         if not todo:
@@ -140,7 +140,7 @@ class Truth:
             if isinstance(x, Failure):
                 raise x
             first = todo[which][0]
-            self._known[steps, first] = np.asarray(x, float)
+            self._endpoints[steps, first] = np.asarray(x, float)
             self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
@@ -167,15 +167,15 @@ class Truth:
         x = self.executor.run(self._task(0, FIRST, 0), self.world)
         if x is None:
             return False
-        self._known[0, 0] = np.asarray(x, float)
+        self._endpoints[0, 0] = np.asarray(x, float)
         self.store.put_arrays("ends 0 0", {"x": x})
         return True
 
     def _task(self, start: int, stop: int, steps: int, space: str = "") -> Solution:
-        asked = self.asked
+        model_run = self.asked
         return Solution(
-            asked.spec, asked.model.identity, asked.device, asked.seed, start, stop, steps,
-            asked.batch, space,
+            model_run.spec, model_run.model.identity, model_run.device, model_run.seed, start, stop, steps,
+            model_run.batch, space,
         )  # fmt: skip
 
 

@@ -90,11 +90,15 @@ def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
     sampler, grid = on_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
-    kept = grid is not None and grid.sigma == numbers.levels
-    label = ("" if cell.sampler.own_grid else cell.schedule.label) if kept else TUNED_LEVELS
-    made = Grid(numbers.levels)
+    is_own_grid = grid is not None and grid.sigma == numbers.levels
+    label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
+    tuned_grid = Grid(numbers.levels)
     return replace(
-        cell, sampler=sampler, grid=made, steps=len(made), schedule=TunedGrid(label, digest)
+        cell,
+        sampler=sampler,
+        grid=tuned_grid,
+        steps=len(tuned_grid),
+        schedule=TunedGrid(label, digest),
     )
 
 
@@ -139,8 +143,8 @@ def evaluations_of(steps: int, what: What) -> float:
     # a run by another coefficient begins at the step that has it
     older = steps if steps <= WHOLE else OLDER
     coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
-    each = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
-    return whole + EQUATIONS * each
+    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
+    return whole + EQUATIONS * costs
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class Tune(OfCell):
 
     def __call__(self, world: World, tell: Tell) -> tuple[Numbers | None, bool]:  # noqa: ARG002
         """Return the numbers, None where none are better, and whether the search came to its end."""
-        begun, cell = time.perf_counter(), self.cell
+        started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
         model = world.subject(cell.model).model
@@ -176,7 +180,7 @@ class Tune(OfCell):
             return mean(runs.off(sampler, grid, part), 0)
 
         def late() -> bool:
-            return time.perf_counter() - begun > seconds
+            return time.perf_counter() - started > seconds
 
         starts = self.starts or (own,)
         if self.what != "coefficients":
@@ -185,6 +189,6 @@ class Tune(OfCell):
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        found = fit(free, runs.off, EQUATIONS, late=late)
-        better = found.after < error(own, choosing)
-        return (Numbers.of(found.sampler, found.grid) if better else None), found.ended
+        result = fit(free, runs.off, EQUATIONS, late=late)
+        better = result.after < error(own, choosing)
+        return (Numbers.of(result.sampler, result.grid) if better else None), result.ended

@@ -93,15 +93,15 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
         for cells in texts:
             table.add_row(*map(Text, cells))
         return out.print(table)
-    kept = next(
+    count = next(
         (n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1
     )
-    say(_line(columns.values(), widths[:kept]))
+    say(_line(columns.values(), widths[:count]))
     for cells in texts:
-        say(_line(cells, widths[:kept]))
+        say(_line(cells, widths[:count]))
         if rest := "; ".join(
             f"{name} {cell}"
-            for name, cell in zip(list(columns.values())[kept:], cells[kept:], strict=True)
+            for name, cell in zip(list(columns.values())[count:], cells[count:], strict=True)
             if cell
         ):
             out.print(Padding(Text(rest, style="dim"), (0, 0, 0, 4)))

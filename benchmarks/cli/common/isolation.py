@@ -68,18 +68,18 @@ def executor(
     name = name or short or ("in-process" if _off() else "worker")
     if memory_limit is not None and name == "worker":
         return Worker(_bytes(memory_limit))
-    made = make_executor(name)
-    kept = {
-        "--time-limit": (time_limit, made.keeps_limits),
+    result = make_executor(name)
+    limits = {
+        "--time-limit": (time_limit, result.keeps_limits),
         "--memory-limit": (memory_limit, False),
     }
-    for option, (value, keeps) in kept.items():
+    for option, (value, keeps) in limits.items():
         if value and not keeps:
             raise ValueError(
                 f"{option} is kept by ending the samplers' process, which --executor {name} "
                 "does not do; leave one of them out"
             )
-    return made
+    return result
 
 
 def several(
@@ -142,12 +142,12 @@ class OnRay:
         """
         kind, _, rest = (name or "").partition(":")
         if kind != "ray":
-            given = {
+            options = {
                 "--ray-address": self.address,
                 "--gpus-per-worker": self.gpus,
                 "--accelerator": self.accelerator,
             }
-            if option := next((key for key, value in given.items() if value is not None), None):
+            if option := next((key for key, value in options.items() if value is not None), None):
                 raise ValueError(f"{option} is of a Ray cluster; give --executor ray with it")
             return None
         if isolation is not None:
@@ -165,15 +165,15 @@ class OnRay:
             )
         if name == "ray:":
             return make_executor(name)  # which says what is wrong with it
-        made = Ray(
+        result = Ray(
             rest or self.address or "",
             jobs=_number(jobs) if jobs is not None else None,
             gpus=self.gpus,
             memory=_bytes(memory_limit),
             accelerator=self.accelerator or "",
         )
-        made.check()
-        return made
+        result.check()
+        return result
 
 
 def _number(jobs: str) -> int | None:
@@ -219,8 +219,8 @@ def _gpus() -> list[str]:
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    seen = [name.strip() for name in named.split(",") if name.strip()]
-    return seen or list(map(str, range(torch.cuda.device_count())))
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    return names or list(map(str, range(torch.cuda.device_count())))
 
 
 def workers(jobs: int) -> Executor:
@@ -255,8 +255,8 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         by.append(number)
-        for each in SIGNALS:
-            signal.signal(each, stop_at_once)
+        for signum in SIGNALS:
+            signal.signal(signum, stop_at_once)
         raise StoppedError(number)
 
     def stop_at_once(number: int, _frame: FrameType | None) -> NoReturn:
@@ -268,7 +268,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         os._exit(128 + number)
 
     handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()
-    before = {each: signal.signal(each, stop) for each in handled}
+    before = {signum: signal.signal(signum, stop) for signum in handled}
     try:
         yield
     except KeyboardInterrupt:
@@ -284,8 +284,8 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         raise typer.Exit(128 + by[0]) from None
     finally:
         where.close()
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _done(folder: Path) -> str:

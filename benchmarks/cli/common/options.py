@@ -402,14 +402,16 @@ def selected(
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")
-    given = {key: value if value != [] else None for key, value in axes.items()}
+    replacements = {key: value if value != [] else None for key, value in axes.items()}
     loaded = load_suite(suite)
     if not trust:
-        refuse_untrusted(loaded, suite, {key for key, value in given.items() if value is not None})
+        refuse_untrusted(
+            loaded, suite, {key for key, value in replacements.items() if value is not None}
+        )
     return loaded.replaced(
         steps=integers(steps, "--steps"),
         nfe=integers(nfe, "--nfe"),
         start=tuple(checked(value, "--start", STARTS) for value in start or ()) or None,
         noise=None if noise is None else checked(noise, "--noise", NOISES),
-        **given,
+        **replacements,
     )

@@ -80,12 +80,12 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
     if not plain or keyword.iskeyword(name) or name.startswith("_"):
         wants = f"a {kind} needs a lower-case Python name such as my_{kind}"
         raise ValueError(f"{wants}, got {name!r}; use a-z, 0-9 and _")
-    for what, taken in _PACKAGES[kind].taken:
-        if name in taken():
-            raise ValueError(f"a {what} called {name!r} already exists; choose another name")
+    for noun, names in _PACKAGES[kind].taken:
+        if name in names():
+            raise ValueError(f"a {noun} called {name!r} already exists; choose another name")
     if importlib.util.find_spec(name) is not None:
-        there = f"a Python module called {name!r} is already installed"
-        raise ValueError(f"{there}; choose another name")
+        reason = f"a Python module called {name!r} is already installed"
+        raise ValueError(f"{reason}; choose another name")
     target = Path(folder) / name
     if target.exists():
         raise ValueError(f"{target} already exists; choose another name or folder")

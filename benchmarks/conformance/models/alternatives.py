@@ -42,7 +42,7 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.half:
         other = "second" if spec.half == "first" else "first"
         yield f"half={other}", {"half": other}
-    yield from ((_told(time, spec), {"time": time}) for time in _times(spec))
+    yield from ((_time_settings(time, spec), {"time": time}) for time in _times(spec))
     yield from _processes(spec)
     for prediction in PREDICTIONS.get(spec.process["name"], ()):
         if spec.prediction not in (prediction, "consistency"):
@@ -50,7 +50,7 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
         for time in list(_times(spec))[:1]:
             yield (
-                f"factor={-spec.factor:g}&{_told(time, spec)}",
+                f"factor={-spec.factor:g}&{_time_settings(time, spec)}",
                 {"factor": -spec.factor, "time": time},
             )
 
@@ -84,7 +84,7 @@ def steps_of(process: Mapping[str, Any]) -> int:
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
 
-def _told(time: Mapping[str, Any], spec: Specification) -> str:
+def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 

@@ -78,8 +78,8 @@ class Fit:
                 return sign * math.inf, 0.0
         mean = best.errors.mean(1, keepdims=True)
         share = (self.errors - best.errors) / np.maximum(mean, LEAST * mean.max())
-        order, apart = np.argsort(share.mean(1)), len(share) // 4
-        middle = share[order[apart : len(share) - apart]].mean(0)
+        order, quarter = np.argsort(share.mean(1)), len(share) // 4
+        middle = share[order[quarter : len(share) - quarter]].mean(0)
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 

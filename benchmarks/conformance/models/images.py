@@ -115,5 +115,5 @@ def _of_array(path: Path) -> Tensor | None:
     stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None
-    found = [stored[name] for name in ("y", "arr_1") if name in stored]
-    return torch.from_numpy(found[0].astype(np.int64)) if found else None
+    arrays = [stored[name] for name in ("y", "arr_1") if name in stored]
+    return torch.from_numpy(arrays[0].astype(np.int64)) if arrays else None

@@ -39,22 +39,22 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
     errors = np.stack([_errors(model, clean, (labels + k) % count) for k in shifts])
     classes = labels.cpu().numpy()
-    found = []
+    swaps = []
     if best := _better(errors):
-        found.append(f"k is its (k + {shifts[best]}) modulo {count}")
+        swaps.append(f"k is its (k + {shifts[best]}) modulo {count}")
     for label in np.unique(classes):
         if best := _better(errors[:, classes == label]):
-            found.append(f"{label} is its {(label + shifts[best]) % count}")
-    if not found:
+            swaps.append(f"{label} is its {(label + shifts[best]) % count}")
+    if not swaps:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
         return Check(
             name, True, f"with other labels than the images' the error is {100 * rise:.0f} % larger"
         )
-    shown = ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+    text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
     return Check(
         name,
         False,
-        f"the labels of the images are not those of the network: with others the error is smaller ({shown}); "
+        f"the labels of the images are not those of the network: with others the error is smaller ({text}); "
         "put the classes in the order of its training",
     )
 

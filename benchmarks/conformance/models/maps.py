@@ -71,16 +71,16 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
 
 def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
-    said = (
+    text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
         f"have a standard deviation of {std:.2g})"
     )
     if moved <= 2 * model.sigma_min + MOVED * std:
-        return Check("boundary", True, said)
+        return Check("boundary", True, text)
     return Check(
         "boundary",
         False,
-        f"{said}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
+        f"{text}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
     )
 
 

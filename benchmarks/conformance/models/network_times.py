@@ -100,12 +100,12 @@ def _shifted(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int
     """Yield the best shift of times from 0 to ``last``, if these are known."""
     if last:
 
-        def made(shift: float) -> Denoiser:
+        def shifted_model(shift: float) -> Denoiser:
             return retimed(partial(_affine, 1, shift, last))
 
-        shift = _best_shift(stated, made, last)
+        shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
-        yield f"about t {sign} {size:g} {INSTEAD}", partial(made, shift)
+        yield f"about t {sign} {size:g} {INSTEAD}", partial(shifted_model, shift)
 
 
 def _native(model: NativeDenoiser, change: Change) -> Denoiser:
@@ -129,7 +129,7 @@ def _affine(scale: float, offset: float, most: float, t: Any) -> Any:
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
     """Return the outermost module that gets states and a time other than the level, with its times."""
-    told: dict[nn.Module, list[float]] = {}
+    times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
         x, _ = noisy(of, level)
 
@@ -139,14 +139,14 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
             if is_state and isinstance(time, int | float | Tensor):
                 flat = torch.as_tensor(time).double().reshape(-1)
                 if len(flat) in (1, len(like)) and not math.isclose(flat[0], sigma, rel_tol=1e-4):
-                    told.setdefault(module, []).append(float(flat[0]))
+                    times_by_module.setdefault(module, []).append(float(flat[0]))
 
         hook = register_module_forward_pre_hook(record)
         try:
             of.model.denoise(x, level, of.labels)
         finally:
             hook.remove()
-    return next(iter(told.items()), (None, [math.nan]))
+    return next(iter(times_by_module.items()), (None, [math.nan]))
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:

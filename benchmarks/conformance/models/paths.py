@@ -92,8 +92,8 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
         output = model.denoise(x, level, labels)
         shares.append(variance_of(output) / std**2)
         for along, values in _functions(x, output):
-            each = (rate * values).mean(1)
-            mean, se = float(each.mean()), float(each.std()) / len(each) ** 0.5
+            products = (rate * values).mean(1)
+            mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5
             if not math.isfinite(mean):
                 return Moves(math.inf, math.inf, level, along, varied=False)
             squares.append(mean**2)
@@ -124,7 +124,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
         others: of the same network, read in other ways, by their settings.
     """
     name = "consistency"
-    said = (
+    text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
@@ -135,14 +135,14 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
         return Check(
             name,
             False,
-            f"{said}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
+            f"{text}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
         )
     if stated.worst <= DEFECT:
-        return Check(name, True, f"{said}; {DEFECT:g} is little")
+        return Check(name, True, f"{text}; {DEFECT:g} is little")
     return Check(
         name,
         False,
-        f"{said}: it is no map along the flow of these data; its prediction, sign, time or process is "
+        f"{text}: it is no map along the flow of these data; its prediction, sign, time or process is "
         "wrong, it is a denoiser, or it was trained on other data",
     )
 
@@ -170,21 +170,21 @@ def check_along(
     for start, end in pairwise(stops):
         states.append((grid.sigma[start], x))
         x = solver.sample(bound, x, Grid(grid.sigma[start : end + 1]))
-    apart = [
+    distances = [
         float((model.denoise(state, s, labels) - x).double().square().mean()) / std**2
         for s, state in states
     ]
-    worst = int(np.argmax(apart))
-    said = (
+    worst = int(np.argmax(distances))
+    text = (
         f"of states on one path, which {teacher.name} was followed along, the ends are up to "
-        f"{apart[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
+        f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
     )
-    if apart[worst] <= APART:
-        return Check("one path", True, said)
+    if distances[worst] <= APART:
+        return Check("one path", True, text)
     return Check(
         "one path",
         False,
-        f"{said}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
         "denoiser, or it was distilled from another",
     )
 

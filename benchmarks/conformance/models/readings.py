@@ -118,11 +118,11 @@ def readings_scaled(stated: Candidate) -> Readings:
         if c is not None:
             yield f"factor={model.factor * c:.3g}", partial(_with_factor, model, c)
         return
-    for what, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
+    for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
             yield (
-                f"the {what}output divided by {1 / c:.3g}",
+                f"the {noun}output divided by {1 / c:.3g}",
                 partial(Read, model, partial(_multiply, c, base)),
             )
 
@@ -143,7 +143,7 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
     """
     generator = torch.Generator().manual_seed(0)
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    clean, found = stated.clean[rows], []
+    clean, factors = stated.clean[rows], []
     labels = None if stated.labels is None else stated.labels[rows]
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
@@ -151,19 +151,19 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
         d = stated.model.denoise(x, level, labels)
         base = without_output(x, level, labels, d).double()
         part = d.double() - base
-        found.append(float(((clean - base) * part).sum() / part.square().sum()))
-    apart = len(found) // 4
-    middle = np.sort(found)[apart : len(found) - apart]
+        factors.append(float(((clean - base) * part).sum() / part.square().sum()))
+    quarter = len(factors) // 4
+    middle = np.sort(factors)[quarter : len(factors) - quarter]
     c = float(np.median(middle))
-    if not (np.isfinite(found).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
+    if not (np.isfinite(factors).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
         return None
     return c if max(c, 1 / c) > UNLIKE else None
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
     """Yield readings with other scales of the network's input."""
-    for power, what in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
-        yield f"the network's input {what}", partial(_scale_input, model, power)
+    for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
+        yield f"the network's input {scaling}", partial(_scale_input, model, power)
 
 
 def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:

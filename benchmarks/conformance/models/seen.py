@@ -49,9 +49,9 @@ def broken_outputs(of: Candidate) -> str:
 @torch.no_grad()
 def what_is_seen(of: Candidate) -> str:
     """Say what a map that no reading makes right leaves of the noise, and its defect."""
-    left = [_noise_left(of, level) for level in of.fit.levels.tolist()]
+    shares = [_noise_left(of, level) for level in of.fit.levels.tolist()]
     return (
-        f"{min(left):.2g} to {max(left):.2g} times the noise is left in d, and the defect is up to "
+        f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
     )
 
@@ -133,16 +133,16 @@ def check_noise(model: Denoiser, device: str) -> Check:
     """
     level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-    left = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
-    share, se = float(left.mean()), float(left.std(ddof=1)) / STATES**0.5
+    shares = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
+    share, se = float(shares.mean()), float(shares.std(ddof=1)) / STATES**0.5
     low, high = model.limits or (-math.inf, math.inf)
     most = min(1.0, ((high - low) / 2 / level) ** 2)
-    said = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
+    text = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
     if -LARGE - SURE * se <= share <= most + LARGE + SURE * se:
-        return Check("noise", True, said)
+        return Check("noise", True, text)
     return Check(
         "noise",
         False,
-        f"{said}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
+        f"{text}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
         "prediction or time is wrong",
     )

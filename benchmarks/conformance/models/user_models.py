@@ -36,8 +36,8 @@ def readings_of_user_model(model: Denoiser) -> Readings:
         model: an adapter, or anything that is called.
     """
     if not isinstance(model, NativeDenoiser):
-        for what, change in _CALLS.items():
-            yield what, partial(Read, model, change)
+        for words, change in _CALLS.items():
+            yield words, partial(Read, model, change)
 
         def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
             return model.denoise(x_t, t, labels)
@@ -89,7 +89,7 @@ def _plain_process(process: Process) -> dict[str, Any] | None:
     """Return a process as a specification has it; None for a user's own."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
-    names = {made: name for name, made in PROCESSES.items() if isinstance(made, type)}
+    names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
     name = names.get(type(process))
     return None if name is None else {"name": name, **asdict(process)}
 
