@@ -174,7 +174,7 @@ def _suite(
         return check_suite({"name": "suite", **keys}, "the suite")
     if isinstance(suite, Mapping):
         return check_suite({"name": "suite", **suite, **keys}, "the suite")
-    full_suite = suite if isinstance(suite, Suite) else _loaded(suite)
+    full_suite = suite if isinstance(suite, Suite) else _load(suite)
     return full_suite.replaced(**keys) if keys else full_suite
 
 
@@ -203,7 +203,7 @@ def _sampler_spec(sampler: Any) -> Any:
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
 
 
-def _loaded(suite: Any) -> Suite:
+def _load(suite: Any) -> Suite:
     if not isinstance(suite, str | Path):
         kind = type(suite).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")

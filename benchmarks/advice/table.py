@@ -136,7 +136,7 @@ def beside_default(best: Best, budget: Budget) -> Cell:
         return Cell("fails", best.choice.failed)
     if best.to_default is None:
         return _in_distribution(best, default)
-    return _compared(best.to_default)
+    return _compare(best.to_default)
 
 
 def _in_distribution(best: Best, default: Choice) -> Cell:
@@ -167,7 +167,7 @@ def beside_own_solvers(budget: Budget) -> Cell:
     nearest = nearest_alternative(budget)
     if nearest is None or nearest.ratio is None:
         return NOTHING
-    cell = _compared(nearest.ratio)
+    cell = _compare(nearest.ratio)
     return cell._replace(detail=": ".join(filter(None, (named(nearest.choice), cell.detail))))
 
 
@@ -190,11 +190,11 @@ def beside_best(best: Best, budget: Budget) -> Cell:
         return Cell(best_of(budget))
     if best.to_best is None:
         return Cell("not compared", leader.choice.label)
-    cell = _compared(best.to_best)
+    cell = _compare(best.to_best)
     return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
 
 
-def _compared(ratio: Value) -> Cell:
+def _compare(ratio: Value) -> Cell:
     """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
     outcome = verdict(ratio)
     if outcome == "open":

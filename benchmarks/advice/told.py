@@ -48,7 +48,7 @@ def tell(advice: Advice, console: Console) -> None:
         console.print()
         _lines(best, budget.nfe, console)
     console.print()
-    console.print(Text(_measured(advice), style="dim"))
+    console.print(Text(_describe_measurement(advice), style="dim"))
 
 
 def _width(rows: Iterable[Row]) -> int:
@@ -94,7 +94,7 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
             line = Text(" " * indent)
         line = (line + Text(" ") if line.cell_len > indent else line) + part
         if line.cell_len > console.width:
-            *whole, rest = _wrapped(line.plain.strip(), console.width - indent)
+            *whole, rest = _wrap(line.plain.strip(), console.width - indent)
             for word in whole:
                 _line(console, Text(" " * indent).append(word, style=piece.style))
             line = Text(" " * indent).append(rest, style=piece.style)
@@ -102,7 +102,7 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
         _line(console, line)
 
 
-def _wrapped(words: str, width: int) -> list[str]:
+def _wrap(words: str, width: int) -> list[str]:
     """Return lines of whole words, an interval being one; a word longer than a line has its own."""
     lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
@@ -137,7 +137,7 @@ def _code(best: Best) -> list[str]:
     return [printable(line) for line in best.lines.code.splitlines()]
 
 
-def _measured(advice: Advice) -> str:
+def _describe_measurement(advice: Advice) -> str:
     """Return how the answer was measured, in two sentences."""
     exact = (
         f"known to {short(advice.resolution, 2)}"
@@ -176,8 +176,8 @@ def markdown(advice: Advice) -> str:
         "\n".join(f"* {escape_markdown(item)}" for item in advice.sentences[1:]),
         *_markdown_lines(advice),
         "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
-        escape_markdown(_measured(advice)),
-        _fenced(advice.command, "sh"),
+        escape_markdown(_describe_measurement(advice)),
+        _fence(advice.command, "sh"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -191,7 +191,7 @@ def _markdown_lines(advice: Advice) -> list[str]:
             continue
         lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            lines.append(_fenced("\n".join(_code(best)), _language(best)))
+            lines.append(_fence("\n".join(_code(best)), _language(best)))
         lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
     return lines
 
@@ -200,7 +200,7 @@ def _language(best: Best) -> str:
     return "text" if best.library == "comfyui" else "python"
 
 
-def _fenced(code: str, language: str) -> str:
+def _fence(code: str, language: str) -> str:
     """Return a block of code, fenced by more backticks than it has."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)

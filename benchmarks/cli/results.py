@@ -284,11 +284,11 @@ def figures(
 
     if width not in ("single", "double"):
         raise ValueError(f"--width {width!r}: choose single or double")
-    kinds = KINDS if kind is None else _listed(kind)
+    kinds = KINDS if kind is None else _split_words(kind)
     paths = write_figures(
         run,
         out or run / "figures",
-        formats=_listed(formats),
+        formats=_split_words(formats),
         kinds=kinds,
         metrics=metric or (),
         models=model or (),
@@ -299,7 +299,7 @@ def figures(
         say(f"Figure: {path}")
 
 
-def _listed(words: str) -> list[str]:
+def _split_words(words: str) -> list[str]:
     return [word.strip() for word in words.split(",")]
 
 
@@ -372,7 +372,7 @@ def print_errors(
             (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
         ]
         say(
-            _ruled(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
+            _dominance(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
             + "\n"
         )
     say(
@@ -396,7 +396,7 @@ def _model_error(row: dict[str, Any]) -> str:
     )
 
 
-def _ruled(whole: Any, *, measured: bool) -> str:
+def _dominance(whole: Any, *, measured: bool) -> str:
     """Return from where on the model's error dominates; "" where it was not measured."""
     from ...results.text import short
 

@@ -100,7 +100,7 @@ def _run(
     from ..sampling.execution import check_executions
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
+    resolved = _resolve(suite, options)
     folder = options.out_dir or default_out(resolved)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
@@ -153,7 +153,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..scoring.references import load_references
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
+    resolved = _resolve(suite, options)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = load_models(resolved, where)
@@ -227,7 +227,7 @@ def samples(
     from ..sampling.failure import Failure
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
+    resolved = _resolve(suite, options)
     rounding = checked(quantise, "--quantise", ("round", "truncate"))
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     models = load_models(resolved, where)
@@ -275,7 +275,7 @@ def _refuse_frontier(suite: str) -> None:
         )
 
 
-def _resolved(suite: str, options: SuiteOptions) -> Suite:
+def _resolve(suite: str, options: SuiteOptions) -> Suite:
     """Set torch's threads; return the suite that ``run`` or ``plan`` is to use."""
     import torch
 

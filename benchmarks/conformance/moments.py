@@ -172,12 +172,12 @@ def check_moments(sampler: Sampler) -> list[Check]:
         Check(
             "weak order",
             enough,
-            f"{min(orders):.2f}, {_declared(sampler.order)}",
+            f"{min(orders):.2f}, {_declaration(sampler.order)}",
             {"weak_order": orders},
             asserted=sampler.order is not None,
         ),
     ]
 
 
-def _declared(order: int | None) -> str:
+def _declaration(order: int | None) -> str:
     return "none declared" if order is None else f"declared {order}"

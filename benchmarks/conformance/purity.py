@@ -41,7 +41,7 @@ def check_purity(sampler: Sampler) -> list[Check]:
     """
     promises: dict[str, Callable[[Any], Check]] = {
         "repeatable": _repeatable,
-        "arguments untouched": _untouched,
+        "arguments untouched": _check_arguments,
         "value object": _value,
     }
     if isinstance(sampler, GridSampler):
@@ -93,7 +93,7 @@ def _attributes(sampler: Sampler) -> dict[str, str]:
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
-def _untouched(sampler: Sampler) -> Check:
+def _check_arguments(sampler: Sampler) -> Check:
     noise, latents = noise_for(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()

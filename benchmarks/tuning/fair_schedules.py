@@ -149,14 +149,14 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
 
 
 def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
-    threshold = number(row, quantity.apart) or 0.0
-    estimate = summed(distances, threshold, quantity.summary)
+    distance = number(row, quantity.apart) or 0.0
+    estimate = summed(distances, distance, quantity.summary)
     half: Record = {
         quantity.name: estimate.value,
         quantity.se: estimate.se,
         f"{quantity.name}_low": estimate.low,
         f"{quantity.name}_high": estimate.high,
-        quantity.apart: threshold,
+        quantity.apart: distance,
     }
     estimated = estimate_of(half, {quantity.influence: distances}, quantity)
     assert estimated is not None
@@ -213,7 +213,7 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if reference is not None and number(entry.record, "fid_proxy") is not None:
             _check(entry, reference)
     return {
-        name: _fixed(reference) for name, reference in references.items() if reference is not None
+        name: _freeze(reference) for name, reference in references.items() if reference is not None
     }
 
 
@@ -238,5 +238,5 @@ def _model(name: str) -> Denoiser:
     return make_model(spec.pop("name"), **spec)
 
 
-def _fixed(reference: Reference) -> FrechetReference:
+def _freeze(reference: Reference) -> FrechetReference:
     return FrechetReference(reference.mean, reference.cov, reference.n)

@@ -44,7 +44,7 @@ class Tune:
     def __reduce__(self) -> tuple[Callable[..., Tune], tuple[Any, ...]]:
         """Pickle the task with its sampler by name."""
         sampler, steps = self.target
-        return _received, (SentSampler.of(sampler), steps, self.models, self.options)
+        return _unpickle, (SentSampler.of(sampler), steps, self.models, self.options)
 
     def _tuning(self, world: World) -> Tuning:
         def make_tuning() -> Tuning:
@@ -54,7 +54,7 @@ class Tune:
         return world.once((self.models, self.options), make_tuning)
 
 
-def _received(
+def _unpickle(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
 ) -> Tune:
     return Tune(Target(sampler.here(), steps), models, options)

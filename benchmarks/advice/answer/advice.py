@@ -122,7 +122,7 @@ class Best:
         choice: the recommendation.
         to_default: ratio of its error to the default's at the same budget, paired over latents; None
             where either has no error.
-        to_best: ratio of its error to the smallest that was found, of any library.
+        to_best: ratio of its error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not separate from it, best first.
         lines: to paste.
         own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as

@@ -116,10 +116,10 @@ class Candidate:
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
         """Pickle the candidate with its sampler by name."""
-        return _received, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
+        return _unpickle, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
 
 
-def _received(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -> Candidate:
+def _unpickle(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -> Candidate:
     return Candidate(side, sampler.here(), spec, schedule)
 
 
@@ -149,10 +149,10 @@ def variants(name: str) -> list[dict[str, Any]]:
         {"name": name, **dict(zip(keys, values, strict=True))}
         for values in product(*(OPTIONS[key] for key in keys))
     ]
-    return [spec for spec in specs if _accepted(spec)]
+    return [spec for spec in specs if _is_accepted(spec)]
 
 
-def _accepted(spec: Mapping[str, Any]) -> bool:
+def _is_accepted(spec: Mapping[str, Any]) -> bool:
     """Return True if the sampler takes these options together."""
     try:
         samplers.make(spec)

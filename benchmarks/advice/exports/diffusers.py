@@ -47,7 +47,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
     """
     if getattr(sampler, "of_checkpoint", False):
-        return _as_it_is(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
+        return _pipeline_lines(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     of = coordinates_of(model)
     scheduler = own_scheduler(sampler, grid, of.kind)
     if scheduler is not None:
@@ -56,7 +56,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     scaled = scaled_scheduler(sampler, grid, of)
     if scaled is not None:
         start = grid.sigma[0] * of.scale(grid.sigma[0])
-        return _scaled(scaled, of, start), _remark(sampler, of, start)
+        return _scaled_code(scaled, of, start), _remark(sampler, of, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
@@ -64,7 +64,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         )
     steps = steps_of(sampler, grid, of.denoised)
     start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    return _tabled(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
+    return _table_code(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
@@ -78,7 +78,7 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     )
 
 
-def _as_it_is(scheduler: str, steps: int) -> str:
+def _pipeline_lines(scheduler: str, steps: int) -> str:
     code = (
         f"from diffusers import {scheduler}\n\n"
         f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
@@ -134,16 +134,16 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
             _config(scheduler, of),
             "pipe.scheduler.config",
         ),
-        _then(len(grid)),
+        _call_line(len(grid)),
     ]
     return "\n".join(parts)
 
 
-def _scaled(scheduler: Scaled, of: Coordinates, start: float) -> str:
+def _scaled_code(scheduler: Scaled, of: Coordinates, start: float) -> str:
     settings = {"prediction_type": of.words, "use_karras_sigmas": False}
     assignment = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
     return "\n".join(
-        [*scaled_lines(scheduler, of, start), "", "", assignment, _then(scheduler.steps)]
+        [*scaled_lines(scheduler, of, start), "", "", assignment, _call_line(scheduler.steps)]
     )
 
 
@@ -178,7 +178,7 @@ def _step(generator: bool, end: float) -> str:
     return "\n".join(lines)
 
 
-def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
+def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
     """Return a scheduler whose steps are numbers, in the pipeline's coordinates."""
     ends = [of.scale(row.sigma) for row in rows] + [1.0]
     written = []
@@ -217,7 +217,7 @@ def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
             "",
             "",
             "pipe.scheduler = Table.from_config(pipe.scheduler.config)",
-            _then(len(rows)),
+            _call_line(len(rows)),
         ]
     )
 
@@ -227,5 +227,5 @@ def _times(levels: tuple[float, ...], of: Coordinates) -> list[float]:
     return [of.time(level) for level in levels]
 
 
-def _then(steps: int) -> str:
+def _call_line(steps: int) -> str:
     return f"# then as always: images = pipe(..., num_inference_steps={steps}).images"

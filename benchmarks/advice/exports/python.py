@@ -40,7 +40,7 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
         [
             *imports,
             "",
-            *_loaded(sampler),
+            *_plugin_lines(sampler),
             model,
             f"sampler = {_expression(sampler)}",
             wrapped("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
@@ -59,7 +59,7 @@ def _names(sampler: Sampler) -> list[str]:
     return ["Grid", "SampleNoise", *(name for name, used in loaders.items() if used), "make"]
 
 
-def _loaded(sampler: Sampler) -> list[str]:
+def _plugin_lines(sampler: Sampler) -> list[str]:
     """Return the lines that register a plugin's sampler."""
     if file := plugin_file(sampler.name):
         return [f"load_file({literal(str(file))})"]
@@ -75,11 +75,11 @@ def _is_installed(sampler: Sampler) -> bool:
 def _expression(sampler: Any) -> str:
     """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
-        return _written(sampler)
+        return _code_of(sampler)
     call = called("make", non_default_options(sampler), literal(sampler.name))
     values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
     fitted = [value for value in values if value is not None]
-    return f"{call}.fitted({_written(fitted[0])})" if fitted else call
+    return f"{call}.fitted({_code_of(fitted[0])})" if fitted else call
 
 
 def non_default_options(sampler: Any) -> dict[str, Any]:
@@ -117,16 +117,16 @@ def _classes(value: Any) -> Iterator[type]:
             yield from _classes(inner)
 
 
-def _written(value: Any) -> str:
+def _code_of(value: Any) -> str:
     """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
-        arguments = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
+        arguments = {"stands_for": _expression(value.stands_for), "table": _code_of(value.table)}
         return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        arguments = {name: _written(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
+        arguments = {name: _code_of(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
         return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple):
-        words = [_written(part) for part in value]
+        words = [_code_of(part) for part in value]
         flat = wrapped("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
         return flat if plain else "(\n" + indented(",\n".join(words)) + ",\n)"

@@ -80,7 +80,7 @@ def answer(
         tried=race.tried,
         left_out=race.left_out,
         latents=race.latents,
-        undecided=_undecided(run, race),
+        undecided=_open_question(run, race),
         hopeless=race.hopeless,
         alternatives=tuple(
             Alternative(
@@ -94,7 +94,7 @@ def answer(
     )
 
 
-def _undecided(run: Run, race: Raced) -> str:
+def _open_question(run: Run, race: Raced) -> str:
     sentences = []
     if race.left_out:
         sentences.append(

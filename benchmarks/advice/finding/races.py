@@ -40,7 +40,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
     look = _look(run, bench)
     run.progress("auto: searching its rules")
     fitted = _fits(run, bench, budgets, FITTED)
-    reserved = _reserved(run, bench, budgets)
+    reserved = _share_of_fits(run, bench, budgets)
     races: list[Raced] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
@@ -78,7 +78,7 @@ def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[i
     return fitted
 
 
-def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+def _share_of_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
     total = 60 * run.clock.minutes
     available = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / total, 0.0)

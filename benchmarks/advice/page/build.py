@@ -70,8 +70,8 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             provenance=flat(advice.provenance),
             colours=Markup(css()),
             resolution=short(advice.resolution, 2),
-            most_latents=max(row.latents for row in advice.budgets),
-            tried=sum(row.tried for row in advice.budgets),
+            most_latents=max(budget.latents for budget in advice.budgets),
+            tried=sum(budget.tried for budget in advice.budgets),
         )
     )
 

@@ -71,7 +71,7 @@ def curves(advice: Advice) -> list[Series]:
         *([("best tried", KNOWN, best_tried)] if differs else []),
     ]
     series = [Series(name, style, _points(some)) for name, style, some in named]
-    return [answer for answer in series if answer.points]
+    return [curve for curve in series if curve.points]
 
 
 def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:

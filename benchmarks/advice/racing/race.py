@@ -129,7 +129,7 @@ class Race(Generic[Standing]):
                     self._survivors[name] = self.keep(present, self.known, look) | (mine - reached)
             order = self.ranked(set().union(*self._survivors.values()))
             over = self.late() and stop >= self.least
-            if not reached or over or (self._decided and not self.to_the_end):
+            if not reached or over or (self._is_decided and not self.to_the_end):
                 return
             start = stop
 
@@ -151,7 +151,7 @@ class Race(Generic[Standing]):
         )
 
     @property
-    def _decided(self) -> bool:
+    def _is_decided(self) -> bool:
         return all(len(mine) <= 1 for mine in self._survivors.values())
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:

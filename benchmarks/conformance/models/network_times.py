@@ -73,7 +73,7 @@ def readings_of_time(stated: Candidate) -> Readings:
         if not stated.passes:
             calls = [network_call(model, noisy(stated, s)[0], s, stated.labels) for s in levels]
             times = [float(t[0]) for _, _, t, _ in calls]
-            yield from _shifted(stated, partial(_native, model), _last_of(times))
+            yield from _yield_shift(stated, partial(_native, model), _last_of(times))
         return
     module, times = _timed_module(stated, levels)
     if module is None:
@@ -87,7 +87,7 @@ def readings_of_time(stated: Candidate) -> Readings:
         yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine, -1, last, last))
         yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine, unit, 0, math.inf))
         if not stated.passes:
-            yield from _shifted(stated, retimed, last)
+            yield from _yield_shift(stated, retimed, last)
 
 
 def _last_of(times: list[float]) -> int:
@@ -96,7 +96,7 @@ def _last_of(times: list[float]) -> int:
     return max(counts[0] - 1, 1) if counts else 0
 
 
-def _shifted(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
+def _yield_shift(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
     """Yield the best shift of times from 0 to ``last``, if these are known."""
     if last:
 
