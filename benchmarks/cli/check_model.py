@@ -231,8 +231,8 @@ def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: s
 def _read(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Read the images, of the first shape that fits them where the file leaves the size open, with their
-    classes and a sentence on changes to them.
+    """Read the images with their classes and a sentence on changes to them. Where the file leaves the
+    size open, they have the first shape that fits.
 
     Images of a model of latents are encoded by its autoencoder; where it has none there are none.
     """

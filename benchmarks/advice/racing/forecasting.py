@@ -54,8 +54,9 @@ def _costs(look: Look, entry: Entry) -> list[float]:
 def errors_of(
     look: Look, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return errors ``(K,)`` of the denoised image at sigma_min that a table of numbers makes on K trajectories, root
-    mean squares over the dimensions, and the size of what first order leaves out of them.
+    """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
+
+    Errors are root mean squares over the dimensions. First order leaves the second order out.
 
     Args:
         look: probe of the model.
