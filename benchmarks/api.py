@@ -1,4 +1,4 @@
-"""The harness in Python: what a suite plans, and a run of it, without a console.
+"""Harness in Python: the plan of a suite, and a run of it, without a console.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
@@ -73,12 +73,12 @@ def plan(
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
-    asked = _suite(suite, models, samplers, replaced)
-    where = _device(device, asked)
-    check_executions(asked.execution, where)
-    loaded = load_models(asked, where)
-    references = load_references(loaded, asked.extractors, asked.reference)
-    return plan_suite(asked, loaded, references, where)
+    full_suite = _suite(suite, models, samplers, replaced)
+    where = _device(device, full_suite)
+    check_executions(full_suite.execution, where)
+    loaded = load_models(full_suite, where)
+    references = load_references(loaded, full_suite.extractors, full_suite.reference)
+    return plan_suite(full_suite, loaded, references, where)
 
 
 def run(
@@ -105,11 +105,11 @@ def run(
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
             :class:`~samplerbench.models.Denoiser`, as :func:`~samplerbench.models.from_function` and
             :func:`~samplerbench.models.from_network` make it, or what a factory in a Python file may
-            return. An object that behaves otherwise than the one of that name before is measured anew.
+            return. An object that behaves otherwise than the one of that name before is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: whether to tell on stderr what is being done, with a bar in a terminal or
-            notebook; None for where somebody looks, a terminal or a notebook.
+        progress: whether to report progress on stderr, with a bar in a terminal or notebook; None for
+            only in a terminal or a notebook.
         retry: whether cells are run again that failed before.
         **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
@@ -130,18 +130,18 @@ def run(
     >>> table.frame[["sampler", "nfe", "status"]].values.tolist()
     [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
     """
-    asked = _suite(suite, models, samplers, replaced)
-    where = _device(device, asked)
-    check_executions(asked.execution, where)
+    full_suite = _suite(suite, models, samplers, replaced)
+    where = _device(device, full_suite)
+    check_executions(full_suite.execution, where)
     console = Console(stderr=True)
     console.quiet = not (
         console.is_terminal or console.is_jupyter if progress is None else progress
     )
-    folder = default_out(asked) if out is None else Path(out)
-    setup = set_up(asked, folder, device=where, console=console)
+    folder = default_out(full_suite) if out is None else Path(out)
+    setup = set_up(full_suite, folder, device=where, console=console)
     table = (
-        run_until_decided(setup, asked.until, retry=retry).table
-        if asked.until
+        run_until_decided(setup, full_suite.until, retry=retry).table
+        if full_suite.until
         else runner.run(setup, retry=retry)
     )
     if doubt := nonconforming(setup, table):
@@ -163,19 +163,19 @@ def _suite(
     """
     for sentence in methods.load_plugins().values():
         log.warning("%s", sentence)
-    given = dict(replaced)
-    if isinstance(given.get("timing"), bool):
-        given["timing"] = {"enabled": given["timing"]}
+    keys = dict(replaced)
+    if isinstance(keys.get("timing"), bool):
+        keys["timing"] = {"enabled": keys["timing"]}
     if models is not None:
-        given["models"] = _model_specs(models)
+        keys["models"] = _model_specs(models)
     if samplers is not None:
-        given["samplers"] = [_sampler_spec(one) for one in samplers]
+        keys["samplers"] = [_sampler_spec(sampler) for sampler in samplers]
     if suite is None:
-        return check_suite({"name": "suite", **given}, "the suite")
+        return check_suite({"name": "suite", **keys}, "the suite")
     if isinstance(suite, Mapping):
-        return check_suite({"name": "suite", **suite, **given}, "the suite")
-    found = suite if isinstance(suite, Suite) else _loaded(suite)
-    return found.replaced(**given) if given else found
+        return check_suite({"name": "suite", **suite, **keys}, "the suite")
+    full_suite = suite if isinstance(suite, Suite) else _load(suite)
+    return full_suite.replaced(**keys) if keys else full_suite
 
 
 def _model_specs(models: Models) -> list[Any]:
@@ -185,7 +185,7 @@ def _model_specs(models: Models) -> list[Any]:
             f"a {type(models).__name__}"
         )
     if not isinstance(models, Mapping):
-        if wrong := [one for one in models if not isinstance(one, str | Mapping)]:
+        if wrong := [item for item in models if not isinstance(item, str | Mapping)]:
             kind = type(wrong[0]).__name__
             raise ValueError(
                 f'a model that is an object needs a name: models={{"mine": {kind}(…)}}'
@@ -203,22 +203,22 @@ def _sampler_spec(sampler: Any) -> Any:
     return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
 
 
-def _loaded(suite: Any) -> Suite:
+def _load(suite: Any) -> Suite:
     if not isinstance(suite, str | Path):
         kind = type(suite).__name__
         raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
-    found = load_suite(str(suite))
+    full_suite = load_suite(str(suite))
     try:
-        refuse_untrusted(found, str(suite))
+        refuse_untrusted(full_suite, str(suite))
     except ValueError as error:
-        said = str(error).partition("; look")[0]
+        message = str(error).partition("; look")[0]
         raise ValueError(
-            f"{said}; look at it, and pass load_suite({str(suite)!r}) if it may"
+            f"{message}; look at it, and pass load_suite({str(suite)!r}) if it may"
         ) from None
-    return found
+    return full_suite
 
 
-def _device(asked: str, suite: Suite) -> str:
-    if asked not in DEVICES:
-        raise ValueError(f"there is no device {asked!r}; choose one of {', '.join(DEVICES)}")
-    return pick_device(asked, suite)
+def _device(name: str, suite: Suite) -> str:
+    if name not in DEVICES:
+        raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
+    return pick_device(name, suite)

@@ -1,4 +1,4 @@
-"""Which sampler, and how many steps, for a model: a race of configurations on its own latents."""
+"""Advice on a model's sampler and number of steps: a race of configurations on its own latents."""
 
 from .advising import advise
 from .answer import Advice

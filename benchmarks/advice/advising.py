@@ -1,4 +1,4 @@
-"""The whole of ``advise``: what is asked, the race of each budget, the score, and the answer."""
+"""Run of ``advise``: the question, the race of each budget, the scores and the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from .sentences import sentences
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0
 SHARE_OF_SCORES = 0.4
-"""Of the time after the races, until the distances in distribution are done, that the scores may take."""
+"""Share that scores may take of the time from the races to the end of the distances in distribution."""
 DISTRIBUTED, SHOWN = 0.96, 1.0
 """Shares of the time at which distances in distribution, and then times and pictures, are broken off."""
 FITS, BROKEN_OFF = "Fits of levels and coefficients", "which the time that was given broke off"
@@ -51,7 +51,7 @@ def _nothing_at(budgets: Sequence[int]) -> str:
 
 
 def silent(_stage: str) -> None:
-    """Tells nobody."""
+    """Ignore a progress message."""
 
 
 def advise(
@@ -71,14 +71,13 @@ def advise(
     progress: Progress = silent,
     begun: float | None = None,
 ) -> Advice:
-    """Which sampler on which noise levels, at each number of evaluations, for a model.
+    """Find the sampler and the noise levels of a model at each number of evaluations.
 
     Args:
         model: its spec, as ``--model`` takes it.
         nfe: evaluations per sample.
         out: folder of the answer; what it has measured before of the same question is used.
-        minutes: wall time to spend: at the limit what runs is broken off, and the answer is made of what is
-            there, where this is the main thread.
+        minutes: wall time to spend; in the main thread, what still runs at the limit is broken off.
         ms: milliseconds that a sample may take, in place of ``nfe``.
         library: whose users ask, of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         default: what is used now, ``SAMPLER`` or ``SAMPLER on SCHEDULE``; None for the scheduler that came
@@ -88,7 +87,7 @@ def advise(
         device: "cpu" or "cuda".
         seed: of the latents.
         executor: where samplers run; None for this process.
-        progress: told what is being done.
+        progress: called with each stage, in words.
         begun: when the time began, by ``time.monotonic()``; None for now.
 
     Raises:
@@ -102,9 +101,16 @@ def advise(
     check_folder(folder)
     if default is not None:
         sampler_of(default)  # before a model is loaded, which may take minutes
-    asked = load(model, device, seed, extractor, only, library)
+    model_run = load(model, device, seed, extractor, only, library)
     run = Run(
-        asked, folder, clock, executor or InProcess(), asked.now(default), library, ms, progress
+        model_run,
+        folder,
+        clock,
+        executor or InProcess(),
+        model_run.now(default),
+        library,
+        ms,
+        progress,
     )
     folder.mkdir(parents=True, exist_ok=True)
     with leading(folder):
@@ -112,27 +118,27 @@ def advise(
             return _answered(run, nfe)
         except Failure as failure:
             raise ValueError(
-                f"model {asked.spec} cannot be advised on: {failure.reason}"
+                f"model {model_run.spec} cannot be advised on: {failure.reason}"
             ) from failure
 
 
 def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
-    asked, store = run.asked, Store(run.out, question_of(run.asked))
-    extractors = {asked.spec: asked.extractor}
+    model_run, store = run.asked, Store(run.out, question_of(run.asked))
+    extractors = {model_run.spec: model_run.extractor}
     world = World(
-        Setting.here(extractors, asked.device),
-        {asked.spec: asked.model},
-        extractors={asked.spec: asked.features},
+        Setting.here(extractors, model_run.device),
+        {model_run.spec: model_run.model},
+        extractors={model_run.spec: model_run.features},
     )
-    run.progress(f"{asked.spec}: how fast it is")
-    rate, one = paces(run, world)
-    budgets = budgets_of(run, asked_for, one)
+    run.progress(f"{model_run.spec}: how fast it is")
+    rate, unit_rate = paces(run, world)
+    budgets = budgets_of(run, asked_for, unit_rate)
     bench = Bench(
-        asked,
+        model_run,
         store,
         run.executor,
         world,
-        Truth(asked, store, run.executor, world, most=most_steps(rate, run.clock.left)),
+        Truth(model_run, store, run.executor, world, most=most_steps(rate, run.clock.left)),
         rate,
         started=min(run.clock.spent / 60 / run.clock.minutes, 1.0),
     )
@@ -154,8 +160,8 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
     races, untuned = fits.races, fits.untuned
     chosen = {r.budget: chosen_of(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
-    left = 60 * run.clock.minutes * COMPARED - run.clock.spent
-    alternatives = {n: asked.alternatives(run.now, run.library, n) for n in chosen}
+    seconds = 60 * run.clock.minutes * COMPARED - run.clock.spent
+    alternatives = {n: model_run.alternatives(run.now, run.library, n) for n in chosen}
     scores: Scores = {n: {} for n in chosen}
     entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
     unfinished = [_nothing_at(late)] if late else []
@@ -163,14 +169,14 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
         unfinished.append(COARSE)
     try:
         with run.clock.breaking_off(COMPARED):
-            score(scores, bench, entries, SHARE_OF_SCORES * left)
+            score(scores, bench, entries, SHARE_OF_SCORES * seconds)
     except OutOfTime:
         scores = of_one_length(scores)
         unfinished.append(f"Scores, {BROKEN_OFF}: they are on the latents that were reached.")
     in_distribution: dict[int, dict[str, tuple[Choice, Value, bool]]] = {n: {} for n in chosen}
-    untold = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
+    missing = [f"Distances in distribution (fd_conv), {BROKEN_OFF}."]
     with suppress(OutOfTime), run.clock.breaking_off(DISTRIBUTED):
-        in_distribution, untold = distributions(run, bench, races, chosen)
+        in_distribution, missing = distributions(run, bench, races, chosen)
     answers = [
         answer(
             run,
@@ -188,10 +194,10 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
     with suppress(OutOfTime), run.clock.breaking_off(SHOWN):
         answers, batch = timed(run, bench, answers, chosen)
         pictured = drawn(run, bench, answers, chosen)
-    count = max((len(s) for each in scores.values() for s in each.values()), default=0)
+    count = max((len(s) for by_label in scores.values() for s in by_label.values()), default=0)
     advice = Advice(
-        model=asked.spec,
-        about=described(asked.model),
+        model=model_run.spec,
+        about=described(model_run.model),
         default=default_in_words(run),
         library=run.library,
         budgets=tuple(answers),
@@ -200,22 +206,22 @@ def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
             default_in_words(run),
             run.library,
             halves(run, races, chosen, scores),
-            span_of(asked.model),
+            span_of(model_run.model),
         ),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
             *fits.untold,
-            *untold,
+            *missing,
         ),
         scored_on=count,
         resolution=bench.truth.resolution,
         minutes=(run.clock.spent / 60, run.clock.minutes),
-        device=str(provenance(asked.device)["device"].get("name", asked.device)),
+        device=str(provenance(model_run.device)["device"].get("name", model_run.device)),
         timed_batch=batch,
         command=shlex.join(["samplerbench", *sys.argv[1:]]),
         pictures=FILE if pictured else "",
-        provenance=provenance(asked.device),
+        provenance=provenance(model_run.device),
     )
     write_json(run.out / ANSWER, advice.to_json())
     return advice

@@ -1,4 +1,4 @@
-"""The table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
+"""Table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLES = {
     "k-diffusion": "k-diffusion",
     "comfyui": "ComfyUI",
 }
-"""What libraries are called."""
+"""Names of libraries for readers."""
 SAME = "what you use now"
 
 
@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
     @property
     def whole(self) -> str:
-        """Both on one line."""
+        """Text and detail on one line."""
         return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
 
 
@@ -44,7 +44,7 @@ NOTHING = Cell("")
 
 @dataclass(frozen=True)
 class Row:
-    """What is recommended at one budget.
+    """Recommendation at one budget.
 
     Attributes:
         nfe: evaluations that are allowed.
@@ -55,7 +55,7 @@ class Row:
         ms: milliseconds that a sample takes, and takes now.
         is_best: whether it is the best that was tried, of any library.
         beside_own_solvers: how it compares with the best of the library's own solvers at their defaults.
-        tied: labels of those that were not told apart.
+        tied: labels of the configurations that the race could not separate.
         nearer: what is nearer in distribution, and both distances.
     """
 
@@ -72,37 +72,37 @@ class Row:
 
 
 def title(library: str) -> str:
-    """What a library is called."""
+    """Return a library's name for readers."""
     return TITLES.get(library, library)
 
 
 def audience(budgets: Iterable[Budget], library: str) -> str:
-    """The library that recommendations are shown for: the one asked for, or, where nothing was
-    found for it at any budget, this project's, which has all.
+    """Return the library that recommendations are shown for: the requested one, or this project's where
+    nothing was found for that at any budget.
     """
     return library if any(library in budget.best for budget in budgets) else "python"
 
 
 def table(advice: Advice) -> list[Row]:
-    """The rows, by number of evaluations, rising."""
+    """Return the rows, by number of evaluations, rising."""
     library = audience(advice.budgets, advice.library)
     return [row(budget, library) for budget in advice.budgets]
 
 
 def row(budget: Budget, library: str) -> Row:
-    """The row of one budget."""
+    """Return the row of one budget."""
     best, default = budget.best.get(library), budget.default
     if best is None:
         return Row(budget.nfe, f"nothing found for {title(library)}")
     choice, other = best.choice, not same(best.choice, default)
     return Row(
         budget.nfe,
-        choice.label + _made(choice, budget, " (makes {})"),
+        choice.label + _actual_evaluations(choice, budget, " (makes {})"),
         beside_default(best, budget),
         _with_now(
             "" if choice.error is None else measured(choice.error),
             measured(default.error) if default.error and other else "",
-            _made(default, budget, ", with {}:"),
+            _actual_evaluations(default, budget, ", with {}:"),
         ),
         beside_best(best, budget),
         "python" in budget.best and same(choice, budget.best["python"].choice),
@@ -116,19 +116,17 @@ def row(budget: Budget, library: str) -> Row:
     )
 
 
-def _made(choice: Choice, budget: Budget, words: str) -> str:
-    """How many evaluations a configuration makes, where that is not the budget: a sampler of two
-    in a step makes an odd number, say.
-    """
+def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
+    """Return in words how many evaluations a configuration makes; "" where that is the budget."""
     return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
 
 
-def _with_now(mine: str, now: str, made: str = "") -> Cell:
-    return Cell(mine, f"now{made} {now}" if now else "")
+def _with_now(mine: str, now: str, suffix: str = "") -> Cell:
+    return Cell(mine, f"now{suffix} {now}" if now else "")
 
 
 def beside_default(best: Best, budget: Budget) -> Cell:
-    """How a recommendation compares with what is used now, or why that is not known."""
+    """Return how a recommendation compares with the default, or why that is not known."""
     default = budget.default
     if same(best.choice, default):
         return Cell(SAME)
@@ -138,20 +136,22 @@ def beside_default(best: Best, budget: Budget) -> Cell:
         return Cell("fails", best.choice.failed)
     if best.to_default is None:
         return _in_distribution(best, default)
-    return _compared(best.to_default)
+    return _compare(best.to_default)
 
 
 def _in_distribution(best: Best, default: Choice) -> Cell:
-    """How the two compare where what is used now draws noise, so that no converged sample is its own."""
+    """Return how the two compare where the default draws noise and has no converged samples of its own."""
     mine, theirs = best.choice.fd_conv, default.fd_conv
     if mine is None or theirs is None:
         return Cell("not compared", "it draws noise")
     numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
-    shown = apart(mine, theirs)
-    if shown == "open":
+    outcome = apart(mine, theirs)
+    if outcome == "open":
         return Cell("no difference shown in distribution", numbers)
     return Cell(
-        "nearer in distribution" if shown == "closer" else "farther in distribution", numbers, shown
+        "nearer in distribution" if outcome == "closer" else "farther in distribution",
+        numbers,
+        outcome,
     )
 
 
@@ -163,46 +163,50 @@ def best_of(budget: Budget) -> str:
 
 
 def beside_own_solvers(budget: Budget) -> Cell:
-    """How the recommendation compares with the best of the library's own solvers at their defaults."""
-    known = nearest_alternative(budget)
-    if known is None or known.ratio is None:
+    """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
+    nearest = nearest_alternative(budget)
+    if nearest is None or nearest.ratio is None:
         return NOTHING
-    found = _compared(known.ratio)
-    return found._replace(detail=": ".join(filter(None, (named(known.choice), found.detail))))
+    cell = _compare(nearest.ratio)
+    return cell._replace(detail=": ".join(filter(None, (named(nearest.choice), cell.detail))))
 
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
     """Return the solver with the smallest error of those that users would try next."""
-    some = [(one.choice.error.value, one) for one in budget.alternatives if one.choice.error]
+    some = [
+        (alternative.choice.error.value, alternative)
+        for alternative in budget.alternatives
+        if alternative.choice.error
+    ]
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
 def beside_best(best: Best, budget: Budget) -> Cell:
-    """How a recommendation compares with the best that was tried, of any library, and which that is."""
-    known = budget.best.get("python")
-    if known is None:
+    """Return how a recommendation compares with the best that was tried, of any library, and its name."""
+    leader = budget.best.get("python")
+    if leader is None:
         return NOTHING
-    if same(best.choice, known.choice):
+    if same(best.choice, leader.choice):
         return Cell(best_of(budget))
     if best.to_best is None:
-        return Cell("not compared", known.choice.label)
-    found = _compared(best.to_best)
-    return found._replace(detail=": ".join(filter(None, (known.choice.label, found.detail))))
+        return Cell("not compared", leader.choice.label)
+    cell = _compare(best.to_best)
+    return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
 
 
-def _compared(ratio: Value) -> Cell:
-    """A ratio of errors: closer, farther, or how far it may be from what was not shown."""
-    shown = verdict(ratio)
-    if shown == "open":
+def _compare(ratio: Value) -> Cell:
+    """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
+    outcome = verdict(ratio)
+    if outcome == "open":
         return Cell("no difference shown", open_ratio(ratio))
-    return Cell(beside(ratio), "", shown)
+    return Cell(beside(ratio), "", outcome)
 
 
 def nearer(budget: Budget) -> Cell:
-    """What is nearer in distribution than the best that was tried, with both distances."""
-    other, known = budget.in_distribution, budget.best.get("python")
+    """Return what is nearer in distribution than the best that was tried, with both distances."""
+    other, leader = budget.in_distribution, budget.best.get("python")
     if other is None:
         return NOTHING
-    mine = None if known is None else known.choice.fd_conv
+    mine = None if leader is None else leader.choice.fd_conv
     against = f" against {measured(mine)}" if mine else ""
     return Cell(other.label, f"{measured(other.fd_conv)}{against}")

@@ -1,4 +1,4 @@
-"""An answer in a terminal, readable at 80 columns and without colour, and as Markdown."""
+"""Print of an answer in a terminal, readable at 80 columns and without colour, and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from .table import Row, audience, table, title
 from .wording import counted, own_solver
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
-"""Styles of what intervals show."""
+"""Styles of the verdicts."""
 INDENT = 4
 
 
 def tell(advice: Advice, console: Console) -> None:
-    """Print the answer: what follows, the table, and the lines to paste at the budget that the
-    first sentence is about.
+    """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
 
     Nothing is cut, and no name or number is broken.
 
@@ -41,15 +40,15 @@ def tell(advice: Advice, console: Console) -> None:
         _row(row, rows, console)
     if advice.undecided:
         console.print()
-        for one in advice.undecided:
-            console.print(Text(printable(f"Not decided: {one}")))
+        for item in advice.undecided:
+            console.print(Text(printable(f"Not decided: {item}")))
     budget = leading(advice.budgets, advice.library)
     best = budget.best.get(library)
     if best is not None:
         console.print()
         _lines(best, budget.nfe, console)
     console.print()
-    console.print(Text(_measured(advice), style="dim"))
+    console.print(Text(_describe_measurement(advice), style="dim"))
 
 
 def _width(rows: Iterable[Row]) -> int:
@@ -57,22 +56,22 @@ def _width(rows: Iterable[Row]) -> int:
 
 
 def _row(row: Row, rows: list[Row], console: Console) -> None:
-    """The recommendation, how it compares beside it or below, and the rest in whole pieces."""
+    """Print the recommendation, its comparison next to it or below, and the rest in whole pieces."""
     width = _width(rows)
     label, now = printable(row.use), printable(row.now.text)
     first = Text(f"{row.nfe:>{width}}  ").append(label, style="bold")
-    beside = Text(now, style=TONES[row.now.tone])
-    names = max(cell_len(printable(one.use)) for one in rows)
-    texts = max(cell_len(printable(one.now.text)) for one in rows)
+    comparison = Text(now, style=TONES[row.now.tone])
+    names = max(cell_len(printable(item.use)) for item in rows)
+    texts = max(cell_len(printable(item.now.text)) for item in rows)
     fits = width + 2 + names + 2 + texts <= console.width
     if fits:
-        first.append(" " * (names + 2 - cell_len(label))).append_text(beside)
+        first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
     _line(console, first)
-    known, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
+    leader, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
     rest = [
         row.now.detail,
         f"error {row.error.whole}" if row.error.text else "",
-        f"beside the best tried: {known}" if known and not row.is_best else known,
+        f"beside the best tried: {leader}" if leader and not row.is_best else leader,
         f"beside its own at their defaults: {row.beside_own_solvers.whole}"
         if row.beside_own_solvers.text
         else "",
@@ -80,14 +79,12 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
         f"tied with {counted(len(row.tied), 'other')}" if row.tied else "",
         f"nearer in distribution: {row.nearer.whole}" if row.nearer.text else "",
     ]
-    pieces = [Text(printable(one), style="dim") for one in rest if one]
-    _pieces(pieces if fits or not now else [beside, *pieces], width + 2, console)
+    pieces = [Text(printable(item), style="dim") for item in rest if item]
+    _pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 
 def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
-    """Pieces one after the other, as many in a line as fit whole; one that is longer than a line
-    is wrapped at its spaces.
-    """
+    """Print pieces, as many in a line as fit whole; one longer than a line is wrapped at its spaces."""
     line = Text(" " * indent)
     for place, piece in enumerate(pieces):
         last = place == len(pieces) - 1
@@ -97,39 +94,39 @@ def _pieces(pieces: list[Text], indent: int, console: Console) -> None:
             line = Text(" " * indent)
         line = (line + Text(" ") if line.cell_len > indent else line) + part
         if line.cell_len > console.width:
-            *whole, rest = _wrapped(line.plain.strip(), console.width - indent)
-            for one in whole:
-                _line(console, Text(" " * indent).append(one, style=piece.style))
+            *whole, rest = _wrap(line.plain.strip(), console.width - indent)
+            for word in whole:
+                _line(console, Text(" " * indent).append(word, style=piece.style))
             line = Text(" " * indent).append(rest, style=piece.style)
     if line.cell_len > indent:
         _line(console, line)
 
 
-def _wrapped(words: str, width: int) -> list[str]:
-    """Lines of whole words, intervals being one; a word that is longer than a line has its own."""
-    found = [""]
+def _wrap(words: str, width: int) -> list[str]:
+    """Return lines of whole words, an interval being one; a word longer than a line has its own."""
+    lines = [""]
     for word in re.findall(r"\[[^\[\]]*\]\S*|\S+", words):
-        joined = f"{found[-1]} {word}".strip()
-        if found[-1] and cell_len(joined) > width:
-            found.append(word)
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and cell_len(joined) > width:
+            lines.append(word)
         else:
-            found[-1] = joined
-    return found
+            lines[-1] = joined
+    return lines
 
 
 def _line(console: Console, text: Text) -> None:
-    """A line as it is, without line breaks of ours."""
+    """Print a line as it is, without line breaks of ours."""
     console.print(text, soft_wrap=True)
 
 
 def _lines(best: Best, nfe: int, console: Console) -> None:
-    """The lines to paste, as they are."""
+    """Print the lines to paste, as they are."""
     console.print(
         Text(f"For {title(best.library)}, with {counted(nfe, 'evaluation')}:", style="bold")
     )
     if best.lines.code:
         console.print()
-        _line(console, Text("\n".join(" " * INDENT + one for one in _code(best))))
+        _line(console, Text("\n".join(" " * INDENT + line for line in _code(best))))
         console.print()
     for remark in (best.lines.remark, own_solver(best)):
         if remark:
@@ -137,11 +134,11 @@ def _lines(best: Best, nfe: int, console: Console) -> None:
 
 
 def _code(best: Best) -> list[str]:
-    return [printable(one) for one in best.lines.code.splitlines()]
+    return [printable(line) for line in best.lines.code.splitlines()]
 
 
-def _measured(advice: Advice) -> str:
-    """How it was measured, in two sentences."""
+def _describe_measurement(advice: Advice) -> str:
+    """Return how the answer was measured, in two sentences."""
     exact = (
         f"known to {short(advice.resolution, 2)}"
         if advice.resolution
@@ -156,9 +153,7 @@ def _measured(advice: Advice) -> str:
 
 
 def markdown(advice: Advice) -> str:
-    """The answer as Markdown, for a README or an issue: the same sentences and table, and the lines
-    to paste for the library asked for.
-    """
+    """Return the answer as Markdown: the same sentences and table, and the library's lines to paste."""
     rows, library = table(advice), audience(advice.budgets, advice.library)
     header, body = filled(
         (
@@ -176,37 +171,37 @@ def markdown(advice: Advice) -> str:
     )  # fmt: skip
     parts = [
         f"## Which sampler for {escape_markdown(advice.model)}",
-        *(f"**{escape_markdown(one)}**" for one in advice.sentences[:1]),
+        *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
         markdown_table(header, body).rstrip(),
-        "\n".join(f"* {escape_markdown(one)}" for one in advice.sentences[1:]),
+        "\n".join(f"* {escape_markdown(item)}" for item in advice.sentences[1:]),
         *_markdown_lines(advice),
-        "\n".join(f"* Not decided: {escape_markdown(one)}" for one in advice.undecided),
-        escape_markdown(_measured(advice)),
-        _fenced(advice.command, "sh"),
+        "\n".join(f"* Not decided: {escape_markdown(item)}" for item in advice.undecided),
+        escape_markdown(_describe_measurement(advice)),
+        _fence(advice.command, "sh"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _markdown_lines(advice: Advice) -> list[str]:
-    """The lines to paste at each budget."""
-    found, library = [], audience(advice.budgets, advice.library)
+    """Return the lines to paste at each budget."""
+    lines, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)
         if best is None:
             continue
-        found.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
+        lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            found.append(_fenced("\n".join(_code(best)), _language(best)))
-        found += [escape_markdown(one) for one in (best.lines.remark, own_solver(best)) if one]
-    return found
+            lines.append(_fence("\n".join(_code(best)), _language(best)))
+        lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
+    return lines
 
 
 def _language(best: Best) -> str:
     return "text" if best.library == "comfyui" else "python"
 
 
-def _fenced(code: str, language: str) -> str:
-    """A block of code, fenced by more backticks than it has."""
+def _fence(code: str, language: str) -> str:
+    """Return a block of code, fenced by more backticks than it has."""
     longest = max((len(run) for run in re.findall(r"`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code}\n{fence}"

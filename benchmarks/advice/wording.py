@@ -10,13 +10,11 @@ from ...results.text import interval, short
 from .answer import Best, Choice, Value, configuration
 
 Verdict = Literal["closer", "farther", "open"]
-"""What the interval of a ratio of two errors shows of the first: that it is smaller, larger, or
-neither.
-"""
+"""Verdict of the interval of a ratio of two errors: the first is smaller, larger, or neither."""
 
 
 def verdict(ratio: Value | None) -> Verdict:
-    """What a ratio of errors shows; nothing if its interval includes 1 or is not to be trusted."""
+    """Return what a ratio of errors shows; nothing if its interval includes 1 or is not to be trusted."""
     if ratio is None or ratio.flag or not math.isfinite(ratio.value):
         return "open"
     if ratio.high < 1:
@@ -24,17 +22,15 @@ def verdict(ratio: Value | None) -> Verdict:
     return "farther" if ratio.low > 1 else "open"
 
 
-def apart(one: Value, other: Value) -> Verdict:
-    """What the intervals of two values show of the first: nothing where they meet, or one is not to be
-    trusted.
-    """
-    if one.flag or other.flag or (one.low <= other.high and other.low <= one.high):
+def apart(first: Value, other: Value) -> Verdict:
+    """Return what the intervals of two values show of the first; nothing if they meet or one is flagged."""
+    if first.flag or other.flag or (first.low <= other.high and other.low <= first.high):
         return "open"
-    return "closer" if one.value < other.value else "farther"
+    return "closer" if first.value < other.value else "farther"
 
 
 def inverse(ratio: Value) -> Value:
-    """How many times closer: one over a ratio of errors; infinite where no error is left."""
+    """Return one over a ratio of errors, how many times closer; infinite where no error is left."""
 
     def over(value: float) -> float:
         return 1 / value if value else math.inf
@@ -43,7 +39,7 @@ def inverse(ratio: Value) -> Value:
 
 
 def times(ratio: Value) -> tuple[str, str]:
-    """A ratio and its interval, each to as many digits as it takes not to read as 1 where it is
+    """Return a ratio and its interval, each to as many digits as it takes not to read as 1 where it is
     not 1; five at most.
 
     >>> times(Value(3.219, 2.9, 3.6)), times(Value(1.04, 1.004, 1.08))
@@ -57,19 +53,19 @@ def _beside_one(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
     first = 3 if abs(value - 1) < 0.2 else 2
-    found = [short(value, digits) for digits in range(first, 6)]
-    return next((one for one in found if one != "1" or value == 1), found[-1])
+    texts = [short(value, digits) for digits in range(first, 6)]
+    return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
 def beside(ratio: Value) -> str:
-    """A ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
-    shown = verdict(ratio)
-    number, ends = times(ratio if shown == "farther" else inverse(ratio))
-    return f"{number} × {shown} {ends}"
+    """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
+    outcome = verdict(ratio)
+    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    return f"{number} × {outcome} {ends}"
 
 
 def open_ratio(ratio: Value) -> str:
-    """A ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
+    """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
     """
     number, ends = times(inverse(ratio))
@@ -78,8 +74,8 @@ def open_ratio(ratio: Value) -> str:
 
 
 def measured(value: Value | None) -> str:
-    """``value [low, high]``, the value alone where there is nothing to estimate, and ``?`` behind
-    an interval that is not to be trusted; "–" if there is none.
+    """Return ``value [low, high]``, the value alone where there is nothing to estimate, with ``?`` after an
+    interval that is not to be trusted; "–" if there is none.
     """
     if value is None:
         return "–"
@@ -89,14 +85,12 @@ def measured(value: Value | None) -> str:
 
 
 def named(choice: Choice) -> str:
-    """A configuration in a sentence: the sampler, and the schedule that it is on."""
+    """Return a configuration in a sentence: the sampler, and the schedule that it is on."""
     return configuration(choice.sampler, choice.schedule, coefficients=bool(choice.coefficients))
 
 
 def own_solver(best: Best) -> str:
-    """What the best of the library's own solvers costs, where the recommendation is written out as numbers;
-    "" elsewhere.
-    """
+    """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
     if best.own is None:
         return ""
     cost = "" if best.own_ratio is None else f": {_cost(best.own_ratio)}"
@@ -110,13 +104,13 @@ def _cost(ratio: Value) -> str:
     )
 
 
-def same(one: Choice, other: Choice) -> bool:
-    """Whether two choices are the same configuration, whatever they are called."""
-    return named(one) == named(other)
+def same(first: Choice, other: Choice) -> bool:
+    """Return True if two choices are the same configuration under any name."""
+    return named(first) == named(other)
 
 
 def listed(items: Iterable[object]) -> str:
-    """Items as a list in a sentence.
+    """Return items as a list in a sentence.
 
     >>> listed([5]), listed([5, 8]), listed([5, 8, 12])
     ('5', '5 and 8', '5, 8 and 12')
@@ -125,11 +119,11 @@ def listed(items: Iterable[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: ``1 latent``, ``1,024 latents``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def counted(number: int, noun: str, many: str = "") -> str:
+    """Return a number with its noun: ``1 latent``, ``1,024 latents``."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"
 
 
 def evaluations(*nfe: int) -> str:
-    """Budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
+    """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
     return f"{listed(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"

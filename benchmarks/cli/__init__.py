@@ -91,7 +91,7 @@ add_installed_commands(app)
 
 
 def main() -> None:
-    """Entry point."""
+    """Run the command line."""
     # importing torch makes a million objects that stay, and a collection walks them all: a tenth of
     # the start
     gc.set_threshold(200_000)

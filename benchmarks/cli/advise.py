@@ -1,4 +1,4 @@
-"""``advise``: which sampler, and how many steps, for a model."""
+"""``advise``: the sampler and the number of steps for a model."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def advise(
 
         load_plugins(plugin, peers_path)
         folder = out_dir or RUNS / folder_of(model)
-        kept = " and what was measured is kept"
-        with isolating.stoppable(folder, runs_in, kept), told(folder):
+        suffix = " and what was measured is kept"
+        with isolating.stoppable(folder, runs_in, suffix), told(folder):
             advice = find(
                 model,
                 **({"nfe": budgets} if (budgets := integers(nfe, "--nfe")) else {}),
@@ -155,7 +155,7 @@ def advise(
 
 
 def folder_of(model: str) -> str:
-    """Where an answer goes unless told otherwise."""
+    """Return the default folder of an answer."""
     from ..suites.cell import file_name
 
     return file_name(f"advise-{model}", hashlib.sha256(model.encode()).hexdigest()[:8])

@@ -1,4 +1,4 @@
-"""``check-model``: what a model is, and whether its output is E[x0 | x]."""
+"""``check-model``: description of a model, and the check that its output is E[x0 | x]."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def check_model(
         name = options.pop("name")
     of_file = not options and is_checkpoint(name)
     check = _check_checkpoint if of_file else partial(_check_other, options)
-    found, content = check(name, images, teacher, samples, where, shown=not as_json)
+    result, content = check(name, images, teacher, samples, where, shown=not as_json)
     if as_json:
-        print_json(_as_json(found, content))
+        print_json(_as_json(result, content))
     else:
-        _print(found)
-    if code := EXIT_CODES[found.verdict]:
+        _print(result)
+    if code := EXIT_CODES[result.verdict]:
         raise typer.Exit(code)
 
 
@@ -118,9 +118,9 @@ def _check_checkpoint(
     from ...models.loaders.checkpoint.loading import probe
     from ..conformance.models import check_checkpoint
 
-    path, given, named = split(name.removeprefix("checkpoint:"))
+    path, settings, named = split(name.removeprefix("checkpoint:"))
     opened = open_checkpoint(path)
-    spec = probe(opened, named).overridden(given)
+    spec = probe(opened, named).overridden(settings)
     if shown:
         _show(spec)
     builds = family(spec.family).network
@@ -131,7 +131,7 @@ def _check_checkpoint(
             err.print(note, markup=False, soft_wrap=True)
     kinds = {candidate.kind for _, candidate in spec.candidates()}
     events = {candidate.event for _, candidate in spec.candidates()}
-    found = check_checkpoint(
+    result = check_checkpoint(
         spec,
         builds(spec, opened),
         clean,
@@ -142,10 +142,10 @@ def _check_checkpoint(
         device=device,
     )
     if not spec.decoder and clean is not None:
-        found = _with_range(found, spec.limits, clean)
-    if found.passed and found.answers:
-        keep_answers(spec, opened.content, found.answers)
-    return found, opened.content
+        result = _with_range(result, spec.limits, clean)
+    if result.passed and result.answers:
+        keep_answers(spec, opened.content, result.answers)
+    return result, opened.content
 
 
 def _check_other(
@@ -183,10 +183,10 @@ def _check_other(
             "samples of its own data",
         )
     if clean is not None and labels is None:
-        labels, known = labels_of(model, clean.to(device, model.dtype))
-        if not known and not model.null_label:
+        labels, is_known = labels_of(model, clean.to(device, model.dtype))
+        if not is_known and not model.null_label:
             clean = None
-    found = check_denoiser(
+    result = check_denoiser(
         model,
         clean,
         labels,
@@ -195,21 +195,21 @@ def _check_other(
         device=device,
     )
     if images is not None and clean is not None and model.decoder is None:
-        found = _with_range(found, model.limits, clean)
-    return replace(found, source=found.source and source), model.identity
+        result = _with_range(result, model.limits, clean)
+    return replace(result, source=result.source and source), model.identity
 
 
-def _with_range(found: Checked, limits: tuple[float, float] | None, clean: Tensor) -> Checked:
-    """The same with a check of the range of images, where samples have one."""
+def _with_range(result: Checked, limits: tuple[float, float] | None, clean: Tensor) -> Checked:
+    """Return the result with a check of the range of images, where samples have one."""
     from ..conformance.models import check_range
 
     if limits is None:
-        return found
-    return replace(found, checks=(check_range(limits, clean), *found.checks))
+        return result
+    return replace(result, checks=(check_range(limits, clean), *result.checks))
 
 
 def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: str) -> Denoiser:
-    """The denoiser that a map was distilled from.
+    """Load the denoiser that a map was distilled from.
 
     Raises:
         ValueError: the model is no map, or the teacher is one, or of other samples.
@@ -218,21 +218,21 @@ def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: s
 
     if "map" not in kinds:
         raise ValueError("--teacher is for few-step maps, and the model is a denoiser")
-    made = load_model(name, device).model
-    if made.kind == "map" or made.event not in events:
+    denoiser = load_model(name, device).model
+    if denoiser.kind == "map" or denoiser.event not in events:
         raise ValueError(
             f"--teacher {name} is "
-            + ("a few-step map" if made.kind == "map" else f"of samples {made.event}")
+            + ("a few-step map" if denoiser.kind == "map" else f"of samples {denoiser.event}")
             + f"; give a denoiser of samples {' or '.join(map(str, sorted(events)))}"
         )
-    return made
+    return denoiser
 
 
 def _read(
     images: str, spec: Specification, opened: Opened, most: int
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """The images, of the first shape that fits them where the file leaves the size open; their classes; and
-    a sentence where they are not taken as they are.
+    """Read the images with their classes and a sentence on changes to them. Where the file leaves the
+    size open, they have the first shape that fits.
 
     Images of a model of latents are encoded by its autoencoder; where it has none there are none.
     """
@@ -281,19 +281,19 @@ def _short(value: Any) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def _print(found: Checked) -> None:
-    where = f"{found.images} {found.source}" if found.images else "the model's own samples"
-    say(f"Checked on {where}:" if found.source else "Checked without samples:")
+def _print(result: Checked) -> None:
+    where = f"{result.images} {result.source}" if result.images else "the model's own samples"
+    say(f"Checked on {where}:" if result.source else "Checked without samples:")
     words = {True: "passed", False: "FAILED", None: "not decided"}
-    for check in found.checks:
+    for check in result.checks:
         say(f"  {words[check.passed]}  {check.name}: {check.said}")
-    if found.fit is not None:
+    if result.fit is not None:
         rows = [
             {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
-            for s, e, d, q in _levels(found.fit)
+            for s, e, d, q in _levels(result.fit)
         ]
         print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
-    say(f"Verdict: {found.verdict}.")
+    say(f"Verdict: {result.verdict}.")
 
 
 def _levels(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
@@ -306,17 +306,17 @@ def _levels(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
     )
 
 
-def _as_json(found: Checked, content: str) -> dict[str, Any]:
-    fit = found.fit
+def _as_json(result: Checked, content: str) -> dict[str, Any]:
+    fit = result.fit
     return {
-        "verdict": found.verdict,
-        "passed": found.passed,
+        "verdict": result.verdict,
+        "passed": result.passed,
         "content": content,
-        "specification": None if found.spec is None else found.spec.as_json(),
-        "answers": found.answers,
-        "images": found.images,
-        "checks": [vars(check) for check in found.checks],
-        "candidates": list(found.candidates),
+        "specification": None if result.spec is None else result.spec.as_json(),
+        "answers": result.answers,
+        "images": result.images,
+        "checks": [vars(check) for check in result.checks],
+        "candidates": list(result.candidates),
         "levels": []
         if fit is None
         else [{"sigma": s, "error": e, "defect": d, "defect_se": q} for s, e, d, q in _levels(fit)],

@@ -1,6 +1,4 @@
-"""``compare`` and ``gate``: which differences between runs, or samplers of one run, or
-from what papers report, are real.
-"""
+"""``compare`` and ``gate``: real differences between runs, samplers of a run, or a run and papers."""
 
 from __future__ import annotations
 
@@ -86,27 +84,27 @@ def compare(
         if len(runs) != 1 or any(others):
             raise ValueError("--published takes one run, and of the options --margin and --json")
         return _print_published(runs[0], published_model, share(margin, "--margin"), as_json)
-    asked: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
-    found = _comparisons(
+    choices: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
+    comparisons = _comparisons(
         runs,
         baseline,
         metric or [],
         share(margin, "--margin"),
-        [fair for fair, wanted in asked.items() if wanted],
+        [fair for fair, wanted in choices.items() if wanted],
     )
     if csv is not None:
-        _write_csv(found, csv)
+        _write_csv(comparisons, csv)
     if as_json:
         return print_json(
             [
                 {"name": line.sampler, **asdict(line)}
-                for comparison in found
+                for comparison in comparisons
                 for line in comparison.lines
             ]
         )
     from ...results.terminal.comparison import print_comparison
 
-    for comparison in found:
+    for comparison in comparisons:
         print_comparison(comparison, out)
     return None
 
@@ -145,7 +143,7 @@ def gate(
 
 
 def share(text: str, option: str) -> float:
-    """A share >= 0 given as ``1%`` or ``0.01``.
+    """Return a share >= 0 given as ``1%`` or ``0.01``.
 
     Raises:
         ValueError: anything else.
@@ -162,7 +160,7 @@ def share(text: str, option: str) -> float:
 def _comparisons(
     runs: list[Path], baseline: str | None, metrics: list[str], margin: float, fair: list[Fair]
 ) -> list[Comparison]:
-    """What the command line asks for.
+    """Return the comparisons that the command line asks for.
 
     Raises:
         ValueError: options that do not go together.
@@ -192,21 +190,21 @@ def _comparisons(
 def _print_published(run: Path, model: str | None, margin: float, as_json: bool) -> None:
     from ...results.published.reproduction import reproductions
 
-    found = reproductions(run, model=model, margin=margin)
+    results = reproductions(run, model=model, margin=margin)
     if as_json:
-        return print_json([one.flat for one in found])
+        return print_json([result.flat for result in results])
     from ...results.terminal.published import print_reproductions
 
-    return print_reproductions(found, out)
+    return print_reproductions(results, out)
 
 
-def _write_csv(found: list[Comparison], path: Path) -> None:
+def _write_csv(comparisons: list[Comparison], path: Path) -> None:
     import pandas as pd
 
     from ...results.run_directory.disk.files import write_text
     from ...results.text import csv_lines
 
-    frame = pd.concat([comparison.frame for comparison in found])
+    frame = pd.concat([comparison.frame for comparison in comparisons])
     write_text(path, csv_lines(frame.columns, frame.itertuples(index=False, name=None)))
 
 
@@ -215,7 +213,7 @@ def _print_gate(report: GateReport) -> None:
         say(f"regression: {check.row}: {check.what} {check.detail}")
     counts = Counter(check.outcome for check in report.checks)
     unsure = Counter(check.what for check in report.having("inconclusive"))
-    where = f" ({', '.join(f'{n} {what}' for what, n in unsure.items())})" if unsure else ""
+    where = f" ({', '.join(f'{n} {name}' for name, n in unsure.items())})" if unsure else ""
     summary = (
         f"{counts['passed']} passed, {counts['regression']} regressions, "
         f"{counts['inconclusive']} inconclusive{where}"

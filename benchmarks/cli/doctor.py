@@ -1,4 +1,4 @@
-"""``doctor``: the machine, what can be measured on it, and whether its times can be trusted."""
+"""``doctor``: the machine, its measurements, and the trust in its times."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ def doctor(
     """
     from ..timing.doctor import examine
 
-    found = examine(seconds)
+    diagnosis = examine(seconds)
     if as_json:
-        print_json(found.as_dict())
+        print_json(diagnosis.as_dict())
     else:
-        _print(found)
-    if found.broken:
+        _print(diagnosis)
+    if diagnosis.broken:
         raise typer.Exit(1)
 
 
-def _print(found: Diagnosis) -> None:
+def _print(diagnosis: Diagnosis) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in _lines(found):
+    for name, text in _lines(diagnosis):
         table.add_row(name, text.replace("[", "\\["))
     out.print(table)
-    for device, steady in found.steadiness.items():
+    for device, steady in diagnosis.steadiness.items():
         say(f"\n{device}: {steady.verdict}")
-    for sentence in found.broken:
+    for sentence in diagnosis.broken:
         say(f"broken: {sentence}")
 
 
-def _lines(found: Diagnosis) -> Iterable[tuple[str, str]]:
-    machine, counters = found.machine, found.counters
-    yield "samplerbench", f"{found.version}, Python {machine['python']}"
+def _lines(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
+    machine, counters = diagnosis.machine, diagnosis.counters
+    yield "samplerbench", f"{diagnosis.version}, Python {machine['python']}"
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
-    yield "cores", _cores(found)
+    yield "cores", _cores(diagnosis)
     yield (
         "memory",
         "unknown" if machine["memory_mb"] is None else f"{machine['memory_mb'] / 1024:.1f} GiB",
     )
     yield (
         "load",
-        ", ".join(map(str, found.conditions["load_average"] or ["unknown"]))
+        ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
         + " (over 1, 5 and 15 minutes)",
     )
     yield "governor", machine["governor"] or "not readable"
-    yield "GPU", _gpu(found.device)
+    yield "GPU", _gpu(diagnosis.device)
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
     yield (
@@ -82,7 +82,7 @@ def _lines(found: Diagnosis) -> Iterable[tuple[str, str]]:
         ", ".join(text for key, text in COUNTERS.items() if not counters[key]) or "nothing",
     )
     yield "RAPL", f"energy of the processor: {counters['rapl']}"
-    for device, s in found.steadiness.items():
+    for device, s in diagnosis.steadiness.items():
         yield (
             f"work ({device})",
             f"{s.ms:.3g} ms, spread {s.spread:.1%}, median within {s.half_width:.1%}, "
@@ -90,24 +90,26 @@ def _lines(found: Diagnosis) -> Iterable[tuple[str, str]]:
         )
     yield (
         "packages",
-        ", ".join(f"{p.name} {p.version}" for p in found.packages if not p.extra and p.version),
+        ", ".join(f"{p.name} {p.version}" for p in diagnosis.packages if not p.extra and p.version),
     )
-    for extra, missing in found.extras.items():
-        purpose = found.as_dict()["extras"][extra]["for"]
+    for extra, missing in diagnosis.extras.items():
+        purpose = diagnosis.as_dict()["extras"][extra]["for"]
         yield (
             f"extra {extra}",
             (f"{'missing ' + ', '.join(missing) if missing else 'complete'}: {purpose}"),
         )
 
 
-def _cores(found: Diagnosis) -> str:
-    machine = found.machine
+def _cores(diagnosis: Diagnosis) -> str:
+    machine = diagnosis.machine
     parts = [f"{machine['cores']}"]
     if machine["cores_allowed"] not in (None, machine["cores"]):
         parts.append(f"{machine['cores_allowed']} allowed")
     if machine["cpu_limit"] is not None:
         parts.append(f"limited to {machine['cpu_limit']:g} cores' worth of time")
-    return ", ".join([*parts, f"torch uses {found.threads} thread{'s' * (found.threads != 1)}"])
+    return ", ".join(
+        [*parts, f"torch uses {diagnosis.threads} thread{'s' * (diagnosis.threads != 1)}"]
+    )
 
 
 def _gpu(device: dict[str, Any]) -> str:

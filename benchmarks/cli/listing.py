@@ -26,18 +26,16 @@ LONGEST_PROFILE = 1000
 
 
 def list_samplers() -> list[Row]:
-    """Every registered sampler: what it declares, the orders that ``check`` measured, its
-    author's schedules.
-    """
+    """Return every registered sampler with its declarations, measured orders and author's schedules."""
     rows = []
-    found = shipped()
+    entries = shipped()
     for name in samplers.names():
         sampler, usage = samplers.make(name), usage_of(name)
         rows.append(
             {
                 "name": name,
                 "order": sampler.order,
-                **{key: found.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
+                **{key: entries.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
                 "nfe_per_step": nfe_per_step(sampler),
                 "kind": "stochastic" if sampler.stochastic else "deterministic",
                 "control": "tolerance" if sampler.adaptive else "steps",
@@ -59,12 +57,12 @@ def list_samplers() -> list[Row]:
 
 
 def _summary(documented: object) -> str:
-    """The first paragraph of a docstring, on one line."""
+    """Return the first paragraph of a docstring, on one line."""
     return " ".join((documented.__doc__ or "").partition("\n\n")[0].split())
 
 
 def list_profiles(steps: int) -> list[Row]:
-    """The order of each step on a ``karras`` grid of so many steps to 0.
+    """Return the order of each step on a ``karras`` grid of so many steps to 0.
 
     None for a sampler that has none or makes its own steps.
 
@@ -91,7 +89,7 @@ def _profile(sampler: Any, grid: Grid) -> str | None:
 
 
 def list_translations(library: str) -> list[Row]:
-    """A library's names with ours (:func:`samplerbench.samplers.peers.translate`).
+    """Return a library's names with ours (:func:`samplerbench.samplers.peers.translate`).
 
     Raises:
         ValueError: unknown library.
@@ -102,14 +100,14 @@ def list_translations(library: str) -> list[Row]:
 
 
 def list_peers() -> list[Row]:
-    """Other libraries' samplers that can run here."""
+    """Return other libraries' samplers that can run here."""
     from ...samplers.peers import available
 
     return [{"name": name} for name in available()]
 
 
 def list_schedules() -> list[Row]:
-    """Every schedule with its options and source."""
+    """Return every schedule with its options and source."""
     return [
         {
             "name": name,
@@ -126,11 +124,9 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Every built-in model, one with an error of known size, as any can have, and the schemes of
-    installed packages.
+    """Return the built-in models, one with an error of known size, and installed packages' schemes.
 
-    What a scheme loads is known when something is loaded, so its row has a name and an origin only;
-    nothing is imported for it.
+    A scheme's row has a name and an origin only: nothing is imported for it.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -156,9 +152,7 @@ def list_models() -> list[Row]:
 
 
 def list_extractors() -> list[Row]:
-    """Every feature space by scheme: those of this package, then those of installed packages, of
-    which nothing is imported.
-    """
+    """Return this package's feature spaces, then installed packages', without importing these."""
     own = [
         {"name": scheme.usage, "features": _summary(scheme.load), "origin": "built in"}
         for scheme in EXTRACTORS.built_in()
@@ -170,10 +164,10 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """The measured columns of the table (its numbers and flags, less the ends of the grid, which
-    are asked for), each with the name of the metric that a suite chooses it by, if there is one.
+    """Return the measured columns of the table, each with the name of its metric in a suite, if any.
+    These are its numbers and flags but the ends of the grid, which are settings.
     """
-    asked = ("sigma_min", "sigma_max")
+    settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name
         for name, metric in metrics().items()
@@ -183,12 +177,12 @@ def list_metrics() -> list[Row]:
     return [
         {"name": c.name, "metric": measured_by.get(c.name), "meaning": c.meaning}
         for c in columns()
-        if c.kind in ("number", "flag") and c.name not in asked
+        if c.kind in ("number", "flag") and c.name not in settings
     ]
 
 
 def list_suites() -> list[Row]:
-    """The built-in suites."""
+    """Return the built-in suites."""
     rows = []
     for name in built_in():
         suite = load_suite(name)

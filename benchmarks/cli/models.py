@@ -60,8 +60,8 @@ def reference(
     from ..planning.models import load_model
     from ..scoring.real.making import make_statistics
 
-    made = None if model is None else load_model(model).model
-    written = make_statistics(data, extractor, out, made)
+    denoiser = None if model is None else load_model(model).model
+    written = make_statistics(data, extractor, out, denoiser)
     say(
         f"{out}: mean and covariance of {written.n:,} samples in {written.extractor.dim:,} features, "
         f"{written.extractor.identity}."

@@ -1,6 +1,4 @@
-"""``status``, ``report``, ``show`` and ``figures``: what is in a run directory, readable at 80
-columns.
-"""
+"""``status``, ``report``, ``show`` and ``figures``: views of a run directory, readable at 80 columns."""
 
 from __future__ import annotations
 
@@ -123,26 +121,26 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     from ..suites.suite import check_suite
 
     RunDir.open(folder)
-    asked = run_record(folder).get("suite")
-    if not isinstance(asked, dict):
+    record = run_record(folder).get("suite")
+    if not isinstance(record, dict):
         raise ValueError(f"{folder} has no run.json that says what was run; run the suite again")
-    suite = check_suite(asked, f"{folder}/run.json")
+    suite = check_suite(record, f"{folder}/run.json")
     if not trust:
         refuse_untrusted(suite, f"{folder}/run.json")
     device = pick_device("auto", suite)
-    found = standings(set_up(suite, folder, device=device, console=err, write=False))
+    cells = standings(set_up(suite, folder, device=device, console=err, write=False))
     if as_json:
-        return print_json([{"name": each.cell, **each._asdict()} for each in found])
-    counts = Counter(each.state for each in found)
+        return print_json([{"name": cell.cell, **cell._asdict()} for cell in cells])
+    counts = Counter(cell.state for cell in cells)
     out.print(
-        f"{len(found)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
+        f"{len(cells)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items()),
         markup=False,
     )
     alike: dict[tuple[str, str, str], list[str]] = {}
-    for each in found:
-        if each.state != "up to date":
-            name = each.sampler if each.steps is None else f"{each.sampler} steps={each.steps}"
-            alike.setdefault((each.model, each.state, each.why), []).append(name)
+    for cell in cells:
+        if cell.state != "up to date":
+            name = cell.sampler if cell.steps is None else f"{cell.sampler} steps={cell.steps}"
+            alike.setdefault((cell.model, cell.state, cell.why), []).append(name)
     for (model, state, why), names in list(alike.items())[:MOST_LINES]:
         rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
         out.print(f"  {model}: {state}: {', '.join(names[:3])}{rest}: {why}", markup=False)
@@ -214,7 +212,7 @@ def write(
         folders: run directories.
         to: the page; None for ``report.html`` in the only folder.
         baseline: None for the usual one.
-        anew: whether a report that is the one that would be written now is written all the same.
+        anew: whether to write the report even if the present one is up to date.
 
     Raises:
         ValueError: several folders and no file.
@@ -230,8 +228,8 @@ def write(
 
     from ...results.report.build import write_report
 
-    asked = {} if baseline is None else {"baseline": baseline}
-    say(f"Report: {write_report(folders, to or folders[0], **asked)}")
+    options = {} if baseline is None else {"baseline": baseline}
+    say(f"Report: {write_report(folders, to or folders[0], **options)}")
 
 
 def print_ranking(
@@ -249,9 +247,7 @@ def print_ranking(
 
 
 def ranked(table: Any) -> list[str]:
-    """Columns that rows can be ranked by: measured quantities with values, and others of which less
-    is better.
-    """
+    """Return the columns to rank by: measured quantities with values, and others where less is better."""
     names = table.frame.columns
     measured = [
         name.removesuffix("_se")
@@ -288,11 +284,11 @@ def figures(
 
     if width not in ("single", "double"):
         raise ValueError(f"--width {width!r}: choose single or double")
-    kinds = KINDS if kind is None else _listed(kind)
+    kinds = KINDS if kind is None else _split_words(kind)
     paths = write_figures(
         run,
         out or run / "figures",
-        formats=_listed(formats),
+        formats=_split_words(formats),
         kinds=kinds,
         metrics=metric or (),
         models=model or (),
@@ -303,7 +299,7 @@ def figures(
         say(f"Figure: {path}")
 
 
-def _listed(words: str) -> list[str]:
+def _split_words(words: str) -> list[str]:
     return [word.strip() for word in words.split(",")]
 
 
@@ -376,7 +372,7 @@ def print_errors(
             (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
         ]
         say(
-            _ruled(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
+            _dominance(mine, measured=any(row["fid_proxy_converged"] is not None for row in rows))
             + "\n"
         )
     say(
@@ -400,11 +396,8 @@ def _model_error(row: dict[str, Any]) -> str:
     )
 
 
-def _ruled(whole: Any, *, measured: bool) -> str:
-    """From where on the model's error rules.
-
-    Nothing where it was not measured, as without a reference or in an older table.
-    """
+def _dominance(whole: Any, *, measured: bool) -> str:
+    """Return from where on the model's error dominates; "" where it was not measured."""
     from ...results.text import short
 
     if not len(whole):
@@ -419,13 +412,13 @@ def _ruled(whole: Any, *, measured: bool) -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What is printed of a row of
+    """Return the printed cells of a row of
     :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
     """
     from ...results.intervals import printed
     from ...results.text import short
 
-    def shown(name: str, digits: int = 2) -> str:
+    def text_of(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else short(printed(name, row[name]), digits)
 
     order = (
@@ -435,12 +428,12 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     )
     return {
         "curve": row["curve"],
-        "nfe": shown("nfe", 3),
-        "start": shown("start_error"),
-        "typical": shown("typical_error"),
-        "rmse": shown("rmse") + ("†" if row["rmse_flag"] else ""),
-        "flips": shown("flip_fraction"),
+        "nfe": text_of("nfe", 3),
+        "start": text_of("start_error"),
+        "typical": text_of("typical_error"),
+        "rmse": text_of("rmse") + ("†" if row["rmse_flag"] else ""),
+        "flips": text_of("flip_fraction"),
         "order": order,
-        "end": shown("end_bound"),
-        "fd_conv": shown("fd_conv") + ("×" if row["dominated"] is True else ""),
+        "end": text_of("end_bound"),
+        "fd_conv": text_of("fd_conv") + ("×" if row["dominated"] is True else ""),
     }

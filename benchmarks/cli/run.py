@@ -100,7 +100,7 @@ def _run(
     from ..sampling.execution import check_executions
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
+    resolved = _resolve(suite, options)
     folder = options.out_dir or default_out(resolved)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
@@ -153,7 +153,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..scoring.references import load_references
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
+    resolved = _resolve(suite, options)
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     check_executions(resolved.execution, where)
     models = load_models(resolved, where)
@@ -181,7 +181,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     out.print(table)
     if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling, made, scoring = (
+    sampling, solving, scoring = (
         sum(part)
         for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True)
     )
@@ -191,10 +191,10 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
         else ""
     )
     say(
-        f"Sampling takes about {duration(sampling)} here, references {duration(made)} and "
+        f"Sampling takes about {duration(sampling)} here, references {duration(solving)} and "
         f"scoring {duration(scoring)}{pace}."
     )
-    if made > sampling:
+    if solving > sampling:
         say(
             "Fewer --reference-samples and --converged-samples make the references "
             "quicker, and rmse and fd_conv less sure."
@@ -227,8 +227,8 @@ def samples(
     from ..sampling.failure import Failure
 
     load_plugins(options.plugin, options.peers_path)
-    resolved = _resolved(suite, options)
-    how = checked(quantise, "--quantise", ("round", "truncate"))
+    resolved = _resolve(suite, options)
+    rounding = checked(quantise, "--quantise", ("round", "truncate"))
     where = pick_device(checked(options.device, "--device", DEVICES), resolved)
     models = load_models(resolved, where)
     for model in models.values():
@@ -237,19 +237,19 @@ def samples(
     folder.mkdir(parents=True, exist_ok=True)
     failed = False
     for cell in plan_suite(resolved, models, dict.fromkeys(models), where):
-        path, what = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
+        path, label = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
         if cell.skip:
-            say(f"{what}: left out, {cell.skip}")
+            say(f"{label}: left out, {cell.skip}")
             continue
         try:
             export_samples(
-                models[cell.model], cell, path, "round" if how == "round" else "truncate"
+                models[cell.model], cell, path, "round" if rounding == "round" else "truncate"
             )
         except Failure as failure:
             failed = True
-            say(f"{what}: {failure.reason}")
+            say(f"{label}: {failure.reason}")
             continue
-        say(f"{path}: {cell.samples:,} samples of {what}")
+        say(f"{path}: {cell.samples:,} samples of {label}")
     if failed:
         raise typer.Exit(1)
 
@@ -267,11 +267,7 @@ def _forget(folder: Path) -> None:
 
 
 def _refuse_frontier(suite: str) -> None:
-    """The frontier was once asked for as if it were a suite.
-
-    Raises:
-        ValueError: it is asked for so.
-    """
+    """Refuse the frontier, which once was run as a suite, with a ValueError."""
     if suite == "frontier":
         raise ValueError(
             "the frontier is no suite but a command of its own; write "
@@ -279,8 +275,8 @@ def _refuse_frontier(suite: str) -> None:
         )
 
 
-def _resolved(suite: str, options: SuiteOptions) -> Suite:
-    """The suite that ``run`` and ``plan`` are asked for, with torch's threads set."""
+def _resolve(suite: str, options: SuiteOptions) -> Suite:
+    """Set torch's threads; return the suite that ``run`` or ``plan`` is to use."""
     import torch
 
     chosen = selected(
@@ -324,7 +320,7 @@ def _resolved(suite: str, options: SuiteOptions) -> Suite:
 
 
 def _done(folder: Path, cells: set[str]) -> str:
-    """How much of a plan its run directory has already; nothing if there is none."""
+    """Return how much of a plan its run directory has already; "" if there is no run directory."""
     from ...results.result_table import load
 
     if not (folder / "parts").is_dir():
@@ -343,7 +339,7 @@ def asked(
     margin: str | None,
     most: int | None,
 ) -> Suite:
-    """The suite with what the command line says of sequential sampling; the rest stays as it is.
+    """Return the suite with the command line's options of sequential sampling.
 
     Raises:
         ValueError: an option that says how to stop, where nothing says when; or a value that makes
@@ -351,20 +347,20 @@ def asked(
     """
     from ..suites.spec import parse_spec
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,
         "margin": None if margin is None else share(margin, "--margin"),
     }  # fmt: skip
-    given = {key: value for key, value in given.items() if value is not None}
-    known = {} if suite.until is None else suite.until.model_dump()
-    if given and not (decided or target_se is not None or known):
+    options = {key: value for key, value in options.items() if value is not None}
+    previous = {} if suite.until is None else suite.until.model_dump()
+    if options and not (decided or target_se is not None or previous):
         raise ValueError(
-            f"--{next(iter(given)).replace('_', '-')} says how to extend "
+            f"--{next(iter(options)).replace('_', '-')} says how to extend "
             "rows; give --until-decided or --target-se with it"
         )
-    if decided and not (baseline or known.get("baseline")):
-        given["baseline"] = parse_spec(suite.samplers[0])["name"]
-    return suite.replaced(until={**known, **given}) if given else suite
+    if decided and not (baseline or previous.get("baseline")):
+        options["baseline"] = parse_spec(suite.samplers[0])["name"]
+    return suite.replaced(until={**previous, **options}) if options else suite
 
 
 def print_answer(looks: Looks) -> None:
@@ -392,16 +388,16 @@ def print_answer(looks: Looks) -> None:
 
 
 def _columns(until: Until) -> dict[str, str]:
-    shown = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
+    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
     return (
-        shown
+        columns
         | ({} if until.baseline is None else {"interval": "Δ [95 %]"})
         | {"verdict": "verdict"}
     )
 
 
 def _interval(row: dict[str, Any]) -> str:
-    """``Δ [low, high]`` with two digits."""
+    """Return ``Δ [low, high]`` with two digits."""
     from ...results.text import short
 
     if row.get("low") is None:
@@ -448,7 +444,7 @@ def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> in
 
 
 def _few(names: list[str]) -> str:
-    """The first of some names, each once."""
+    """Return the first of some names, each once."""
     once = list(dict.fromkeys(names))
     return ", ".join(once[:_MOST_NAMES]) + (
         f" and {len(once) - _MOST_NAMES} more" if len(once) > _MOST_NAMES else ""

@@ -89,7 +89,7 @@ def check(
 
 
 def _subjects(named: list[str], everything: bool) -> list[Any]:
-    """The samplers to check, all of them made before the first is checked.
+    """Make all samplers to check, before the first is checked.
 
     Raises:
         ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
@@ -103,14 +103,16 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(
             "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
         )
-    made = [samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)]
-    if stand_in := next((s.name for s in made if getattr(s, "of_checkpoint", False)), None):
+    subjects = [
+        samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)
+    ]
+    if stand_in := next((s.name for s in subjects if getattr(s, "of_checkpoint", False)), None):
         raise ValueError(
             f"{stand_in} has no steps of its own: it is whichever sampler the scheduler beside a checkpoint is; "
             "samplerbench check-model CHECKPOINT says which, and that one can be checked, such as "
             "samplerbench check dpmpp_2m"
         )
-    return made
+    return subjects
 
 
 def _line(label: str, entry: dict[str, Any]) -> str:
@@ -119,7 +121,7 @@ def _line(label: str, entry: dict[str, Any]) -> str:
 
 
 def _print_failures(results: list[Conformance]) -> None:
-    """How many passed, and what did not, a sentence each."""
+    """Print how many samplers passed, and a sentence for each failure."""
     from ..conformance.measured import label_of
 
     failed = [result for result in results if not result.passed]
@@ -161,9 +163,9 @@ def list_command(
     if kind == "samplers" and "order" in rows[0]:
         return print_rows([_short(row) for row in rows], SAMPLER_COLUMNS)
     hidden = HIDDEN - {"source"} | {"needs_model"} if kind == "schedules" else HIDDEN
-    known = [row for row in rows if kind != "models" or row["event"]]
-    print_rows(known, {key: key for key in rows[0] if key not in hidden})
-    for row in rows[len(known) :]:
+    visible = [row for row in rows if kind != "models" or row["event"]]
+    print_rows(visible, {key: key for key in rows[0] if key not in hidden})
+    for row in rows[len(visible) :]:
         say(f"{row['name']}  of {row['origin']}; what it loads is known once it is loaded")
     return None
 
@@ -187,7 +189,7 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    """A sampler's row with a source that fits, and a stochastic one's weak order as its order."""
+    """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
     return {
         **row,
@@ -239,21 +241,21 @@ def export(
     if sampler is not None and model is None:
         raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
     subject = None if model is None else load_model(model).model
-    made = None if sampler is None else make(parse_spec(sampler))
+    solver = None if sampler is None else make(parse_spec(sampler))
     levels = (
-        levels_of(schedule, steps, subject, made)
+        levels_of(schedule, steps, subject, solver)
         if steps is not None and subject is not None
         else read_levels(sigmas or "")
     )
-    if made is not None and subject is not None and model is not None:
-        return _export_sampler(to, made, levels, subject, model, as_json=as_json)
-    found = export_sigmas(to, levels)
+    if solver is not None and subject is not None and model is not None:
+        return _export_sampler(to, solver, levels, subject, model, as_json=as_json)
+    text = export_sigmas(to, levels)
     if as_json:
-        return print_json(found)
-    if found["notes"]:
-        say(f"# {found['notes']}")
-    say(f"sigmas = {found['sigmas']}")
-    return say(found["call"])
+        return print_json(text)
+    if text["notes"]:
+        say(f"# {text['notes']}")
+    say(f"sigmas = {text['sigmas']}")
+    return say(text["call"])
 
 
 def _export_sampler(

@@ -39,7 +39,7 @@ TUNE_COLUMNS = {
     "seconds": "s",
 }
 OTHERS = ("fashion-mppca", "gmm-64d")
-"""Where grids are scored that were tuned elsewhere: the first that they were not tuned on."""
+"""Models to score tuned grids on too: the first that they were not tuned on."""
 
 
 def tune(
@@ -99,10 +99,10 @@ def tune(
     subject = load_denoiser(model, where)
     if (steps is None) == (nfe is None):
         raise ValueError("give --steps or --nfe, one of them")
-    made = [samplers.make(parse_spec(spec)) for spec in sampler]
+    solvers = [samplers.make(parse_spec(spec)) for spec in sampler]
     tuned: Any = checked(what, "--what", WHATS)
     targets = targets_of(
-        made, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"), tuned
+        solvers, subject.model, integers(steps, "--steps"), integers(nfe, "--nfe"), tuned
     )
     elsewhere = holdout_model or next(name for name in OTHERS if name != subject.name)
     other = load_denoiser(elsewhere, where)
@@ -121,35 +121,35 @@ def tune(
         what=tuned,
     )
     with closing(executor):
-        found = tuner(targets)
+        entries = tuner(targets)
     for target, failure in tuner.failures.items():
         what = f"{target.label}, {target.steps} steps"
         err.print(f"{what}: {failure.status}, {failure.reason}", markup=False, soft_wrap=True)
     if as_json:
         print_json(
-            [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in found]
+            [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in entries]
         )
-    elif found:
-        _say_tuned(found, objective, test_latents, other.name)
+    elif entries:
+        _say_tuned(entries, objective, test_latents, other.name)
         axes = [
             ("--model", model),
-            *(("--sampler", one) for one in sampler),
+            *(("--sampler", option) for option in sampler),
             ("--steps", steps),
             ("--nfe", nfe),
         ]
         words = [word for name, value in axes if value is not None for word in (name, value)]
         schedule = ["--schedule", f"tuned(file='{file}')"]
-        command = ["samplerbench", "run", "quick", *words, *loading(made), *schedule]
+        command = ["samplerbench", "run", "quick", *words, *loading(solvers), *schedule]
         say(f"{file} has the grids: {shlex.join(command)}")
     if tuner.failures:
         raise typer.Exit(1)
 
 
-def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str) -> None:
-    """The table of the entries, and how to read it."""
+def _say_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+    """Print the table of the entries, and how to read it."""
     from ..tuning.problem import RESOLVED
 
-    print_rows([_row(entry) for entry in found], TUNE_COLUMNS)
+    print_rows([_row(entry) for entry in entries], TUNE_COLUMNS)
     say(
         f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
         f"{test_latents} latents that nothing was tuned on; "
@@ -159,7 +159,7 @@ def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str
         "the smallest rms error that they measure."
     )
     if coarse := dict.fromkeys(
-        entry.subject.sampler for entry in found if entry.unresolved > RESOLVED
+        entry.subject.sampler for entry in entries if entry.unresolved > RESOLVED
     ):
         say(
             f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
@@ -168,15 +168,15 @@ def _say_tuned(found: list[Tuned], objective: str, test_latents: int, other: str
 
 
 def _row(entry: Tuned) -> dict[str, Any]:
-    """An entry for people: errors as ``untuned → tuned``."""
+    """Return an entry for people: errors as ``untuned → tuned``."""
     scores = {"test": entry.test, "elsewhere": entry.elsewhere.scores}
     return {
         "name": entry.subject.sampler,
         "nfe": entry.nfe,
         "schedule": entry.schedule,
         **{
-            key: f"{found.untuned.error:.3g} → {found.tuned.error:.3g}"
-            for key, found in scores.items()
+            key: f"{score.untuned.error:.3g} → {score.tuned.error:.3g}"
+            for key, score in scores.items()
         },
         "gap": f"{entry.gap:+.0%}",
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",

@@ -1,8 +1,4 @@
-"""Examples in ``--help``, and errors of usage in one sentence.
-
-Wrong usage in one sentence, and exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 a model
-is neither right nor wrong as far as can be known.
-"""
+"""Examples in ``--help``, and errors of usage in one sentence."""
 
 from __future__ import annotations
 
@@ -26,8 +22,8 @@ def run_app(app: Typer) -> int:
     """Run the command line.
 
     Returns:
-        The exit code. Whatever is the user's to mend is one sentence on the standard error and code
-        2, never a traceback (unless SAMPLERBENCH_TRACEBACK is set).
+        The exit code. A user's mistake is one sentence on the standard error and code 2, never a
+        traceback (unless SAMPLERBENCH_TRACEBACK is set).
     """
     try:
         code = app(standalone_mode=False, prog_name="samplerbench")
@@ -52,31 +48,31 @@ def run_app(app: Typer) -> int:
 
 def _refuse(sentence: str) -> int:
     words = " ".join(sentence.split())
-    if len(words) > LONGEST:  # it quotes what somebody gave, which may be as long as any file
+    if len(words) > LONGEST:  # it quotes the user's input, which may be as long as any file
         words = f"{words[: LONGEST * 3 // 4]} … {words[-LONGEST // 4 :]}"
     err.print(f"error: {words}", markup=False, soft_wrap=True)
     return 2
 
 
 def _sentence(error: Any) -> str:
-    """What typer found wrong with the command line: the thing, and where the remedy is."""
+    """Return typer's complaint about the command line, with the command that helps."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "samplerbench"
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         close = " or ".join(error.possibilities or ())
-        found = f"there is no option {error.option_name}" + (
+        text = f"there is no option {error.option_name}" + (
             f"; did you mean {close}?" if close else ";"
         )
     elif hasattr(error, "param_type"):
-        found = f"{_param(error)} is missing;"
+        text = f"{_param(error)} is missing;"
     elif getattr(error, "param", None) is not None:
-        found = f"{_param(error)}: {_plainly(error.message)};"
+        text = f"{_param(error)}: {_plainly(error.message)};"
     else:
         message = error.format_message()
-        found = (
+        text = (
             message[:1].lower() + message[1:].rstrip(".") + ("" if message.endswith("?") else ";")
         )
-    return f"{found} {command} --help says what there is"
+    return f"{text} {command} --help says what there is"
 
 
 _PLAIN = {
@@ -86,18 +82,18 @@ _PLAIN = {
     r"input should be less than or equal to (\S+)": r"give a number <= \1",
     r"\S+ is not in the range x?([<>]=?\S+?)\.?": r"give a number \1",
 }
-"""What versions of typer say of a value, and what is said instead."""
+"""Patterns of typer's sentences on a value, and the plain sentences in their place."""
 
 
 def _plainly(message: str) -> str:
     for pattern, words in _PLAIN.items():
-        if found := re.fullmatch(pattern, message, re.IGNORECASE):
-            return found.expand(words)
+        if match := re.fullmatch(pattern, message, re.IGNORECASE):
+            return match.expand(words)
     return message[:1].lower() + message[1:].rstrip(".")
 
 
 def _param(error: Any) -> str:
-    """The option, or the argument as its usage line writes it."""
+    """Return the option, or the argument as its usage line writes it."""
     param = error.param
     if param is None:
         return "an argument"
@@ -185,7 +181,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cite": ("cite heun dpmpp_2m",),
     "doctor": ("doctor", "doctor --json"),
 }
-"""By command; "" is the command line itself."""
+"""Example command lines by command; "" is the command line itself."""
 
 
 def epilog(command: str) -> str:

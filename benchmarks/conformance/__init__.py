@@ -1,5 +1,4 @@
-"""The conformance suite: what every sampler must do, built in or plugged in, checked in about a
-second.
+"""Conformance suite: checks of every sampler, built in or plugged in, in about a second.
 
 >>> from samplerbench.benchmarks.conformance import check_sampler
 >>> check_sampler("euler", fast=True).passed
@@ -59,10 +58,9 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _runs(sampler: Sampler) -> list[Check]:
-    """One failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min;
-    else none.
+    """Return one failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min.
 
-    All other checks would say the same in the same words.
+    Else return none. All other checks would fail with the same words.
     """
     reasons = []
     for to_zero in (True, False):
@@ -77,9 +75,7 @@ def _runs(sampler: Sampler) -> list[Check]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Tensors of thirty numbers only lose by being shared among threads, on a busy machine a
-    hundredfold.
-    """
+    """Run torch on one thread: with more, tensors of thirty numbers lose up to a hundredfold."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -89,7 +85,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
-    """The checks that apply."""
+    """Return the checks that apply."""
     if sampler.adaptive:
         accuracy: list[tuple[str, Callable[[], list[Check]]]] = [
             ("tolerance", lambda: check_tolerance(sampler))

@@ -1,6 +1,4 @@
-"""What a conformance run reports, also in a terminal: named checks, each with its verdict, a
-sentence and its numbers.
-"""
+"""Report of a conformance run: named checks, each with its verdict, a sentence and its numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a sampler does or does not do.
+    """Check of one property of a sampler.
 
     Attributes:
         name: what was checked.
@@ -41,13 +39,13 @@ class Check:
 
     @property
     def mark(self) -> Mark:
-        """The verdict in a word: what is only measured has not passed anything."""
+        """Verdict in a word; a check that only measures has not passed anything."""
         return "FAIL" if not self.passed else "pass" if self.asserted else "measured"
 
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """The checks of one sampler; printed, whether it passed, and each failure in a line.
+    """Checks of one sampler, printed as a verdict and a line for each failure.
 
     Attributes:
         sampler: registry name.
@@ -67,7 +65,7 @@ class Conformance:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
+        """Return True if every check passed."""
         return all(check.passed for check in self.checks)
 
     @property
@@ -76,7 +74,7 @@ class Conformance:
         return [check for check in self.checks if not check.passed]
 
     def __repr__(self) -> str:
-        """The verdict, the failures and their likely causes, a line each."""
+        """Return the verdict, the failures and their likely causes, a line each."""
         params = "".join(f" {key}={value}" for key, value in self.params.items())
         failed = [f"  {check.name}: {check.detail}" for check in self.failures]
         verdict = (
@@ -88,18 +86,12 @@ class Conformance:
         return "\n".join([f"{self.sampler}{params}: {verdict}", *failed, *causes])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: the fields, ``passed`` and ``name`` (the sampler's, as in every
-        listing); None for what is not finite.
-        """
+        """Return plain data for JSON: the fields, ``passed`` and the sampler's ``name``; None if not finite."""
         return {"name": self.sampler, "passed": self.passed, **_plain(asdict(self))}
 
 
 def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """The checks of ``run``.
-
-    An exception is a failed check with the reason, so that one broken part does not hide the
-    others.
-    """
+    """Return the checks of ``run``; an exception is a failed check and does not hide the other parts."""
     try:
         return list(run())
     except Exception as error:
@@ -107,7 +99,7 @@ def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
 
 
 def raised(error: BaseException) -> str:
-    """An exception in a sentence, with the line of the sampler that it comes from."""
+    """Return an exception in a sentence, with the line of the sampler that it comes from."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -118,9 +110,7 @@ def raised(error: BaseException) -> str:
 
 
 def _is_the_samplers(file: Path) -> bool:
-    """Whether code is of the sampler that is checked: not of the suite, the loop, or an
-    installed library.
-    """
+    """Return True if code belongs to the checked sampler, not to the suite, the loop or a library."""
     machinery = file.parent == _OURS or (
         file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
     )
@@ -128,7 +118,7 @@ def _is_the_samplers(file: Path) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The value with lists for tuples and None for numbers that JSON cannot hold."""
+    """Return the value with lists for tuples and None for numbers that JSON cannot hold."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -161,7 +151,7 @@ def print_conformance(result: Conformance, console: Console) -> None:
 
 
 def _errors(data: dict[str, dict[str, list[float]]]) -> Table:
-    """Global errors of a check of the order, a row per pair and a column per N."""
+    """Return the global errors of a check of the order, a row per pair and a column per N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
     table = Table(
         title="RMS error from exact start values", title_justify="left", box=None, pad_edge=False

@@ -28,8 +28,8 @@ CLOSE = 1e-12
 
 
 def check_finite(sampler: Sampler) -> list[Check]:
-    """1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64: finite, and shape, dtype
-    and device kept.
+    """Check that 1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64, end finite and keep
+    shape, dtype and device.
     """
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     failed: list[dict[str, Any]] = []
@@ -60,7 +60,7 @@ def check_finite(sampler: Sampler) -> list[Check]:
 
 
 def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
-    """What is wrong with the end of a run; "" if nothing is."""
+    """Return the fault of the end of a run; "" if there is none."""
     noise, latents = noise_for(sampler, torch.arange(4), (3,), dtype)
     x = latents * grid.sigma[0]
     try:
@@ -73,9 +73,7 @@ def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
 
 
 def check_to_zero(sampler: Sampler) -> list[Check]:
-    """Where all data are one point, the end at sigma = 0 is that point, whatever the method:
-    the last step is x <- d.
-    """
+    """Check that the end at sigma = 0 is the datum if there is only one: the last step is x <- d."""
     grid, datum = karras(6, *RANGE), torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     noise, latents = noise_for(sampler, torch.arange(4), (3,))
     end = sampler.sample(
@@ -97,9 +95,7 @@ def _kind(x: torch.Tensor) -> str:
 
 
 def check_translation(sampler: Sampler) -> list[Check]:
-    """Data moved by a constant vector give samples moved by it: weights that sum to 1, whatever
-    the sampler is made of.
-    """
+    """Check that data moved by a constant vector give samples moved by it: the weights sum to 1."""
     if not sampler.translates:
         return []
     grid, shift = karras(6, *RANGE), 5.0
@@ -121,7 +117,7 @@ def check_translation(sampler: Sampler) -> list[Check]:
 
 
 def check_algebra(sampler: Sampler) -> list[Check]:
-    """The rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} =
+    """Check the rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} =
     1, and no more memory than declared.
 
     (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So
@@ -199,7 +195,7 @@ def _total(rows: list[Any], i: int) -> float:
 
 
 def check_twin(sampler: Sampler) -> list[Check]:
-    """A sampler that says it equals another gives the same samples."""
+    """Check that a sampler that declares it equals another gives the same samples."""
     if not sampler.same_as or non_default(sampler):
         return []
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)

@@ -17,14 +17,14 @@ RANGE = (0.02, 10.0)
 
 
 def grids() -> list[Grid]:
-    """Karras grids to 0 and to sigma_min."""
+    """Return Karras grids to 0 and to sigma_min."""
     return [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in STEPS]
 
 
 def check_nfe(sampler: Sampler) -> list[Check]:
-    """Rows and calls against ``nfe``.
+    """Check rows and calls against ``nfe``, and that levels are positive and within the grid.
 
-    Levels positive, and within the grid (a stochastic sampler may go up to sqrt(2) of its first).
+    A stochastic sampler may go up to sqrt(2) times its first level.
     """
     data, wrong, levels = [], [], []
     for grid in grids():

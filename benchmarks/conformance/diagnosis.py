@@ -1,8 +1,7 @@
 """Diagnosis of failed checks: which pattern of failures points to which mistake.
 
 Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
-for the author of a sampler, who finds the numbers beside them; none of them decides whether a
-sampler passes.
+for the author of a sampler; none of them decides whether a sampler passes.
 """
 
 from __future__ import annotations
@@ -22,16 +21,14 @@ AGREE = 0.35
 
 
 def diagnose(sampler: Sampler, checks: Iterable[Check]) -> list[str]:
-    """Why a sampler fails, or converges more slowly than it could: a sentence for each known
-    pattern.
-    """
-    found = {check.name: check for check in checks}
-    return [sentence for rule in RULES if (sentence := rule(sampler, found))]
+    """Return why a sampler fails or converges too slowly: a sentence for each known pattern."""
+    by_name = {check.name: check for check in checks}
+    return [sentence for rule in RULES if (sentence := rule(sampler, by_name))]
 
 
-def _ratio(sampler: Sampler, found: Found) -> str:
-    """Right where all steps are equal, wrong where they are not."""
-    slopes, low = _slopes(found), _low(sampler, found)
+def _ratio(sampler: Sampler, checks: Found) -> str:
+    """Detect orders that are right where all steps are equal, and wrong where they are not."""
+    slopes, low = _slopes(checks), _low(sampler, checks)
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
     if wrong_on_karras and not low & even and len(slopes) > 2:
@@ -41,7 +38,7 @@ def _ratio(sampler: Sampler, found: Found) -> str:
             f"({_about(slopes[key] for key in low)}): "
             "the weights ignore the ratio of neighbouring steps, or use it wrongly"
         )
-    uneven = found.get(UNEVEN)
+    uneven = checks.get(UNEVEN)
     if (
         not low
         and uneven
@@ -58,9 +55,9 @@ def _ratio(sampler: Sampler, found: Found) -> str:
     return ""
 
 
-def _nonlinear(sampler: Sampler, found: Found) -> str:
-    """Right on the Gaussian, wrong on the mixture."""
-    slopes, low = _slopes(found), _low(sampler, found)
+def _nonlinear(sampler: Sampler, checks: Found) -> str:
+    """Detect orders that are right on the Gaussian and wrong on the mixture."""
+    slopes, low = _slopes(checks), _low(sampler, checks)
     if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
         linear = _about(
             slope for key, slope in slopes.items() if key[0] == AnisotropicGaussian.name
@@ -73,10 +70,10 @@ def _nonlinear(sampler: Sampler, found: Found) -> str:
     return ""
 
 
-def _everywhere(sampler: Sampler, found: Found) -> str:
-    """Another order than the declared one on all pairs of problem and grid."""
-    slopes = _slopes(found)
-    check = found.get("order")
+def _everywhere(sampler: Sampler, checks: Found) -> str:
+    """Detect another order than the declared one on all pairs of problem and grid."""
+    slopes = _slopes(checks)
+    check = checks.get("order")
     if check is None or check.passed or not slopes or sampler.order is None:
         return ""
     values = list(slopes.values())
@@ -94,14 +91,14 @@ def _everywhere(sampler: Sampler, found: Found) -> str:
     if whole < sampler.order:
         return (
             f"of order {whole} everywhere: a weight is wrong in the terms of order {whole + 1}, "
-            f"or order = {whole} is the truth" + _carried(sampler, found)
+            f"or order = {whole} is the truth" + _carried_error(sampler, checks)
         )
     return ""
 
 
-def _carried(sampler: Sampler, found: Found) -> str:
-    """A single step is right, and a run is not."""
-    local = found.get("local order")
+def _carried_error(sampler: Sampler, checks: Found) -> str:
+    """Detect a single step that is right in a run that is not."""
+    local = checks.get("local order")
     if (
         local is None
         or not local.passed
@@ -115,9 +112,9 @@ def _carried(sampler: Sampler, found: Found) -> str:
     )
 
 
-def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Right from exact states, wrong after its own start."""
-    order, shipped = found.get("order"), found.get("order as shipped")
+def _start(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Detect orders that are right from exact states and wrong after its own start."""
+    order, shipped = checks.get("order"), checks.get("order as shipped")
     if order is None or shipped is None or not order.passed or shipped.passed:
         return ""
     return (
@@ -127,15 +124,15 @@ def _start(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     )
 
 
-def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Wrong only where the grid ends at 0."""
-    finite, point = found.get("finite"), found.get("to zero")
+def _zero(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Detect failures only where the grid ends at 0."""
+    finite, point = checks.get("finite"), checks.get("to zero")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
     no_datum = (
         point is not None
         and not point.passed
-        and (order := found.get("order")) is not None
+        and (order := checks.get("order")) is not None
         and order.passed
     )
     if only_zero or no_datum:
@@ -146,9 +143,9 @@ def _zero(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Wrong only on one or two steps, or only in one precision."""
-    finite = found.get("finite")
+def _short(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Detect failures only on one or two steps, or only in one precision."""
+    finite = checks.get("finite")
     failed = finite.data.get("failed", []) if finite and not finite.passed else []
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
@@ -165,9 +162,9 @@ def _short(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """Rows whose weights do not sum to 1: which."""
-    algebra = found.get("algebra")
+def _rows(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Name the kind of rows whose weights do not sum to 1."""
+    algebra = checks.get("algebra")
     wrong = algebra.data.get("wrong", []) if algebra and not algebra.passed else []
     if not wrong:
         return ""
@@ -181,9 +178,9 @@ def _rows(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """The mean is right, the covariance is not."""
-    moments = found.get("moments")
+def _noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Detect a right mean with a wrong covariance, or a wrong mean."""
+    moments = checks.get("moments")
     if moments is None or not moments.data or moments.passed:
         return ""
     ratios = [entry["variance"] for entry in moments.data.values()]
@@ -200,22 +197,22 @@ def _noise(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
     return ""
 
 
-def _undeclared(sampler: Sampler, found: Found) -> str:  # noqa: ARG001
-    """It draws and says that it does not."""
-    runs = found.get("runs")
+def _undeclared_noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
+    """Detect noise of a sampler that declares none."""
+    runs = checks.get("runs")
     if runs is not None and "stochastic = False asked for noise" in runs.detail:
         return "it draws noise: declare stochastic = True"
     return ""
 
 
 RULES: tuple[Callable[[Any, Found], str], ...] = (
-    _undeclared, _ratio, _nonlinear, _everywhere, _start, _zero, _short, _rows, _noise,
+    _undeclared_noise, _ratio, _nonlinear, _everywhere, _start, _zero, _short, _rows, _noise,
 )  # fmt: skip
 
 
-def _slopes(found: Found) -> dict[tuple[str, str], float]:
-    """(problem, grid) to the slope from exact start values."""
-    check = found.get("order")
+def _slopes(checks: Found) -> dict[tuple[str, str], float]:
+    """Return the slope from exact start values by (problem, grid)."""
+    check = checks.get("order")
     return (
         {}
         if check is None
@@ -223,11 +220,11 @@ def _slopes(found: Found) -> dict[tuple[str, str], float]:
     )  # type: ignore[misc]
 
 
-def _low(sampler: Sampler, found: Found) -> set[tuple[str, str]]:
-    """The pairs on which the slope is below the declared order."""
+def _low(sampler: Sampler, checks: Found) -> set[tuple[str, str]]:
+    """Return the pairs on which the slope is below the declared order."""
     if sampler.order is None or not isinstance(sampler, GridSampler):
         return set()
-    return {key for key, slope in _slopes(found).items() if not slope > sampler.order - MARGIN}
+    return {key for key, slope in _slopes(checks).items() if not slope > sampler.order - MARGIN}
 
 
 def _about(slopes: Iterable[float]) -> str:

@@ -1,6 +1,4 @@
-"""The shipped file of what ``check`` measured of each sampler, which listings show beside what is
-declared.
-"""
+"""Shipped file of the measurements of ``check`` for each sampler, which listings show."""
 
 from __future__ import annotations
 
@@ -26,12 +24,12 @@ Entry = dict[str, Any]
 
 
 def label_of(result: Conformance) -> str:
-    """The sampler as the command line writes it."""
+    """Return the sampler as the command line writes it."""
     return format_spec({"name": result.sampler, **result.params})
 
 
 def entry_of(result: Conformance) -> Entry:
-    """A conformance run in short.
+    """Summarize a conformance run.
 
     Returns:
         ``order`` (declared), ``measured`` (where one is declared: its range over problems and
@@ -60,23 +58,17 @@ def entry_of(result: Conformance) -> Entry:
 
 
 def span(slopes: Sequence[float]) -> str:
-    """The smallest and the largest of some orders, such as ``2.97 to 3.01``.
-
-    One number where they agree.
-    """
+    """Return the range of some orders, such as ``2.97 to 3.01``; one number where they agree."""
     return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(slopes), max(slopes))))
 
 
 def rounded(order: float | None) -> float | None:
-    """An order to two digits; None where there is none or it is no number."""
+    """Return an order to two digits; None where there is none or it is no number."""
     return None if order is None or order != order else round(order, 2)
 
 
 def nfe_per_step(sampler: Sampler) -> float | None:
-    """Evaluations that one more step costs, as declared.
-
-    None for a sampler whose cost only counting can tell.
-    """
+    """Return the declared evaluations of one more step; None where only counting shows the cost."""
     few, many = (
         None if sampler.adaptive else sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY)
     )
@@ -84,7 +76,7 @@ def nfe_per_step(sampler: Sampler) -> float | None:
 
 
 def per_step(few: float, many: float) -> float:
-    """The cost of one more step, from the costs of 3 and 10."""
+    """Return the cost of one more step, from the costs of 3 and 10."""
     return round((many - few) / (MANY - FEW), 3)
 
 
@@ -96,5 +88,5 @@ def write_measured(path: Path, entries: Mapping[str, Entry]) -> None:
 
 @cache
 def shipped() -> dict[str, Entry]:
-    """The entries that the package ships; none where the file is missing."""
+    """Return the entries that the package ships; none where the file is missing."""
     return json.loads(SHIPPED.read_text(encoding="utf-8")) if SHIPPED.is_file() else {}

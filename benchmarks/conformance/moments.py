@@ -28,17 +28,17 @@ Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
 """A draw: its step, its number in the step, and the interval of levels that it drives, if any."""
 Units = Callable[[Iterable[Key]], dict[Key, dict[Hashable, float]]]
-"""How a source makes draws: each one's weights of independent standard normals."""
+"""Source of draws: the weights of each draw over independent standard normals."""
 
 
-def white_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """White noise: one normal for each step and number, whatever the interval."""
-    return {key: {key[:2]: 1.0} for key in asked}
+def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Return white noise: one normal for each step and number, for any interval."""
+    return {key: {key[:2]: 1.0} for key in draws}
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Answers from a table; implements :class:`~samplerbench.samplers.types.Noise`.
+    """Noise from a table; implements :class:`~samplerbench.samplers.types.Noise`.
 
     Attributes:
         answer: gives the tensor of a draw.
@@ -49,14 +49,12 @@ class ImpulseNoise:
     asked: dict[Key, None] = field(default_factory=dict)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """The draws of one step; as on a Brownian path, draw 0 drives the whole of it unless its
-        interval is given.
-        """
+        """Return the draws of one step; as on a Brownian path, draw 0 drives all of it by default."""
         whole = cur, nxt
 
         def draw(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
-            given = None if cur is None or nxt is None else (cur, nxt)
-            key = step, draw, given or (whole if draw == 0 else None)
+            interval = None if cur is None or nxt is None else (cur, nxt)
+            key = step, draw, interval or (whole if draw == 0 else None)
             self.asked[key] = None
             return self.answer(key)
 
@@ -82,8 +80,8 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
 ) -> Moments:
-    """Moments at the end of ``grid`` from a start that is exactly distributed as the noisy data,
-    and from noise of which ``units`` says how it is made.
+    """Return the moments at the end of ``grid`` from a start with the exact distribution of the noisy
+    data, and from the noise of ``units``.
     """
     d = len(problem.mean)
     root = torch.linalg.cholesky(
@@ -91,17 +89,14 @@ def exact_moments(
     )
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
-    made = units(probe.asked)
-    independent = dict.fromkeys(unit for weights in made.values() for unit in weights)
+    weights_of = units(probe.asked)
+    independent = dict.fromkeys(unit for weights in weights_of.values() for unit in weights)
     place = {unit: 1 + d * (k + 1) for k, unit in enumerate(independent)}
     rows = 1 + d * (1 + len(place))
     mixed = torch.from_numpy(np.random.default_rng(1).standard_normal(rows - 1))
 
     def impulse(first: int) -> Tensor:
-        """Zero, then a unit in each coordinate from row ``first`` on.
-
-        The last row is a random combination of all impulses.
-        """
+        """Return units in each coordinate from row ``first`` on, and a random combination in the last row."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
         z[first : first + d] = torch.eye(d, dtype=torch.float64)
         z[-1] = mixed[first - 1 : first - 1 + d]
@@ -113,7 +108,7 @@ def exact_moments(
         grid,
         ImpulseNoise(
             lambda key: sum(
-                (weight * impulse(place[unit]) for unit, weight in made[key].items()),
+                (weight * impulse(place[unit]) for unit, weight in weights_of[key].items()),
                 torch.zeros(rows + 1, d, dtype=torch.float64),
             )
         ),
@@ -125,21 +120,21 @@ def exact_moments(
 
 
 def problem_for(sampler: Sampler) -> AnisotropicGaussian:
-    """The Gaussian: its denoiser, or its exact map for a sampler that is made for maps."""
+    """Return the Gaussian: its denoiser, or its exact map for a sampler that is made for maps."""
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
 def check_moments(sampler: Sampler) -> list[Check]:
-    """Errors of the exact mean and covariance (relative to the largest variance) against N, and
-    their weak order if one is declared.
+    """Check the exact mean and covariance at the largest N (relative to the largest variance), and their
+    weak order if one is declared.
     """
     problem = problem_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
     data: dict[str, Any] = {}
     for name, make in GRIDS.items():
-        found = [exact_moments(sampler, problem, make(n)) for n in STEPS]
-        bent = max(moments.affine for moments in found)
+        results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
+        bent = max(moments.affine for moments in results)
         if bent > 1e-9:
             return [
                 Check(
@@ -150,9 +145,9 @@ def check_moments(sampler: Sampler) -> list[Check]:
                     asserted=False,
                 )
             ]
-        cov = [float((moments.cov - truth).abs().max()) / scale for moments in found]
-        mean = [float((moments.mean - problem.mean).abs().max()) for moments in found]
-        variance = float(found[-1].cov.trace() / truth.trace())
+        cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
+        mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
+        variance = float(results[-1].cov.trace() / truth.trace())
         data[name] = {
             "N": STEPS,
             "cov_error": cov,
@@ -177,12 +172,12 @@ def check_moments(sampler: Sampler) -> list[Check]:
         Check(
             "weak order",
             enough,
-            f"{min(orders):.2f}, {_declared(sampler.order)}",
+            f"{min(orders):.2f}, {_declaration(sampler.order)}",
             {"weak_order": orders},
             asserted=sampler.order is not None,
         ),
     ]
 
 
-def _declared(order: int | None) -> str:
+def _declaration(order: int | None) -> str:
     return "none declared" if order is None else f"declared {order}"

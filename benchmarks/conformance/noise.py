@@ -1,9 +1,9 @@
-"""One law, whichever noise drives it: a sampler's moments under white noise are those on a Brownian
-path.
+"""Check of one law under any noise: a sampler has the same moments under white noise and on a
+Brownian path.
 
 A path answers two draws over intervals that overlap with correlated increments, white noise with
-independent ones. A sampler that asks for such draws is two methods, and the one that white noise
-makes of it may be of a lower order than the published one, whose noise comes from a path.
+independent ones. A sampler that asks for such draws is two methods. Under white noise its order
+may be lower than the published one, whose noise comes from a path.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ STEPS = (1, 8)
 
 
 def check_noise(sampler: Sampler) -> list[Check]:
-    """Exact mean and covariance of one step and of eight, under either noise."""
+    """Compare the exact mean and covariance of one step and of eight under both kinds of noise."""
     problem, grids = problem_for(sampler), [make(n) for n in STEPS for make in GRIDS.values()]
     worst, overlaps, drawn = 0.0, [], False
 
-    def path(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    def path(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
         nonlocal drawn
-        keys = list(asked)
+        keys = list(draws)
         drawn = drawn or bool(keys)
         overlaps.extend(overlapping(keys))
         return path_units(keys)
@@ -38,8 +38,8 @@ def check_noise(sampler: Sampler) -> list[Check]:
         if max(white.affine, along.affine) > 1e-9:
             worst = math.nan
             break
-        apart = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
-        worst = max(worst, *(float(error) for error in apart))
+        distances = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
+        worst = max(worst, *(float(error) for error in distances))
     data = {"error": worst, "overlapping": overlaps[:1]}
     if not drawn:
         return [
@@ -75,11 +75,11 @@ def check_noise(sampler: Sampler) -> list[Check]:
     ]
 
 
-def path_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Noise of a Brownian path in 1 / sigma²: a draw is the sum of the increments of the parts
+def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Return the noise of a Brownian path in 1 / sigma²: a draw is the sum of the increments of the parts
     into which all intervals together cut its own; without an interval it is white.
     """
-    keys = list(asked)
+    keys = list(draws)
     levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)
     return {
         key: {
@@ -93,17 +93,17 @@ def path_units(asked: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
     }
 
 
-def overlapping(asked: Iterable[Key]) -> list[tuple[Interval, Interval]]:
-    """The pairs of intervals of different draws that have more than an end in common."""
-    spans = [span for key in asked if (span := _falling(key))]
+def overlapping(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
+    """Return the pairs of intervals of different draws that have more than an end in common."""
+    spans = [span for key in draws if (span := _falling(key))]
     return [
-        (one, other)
-        for one, other in combinations(spans, 2)
-        if min(one[0], other[0]) > max(one[1], other[1]) * (1 + 1e-9)
+        (first, other)
+        for first, other in combinations(spans, 2)
+        if min(first[0], other[0]) > max(first[1], other[1]) * (1 + 1e-9)
     ]
 
 
 def _falling(key: Key) -> Interval | None:
-    """The interval of a draw, if it is one that a path covers."""
+    """Return the interval of a draw, if it is one that a path covers."""
     span = key[2]
     return span if span and span[0] > span[1] > 0 else None

@@ -1,12 +1,12 @@
 """Orders of convergence, from exact start values, on two problems and two grids.
 
-And what an adaptive sampler makes of its tolerance.
+Adaptive samplers are checked for the effect of their tolerance.
 
 A sampler's own start-up caps the order that can be seen: one first-order step among N leaves a
-global error of second order, whatever the method is. So the state is set to the exact flow after
+global error of second order with any method. So the state is set to the exact flow after
 each of the first ``history`` steps, while the memos come from the steps themselves. One problem or
 one grid is not enough either: errors cancel. On a Gaussian they may even cancel for good (the
-midpoint rule in sigma is of third order on every Gaussian: docs/findings.md), so the linear problem
+midpoint rule in sigma has third order on every Gaussian: docs/findings.md), so the linear problem
 bounds a slope from below only.
 """
 
@@ -34,10 +34,7 @@ WINDOW = 4
 MARGIN = 0.25
 TOLERANCES = (1e-1, 1e-3, 1e-5)
 WORTH = 100
-"""A tolerance bounds an estimate of the error of a step, not the error at the end.
-
-Within this factor it still says something.
-"""
+"""Largest ratio of the error at the end to the tolerance, which bounds an estimate of a step's error."""
 ROWS = slice(0, 4)
 """Points from which an adaptive sampler starts."""
 MENDED_LATER = (
@@ -70,11 +67,11 @@ class ExactStart(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """The inner sampler's."""
+        """History of the inner sampler."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> list[_Row]:
-        """The inner rows, the first ``history`` of them with the state that belongs after them."""
+        """Return the inner rows, the first ``history`` of them with the state that belongs after them."""
         exact = [
             self.problem.truth(s) if i < self.history else None
             for i, s in enumerate(grid.sigma[1:])
@@ -84,7 +81,7 @@ class ExactStart(GridSampler):
     def step(
         self, x: Tensor, row: _Row, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """The inner step."""
+        """Take the inner step; replace the state by the exact one, if the row has one."""
         x, memo = self.inner.step(x, row.inner, past, denoise, noise)
         if row.exact is not None:
             x = torch.cat([row.exact, x[len(row.exact) :]])
@@ -92,12 +89,11 @@ class ExactStart(GridSampler):
 
 
 def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
-    """Global and local slopes against the declared order, and the slopes with the sampler's own
+    """Check global and local slopes against the declared order, and the slopes with the sampler's own
     start-up and on uneven steps.
 
-    One first-order step caps a start-up at second order, so no more is demanded there; on uneven
-    steps, that the error falls at all. The global order decides where a single step is of a lower
-    one.
+    One first-order step caps a start-up at second order, so no more is demanded there. On uneven steps the
+    error only has to fall. The global order decides where a single step has a lower one.
 
     Args:
         sampler: deterministic, not adaptive.
@@ -158,7 +154,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
 
 
 def _at_least_one(order: int | None, slope: float) -> str:
-    """What is wrong with a method that has an order on smooth schedules and none on others."""
+    """Return the fault of a method with an order on smooth schedules and none on others; "" for others."""
     return (
         ""
         if order is None or slope > 1 - MARGIN
@@ -167,15 +163,13 @@ def _at_least_one(order: int | None, slope: float) -> str:
 
 
 def _fits(slope: float, order: int, *, exactly: bool) -> bool:
-    """Whether a measured slope is the declared order, or at least not below it."""
+    """Return True if a measured slope is the declared order, or at least not below it."""
     return slope > order - MARGIN and (slope < order + MARGIN or not exactly)
 
 
 @cache
 def _prepare(history: int) -> None:
-    """Ask for all truths in one pass, once a process: start values, the step after them, and the
-    end.
-    """
+    """Compute all truths in one pass, once a process: start values, the step after them, and the end."""
     grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
@@ -185,7 +179,7 @@ def _prepare(history: int) -> None:
 def _convergence(
     sampler: Sampler, problem: ExactProblem, schedule: Callable[[int], Grid]
 ) -> dict[str, Any]:
-    """Errors and slopes over the step counts, up to the first whose error is rounding."""
+    """Return errors and slopes over the step counts, up to the first whose error is rounding."""
     errors: dict[str, list[float]] = {"error": [], "local_error": [], "as_shipped_error": []}
     for n in STEPS:
         error, local, shipped = _errors(sampler, problem, schedule(n))
@@ -204,9 +198,7 @@ def _convergence(
 
 
 def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float, float, float]:
-    """Errors: at the end, of the first step with its full history, and at the end with the
-    sampler's own start-up.
-    """
+    """Return errors at the end, of the first step with full history, and at the end with own start-up."""
     truth = problem.truth(grid.sigma[-1])
     if not isinstance(sampler, GridSampler):
         error = rms(_run(sampler, problem, grid), truth)
@@ -231,7 +223,7 @@ def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float,
 
 
 def _is_plain(sampler: GridSampler) -> bool:
-    """Whether its samples are made by its plan and steps alone."""
+    """Return True if a sampler's samples are made by its plan and steps alone."""
     kind = type(sampler)
     return (kind.sample, kind.solve) == (GridSampler.sample, GridSampler.solve)
 
@@ -241,13 +233,13 @@ def _run(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
 
 
 def rms(x: Tensor, truth: Tensor) -> float:
-    """Root mean square of the difference, over points and dimensions."""
+    """Return the root mean square of the difference, over points and dimensions."""
     return float((x - truth).square().mean().sqrt())
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Minus the least-squares slope of log error against log N, over the last four N whose
-    error is above the floor; NaN if below two.
+    """Return minus the least-squares slope of log error against log N, over the last four N whose
+    error is above the floor; NaN if there are fewer than two.
     """
     points = [
         (math.log(n), -math.log(e))
@@ -266,7 +258,7 @@ def _span(slopes: dict[str, float]) -> str:
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """The smallest tolerance gives the smallest error on both problems, below 100 tolerances.
+    """Check that the smallest tolerance gives the smallest error on both problems, below 100 tolerances.
 
     (Between loose tolerances the error need not fall: the first step can be all there is.)
     """
@@ -279,20 +271,20 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
         truth = problem.truth(grid.sigma[-1])[ROWS]
         stricter = [replace(sampler, **dict.fromkeys(names, tolerance)) for tolerance in TOLERANCES]
         errors[problem.name] = [
-            rms(one.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth)
-            for one in stricter
+            rms(strict.sample(problem, problem.start[ROWS].clone(), grid, NoNoise()), truth)
+            for strict in stricter
         ]
-    falls = all(found[-1] < min(found[:-1]) for found in errors.values())
-    worth = all(found[-1] < WORTH * TOLERANCES[-1] for found in errors.values())
+    falls = all(values[-1] < min(values[:-1]) for values in errors.values())
+    worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
     detail = "; ".join(
-        f"{name} {', '.join(f'{e:.0e}' for e in found)}" for name, found in errors.items()
+        f"{name} {', '.join(f'{e:.0e}' for e in values)}" for name, values in errors.items()
     )
-    asked = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
+    tolerances = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
     return [
         Check(
             "tolerance",
             falls and worth,
-            f"errors at {asked}: {detail}",
+            f"errors at {tolerances}: {detail}",
             {"tolerance": TOLERANCES, **errors},
         )
     ]

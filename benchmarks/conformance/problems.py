@@ -48,7 +48,7 @@ def _real(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """A denoiser that is a function of each row alone, with its exact probability flow from fixed
+    """Denoiser that is a function of each row alone, with its exact probability flow from fixed
     points at the highest level.
 
     Attributes:
@@ -60,10 +60,10 @@ class ExactProblem(ABC):
 
     def __init__(self, start: Tensor) -> None:
         self.start = start
-        self._known = {INTERIOR[1]: start}
+        self._truths = {INTERIOR[1]: start}
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
+        """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level, or at one level a row."""
         if not isinstance(sigma, Tensor) or sigma.ndim == 0:
             return self.at(x, float(sigma))
         d = torch.empty_like(x)
@@ -75,29 +75,26 @@ class ExactProblem(ABC):
 
     @abstractmethod
     def at(self, x: Tensor, sigma: float) -> Tensor:
-        """E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
+        """Return E[x0 | x] of ``x`` ``(batch, d)`` at one level."""
 
     @abstractmethod
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """``start`` carried to each of the falling ``levels``."""
+        """Return ``start`` carried to each of the falling ``levels``."""
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - a row's result does not depend on which sample it is
-        """The same denoiser for any rows."""
+        """Return the same denoiser for any rows."""
         return self
 
     def truth(self, sigma: float) -> Tensor:
-        """The flow of ``start`` at level ``sigma`` within the interior, to about 1e-12.
-
-        Cached, not to be modified.
-        """
+        """Return the flow of ``start`` at level ``sigma``, to about 1e-12; cached, not to be modified."""
         self.prepare([sigma])
-        return self._known[sigma]
+        return self._truths[sigma]
 
     def prepare(self, levels: Iterable[float]) -> None:
         """Compute the truth at many levels in one pass."""
-        missing = sorted(set(levels) - self._known.keys(), reverse=True)
+        missing = sorted(set(levels) - self._truths.keys(), reverse=True)
         if missing:
-            self._known |= zip(missing, self.flow(missing), strict=True)
+            self._truths |= zip(missing, self.flow(missing), strict=True)
 
 
 class AnisotropicGaussian(ExactProblem):
@@ -134,7 +131,7 @@ class AnisotropicGaussian(ExactProblem):
         return gain, self.mean - self.mean @ gain
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """The closed form of the class."""
+        """Return the closed form of the class."""
         first = self.variances + INTERIOR[1] ** 2
         coords = (self.start - self.mean) @ self.basis
         return [
@@ -176,7 +173,7 @@ class ThreeModes(ExactProblem):
         )
 
     def at(self, x: Tensor, sigma: float) -> Tensor:
-        """sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
+        """Return sum_k p_k [g_k x + (1 - g_k) mu_k] with g_k = v_k / (v_k + sigma^2)."""
         constant, linear, quadratic, gain, pull = self._parts(sigma)
         state = x.double()
         logits = torch.addmm(constant, state, linear).addmm_(state.square(), quadratic)
@@ -185,7 +182,7 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and what pulls
+        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and the pulls
         towards the means.
         """
         total = self.variances + sigma**2
@@ -200,7 +197,7 @@ class ThreeModes(ExactProblem):
         )
 
     def flow(self, levels: list[float]) -> list[Tensor]:
-        """One pass of DOP853 in lam, read off at the levels."""
+        """Solve with one pass of DOP853 in lam, read off at the levels."""
         from scipy.integrate import solve_ivp
 
         def slope(lam: float, y: np.ndarray) -> np.ndarray:
@@ -226,14 +223,14 @@ class ThreeModes(ExactProblem):
 
 @cache
 def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
-    """The two problems, made once a process: all samplers share their truths."""
+    """Return the two problems, made once a process: all samplers share their truths."""
     return AnisotropicGaussian(), ThreeModes()
 
 
 @dataclass(frozen=True)
 class Rational:
-    """A smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the
-    same bits wherever an element lies.
+    """Smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the
+    same bits at every position of an element.
 
     (Vectorised transcendental functions and matrix products may round differently at other
     positions and sizes.)
@@ -251,5 +248,5 @@ class Rational:
         return (x + self.pull * x / (1 + x * x)) / (1 + level * level)
 
     def take(self, rows: Tensor) -> Rational:  # noqa: ARG002
-        """The same denoiser for any rows."""
+        """Return the same denoiser for any rows."""
         return self

@@ -36,12 +36,12 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """One check per promise: no state between calls, arguments left alone, no global generator,
+    """Make one check per promise: no state between calls, arguments left alone, no global generator,
     a pure plan, a value object.
     """
     promises: dict[str, Callable[[Any], Check]] = {
         "repeatable": _repeatable,
-        "arguments untouched": _untouched,
+        "arguments untouched": _check_arguments,
         "value object": _value,
     }
     if isinstance(sampler, GridSampler):
@@ -59,7 +59,7 @@ def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
 
 
 def _repeatable(sampler: Sampler) -> Check:
-    kept = _kept(sampler)
+    before = _attributes(sampler)
     with unseeded_draws() as draws:
         first = _sample(sampler, GRID)
         _sample(sampler, OTHER, first=10)
@@ -67,7 +67,9 @@ def _repeatable(sampler: Sampler) -> Check:
     if draws.sentence:
         return Check("repeatable", False, draws.sentence)
     if changed := sorted(
-        key for key in kept | _kept(sampler) if kept.get(key) != _kept(sampler).get(key)
+        key
+        for key in before | _attributes(sampler)
+        if before.get(key) != _attributes(sampler).get(key)
     ):
         return Check(
             "repeatable",
@@ -86,24 +88,24 @@ def _repeatable(sampler: Sampler) -> Check:
     )
 
 
-def _kept(sampler: Sampler) -> dict[str, str]:
-    """What an object holds: its attributes as text."""
+def _attributes(sampler: Sampler) -> dict[str, str]:
+    """Return an object's attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
-def _untouched(sampler: Sampler) -> Check:
+def _check_arguments(sampler: Sampler) -> Check:
     noise, latents = noise_for(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
     sampler.sample(recorder, x, GRID, noise)
-    found = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
+    changes = {"the latents": not same(x, before), "denoised images": recorder.log.tampered > 0}
     if isinstance(sampler, GridSampler):
         watched = WatchMemos(inner=sampler)
         integrate(watched, Rational(), before, GRID, noise)
-        found["memos of earlier steps"] = not all(
-            _unchanged(memo, kept) for memo, kept in watched.seen
+        changes["memos of earlier steps"] = not all(
+            _is_unchanged(memo, copied) for memo, copied in watched.seen
         )
-    names = [name for name, bad in found.items() if bad]
+    names = [name for name, bad in changes.items() if bad]
     return Check(
         "arguments untouched",
         not names,
@@ -153,7 +155,7 @@ def _plan(sampler: GridSampler) -> Check:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """What nested tuples, lists, dicts and dataclasses consist of."""
+    """Yield the leaves of nested tuples, lists, dicts and dataclasses."""
     if isinstance(value, (tuple, list)):
         for item in value:
             yield from _leaves(item)
@@ -165,19 +167,19 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _unchanged(memo: Any, kept: Any) -> bool:
-    """Whether two memos hold equal tensors."""
-    pairs = zip(_leaves(memo), _leaves(kept), strict=True)
+def _is_unchanged(memo: Any, copied: Any) -> bool:
+    """Return True if two history entries hold equal tensors."""
+    pairs = zip(_leaves(memo), _leaves(copied), strict=True)
     return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchMemos(GridSampler):
-    """Keeps each memo of a grid sampler with a copy.
+    """Grid sampler that keeps each history entry of another with a copy.
 
     Attributes:
         inner: the sampler.
-        seen: the pairs (memo, copy made when it was returned).
+        seen: the pairs (entry, copy made when it was returned).
     """
 
     name = "watch_memos"
@@ -187,17 +189,17 @@ class WatchMemos(GridSampler):
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """The inner sampler's."""
+        """History of the inner sampler."""
         return self.inner.history
 
     def plan(self, grid: Grid) -> Any:
-        """The inner plan."""
+        """Return the inner plan."""
         return self.inner.plan(grid)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """The inner step."""
+        """Take the inner step, and copy its history entry."""
         x, memo = self.inner.step(x, row, past, denoise, noise)
         if self.history:
             self.seen.append((memo, copy.deepcopy(memo)))
@@ -205,12 +207,11 @@ class WatchMemos(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Each of seven samples alone, bit for bit what it is in the batch.
-
-    Measured only where the sampler says that it couples them.
+    """Check that each of seven samples alone has the bits that it has in the batch; only measure it where
+    the sampler declares that it couples them.
     """
     together = _samples(sampler, BATCH)
-    alone = torch.cat([_samples(sampler, one) for one in BATCH.split(1)])
+    alone = torch.cat([_samples(sampler, number) for number in BATCH.split(1)])
     equal, moved = same(together, alone), float((together - alone).abs().max())
     detail = (
         "bit-identical alone and in a batch of 7"

@@ -17,23 +17,19 @@ SEED = 2024
 def noise_for(
     sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
 ) -> tuple[Noise, Tensor]:
-    """The noise of samples ``ids`` (one that refuses if the sampler declares none) and their
-    standard normal latents.
-    """
+    """Return the noise of samples ``ids`` (a refusal if the sampler declares none) and their latents."""
     source = SampleNoise(SEED, ids, event, dtype)
     return (source if sampler.stochastic else NoNoise()), source.initial()
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are equal bit for bit, where NaN equals NaN: what is not finite is
-    another check's business.
-    """
+    """Return True if two tensors are equal bit for bit; NaN equals NaN, which is another check's business."""
     return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
 
 
 @dataclass
 class Log:
-    """The calls that a recorder saw.
+    """Calls that a recorder saw.
 
     Attributes:
         calls: number of evaluations, of however many rows.
@@ -49,13 +45,13 @@ class Log:
 
     @property
     def tampered(self) -> int:
-        """How many answers were modified after they were given."""
-        return sum(not same(given, copy) for given, copy in self.answers)
+        """Number of answers that were modified after they were given."""
+        return sum(not same(answer, copy) for answer, copy in self.answers)
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Wraps a denoiser; implements :class:`~samplerbench.samplers.types.Denoise`.
+    """Denoiser that records calls of another; implements :class:`~samplerbench.samplers.types.Denoise`.
 
     Subsets share the log.
 
@@ -70,7 +66,7 @@ class Recorder:
     log: Log = field(default_factory=Log)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The inner denoiser's answer."""
+        """Return the inner denoiser's answer, and record the call."""
         self.log.calls += 1
         self.log.rows += len(x)
         self.log.levels += (
@@ -82,5 +78,5 @@ class Recorder:
         return answer
 
     def take(self, rows: Tensor) -> Recorder:
-        """The same for a subset of the batch."""
+        """Return the recorder of a subset of the batch."""
         return Recorder(self.inner.take(rows), self.keep, self.log)

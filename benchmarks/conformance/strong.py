@@ -29,7 +29,7 @@ LOG2_LIMIT_STEPS = 8
 
 
 def check_strong(sampler: Sampler) -> list[Check]:
-    """The slope of the pathwise error against N, on both sides of the declared strong order.
+    """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The truth is the limit of the reverse SDE. A sampler that declares no order may follow another
     SDE, so how far it moves from N to 2 N steps is measured too, and neither is judged. One for
@@ -40,19 +40,19 @@ def check_strong(sampler: Sampler) -> list[Check]:
     declared = getattr(sampler, "strong_order", None)
     ends = [_end(sampler, n) for n in STEPS]
     errors = [rms(end, _limit()) for end in ends]
-    found = slope(STEPS, errors)
+    order = slope(STEPS, errors)
     data: dict[str, Any] = {
         "N": STEPS,
         "error": errors,
-        "to_reverse_sde": found,
-        "strong_order": found,
+        "to_reverse_sde": order,
+        "strong_order": order,
     }
     if declared is not None:
         return [
             Check(
                 "strong order",
-                abs(found - declared) < MARGIN,
-                f"{found:.2f}, declared {declared:g}",
+                abs(order - declared) < MARGIN,
+                f"{order:.2f}, declared {declared:g}",
                 data,
             )
         ]
@@ -63,29 +63,29 @@ def check_strong(sampler: Sampler) -> list[Check]:
     own = slope(STEPS, moves)
     data |= {"own_limit": moves, "strong_order": own}
     detail = (
-        f"{own:.2f} towards its own limit, {found:.2f} towards the reverse SDE's, none declared"
+        f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
     )
     return [Check("strong order", True, detail, data, asserted=False)]
 
 
 @dataclass(frozen=True)
 class _Paths(BrownianNoise):
-    """Paths that remember their increments: most samplers ask for those of the same intervals."""
+    """Paths that cache their increments: most samplers ask for the same intervals."""
 
-    _known: dict[tuple[float, float], Tensor] = field(
+    _increments: dict[tuple[float, float], Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """As of the base class, computed once: a copy, since a step may overwrite its noise."""
-        if (cur, nxt) not in self._known:
-            self._known[cur, nxt] = super().increment(cur, nxt)
-        return self._known[cur, nxt].clone()
+        """Return a copy of the cached increment, since a step may overwrite its noise."""
+        if (cur, nxt) not in self._increments:
+            self._increments[cur, nxt] = super().increment(cur, nxt)
+        return self._increments[cur, nxt].clone()
 
 
 @cache
 def _noise() -> BrownianNoise:
-    """The noise of all samplers, made once a process."""
+    """Return the noise of all samplers, made once a process."""
     return _Paths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
@@ -98,6 +98,6 @@ def _end(sampler: Sampler, n: int) -> Tensor:
 
 @cache
 def _limit() -> Tensor:
-    """The limit of all paths, made once a process."""
+    """Return the limit of all paths, made once a process."""
     noise = _noise()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

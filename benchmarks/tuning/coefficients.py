@@ -1,4 +1,4 @@
-"""The search for coefficients: by least squares, from the sampler's own ones on the best built-in schedule."""
+"""Search for coefficients: by least squares, from the sampler's own ones on the best built-in schedule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fitted(
     what: Literal["coefficients", "both"] = "both",
     begun: Found | None = None,
 ) -> Found:
-    """The coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
+    """Return the coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
     endpoints of a problem.
 
     Never worse than the sampler on the best built-in schedule, or than what was begun with.
@@ -37,28 +37,28 @@ def fitted(
         sampler: a linear method of one evaluation a step.
         steps: of the grid, >= 2.
         objective: of :data:`.search.OBJECTIVES`.
-        what: is free. Levels that are not are those of the built-in schedule.
-        begun: what a search beside coarser endpoints found; this one goes on from there.
+        what: is free. Levels that are not free come from the built-in schedule.
+        begun: result of a search with coarser endpoints; this one goes on from it.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
-    def error(made: Sampler, grid: Grid) -> float:
-        return mean_of(problem.distances(made, grid), power)
+    def error(solver: Sampler, grid: Grid) -> float:
+        return mean_of(problem.distances(solver, grid), power)
 
     untuned, early = candidates(steps, model)
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
     first = Found(start, untuned[best], best) if begun is None else begun
-    made = first.sampler(sampler)
+    initial = first.sampler(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, BATCH)
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if what == "both":
         start = projected(start, model.sigma_min, model.sigma_max)
-    free = Free(made, start, model.sigma_min, model.sigma_max, what)
-    found = fit(free, runs.off, equations, power)
-    if error(found.sampler, found.grid) >= error(made, own.grid):
+    free = Free(initial, start, model.sigma_min, model.sigma_max, what)
+    result = fit(free, runs.off, equations, power)
+    if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own
-    return own._replace(grid=found.grid, table=found.sampler.table)  # type: ignore[attr-defined]
+    return own._replace(grid=result.grid, table=result.sampler.table)  # type: ignore[attr-defined]

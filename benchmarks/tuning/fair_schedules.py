@@ -40,13 +40,13 @@ HALVED = ("fid_proxy", "typical_error", "rmse")
 
 
 Fair = Literal["best", "author", "tuned"]
-"""Which schedule each sampler is compared at."""
+"""Choice of the schedule that each sampler is compared at."""
 
 
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with one of them, whatever schedule each is at.
+    """Compare the samplers of a run with one of them, across schedules.
 
     Args:
         run: run directory over several schedules.
@@ -79,7 +79,7 @@ def compare_fairly(
                 f"{source} has no sampler at its author's schedule; run it "
                 "with --schedule karras --schedule uniform_lambda"
             )
-    found = compared(
+    comparison = compared(
         source,
         source,
         against(entries, baseline, any_schedule=True),
@@ -87,16 +87,16 @@ def compare_fairly(
         margin,
         baseline=baseline,
     )
-    if not found.lines:
+    if not comparison.lines:
         raise ValueError(
             f"{source} has nothing to compare with {baseline} in this way; "
             "run another sampler at the same budget"
         )
-    return found
+    return comparison
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """The metric to choose schedules by."""
+    """Return the metric to choose schedules by."""
     chosen = choose(
         metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED])
     )
@@ -108,7 +108,7 @@ def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
 
 
 def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
-    """How to measure the two halves of a cell of ``run``."""
+    """Return the function that measures the two halves of a cell of ``run``."""
     if quantity.apart:
         return partial(distance_halves, quantity=quantity)
     return partial(frechet_halves, run=RunDir.open(run), references=_references(source))
@@ -117,8 +117,8 @@ def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Fréchet distances to the reference of the first and of the second half of a cell's stored
-    features.
+    """Return Fréchet distances to the reference of the two halves of a cell's stored features, and the
+    flag of the second.
     """
     fixed = references[text(entry.record, "model")]
     first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
@@ -130,8 +130,8 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Summaries of the distances to converged endpoints of the first and the second half of a
-    cell's samples, and why the second is not to be trusted.
+    """Return summaries of the distances to converged endpoints of the two halves of a cell's samples, and
+    why the second is not to be trusted.
     """
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
@@ -149,14 +149,14 @@ def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimat
 
 
 def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
-    apart = number(row, quantity.apart) or 0.0
-    found = summed(distances, apart, quantity.summary)
+    distance = number(row, quantity.apart) or 0.0
+    estimate = summed(distances, distance, quantity.summary)
     half: Record = {
-        quantity.name: found.value,
-        quantity.se: found.se,
-        f"{quantity.name}_low": found.low,
-        f"{quantity.name}_high": found.high,
-        quantity.apart: apart,
+        quantity.name: estimate.value,
+        quantity.se: estimate.se,
+        f"{quantity.name}_low": estimate.low,
+        f"{quantity.name}_high": estimate.high,
+        quantity.apart: distance,
     }
     estimated = estimate_of(half, {quantity.influence: distances}, quantity)
     assert estimated is not None
@@ -164,16 +164,14 @@ def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) ->
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """The first and the second half: disjoint latents, and whole batches of a sampler that
-    couples them.
-    """
+    """Return the first and the second half of some samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
 
 
 def _features(entry: Entry, run: RunDir) -> NDArray:
-    """The stored features of a cell, in the order of its samples."""
+    """Return the stored features of a cell, in the order of its samples."""
     cell, samples = text(entry.record, "cell"), int(number(entry.record, "samples") or 0)
     shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
@@ -185,10 +183,10 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references(source: Source) -> dict[str, FrechetReference]:
-    """What each model of the run is scored against.
+    """Return the reference that each model of the run is scored against.
 
     Raises:
-        ValueError: a model is another than the one that was run.
+        ValueError: a model is another than in the run.
     """
     names = {
         text(entry.record, "model")
@@ -196,25 +194,27 @@ def _references(source: Source) -> dict[str, FrechetReference]:
         if number(entry.record, "fid_proxy") is not None
     }
     models = {name: _model(name) for name in sorted(names)}
-    known = source.run.get("models") or {}
+    identities = source.run.get("models") or {}
     for name, model in models.items():
-        if known.get(name, model.identity) != model.identity:
+        if identities.get(name, model.identity) != model.identity:
             raise ValueError(
-                f"model {name} is {model.identity} here, but {known[name]} "
+                f"model {name} is {model.identity} here, but {identities[name]} "
                 "was run; run the suite again with this model"
             )
     suite = source.run.get("suite") or {}
     default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
-    found = load_references(
+    references = load_references(
         models,
         dict.fromkeys(models, default) | extractors_of(suite),
         suite.get("reference", suite.get("real")),
     )
     for entry in source.entries:
-        reference = found.get(text(entry.record, "model"))
+        reference = references.get(text(entry.record, "model"))
         if reference is not None and number(entry.record, "fid_proxy") is not None:
             _check(entry, reference)
-    return {name: _fixed(reference) for name, reference in found.items() if reference is not None}
+    return {
+        name: _freeze(reference) for name, reference in references.items() if reference is not None
+    }
 
 
 def _check(entry: Entry, reference: Reference) -> None:
@@ -238,5 +238,5 @@ def _model(name: str) -> Denoiser:
     return make_model(spec.pop("name"), **spec)
 
 
-def _fixed(reference: Reference) -> FrechetReference:
+def _freeze(reference: Reference) -> FrechetReference:
     return FrechetReference(reference.mean, reference.cov, reference.n)

@@ -1,4 +1,4 @@
-"""The free numbers of a sampler on a grid: what its levels and coefficients are, as functions of them."""
+"""Free numbers of a sampler on a grid: its levels and coefficients as functions of them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ..planning.tuned.spacing import LEAST, Spacing
 
 What = Literal["levels", "coefficients", "both"]
-"""What is free: levels of a sampler that stays what it is, the coefficients of its table on fixed
-levels, or both.
-"""
+"""Kind of free numbers: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
 
 _GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
 
 
 @dataclass(eq=False)
 class Free:
-    """A sampler and its grid as functions of free numbers.
+    """Sampler and its grid as functions of free numbers.
 
-    The numbers are 0 at the start, and are what follows in this order, as far as it is free:
+    The numbers are 0 at the start, and are the following in this order, as far as they are free:
 
-        gain_i      the weight of the state is (1 + 0.1 gain_i) times that at the start
-        weight_ij   of the image denoised in step j < i, added to that at the start
-        gap_i       of the levels, as :class:`.Spacing` has them, added to those at the start
+        gain_i      the weight of the state is (1 + 0.1 gain_i) times the one at the start
+        weight_ij   of the image denoised in step j < i, added to the one at the start
+        gap_i       of the levels, as :class:`.Spacing` has them, added to the ones at the start
 
     The newest weight makes up for the others, so that the sum of a row stays what it was: moving the
     data moves the samples. Only a first step without an evaluation has no such sum: its weight of the state
@@ -41,8 +39,7 @@ class Free:
         start: its levels.
         sigma_min, sigma_max: the model's range.
         what: is free.
-        older: how many weights of a row are free, those of the newest images but for the last one; None
-            for all.
+        older: how many weights of a row are free, for the newest images but the last one; None for all.
     """
 
     sampler: Sampler
@@ -70,23 +67,23 @@ class Free:
 
     @property
     def levels_free(self) -> bool:
-        """Whether there are levels to move."""
+        """Return True if there are levels to move."""
         return self.what != "coefficients" and len(self.start) > 1
 
     @property
     def size(self) -> int:
-        """How many numbers are free."""
+        """Number of free numbers."""
         table = 0 if self.what == "levels" else len(self.start) + len(self._lower[0])
         return table + len(self._z)
 
     def grid(self, z: NDArray[np.float64]) -> Grid:
-        """The levels at ``z`` ``(size,)``."""
+        """Return the levels at ``z`` ``(size,)``."""
         if self._spacing is None or not z[-len(self._z) :].any():
             return self.start
         return self._spacing.grid(self._z + z[-len(self._z) :])
 
     def table(self, z: NDArray[np.float64]) -> Table | None:
-        """The coefficients at ``z``; None where they are the sampler's own."""
+        """Return the coefficients at ``z``; None where they are the sampler's own."""
         if self.what == "levels":
             return None
         _, a, w = self.tensors(torch.from_numpy(np.asarray(z, float)))
@@ -96,7 +93,7 @@ class Free:
         )
 
     def made(self, z: NDArray[np.float64]) -> Sampler:
-        """The sampler at ``z``, for :meth:`grid`."""
+        """Return the sampler at ``z``, for :meth:`grid`."""
         table = self.table(z)
         if table is None:
             return self.sampler
@@ -105,14 +102,14 @@ class Free:
         return Tabulated(stands_for=stands_for, table=table)
 
     def levels(self, free: Tensor) -> Tensor:
-        """The positive levels ``(n,)``, with slopes by the numbers."""
+        """Return the positive levels ``(n,)``, with slopes by the numbers."""
         if self._spacing is None:
             return torch.tensor(self.start.sigma[:-1], dtype=torch.float64) + 0 * free.sum()
         return levels_of(self._spacing, torch.from_numpy(self._z) + free[-len(self._z) :])
 
     def tensors(self, free: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where coefficients are free, with slopes by the numbers: levels ``(n,)``, and the table ``(n,)``,
-        ``(n, n)`` with column j for the image of step j.
+        """Return levels ``(n,)`` and the table ``(n,)``, ``(n, n)`` with column j for the image of step j, with
+        slopes by the numbers; only where coefficients are free.
         """
         levels = self.levels(free)
         return levels, *self._coefficients(free, levels)
@@ -135,20 +132,20 @@ class Free:
 
 
 def projected(grid: Grid, sigma_min: float, sigma_max: float) -> Grid:
-    """The nearest grid that free levels can be: the last positive one above sigma_min, and no two too close."""
+    """Return the nearest grid of free levels: the last positive one above sigma_min, no two too close."""
     spacing = Spacing(len(grid), sigma_min, sigma_max)
     return spacing.grid(spacing.numbers(grid))
 
 
 def levels_of(spacing: Spacing, z: Tensor) -> Tensor:
-    """The positive levels ``(steps,)`` of :meth:`.Spacing.grid`, as a function that has slopes."""
+    """Return the positive levels ``(steps,)`` of :meth:`.Spacing.grid`, with slopes by ``z``."""
     gaps = LEAST + (1 - spacing.steps * LEAST) * z.softmax(0)
     falls = torch.exp(-spacing.width * gaps.cumsum(0)[:-1])
     return spacing.sigma_max * torch.cat([falls.new_ones(1), falls])
 
 
 def arrays_of(table: Table) -> tuple[Tensor, Tensor]:
-    """A table as ``(n,)`` weights of the state and ``(n, n)`` of the denoised images by their step."""
+    """Return a table as ``(n,)`` weights of the state and ``(n, n)`` of the denoised images by their step."""
     n = len(table)
     a = torch.tensor([row.a for row in table], dtype=torch.float64)
     w = torch.zeros(n, n, dtype=torch.float64)

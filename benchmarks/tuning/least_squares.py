@@ -1,4 +1,4 @@
-r"""The levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
+r"""Levels and coefficients that bring a sampler nearest to known endpoints, by least squares: without a
 backward pass, so for any model, and in a few dozen runs.
 
 What is made small is a power mean over latents of the distance e_s = |r_s(z)| between sample and endpoint, the
@@ -14,8 +14,8 @@ has no larger mean. Each damping of
 
     (sum_s w_s G_s + damping diag(...)) dz = - sum_s w_s p_s
 
-gives a step, which is run, and the step that is best on latents that no equation had is taken; so are the
-number of iterations and what is fitted of chance. Steps for power 0 are tried beside those for p: a few latents
+gives a step, which is run. The step that is best on latents that no equation had is taken. These latents
+also limit the iterations and the fit of chance. Steps for power 0 are tried as well as for p: a few latents
 that are near a boundary of the flow, where nothing is linear, have little to say in them.
 """
 
@@ -33,32 +33,32 @@ from .search import mean_of
 
 Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
-"""What a sampler makes of latents, less their endpoints: ``(n, d)`` for a slice of the latents."""
+"""Samples of a sampler less the endpoints of their latents: ``(n, d)`` for a slice of the latents."""
 
 DIFFERENCE = 1e-2
-"""Of a free number, for a slope: far above rounding in float32."""
+"""Difference of a free number for a slope: far above rounding in float32."""
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 ITERATIONS = 12
 ENOUGH = 0.003
-"""It ends when an iteration gains a smaller part of the error on latents that no equation had."""
+"""Share of the error on latents without equations that an iteration must gain for the fit to go on."""
 RENEWED = 20
-"""How often weights are renewed for a step."""
+"""Number of times that weights are renewed for a step."""
 NEAREST = 0.1
-"""Of the median distance: smaller ones have no larger weight."""
+"""Share of the median distance: smaller distances have no larger weight."""
 ROOM = 2**26
 """Numbers of the slopes of some latents that are in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What was found.
+    """Result of a fit.
 
     Attributes:
         sampler: with coefficients in place of its own where these were free.
         grid: its levels.
         before, after: means of the distances of the latents that no equation had, at the start and
             now; equal where nothing better was found.
-        ended: whether it ended before it was told to stop.
+        ended: whether it ended before it was made to stop.
     """
 
     sampler: Sampler
@@ -115,10 +115,10 @@ def fit(
     return Fit(free.made(z), free.grid(z), before, least, ended)
 
 
-def mean(apart: Floats, power: int) -> float:
-    """The power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
+def mean(differences: Floats, power: int) -> float:
+    """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
     with np.errstate(all="ignore"):
-        distances = np.sqrt(np.square(apart).mean(1))
+        distances = np.sqrt(np.square(differences).mean(1))
         return mean_of(distances, power) if np.isfinite(distances).all() else np.inf
 
 
@@ -137,7 +137,7 @@ class _Linear:
     grams: Floats
 
     def step(self, damping: float, power: int) -> Floats:
-        """The numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
+        """Return the numbers ``(p,)`` with the least mean, or nearer to 0 than these."""
         if not len(self.squares):
             return np.full(self.pulls.shape[1], np.nan)
         least = max(NEAREST**2 * float(np.median(self.squares)), np.finfo(float).tiny)
@@ -155,17 +155,17 @@ class _Linear:
 
 
 def _linear(run: Callable[[Floats, slice], Floats], z: Floats, parts: Sequence[slice]) -> _Linear:
-    """The linear model at ``z`` of some latents, but for those whose samples are not finite."""
-    found = []
+    """Return the linear model at ``z`` of some latents, without the ones whose samples are not finite."""
+    parts_of_model = []
     for part in parts:
-        apart = run(z, part)
-        slopes = np.empty((len(z), *apart.shape), dtype=np.float32)
+        differences = run(z, part)
+        slopes = np.empty((len(z), *differences.shape), dtype=np.float32)
         for k in range(len(z)):
-            there = run(z + DIFFERENCE * np.eye(len(z))[k], part)
-            slopes[k] = np.nan_to_num((there - apart) / DIFFERENCE, posinf=0, neginf=0)
-        finite = np.isfinite(apart).all(1)
-        by_latent, apart = slopes.transpose(1, 0, 2)[finite], apart[finite]
-        pulls = np.einsum("sid,sd->si", by_latent, apart)
+            moved = run(z + DIFFERENCE * np.eye(len(z))[k], part)
+            slopes[k] = np.nan_to_num((moved - differences) / DIFFERENCE, posinf=0, neginf=0)
+        finite = np.isfinite(differences).all(1)
+        by_latent, differences = slopes.transpose(1, 0, 2)[finite], differences[finite]
+        pulls = np.einsum("sid,sd->si", by_latent, differences)
         grams = by_latent @ by_latent.transpose(0, 2, 1)
-        found.append((np.square(apart).sum(1), pulls, grams))
-    return _Linear(*(np.concatenate(each) for each in zip(*found, strict=True)))
+        parts_of_model.append((np.square(differences).sum(1), pulls, grams))
+    return _Linear(*(np.concatenate(arrays) for arrays in zip(*parts_of_model, strict=True)))

@@ -22,12 +22,10 @@ MOST = 2**28
 """Latents of a set, at most."""
 
 TRAIN_IDS = SEARCH_IDS + MOST
-"""Sample numbers from here on are tuned on: they lie between those of schedule searches and
-those of converged samples.
-"""
+"""First sample number to tune on: between the numbers of schedule searches and of converged samples."""
 
 TEST_IDS = TRAIN_IDS + MOST
-"""Sample numbers from here on measure the gap between latents that were tuned on and others."""
+"""First sample number that measures the gap between latents that were tuned on and others."""
 
 RESOLVED = 0.01
 """Endpoints are converged when doubling the teacher's steps moves them by this share of the
@@ -60,13 +58,13 @@ class TuningProblem:
 
     @property
     def endpoints(self) -> Tensor:
-        """``(n, *event)``."""
+        """Converged endpoints ``(n, *event)``."""
         return self.teacher.endpoints(self.steps)
 
     @property
     def resolution(self) -> float:
-        """How far the endpoints moved when the teacher's steps were last doubled: RMS per
-        dimension, in data units; 0 for exact ones.
+        """Distance that the last doubling of the teacher's steps moved the endpoints: RMS per dimension,
+        in data units; 0 for exact ones.
         """
         return self.teacher.moved(self.steps)
 
@@ -74,11 +72,11 @@ class TuningProblem:
         """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the
         smallest RMS distance of samplers on their grids.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` says
-        where that was.
+        Where rounding or the most steps of the reference solver come first, ``resolution`` has the
+        distance then.
 
         Returns:
-            Whether the endpoints are others now.
+            True if the endpoints changed.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -91,12 +89,12 @@ class TuningProblem:
         return self.steps != before
 
     def distances(self, sampler: Sampler, grid: Grid) -> NDArray[np.float64]:
-        """``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), data units, up to :data:`LOST`."""
+        """Return ``(n,)`` distances e_i = |x_i - endpoint_i| / sqrt(d), data units, up to :data:`LOST`."""
         return self._distances(self.sample(sampler, grid))
 
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
-        """The sampler's samples from these latents."""
+        """Return the sampler's samples from these latents."""
         return torch.cat(
             [
                 sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
@@ -105,14 +103,14 @@ class TuningProblem:
         )
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
-        """Evaluations per sample, counted."""
+        """Return counted evaluations per sample."""
         before = self.meter.rows
         self.sample(sampler, grid)
         return round((self.meter.rows - before) / len(self.ids))
 
     @cached_property
     def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The numbers of each batch and its latents, which no sampler modifies."""
+        """Numbers of each batch and its latents, which no sampler modifies."""
         return [
             (ids, latents(self.model, ids, self.seed, self.model.dtype)[0])
             for ids in self.ids.split(BATCH)
@@ -129,7 +127,7 @@ class TuningProblem:
 def tuning_problem(
     model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
 ) -> TuningProblem:
-    """A :class:`TuningProblem` of ``count`` latents from number ``first`` on.
+    """Return a :class:`TuningProblem` of ``count`` latents from number ``first`` on.
 
     Args:
         model: on ``device``.

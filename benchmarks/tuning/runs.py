@@ -1,4 +1,4 @@
-"""Runs of samplers from the same latents, as far as they are not known yet."""
+"""Runs of samplers from the same latents, without the steps that are known already."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from the same latents. One by a table that differs in one step from the last
-    other one begins at that step, with the states and images that are kept of it.
+    """Runs of deterministic samplers from the same latents. A table that differs in one step from the last
+    other one begins at that step, from the cached states and images.
 
     Attributes:
         model: on the device of ``ids``.
@@ -53,15 +53,15 @@ class Runs:
     x: Tensor
     ends: Tensor
     batch: int
-    _kept: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
+    _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
     def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
-        """Samples less where they should end, ``(n, d)`` in data units, of some of the latents."""
+        """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
         ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
         samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
-        apart = torch.cat(samples).double() - self.ends[part].double()
-        return apart.flatten(1).cpu().numpy()
+        differences = torch.cat(samples).double() - self.ends[part].double()
+        return differences.flatten(1).cpu().numpy()
 
     def _samples(self, sampler: Sampler, grid: Grid, ids: Tensor, x: Tensor) -> Tensor:
         bound = self.model.bind(ids, self.seed)
@@ -69,19 +69,19 @@ class Runs:
             return sampler.sample(bound, x, grid, NoNoise())
         steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
         key = int(ids[0]), len(ids)
-        kept = self._kept.get(key)
+        cached = self._trajectories.get(key)
         others = (
-            [] if kept is None else [i for i, step in enumerate(steps) if kept.steps[i] != step]
+            [] if cached is None else [i for i, step in enumerate(steps) if cached.steps[i] != step]
         )
-        if kept is None or len(others) > 1:
-            self._kept[key] = kept = _run(bound, steps, [x], [])
-            return kept.end
+        if cached is None or len(others) > 1:
+            self._trajectories[key] = cached = _run(bound, steps, [x], [])
+            return cached.end
         if not others:
-            return kept.end
+            return cached.end
         first = others[0]
         # the image at this step's own level is among those that are known, unless the level is another
-        known = max(len(steps[first][1].b) - (kept.steps[first][0] != steps[first][0]), 0)
-        return _run(bound, steps, kept.states[: first + 1], kept.images[:known]).end
+        count = max(len(steps[first][1].b) - (cached.steps[first][0] != steps[first][0]), 0)
+        return _run(bound, steps, cached.states[: first + 1], cached.images[:count]).end
 
 
 def _run(
@@ -90,7 +90,7 @@ def _run(
     states: Sequence[Tensor],
     images: Sequence[Tensor],
 ) -> _Trajectory:
-    """From the last of the states on."""
+    """Run a table from the last of the states on."""
     states, images = list(states), list(images)
     x = states[-1]
     for level, row in steps[len(states) - 1 :]:

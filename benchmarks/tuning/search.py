@@ -1,4 +1,4 @@
-"""The search: from the best built-in schedules, downhill in the free levels."""
+"""Search for levels: from the best built-in schedules, downhill in the free levels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ from ..planning.tuned.spacing import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
-"""Means of the distances by their power.
-
-The first is the default; docs/tuning.md has what each does to the others.
-"""
+"""Means of the distances by their power, the default first (docs/tuning.md has their side effects)."""
 
 STARTS = 2
-"""From how many grids the search goes downhill."""
+"""Number of grids from which the search goes downhill."""
 
 PATIENCE = 30
 """Evaluations of the objective of each descent, at most, in units of the number of steps."""
@@ -38,7 +35,7 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class Found(NamedTuple):
-    """What a search found.
+    """Result of a search.
 
     Attributes:
         grid: the best levels.
@@ -52,16 +49,13 @@ class Found(NamedTuple):
     untuned: Grid
     table: Table | None = None
 
-    def sampler(self, made: Sampler) -> Sampler:
-        """A sampler with the coefficients that were found for it."""
-        return made if self.table is None else Tabulated(stands_for=made, table=self.table)
+    def sampler(self, base: Sampler) -> Sampler:
+        """Return a sampler with the coefficients that were found for it."""
+        return base if self.table is None else Tabulated(stands_for=base, table=self.table)
 
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
-    """The grids to 0 of all schedules that are formulas, at their default options, by name.
-
-    Of two names for one the first.
-    """
+    """Return the grids to 0 of all schedules that are formulas, at default options, by their first name."""
     names = [
         name
         for name, entry in SCHEDULES.items()
@@ -78,19 +72,19 @@ def search(
     objective: str = "mean",
     begun: Grid | None = None,
 ) -> Found:
-    """The levels that bring a sampler nearest to the endpoints of a problem.
+    """Return the levels that bring a sampler nearest to the endpoints of a problem.
 
-    Never worse than the best built-in schedule.
+    They are never worse than the best built-in schedule.
 
-    Built-in schedules spend their last evaluation at sigma_min, mostly in vain; so the descents
-    start from the best of these grids and of those that have one step more and leave sigma_min out.
+    Built-in schedules spend their last evaluation at sigma_min, mostly in vain. So the descents start
+    from the best of these grids and of the same with one step more and without sigma_min.
 
     Args:
         problem: latents to tune on.
         sampler: deterministic, on a fixed grid.
         steps: of the grid, >= 2.
         objective: of :data:`OBJECTIVES`.
-        begun: what a search beside coarser endpoints found; this one goes on from there alone.
+        begun: result of a search with coarser endpoints; this one goes on from it alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -99,19 +93,19 @@ def search(
         return mean_of(problem.distances(sampler, grid), power)
 
     untuned, early = candidates(steps, model)
-    known = [] if begun is None else [begun]
-    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
-    for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
-        found = spacing.grid(
+    starts = [] if begun is None else [begun]
+    errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
+    for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
+        lowest = spacing.grid(
             _descend(lambda z: float(np.log(error(spacing.grid(z)))), spacing.numbers(start))
         )
-        errors[found] = error(found)
+        errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
 
 
 def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
-    """The grids of the built-in schedules with their names, and those that leave sigma_min out."""
+    """Return the grids of the built-in schedules with their names, and the grids without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
     early = [Grid((*grid.sigma[:-2], 0.0)) for grid in built_in(steps + 1, model).values()]
@@ -119,7 +113,7 @@ def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]
 
 
 def mean_of(distances: NDArray[np.float64], power: int) -> float:
-    """The power mean, the geometric one for power 0; in the units of the distances."""
+    """Return the power mean, the geometric one for power 0; in the units of the distances."""
     values = np.maximum(distances, FLOOR)  # so that no log and no power fails
     if power == 0:
         return float(np.exp(np.log(values).mean()))
@@ -129,13 +123,13 @@ def mean_of(distances: NDArray[np.float64], power: int) -> float:
 def _descend(
     cost: Callable[[NDArray[np.float64]], float], z: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """A local minimum by L-BFGS-B, with slopes by forward differences."""
+    """Return a local minimum by L-BFGS-B, with slopes by forward differences."""
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
     return minimize(cost, z, method="L-BFGS-B", options=options).x
 
 
 def _grid(name: str, steps: int, model: Denoiser) -> Grid | None:
-    """The grid of a schedule; None where it has none of so many steps."""
+    """Return the grid of a schedule; None where it has none of so many steps."""
     try:
         return make_schedule(name)(steps, model.sigma_min, model.sigma_max)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is tuned: a sampler for a number of steps, on a model."""
+"""Targets of tuning: a sampler for a number of steps, on a model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..suites.spec import label_of
 
 
 class Target(NamedTuple):
-    """What to tune: a sampler for a number of steps."""
+    """Sampler to tune for a number of steps."""
 
     sampler: Sampler
     steps: int
 
     @property
     def label(self) -> str:
-        """The sampler as the command line writes it."""
+        """Sampler as the command line writes it."""
         return label_of(self.sampler)
 
 
@@ -67,21 +67,20 @@ def check(target: Target, what: What = "grid") -> None:
 
 
 def targets_of(
-    made: Sequence[Any],
+    samplers: Sequence[Any],
     model: Denoiser,
     steps: Sequence[int] | None,
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Each sampler for each number of steps, or for the most steps that each budget of evaluations
-    buys; each once.
+    """Return each sampler once for each number of steps, or for the most steps that each budget buys.
 
     Raises:
         ValueError: what is no target (:func:`check`), or a budget that buys no step.
     """
     karras = make_schedule("karras")
-    found: dict[Target, None] = {}
-    for sampler in made:
+    targets: dict[Target, None] = {}
+    for sampler in samplers:
         for size in steps or budgets or ():
             # an adaptive sampler is refused below, with the reason
             fits = sampler.adaptive or steps is not None
@@ -92,5 +91,5 @@ def targets_of(
                 )
             target = Target(sampler, count)
             check(target, what)
-            found[target] = None
-    return list(found)
+            targets[target] = None
+    return list(targets)

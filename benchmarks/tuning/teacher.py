@@ -1,6 +1,4 @@
-"""The teacher: the ends of the probability flow from the latents of a problem, solved on more and
-more steps as needed.
-"""
+"""Teacher: ends of the probability flow from the latents of a problem, on as many steps as needed."""
 
 from __future__ import annotations
 
@@ -20,15 +18,15 @@ BATCH = 96
 
 @dataclass(eq=False)
 class Teacher:
-    """Endpoints of some latents: exact ones where the model knows them, else those of the reference
-    solver, which keeps every solution.
+    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's,
+    which keeps every solution.
 
     Attributes:
         model: on the device of ``ids``.
         ids: ``(n,)`` the latents' numbers.
         seed: of the latents.
         seconds: that all endpoints took so far.
-        exact: ``(n, *event)``, or None where only a solver can tell.
+        exact: ``(n, *event)``, or None where only a solver finds them.
     """
 
     model: Denoiser
@@ -49,18 +47,16 @@ class Teacher:
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations that all endpoints took so far, those of coarser solutions
-        included; 0 for a closed form.
-        """
+        """Network evaluations of all endpoints so far, coarser solutions included; 0 for a closed form."""
         return self._meter.rows
 
     @property
     def rounding(self) -> float:
-        """Distances that no number of steps resolves: those of neighbouring states at sigma_max."""
+        """Distance of neighbouring states at sigma_max, which no number of steps resolves."""
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """``(n, *event)``: the exact ones, or those on so many steps of the reference solver.
+        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps.
 
         Raises:
             ValueError: they are not finite.
@@ -74,7 +70,7 @@ class Teacher:
         return self._solved[steps]
 
     def moved(self, steps: int) -> float:
-        """How far the endpoints on so many steps are from those on half as many: RMS per
+        """Return the distance of the endpoints on so many steps from the ones on half as many: RMS per
         dimension, in data units; 0 for exact ones.
         """
         return float(

@@ -1,4 +1,4 @@
-"""Tunes samplers on a model, entry by entry, each written as soon as it is found."""
+"""Tuner of samplers on a model, entry by entry, each written as soon as it is found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tuning import Tuning
 
 @dataclass(frozen=True)
 class Tune:
-    """The task to tune a target. Those of one world share their endpoints, and what these cost.
+    """Task to tune a target. Tasks of one world share their endpoints, and the cost of these.
 
     Attributes:
         target: what is tuned.
@@ -38,23 +38,23 @@ class Tune:
         self._tuning(world)
 
     def __call__(self, world: World, tell: Tell) -> Tuned:
-        """The entry."""
+        """Return the entry."""
         return self._tuning(world)(self.target, tell)
 
     def __reduce__(self) -> tuple[Callable[..., Tune], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
+        """Pickle the task with its sampler by name."""
         sampler, steps = self.target
-        return _received, (SentSampler.of(sampler), steps, self.models, self.options)
+        return _unpickle, (SentSampler.of(sampler), steps, self.models, self.options)
 
     def _tuning(self, world: World) -> Tuning:
-        def made() -> Tuning:
+        def make_tuning() -> Tuning:
             subject, other = (Named(name, world.subject(name).model) for name in self.models)
             return Tuning(subject, other, *self.options, device=world.setting.device)
 
-        return world.once((self.models, self.options), made)
+        return world.once((self.models, self.options), make_tuning)
 
 
-def _received(
+def _unpickle(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
 ) -> Tune:
     return Tune(Target(sampler.here(), steps), models, options)
@@ -62,9 +62,8 @@ def _received(
 
 @dataclass
 class Tuner:
-    """Tunes into a file. A whole search is one task, and they are run one after the other: each of
-    its evaluations depends on those before, and all searches share the converged endpoints, which
-    cost most and would be solved again in every process.
+    """Tuner that writes into a file. Searches run one after the other, each as one task: an evaluation
+    depends on the ones before, and all searches share the converged endpoints, which cost most.
 
     Attributes:
         file: of entries; what it holds of the same subject and setting is not tuned again, and of
@@ -76,7 +75,7 @@ class Tuner:
         objective: of :data:`.search.OBJECTIVES`.
         device: "cpu" or "cuda", where the models are.
         executor: where samplers are tuned.
-        progress: told what is being done.
+        progress: called with each stage, in words.
         what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned.entry.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
@@ -114,8 +113,8 @@ class Tuner:
         self._world = World(Setting.here({}, self.device), models)
 
     def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
-        """The entries of the targets (:func:`.target.targets_of`), from the file or tuned now, but
-        for those of :attr:`failures`.
+        """Return the entries of the targets (:func:`.target.targets_of`), from the file or tuned now,
+        without :attr:`failures`.
 
         Raises:
             ValueError: the file is something else, or cannot be written.
@@ -123,11 +122,11 @@ class Tuner:
         check_writable(self.file)
         self.failures = {}
         about = Tuning(self.subject, self.other, *self._options, device=self.device)
-        found = []
+        entries = []
         for target in targets:
-            known = self._known()
+            stored = self._read_entries()
             subject, setting = about.subject_of(target), about.setting
-            entry = next((e for e in known if (e.subject, e.setting) == (subject, setting)), None)
+            entry = next((e for e in stored if (e.subject, e.setting) == (subject, setting)), None)
             if entry is None:
                 task = Tune(target, (self.subject.name, self.other.name), self._options)
                 try:
@@ -135,10 +134,10 @@ class Tuner:
                 except Failure as failure:
                     self.failures[target] = failure
                     continue
-                known = self._known()  # another process may have written meanwhile
-                write_tuned(self.file, [*(e for e in known if e.subject != subject), entry])
-            found.append(entry)
-        return found
+                stored = self._read_entries()  # another process may have written meanwhile
+                write_tuned(self.file, [*(e for e in stored if e.subject != subject), entry])
+            entries.append(entry)
+        return entries
 
-    def _known(self) -> tuple[Tuned, ...]:
+    def _read_entries(self) -> tuple[Tuned, ...]:
         return read_tuned(self.file) if self.file.exists() else ()

@@ -35,7 +35,7 @@ from .target import Target
 
 @dataclass
 class Tuning:
-    """Tunes samplers on a model, one after the other, beside the same endpoints.
+    """Tuning of samplers on a model, one after the other, with the same endpoints.
 
     Attributes:
         subject: the model to tune on.
@@ -58,63 +58,62 @@ class Tuning:
     _posed: dict[tuple[str, int], TuningProblem] = field(default_factory=dict, repr=False)
 
     def __call__(self, target: Target, tell: Tell) -> Tuned:
-        """The entry of a target; what is being done is told in words."""
+        """Return the entry of a target; report progress in words."""
         where = f"{self.subject.name}: {target.label}, {target.steps} steps"
         train, test = (self._problem(self.subject, first, tell) for first in (TRAIN_IDS, TEST_IDS))
         tell(f"{where}: searching")
         before, taught, started = train.meter.rows, train.teacher.seconds, perf_counter()
-        found = self._search(train, target)
-        while train.settle(*_both(target, found)):
+        result = self._search(train, target)
+        while train.settle(*_both(target, result)):
             tell(f"{where}: searching on, beside endpoints of {train.steps} steps")
-            found = self._search(train, target, found)
+            result = self._search(train, target, result)
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [self._scores(problem, *_both(target, found)) for problem in (train, test)]
+        scores = [self._scores(problem, *_both(target, result)) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
-            levels=found.grid.sigma,
-            coefficients=_numbers(found.table),
-            nfe=test.nfe(found.sampler(target.sampler), found.grid),
-            schedule=found.schedule,
+            levels=result.grid.sigma,
+            coefficients=_numbers(result.table),
+            nfe=test.nfe(result.sampler(target.sampler), result.grid),
+            schedule=result.schedule,
             train=scores[0],
             test=scores[1],
             gap=gap_of(*scores),
             teacher=self._cost(train.teacher.evaluations, train.teacher.seconds),
             search=search_cost,
-            elsewhere=self._elsewhere(target, found, tell),
+            elsewhere=self._elsewhere(target, result, tell),
         )
 
-    def _search(self, train: TuningProblem, target: Target, begun: Found | None = None) -> Found:
+    def _search(self, train: TuningProblem, target: Target, previous: Found | None = None) -> Found:
         if self.what == "grid":
-            grid = () if begun is None else (begun.grid,)
+            grid = () if previous is None else (previous.grid,)
             return search(train, target.sampler, target.steps, self.objective, *grid)
-        return fitted(train, target.sampler, target.steps, self.objective, self.what, begun)
+        return fitted(train, target.sampler, target.steps, self.objective, self.what, previous)
 
-    def _elsewhere(self, target: Target, found: Found, tell: Tell) -> Elsewhere:
-        """The score on the other model, on latents that were not tuned on there either."""
+    def _elsewhere(self, target: Target, result: Found, tell: Tell) -> Elsewhere:
+        """Return the score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
-        untuned = make_schedule(found.schedule)(target.steps, other.sigma_min, other.sigma_max)
-        grid = carried(found.grid, self.subject.model, other)
-        there = found._replace(
-            grid=grid, untuned=untuned, table=moved(found.table, found.grid, grid)
+        untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
+        grid = carried(result.grid, self.subject.model, other)
+        carried_over = result._replace(
+            grid=grid, untuned=untuned, table=moved(result.table, result.grid, grid)
         )
-        scores = self._scores(problem, *_both(target, there))
+        scores = self._scores(problem, *_both(target, carried_over))
         return Elsewhere(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
-            coefficients=_numbers(there.table),
+            coefficients=_numbers(carried_over.table),
             latents=self.test_latents,
             scores=scores,
         )
 
     def _problem(self, named: Named, first: int, tell: Tell) -> TuningProblem:
-        """Latents of a model with their teacher, made once.
-
-        Each entry begins with its coarsest endpoints, whatever came before.
+        """Return latents of a model with their teacher, made once; each entry begins with the coarsest
+        endpoints.
         """
         if (named.name, first) not in self._posed:
             count = self.latents if first == TRAIN_IDS else self.test_latents
@@ -125,9 +124,7 @@ class Tuning:
         return replace(self._posed[named.name, first])
 
     def _scores(self, problem: TuningProblem, *runs: tuple[Sampler, Grid]) -> Scores:
-        """Untuned and tuned on the latents of a problem, beside endpoints that are fine enough for
-        the better one.
-        """
+        """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
         problem.settle(*runs)
         before, after = (self._score(problem.distances(*run)) for run in runs)
         return Scores(untuned=before, tuned=after, resolution=problem.resolution)
@@ -144,7 +141,7 @@ class Tuning:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
 
     def subject_of(self, target: Target) -> Subject:
-        """What names the entry of a target."""
+        """Return the subject that names the entry of a target."""
         model = self.subject.model
         return Subject(
             model=self.subject.name,
@@ -158,7 +155,7 @@ class Tuning:
 
     @property
     def setting(self) -> Setting:
-        """What else the entries depend on."""
+        """Setting of the tuning: other dependencies of the entries."""
         return Setting(
             seed=self.seed,
             latents=self.latents,
@@ -169,36 +166,39 @@ class Tuning:
         )
 
 
-def _both(target: Target, found: Found) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
-    """Untuned and tuned."""
+def _both(target: Target, result: Found) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
+    """Return the untuned and the tuned sampler with their grids."""
     sampler = target.sampler
-    return (sampler, found.untuned), (found.sampler(sampler), found.grid)
+    return (sampler, result.untuned), (result.sampler(sampler), result.grid)
 
 
 def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    """A table as a file has it."""
+    """Return a table as a file has it."""
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 
-def moved(table: Table | None, here: Grid, there: Grid) -> Table | None:
-    """Coefficients on other levels: what is left of the noise in a step, the weight of the state,
-    follows the levels' ratio, and the newest weight makes up for it.
+def moved(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
+    """Return coefficients on other levels: the weight of the state follows the levels' ratio, and the
+    newest weight makes up for it.
     """
     if table is None:
         return None
     rows = []
-    for row, old, new in zip(table, here.intervals(), there.intervals(), strict=True):
-        kept = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
-        newest = [row.b[0] + row.a * (1 - kept)] if row.b else []
-        rows.append(TableRow(row.a * kept, (*newest, *row.b[1:])))
+    for row, old, new in zip(table, old_grid.intervals(), new_grid.intervals(), strict=True):
+        share = (new[1] / new[0]) / (old[1] / old[0]) if old[1] else 1.0
+        newest = [row.b[0] + row.a * (1 - share)] if row.b else []
+        rows.append(TableRow(row.a * share, (*newest, *row.b[1:])))
     return tuple(rows)
 
 
-def carried(grid: Grid, here: Denoiser, there: Denoiser) -> Grid:
-    """The grid at the same relative positions in log sigma between sigma_max and sigma_min of
-    another model.
-    """
-    share = math.log(there.sigma_max / there.sigma_min) / math.log(here.sigma_max / here.sigma_min)
+def carried(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
+    """Return the grid at the same relative positions in log sigma in another model's range."""
+    share = math.log(target.sigma_max / target.sigma_min) / math.log(
+        source.sigma_max / source.sigma_min
+    )
     return Grid(
-        (*(there.sigma_max * (sigma / here.sigma_max) ** share for sigma in grid.sigma[:-1]), 0.0)
+        (
+            *(target.sigma_max * (sigma / source.sigma_max) ** share for sigma in grid.sigma[:-1]),
+            0.0,
+        )
     )

@@ -1,4 +1,4 @@
-"""What ``advise`` answers, as values that are written and read."""
+"""Answers of ``advise``, as values that are written and read."""
 
 from .advice import (
     SCHEMA,

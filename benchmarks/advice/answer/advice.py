@@ -1,5 +1,4 @@
-"""What ``advise`` answers: for each budget the sampler to use, how much better it is than what is
-used now, and what was not decided.
+"""Answer of ``advise``: the sampler of each budget, its gain over the default, and open questions.
 
 Errors are geometric means over latents of the distance between a sample and the converged endpoint of its
 latent (root mean square over the dimensions, in the units of the data), on latents that chose nothing.
@@ -13,13 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA = 1
-"""Of ``advice.json``; raised when a field changes its meaning."""
+"""Version of ``advice.json``; raised when a field changes its meaning."""
 TUNED_LEVELS = "tuned levels"
-"""In place of a schedule's name, of levels that were fitted to the model."""
+"""Name in place of a schedule's, for levels that were fitted to the model."""
 
 
 def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
-    """A configuration in words.
+    """Return a configuration in words.
 
     >>> configuration("ipndm", "karras", coefficients=False), configuration("auto", "", coefficients=True)
     ('ipndm on karras', 'auto with tuned coefficients')
@@ -33,8 +32,8 @@ def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
         schedule: likewise, or :data:`TUNED_LEVELS`; "" where the sampler has levels of its own.
         coefficients: whether the sampler has some that were fitted to the model.
     """
-    if found := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
-        return f"{found[1]} at its defaults"
+    if match := re.fullmatch(r"pipeline\(scheduler='(\w+)'\)", sampler):
+        return f"{match[1]} at its defaults"
     if coefficients and schedule == TUNED_LEVELS:
         return f"{sampler} with tuned levels and coefficients"
     name = f"{sampler} on {schedule}" if schedule else sampler
@@ -93,8 +92,8 @@ class Choice:
             measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: why it has no samples; "" if it has.
-        coefficients: where they were fitted to the model, a row a step: the weight of the state, and those of the
-            denoised images, newest first.
+        coefficients: where they were fitted to the model, a row a step: the weight of the state, then the
+            weights of the denoised images, newest first.
         search_evaluations: of the model, all latents together, that the rule of ``auto`` was searched with.
     """
 
@@ -116,23 +115,23 @@ class Choice:
 
 @dataclass(frozen=True)
 class Best:
-    """What is recommended at a budget to users of one library.
+    """Recommendation at a budget for users of one library.
 
     Attributes:
         library: of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
         choice: the recommendation.
-        to_default: its error over that of the default at the same budget, paired over latents; None
-            where one of them has no error.
-        to_best: its error over that of the best that was tried, of any library.
-        tied: labels of those that the race could not tell apart from it, best first.
+        to_default: ratio of its error to the default's at the same budget, paired over latents; None
+            where either has no error.
+        to_best: ratio of its error to the error of the best that was tried, of any library.
+        tied: labels of the configurations that the race could not separate from it, best first.
         lines: to paste.
         own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as
             numbers; None elsewhere, and where there is none.
-        own_ratio: the error of ``own`` over that of ``choice``.
+        own_ratio: ratio of the errors of ``own`` and ``choice``.
         own_lines: its lines to paste.
         untuned: where levels or coefficients of ``choice`` were fitted to the model, the best of what was not;
             None elsewhere.
-        untuned_ratio: the error of ``untuned`` over that of ``choice``.
+        untuned_ratio: ratio of the errors of ``untuned`` and ``choice``.
     """
 
     library: str
@@ -153,8 +152,8 @@ class Alternative:
     """A solver of the library's own, at its defaults, that its users would try next.
 
     Attributes:
-        choice: it, scored.
-        ratio: the error of the recommendation for the library that was asked about over its own.
+        choice: the solver, scored.
+        ratio: ratio of the error of the requested library's recommendation to the solver's.
     """
 
     choice: Choice
@@ -168,14 +167,14 @@ class Budget:
     Attributes:
         nfe: evaluations per sample that are allowed.
         default: what is used now, at this budget.
-        best: by library; that of "python", where everything is, is the best that was tried.
-        in_distribution: what has a decidedly smaller ``fd_conv`` than the best that was tried; None if nothing
-            has, or nobody measured it.
+        best: by library; under "python", which has every sampler, the best that was tried.
+        in_distribution: configuration with a decidedly smaller ``fd_conv`` than the best that was tried;
+            None if none has, or none was measured.
         tried: configurations that were raced.
-        left_out: those that there was no time to try.
-        latents: that the race looked at, at most.
+        left_out: configurations that there was no time to try.
+        latents: that the race used, at most.
         undecided: what the race could not decide, in a sentence; "" if it decided.
-        hopeless: configurations that were far behind at two smaller budgets, and so were not tried.
+        hopeless: configurations with far larger errors at two smaller budgets, and so not tried.
         alternatives: the library's own solvers at their defaults.
     """
 
@@ -192,13 +191,13 @@ class Budget:
 
     @property
     def field(self) -> int:
-        """Configurations that there are, tried or not."""
+        """Number of configurations, tried or not."""
         return self.tried + self.left_out + self.hopeless
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The whole answer.
+    """Answer at all budgets.
 
     Attributes:
         model: its spec, as ``--model`` takes it.
@@ -216,8 +215,7 @@ class Advice:
         device: where it ran, in words.
         timed_batch: samples in a batch of the times; 0 where nothing was timed.
         command: that makes it again.
-        pictures: name of the file of pictures beside ``advice.json`` (:mod:`.pictures`); "" if there
-            are none.
+        pictures: name of the file of pictures next to ``advice.json`` (:mod:`.pictures`); "" for none.
         provenance: versions and the machine.
     """
 
@@ -238,24 +236,24 @@ class Advice:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``advice.json`` has it."""
+        """Return the content of ``advice.json``."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Advice:
-        """What :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is of another schema, or something else.
+            ValueError: another schema, or no advice.
         """
         if data.get("schema") != SCHEMA:
             raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
-        known = {key: value for key, value in data.items() if key != "schema"}
+        values = {key: value for key, value in data.items() if key != "schema"}
         try:
-            known["budgets"] = tuple(_budget(one) for one in known["budgets"])
+            values["budgets"] = tuple(_budget(budget) for budget in values["budgets"])
             for name in ("sentences", "undecided", "minutes"):
-                known[name] = tuple(known[name])
-            return cls(**known)
+                values[name] = tuple(values[name])
+            return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"advice.json is not what advise writes ({error})") from error
 
@@ -292,11 +290,11 @@ def _budget(data: Mapping[str, Any]) -> Budget:
         **{
             **data,
             "default": _choice(data["default"]),
-            "best": {name: _best(one) for name, one in data["best"].items()},
+            "best": {name: _best(entry) for name, entry in data["best"].items()},
             "in_distribution": None if other is None else _choice(other),
             "alternatives": tuple(
-                Alternative(_choice(one["choice"]), _value(one["ratio"]))
-                for one in data.get("alternatives", ())
+                Alternative(_choice(entry["choice"]), _value(entry["ratio"]))
+                for entry in data.get("alternatives", ())
             ),
         }
     )

@@ -1,6 +1,4 @@
-"""Pictures of an answer: what the default and the recommendation make of the same latents at each
-budget, and where these lead.
-"""
+"""Pictures of an answer: the same latents by the default, by the recommendation, and converged."""
 
 from __future__ import annotations
 
@@ -33,14 +31,14 @@ class Pictures(NamedTuple):
     best: Mapping[int, Pictures8]
 
     def write(self, folder: Path) -> None:
-        """Into :data:`FILE` of a folder."""
-        named = {f"default_{nfe}": shown for nfe, shown in self.default.items()}
-        named |= {f"best_{nfe}": shown for nfe, shown in self.best.items()}
+        """Write the pictures into :data:`FILE` of a folder."""
+        named = {f"default_{nfe}": images for nfe, images in self.default.items()}
+        named |= {f"best_{nfe}": images for nfe, images in self.best.items()}
         write_npz(folder / FILE, {"converged": self.converged, **named})
 
 
 def read_pictures(folder: Path) -> Pictures | None:
-    """Those of a folder; None if there are none."""
+    """Return the pictures of a folder; None if there are none."""
     arrays = read_npz(folder / FILE)
     if arrays is None:
         return None
@@ -56,8 +54,8 @@ def read_pictures(folder: Path) -> Pictures | None:
 
 
 def shown(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:
-    """Images ``(n, c, height, width)`` as 8 bits, clamped to ``limits`` (or to what they span);
-    None where they are no pictures: 1 or 3 channels of 8 x 8 and more are.
+    """Return images ``(n, c, height, width)`` as 8 bits, clamped to ``limits`` or else their range.
+    None unless they have 1 or 3 channels of at least 8 x 8 pixels.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3) or min(images.shape[2:]) < 8:
         return None

@@ -1,1 +1,1 @@
-"""What is asked: the model, what is used now, and the configurations that there are."""
+"""Question of ``advise``: the model, the present sampler, and the configurations to compare."""

@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "prediction": ("data", "noise"),
     "variant": ("bh1", "bh2"),
 }
-"""Options whose values are tried, wherever a sampler has them."""
+"""Options whose values are tried with every sampler that has them."""
 
 EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
 """Adapters of other libraries, what equals another sampler to a tolerance, and the default,
@@ -95,7 +95,7 @@ CLONES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One configuration.
+    """Configuration to compare.
 
     Attributes:
         side: whose it is.
@@ -115,18 +115,16 @@ class Candidate:
         return f"{self.spec} on {self.schedule.label}"
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
-        """Pickled with the sampler by its name."""
-        return _received, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
+        """Pickle the candidate with its sampler by name."""
+        return _unpickle, (self.side, SentSampler.of(self.sampler), self.spec, self.schedule)
 
 
-def _received(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -> Candidate:
+def _unpickle(side: Side, sampler: SentSampler, spec: str, schedule: Schedule) -> Candidate:
     return Candidate(side, sampler.here(), spec, schedule)
 
 
 def ours(names: Iterable[str] | None = None) -> list[Candidate]:
-    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all
-    combinations of the options it has.
-    """
+    """Return every deterministic fixed-grid sampler but adapters and aliases, with all its options."""
     chosen = samplers.names() if names is None else names
     return on_schedules(
         "ours", [spec for name in chosen if takes_part(name) for spec in variants(name)]
@@ -134,7 +132,7 @@ def ours(names: Iterable[str] | None = None) -> list[Candidate]:
 
 
 def takes_part(name: str) -> bool:
-    """Whether a registered sampler is one of this library's own methods for the
+    """Return True if a registered sampler is one of this library's own methods for the
     probability-flow ODE, under its first name.
     """
     sampler = samplers.make(name)
@@ -145,17 +143,17 @@ def takes_part(name: str) -> bool:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """The sampler's options that are tried, in all combinations that it takes."""
+    """Return the combinations of a sampler's options that are tried and that it takes."""
     keys = sorted({f.name for f in fields(samplers.get(name))} & set(OPTIONS))
     specs = [
         {"name": name, **dict(zip(keys, values, strict=True))}
         for values in product(*(OPTIONS[key] for key in keys))
     ]
-    return [spec for spec in specs if _accepted(spec)]
+    return [spec for spec in specs if _is_accepted(spec)]
 
 
-def _accepted(spec: Mapping[str, Any]) -> bool:
-    """Whether the sampler takes these options together."""
+def _is_accepted(spec: Mapping[str, Any]) -> bool:
+    """Return True if the sampler takes these options together."""
     try:
         samplers.make(spec)
     except ValueError:
@@ -164,23 +162,23 @@ def _accepted(spec: Mapping[str, Any]) -> bool:
 
 
 def from_peers(*, clones: bool) -> list[Candidate]:
-    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
-    found = set(available()) if clones else set()
-    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+    """Return the peers' configurations; with ``clones``, also the ones found in --peers-path."""
+    in_clones = set(available()) if clones else set()
+    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in in_clones)])
 
 
 def default() -> list[Candidate]:
-    """The one default."""
+    """Return the default sampler as the only candidate."""
     return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
 
 
 def on_schedules(
     side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
 ) -> list[Candidate]:
-    """Each sampler on each schedule."""
-    made = [make_schedule(schedule) for schedule in schedules]
+    """Return each sampler on each schedule."""
+    schedule_objects = [make_schedule(schedule) for schedule in schedules]
     return [
         Candidate(side, sampler, label_of(sampler), schedule)
         for sampler in map(samplers.make, specs)
-        for schedule in made
+        for schedule in schedule_objects
     ]

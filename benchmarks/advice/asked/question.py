@@ -1,6 +1,4 @@
-"""All that the numbers of a race depend on beside the configuration: the model, the latents, and the code
-that makes samples.
-"""
+"""Dependencies of a race's numbers other than the configuration: model, latents and sampling code."""
 
 from __future__ import annotations
 
@@ -18,18 +16,18 @@ from .subject import Asked
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
-def question_of(asked: Asked) -> dict[str, Any]:
-    """As JSON values."""
-    model = asked.model
+def question_of(model_run: Asked) -> dict[str, Any]:
+    """Return these dependencies as JSON values."""
+    model = model_run.model
     return {
-        "model": asked.spec,
+        "model": model_run.spec,
         "identity": model.identity,
-        "extractor": asked.features.identity if asked.features else None,
+        "extractor": model_run.features.identity if model_run.features else None,
         "range": [model.sigma_min, model.sigma_max],
         "dtype": str(model.dtype),
-        "device": asked.device,
-        "seed": asked.seed,
-        "batch": asked.batch,
+        "device": model_run.device,
+        "seed": model_run.seed,
+        "batch": model_run.batch,
         "torch": torch.__version__,
         "code": _code(),
         "plugins": [
@@ -41,7 +39,7 @@ def question_of(asked: Asked) -> dict[str, Any]:
 
 @cache
 def _code() -> str:
-    """A digest of the files that make samples and distances."""
+    """Return a digest of the files that make samples and distances."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
     race = Path(__file__).parents[1]

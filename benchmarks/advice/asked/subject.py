@@ -1,4 +1,4 @@
-"""The model that is asked about: what it is, what is used now, and its configurations as cells."""
+"""Model of a question: its description, its present sampler, and its configurations as cells."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ USUAL = (
     ),
     *("dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published"),
 )
-"""Which are tried first, where there is no time for all: what other libraries have, and what led on
+"""Samplers to try first where there is no time for all: other libraries' own, and the leaders on
 other problems (docs/auto.md, results/reference/frontier).
 """
 FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
@@ -64,10 +64,10 @@ OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler"
 ``from_config`` gives them in the folder, and of the others by our names, on karras.
 """
 OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
-"""The field of those configurations that a library has a solver for, where it takes others as numbers."""
+"""Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*LIBRARIES, *OWN.values())
-"""What a configuration can be the best of."""
+"""Fields of a race: groups of configurations whose best is sought."""
 
 
 class Entry(NamedTuple):
@@ -85,7 +85,7 @@ class Entry(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What is used now.
+    """Present sampler of the user.
 
     Attributes:
         sampler: as the command line writes it.
@@ -122,13 +122,13 @@ class Asked:
 
     @cached_property
     def features(self) -> Extractor | None:
-        """What gives the features of its samples; None where it has none of its own."""
+        """Feature extractor of its samples; None where it has none of its own."""
         return extractor_of(self.spec, self.model, self.extractor)
 
     def cells(
         self, specs: Sequence[Any], schedules: Sequence[str], budget: int, end: str = "zero"
     ) -> list[Cell]:
-        """The cells of samplers on schedules at a budget, as a suite plans them."""
+        """Return the cells of samplers on schedules at a budget, as a suite plans them."""
         suite: Suite = check_suite(
             {
                 "name": "advise",
@@ -143,18 +143,18 @@ class Asked:
             "the race",
         )
         identity = (self.model.identity, self.features.identity if self.features else "")
-        made = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
-        return [replace(cell, identity=identity) for cell in made]
+        cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
+        return [replace(cell, identity=identity) for cell in cells]
 
     def default(self, now: Now, budget: int) -> Entry:
-        """What is used now, at a budget."""
+        """Return the present sampler at a budget."""
         cell = self.cells([now.sampler], [now.schedule], budget)[0]
         return self.entry(cell)
 
     def alternatives(self, now: Now, library: str, budget: int) -> list[Entry]:
-        """Return the library's own solvers at their defaults, without what is used now.
+        """Return the library's own solvers at their defaults, without the present sampler.
 
-        They are those of diffusers for a folder of its own, whoever asks with Python.
+        For a folder of diffusers these are its schedulers, for users of Python too.
         """
         if library in OWN_SOLVERS:
             cells = self.cells(OWN_SOLVERS[library], ["karras"], budget)
@@ -168,10 +168,10 @@ class Asked:
         else:
             return []
         used = self.default(now, budget).label
-        return [entry for entry in self._made(cells) if entry.label != used]
+        return [entry for entry in self._entries_of(cells) if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """The deterministic configurations at a budget, those first that are usual.
+        """Return the deterministic configurations at a budget, the usual ones first.
 
         Args:
             budget: evaluations per sample.
@@ -188,48 +188,48 @@ class Asked:
         cells.sort(key=_rank)
         if auto and not self.only:
             cells = [*self.cells(["auto"], SCHEDULES[:1], budget), *cells]
-        return list(self._made(cells))
+        return list(self._entries_of(cells))
 
     def stochastic(self, budget: int) -> list[Entry]:
-        """The stochastic samplers on a fixed grid, on the usual schedules."""
+        """Return the stochastic samplers on a fixed grid, on the usual schedules."""
         specs = self.only or samplers.names()
-        known = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
+        stochastic_specs = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
         schedules = [*self._native, *SCHEDULES[1:4:2]]
-        cells = self.cells(known, schedules, budget) if known else []
-        return list(self._made(cells))
+        cells = self.cells(stochastic_specs, schedules, budget) if stochastic_specs else []
+        return list(self._entries_of(cells))
 
     @property
     def _native(self) -> list[str]:
-        """The schedule of the levels that the model brings, if it brings any."""
+        """Schedule of the levels that the model brings, if it brings any."""
         return [] if self.model.native_levels(1) is None else [NATIVE]
 
-    def _made(self, cells: Sequence[Cell]) -> Iterator[Entry]:
+    def _entries_of(self, cells: Sequence[Cell]) -> Iterator[Entry]:
         for cell in cells:
             if cell.skip or cell.grid is None:
                 continue
             yield self.entry(cell)
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """A cell as a configuration.
+        """Return a cell as a configuration.
 
         Args:
             cell: what to run.
-            exported: whether libraries that cannot be told these very levels are left out, which takes the lines
-                to be made.
+            exported: whether to leave out libraries that cannot take these very levels, which means
+                making the lines.
         """
         libraries = self._libraries(cell, exported=exported)
         return Entry(_label(cell), cell, libraries)
 
     def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
-        """The libraries that take its steps, and :data:`OWN` of those that have a solver for them."""
+        """Return the libraries that take a cell's steps, and :data:`OWN` of each with a solver for them."""
         model, grid = self.model, cell.grid
-        there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
+        libraries = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
         if grid is None:
-            return frozenset(there)
+            return frozenset(libraries)
         if exported:
-            there = {n for n in there if self._exports(n, cell.sampler, grid)}
-        own = {n for n in there & set(OWN) if not written_out(n, cell.sampler, grid, model)}
-        return frozenset(there | {OWN[name] for name in own})
+            libraries = {n for n in libraries if self._exports(n, cell.sampler, grid)}
+        own = {n for n in libraries & set(OWN) if not written_out(n, cell.sampler, grid, model)}
+        return frozenset(libraries | {OWN[name] for name in own})
 
     def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
         try:
@@ -240,23 +240,22 @@ class Asked:
 
     @property
     def process(self) -> Process | None:
-        """What it was trained on, where that is known."""
+        """Noising process that the model was trained on; None where it is unknown."""
         return getattr(innermost(self.model), "process", None)
 
-    def now(self, given: str | None) -> Now:
-        """What is used now: as the user says, as the scheduler beside the checkpoint does, or as is usual
-        for such models.
+    def now(self, text: str | None) -> Now:
+        """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
 
         Args:
-            given: SAMPLER, or SAMPLER on SCHEDULE; None where nothing was said.
+            text: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
 
         Raises:
             ValueError: there is no such sampler or schedule.
         """
-        if given is not None:
-            made, schedule = sampler_of(given)
-            levels = schedule or default_schedule(self.model, made)
-            return Now(label_of(made), levels, "as you say")
+        if text is not None:
+            sampler, schedule = sampler_of(text)
+            levels = schedule or default_schedule(self.model, sampler)
+            return Now(label_of(sampler), levels, "as you say")
         try:
             own = self.model.own_sampling(10)
         except ValueError:
@@ -272,13 +271,13 @@ class Asked:
         return Now("euler", own, "DDIM on evenly spaced times")
 
 
-def sampler_of(given: str) -> tuple[Sampler, str]:
+def sampler_of(text: str) -> tuple[Sampler, str]:
     """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
 
     Raises:
         ValueError: there is no such sampler or schedule.
     """
-    sampler, _, schedule = given.partition(" on ")
+    sampler, _, schedule = text.partition(" on ")
     return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
 
 
@@ -298,27 +297,27 @@ def load(
     only: Sequence[str],
     library: str = LIBRARIES[0],
 ) -> Asked:
-    """The model of a spec, and what it is run with; all that can be refused without an evaluation comes first.
+    """Load the model of a spec for a race. Checks that need no evaluation come first.
 
     Raises:
         ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
             nothing to choose, or the library has nothing for it.
     """
-    made = [samplers.make(parse_spec(one)) for one in only]
-    for one, sampler in zip(only, made, strict=True):
+    chosen = [samplers.make(parse_spec(text)) for text in only]
+    for text, sampler in zip(only, chosen, strict=True):
         if sampler.adaptive or sampler.for_maps or sampler.nfe(_GRID) is None:
             raise ValueError(
-                f"--sampler {one}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"
             )
-    if made and all(sampler.stochastic for sampler in made):
+    if chosen and all(sampler.stochastic for sampler in chosen):
         raise ValueError(
             "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
             "that does not, such as --sampler auto"
         )
     name, model = load_denoiser(spec, device)
-    racers = [one for one in made if not one.stochastic] or [samplers.make("euler")]
-    reasons = [missing(library, one, model) for one in racers]
+    racers = [sampler for sampler in chosen if not sampler.stochastic] or [samplers.make("euler")]
+    reasons = [missing(library, racer, model) for racer in racers]
     if all(reasons):
         raise ValueError(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
@@ -328,7 +327,7 @@ def load(
 
 
 def described(model: Denoiser) -> Mapping[str, Any]:
-    """What an answer says of the model."""
+    """Return an answer's facts about the model."""
     return {
         "event": list(model.event),
         "sigma_min": model.sigma_min,
@@ -340,7 +339,7 @@ def described(model: Denoiser) -> Mapping[str, Any]:
 
 
 def span_of(model: Denoiser) -> float | None:
-    """How wide the range of its data is; None for latents, and where there is no range."""
+    """Return the width of the data's range; None for latents, and where there is no range."""
     limits = model.limits if model.decoder is None else None
     return (
         None
@@ -356,7 +355,7 @@ def _label(cell: Cell) -> str:
 
 
 def _rank(cell: Cell) -> tuple[int, int, int]:
-    """Plain and usual ones first."""
+    """Return a sort key that puts plain and usual configurations first."""
     name, schedule = cell.sampler.name, cell.schedule.label
     first = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
     usual = USUAL.index(name) if name in USUAL else len(USUAL)
@@ -368,6 +367,8 @@ def _stochastic(spec: Any) -> bool:
 
 
 def _on_a_grid(spec: Any) -> bool:
-    made = samplers.make(parse_spec(spec))
-    fixed = made.nfe(_GRID) is not None
-    return fixed and not (made.adaptive or made.same_as or made.for_maps or made.batch_coupled)
+    sampler = samplers.make(parse_spec(spec))
+    fixed = sampler.nfe(_GRID) is not None
+    return fixed and not (
+        sampler.adaptive or sampler.same_as or sampler.for_maps or sampler.batch_coupled
+    )

@@ -38,14 +38,14 @@ class Export:
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
+    """Return why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
 
     Nothing is evaluated, and the library is not imported.
 
     Raises:
         ValueError: unknown library.
     """
-    if _known(library) == "python":
+    if _check_library(library) == "python":
         return ""
     if library == "diffusers":
         return diffusers.missing(sampler, model)
@@ -55,7 +55,7 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """The lines with which a library takes a sampler's steps.
+    """Return the lines with which a library takes a sampler's steps.
 
     Args:
         library: one of :data:`LIBRARIES`.
@@ -65,7 +65,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
         spec: the model as ``--model`` takes it.
 
     Raises:
-        ValueError: unknown library; :func:`missing` has a reason; or the library cannot be told this grid.
+        ValueError: unknown library; :func:`missing` has a reason; or the library cannot take this grid.
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
@@ -81,7 +81,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
 
 
 def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Whether a library has no solver for these steps, so that the lines write them out as numbers.
+    """Return True if a library has no solver for these steps, so that the lines write out numbers.
 
     Args:
         library: one of :data:`LIBRARIES`.
@@ -89,12 +89,12 @@ def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> 
         grid: likewise.
         model: likewise.
     """
-    if _known(library) == "diffusers":
+    if _check_library(library) == "diffusers":
         return diffusers.written_out(sampler, grid, model)
     return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
 
 
-def _known(library: str) -> str:
+def _check_library(library: str) -> str:
     if library not in LIBRARIES:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"

@@ -52,27 +52,27 @@ NAMES: dict[str, str] = {
 }
 """Our samplers in their defaults, and the names in ``KSamplerSelect``."""
 OF_FLOWS = {"euler": "euler", "vab_4": "lms"}
-"""Those that are the same on a flow."""
+"""Our samplers that are the same on a flow, and their names in ``KSamplerSelect``."""
 _OWN = "the draws are its own, so images differ one by one, and not as a whole"
 DIGITS = 9
-"""Significant digits of a level: those of float32, which the node keeps."""
+"""Significant digits of a level, as many as float32 has, which the node keeps."""
 
 
 def name_of(sampler: Sampler, model: Denoiser) -> str:
-    """The sampler's name there; "" where there is none."""
-    said = configured(sampler)
-    if said is None or said.ends:
+    """Return the sampler's name in ComfyUI; "" where there is none."""
+    canonical = configured(sampler)
+    if canonical is None or canonical.ends:
         return ""
     names = OF_FLOWS if is_flow(model) else NAMES
-    name = _ALSO.get(said.name, said.name)
-    return names.get(format_spec({"name": name, **said.options}), "")
+    name = _ALSO.get(canonical.name, canonical.name)
+    return names.get(format_spec({"name": name, **canonical.options}), "")
 
 
 _ALSO = {"dpm_solver_2": "dpm_2"}
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
-    """Why ComfyUI has no such sampler; "" if it has."""
+    """Return why ComfyUI has no such sampler; "" if it has."""
     if name_of(sampler, model):
         return ""
     if is_flow(model):
@@ -81,7 +81,7 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
-    """The nodes, and a remark.
+    """Return the nodes, and a remark.
 
     Raises:
         ValueError: levels that are the same in float32, or one step of a sampler that needs two.
@@ -105,25 +105,25 @@ def _is_unipc(sampler: Sampler) -> bool:
 
 
 def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
-    said = [_OWN] if sampler.stochastic else []
+    remarks = [_OWN] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
-        said.append("its coefficients are sums in float32, off by about 1e-4")
+        remarks.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
     highest = grid.sigma[0] > model.sigma_max * (1 - 1e-5)
     if highest and not is_flow(model) and more > 1e-4:
-        said.append(
+        remarks.append(
             f"it begins with noise that is {more:.2%} stronger, sqrt(1 + sigma²) in place of sigma, as "
             "always at the model's highest level"
         )
     if _is_unipc(sampler) and grid.to_zero:
-        said.append("it steps to 0.001 in place of 0")
+        remarks.append("it steps to 0.001 in place of 0")
     if not grid.to_zero:
-        said.append("the levels do not end at 0, so noise of the last one is left in the image")
-    return "; ".join(said)
+        remarks.append("the levels do not end at 0, so noise of the last one is left in the image")
+    return "; ".join(remarks)
 
 
 def sigmas_text(levels: list[float]) -> str:
-    """Levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
+    """Return levels as ``ManualSigmas`` reads them: numbers without exponents, and commas.
 
     >>> sigmas_text([14.614642, 0.00001, 0.0])
     '14.614642, 0.00001, 0.0'
@@ -131,8 +131,8 @@ def sigmas_text(levels: list[float]) -> str:
     Raises:
         ValueError: two levels are the same in float32.
     """
-    kept = [float(np.float32(level)) for level in levels]
-    if any(nxt >= cur for cur, nxt in pairwise(kept)):
+    rounded = [float(np.float32(level)) for level in levels]
+    if any(nxt >= cur for cur, nxt in pairwise(rounded)):
         raise ValueError(
             "ComfyUI keeps noise levels in float32, in which two of these are the same; take fewer steps"
         )
@@ -150,7 +150,7 @@ def sigmas_text(levels: list[float]) -> str:
 
 
 def scheduler_of(grid: Grid, model: Denoiser) -> str:
-    """The name of its own scheduler that has these levels on this model; "" for none.
+    """Return the name of ComfyUI's scheduler that has these levels on this model; "" for none.
 
     Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.
     """

@@ -1,4 +1,4 @@
-"""Which sampler a configured one is: by another name, with options that make it so."""
+"""Canonical name of a configured sampler: the registered one that it equals, with its options."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """A sampler, named.
+    """Canonical name and options of a sampler.
 
     Attributes:
         name: its registry name, or of a sampler that it equals.
         options: all its options that are not at their defaults, but :data:`ENDS`.
-        ends: those of :data:`ENDS` that are not at their defaults.
+        ends: options of :data:`ENDS` that are not at their defaults.
     """
 
     name: str
@@ -27,14 +27,14 @@ class Configured(NamedTuple):
 
 
 def configured(sampler: Sampler) -> Configured | None:
-    """The name and options of a sampler; None where coefficients or a rule were found for a model."""
+    """Return the name and options of a sampler; None where coefficients or a rule were found for a model."""
     if isinstance(sampler, Tabulated) or any(f.metadata.get("found") for f in fields(sampler)):
         return None
     changed = non_default(sampler)
     ends = {key: changed.pop(key) for key in ENDS if key in changed}
-    for twin, given, name in _TWINS:
-        if sampler.name == twin and given.items() <= changed.items():
-            return Configured(name, {k: v for k, v in changed.items() if k not in given}, ends)
+    for twin, settings, name in _TWINS:
+        if sampler.name == twin and settings.items() <= changed.items():
+            return Configured(name, {k: v for k, v in changed.items() if k not in settings}, ends)
     plain = not changed and not ends
     return Configured((plain and sampler.same_as) or sampler.name, changed, ends)
 

@@ -1,4 +1,4 @@
-"""The coordinates in which a diffusers pipeline holds its states, and what it tells the network.
+"""Coordinates of a diffusers pipeline: the scale of its states, and the times that its network gets.
 
 Ours are x = x0 + sigma z. A pipeline's state is ``scale`` times that, which is what the network takes:
 alpha x of a variance preserving process, (1 - t) x of a flow, x / sqrt(sigma² + sigma_data²) of EDM.
@@ -22,7 +22,7 @@ Kind = Literal["table", "flow", "edm"]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Those of one model.
+    """Coordinates of one model.
 
     Attributes:
         kind: ``table`` for a network trained at a table of times, ``flow``, or ``edm``.
@@ -33,7 +33,7 @@ class Coordinates:
     model: NativeDenoiser
 
     def scale(self, sigma: float) -> float:
-        """What a state x0 + sigma z is multiplied by."""
+        """Return the factor that takes a state x0 + sigma z to the pipeline's."""
         if self.kind == "table":
             return 1 / math.hypot(1, sigma)
         if self.kind == "flow":
@@ -41,12 +41,12 @@ class Coordinates:
         return 1 / math.hypot(sigma, self._process.sigma_data)
 
     def level(self, sigma: float) -> float:
-        """What the library's schedulers call the level: t of a flow, sigma of all others."""
+        """Return the level in the schedulers' terms: t of a flow, sigma of all others."""
         return sigma / (1 + sigma) if self.kind == "flow" else sigma
 
     def time(self, sigma: float) -> float:
-        """What its pipelines tell the network, in the scheduler's units: the nearest time of a table,
-        t in parts of the training steps, or ln(sigma) / 4.
+        """Return the network's time in the scheduler's units: the nearest time of a table, t times the
+        number of training steps, or ln(sigma) / 4.
         """
         if self.kind == "edm":
             return math.log(sigma) / 4
@@ -57,7 +57,7 @@ class Coordinates:
         return time if times is None else float(times[np.abs(times - time).argmin()])
 
     def denoised(self, sigma: float) -> tuple[float, float]:
-        """Weights p and q of the clean image d = p x + q output at x = x0 + sigma z."""
+        """Return the weights p and q of the clean image d = p x + q output at x = x0 + sigma z."""
         alpha, prediction = self.scale(sigma), self.model.prediction
         if self.kind == "edm":
             data = self._process.sigma_data
@@ -70,20 +70,20 @@ class Coordinates:
 
     @property
     def words(self) -> str:
-        """The library's word for what the network predicts."""
+        """Library's word for the network's prediction."""
         if self.kind == "edm":
             return "epsilon" if self.model.factor > 0 else "v_prediction"
         return _WORDS[self.model.prediction]
 
     @property
     def pipeline(self) -> str:
-        """Class of the pipeline that the model comes from; "" where nobody knows."""
+        """Class of the pipeline that the model comes from; "" where it is unknown."""
         spec = getattr(self.model, "spec", None)
         return "" if spec is None else str(spec.preset.get("pipeline", ""))
 
     @property
     def is_pipeline(self) -> bool:
-        """Whether the model comes from a folder of diffusers."""
+        """Return True if the model comes from a folder of diffusers."""
         return getattr(getattr(self.model, "spec", None), "family", "") == "diffusers"
 
     @property
@@ -96,35 +96,35 @@ _NONE = "diffusers has no scheduler for"
 
 
 def unknown(model: Denoiser) -> str:
-    """Why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
-    found = innermost(model)
-    if not isinstance(found, NativeDenoiser):
+    """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
+    network = innermost(model)
+    if not isinstance(network, NativeDenoiser):
         return f"{model.name} is no network of diffusers"
-    process, prediction = found.process, found.prediction
-    if found.kind == "map":
+    process, prediction = network.process, network.prediction
+    if network.kind == "map":
         return f"{model.name} is a few-step map, which this library samples in its own way"
-    if found.factor != 1 and prediction != "edm":
+    if network.factor != 1 and prediction != "edm":
         return f"{_NONE} a network that gives the opposite of what it predicts"
     if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
         return ""
     if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
         return ""
-    if isinstance(process, EDM) and prediction == "edm" and abs(found.factor) == 1:
+    if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
         return ""
     return f"{_NONE} the process {type(process).__name__} with prediction {prediction}"
 
 
 def coordinates_of(model: Denoiser) -> Coordinates:
-    """The coordinates of a model.
+    """Return the coordinates of a model.
 
     Raises:
         ValueError: diffusers has none for it.
     """
     if reason := unknown(model):
         raise ValueError(reason)
-    found = innermost(model)
-    assert isinstance(found, NativeDenoiser)
-    return Coordinates(_kind(found), found)
+    network = innermost(model)
+    assert isinstance(network, NativeDenoiser)
+    return Coordinates(_kind(network), network)
 
 
 def _kind(model: NativeDenoiser) -> Kind:
@@ -134,6 +134,6 @@ def _kind(model: NativeDenoiser) -> Kind:
 
 
 def is_flow(model: Denoiser) -> bool:
-    """Whether a model's process is a straight path to noise of standard deviation 1."""
+    """Return True if a model's process is a straight path to noise of standard deviation 1."""
     process = getattr(innermost(model), "process", None)
     return isinstance(process, RectifiedFlow) and process.noise_scale == 1

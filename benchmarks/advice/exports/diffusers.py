@@ -1,7 +1,7 @@
 """Lines for diffusers: a scheduler on given levels, in place of a pipeline's own.
 
-Few of the library's schedulers take a list of levels, and those that do round them, or tell the network times
-of which it knows none (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
+Few of the library's schedulers take a list of levels. They round it, or give the network times that it does
+not know (docs/lines-to-paste.md). So the lines make a subclass that sets levels and times after
 the library has set its own: any pipeline then runs it, those too that have no argument for levels.
 
 States are in the coordinates of the process, which every pipeline understands: some do not scale what the
@@ -19,15 +19,15 @@ from .table import Row, steps_of, untabled
 from .text import called, indented, listed, wrapped
 
 NOT_SCALED = ("DDPMPipeline", "DDIMPipeline", "DiTPipeline")
-"""Pipelines, besides those of flows, that begin with standard normal noise whatever the scheduler says."""
+"""Pipelines, in addition to a flow's, that ignore the scheduler's scale of the initial noise: it is 1."""
 CLOSE = 1e-5
-"""A start that is nearer to another makes no difference."""
+"""Difference between two starts below which it does not matter."""
 _NUMBERS = "no scheduler of diffusers takes these steps, so they are written out as numbers"
 _OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
-    """Why no scheduler can take a sampler's steps on a model; "" if one can."""
+    """Return why no scheduler can take a sampler's steps on a model; "" if one can."""
     if getattr(sampler, "of_checkpoint", False):
         return ""
     if reason := unknown(model):
@@ -41,13 +41,13 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
-    """The lines, and a remark.
+    """Return the lines, and a remark.
 
     Raises:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
     """
     if getattr(sampler, "of_checkpoint", False):
-        return _as_it_is(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
+        return _pipeline_lines(sampler.scheduler, len(grid)), ""  # type: ignore[attr-defined]
     of = coordinates_of(model)
     scheduler = own_scheduler(sampler, grid, of.kind)
     if scheduler is not None:
@@ -56,7 +56,7 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     scaled = scaled_scheduler(sampler, grid, of)
     if scaled is not None:
         start = grid.sigma[0] * of.scale(grid.sigma[0])
-        return _scaled(scaled, of, start), _remark(sampler, of, start)
+        return _scaled_code(scaled, of, start), _remark(sampler, of, start)
     if sampler.stochastic:
         raise ValueError(
             f"diffusers has no {sampler.name} with these orders of the last steps on {len(grid)} steps; "
@@ -64,11 +64,11 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
         )
     steps = steps_of(sampler, grid, of.denoised)
     start = steps.start * grid.sigma[0] * of.scale(steps.rows[0].sigma)
-    return _tabled(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
+    return _table_code(steps.rows, of, start), _remark(sampler, of, start, _NUMBERS)
 
 
 def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Whether no scheduler takes these steps."""
+    """Return True if no scheduler takes these steps."""
     if getattr(sampler, "of_checkpoint", False):
         return False
     of = coordinates_of(model)
@@ -78,30 +78,30 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     )
 
 
-def _as_it_is(scheduler: str, steps: int) -> str:
-    taken = (
+def _pipeline_lines(scheduler: str, steps: int) -> str:
+    code = (
         f"from diffusers import {scheduler}\n\n"
         f"pipe.scheduler = {scheduler}.from_config(pipe.scheduler.config)\n"
         if scheduler
         else "# the scheduler that came with the pipeline, as it is\n"
     )
-    return f"{taken}images = pipe(num_inference_steps={steps}).images"
+    return f"{code}images = pipe(num_inference_steps={steps}).images"
 
 
-def _remark(sampler: Sampler, of: Coordinates, start: float, told: str = "") -> str:
-    said = [told] if told else []
+def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
+    remarks = [first] if first else []
     if not of.is_pipeline:
-        said.append(
+        remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )
     if sampler.stochastic:
-        said.append(_OWN)
+        remarks.append(_OWN)
     if abs(start - 1) > CLOSE and (of.kind == "flow" or of.pipeline in NOT_SCALED):
-        said.append(
+        remarks.append(
             f"the pipeline begins with standard normal noise, and this sampler with {start:.6g} times that: "
             "scale the latents where it takes them"
         )
-    return "; ".join(said)
+    return "; ".join(remarks)
 
 
 def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> str:
@@ -134,38 +134,40 @@ def _native(scheduler: Scheduler, grid: Grid, of: Coordinates, start: float) -> 
             _config(scheduler, of),
             "pipe.scheduler.config",
         ),
-        _then(len(grid)),
+        _call_line(len(grid)),
     ]
     return "\n".join(parts)
 
 
-def _scaled(found: Scaled, of: Coordinates, start: float) -> str:
+def _scaled_code(scheduler: Scaled, of: Coordinates, start: float) -> str:
     settings = {"prediction_type": of.words, "use_karras_sigmas": False}
-    taken = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
-    return "\n".join([*scaled_lines(found, of, start), "", "", taken, _then(found.steps)])
+    assignment = called("pipe.scheduler = OnLevels.from_config", settings, "pipe.scheduler.config")
+    return "\n".join(
+        [*scaled_lines(scheduler, of, start), "", "", assignment, _call_line(scheduler.steps)]
+    )
 
 
 def _config(scheduler: Scheduler, of: Coordinates) -> dict[str, object]:
-    """What ``from_config`` is given beside what the pipeline's scheduler has."""
+    """Return the settings that ``from_config`` gets in addition to the pipeline's scheduler's."""
     if scheduler.name.startswith("FlowMatch"):
         return scheduler.settings
-    made = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
+    settings = {**scheduler.settings, "prediction_type": of.words, "thresholding": False}
     if of.model.half:
-        made["variance_type"] = None
+        settings["variance_type"] = None
     return (
-        made
+        settings
         | {"use_karras_sigmas": False, "use_flow_sigmas": of.kind == "flow"}
         | ({"flow_shift": 1.0, "use_dynamic_shifting": False} if of.kind == "flow" else {})
     )
 
 
 def _step(generator: bool, end: float) -> str:
-    """A step that takes a generator, and the last of which ends in the units of the data."""
-    given = "generator=generator, " if generator else ""
+    """Return a method ``step`` that takes a generator and ends in the units of the data."""
+    keyword = "generator=generator, " if generator else ""
     lines = [
         "",
         "def step(self, model_output, timestep, sample, generator=None, return_dict=True):",
-        f"    x = super().step(model_output, timestep, sample, {given}return_dict=False)[0]",
+        f"    x = super().step(model_output, timestep, sample, {keyword}return_dict=False)[0]",
     ]
     if end != 1:
         lines += [
@@ -176,8 +178,8 @@ def _step(generator: bool, end: float) -> str:
     return "\n".join(lines)
 
 
-def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
-    """A scheduler whose steps are numbers, in the pipeline's coordinates."""
+def _table_code(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
+    """Return a scheduler whose steps are numbers, in the pipeline's coordinates."""
     ends = [of.scale(row.sigma) for row in rows] + [1.0]
     written = []
     for row, now, then in zip(rows, ends, ends[1:], strict=False):
@@ -215,15 +217,15 @@ def _tabled(rows: tuple[Row, ...], of: Coordinates, start: float) -> str:
             "",
             "",
             "pipe.scheduler = Table.from_config(pipe.scheduler.config)",
-            _then(len(rows)),
+            _call_line(len(rows)),
         ]
     )
 
 
 def _times(levels: tuple[float, ...], of: Coordinates) -> list[float]:
-    """What the network is told at levels."""
+    """Return the times that the network gets at levels."""
     return [of.time(level) for level in levels]
 
 
-def _then(steps: int) -> str:
+def _call_line(steps: int) -> str:
     return f"# then as always: images = pipe(..., num_inference_steps={steps}).images"

@@ -17,7 +17,7 @@ from .diffusers_solvers import orders_of
 from .text import listed
 
 ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
-"""Of every ``set_timesteps``: pipelines look which of them there are."""
+"""Arguments of every ``set_timesteps``: pipelines check which of them exist."""
 _TWICE = {"heun": "HeunDiscreteScheduler", "dpm_2": "KDPM2DiscreteScheduler"}
 _ALSO = {"dpm_solver_2": "dpm_2"}
 _LMS = ("lms", "zab_1", "zab_2", "zab_3", "zab_4")
@@ -44,12 +44,12 @@ class Scaled(NamedTuple):
 
 
 def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> Scaled | None:
-    """The scheduler that takes a sampler's steps on a grid; None where none does."""
-    said = configured(sampler)
-    if said is None or said.options or of.kind != "table":
+    """Return the scheduler that takes a sampler's steps on a grid; None where none does."""
+    canonical = configured(sampler)
+    if canonical is None or canonical.options or of.kind != "table":
         return None
-    name, levels = _ALSO.get(said.name, said.name), grid.sigma
-    if name in _LMS and not {"analytic_first", "startup"} & set(said.ends):
+    name, levels = _ALSO.get(canonical.name, canonical.name), grid.sigma
+    if name in _LMS and not {"analytic_first", "startup"} & set(canonical.ends):
         orders = tuple(orders_of(sampler, grid))
         return Scaled("LMSDiscreteScheduler", levels, levels[:-1], (), orders, len(grid))
     if name not in _TWICE or not grid.to_zero or of.model.prediction == "x0":
@@ -65,32 +65,32 @@ def scaled_scheduler(sampler: Sampler, grid: Grid, of: Coordinates) -> Scaled | 
     return Scaled(_TWICE[name], sigmas, pairs[:-1], between, (), len(grid))
 
 
-def scaled_lines(found: Scaled, of: Coordinates, start: float) -> list[str]:
-    """Imports, lists and the class; ``start`` is the standard deviation of its noise."""
+def scaled_lines(scheduler: Scaled, of: Coordinates, start: float) -> list[str]:
+    """Return imports, lists and the class; ``start`` is the standard deviation of its noise."""
     lists: dict[str, tuple[Any, ...]] = {
-        "SIGMAS": found.sigmas,
-        "BETWEEN": found.between,
-        "ORDERS": found.orders,
-        "TIMESTEPS": tuple(of.time(level) for level in found.evaluated),
+        "SIGMAS": scheduler.sigmas,
+        "BETWEEN": scheduler.between,
+        "ORDERS": scheduler.orders,
+        "TIMESTEPS": tuple(of.time(level) for level in scheduler.evaluated),
     }
-    order = "order=ORDERS[self.step_index], " if found.orders else ""
+    order = "order=ORDERS[self.step_index], " if scheduler.orders else ""
     return [
         "import torch",
-        f"from diffusers import {found.name}",
+        f"from diffusers import {scheduler.name}",
         "from diffusers.schedulers.scheduling_utils import SchedulerOutput",
         "",
         *(listed(name, values) for name, values in lists.items() if values),
         "",
         "",
-        f"class OnLevels({found.name}):",
+        f"class OnLevels({scheduler.name}):",
         '    """The scheduler on the levels above, with states in the network\'s units."""',
         "",
         f"    init_noise_sigma = {start!r}",
         "",
         f"    def set_timesteps({ARGUMENTS}):",
-        f"        super().set_timesteps({found.steps}, device=device)",
+        f"        super().set_timesteps({scheduler.steps}, device=device)",
         "        self.sigmas = torch.tensor(SIGMAS)",
-        *(["        self.sigmas_interpol = torch.tensor(BETWEEN)"] if found.between else []),
+        *(["        self.sigmas_interpol = torch.tensor(BETWEEN)"] if scheduler.between else []),
         "        self.timesteps = torch.tensor(TIMESTEPS, device=device)  # what the network is told",
         "        self.set_begin_index(0)",
         "",

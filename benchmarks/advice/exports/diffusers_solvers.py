@@ -1,7 +1,7 @@
-"""Which scheduler of diffusers takes the very steps of a sampler, and with which settings.
+"""Schedulers of diffusers that take the very steps of a sampler, with their settings.
 
-The library lowers orders at the end of a run by flags, some of which depend on the number of steps; so the
-orders that a sampler has on a grid are compared with those that each combination of flags gives.
+The library lowers orders at the end of a run by flags, some of which depend on the number of steps. So a
+sampler's orders on a grid are compared with the orders that each combination of flags gives.
 """
 
 from __future__ import annotations
@@ -40,33 +40,35 @@ class Scheduler(NamedTuple):
 
 
 def draws_like_ours(sampler: Sampler) -> bool:
-    """Whether a stochastic sampler is one of the library's own multistep SDE solvers."""
+    """Return True if a stochastic sampler is one of the library's own multistep SDE solvers."""
     key = _key(sampler)
     return key is not None and key[0].startswith("sde")
 
 
 def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
-    """The scheduler that takes a sampler's steps on a grid; None where the library has none."""
+    """Return the scheduler that takes a sampler's steps on a grid; None where the library has none."""
     if kind == "edm":
         return None
-    key, said = _key(sampler), configured(sampler)
+    key, canonical = _key(sampler), configured(sampler)
     if key is not None:
         return _of_dpm(key, sampler, grid, kind)
-    if said is None or said.name not in _BY_UNIPC or "analytic_first" in said.ends:
+    if canonical is None or canonical.name not in _BY_UNIPC or "analytic_first" in canonical.ends:
         return None
-    return _of_unipc(_BY_UNIPC[said.name], said.options, sampler, grid, kind)
+    return _of_unipc(_BY_UNIPC[canonical.name], canonical.options, sampler, grid, kind)
 
 
 def _key(sampler: Sampler) -> Any:
-    """Algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
-    said = configured(sampler)
-    if said is None or set(said.ends) - {"first", "last"}:
+    """Return algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
+    canonical = configured(sampler)
+    if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
-    eta_1 = {k: v for k, v in said.options.items() if k != "solver_type"}
+    eta_1 = {k: v for k, v in canonical.options.items() if k != "solver_type"}
     if eta_1:
         return None
-    solver = said.options.get("solver_type")
-    return _BY_DPM.get(said.name if solver is None else f"{said.name}(solver_type={solver!r})")
+    solver = canonical.options.get("solver_type")
+    return _BY_DPM.get(
+        canonical.name if solver is None else f"{canonical.name}(solver_type={solver!r})"
+    )
 
 
 def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
@@ -90,7 +92,7 @@ def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | N
 
 
 def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]:
-    """The orders of its multistep scheduler's steps."""
+    """Return the orders of the multistep scheduler's steps."""
     n = len(grid)
     orders = [min(i + 1, order) for i in range(n)]
     short = lowered and n < SHORT
@@ -126,11 +128,11 @@ def _of_unipc(
 
 
 def orders_of(sampler: Any, grid: Grid) -> list[int]:
-    """The orders of a sampler's steps; 1 where it has no history."""
+    """Return the orders of a sampler's steps; 1 where it has no history."""
     return list(sampler.profile(grid)) if hasattr(sampler, "profile") else [1] * len(grid)
 
 
 def names() -> Iterator[str]:
-    """Our samplers that one of the library's schedulers is, on some grids at least."""
+    """Yield our samplers that one of the library's schedulers equals, on some grids at least."""
     yield from _BY_DPM
     yield from _BY_UNIPC

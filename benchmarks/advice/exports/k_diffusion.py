@@ -26,7 +26,7 @@ OPTIONS = {
     "r": "r",
     "solver_type": "solver_type",
 }
-"""Our options, and theirs."""
+"""Our options, and the library's names of them."""
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Steps below which a function raises."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
@@ -35,7 +35,7 @@ _NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the 
 
 
 def missing(sampler: Sampler) -> str:
-    """Why k-diffusion cannot take a sampler's steps; "" if it can."""
+    """Return why k-diffusion cannot take a sampler's steps; "" if it can."""
     if function_of(sampler) is not None:
         return ""
     if sampler.stochastic:
@@ -45,29 +45,29 @@ def missing(sampler: Sampler) -> str:
 
 
 def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
-    """The function that is a sampler, and what it is called with; None where there is none.
+    """Return the function that equals a sampler, and its arguments; None where there is none.
 
     A linear multistep method through the last step of a grid is one on grids that end at 0 only
     (:func:`lines`).
     """
-    said = configured(sampler)
-    if said is None:
+    canonical = configured(sampler)
+    if canonical is None:
         return None
-    order = _LMS.get(said.name)
-    if order is not None and not said.options and set(said.ends) <= {"through_zero"}:
+    order = _LMS.get(canonical.name)
+    if order is not None and not canonical.options and set(canonical.ends) <= {"through_zero"}:
         return "sample_lms", {"order": order}
-    if said.ends:
+    if canonical.ends:
         return None
-    if said == Configured("xeab_2", {}, {}):
+    if canonical == Configured("xeab_2", {}, {}):
         return "sample_dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}
-    if said.name == "dpmpp_2s":
-        return None if said.options else (FUNCTIONS[said.name], {"eta": 0.0})
-    known = said.name if said.name in FUNCTIONS else _ALSO.get(said.name, "")
-    if known not in FUNCTIONS or set(said.options) - set(OPTIONS):
+    if canonical.name == "dpmpp_2s":
+        return None if canonical.options else (FUNCTIONS[canonical.name], {"eta": 0.0})
+    ours = canonical.name if canonical.name in FUNCTIONS else _ALSO.get(canonical.name, "")
+    if ours not in FUNCTIONS or set(canonical.options) - set(OPTIONS):
         return None
-    own = sampler if sampler.name == known else None
-    given = {} if own is None else {k: getattr(own, k) for k in OPTIONS if hasattr(own, k)}
-    return FUNCTIONS[known], {OPTIONS[key]: value for key, value in given.items()}
+    own = sampler if sampler.name == ours else None
+    arguments = {} if own is None else {k: getattr(own, k) for k in OPTIONS if hasattr(own, k)}
+    return FUNCTIONS[ours], {OPTIONS[key]: value for key, value in arguments.items()}
 
 
 _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
@@ -76,29 +76,29 @@ _ALSO = {"ddpm": "euler_ancestral", "dpm_solver_2": "dpm_2"}
 
 
 def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
-    """The lines, and a remark.
+    """Return the lines, and a remark.
 
     Raises:
         ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
     """
-    found = function_of(sampler)
-    if found is not None and (why := _not_on(found[0], sampler, grid)):
+    call = function_of(sampler)
+    if call is not None and (why := _not_on(call[0], sampler, grid)):
         if sampler.stochastic:
-            raise ValueError(f"k-diffusion's {found[0]} {why}; take more steps")
-        found = None
-    if found is not None:
-        return _call(*found, grid), _OWN if sampler.stochastic else ""
+            raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
+        call = None
+    if call is not None:
+        return _call(*call, grid), _OWN if sampler.stochastic else ""
     return _loop(steps_of(sampler, grid), grid), _NUMBERS
 
 
 def written_out(sampler: Sampler, grid: Grid) -> bool:
-    """Whether no function takes these steps."""
-    found = function_of(sampler)
-    return found is None or bool(_not_on(found[0], sampler, grid))
+    """Return True if no function takes these steps."""
+    call = function_of(sampler)
+    return call is None or bool(_not_on(call[0], sampler, grid))
 
 
 def _not_on(function: str, sampler: Any, grid: Grid) -> str:
-    """Why a function is not the sampler on this grid; "" if it is."""
+    """Return why a function is not the sampler on this grid; "" if it is."""
     if len(grid) < FEWEST.get(function, 1):
         return "fails on one step"
     if function == "sample_lms" and grid.to_zero and not getattr(sampler, "through_zero", False):
@@ -106,7 +106,7 @@ def _not_on(function: str, sampler: Any, grid: Grid) -> str:
     return ""
 
 
-def _call(function: str, given: dict[str, Any], grid: Grid) -> str:
+def _call(function: str, arguments: dict[str, Any], grid: Grid) -> str:
     return "\n".join(
         [
             "import torch",
@@ -115,7 +115,9 @@ def _call(function: str, given: dict[str, Any], grid: Grid) -> str:
             _NOISE,
             listed("levels", grid.sigma),
             "sigmas = torch.tensor(levels, device=noise.device)",
-            called(f"samples = sampling.{function}", given, "model", "sigmas[0] * noise", "sigmas"),
+            called(
+                f"samples = sampling.{function}", arguments, "model", "sigmas[0] * noise", "sigmas"
+            ),
         ]
     )
 

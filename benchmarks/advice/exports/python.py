@@ -14,21 +14,21 @@ from .text import WIDTH, called, indented, literal, wrapped
 
 
 def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
-    """The lines; ``spec`` is the model as ``--model`` takes it.
+    """Return the lines; ``spec`` is the model as ``--model`` takes it.
 
     Raises:
-        ValueError: the sampler is whatever the scheduler of a checkpoint is, and that was not looked up.
+        ValueError: the sampler stands for a checkpoint's scheduler that was not looked up.
     """
     if getattr(sampler, "of_checkpoint", False) and getattr(sampler, "found", None) is None:
         raise ValueError(
             f"{sampler.name} stands for the scheduler of a checkpoint, which is looked up for a model: "
             "give it fitted"
         )
-    given = parse_spec(spec)
+    options = parse_spec(spec)
     model = called(
         "model = make_model",
-        {k: v for k, v in given.items() if k != "name"},
-        literal(given["name"]),
+        {k: v for k, v in options.items() if k != "name"},
+        literal(options["name"]),
     )
     imports = {
         "import torch": "",
@@ -40,7 +40,7 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
         [
             *imports,
             "",
-            *_loaded(sampler),
+            *_plugin_lines(sampler),
             model,
             f"sampler = {_expression(sampler)}",
             wrapped("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
@@ -59,45 +59,45 @@ def _names(sampler: Sampler) -> list[str]:
     return ["Grid", "SampleNoise", *(name for name, used in loaders.items() if used), "make"]
 
 
-def _loaded(sampler: Sampler) -> list[str]:
-    """Lines that make a plugin's sampler known."""
+def _plugin_lines(sampler: Sampler) -> list[str]:
+    """Return the lines that register a plugin's sampler."""
     if file := plugin_file(sampler.name):
         return [f"load_file({literal(str(file))})"]
     return ["load_plugins()"] if _is_installed(sampler) else []
 
 
 def _is_installed(sampler: Sampler) -> bool:
-    """Whether it is of an installed plugin, whose origin says its distribution."""
+    """Return True if a sampler comes from an installed plugin, whose origin is its distribution."""
     name = sampler.name
     return bool(origin(name)) and ":" not in name and plugin_file(name) is None
 
 
 def _expression(sampler: Any) -> str:
-    """Python that makes a sampler."""
+    """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
-        return _written(sampler)
-    made = called("make", non_default_options(sampler), literal(sampler.name))
-    found = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
-    fitted = [value for value in found if value is not None]
-    return f"{made}.fitted({_written(fitted[0])})" if fitted else made
+        return _code_of(sampler)
+    call = called("make", non_default_options(sampler), literal(sampler.name))
+    values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
+    fitted = [value for value in values if value is not None]
+    return f"{call}.fitted({_code_of(fitted[0])})" if fitted else call
 
 
 def non_default_options(sampler: Any) -> dict[str, Any]:
-    """The options of a sampler that are not at their defaults."""
+    """Return the options of a sampler that are not at their defaults."""
     return dict(non_default(sampler))
 
 
 def _imports(sampler: Any) -> Iterator[str]:
-    """Imports of the classes that were found for a model."""
+    """Yield imports of the classes of values that were found for a model."""
     values = (
         [sampler]
         if isinstance(sampler, Tabulated)
         else [getattr(sampler, f.name) for f in fields(sampler)]
     )
-    found: dict[str, dict[str, None]] = {}
+    modules: dict[str, dict[str, None]] = {}
     for cls in (cls for value in values for cls in _classes(value)):
-        found.setdefault(_public(cls.__module__), {})[cls.__name__] = None
-    for module, names in found.items():
+        modules.setdefault(_public(cls.__module__), {})[cls.__name__] = None
+    for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
 
 
@@ -106,7 +106,7 @@ def _public(module: str) -> str:
 
 
 def _classes(value: Any) -> Iterator[type]:
-    """Classes of named tuples and samplers within a value, outermost first."""
+    """Yield the classes of named tuples and samplers within a value, outermost first."""
     if isinstance(value, Tabulated):
         yield type(value)
         yield from _classes(value.table)
@@ -117,25 +117,25 @@ def _classes(value: Any) -> Iterator[type]:
             yield from _classes(inner)
 
 
-def _written(value: Any) -> str:
-    """Python of a value: named tuples by their fields, tables of coefficients, plain values."""
+def _code_of(value: Any) -> str:
+    """Return Python of a value: named tuples by their fields, tables of coefficients, plain values."""
     if isinstance(value, Tabulated):
-        given = {"stands_for": _expression(value.stands_for), "table": _written(value.table)}
-        return _spread(type(value).__name__, given)
+        arguments = {"stands_for": _expression(value.stands_for), "table": _code_of(value.table)}
+        return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        given = {name: _written(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
-        return _spread(type(value).__name__, given)
+        arguments = {name: _code_of(part) for name, part in zip(value._fields, value, strict=True)}  # type: ignore[attr-defined]
+        return _spread(type(value).__name__, arguments)
     if isinstance(value, tuple):
-        words = [_written(part) for part in value]
+        words = [_code_of(part) for part in value]
         flat = wrapped("(", words, ",)" if len(words) == 1 else ")")
         plain = all("\n" not in word and len(word) < WIDTH for word in words)
         return flat if plain else "(\n" + indented(",\n".join(words)) + ",\n)"
     return literal(value)
 
 
-def _spread(name: str, given: dict[str, str]) -> str:
-    """A call with keywords, on one line if it fits and else one keyword a line."""
-    words = [f"{key}={value}" for key, value in given.items()]
+def _spread(name: str, arguments: dict[str, str]) -> str:
+    """Return a call with keywords, on one line if it fits and else one keyword a line."""
+    words = [f"{key}={value}" for key, value in arguments.items()]
     line = f"{name}({', '.join(words)})"
     if len(line) <= WIDTH and "\n" not in line:
         return line

@@ -3,7 +3,7 @@
 A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
 every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
 running the sampler once on a state that is a unit vector, with a network that answers every call by
-another one. Whatever it does between two evaluations, correctors, stages, deferred first steps, is in them.
+another one. They include correctors, stages and deferred first steps between two evaluations.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SMALLEST = 1e-15
 CLOSE = 1e-6
 """Relative difference that rounding in float64 can make."""
 SPARE = 8
-"""Evaluations more than a sampler says, for which there is room."""
+"""Evaluations beyond a sampler's own count, for which there is room."""
 
 
 Weights = Callable[[float], tuple[float, float]]
-"""Of a level: p and q of the clean image d = p x + q output."""
+"""Weights p and q, by level, of the clean image d = p x + q output."""
 
 
 def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
-    """The weights of a network that gives the clean image."""
+    """Return the weights of a network that gives the clean image."""
     return 0.0, 1.0
 
 
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """A sampler on a grid.
+    """Numbers of a sampler on a grid.
 
     Attributes:
         start: the state of the first evaluation is this times the first state of the grid, at the
@@ -62,7 +62,7 @@ class Steps(NamedTuple):
 
 
 def untabled(sampler: Sampler) -> str:
-    """Why a sampler is no table of numbers; "" if it is one."""
+    """Return why a sampler is no table of numbers; "" if it is one."""
     if sampler.for_maps:
         return "it is for few-step maps"
     if getattr(sampler, "of_checkpoint", False):
@@ -77,7 +77,7 @@ def untabled(sampler: Sampler) -> str:
 
 
 def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
-    """What a sampler does on a grid.
+    """Return the steps of a sampler on a grid as numbers.
 
     Args:
         sampler: deterministic, of fixed steps.
@@ -105,19 +105,19 @@ def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
             a = 0.0
         else:
             raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
-        left = then - a * now
-        b = [w if abs(w) > SMALLEST else 0.0 for w in left[: i + 1].flip(0).tolist()]
+        rest = then - a * now
+        b = [w if abs(w) > SMALLEST else 0.0 for w in rest[: i + 1].flip(0).tolist()]
         while b and not b[-1]:
             b.pop()
         rows.append(Row(sigma, a, tuple(b)))
     steps = Steps(float(states[0][-1]), tuple(rows))
-    if not _is(steps, sampler, grid, weights):
+    if not _are_steps_of(steps, sampler, grid, weights):
         raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
     return steps
 
 
-def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
-    """Whether steps are a sampler's on some states with a network that is not linear."""
+def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+    """Return True if steps are a sampler's on some states with a network that is not linear."""
 
     def output(x: Tensor, sigma: float) -> Tensor:
         return torch.sin(3 * x / (1 + sigma)) + 0.5
@@ -127,16 +127,16 @@ def _is(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
         return p * x + q * output(x, float(sigma))
 
     first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
-    x, seen = steps.start * first, []
+    x, outputs = steps.start * first, []
     for sigma, a, b in steps.rows:
-        seen.insert(0, output(x, sigma))
-        x = a * x + sum(w * out for w, out in zip(b, seen, strict=False))
+        outputs.insert(0, output(x, sigma))
+        x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False))
     right = sampler.sample(denoised, first, grid, NoNoise(sampler))
     return bool((x - right).abs().max() <= CLOSE * right.abs().max())
 
 
 class _Probe:
-    """A denoiser whose network's k-th output is the k-th unit vector, and that keeps what it was asked.
+    """Denoiser whose network's k-th output is the k-th unit vector; it keeps the states that it gets.
 
     Args:
         room: the most answers.
@@ -149,7 +149,7 @@ class _Probe:
         self.sigmas: list[float] = []
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The clean image ``(1, room + 1)``, of a new unit vector."""
+        """Return the clean image ``(1, room + 1)`` of a new unit vector."""
         if len(x) != 1 or len(self.sigmas) == self.room:
             raise ValueError("the sampler evaluates several states at once, or more than it says")
         self.states.append(x[0].clone())
@@ -160,5 +160,5 @@ class _Probe:
         return answer
 
     def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002
-        """The same: there is one row."""
+        """Return the probe itself: there is one row."""
         return self

@@ -12,7 +12,7 @@ WIDTH = 100
 
 
 def listed(name: str, values: Iterable[float]) -> str:
-    """An assignment of a list of numbers, every one with all its digits.
+    """Return an assignment of a list of numbers, every one with all its digits.
 
     >>> listed("SIGMAS", [14.6, 0.0])
     'SIGMAS = [14.6, 0.0]'
@@ -21,7 +21,7 @@ def listed(name: str, values: Iterable[float]) -> str:
 
 
 def literal(value: object) -> str:
-    """Python of a plain value, texts in double quotes.
+    """Return Python of a plain value, texts in double quotes.
 
     >>> literal("heun"), literal(0.5)
     ('"heun"', '0.5')
@@ -29,18 +29,18 @@ def literal(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def called(function: str, given: Mapping[str, Any], *first: str) -> str:
-    """A call with keywords, after arguments that are text already.
+def called(function: str, arguments: Mapping[str, Any], *first: str) -> str:
+    """Return a call with keywords, after arguments that are text already.
 
     >>> called("sample", {"eta": 0.0}, "model", "x")
     'sample(model, x, eta=0.0)'
     """
-    words = [*first, *(f"{key}={literal(value)}" for key, value in given.items())]
+    words = [*first, *(f"{key}={literal(value)}" for key, value in arguments.items())]
     return wrapped(f"{function}(", words, ")")
 
 
 def wrapped(begin: str, words: list[str], end: str) -> str:
-    """Words between commas, on one line if they fit and else on lines of their own.
+    """Return words between commas, on one line if they fit and else on lines of their own.
 
     >>> wrapped("x = (", ["1", "2"], ")")
     'x = (1, 2)'
@@ -56,5 +56,5 @@ def wrapped(begin: str, words: list[str], end: str) -> str:
 
 
 def indented(lines: str, by: int = 4) -> str:
-    """Lines moved to the right; empty ones stay empty."""
+    """Return lines moved to the right; empty ones stay empty."""
     return textwrap.indent(lines, " " * by)

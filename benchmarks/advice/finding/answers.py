@@ -1,4 +1,4 @@
-"""The answer of each budget, from what was measured."""
+"""Answer of each budget, from the measurements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer(
     scores: Scores,
     distributions: Mapping[str, tuple[Choice, Value, bool]],
 ) -> Budget:
-    """The answer of one budget.
+    """Return the answer of one budget.
 
     Args:
         run: the run.
@@ -34,31 +34,30 @@ def answer(
         chosen: what was scored, the default first.
         alternatives: the library's own solvers at their defaults, which were scored too.
         scores: on latents that chose nothing.
-        distributions: by label, distances in distribution, and whether they are decidedly smaller than that of
-            the recommendation.
+        distributions: by label, distances in distribution, and whether each is decidedly below the best one's.
     """
-    known = scores[race.budget]
+    by_label = scores[race.budget]
     fd = {label: value for label, (_, value, _) in distributions.items()}
     default = chosen[0]
     best = race.left[LIBRARIES[0]][0].label
     answers = {}
     for library in LIBRARIES:
-        left = race.left.get(library)
-        if not left:
+        survivors = race.left.get(library)
+        if not survivors:
             continue
-        leader = left[0]
-        squares = known.get(leader.label)
+        leader = survivors[0]
+        squares = by_label.get(leader.label)
         own = race.left.get(OWN.get(library, ""), ())
         own = own[0] if own and own[0].label != leader.label else None
-        theirs = None if own is None else known.get(own.label)
+        theirs = None if own is None else by_label.get(own.label)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
-        before = None if plain is None else known.get(plain.label)
+        before = None if plain is None else by_label.get(plain.label)
         answers[library] = Best(
             library,
             choice(bench, leader, squares, fd.get(leader.label)),
-            ratio(squares, known.get(default.label)),
-            ratio(squares, known.get(best)),
-            tuple(entry.label for entry in left[1:]),
+            ratio(squares, by_label.get(default.label)),
+            ratio(squares, by_label.get(best)),
+            tuple(entry.label for entry in survivors[1:]),
             _lines(run, library, leader),
             None if own is None else choice(bench, own, theirs, fd.get(own.label)),
             ratio(theirs, squares),
@@ -69,32 +68,36 @@ def answer(
     leaders = race.left.get(run.library)
     mine = leaders[0] if leaders else None
     nearer = [
-        (value.value, found) for found, value, is_nearer in distributions.values() if is_nearer
+        (value.value, candidate)
+        for candidate, value, is_nearer in distributions.values()
+        if is_nearer
     ]
     return Budget(
         nfe=race.budget,
-        default=choice(bench, default, known.get(default.label), fd.get(default.label)),
+        default=choice(bench, default, by_label.get(default.label), fd.get(default.label)),
         best=answers,
         in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
         tried=race.tried,
         left_out=race.left_out,
         latents=race.latents,
-        undecided=_undecided(run, race),
+        undecided=_open_question(run, race),
         hopeless=race.hopeless,
         alternatives=tuple(
             Alternative(
-                choice(bench, entry, known.get(entry.label), fd.get(entry.label)),
-                None if mine is None else ratio(known.get(mine.label), known.get(entry.label)),
+                choice(bench, entry, by_label.get(entry.label), fd.get(entry.label)),
+                None
+                if mine is None
+                else ratio(by_label.get(mine.label), by_label.get(entry.label)),
             )
             for entry in alternatives
         ),
     )
 
 
-def _undecided(run: Run, race: Raced) -> str:
-    said = []
+def _open_question(run: Run, race: Raced) -> str:
+    sentences = []
     if race.left_out:
-        said.append(
+        sentences.append(
             f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
             "those that the look at the model forecasts worst"
         )
@@ -102,25 +105,25 @@ def _undecided(run: Run, race: Raced) -> str:
     if tied:
         why = "on all its latents" if race.timely else "in its time"
         others = f"{tied} other{'s' if tied > 1 else ''}"
-        said.append(f"the race could not tell {others} from the recommendation {why}")
-    return f"At {race.budget} evaluations {', and '.join(said)}." if said else ""
+        sentences.append(f"the race could not tell {others} from the recommendation {why}")
+    return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
 
 
 def _lines(run: Run, library: str, entry: Entry) -> Lines:
     cell = entry.cell
     assert cell.grid is not None
     try:
-        made = export(library, cell.sampler, cell.grid, run.asked.model, run.asked.spec)
+        exported = export(library, cell.sampler, cell.grid, run.asked.model, run.asked.spec)
     except ValueError as error:
         return Lines(library, "", str(error))
-    return Lines(library, made.code, made.remark)
+    return Lines(library, exported.code, exported.remark)
 
 
 def halves(
     run: Run, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
-    """Errors of the recommendation at M over those of the default at N, for M <= N / 2."""
-    found = {}
+    """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
+    ratios = {}
     for few in races:
         if run.library not in few.left:
             continue
@@ -130,12 +133,12 @@ def halves(
                 default = chosen[many.budget][0].label
                 value = ratio(mine, scores[many.budget].get(default))
                 if value is not None:
-                    found[few.budget, many.budget] = value
-    return found
+                    ratios[few.budget, many.budget] = value
+    return ratios
 
 
 def default_in_words(run: Run) -> str:
-    """What is used now."""
+    """Return the present sampler in words."""
     now = run.now
     if now.sampler == "pipeline":
         return now.told

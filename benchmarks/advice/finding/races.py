@@ -1,4 +1,4 @@
-"""The race of each budget, and the time that it has."""
+"""Race of each budget, and the time that it has."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from .time import COMPARED
 from .tuning import SHARE, seconds_wanted
 
 FITTED, FITTED_LATE = 0.3, 0.5
-"""Shares of the time, without the start, until which a search of ``auto`` is begun: those of all budgets at first, on all cores, and
-then that of each whose turn has come.
+"""Shares of the time, without the start, after which no search of ``auto`` begins: first the searches of
+all budgets on all cores, then the search of each budget in turn.
 """
 RACED = (0.5, 0.85)
-"""Bounds of the share at which the races are to be done: as late as what follows allows. The first is of the time
-without the start.
+"""Bounds of the share at which the races are to be done, as late as later stages allow. The first leaves
+the start out.
 """
 OVER = 0.3
-"""Of the time between the end of the races and that of what follows, that they may go on for."""
+"""Share of the time from the planned end of the races to ``COMPARED`` by which they may overrun."""
 SCREENED = 0.6
-"""Share of a race's time that its first look may take."""
+"""Share of a race's time that its first round may take."""
 SCORED = 7
 """Configurations of a budget that are scored, about."""
 LOOK = 3000
-"""Evaluations of a look at a model of images, about."""
+"""Evaluations of a probe of an image model, about."""
 
 
 def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
-    """The race of each budget, each with its part of the time, as they end."""
+    """Yield the race of each budget as it ends, each with its part of the time."""
     run.progress("looking at the model")
     look = _look(run, bench)
     run.progress("auto: searching its rules")
     fitted = _fits(run, bench, budgets, FITTED)
-    reserved = _reserved(run, bench, budgets)
+    reserved = _share_of_fits(run, bench, budgets)
     races: list[Raced] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
@@ -60,40 +60,41 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
 
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
-    """The budgets for which ``auto`` has a rule; there is none where the time is up first."""
-    asked, late = run.asked, run.clock.until(bench.of_rest(until))
-    if asked.only:
+    """Search the rules of ``auto``; return the budgets that get one before the time is up."""
+    model_run, late = run.asked, run.clock.until(bench.of_rest(until))
+    if model_run.only:
         return set()
-    passes = asked.model.passes
-    tasks = [Fit(asked.spec, asked.model.identity, asked.device, n // passes) for n in budgets]
+    passes = model_run.model.passes
+    tasks = [
+        Fit(model_run.spec, model_run.model.identity, model_run.device, n // passes)
+        for n in budgets
+    ]
     fitted = set()
-    for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
-        if isinstance(found, Failure):
-            bench.failures["auto"] = found.reason
+    for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+        if isinstance(outcome, Failure):
+            bench.failures["auto"] = outcome.reason
         else:
             fitted.add(budgets[which])
     return fitted
 
 
-def _reserved(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time that is kept for fits of levels and coefficients (:mod:`.tuning`): none where it would
-    not do for the smallest budget.
-    """
-    given = 60 * run.clock.minutes
-    there = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / given, 0.0)
+def _share_of_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
+    """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
+    total = 60 * run.clock.minutes
+    available = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / total, 0.0)
     smallest = [seconds_wanted(bench, [n]) for n in budgets if seconds_wanted(bench, [n])]
-    if not smallest or min(smallest) > there * given:
+    if not smallest or min(smallest) > available * total:
         return 0.0
-    return min(seconds_wanted(bench, budgets) / given, there)
+    return min(seconds_wanted(bench, budgets) / total, available)
 
 
 def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time at which the races, and what is fitted to the model, are to be done."""
-    given = 60 * run.clock.minutes * bench.rate  # evaluations
+    """Return the share of the time at which the races and the fits are to be done."""
+    total = 60 * run.clock.minutes * bench.rate  # evaluations
     own = bench.asked.extractor == CARD and bench.asked.features is not None
-    scores = 64 * (256 + SCORED * sum(budgets)) / given
-    least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / given
-    whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / given
+    scores = 64 * (256 + SCORED * sum(budgets)) / total
+    least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / total
+    whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / total
     # where there is no time for distances in distribution, they are not waited for
     least_raced = bench.of_rest(RACED[0])
     after = scores + (whole if scores + least <= COMPARED - least_raced else 0.0)
@@ -101,26 +102,26 @@ def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
-    """The share of the time at which what still races, or is fitted, is broken off."""
+    """Return the share of the time at which running races and fits are broken off."""
     until = raced_until(run, bench, budgets)
     return until + OVER * (COMPARED - until)
 
 
 def _look(run: Run, bench: Bench) -> Look | None:
-    """A look at the model; None where it fails, or would take too much of the time."""
-    asked = run.asked
+    """Probe the model; return None where that fails, or would take too much of the time."""
+    model_run = run.asked
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(Looked(asked.spec, asked.model.identity, asked.device), bench.world)
+        return run.executor.run(
+            Looked(model_run.spec, model_run.model.identity, model_run.device), bench.world
+        )
     except Failure:
         return None
 
 
 def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
-    """Configurations in the order in which they are tried: what is used now, ``auto``, and the others as
-    the look forecasts.
-    """
+    """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
     entries = run.asked.entries(budget, auto=auto)
     first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
     others = [entry for entry in entries if entry.cell.sampler.name != "auto"]
@@ -132,8 +133,8 @@ def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[En
 
 
 def chosen_of(run: Run, race: Raced, untuned: Iterable[Entry]) -> list[Entry]:
-    """What is scored: the default, the leader of each library, and what led before anything was fitted."""
-    leaders = [each[0] for each in race.left.values()]
+    """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
+    leaders = [entries[0] for entries in race.left.values()]
     default = run.asked.default(run.now, race.budget)
-    found = {entry.label: entry for entry in [default, *leaders, *untuned]}
-    return list(found.values())
+    by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
+    return list(by_label.values())

@@ -1,4 +1,4 @@
-"""What the stages of a run of ``advise`` share."""
+"""State that the stages of a run of ``advise`` share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Run:
-    """One run.
+    """State of a run of ``advise``.
 
     Attributes:
         asked: the model, and how it is run.
@@ -25,7 +25,7 @@ class Run:
         now: what is used now.
         library: whose users ask.
         ms: milliseconds that a sample may take, in place of budgets; None for budgets.
-        progress: told what is being done.
+        progress: called with each stage, in words.
     """
 
     asked: Asked
@@ -39,5 +39,5 @@ class Run:
 
 
 def runs(entry: Entry) -> bool:
-    """Whether there is anything to run."""
+    """Return True if there is anything to run."""
     return entry.cell.grid is not None and not entry.cell.skip

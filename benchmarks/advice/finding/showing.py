@@ -1,4 +1,4 @@
-"""Milliseconds, and pictures, of what is used now and what is recommended."""
+"""Milliseconds and pictures of the default and the recommendation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMED_REPEATS = 5
 def timed(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[list[Budget], int]:
-    """The answers with milliseconds, where there is time to take them: in batches of one."""
+    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
     times: dict[tuple[int, str], float] = {}
     for answer in answers:
         entries = {entry.label: entry for entry in chosen[answer.nfe]}
@@ -36,38 +36,38 @@ def timed(
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
             task = Taken(entry.cell, 1, TIMED_REPEATS)
-            found = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
-            if not isinstance(found, Failure):
-                times[answer.nfe, label] = found
+            outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
+            if not isinstance(outcome, Failure):
+                times[answer.nfe, label] = outcome
     return [_with_times(answer, times) for answer in answers], int(bool(times))
 
 
 def _with_times(answer: Budget, times: Mapping[tuple[int, str], float]) -> Budget:
-    def timed(one: Choice) -> Choice:
-        return replace(one, ms=times.get((answer.nfe, one.label)))
+    def timed(choice: Choice) -> Choice:
+        return replace(choice, ms=times.get((answer.nfe, choice.label)))
 
-    best = {name: replace(found, choice=timed(found.choice)) for name, found in answer.best.items()}
+    best = {name: replace(entry, choice=timed(entry.choice)) for name, entry in answer.best.items()}
     return replace(answer, default=timed(answer.default), best=best)
 
 
 def drawn(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
-    """Pictures of the first scored latents, where samples are images; whether there are any."""
-    asked = run.asked
-    if is_picture(asked.model) is False:
+    """Draw pictures of the first scored latents; return True if there are any."""
+    model_run = run.asked
+    if is_picture(model_run.model) is False:
         return False
     run.progress("pictures")
 
     def pictured(x: object) -> Pictures8 | None:
-        task = Pictured(asked.spec, asked.model.identity, asked.device, x)  # type: ignore[arg-type]
-        return shown(run.executor.run(task, bench.world), asked.model.decoded_limits)
+        task = Pictured(model_run.spec, model_run.model.identity, model_run.device, x)  # type: ignore[arg-type]
+        return shown(run.executor.run(task, bench.world), model_run.model.decoded_limits)
 
     ends = bench.truth.ends(SCORED, SCORED + COUNT, bench.truth.steps or 0)
     converged = pictured(ends.astype("float32"))
     if converged is None:
         return False
-    made: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
+    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
     for answer in answers:
         entries = {entry.label: entry for entry in chosen[answer.nfe]}
         wanted = {"default": answer.default.label}
@@ -75,16 +75,16 @@ def drawn(
             wanted["best"] = answer.best[run.library].choice.label
         some = [entries[label] for label in wanted.values()]
         those = [n for n, e in enumerate(some) if runs(e)]
-        for which, found in list(bench.samples([some[n] for n in those], SCORED, SCORED + COUNT)):
-            if not isinstance(found, Failure):
-                image = pictured(found["endpoint"])
+        for which, outcome in list(bench.samples([some[n] for n in those], SCORED, SCORED + COUNT)):
+            if not isinstance(outcome, Failure):
+                image = pictured(outcome["endpoint"])
                 if image is not None:
-                    made[list(wanted)[those[which]]][answer.nfe] = image
-    Pictures(converged, made["default"], made["best"]).write(run.out)
+                    images[list(wanted)[those[which]]][answer.nfe] = image
+    Pictures(converged, images["default"], images["best"]).write(run.out)
     return True
 
 
 def is_picture(model: Denoiser) -> bool:
-    """Whether its samples are pictures."""
+    """Return True if a model's samples are pictures."""
     event = model.decoded_event
     return len(event) == 3 and event[0] in (1, 3) and min(event[1:]) >= 8

@@ -1,4 +1,4 @@
-"""How fast the model is, what budgets that buys, and whether there is time enough."""
+"""Speed of the model, the budgets that it buys, and the check that there is time enough."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .run import Run
 LEAST = 20
 """Configurations that the least race tries."""
 BATCH = 8
-"""Samples at a time at which the rate is measured: about those of a race's first looks."""
+"""Samples at a time at which the rate is measured, about as many as in a race's first rounds."""
 COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
 
 def paces(run: Run, world: World) -> tuple[float, float]:
-    """Evaluations a second of all workers together, and of a batch of one of one of them."""
-    asked = run.asked
-    task = Paces(asked.spec, asked.model.identity, asked.device, (1, BATCH), 0.3)
+    """Return evaluations a second of all workers together, and of one worker at a batch of one."""
+    model_run = run.asked
+    task = Paces(model_run.spec, model_run.model.identity, model_run.device, (1, BATCH), 0.3)
     rates = []
-    for _, found in run.executor.map([task] * run.executor.size, world):
-        if isinstance(found, Failure):
-            raise found
-        rates.append(found)
-    return sum(each[1] for each in rates), rates[0][0]
+    for _, outcome in run.executor.map([task] * run.executor.size, world):
+        if isinstance(outcome, Failure):
+            raise outcome
+        rates.append(outcome)
+    return sum(pair[1] for pair in rates), rates[0][0]
 
 
-def budgets_of(run: Run, asked_for: Sequence[int], one: float) -> list[int]:
-    """Evaluations per sample that are asked for.
+def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
+    """Return the evaluations per sample that are requested.
 
     Raises:
         ValueError: fewer than a step costs.
@@ -46,11 +46,11 @@ def budgets_of(run: Run, asked_for: Sequence[int], one: float) -> list[int]:
                 f"give {passes} or more"
             )
         return sorted(set(asked_for))
-    within = int(run.ms * one / 1000)
+    within = int(run.ms * unit_rate / 1000)
     if within < max(2, passes):
         raise ValueError(
-            f"--ms {run.ms:g}: an evaluation of model {run.asked.spec} takes {1000 / one:.3g} ms here, "
-            f"so that there is time for {within}; give --ms {2 * max(2, passes) * 1000 / one:.2g} or more"
+            f"--ms {run.ms:g}: an evaluation of model {run.asked.spec} takes {1000 / unit_rate:.3g} ms here, "
+            f"so that there is time for {within}; give --ms {2 * max(2, passes) * 1000 / unit_rate:.2g} or more"
         )
     return [within]
 

@@ -1,4 +1,4 @@
-"""What leads a race is fitted to the model, where there is time, and races again."""
+"""Fits of a race's leaders to the model, where there is time, and the race with them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from ..racing.tuned import (
 from .run import Run
 
 SHARE = 0.5
-"""Of the time of races and fits together, that the fits may take."""
+"""Share that the fits may take of the time of races and fits together."""
 ITERATIONS = 3
 """Iterations of a fit that there is to be time for."""
 GENEROUS = 1.5
-"""How many times its share of the time a fit may take."""
+"""Multiple of its share of the time that a fit may take."""
 OF_EACH = 2
 """Configurations of each field whose levels are fitted."""
 
@@ -66,12 +66,12 @@ class Target(NamedTuple):
 
 
 def evaluations(budget: int, steps: int, what: What) -> float:
-    """That a fit of a sampler takes, about, whose steps make the evaluations of a budget."""
+    """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
     return ITERATIONS * evaluations_of(steps, what) * budget / steps
 
 
 def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
-    """That fits of the usual number of samplers take, with their endpoints, all workers at it."""
+    """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
     passes, fields = bench.asked.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
@@ -82,14 +82,14 @@ def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
 
 
 def _endpoints(bench: Bench) -> float:
-    """Evaluations that the endpoints of the latents of all fits take, about."""
+    """Return about how many evaluations the endpoints of all fits' latents take."""
     steps = 4 * RULE.first if bench.truth.steps is None else bench.truth.steps
     return (EQUATIONS + CHOOSING) * steps * bench.asked.model.passes
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What came of the fits.
+    """Result of the fits.
 
     Attributes:
         races: with what was fitted in place.
@@ -103,7 +103,7 @@ class Tuned:
 
 
 def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned:
-    """Races in which the leaders' fitted levels and coefficients take part.
+    """Return races in which the leaders' fitted levels and coefficients take part.
 
     Args:
         run: the run.
@@ -111,33 +111,33 @@ def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned
         races: of each budget.
         until: share of the time by which all is to be done.
     """
-    left = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
+    seconds = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
     wanted = [target for race in races for target in _targets(run, race)]
-    targets = list(_affordable(run, bench, wanted, left))
+    targets = list(_affordable(run, bench, wanted, seconds))
     entries: dict[int, list[Entry]] = {race.budget: [] for race in races}
     done = set()
     if targets:
         run.progress("fitting levels and coefficients")
-        for target, numbers in _fitted(run, bench, targets, until):
+        for target, numbers in _fit_targets(run, bench, targets, until):
             done.add(target.budget)
             if numbers is not None:
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.asked.entry(cell, exported=True))
-    found, untuned, finest = [], {}, (bench.truth.steps or 0, bench.truth.resolution)
+    results, untuned, finest = [], {}, (bench.truth.steps or 0, bench.truth.resolution)
     for race in races:
         own = entries[race.budget]
         if own:
             run.progress(f"{race.budget} evaluations: racing what was fitted")
-            untuned[race.budget] = {name: each[0] for name, each in race.left.items()}
-        found.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
+            untuned[race.budget] = {name: ranked[0] for name, ranked in race.left.items()}
+        results.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (bench.truth.steps or 0, bench.truth.resolution))
     bench.truth.steps, bench.truth.resolution = finest
-    return Tuned(found, untuned, tuple(_untold(bench, wanted, done)))
+    return Tuned(results, untuned, tuple(_open_questions(bench, wanted, done)))
 
 
-def _untold(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
-    """What was wanted and not fitted, and why."""
+def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
+    """Yield sentences on fits that were wanted and not made, and why."""
     failed = {
         t.budget: bench.failures[_failure(t)] for t in wanted if _failure(t) in bench.failures
     }
@@ -152,35 +152,35 @@ def _untold(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[
 
 
 def _failure(target: Target) -> str:
-    """The name that a failing fit has among the failures."""
+    """Return the name that a failing fit has among the failures."""
     return f"{target.entry.cell.label} at {target.budget}, {target.what} fitted"
 
 
 def _targets(run: Run, race: Raced) -> Iterator[Target]:
-    """Coefficients of what leads for each library that takes numbers, and levels of the best solvers of those
-    that have their own; of each sampler once.
+    """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
+    of a library's best own solvers.
     """
-    found: dict[tuple[str, What], Target] = {}
+    targets: dict[tuple[str, What], Target] = {}
     own = (*OWN.values(), "comfyui")
-    for name, each in race.left.items():
-        for entry in each[: OF_EACH if name in own else 1]:
+    for name, ranked in race.left.items():
+        for entry in ranked[: OF_EACH if name in own else 1]:
             free: What = "coefficients" if entry.cell.sampler.own_grid else "both"
-            what = "levels" if name in own else free
-            if not fittable(entry.cell, what, run.asked.model):
+            kind = "levels" if name in own else free
+            if not fittable(entry.cell, kind, run.asked.model):
                 continue
-            new = Target(race.budget, [], what, [])
-            target = found.setdefault((entry.cell.label, what), new)
+            new = Target(race.budget, [], kind, [])
+            target = targets.setdefault((entry.cell.label, kind), new)
             if entry not in target.entries:
                 target.entries.append(entry)
             if name not in target.leads:
                 target.leads.append(name)
-    yield from found.values()
+    yield from targets.values()
 
 
 def _affordable(
     run: Run, bench: Bench, targets: Sequence[Target], seconds: float
 ) -> Iterator[Target]:
-    """What there is time for: first what is for the library that is asked about, the cheapest first."""
+    """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
     own = {run.library, OWN.get(run.library, "")}
 
     def place(target: Target) -> tuple[bool, float]:
@@ -192,53 +192,53 @@ def _affordable(
             yield target
 
 
-def _fitted(
+def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
 ) -> Iterator[tuple[Target, Numbers | None]]:
-    """What was found for each, None where nothing was better than it is. What is in the folder comes first, and is
-    not looked for again unless there is more time than there was.
+    """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
+    searched again only with more time than before.
     """
     ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING, bench.truth.steps or 0)
     keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
     late, whole = run.clock.until(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
     deadline = time.time() + seconds
-    kept = {n: bench.store.get(key) for n, key in enumerate(keys)}
+    stored = {n: bench.store.get(key) for n, key in enumerate(keys)}
     todo, tasks = [], []
     for number, target in enumerate(targets):
         share = min(GENEROUS * run.executor.size * target.cost / whole, 1.0) * seconds
-        known = kept[number]
-        if known is not None and (known[2] is None or known[2] >= share):
-            yield target, _read(known)
+        previous = stored[number]
+        if previous is not None and (previous[2] is None or previous[2] >= share):
+            yield target, _read(previous)
             continue
         todo.append(number)
         starts = _starts(run, target)
         tasks.append(Tune(target.entry.cell, starts, target.what, ends, share, deadline))
-    for which, found in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
+    for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
-        if isinstance(found, Failure):
-            bench.failures[_failure(targets[number])] = found.reason
+        if isinstance(outcome, Failure):
+            bench.failures[_failure(targets[number])] = outcome.reason
             continue
-        numbers, ended = found
+        numbers, ended = outcome
         spent = None if ended else tasks[which].seconds
         levels = None if numbers is None else list(numbers.levels)
         bench.store.put(keys[number], [levels, [] if numbers is None else numbers.rows, spent])
-        kept.pop(number)
+        stored.pop(number)
         yield targets[number], numbers
     for number in todo:
-        if kept.get(number) is not None:  # there was no time, and it is better than nothing
-            yield targets[number], _read(kept[number])
+        if stored.get(number) is not None:  # there was no time, and it is better than nothing
+            yield targets[number], _read(stored[number])
 
 
-def _read(kept: Sequence[Any]) -> Numbers | None:
-    """What the folder has of a fit."""
-    levels, rows, _ = kept
+def _read(stored: Sequence[Any]) -> Numbers | None:
+    """Return the numbers of a stored fit."""
+    levels, rows, _ = stored
     return None if levels is None else Numbers.read(levels, rows)
 
 
 def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
-    """The grids of the configurations, and those of their schedules with one step more that leave the model's
-    lowest level out, where most schedules spend an evaluation in vain.
+    """Return the configurations' grids, and their schedules' with one step more and without the model's
+    lowest level, at which most schedules waste an evaluation.
     """
     if target.what == "coefficients":
         return ()
@@ -250,6 +250,8 @@ def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
         more = run.asked.cells(
             [cell.label], [cell.schedule.label], math.ceil(target.budget * size / (size - 1))
         )
-        longer = [one.grid for one in more if one.grid is not None and len(one.grid) == size]
+        longer = [
+            other.grid for other in more if other.grid is not None and len(other.grid) == size
+        ]
         starts += [cell.grid, *(Grid((*grid.sigma[:-2], 0.0)) for grid in longer)]
     return tuple(starts)

@@ -43,7 +43,7 @@ def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
 
 
 def render(advice: Advice, pictures: Pictures | None) -> str:
-    """The page as text; a pure function of the answer."""
+    """Return the page as text; a pure function of the answer."""
     rows, library = table(advice), audience(advice.budgets, advice.library)
     drawn = plots(advice)
     first = leading(advice.budgets, advice.library)
@@ -56,13 +56,13 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             headline=advice.sentences[0] if advice.sentences else "What was measured",
             follows=advice.sentences[1:],
             rows=rows,
-            timed=any(one.ms.text for one in rows),
-            tied=any(one.tied for one in rows),
-            nearer=any(one.nearer.text for one in rows),
+            timed=any(row.ms.text for row in rows),
+            tied=any(row.tied for row in rows),
+            nearer=any(row.nearer.text for row in rows),
             first=first.nfe,
             gallery=gallery(advice, pictures),
-            beside_own_solvers=any(one.beside_own_solvers.text for one in rows),
-            plots=[Markup(one) for one in drawn] if drawn else [],
+            beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
+            plots=[Markup(plot) for plot in drawn] if drawn else [],
             plot_words=words(advice),
             libraries=pastes(advice),
             open=open_questions(advice),
@@ -70,15 +70,15 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             provenance=flat(advice.provenance),
             colours=Markup(css()),
             resolution=short(advice.resolution, 2),
-            most_latents=max(one.latents for one in advice.budgets),
-            tried=sum(one.tried for one in advice.budgets),
+            most_latents=max(budget.latents for budget in advice.budgets),
+            tried=sum(budget.tried for budget in advice.budgets),
         )
     )
 
 
 @dataclass(frozen=True)
 class Paste:
-    """What to paste at one budget.
+    """Lines to paste at one budget.
 
     Attributes:
         nfe: the budget.
@@ -106,17 +106,17 @@ class Paste:
 
 
 def pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
-    """For each library its name, title and lines by budget; the one that the table is for comes first."""
+    """Return each library's name, title and lines by budget, the table's library first."""
     names = [
         audience(advice.budgets, advice.library),
         *(name for budget in advice.budgets for name in budget.best),
     ]
-    found = []
+    result = []
     for name in dict.fromkeys(names):
         some = [(budget, best) for budget in advice.budgets if (best := budget.best.get(name))]
         if some:
-            found.append((name, title(name), [_paste(*one) for one in some]))
-    return found
+            result.append((name, title(name), [_paste(*pair) for pair in some]))
+    return result
 
 
 def _paste(budget: Budget, best: Best) -> Paste:
@@ -136,23 +136,24 @@ def _paste(budget: Budget, best: Best) -> Paste:
 
 
 def open_questions(advice: Advice) -> list[str]:
-    """What was not decided: of the whole answer, then budget by budget."""
+    """Return the open questions of the whole answer, then budget by budget."""
     at = [
         f"With {counted(budget.nfe, 'evaluation')}: {budget.undecided}"
         for budget in advice.budgets
-        if budget.undecided and not any(budget.undecided in one for one in advice.undecided)
+        if budget.undecided
+        and not any(budget.undecided in sentence for sentence in advice.undecided)
     ]
     return [*advice.undecided, *at]
 
 
 def unbroken(words: str) -> str:
-    """Text in which neither an interval nor what belongs to a number goes to another line."""
-    kept = re.sub(r"\[[^\[\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), words)
-    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda found: f"\u00a0{found[1] or ''}", kept)
+    """Return text in which neither an interval nor what belongs to a number goes to another line."""
+    text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
+    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
 
 
-def _shown(value: Any) -> Any:
-    """Texts without control characters and letters that nobody sees; what is markup stays."""
+def _make_printable(value: Any) -> Any:
+    """Return a text without control characters and invisible letters; markup stays."""
     return printable(value) if type(value) is str else value
 
 
@@ -161,7 +162,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(list(map(str, TEMPLATES))),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_make_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -1,4 +1,4 @@
-"""How an answer came about, as terms and what they are."""
+"""Facts on how an answer came about, as terms and values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LONG = 12
 
 
 def facts(advice: Advice) -> list[tuple[str, str]]:
-    """How the answer came about, as terms and what they are."""
-    took, given = advice.minutes
+    """Return facts on how the answer came about, as terms and values."""
+    took, limit = advice.minutes
     about = [(key.replace("_", " "), value) for key, value in flat(advice.about)]
     return [
         ("model", advice.model),
         *about,
         ("now", advice.default),
         ("device", advice.device),
-        ("time", f"{short(took)} minutes of {short(given)} that were given"),
+        ("time", f"{short(took)} minutes of {short(limit)} that were given"),
         *(
             [("times", f"per sample, in batches of {advice.timed_batch}")]
             if advice.timed_batch
@@ -31,26 +31,26 @@ def facts(advice: Advice) -> list[tuple[str, str]]:
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """A mapping of anything as names and texts; mappings in it one after the other, and long ones,
+    """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
     as the versions of all packages, as one text.
     """
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{before} {key}".strip()
         if isinstance(value, Mapping) and len(value) > LONG:
-            found.append((name, ", ".join(f"{one} {_text(of)}" for one, of in value.items())))
+            pairs.append((name, ", ".join(f"{item} {_text(of)}" for item, of in value.items())))
         elif isinstance(value, Mapping):
-            found += flat(value, name)
+            pairs += flat(value, name)
         elif value is not None and value not in ("", [], ()):
-            found.append((name, _text(value)))
-    return found
+            pairs.append((name, _text(value)))
+    return pairs
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        sizes = all(type(one) is int for one in value)
+        sizes = all(type(item) is int for item in value)
         return (" × " if sizes else " ").join(map(_text, value))
     if isinstance(value, int):
         return f"{value:,}"

@@ -57,7 +57,7 @@ class Gallery:
 
 
 def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
-    """The strips of an answer; None where there are no pictures."""
+    """Return the strips of an answer; None where there are no pictures."""
     if pictures is None or not len(pictures.converged):
         return None
     count = len(pictures.converged)
@@ -69,14 +69,14 @@ def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
         f"Where {counted(count, 'latent leads', 'latents lead')} when the steps are small enough",
     )
     library = audience(advice.budgets, advice.library)
-    pairs = {one.nfe: _pair(one, library, pictures) for one in advice.budgets}
+    pairs = {budget.nfe: _pair(budget, library, pictures) for budget in advice.budgets}
     return Gallery(pairs, converged, side < PIXELATED, count, _factor(side))
 
 
 def _pair(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
     default, best = budget.default, budget.best.get(library)
     with_ = f"with {evaluations(budget.nfe)}"
-    now = _one(
+    now = _strip_of(
         pictures.default.get(budget.nfe),
         "Now",
         default.label,
@@ -87,17 +87,19 @@ def _pair(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Stri
         return now, Strip("", "Recommended", "", f"Nothing was found for {title(library)}")
     label = best.choice.label + (", as now" if same(best.choice, default) else "")
     mine = f"What {best.choice.label} makes of the latents {with_}"
-    return now, _one(pictures.best.get(budget.nfe), "Recommended", label, mine, best.choice.failed)
+    return now, _strip_of(
+        pictures.best.get(budget.nfe), "Recommended", label, mine, best.choice.failed
+    )
 
 
-def _one(images: Pictures8 | None, name: str, label: str, alt: str, failed: str) -> Strip:
+def _strip_of(images: Pictures8 | None, name: str, label: str, alt: str, failed: str) -> Strip:
     if images is None or not len(images):
         return Strip("", name, label, f"It fails: {failed}" if failed else "No pictures were kept")
     return Strip(strip(images), name, label, alt)
 
 
 def strip(images: Pictures8) -> str:
-    """Pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
+    """Return pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
     channels = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     small = shrunk(channels)
     gap = max(1, round(max(small.shape[2:]) / 28))
@@ -105,7 +107,7 @@ def strip(images: Pictures8) -> str:
 
 
 def shrunk(images: Pictures8) -> Pictures8:
-    """Pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
+    """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
     squares; what does not fill a square at the edge is left out.
     """
     factor = _factor(max(images.shape[2:]))

@@ -29,7 +29,7 @@ NOW, OURS, KNOWN = (
     Style("", "#00598f", "#78bdf2", "circle", "solid"),
     Style("", "#00664a", "#4fd0a0", "diamond", "dot"),
 )
-"""What is used now, the recommendation, and the best that was tried."""
+"""Styles of the default, the recommendation, and the best that was tried."""
 COLOURS = {
     INK: "ink",
     SOFT: "soft",
@@ -41,33 +41,37 @@ COLOURS = {
 
 
 def css() -> str:
-    """The variables of the curves, for a light page and a dark one."""
+    """Return the CSS variables of the curves, for a light page and a dark one."""
     return " ".join(
-        f"--{COLOURS[one.colour]}: light-dark({one.colour}, {one.dark});"
-        for one in (NOW, OURS, KNOWN)
+        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
+        for style in (NOW, OURS, KNOWN)
     )
 
 
 def curves(advice: Advice) -> list[Series]:
-    """The curves that have points: errors that are positive, by evaluations that are made.
+    """Return the curves that have points: errors that are positive, by evaluations that are made.
 
     The best that was tried is one only where it is not the recommendation at every budget.
     """
     library = audience(advice.budgets, advice.library)
-    mine = [(one, best.choice) for one in advice.budgets if (best := one.best.get(library))]
-    known = [(one, best.choice) for one in advice.budgets if (best := one.best.get("python"))]
+    mine = [
+        (answer, best.choice) for answer in advice.budgets if (best := answer.best.get(library))
+    ]
+    best_tried = [
+        (answer, best.choice) for answer in advice.budgets if (best := answer.best.get("python"))
+    ]
     differs = any(
         not same(choice, best.choice)
-        for budget, choice in known
+        for budget, choice in best_tried
         if (best := budget.best.get(library))
     )
     named = [
-        ("now", NOW, [(one, one.default) for one in advice.budgets]),
+        ("now", NOW, [(answer, answer.default) for answer in advice.budgets]),
         (f"for {title(library)}" if differs else "recommended", OURS, mine),
-        *([("best tried", KNOWN, known)] if differs else []),
+        *([("best tried", KNOWN, best_tried)] if differs else []),
     ]
-    found = [Series(name, style, _points(some)) for name, style, some in named]
-    return [one for one in found if one.points]
+    series = [Series(name, style, _points(some)) for name, style, some in named]
+    return [curve for curve in series if curve.points]
 
 
 def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
@@ -79,49 +83,49 @@ def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
 
 
 def plots(advice: Advice) -> tuple[str, str] | None:
-    """The drawing for wide screens and the one for narrow ones, as elements of a page; None where
-    no curve has two points, which a table says better.
+    """Return the drawings for wide and for narrow screens, as elements of a page; None where no curve has
+    two points, which a table says better.
     """
-    found = curves(advice)
-    if max((len(one.points) for one in found), default=0) < 2:
+    series = curves(advice)
+    if max((len(curve.points) for curve in series), default=0) < 2:
         return None
-    return _drawn(found, "double"), _drawn(found, "single")
+    return _drawn(series, "double"), _drawn(series, "single")
 
 
 @styled
-def _drawn(found: Sequence[Series], width: Width) -> str:
+def _drawn(series: Sequence[Series], width: Width) -> str:
     figure, (axes,) = sheet(width, HEIGHTS[width])
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
-    points = [point for one in found for point in one.points]
+    points = [point for curve in series for point in curve.points]
     ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
     logarithmic(axes, [point.x for point in points], [*(point.y for point in points), *ends])
-    for place, one in enumerate(found):
-        _curve(axes, one, place)
+    for place, curve in enumerate(series):
+        _curve(axes, curve, place)
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
-    name_at_the_right(axes, found)
+    name_at_the_right(axes, series)
     svg = inline(encoded(figure, "svg").decode(), COLOURS)
     return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 
-def _curve(axes: Axes, one: Series, place: int) -> None:
-    """A curve with its intervals; later ones lie below earlier ones."""
+def _curve(axes: Axes, curve: Series, place: int) -> None:
+    """Draw a curve with its intervals; later ones lie below earlier ones."""
     above = 3 - place / 10
     axes.plot(
-        [point.x for point in one.points],
-        [point.y for point in one.points],
-        **line(one.style),
-        **markers(one.style),
+        [point.x for point in curve.points],
+        [point.y for point in curve.points],
+        **line(curve.style),
+        **markers(curve.style),
         zorder=above,
     )
     low = axes.get_ylim()[0]
-    for x, _, bottom, top, _ in one.points:
+    for x, _, bottom, top, _ in curve.points:
         if bottom is not None and top is not None and top > 0:
             axes.plot(
                 [x, x],
                 [max(bottom, low), top],
-                color=one.style.colour,
+                color=curve.style.colour,
                 lw=1.6,
                 alpha=0.5,
                 zorder=above,
@@ -129,11 +133,11 @@ def _curve(axes: Axes, one: Series, place: int) -> None:
 
 
 def words(advice: Advice) -> str:
-    """What the drawing shows, for readers who do not see it; the table has the numbers."""
-    found = curves(advice)
+    """Describe the drawing for readers who do not see it; the table has the numbers."""
+    series = curves(advice)
     parts = [
-        f"{one.name} from {one.points[0].y:.3g} with {one.points[0].x:g} evaluations to "
-        f"{one.points[-1].y:.3g} with {one.points[-1].x:g}"
-        for one in found
+        f"{curve.name} from {curve.points[0].y:.3g} with {curve.points[0].x:g} evaluations to "
+        f"{curve.points[-1].y:.3g} with {curve.points[-1].x:g}"
+        for curve in series
     ]
     return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."

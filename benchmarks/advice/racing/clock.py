@@ -17,7 +17,7 @@ class OutOfTime(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Clock:
-    """Counts from when it is made, or from a time before.
+    """Clock of a run, from when it is made or from a time before.
 
     Attributes:
         minutes: that were given.
@@ -44,7 +44,7 @@ class Clock:
         return max(60 * self.minutes - self.spent, 0.0)
 
     def until(self, share: float) -> Callable[[], bool]:
-        """Whether a share of all the time is over, to be asked again and again."""
+        """Return a function that returns True once a share of all the time is over."""
         return lambda: self.spent >= 60 * self.minutes * share
 
     @contextmanager

@@ -23,11 +23,11 @@ from .measuring import Bench, Late
 from .race import LEVEL
 
 COUNTS = (128, 256, 512)
-"""Samples of the looks."""
+"""Samples after each round."""
 CONVERGED = (1024, 512, 256)
 """Converged samples, half of which give the axes: as many of these as there is time for."""
 START = 1 << 20
-"""First sample number: latents that no race looks at."""
+"""First sample number: latents that no race uses."""
 
 
 @dataclass
@@ -46,33 +46,33 @@ class Space:
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
-    """How many converged samples there is time for, at most half of it; those of a card cost nothing; 0 where
-    not even the fewest have time.
-    """
+    """Return the number of converged samples that half the time allows, or 0; a card's are free."""
     if _converged_of_card(bench.asked) is not None:
         return CONVERGED[0] if seconds > 0 else 0
-    kept = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
-    return kept[0] if kept else 0
+    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
+    return counts[0] if counts else 0
 
 
 def space_of(bench: Bench, count: int) -> Space:
-    """The feature space of a model: its own, or its images, with its card's converged samples where there are
-    any, else ``count`` of its own.
+    """Return the feature space of a model: its own, or its images, with its card's converged samples where
+    there are any, else ``count`` of its own.
 
     Raises:
         Failure: the model has no converged samples.
     """
-    asked = bench.asked
-    name = "model" if asked.features is not None else POOLED
-    own = _converged_of_card(asked)
+    model_run = bench.asked
+    name = "model" if model_run.features is not None else POOLED
+    own = _converged_of_card(model_run)
     features = bench.truth.converged_features(count, name) if own is None else own
     half = len(features) // 2
     axes = leading_axes(features[:half])
     return Space(name, axes, axes(features[half:]))
 
 
-def _converged_of_card(asked: Asked) -> NDArray[np.float64] | None:
-    reference: Reference | None = asked.model.reference() if asked.extractor == CARD else None
+def _converged_of_card(model_run: Asked) -> NDArray[np.float64] | None:
+    reference: Reference | None = (
+        model_run.model.reference() if model_run.extractor == CARD else None
+    )
     return None if reference is None else reference.loaded().converged
 
 
@@ -90,38 +90,42 @@ class Distances:
     _features: dict[int, NDArray] = field(default_factory=dict, repr=False)
 
     def __call__(
-        self, entries: Sequence[Entry], kept: int, late: Late
+        self, entries: Sequence[Entry], keep: int, late: Late
     ) -> Mapping[int, FrechetEstimate]:
-        """The distance of each configuration by its number, of those that there was time for.
+        """Return the distance of each configuration that there was time for, by its number.
 
         Args:
             entries: to be measured.
-            kept: the first so many are never dropped.
+            keep: the first so many are never dropped.
             late: whether the time is up.
         """
-        alive, start, found = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+        alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
         for look, stop in enumerate(COUNTS, 1):
             self._measure(entries, alive, start, stop, late)
-            found |= {
+            estimates |= {
                 n: population_estimate(self._features[n], self.space.converged)
                 for n in alive
                 if len(self._features.get(n, ())) == stop
             }
-            reached = [n for n in alive if n in found and found[n].n == stop]
+            reached = [n for n in alive if n in estimates and estimates[n].n == stop]
             if late() or not reached:
                 break
-            leader = min(reached, key=lambda n: found[n].value)
+            leader = min(reached, key=lambda n: estimates[n].value)
             level = level_at(look, 1, LEVEL)
-            alive = [n for n in reached if n < kept or not farther(found[n], found[leader], level)]
+            alive = [
+                n
+                for n in reached
+                if n < keep or not farther(estimates[n], estimates[leader], level)
+            ]
             start = stop
-        return found
+        return estimates
 
     def _measure(
         self, entries: Sequence[Entry], alive: Sequence[int], start: int, stop: int, late: Late
     ) -> None:
         some = [entries[n] for n in alive]
-        found = self.bench.features(some, START + start, START + stop, self.space.name, late)
-        for which, features in found:
+        outcomes = self.bench.features(some, START + start, START + stop, self.space.name, late)
+        for which, features in outcomes:
             number = alive[which]
             if features is None:
                 self._features.pop(number, None)
@@ -135,8 +139,8 @@ class Distances:
 
 
 def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Whether ``a`` is shown to be farther from the converged samples than ``b``, from the same latents:
-    said with a chance of ``level`` at most where it is not.
+    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same
+    latents: a one-sided test at ``level``.
     """
     if a.n != b.n:
         return False
@@ -145,5 +149,5 @@ def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def value_of(estimate: FrechetEstimate) -> Value:
-    """A distance as an answer has it."""
+    """Return a distance as an answer has it."""
     return Value(estimate.value, estimate.low, estimate.high, estimate.flag)

@@ -1,7 +1,7 @@
 """The features in which distributions are compared: the model's own where it has any, else its images,
 pooled; of many of them the leading principal axes.
 
-A Fréchet distance in d features needs many times d samples, which a race has not. The axes are those of
+A Fréchet distance in d features needs many times d samples, which a race has not. The axes come from
 half of the converged samples, and the distance is taken to the other half, so that nothing is fitted to
 what it is measured on.
 """
@@ -39,7 +39,7 @@ class Pooled:
         self.identity = f"{POOLED} by {self.by}"
 
     def __call__(self, x: Tensor) -> NDArray[np.float64]:
-        """``(n, d)`` of ``(n, *event)``."""
+        """Return features ``(n, d)`` of samples ``(n, *event)``."""
         pooled = functional.avg_pool2d(x, self.by, ceil_mode=True) if self.by > 1 else x
         return pooled.flatten(1).to("cpu", torch.float64).numpy()
 
@@ -56,13 +56,13 @@ class Axes(NamedTuple):
     axes: NDArray[np.float64]
 
     def __call__(self, features: NDArray) -> NDArray[np.float64]:
-        """``(n, k)`` of ``(n, d)``."""
+        """Return coordinates ``(n, k)`` of features ``(n, d)``."""
         return (features - self.mean) @ self.axes
 
 
 def leading_axes(features: NDArray, most: int = MOST) -> Axes:
-    """The ``most`` leading ones of ``(n, d)`` features, fewer where they span less."""
+    """Return the ``most`` leading axes of ``(n, d)`` features, fewer where they span less."""
     mean = features.mean(0)
     _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
-    kept = min(most, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-    return Axes(mean, rows[:kept].T)
+    count = min(most, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
+    return Axes(mean, rows[:count].T)

@@ -18,14 +18,14 @@ from .tasks import Ends
 from .truth import Truth
 
 GENEROUS, SHORTEST = 20.0, 60.0
-"""How many times its forecast a task may take, and seconds that each may."""
+"""Multiple of its forecast that a task may take, and seconds that every task may."""
 
 Late = Callable[[], bool]
 
 
 @dataclass
 class Bench:
-    """Where configurations of a model are measured.
+    """Test bench that measures configurations of a model.
 
     Attributes:
         asked: the model.
@@ -54,52 +54,52 @@ class Bench:
     def squares(
         self, entries: Sequence[Entry], start: int, stop: int, late: Late
     ) -> Iterator[tuple[int, Squares | None]]:
-        """The number of each configuration and its squares on latents ``start`` … ``stop - 1``, None for
-        one that fails; those that there is no time for are left out.
+        """Yield the number of each configuration and its squares on latents ``start`` … ``stop - 1``, None
+        if it fails; configurations without time are left out.
         """
         keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
-            kept = self.store.get(key)
-            if kept is None:
+            stored = self.store.get(key)
+            if stored is None:
                 todo.append(number)
             else:
-                yield number, self._told(entry, kept)
+                yield number, self._read_squares(entry, stored)
         if not todo or late():
             return
         self.truth.solve(start, stop)
-        for which, found in self.samples([entries[n] for n in todo], start, stop, late):
+        for which, outcome in self.samples([entries[n] for n in todo], start, stop, late):
             number = todo[which]
             value = (
-                [found.status, found.reason]
-                if isinstance(found, Failure)
-                else self.truth.squares(found["endpoint"], start).tolist()
+                [outcome.status, outcome.reason]
+                if isinstance(outcome, Failure)
+                else self.truth.squares(outcome["endpoint"], start).tolist()
             )
             self.store.put(keys[number], value)
-            yield number, self._told(entries[number], value)
+            yield number, self._read_squares(entries[number], value)
 
     def features(
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
-        """As :meth:`squares`, the features ``(stop - start, d)`` of the samples."""
+        """Yield the features ``(stop - start, d)`` of the samples, as :meth:`squares` does."""
         keys = [f"{space} {self._key(entry, start, stop)}" for entry in entries]
         todo = []
         for number, key in enumerate(keys):
-            kept = self.store.arrays(key)
-            if kept is None:
+            stored = self.store.arrays(key)
+            if stored is None:
                 todo.append(number)
             else:
-                yield number, kept["f"]
-        for which, found in self.samples(
+                yield number, stored["f"]
+        for which, outcome in self.samples(
             [entries[n] for n in todo], start, stop, late, space, whole=False
         ):
             number = todo[which]
-            if isinstance(found, Failure):
-                self.failures[entries[number].label] = found.reason
+            if isinstance(outcome, Failure):
+                self.failures[entries[number].label] = outcome.reason
                 yield number, None
             else:
-                self.store.put_arrays(keys[number], {"f": found["features"]})
-                yield number, np.asarray(found["features"], float)
+                self.store.put_arrays(keys[number], {"f": outcome["features"]})
+                yield number, np.asarray(outcome["features"], float)
 
     def samples(
         self,
@@ -111,7 +111,7 @@ class Bench:
         *,
         whole: bool = True,
     ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
-        """What :class:`.tasks.Ends` makes of each, as they come. Those that run now are waited for."""
+        """Yield the result of :class:`.tasks.Ends` for each entry as it comes; wait for running tasks."""
         tasks = [
             Ends(replace(entry.cell, samples=stop), start, stop, space, whole) for entry in entries
         ]
@@ -119,18 +119,18 @@ class Bench:
         yield from self.executor.map(
             tasks,
             self.world,
-            limits=[max(SHORTEST, GENEROUS * each) for each in seconds],
+            limits=[max(SHORTEST, GENEROUS * duration) for duration in seconds],
             wanted=(lambda _: not late()) if late is not bool else always,
         )
 
     def forecast(self, entry: Entry, samples: int) -> float:
-        """Seconds that samples of a configuration take, all workers at it."""
+        """Return the seconds that samples of a configuration take on all workers."""
         return evaluations(entry) * samples / self.rate
 
     def _key(self, entry: Entry, start: int, stop: int) -> str:
         return f"{entry.cell.key} {start} {stop}"
 
-    def _told(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
+    def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
         if value and isinstance(value[0], str):
             self.failures[entry.label] = str(value[1])
             return None
@@ -138,5 +138,5 @@ class Bench:
 
 
 def evaluations(entry: Entry) -> float:
-    """Evaluations that a sample of a configuration takes: those of its budget, at most."""
+    """Return the evaluations that a sample of a configuration takes at most: its budget."""
     return float(entry.cell.budget or 1)

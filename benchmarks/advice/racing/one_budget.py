@@ -1,4 +1,4 @@
-"""The race of one budget: which configurations are tried, and what came of it."""
+"""Race of one budget: the configurations that are tried, and its result."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .race import Race, hopeful
 from .truth import FIRST
 
 LOOK = 4
-"""Latents of the first look."""
+"""Latents of the first round."""
 LEAST = 16
-"""Latents that the leaders are looked at on, whatever the time: fewer choose by chance."""
+"""Minimum number of latents for ranking the leaders, regardless of the time: fewer choose by chance."""
 MOST = 256
-"""Latents that a race looks at, at most."""
+"""Latents that a race uses, at most."""
 USUAL = 6
 """Configurations whose errors say how exact the reference solution must be, and which are measured as far as
-any, whatever the time.
+any, regardless of the time.
 """
 OF_EACH = 3
-"""Configurations of each field that are tried whatever the time."""
+"""Configurations of each field that are tried regardless of the time."""
 SURE = 64
-"""Latents on which what was fitted is measured whatever the time, if others were."""
+"""Latents on which fitted configurations are measured regardless of the time, if others were."""
 SMALL = 64
 """Configurations of a field that is tried whole before any larger one is."""
 
 
 @dataclass(frozen=True)
 class Raced:
-    """What came of a race.
+    """Result of a race.
 
     Attributes:
         budget: evaluations per sample.
@@ -43,9 +43,9 @@ class Raced:
         errors: of every configuration that was tried, on the first latents, by label.
         best: the least of these of each field.
         tried, left_out: configurations that were tried, and that there was no time for.
-        latents: that were looked at, at most.
+        latents: that were used, at most.
         timely: whether the race ended before its time was up.
-        hopeless: configurations that were far behind at two smaller budgets, and so were not tried.
+        hopeless: configurations with far larger errors at two smaller budgets, and so not tried.
     """
 
     budget: int
@@ -75,13 +75,13 @@ def raced(
         budget: evaluations per sample.
         before: the races of smaller budgets.
         late: whether the time of this race is up.
-        screened: whether that of its first look is.
+        screened: whether the time of its first round is up.
 
     Raises:
         Failure: none of them has samples, or there is no reference solution.
         OutOfTime: the race was broken off before any of them had samples.
     """
-    some = _with_each_field([entry for entry in entries if _hopeful(entry, before)])
+    some = _with_each_field([entry for entry in entries if _is_hopeful(entry, before)])
     least = sum(min(OF_EACH, sum(f in e.libraries for e in some)) for f in FIELDS) + USUAL
     settle(bench, some[:USUAL], budget)
     fields = {
@@ -89,7 +89,7 @@ def raced(
     }
 
     def measure(numbers: Sequence[int], start: int, stop: int):
-        # leaders come first: whatever the time, there is one
+        # leaders come first, so that there is one even when the time is up
         sure = least if start == 0 else USUAL
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
@@ -108,15 +108,17 @@ def raced(
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = _errors(race, some)
-    left = {name: [some[n] for n in race.left(name)] for name in FIELDS}
+    survivors = {name: [some[n] for n in race.left(name)] for name in FIELDS}
     best = {
-        name: min((errors[some[n].label] for n in each if some[n].label in errors), default=np.inf)
-        for name, each in fields.items()
+        name: min(
+            (errors[some[n].label] for n in members if some[n].label in errors), default=np.inf
+        )
+        for name, members in fields.items()
     }
     tried = len(race.known) + len(race.failed) + len(race.same)
     return Raced(
         budget,
-        {name: each for name, each in left.items() if each},
+        {name: members for name, members in survivors.items() if members},
         errors,
         best,
         tried,
@@ -128,21 +130,21 @@ def raced(
 
 
 def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
-    """A race with what was fitted since, beside those that were left. What was measured of these is known, unless
-    the fits are so near that the endpoints have to be finer.
+    """Race fitted configurations against the survivors. The survivors' measurements are reused, unless the
+    fits are so near that the endpoints have to be finer.
 
     Args:
         bench: where they are measured.
         race: before.
-        tuned: what was fitted, which is measured on :data:`SURE` latents whatever the time, as are the leaders
-            before.
+        tuned: fitted configurations; like the leaders before, they are measured on :data:`SURE` latents
+            regardless of the time.
         late: whether the time is up.
 
     Raises:
         Failure: there is no reference solution.
     """
-    leaders = [each[0] for each in race.left.values()]
-    before = [entry for each in race.left.values() for entry in each]
+    leaders = [ranked[0] for ranked in race.left.values()]
+    before = [entry for ranked in race.left.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
     settle(bench, (), race.budget)
@@ -166,10 +168,10 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
 
     again = Race(fields, _rungs(), measure)
     again()
-    left = {name: [some[n] for n in again.left(name)] for name in FIELDS}
+    survivors = {name: [some[n] for n in again.left(name)] for name in FIELDS}
     return replace(
         race,
-        left={name: each for name, each in left.items() if each},
+        left={name: ranked for name, ranked in survivors.items() if ranked},
         tried=race.tried + len(tuned),
         latents=max([race.latents, *map(len, again.known.values())]),
         timely=race.timely and not late(),
@@ -183,49 +185,50 @@ def _rungs() -> list[int]:
     return rungs
 
 
-def settle(bench: Bench, entries: Sequence[Entry], budget: int, what: str = "") -> None:
-    """Have reference solutions that are exact enough for the errors of these configurations.
+def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
+    """Make the reference solutions exact enough for the errors of these configurations.
 
     Raises:
         Failure: see :meth:`.Truth.settle`.
     """
-    key = f"settled {budget} {what}".rstrip()
-    kept = bench.store.get(key)
-    if kept is None:
-        found = [x for _, x in bench.samples(entries, 0, FIRST)]
-        bench.truth.settle([one["endpoint"] for one in found if not isinstance(one, Failure)])
+    key = f"settled {budget} {suffix}".rstrip()
+    stored = bench.store.get(key)
+    if stored is None:
+        samples = [x for _, x in bench.samples(entries, 0, FIRST)]
+        bench.truth.settle(
+            [sample["endpoint"] for sample in samples if not isinstance(sample, Failure)]
+        )
         bench.store.put(key, [bench.truth.steps, bench.truth.resolution])
     else:
-        bench.truth.steps, bench.truth.resolution = kept
+        bench.truth.steps, bench.truth.resolution = stored
 
 
 def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
-    """The same with the first of each field at the beginning, behind those that are usual, and then small fields
-    whole: users of a library that has little are owed the best of it.
-    """
+    """Return the entries, the usual ones first, then the first of each field, then small fields whole."""
     first = list(entries[:USUAL])
     of = {name: [entry for entry in entries if name in entry.libraries] for name in FIELDS}
-    for each in of.values():
-        first += each[:OF_EACH]
-    for each in of.values():
-        first += each if len(each) <= SMALL else []
+    for members in of.values():
+        first += members[:OF_EACH]
+    for members in of.values():  # users of a library that has little are owed the best of it
+        first += members if len(members) <= SMALL else []
     labels = {entry.label for entry in first}
     unique = list({entry.label: entry for entry in first}.values())
     return [*unique, *(entry for entry in entries if entry.label not in labels)]
 
 
 def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
-    """The error of every configuration that was tried, on the latents of the first look, by label."""
-    found = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
-    found |= {n: found[other] for n, other in race.same.items() if other in found}
-    return {entries[n].label: value for n, value in found.items()}
+    """Return the error of every configuration that was tried, on the first round's latents, by label."""
+    errors = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
+    errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
+    return {entries[n].label: value for n, value in errors.items()}
 
 
-def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
-    """Whether it was not far behind in all its fields at both budgets before; what was not tried may be."""
+def _is_hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
+    """Return False if an entry's errors were far larger than the best in all its fields at the last two budgets."""
     return not entry.libraries or any(
         hopeful(
-            [one.errors.get(entry.label, 0.0) for one in before], [one.best[name] for one in before]
+            [race.errors.get(entry.label, 0.0) for race in before],
+            [race.best[name] for race in before],
         )
         for name in entry.libraries
     )

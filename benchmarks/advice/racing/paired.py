@@ -2,7 +2,7 @@ r"""Errors of two configurations on the same latents, and whether one is worse.
 
 With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
 exp(mean log e_i), and two configurations a and b differ by the mean of log(a_i / b_i), whose standard error
-is that of a mean. What a latent does to both alike cancels. Quantiles are Student's with n - 1 degrees of
+is a mean's. What a latent does to both alike cancels. Quantiles are Student's with n - 1 degrees of
 freedom.
 
 A race begins with four latents, and compares each of hundreds with the luckiest. A few differences that happen to
@@ -12,7 +12,7 @@ be alike make a standard deviation that is far too small, so where a configurati
 
 Why not the root mean square: one latent in a hundred lies so near a boundary of the flow that it ends elsewhere
 with every sampler of few steps. Its square is most of the mean then, the same for all, and which sampler is
-best is decided by it (docs/advise.md has the numbers). It is reported beside.
+best is decided by it (docs/advise.md has the numbers). It is reported too.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ PRIOR, PRIOR_FREEDOM = 0.3, 4
 
 
 class Log(NamedTuple):
-    """A mean of logarithms with its standard error and the number of samples behind it."""
+    """Mean of logarithms with its standard error and its number of samples."""
 
     value: float
     se: float
     n: int
 
     def interval(self) -> Value:
-        """Of what it is the logarithm of, with the 95 % interval; flagged where there is no error."""
+        """Return the exponential of the mean with its 95 % interval; flagged where there is no error."""
         if self.n < 2 or not math.isfinite(self.value):
             value = math.exp(self.value) if math.isfinite(self.value) else math.inf
             return Value(value, 0.0, math.inf, "too few samples, or some are not finite")
@@ -53,45 +53,43 @@ class Log(NamedTuple):
 
 
 def logs(squares: Squares) -> NDArray[np.float64]:
-    """Logarithms of the distances ``(n,)``."""
+    """Return the logarithms ``(n,)`` of the distances."""
     return 0.5 * np.log(np.maximum(squares, EXACT))
 
 
 def error(squares: Squares) -> float:
-    """The geometric mean of the distances."""
+    """Return the geometric mean of the distances."""
     return float(np.exp(logs(squares).mean()))
 
 
 def root_mean_square(squares: Squares) -> float:
-    """Of the distances."""
+    """Return the root mean square of the distances."""
     return float(np.sqrt(squares.mean()))
 
 
 def log_error(squares: Squares) -> Log:
-    """The logarithm of the error."""
+    """Return the logarithm of the error."""
     return _mean(logs(squares))
 
 
 def log_ratio(a: Squares, b: Squares) -> Log:
-    """The logarithm of the error of ``a`` over that of ``b``, on the latents that both have."""
+    """Return the logarithm of the ratio of the errors of ``a`` and ``b``, on the latents that both have."""
     n = min(len(a), len(b))
     with np.errstate(invalid="ignore"):  # infinite less infinite
         return _mean(logs(a[:n]) - logs(b[:n]))
 
 
 def worse(a: Squares, b: Squares, level: float) -> bool:
-    """Whether the error of ``a`` is shown to be larger than that of ``b``: a one-sided test that says so
-    with a chance of ``level`` at most where it is not.
-    """
-    found = log_ratio(a, b)
-    if found.value == math.inf:
+    """Return True if the error of ``a`` is shown to be larger than ``b``'s: a one-sided test at ``level``."""
+    ratio = log_ratio(a, b)
+    if ratio.value == math.inf:
         return True
-    if not found.value > 0 or found.n < 2:
+    if not ratio.value > 0 or ratio.n < 2:
         return False
-    own = found.n - 1
+    own = ratio.n - 1
     freedom = own + PRIOR_FREEDOM
-    variance = (own * found.n * found.se**2 + PRIOR_FREEDOM * PRIOR**2) / freedom
-    return found.value / math.sqrt(variance / found.n) > float(stats.t.ppf(1 - level, freedom))
+    variance = (own * ratio.n * ratio.se**2 + PRIOR_FREEDOM * PRIOR**2) / freedom
+    return ratio.value / math.sqrt(variance / ratio.n) > float(stats.t.ppf(1 - level, freedom))
 
 
 def _mean(terms: NDArray[np.float64]) -> Log:

@@ -1,13 +1,13 @@
-r"""A race: configurations are tried on more and more latents, and those that are shown to be worse than the
+r"""Race: configurations are tried on more and more latents, and those that are shown to be worse than the
 leader are dropped.
 
-All run on latents 0 … n_1 - 1, those that are left on the next ones up to n_2 = 2 n_1, and so on. After
-look k a configuration is dropped if a one-sided paired test says that it is worse than the leader, at the
+All run on latents 0 … n_1 - 1, the survivors on the next ones up to n_2 = 2 n_1, and so on. After
+round k a configuration is dropped if a one-sided paired test says that it is worse than the leader, at the
 level
 
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
-so that one that is as good as the leaders is dropped, at any look, with a chance of alpha at most
+so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
 (:func:`samplerbench.benchmarks.running.interim.level_at`). A configuration can belong to several fields,
 such as the samplers of a library: it stays as long as it may be the best of one of them.
 """
@@ -26,10 +26,10 @@ from .paired import Squares, error, worse
 LEVEL = 0.05
 """alpha: the chance that one as good as the leaders is dropped."""
 HOPELESS = 4.0
-"""How far behind the best a configuration may be at two budgets in a row and be tried at larger ones."""
+"""Multiple of the best error that, exceeded at two budgets in a row, excludes from larger ones."""
 
 Standing = TypeVar("Standing", bound=Sized)
-"""What is known of a configuration, for as many latents as it is long."""
+"""Measurements of a configuration, on as many latents as it is long."""
 
 Measure = Callable[[Sequence[int], int, int], Iterable[tuple[int, Standing | None]]]
 """Measures configurations, by number, on latents ``start`` … ``stop - 1``: what is known of each of them as they
@@ -38,33 +38,33 @@ come, None where it fails. Those that there is no time for are left out.
 
 
 class Keep(Protocol):
-    """Who goes on after a look."""
+    """Rule for which configurations survive a round."""
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:
-        """Of the configurations of one field, best first, those that stay."""
+    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:
+        """Return the survivors of one field, whose configurations are ranked best first."""
         ...
 
 
-def not_worse(ranked: Sequence[int], known: Mapping[int, Squares], look: int) -> set[int]:
-    """The leader, and those that are not shown to be worse."""
+def not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -> set[int]:
+    """Return the leader, and the configurations that are not shown to be worse."""
     level = level_at(look, 1, LEVEL)
-    leader = known[ranked[0]]
-    return {one for one in ranked if not worse(known[one], leader, level)}
+    leader = values[ranked[0]]
+    return {number for number in ranked if not worse(values[number], leader, level)}
 
 
 @dataclass(frozen=True)
 class Leading:
-    """A rule: the first ``count`` stay."""
+    """Rule by which the first ``count`` configurations stay."""
 
     count: int
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
+    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
         """See :class:`Keep`."""
         return set(ranked[: self.count])
 
 
 def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Whether a configuration is worth a try at a larger budget.
+    """Return True if a configuration is worth a try at a larger budget.
 
     Args:
         errors: its errors at smaller budgets, the last two of which count.
@@ -75,7 +75,7 @@ def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
 
 
 def joined(before: Squares | None, more: Squares) -> Squares:
-    """Squares of further latents behind those that are known."""
+    """Append the squares of further latents to the known ones."""
     return more if before is None else np.concatenate([before, more])
 
 
@@ -87,10 +87,10 @@ class Race(Generic[Standing]):
         fields: configurations by number, by the name of the field, in the order in which they are tried.
         rungs: numbers of latents, rising.
         measure: see :data:`Measure`.
-        keep: who goes on after a look.
+        keep: which configurations survive a round.
         score: of what is known, the less the better.
         join: what is known once more latents were measured.
-        late: whether the time is up, asked after each look.
+        late: whether the time is up, asked after each round.
         to_the_end: whether a race goes on that is decided.
         least: latents that are looked at before the time that is up ends it.
         known: by configuration; those that were dropped keep theirs.
@@ -110,59 +110,57 @@ class Race(Generic[Standing]):
     known: dict[int, Standing] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
-    _left: dict[str, set[int]] = field(default_factory=dict, repr=False)
+    _survivors: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
         """Run it to its end: each field is decided, the latents are used up, or the time."""
-        self._left = {name: set(each) for name, each in self.fields.items()}
-        order, start = list(dict.fromkeys(n for each in self.fields.values() for n in each)), 0
+        self._survivors = {name: set(ids) for name, ids in self.fields.items()}
+        order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
         for look, stop in enumerate(self.rungs, 1):
             self._measure(order, start, stop)
             if look == 1:
                 self._merge(order)
             reached = {n for n in order if len(self.known.get(n, ())) == stop}
-            for name, mine in self._left.items():
+            for name, mine in self._survivors.items():
                 mine &= set(self.known)
-                there = self.ranked(mine & reached)
-                if there:
+                present = self.ranked(mine & reached)
+                if present:
                     # where the time was up before one was measured as far, it is not shown to be worse
-                    self._left[name] = self.keep(there, self.known, look) | (mine - reached)
-            order = self.ranked(set().union(*self._left.values()))
+                    self._survivors[name] = self.keep(present, self.known, look) | (mine - reached)
+            order = self.ranked(set().union(*self._survivors.values()))
             over = self.late() and stop >= self.least
-            if not reached or over or (self._decided and not self.to_the_end):
+            if not reached or over or (self._is_decided and not self.to_the_end):
                 return
             start = stop
 
     def broken_off(self) -> None:
         """Leave what was not measured before the race was broken off out of all fields."""
-        for mine in self._left.values():
+        for mine in self._survivors.values():
             mine &= set(self.known)
 
     def left(self, name: str) -> list[int]:
-        """The configurations of a field that were not dropped from it, those on most latents first, best
-        first.
-        """
+        """Return the survivors of a field, the ones on most latents first, and best first among these."""
         return sorted(
-            self._left[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
+            self._survivors[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
         )
 
     def ranked(self, some: Iterable[int]) -> list[int]:
-        """Those of ``some`` that have samples, best first."""
+        """Return the configurations of ``some`` that have samples, best first."""
         return sorted(
             (n for n in some if n in self.known), key=lambda n: (self.score(self.known[n]), n)
         )
 
     @property
-    def _decided(self) -> bool:
-        return all(len(mine) <= 1 for mine in self._left.values())
+    def _is_decided(self) -> bool:
+        return all(len(mine) <= 1 for mine in self._survivors.values())
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
-        for number, found in self.measure(order, start, stop):
-            if found is None:
+        for number, measurement in self.measure(order, start, stop):
+            if measurement is None:
                 self.failed.add(number)
                 self.known.pop(number, None)
             else:
-                self.known[number] = self.join(self.known.get(number), found)
+                self.known[number] = self.join(self.known.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
         """Run what makes exactly the same samples once: the first of them, for each set of fields."""
@@ -171,7 +169,7 @@ class Race(Generic[Standing]):
             standing = self.known[number]
             if not isinstance(standing, np.ndarray):
                 return
-            mine = frozenset(name for name, each in self.fields.items() if number in each)
+            mine = frozenset(name for name, numbers in self.fields.items() if number in numbers)
             other = first.setdefault((standing.tobytes(), mine), number)
             if other != number:
                 self.same[number] = other

@@ -22,23 +22,23 @@ Scores = dict[int, dict[str, Squares]]
 
 
 def score(
-    found: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
+    scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
 ) -> None:
-    """Take errors of configurations on as many latents as there is time for, the same for all: those of the
-    first two counts are taken unless the time of the stage is over.
+    """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
+    of the stage prevents the first two counts.
 
     Args:
-        found: where they go; what is there when the stage is broken off can be used.
+        scores: where they go; what is there when the stage is broken off can be used.
         bench: where they are measured.
         chosen: configurations by budget.
         seconds: that there are.
     """
-    found |= {budget: {} for budget in chosen}
-    each = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
-    each += max(bench.truth.steps or 0, 1) / bench.rate
+    scores |= {budget: {} for budget in chosen}
+    cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
+    cost += max(bench.truth.steps or 0, 1) / bench.rate
     start = 0
     for stop in COUNTS:
-        if start > COUNTS[0] and each * stop > seconds:
+        if start > COUNTS[0] and cost * stop > seconds:
             break
         bench.truth.solve(SCORED + start, SCORED + stop)
         for budget, entries in chosen.items():
@@ -46,22 +46,24 @@ def score(
             for which, squares in bench.squares(with_one, SCORED + start, SCORED + stop, bool):
                 label = with_one[which].label
                 if squares is None:
-                    found[budget].pop(label, None)
-                elif start == 0 or label in found[budget]:
-                    before = found[budget].get(label, np.empty(0))
-                    found[budget][label] = np.concatenate([before, squares])
+                    scores[budget].pop(label, None)
+                elif start == 0 or label in scores[budget]:
+                    before = scores[budget].get(label, np.empty(0))
+                    scores[budget][label] = np.concatenate([before, squares])
         start = stop
 
 
 def of_one_length(scores: Scores) -> Scores:
     """Return scores on the latents that all of them have, so that they compare latent by latent."""
-    lengths = [len(squares) for each in scores.values() for squares in each.values()]
+    lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
     least = min(lengths, default=0)
-    return {n: {label: of[:least] for label, of in each.items()} for n, each in scores.items()}
+    return {
+        n: {label: of[:least] for label, of in by_label.items()} for n, by_label in scores.items()
+    }
 
 
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
-    """A configuration as an answer has it."""
+    """Return a configuration as an answer has it."""
     cell = entry.cell
     used = cell.grid
     own = bool(cell.sampler.own_grid)
@@ -85,7 +87,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
 
 
 def ratio(a: Squares | None, b: Squares | None) -> Value | None:
-    """The error of ``a`` over that of ``b``; None where one has none."""
+    """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
 
 

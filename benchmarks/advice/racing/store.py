@@ -1,6 +1,4 @@
-"""What a race has measured, kept in its folder: a run that was stopped, or is given more time, goes on
-from there.
-"""
+"""Measurements of a race in its folder: a stopped run, or one with more time, goes on from there."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ LOG, QUESTION = "measured.jsonl", "question.json"
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that is somebody else's.
+    """Refuse a folder that no race wrote.
 
     Raises:
         ValueError: something else is in it.
@@ -32,9 +30,9 @@ def check_folder(folder: Path) -> None:
 
 
 class Store:
-    """Measurements in a folder, all of one question: another one, or other code, begins anew.
+    """Measurements in a folder, all of one question: another question, or other code, starts over.
 
-    Lines are appended, so that a kill costs at most the one that was being written; arrays have a file
+    Lines are appended, so that a kill costs at most the last line; arrays have a file
     each.
 
     Args:
@@ -49,27 +47,27 @@ class Store:
         self._place = folder / "measured" / self.digest
         self._place.mkdir(parents=True, exist_ok=True)
         write_text(self._place / QUESTION, text)
-        self._known: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
         log = self._place / LOG
         for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
             try:
                 key, value = json.loads(line)
             except (ValueError, TypeError):  # cut short by a kill: measured again
                 continue
-            self._known[key] = value
+            self._values[key] = value
 
     def get(self, key: str) -> Any:
-        """What is known under a key; None if nothing is."""
-        return self._known.get(key)
+        """Return the value under a key; None if there is none."""
+        return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
         """Keep a JSON value."""
-        self._known[key] = value
+        self._values[key] = value
         with (self._place / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Arrays that were kept under a key; None if there are none."""
+        """Return the arrays under a key; None if there are none."""
         return read_npz(self._file(key))
 
     def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:

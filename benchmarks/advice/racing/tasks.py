@@ -1,4 +1,4 @@
-"""What a race asks of the processes that hold the model: samples of a configuration, their features,
+"""Tasks of a race for the processes that hold the model: samples of a configuration, their features,
 reference solutions, rules of ``auto``, and the time of a sample.
 """
 
@@ -33,8 +33,8 @@ class Ends(OfCell):
 
     Attributes:
         start, stop: sample numbers.
-        space: what features are taken with: "" for none, "model" for the extractor of the model as the
-            run was told, or :data:`.features.POOLED`.
+        space: what features are taken with: "" for none, "model" for the run's extractor of the model,
+            or :data:`.features.POOLED`.
         whole: whether the samples themselves are returned.
     """
 
@@ -44,7 +44,7 @@ class Ends(OfCell):
     whole: bool = True
 
     def __call__(self, world: World, tell: Tell) -> dict[str, NDArray]:
-        """``endpoint`` ``(n, *event)``, ``nfe``; with a space, ``features`` ``(n, d)``.
+        """Return ``endpoint`` ``(n, *event)`` and ``nfe``; with a space, ``features`` ``(n, d)``.
 
         Raises:
             Failure: as :func:`.sample_shard`.
@@ -53,11 +53,11 @@ class Ends(OfCell):
         extractor = Pooled(model.decoded_event) if self.space == POOLED else own
         scored = Scored(extractor, model.decoded_limits) if self.space and extractor else None
         keep = self.stop if self.whole else 0
-        found = sample_shard(
+        samples = sample_shard(
             model, scored, self.cell, self.start, self.stop, self.cell.device, 0, keep, tell
         )
         wanted = ("endpoint", "nfe", "features")
-        return {name: found[name] for name in wanted if name in found}
+        return {name: samples[name] for name in wanted if name in samples}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class OfModel:
 
 @dataclass(frozen=True)
 class Solution(OfModel):
-    """Where latents lead, by the reference solver, or exactly where the model knows.
+    """Endpoints of latents, by the reference solver, or exact where the model knows them.
 
     Attributes:
         seed: of the latents.
@@ -107,7 +107,7 @@ class Solution(OfModel):
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> NDArray | None:  # noqa: ARG002
-        """``(n, *event)``, or features ``(n, d)``; None where the model does not know."""
+        """Return endpoints ``(n, *event)``, or features ``(n, d)``; None where the model knows none."""
         model, own = world.subject(self.model)
         ids = torch.arange(self.start, self.stop, device=self.device)
         if self.steps == 0:
@@ -134,7 +134,7 @@ class Pictured(OfModel):
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> NDArray:  # noqa: ARG002
-        """``(n, *decoded_event)``."""
+        """Return the images ``(n, *decoded_event)``."""
         model = world.subject(self.model).model
         return model.decode(torch.from_numpy(self.x).to(self.device)).cpu().numpy()
 
@@ -153,7 +153,7 @@ class Paces(OfModel):
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> list[float]:  # noqa: ARG002
-        """One rate a size."""
+        """Return one rate a batch size."""
         model = world.subject(self.model).model
         return [
             evaluations_per_second(model, batch, self.device, seconds=self.seconds)
@@ -163,21 +163,21 @@ class Paces(OfModel):
 
 @dataclass(frozen=True)
 class Looked(OfModel):
-    """The look at the model that ``auto`` takes, kept in the cache."""
+    """Probe of the model for ``auto``, kept in the cache."""
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> Look:  # noqa: ARG002
-        """The look.
+        """Return the probe.
 
         Raises:
-            ValueError: the model cannot be looked at.
+            ValueError: the model cannot be probed.
         """
         return Pilot(world.subject(self.model).model, default_cache(), self.device).look
 
 
 @dataclass(frozen=True)
 class Fit(OfModel):
-    """The rule of ``auto`` for a number of steps, left in the cache.
+    """Search for the rule of ``auto`` for a number of steps.
 
     Attributes:
         steps: of the grid.
@@ -187,7 +187,7 @@ class Fit(OfModel):
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> None:  # noqa: ARG002
-        """Nothing: what was found is in the cache."""
+        """Leave the rule in the cache."""
         model = world.subject(self.model).model
         grid = karras(self.steps, model.sigma_min, model.sigma_max)
         Pilot(model, default_cache(), self.device).fitted(make("auto"), grid)
@@ -207,7 +207,7 @@ class Taken(OfCell):
 
     @torch.no_grad()
     def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
-        """The median over repeats, for one sample of the batch."""
+        """Return the median over repeats, for one sample of the batch."""
         model, cell = world.subject(self.cell.model).model, self.cell
         ids = torch.arange(self.batch, device=cell.device)
         bound = model.bind(ids, cell.seed)

@@ -1,4 +1,4 @@
-"""Where the latents of a race lead: exactly where the model knows, else by the reference solver, on as
+"""Endpoints of a race's latents: exact where the model knows them, else by the reference solver, on as
 many steps as the errors at hand need.
 """
 
@@ -22,21 +22,21 @@ from .store import Store
 from .tasks import Solution
 
 FIRST = 8
-"""Latents on which it is found out how many steps are needed."""
+"""Latents that decide how many steps are needed."""
 PIECE = 32
 """Latents of a task."""
 SCORED = 1 << 16
-"""First latent of those that scores are taken on: no race looks at so many."""
+"""First latent that scores are taken on: no race uses so many."""
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""As of the suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
+"""Rule of doubling, as for a suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
 
 
 SOLVED = 72
-"""Latents that are solved whatever the time, about: the first ones, those of the leaders, and of the scores."""
+"""Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
 SHARE = 0.4
-"""Of the time, that this may take."""
+"""Share of the time that reference solutions may take."""
 
 
 def most_steps(rate: float, seconds: float) -> int:
@@ -73,10 +73,10 @@ class Truth:
     steps: int | None = None
     resolution: float = 0.0
     most: int = RULE.last
-    _known: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
+    _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def settle(self, measured: Sequence[NDArray]) -> None:
-        """Find how many steps are needed to tell these samples' errors.
+        """Find how many steps these samples' errors need.
 
         Args:
             measured: what usual configurations made of the first :data:`FIRST` latents,
@@ -89,36 +89,36 @@ class Truth:
             self.steps = 0
         if self.steps == 0:
             return
-        found = converged(
+        solution = converged(
             lambda steps: self.ends(0, FIRST, steps),
             measured,
             RULE._replace(last=self.most),
             max(RULE.first, (self.steps or 0) // 2),
         )
-        if not np.isfinite(found.x).all():
+        if not np.isfinite(solution.x).all():
             raise Failure("failed", "the reference solver finds no finite endpoints")
-        self.steps, self.resolution = found.steps, found.resolution
+        self.steps, self.resolution = solution.steps, solution.resolution
 
     def squares(self, x: NDArray, start: int) -> Squares:
-        """Squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
+        """Return squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
         ends = self.ends(start, start + len(x), self.steps or 0)
         difference = (np.asarray(x, float) - ends).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.square(difference).mean(1)
-        # nothing smaller is told apart: a sample that hits exactly would outweigh all others in a logarithm
+            means = np.square(difference).mean(1)
+        # nothing smaller is resolved: a sample that hits exactly would outweigh all others in a logarithm
         scale = float(np.sqrt(np.square(self.ends(0, FIRST, self.steps or 0)).mean()))
         least = max(self.resolution, EXACT * scale) ** 2
-        return np.where(np.isfinite(found), np.maximum(found, least), np.inf)
+        return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def ends(self, start: int, stop: int, steps: int) -> NDArray:
-        """The endpoints of latents ``start`` … ``stop - 1``, float64."""
+        """Return the endpoints of latents ``start`` … ``stop - 1``, float64."""
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
-        whole = np.concatenate([self._known[steps, first] for first, _ in pieces])
+        whole = np.concatenate([self._endpoints[steps, first] for first, _ in pieces])
         return whole[start - pieces[0][0] : stop - pieces[0][0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Have the endpoints of these latents.
+        """Solve for the endpoints of these latents, unless they are known.
 
         Raises:
             Failure: the model fails.
@@ -126,11 +126,11 @@ class Truth:
         steps = (self.steps or 0) if steps is None else steps
         todo = []
         for first, last in _pieces(start, stop):
-            if (steps, first) in self._known:
+            if (steps, first) in self._endpoints:
                 continue
-            kept = self.store.arrays(f"ends {steps} {first}")
-            if kept is not None:
-                self._known[steps, first] = kept["x"]
+            stored = self.store.arrays(f"ends {steps} {first}")
+            if stored is not None:
+                self._endpoints[steps, first] = stored["x"]
             else:
                 todo.append((first, last))
         if not todo:
@@ -140,11 +140,11 @@ class Truth:
             if isinstance(x, Failure):
                 raise x
             first = todo[which][0]
-            self._known[steps, first] = np.asarray(x, float)
+            self._endpoints[steps, first] = np.asarray(x, float)
             self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
-        """Features ``(count, d)`` of converged samples whose latents no race uses.
+        """Return features ``(count, d)`` of converged samples whose latents no race uses.
 
         Raises:
             Failure: the model fails.
@@ -161,27 +161,27 @@ class Truth:
         return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
 
     def _exact(self) -> bool:
-        """Whether the model knows its endpoints, which are kept if it does."""
+        """Return True if the model knows its endpoints; keep them if it does."""
         if self.store.arrays("ends 0 0") is not None:
             return True
         x = self.executor.run(self._task(0, FIRST, 0), self.world)
         if x is None:
             return False
-        self._known[0, 0] = np.asarray(x, float)
+        self._endpoints[0, 0] = np.asarray(x, float)
         self.store.put_arrays("ends 0 0", {"x": x})
         return True
 
     def _task(self, start: int, stop: int, steps: int, space: str = "") -> Solution:
-        asked = self.asked
+        model_run = self.asked
         return Solution(
-            asked.spec, asked.model.identity, asked.device, asked.seed, start, stop, steps,
-            asked.batch, space,
+            model_run.spec, model_run.model.identity, model_run.device, model_run.seed, start, stop, steps,
+            model_run.batch, space,
         )  # fmt: skip
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The parts of the latents that are solved together: the first :data:`FIRST` of races and of scores, the rest
-    of their first pieces, and whole pieces, so that they are the same whoever asks for what.
+    """Yield the parts of the latents that are solved together: the first :data:`FIRST` of races and of
+    scores, the rest of their first pieces, and whole pieces. They are the same for every request.
     """
     bounds = sorted({0, FIRST, SCORED + FIRST, *range(PIECE, stop + PIECE, PIECE)})
     for first, last in pairwise(bounds):

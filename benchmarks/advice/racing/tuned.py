@@ -27,7 +27,7 @@ from ...tuning.runs import Runs
 from ..answer import TUNED_LEVELS
 
 START = 1 << 17
-"""First latent: neither a race nor a score looks at so many."""
+"""First latent: neither a race nor a score uses so many."""
 EQUATIONS, CHOOSING = 64, 32
 """Latents that numbers are fitted to, and that choose how far."""
 WHOLE, OLDER = 12, 4
@@ -35,7 +35,7 @@ WHOLE, OLDER = 12, 4
 
 
 class Numbers(NamedTuple):
-    """What is found for a sampler.
+    """Fitted numbers of a sampler.
 
     Attributes:
         levels: of its grid, from sigma_max to 0.
@@ -47,28 +47,28 @@ class Numbers(NamedTuple):
 
     @classmethod
     def of(cls, sampler: Sampler, grid: Grid) -> Numbers:
-        """Those of a sampler on its grid."""
+        """Return the numbers of a sampler on its grid."""
         return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
 
     @classmethod
     def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> Numbers:
-        """From JSON values; no rows stand for the sampler's own."""
+        """Read numbers from JSON values; no rows stand for the sampler's own."""
         table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
         return cls(tuple(levels), table or None)
 
     @property
     def rows(self) -> list[list[float]]:
-        """The table as JSON values, the weight of the state and then those of the images."""
+        """Table as JSON values: a row's weight of the state, then its weights of the images."""
         return [[row.a, *row.b] for row in self.table or ()]
 
 
 @dataclass(frozen=True)
 class TunedGrid:
-    """Stands for the schedule of levels that were found.
+    """Stand-in for the schedule of fitted levels.
 
     Attributes:
-        label: :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule that they are
-            still of; "" for those of the sampler itself.
+        label: :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule where its
+            levels stay; "" for the sampler's own.
         digest: of all that was found.
     """
 
@@ -76,32 +76,34 @@ class TunedGrid:
     digest: str
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """What tells it from others in a cell's key."""
+        """Return the facts that distinguish it in a cell's key."""
         return {"tuning_digest": self.digest}
 
     def bare(self) -> TunedGrid:
-        """Itself."""
+        """Return itself."""
         return self
 
 
 def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
-    """The cell with what was found for its sampler in place of its levels and coefficients."""
+    """Return the cell with fitted numbers in place of its levels and coefficients."""
     digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
     sampler, grid = on_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
-    kept = grid is not None and grid.sigma == numbers.levels
-    label = ("" if cell.sampler.own_grid else cell.schedule.label) if kept else TUNED_LEVELS
-    made = Grid(numbers.levels)
+    is_own_grid = grid is not None and grid.sigma == numbers.levels
+    label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
+    tuned_grid = Grid(numbers.levels)
     return replace(
-        cell, sampler=sampler, grid=made, steps=len(made), schedule=TunedGrid(label, digest)
+        cell,
+        sampler=sampler,
+        grid=tuned_grid,
+        steps=len(tuned_grid),
+        schedule=TunedGrid(label, digest),
     )
 
 
 def on_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
-    """A sampler and the grid that it steps along: of one that has levels of its own, these and its
-    coefficients.
-    """
+    """Return a sampler and the grid that it steps along; its own levels become a table of coefficients."""
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
     levels, method = sampler.levels(grid), sampler.method(grid)  # type: ignore[attr-defined]
@@ -111,13 +113,13 @@ def on_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
 
 
 def _bare(sampler: Sampler) -> Sampler:
-    """Without what was found for the model, which a table stands for."""
+    """Return the sampler without what was found for the model, which a table stands for."""
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
 def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
-    """Whether a configuration has such numbers: two steps or more, to 0 from a finite level, without noise, and an
-    evaluation that costs the same at every level where levels are to move.
+    """Return True if a configuration can be fitted: two steps or more, to 0 from a finite level, without
+    noise. Where levels are to move, an evaluation must cost the same at every level.
     """
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
@@ -135,14 +137,14 @@ def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
 
 
 def evaluations_of(steps: int, what: What) -> float:
-    """Evaluations that an iteration of a fit takes, about."""
+    """Return about how many evaluations an iteration of a fit takes."""
     whole = EQUATIONS * steps + len(DAMPINGS) * CHOOSING * steps
     levels = steps * steps
     # a run by another coefficient begins at the step that has it
     older = steps if steps <= WHOLE else OLDER
     coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
-    each = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
-    return whole + EQUATIONS * each
+    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
+    return whole + EQUATIONS * costs
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Tune(OfCell):
     """Fit the numbers of a configuration to where latents from :data:`START` on lead.
 
     Attributes:
-        starts: grids to begin on, of which the best is taken; that of the cell if there are none.
+        starts: grids to begin on, of which the best is taken; the cell's if there are none.
         what: is fitted.
         ends: where the latents lead, ``(n, *event)``.
         seconds: that it may take, about.
@@ -164,8 +166,8 @@ class Tune(OfCell):
     deadline: float
 
     def __call__(self, world: World, tell: Tell) -> tuple[Numbers | None, bool]:  # noqa: ARG002
-        """What was found, None where nothing is better, and whether the search came to its end."""
-        begun, cell = time.perf_counter(), self.cell
+        """Return the numbers, None where none are better, and whether the search came to its end."""
+        started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
         model = world.subject(cell.model).model
@@ -178,7 +180,7 @@ class Tune(OfCell):
             return mean(runs.off(sampler, grid, part), 0)
 
         def late() -> bool:
-            return time.perf_counter() - begun > seconds
+            return time.perf_counter() - started > seconds
 
         starts = self.starts or (own,)
         if self.what != "coefficients":
@@ -187,6 +189,6 @@ class Tune(OfCell):
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
         free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
-        found = fit(free, runs.off, EQUATIONS, late=late)
-        better = found.after < error(own, choosing)
-        return (Numbers.of(found.sampler, found.grid) if better else None), found.ended
+        result = fit(free, runs.off, EQUATIONS, late=late)
+        better = result.after < error(own, choosing)
+        return (Numbers.of(result.sampler, result.grid) if better else None), result.ended

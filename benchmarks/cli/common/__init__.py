@@ -1,1 +1,1 @@
-"""What the commands share: options, what is printed and how, and the process of a run."""
+"""Options, output and the process of a run, which the commands share."""

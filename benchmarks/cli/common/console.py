@@ -18,9 +18,7 @@ from rich.text import Text
 from ....results.escaping import printable
 
 WIDE = 1000
-"""Letters across where nobody looks at a screen: what goes into a pipe or a file is neither cut
-nor wrapped.
-"""
+"""Letters across where there is no screen: text for a pipe or a file is neither cut nor wrapped."""
 
 
 _PROSE, _WRAPPED = 34, 24
@@ -28,11 +26,8 @@ _PROSE, _WRAPPED = 34, 24
 
 
 class Safe(Console):
-    """A console that prints control characters as text: names and reasons come from files, and may
-    hold anything.
-
-    Names are printed as they are: without emoji for ``:factory:``, and without colours that nobody
-    asked for.
+    """Console that prints control characters as text: names and reasons come from files, and may
+    hold anything. There is no emoji for ``:factory:``, and no colour by default.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -43,7 +38,7 @@ class Safe(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Rich's rendering, with every text that is not rich's own control made plain."""
+        """Yield rich's rendering, with every text that is not rich's own control made plain."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
@@ -98,15 +93,15 @@ def print_rows(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
         for cells in texts:
             table.add_row(*map(Text, cells))
         return out.print(table)
-    kept = next(
+    count = next(
         (n for n in range(len(columns), 1, -1) if sum(widths[:n]) + 2 * (n - 1) <= out.width), 1
     )
-    say(_line(columns.values(), widths[:kept]))
+    say(_line(columns.values(), widths[:count]))
     for cells in texts:
-        say(_line(cells, widths[:kept]))
+        say(_line(cells, widths[:count]))
         if rest := "; ".join(
             f"{name} {cell}"
-            for name, cell in zip(list(columns.values())[kept:], cells[kept:], strict=True)
+            for name, cell in zip(list(columns.values())[count:], cells[count:], strict=True)
             if cell
         ):
             out.print(Padding(Text(rest, style="dim"), (0, 0, 0, 4)))
@@ -120,7 +115,7 @@ def _line(cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """A value as text: "" for None and False, "yes" for True, four digits of a number."""
+    """Return a value as text: "" for None and False, "yes" for True, four digits of a number."""
     if value is None or value is False or value == "":
         return ""
     if value is True:
@@ -131,7 +126,7 @@ def cell_text(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as ``12 s``, ``5 min`` or ``1.5 h``."""
+    """Return seconds as ``12 s``, ``5 min`` or ``1.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""``run``: the process of its samplers, limits of time and memory, and how it is stopped."""
+"""``run``: the process of its samplers, limits of time and memory, and its shutdown."""
 
 from __future__ import annotations
 
@@ -47,14 +47,13 @@ def executor(
     time_limit: float | None,
     memory_limit: float | None,
 ) -> Executor:
-    """Where samplers run.
+    """Return the executor that runs the samplers.
 
     Args:
         name: of the executor; None for what ``isolation`` says.
-        isolation: whether the name is that of the worker, or of none: ``--no-isolation`` is short
-            for ``--executor in-process``; None where nothing was said.
-        time_limit: seconds, as they were asked for.
-        memory_limit: GiB, as they were asked for.
+        isolation: True is short for the name "worker", False for "in-process"; None if not given.
+        time_limit: seconds, as requested.
+        memory_limit: GiB, as requested.
 
     Raises:
         ValueError: an unknown name, two that contradict each other, or a limit that nothing keeps.
@@ -69,24 +68,24 @@ def executor(
     name = name or short or ("in-process" if _off() else "worker")
     if memory_limit is not None and name == "worker":
         return Worker(_bytes(memory_limit))
-    made = make_executor(name)
-    kept = {
-        "--time-limit": (time_limit, made.keeps_limits),
+    result = make_executor(name)
+    limits = {
+        "--time-limit": (time_limit, result.keeps_limits),
         "--memory-limit": (memory_limit, False),
     }
-    for option, (value, keeps) in kept.items():
+    for option, (value, keeps) in limits.items():
         if value and not keeps:
             raise ValueError(
                 f"{option} is kept by ending the samplers' process, which --executor {name} "
                 "does not do; leave one of them out"
             )
-    return made
+    return result
 
 
 def several(
     jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
 ) -> Executor:
-    """As many worker processes as ``--jobs`` asks for, of which each has one of the GPUs in turn.
+    """Return as many worker processes as ``--jobs`` asks for, each with one of the GPUs in turn.
 
     Args:
         jobs: a number, or ``auto``.
@@ -110,7 +109,7 @@ def several(
 
 @dataclass(frozen=True)
 class OnRay:
-    """What the command line says of a Ray cluster.
+    """Options of the command line for a Ray cluster.
 
     Attributes:
         address: value of ``--ray-address``, or None.
@@ -129,7 +128,7 @@ class OnRay:
         jobs: str | None,
         memory_limit: float | None,
     ) -> Executor | None:
-        """Where samplers run, if that is a Ray cluster; None where the name is another's.
+        """Return the executor on a Ray cluster; None where the name is another's.
 
         Args:
             name: value of ``--executor``: ``ray``, or ``ray:ADDRESS``; or another, or None.
@@ -143,12 +142,12 @@ class OnRay:
         """
         kind, _, rest = (name or "").partition(":")
         if kind != "ray":
-            given = {
+            options = {
                 "--ray-address": self.address,
                 "--gpus-per-worker": self.gpus,
                 "--accelerator": self.accelerator,
             }
-            if option := next((key for key, value in given.items() if value is not None), None):
+            if option := next((key for key, value in options.items() if value is not None), None):
                 raise ValueError(f"{option} is of a Ray cluster; give --executor ray with it")
             return None
         if isolation is not None:
@@ -166,19 +165,19 @@ class OnRay:
             )
         if name == "ray:":
             return make_executor(name)  # which says what is wrong with it
-        made = Ray(
+        result = Ray(
             rest or self.address or "",
             jobs=_number(jobs) if jobs is not None else None,
             gpus=self.gpus,
             memory=_bytes(memory_limit),
             accelerator=self.accelerator or "",
         )
-        made.check()
-        return made
+        result.check()
+        return result
 
 
 def _number(jobs: str) -> int | None:
-    """Value of ``--jobs``; None for ``auto``.
+    """Return the value of ``--jobs``; None for ``auto``.
 
     Raises:
         ValueError: it is neither a number nor that.
@@ -193,7 +192,7 @@ def _number(jobs: str) -> int | None:
 
 
 def _bytes(memory_limit: float | None) -> int | None:
-    """Those of as many GiB; None for None."""
+    """Return the bytes of as many GiB; None for None."""
     return None if memory_limit is None else int(memory_limit * 2**30)
 
 
@@ -204,30 +203,28 @@ them.
 
 
 def take_gpu_of_rank() -> None:
-    """Where a launcher started several processes on this machine, see one of its GPUs, in turn; to be
-    called before CUDA is used.
-    """
+    """Restrict a process of a launcher to one GPU of its machine, in turn; call it before CUDA is used."""
     local = next((os.environ[name] for name in LOCAL if name in os.environ), "")
     if local.isascii() and local.isdecimal() and (gpus := _gpus()):
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(local) % len(gpus)]
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    seen = [name.strip() for name in named.split(",") if name.strip()]
-    return seen or list(map(str, range(torch.cuda.device_count())))
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    return names or list(map(str, range(torch.cuda.device_count())))
 
 
 def workers(jobs: int) -> Executor:
-    """Where studies measure: some processes, or here where :data:`OFF` says so."""
+    """Return the executor of studies: some processes, or this one where :data:`OFF` says so."""
     return InProcess() if _off() else Pool(jobs)
 
 
@@ -236,9 +233,7 @@ def _off() -> bool:
 
 
 def looks_new(suite: str, folder: Path | None) -> bool:
-    """Whether a run probably has cells to sample: nothing of its name was run before into where
-    it goes.
-    """
+    """Return True if a run probably has cells to sample: its folder, or one of its name, holds none."""
     if folder is not None:
         return not (folder / "run.json").exists()
     return not any(Path("results", "runs").glob(f"{Path(suite).stem}-*/run.json"))
@@ -246,14 +241,12 @@ def looks_new(suite: str, folder: Path | None) -> bool:
 
 @contextmanager
 def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterator[None]:
-    """Within, SIGINT and SIGTERM stop the run in good order and say how to go on.
-
-    A second one ends it at once.
+    """Stop cleanly on SIGINT and SIGTERM, and print how to resume; a second signal ends the run at once.
 
     Args:
         folder: run directory.
-        where: ended with the run.
-        kept: what is said of what was done; None for how many cells of the folder's table are.
+        where: executor that ends with the run.
+        kept: words on the finished work; None for the number of complete cells in the folder's table.
 
     Raises:
         typer.Exit: it was stopped; the exit code is 128 and the number of the signal.
@@ -262,8 +255,8 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
         by.append(number)
-        for each in SIGNALS:
-            signal.signal(each, stop_at_once)
+        for signum in SIGNALS:
+            signal.signal(signum, stop_at_once)
         raise StoppedError(number)
 
     def stop_at_once(number: int, _frame: FrameType | None) -> NoReturn:
@@ -275,7 +268,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         os._exit(128 + number)
 
     handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()
-    before = {each: signal.signal(each, stop) for each in handled}
+    before = {signum: signal.signal(signum, stop) for signum in handled}
     try:
         yield
     except KeyboardInterrupt:
@@ -291,12 +284,12 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         raise typer.Exit(128 + by[0]) from None
     finally:
         where.close()
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _done(folder: Path) -> str:
-    """How far a run came, from its table; nothing where there is none yet."""
+    """Return how far a run came, from its table, in words."""
     from ....results.result_table import load
 
     with suppress(ValueError, OSError):

@@ -350,8 +350,8 @@ PathCurvatureOption = Annotated[
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """What ``run`` and ``plan`` replace in a suite, in the order of their help: each field is
-    an option of both (:func:`taking`).
+    """Options of ``run`` and ``plan`` that replace parts of a suite, in the order of their help
+    (:func:`taking`).
     """
 
     out_dir: OutOption = None
@@ -389,8 +389,7 @@ class SuiteOptions:
 
 
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with every field of a dataclass as an option of its own, in place of its parameter
-    ``options``.
+    """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
     Args:
         options: its fields are annotated as options are, and have defaults.
@@ -430,7 +429,7 @@ def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def integers(text: str | None, option: str) -> tuple[int, ...] | None:
-    """A comma-separated list of numbers >= 1.
+    """Return a comma-separated list of numbers >= 1.
 
     Raises:
         ValueError: anything else.
@@ -454,7 +453,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
 
 
 def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
-    """``value`` if it is one of ``allowed``.
+    """Return ``value`` if it is one of ``allowed``.
 
     Raises:
         ValueError: it is not.
@@ -465,7 +464,7 @@ def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Installed plugins, then the user's files.
+    """Load installed plugins, then the user's files.
 
     A broken installed plugin is reported and left out; a broken file is an error.
     """
@@ -483,10 +482,7 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
 
 
 def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """The axis that --compile and --cuda-graph set: one mode, with both if both are given.
-
-    None leaves the suite's.
-    """
+    """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
     modes = ["compile"] * compiled + ["cuda-graph"] * replayed
     return ("+".join(modes),) if modes else None
 
@@ -501,7 +497,7 @@ def selected(
     trust: bool = False,
     **axes: Any,
 ) -> Suite:
-    """The suite with the axes that the command line replaces.
+    """Return the suite with the axes that the command line replaces.
 
     None or an empty list leaves one as it is.
 
@@ -524,14 +520,16 @@ def selected(
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")
-    given = {key: value if value != [] else None for key, value in axes.items()}
+    replacements = {key: value if value != [] else None for key, value in axes.items()}
     loaded = load_suite(suite)
     if not trust:
-        refuse_untrusted(loaded, suite, {key for key, value in given.items() if value is not None})
+        refuse_untrusted(
+            loaded, suite, {key for key, value in replacements.items() if value is not None}
+        )
     return loaded.replaced(
         steps=integers(steps, "--steps"),
         nfe=integers(nfe, "--nfe"),
         start=tuple(checked(value, "--start", STARTS) for value in start or ()) or None,
         noise=None if noise is None else checked(noise, "--noise", NOISES),
-        **given,
+        **replacements,
     )

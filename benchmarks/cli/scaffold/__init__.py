@@ -1,4 +1,4 @@
-"""A new plugin package with a working sampler or metric in it, to be changed into one's own."""
+"""New plugin package with a working sampler or metric in it, to change into one's own."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Kind = Literal["solver", "metric"]
 
 @dataclass(frozen=True)
 class _Package:
-    """What is special about a kind of package; the rest is in its templates.
+    """Properties of a kind of package; the rest is in its templates.
 
     Attributes:
-        taken: what each name that is taken is the name of.
+        taken: names in use, and what each is the name of.
         steps: the commands that take the package to a result, with ``{name}`` and ``{package}``.
     """
 
@@ -80,12 +80,12 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
     if not plain or keyword.iskeyword(name) or name.startswith("_"):
         wants = f"a {kind} needs a lower-case Python name such as my_{kind}"
         raise ValueError(f"{wants}, got {name!r}; use a-z, 0-9 and _")
-    for what, taken in _PACKAGES[kind].taken:
-        if name in taken():
-            raise ValueError(f"a {what} called {name!r} already exists; choose another name")
+    for noun, names in _PACKAGES[kind].taken:
+        if name in names():
+            raise ValueError(f"a {noun} called {name!r} already exists; choose another name")
     if importlib.util.find_spec(name) is not None:
-        there = f"a Python module called {name!r} is already installed"
-        raise ValueError(f"{there}; choose another name")
+        reason = f"a Python module called {name!r} is already installed"
+        raise ValueError(f"{reason}; choose another name")
     target = Path(folder) / name
     if target.exists():
         raise ValueError(f"{target} already exists; choose another name or folder")
@@ -106,5 +106,5 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
 
 def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
-    """The commands that take a new package to a result, in order."""
+    """Return the commands that take a new package to a result, in order."""
     return [step.format(name=name, package=package) for step in _PACKAGES[kind].steps]

@@ -1,4 +1,4 @@
-"""Whether a model's output is E[x0 | x], and which of several possible maps is."""
+"""Checks that a model's output is E[x0 | x], and the choice among several possible maps."""
 
 from .checking import Checked, check_checkpoint, check_denoiser
 from .images import read_images, read_latents

@@ -1,4 +1,4 @@
-"""The usual mistakes: maps beside a specification's that somebody could have meant."""
+"""Usual mistakes: other maps than a specification's that a user could have meant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMED = ("linear", "scaled_linear", "cosine")
 ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
 USUAL_STEPS = 1000
 CIRCLE = 2 / math.pi
-"""Of ``v`` in the velocity along a circle."""
+"""Factor of ``v`` in the velocity along a circle."""
 DATA = (0.25, 0.5, 1.0)
 """Standard deviations of the data that EDM's networks are trained for."""
 PREDICTIONS = {
@@ -28,14 +28,11 @@ PREDICTIONS = {
     "ve": ("x0", "eps", "score"),
     "edm": ("edm", "x0", "eps"),
 }
-"""Of each process; a map's own prediction, ``consistency``, has no other."""
+"""Predictions of each process; a map's own prediction, ``consistency``, has no other."""
 
 
 def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Other maps for the same network, each by the settings that would choose it.
-
-    Nothing in ``spec`` is open.
-    """
+    """Yield other maps for the network of a ``spec`` without open settings, by the settings of each."""
     for settings, changes in _changes(spec):
         yield settings, replace(spec, **changes)
 
@@ -45,7 +42,7 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.half:
         other = "second" if spec.half == "first" else "first"
         yield f"half={other}", {"half": other}
-    yield from ((_told(time, spec), {"time": time}) for time in _times(spec))
+    yield from ((_time_settings(time, spec), {"time": time}) for time in _times(spec))
     yield from _processes(spec)
     for prediction in PREDICTIONS.get(spec.process["name"], ()):
         if spec.prediction not in (prediction, "consistency"):
@@ -53,15 +50,15 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
         for time in list(_times(spec))[:1]:
             yield (
-                f"factor={-spec.factor:g}&{_told(time, spec)}",
+                f"factor={-spec.factor:g}&{_time_settings(time, spec)}",
                 {"factor": -spec.factor, "time": time},
             )
 
 
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
-    """Time in another direction, or in other units."""
+    """Yield times in another direction, or in other units."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
-    if time["of"] == "log_level":  # EDM is told a quarter of it, NCSN++ all
+    if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
             yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
         yield {"of": "level", "scale": 1.0, "offset": 0.0}
@@ -74,7 +71,7 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
         whole *= steps_of(spec.process) - 1
     yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
     units = [1000.0, 0.001]
-    if spec.process["name"] == "discrete":  # numbers of steps told in thousandths, or the reverse
+    if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
         steps = steps_of(spec.process)
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
     for unit in units:
@@ -87,7 +84,7 @@ def steps_of(process: Mapping[str, Any]) -> int:
     return len(table) if table is not None else process.get("steps", USUAL_STEPS)
 
 
-def _told(time: Mapping[str, Any], spec: Specification) -> str:
+def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
     of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
     return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
 
@@ -104,7 +101,7 @@ def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
 
 
 def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Other schedules of betas, and noise of another scale."""
+    """Yield other schedules of betas, and noise of another scale."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of(process)

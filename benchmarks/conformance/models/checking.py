@@ -1,4 +1,4 @@
-"""Checking a model: whether its output is E[x0 | x], which of the possible maps fits, and why."""
+"""Check of a model: its output against E[x0 | x], and the best of the possible maps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Checked:
 
     @property
     def verdict(self) -> Verdict:
-        """Of all checks together."""
+        """Verdict of all checks together."""
         return verdict_of(self.checks)
 
     @property
@@ -94,9 +94,9 @@ def check_checkpoint(
         images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
             itself, on which nothing can pass.
         labels: their classes ``(n,)``, or None.
-        built: makes the network of a candidate whose ``network`` is another than that of ``spec``;
-            None where all candidates have the same.
-        teacher: of few-step map: a denoiser that knows its paths, such as what it was distilled
+        built: makes the network of a candidate whose ``network`` is another than the spec's; None
+            where all candidates have the same.
+        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
             from, on the device. None takes the map's own network, if it is one too
             (:meth:`.Specification.teacher`).
         samples: how many of its own.
@@ -116,8 +116,8 @@ def check_checkpoint(
         return networks[key]
 
     def model_of(of: Specification) -> Checkpoint:
-        made = Checkpoint(of, network_of(of), spec.family, "")
-        return made if device == "cpu" else made.to(device)  # type: ignore[return-value]
+        model = Checkpoint(of, network_of(of), spec.family, "")
+        return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
     if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
         raise ValueError(
@@ -146,8 +146,8 @@ def check_checkpoint(
     if best.model.kind == "map" and teacher is None and own is not None:
         teacher = model_of(own)
     changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
-    found, tried = _checks(best, changed, teacher, own=images is None, device=device)
-    checks += found
+    results, tried = _checks(best, changed, teacher, own=images is None, device=device)
+    checks += results
     return Checked(
         chosen,
         answers if verdict_of(checks) == "passed" else {},
@@ -186,13 +186,13 @@ def check_denoiser(
         )
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
-        what = Check(
+        note = Check(
             "Pythagoras",
             None,
             "a model under guidance, clipping and the like is no posterior mean, and its error says "
             "nothing; check it without them",
         )
-        checks = (behaviour,) if not behaviour.passed else (what, behaviour)
+        checks = (behaviour,) if not behaviour.passed else (note, behaviour)
         return Checked(None, {}, checks, None, 0, source="")
     stated = candidate("", native_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
@@ -248,8 +248,10 @@ def _checks(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken, seen = (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")
-        checks.append(check_readings(best, better, broken, seen))
+        broken, observation = (
+            (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")
+        )
+        checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
             checks.append(check_noise(model, device))
@@ -308,11 +310,11 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
 
 
 def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:
-    for each, stated in compared:
-        excess, se = each.fit.excess(stated.fit)
+    for reading, stated in compared:
+        excess, se = reading.fit.excess(stated.fit)
         yield {
-            "settings": each.settings,
+            "settings": reading.settings,
             "excess": excess if math.isfinite(excess) else None,
             "excess_se": se,
-            "largest_defect": float(abs(each.fit.defect).max()),
+            "largest_defect": float(abs(reading.fit.defect).max()),
         }

@@ -1,4 +1,4 @@
-"""How well a denoiser fits clean samples, level by level: its error, and whether it obeys Pythagoras.
+"""Fit of a denoiser to clean samples, level by level: its error, and its defect from Pythagoras.
 
 If d = E[x0 | x] with x = x0 + sigma z, then d - x0 is orthogonal to every function of x. So no other
 function of x has a smaller mean squared error, which decides between candidates; and
@@ -34,14 +34,14 @@ its own error is larger than the noise.
 
 
 NEAR = 0.5
-"""The same of few-step maps."""
+"""Highest level of interest of few-step maps, in standard deviations of the data."""
 LEAST = 1e-9
-"""Error that is none, over the largest."""
+"""Share of the largest error below which an error counts as none."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Of one denoiser on n clean samples at L levels.
+    """Fit of one denoiser on n clean samples at L levels.
 
     Attributes:
         levels: ``(L,)``, falling.
@@ -55,19 +55,19 @@ class Fit:
 
     @property
     def defect(self) -> NDArray[np.float64]:
-        """``(L,)``; 0 for a posterior mean."""
+        """Defect ``(L,)``; 0 for a posterior mean."""
         with np.errstate(all="ignore"):  # of a map that is far off
             return self.defects.mean(1)
 
     @property
     def defect_se(self) -> NDArray[np.float64]:
-        """``(L,)``, standard errors of :attr:`defect`."""
+        """Standard errors ``(L,)`` of :attr:`defect`."""
         with np.errstate(all="ignore"):  # of a map that is far off
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """By which share the error is larger than that of another fit on the same samples, the mean
-        over the middle half of the levels in the order of this share, and its standard error.
+        """Return the share by which the error exceeds another fit's on the same samples, and its standard
+        error: the mean over the middle half of the levels in the order of this share.
 
         A network that predicts noise and is trained little is far off at high levels, where any other
         reading of it is better; a wrong map is worse at most levels. Infinite where one of the fits
@@ -78,13 +78,13 @@ class Fit:
                 return sign * math.inf, 0.0
         mean = best.errors.mean(1, keepdims=True)
         share = (self.errors - best.errors) / np.maximum(mean, LEAST * mean.max())
-        order, apart = np.argsort(share.mean(1)), len(share) // 4
-        middle = share[order[apart : len(share) - apart]].mean(0)
+        order, quarter = np.argsort(share.mean(1)), len(share) // 4
+        middle = share[order[quarter : len(share) - quarter]].mean(0)
         return float(middle.mean()), float(middle.std(ddof=1) / math.sqrt(len(middle)))
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Where a wrong map shows: about the standard deviation of the data, within the model's range.
+    """Return the levels where a wrong map shows: about the data's standard deviation, within the range.
 
     For a few-step map below it: above, its output is another sample, far from the clean one.
     """
@@ -92,14 +92,14 @@ def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
     high = min(model.sigma_max, (WIDEST if model.kind != "map" else NEAR) * std)
-    if low >= high:  # a range beside the data
+    if low >= high:  # a range away from the data
         low, high = model.sigma_min, min(model.sigma_max, 1e4 * model.sigma_min)
     return np.geomspace(high, low, LEVELS)
 
 
 @torch.no_grad()
 def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
-    """Fit of a model on clean samples ``(n, *event)``, with noise that is the same for every model.
+    """Fit a model on clean samples ``(n, *event)``, with noise that is the same for every model.
 
     Args:
         model: on the device of ``x0``.

@@ -18,7 +18,7 @@ from ...scoring.real.reading import SUFFIXES, read_array, read_folder
 def read_images(
     source: str | Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Some samples of a folder or file, spread over all of it.
+    """Read some samples of a folder or file, spread over all of it.
 
     Args:
         source: path of a folder of images, in a folder for each class (numbered in the order of the
@@ -61,10 +61,10 @@ def read_latents(
     most: int,
     autoencoder: Callable[[], Autoencoder | None],
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Latents of a model, from a file of them, or from images that its autoencoder takes.
+    """Read latents of a model from a file, or encode images with its autoencoder.
 
     Args:
-        path: as in :func:`read_images`; a folder is of images, an array of images or latents.
+        path: as in :func:`read_images`; a folder has images, an array images or latents.
         event: shape of a latent.
         most: samples at most.
         autoencoder: loads the model's; None where it has none.
@@ -105,7 +105,7 @@ _NEEDS_LATENTS = (
 
 
 def _of_folders(path: Path) -> Tensor | None:
-    """The class of each image, in the order in which they are read."""
+    """Return the class of each image, in the order in which they are read."""
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     names = sorted({p.parent for p in files})
     return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
@@ -115,5 +115,5 @@ def _of_array(path: Path) -> Tensor | None:
     stored = open_arrays(path)
     if isinstance(stored, np.ndarray):
         return None
-    found = [stored[name] for name in ("y", "arr_1") if name in stored]
-    return torch.from_numpy(found[0].astype(np.int64)) if found else None
+    arrays = [stored[name] for name in ("y", "arr_1") if name in stored]
+    return torch.from_numpy(arrays[0].astype(np.int64)) if arrays else None

@@ -1,4 +1,4 @@
-"""Judging one reading of a network on clean samples, and finding the readings that fit better.
+"""Judgement of one reading of a network on clean samples, and the readings that fit better.
 
 E[x0 | x] has the smallest squared error of all functions of x. A reading with a smaller error shows that
 the stated one is wrong, but it is right only if it passes the other checks itself.
@@ -32,9 +32,9 @@ SLACK, LARGE = 0.1, 0.3
 wrong have more at some level.
 """
 POOR = 1.2
-"""How much larger the error may be than that of the best multiple of the noisy sample."""
+"""Largest ratio of the error to the best multiple's of the noisy sample."""
 LINEAR = 0.95
-"""The same of a network that has learned more than a multiple of the noisy sample at every level."""
+"""Largest such ratio of a network that has learned more than a multiple of the noisy sample."""
 FEW, MOST = 24, 6
 """Samples on which all readings are tried, and how many of the best are tried on all samples."""
 
@@ -44,7 +44,7 @@ TOLD_APART = 2
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
 """Names and makers of other readings of a model."""
 Compared = tuple["Candidate", "Candidate"]
-"""A reading, and the one that it is compared with on the same samples."""
+"""Pair of readings that are compared on the same samples, the second the stated one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Candidate:
 
     @cached_property
     def share(self) -> float:
-        """Median over levels of the error over that of the best multiple of the noisy sample."""
+        """Median over levels of the ratio of the error to the best multiple's of the noisy sample."""
         variance = variance_of(self.clean)
         multiple = variance * self.fit.levels**2 / (variance + self.fit.levels**2)
         return float(np.median(self.fit.errors.mean(1) / multiple))
@@ -97,18 +97,18 @@ def judge(
         model: see there.
         clean: see there.
         labels: see there.
-        at: levels; None takes those of the model.
+        at: levels; None takes the model's.
     """
     levels = levels_of(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
-            found = fit(model, clean, labels, levels)
+            result = fit(model, clean, labels, levels)
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a user's network, which may raise anything when it is called otherwise
         nowhere = np.full((len(levels), len(clean)), math.nan)
-        found = Fit(levels, nowhere, nowhere)
-    return Candidate(settings, model, found, clean, labels)
+        result = Fit(levels, nowhere, nowhere)
+    return Candidate(settings, model, result, clean, labels)
 
 
 def obeys(of: Fit, slack: float = SLACK) -> bool:
@@ -116,9 +116,9 @@ def obeys(of: Fit, slack: float = SLACK) -> bool:
     return bool((abs(of.defect) <= slack + SURE * of.defect_se).all())
 
 
-def is_better(one: Candidate, other: Candidate) -> bool:
-    """Return True if the error of ``one`` is smaller than that of ``other``, beyond chance."""
-    excess, se = other.fit.excess(one.fit)
+def is_better(first: Candidate, other: Candidate) -> bool:
+    """Return True if the error of ``first`` is smaller than ``other``'s, beyond chance."""
+    excess, se = other.fit.excess(first.fit)
     return excess > max(SURE * se, ALIKE)
 
 
@@ -148,43 +148,44 @@ def better_readings(stated: Candidate, readings: Readings) -> Better:
     at = stated.fit.levels
     rough = judge("", stated.model, few, labels, at[::2])
     tried = [judge(name, model, few, labels, at[::2]) for name, model in usable(readings)]
-    gains = {id(each): rough.fit.excess(each.fit)[0] for each in tried}
-    hopeful = [each for each in tried if gains[id(each)] > -ALIKE]
-    hopeful.sort(key=lambda each: -gains[id(each)])
-    hopeful.sort(key=lambda each: not each.is_right)  # of those that pass on a few, the best first
+    gains = {id(reading): rough.fit.excess(reading.fit)[0] for reading in tried}
+    hopeful = [reading for reading in tried if gains[id(reading)] > -ALIKE]
+    hopeful.sort(key=lambda reading: -gains[id(reading)])
+    # of those that pass on a few, the best first
+    hopeful.sort(key=lambda reading: not reading.is_right)
     full = [judge(c.settings, c.model, stated.clean, stated.labels, at) for c in hopeful[:MOST]]
-    compared = [(each, rough) for each in tried if each not in hopeful[:MOST]]
-    compared += [(each, stated) for each in full]
-    better = [each for each in full if is_better(each, stated)]
-    better.sort(key=lambda each: error_of(each.fit))
+    compared = [(reading, rough) for reading in tried if reading not in hopeful[:MOST]]
+    compared += [(reading, stated) for reading in full]
+    better = [reading for reading in full if is_better(reading, stated)]
+    better.sort(key=lambda reading: error_of(reading.fit))
     right = [c for c in better if c.is_right]
     return Better(right, [c for c in better if c not in right], compared)
 
 
 def usable(readings: Readings) -> Iterator[tuple[str, Denoiser]]:
     """Yield the readings that can be made of this network."""
-    for settings, made in readings:
+    for settings, maker in readings:
         try:
-            model = made()
+            model = maker()
         except (ValueError, TypeError):  # such as a prediction that the process does not have
             continue
         yield settings, model
 
 
 def error_of(of: Fit) -> float:
-    """Median over levels of the logarithm of the error; infinite where one is not finite."""
+    """Return the median over levels of the logarithm of the error; infinite where one is not finite."""
     error = of.errors.mean(1)
     return float(np.median(np.log(error))) if np.isfinite(error).all() else math.inf
 
 
-def check_readings(stated: Candidate, better: Better, broken: str, seen: str) -> Check:
+def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
     """Name the reading that fits better, if it passes by itself.
 
     Args:
         stated: the reading that is checked.
         better: of :func:`better_readings`.
         broken: what is wrong with the network's outputs in every reading, or "".
-        seen: what is seen of the stated one where no other passes.
+        observation: what is seen of the stated one where no other passes.
     """
     name, count = "usual mistakes", len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):
@@ -212,7 +213,9 @@ def check_readings(stated: Candidate, better: Better, broken: str, seen: str) ->
         )
     if not stated.passes:
         return Check(
-            name, False, f"the map is wrong, and none of {count} other readings is right: {seen}"
+            name,
+            False,
+            f"the map is wrong, and none of {count} other readings is right: {observation}",
         )
     if better.failing:
         return Check(
@@ -226,14 +229,14 @@ def check_readings(stated: Candidate, better: Better, broken: str, seen: str) ->
 
 
 def check_denoises(of: Candidate) -> Check:
-    """Compare the error with that of a multiple of the noisy sample, at most levels."""
-    said = (
+    """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
+    text = (
         f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
     )
     if of.share <= POOR:
-        return Check("denoises", True, said)
+        return Check("denoises", True, text)
     return Check(
-        "denoises", False, f"{said}; the map is wrong, or the images are not what it was trained on"
+        "denoises", False, f"{text}; the map is wrong, or the images are not what it was trained on"
     )
 
 
@@ -245,15 +248,15 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
         own: whether the samples are the model's own. A wrong map makes no data, but neither does a
             network that is trained little, so that nothing fails then.
     """
-    name, found = "Pythagoras", of.fit
-    worst = int(abs(found.defect).argmax())
-    at = f"{found.defect[worst]:+.2g} at sigma {found.levels[worst]:.3g} (± {found.defect_se[worst]:.1g})"
-    said = f"the defect is {at} at most, and 0 for a posterior mean"
-    if obeys(found):
-        return Check(name, True, said)
+    name, result = "Pythagoras", of.fit
+    worst = int(abs(result.defect).argmax())
+    at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
+    text = f"the defect is {at} at most, and 0 for a posterior mean"
+    if obeys(result):
+        return Check(name, True, text)
     if (
         not own
-        and looks_like_a_map(found, of.clean)
+        and looks_like_a_map(result, of.clean)
         and all(check.passed for check in check_map(of.model, of.clean, of.labels))
     ):
         return Check(
@@ -263,20 +266,20 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
             "another sample; it is a few-step map: say kind=map",
         )
     has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
-    if obeys(found, LARGE) and (has_time or of.share < LINEAR):
-        return Check(name, True, f"{said}; more than {SLACK:g}, so it is trained little")
-    if obeys(found, LARGE) and not own:
+    if obeys(result, LARGE) and (has_time or of.share < LINEAR):
+        return Check(name, True, f"{text}; more than {SLACK:g}, so it is trained little")
+    if obeys(result, LARGE) and not own:
         return Check(
             name,
             None,
-            f"{said}, and the error is that of a multiple of the noisy sample: the network is trained hardly "
+            f"{text}, and the error is that of a multiple of the noisy sample: the network is trained hardly "
             "at all, or its map is wrong",
         )
     if own:
         return Check(
             name,
             None,
-            f"{said}: the map is wrong, or the network is trained little and makes no data",
+            f"{text}: the map is wrong, or the network is trained little and makes no data",
         )
     return Check(
         name,

@@ -27,7 +27,7 @@ LEAST, SHOWN = 4, 4
 
 @torch.no_grad()
 def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
-    """Compare the error with the labels of the images with that of other labels.
+    """Compare the error under the labels of the images with the error under other labels.
 
     Args:
         model: with classes, on the device of ``clean``.
@@ -39,28 +39,28 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
     errors = np.stack([_errors(model, clean, (labels + k) % count) for k in shifts])
     classes = labels.cpu().numpy()
-    found = []
+    swaps = []
     if best := _better(errors):
-        found.append(f"k is its (k + {shifts[best]}) modulo {count}")
+        swaps.append(f"k is its (k + {shifts[best]}) modulo {count}")
     for label in np.unique(classes):
         if best := _better(errors[:, classes == label]):
-            found.append(f"{label} is its {(label + shifts[best]) % count}")
-    if not found:
+            swaps.append(f"{label} is its {(label + shifts[best]) % count}")
+    if not swaps:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
         return Check(
             name, True, f"with other labels than the images' the error is {100 * rise:.0f} % larger"
         )
-    shown = ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+    text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
     return Check(
         name,
         False,
-        f"the labels of the images are not those of the network: with others the error is smaller ({shown}); "
+        f"the labels of the images are not those of the network: with others the error is smaller ({text}); "
         "put the classes in the order of its training",
     )
 
 
 def _better(errors: np.ndarray) -> int:
-    """The row of another label that is better on half of the images, and on the other; 0 if none is.
+    """Return the row of another label that is better on each half of the images; 0 if none is.
 
     Args:
         errors: ``(labels, n)``, of the images' own labels first.
@@ -74,7 +74,7 @@ def _better(errors: np.ndarray) -> int:
 
 
 def _errors(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
-    """Squared errors of each sample, the mean over two levels, each over its square."""
+    """Return squared errors of each sample, the mean over two levels, each over its square."""
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)

@@ -1,4 +1,4 @@
-"""Checks of few-step maps: what a jump to the end of the path must be like.
+"""Checks of few-step maps: properties of a jump to the end of the path.
 
 A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
 sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
@@ -18,11 +18,11 @@ from .check import Check
 from .fit import LEVELS, NARROWEST, SEED, WIDEST, Fit
 
 MOVED = 0.02
-"""Standard deviations of the data by which a state may move at sigma_min, beside twice sigma_min
-itself, the noise that a map to 0 takes away.
+"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice
+sigma_min, the noise that a map to 0 takes away.
 """
 LEAST, MOST = 0.5, 2.0
-"""Bounds of the variance of the outputs over that of the data, which a trained map keeps."""
+"""Bounds of the ratio of the outputs' variance to the data's, which a trained map keeps."""
 
 
 FAR = 4.0
@@ -32,9 +32,8 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Whether what is read as E[x0 | x] is a sample: from high levels it is another than the clean
-    one and as far from it as two samples are, whose squared distance is twice the variance. The mean
-    is never further than once.
+    """Return True if a reading of E[x0 | x] gives samples: from high levels its output is as far from
+    the clean sample as two samples are, twice the variance. The mean is never further than once.
 
     Args:
         of: of the model on ``clean``, at falling levels.
@@ -47,7 +46,7 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
-    """Whether a model can be a few-step map.
+    """Check that a model can be a few-step map.
 
     Args:
         model: of kind ``map``, on the device of ``clean``.
@@ -72,16 +71,16 @@ def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Che
 
 def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> Check:
     moved = float((model.denoise(x, model.sigma_min, labels) - x).double().square().mean().sqrt())
-    said = (
+    text = (
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
         f"have a standard deviation of {std:.2g})"
     )
     if moved <= 2 * model.sigma_min + MOVED * std:
-        return Check("boundary", True, said)
+        return Check("boundary", True, text)
     return Check(
         "boundary",
         False,
-        f"{said}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
+        f"{text}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
     )
 
 
@@ -120,5 +119,5 @@ def _distribution(
 
 
 def variance_of(x: Tensor) -> float:
-    """Of a number of a sample, about the mean of each, the mean over all."""
+    """Return the variance of a number of a sample about its mean, averaged over all numbers."""
     return float((x - x.mean(0)).double().square().mean())

@@ -2,7 +2,7 @@
 
 A ``model(x, sigma)`` that is written by hand hides the time from its caller. Where an ``nn.Module`` is
 called inside, its arguments can be seen and replaced. Else only levels can: called at the level of the
-reversed step, a network of the noise is told the right one. A shift or another unit cannot be undone so,
+reversed step, a network of the noise gets the right one. A shift or another unit cannot be undone so,
 since no level makes the call reach the steps beyond its ends.
 """
 
@@ -73,7 +73,7 @@ def readings_of_time(stated: Candidate) -> Readings:
         if not stated.passes:
             calls = [network_call(model, noisy(stated, s)[0], s, stated.labels) for s in levels]
             times = [float(t[0]) for _, _, t, _ in calls]
-            yield from _shifted(stated, partial(_native, model), _last_of(times))
+            yield from _yield_shift(stated, partial(_native, model), _last_of(times))
         return
     module, times = _timed_module(stated, levels)
     if module is None:
@@ -87,25 +87,25 @@ def readings_of_time(stated: Candidate) -> Readings:
         yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine, -1, last, last))
         yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine, unit, 0, math.inf))
         if not stated.passes:
-            yield from _shifted(stated, retimed, last)
+            yield from _yield_shift(stated, retimed, last)
 
 
 def _last_of(times: list[float]) -> int:
-    """The last of the usual times that these are among; 0 if they are none."""
+    """Return the last of the usual times that these are among; 0 if they are none."""
     counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
     return max(counts[0] - 1, 1) if counts else 0
 
 
-def _shifted(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
-    """The best shift of times from 0 to ``last``, if these are known."""
+def _yield_shift(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
+    """Yield the best shift of times from 0 to ``last``, if these are known."""
     if last:
 
-        def made(shift: float) -> Denoiser:
+        def shifted_model(shift: float) -> Denoiser:
             return retimed(partial(_affine, 1, shift, last))
 
-        shift = _best_shift(stated, made, last)
+        shift = _best_shift(stated, shifted_model, last)
         sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
-        yield f"about t {sign} {size:g} {INSTEAD}", partial(made, shift)
+        yield f"about t {sign} {size:g} {INSTEAD}", partial(shifted_model, shift)
 
 
 def _native(model: NativeDenoiser, change: Change) -> Denoiser:
@@ -115,21 +115,21 @@ def _native(model: NativeDenoiser, change: Change) -> Denoiser:
 
 
 def _at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
-    """E[x0 | x] by the noise that a call gives at the level of the reversed step."""
+    """Return E[x0 | x] by the noise that a call gives at the level of the reversed step."""
     other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
     y = x * (math.hypot(1, other) / math.hypot(1, s))
     return x - s / other * (y - d(y, other))
 
 
 def _affine(scale: float, offset: float, most: float, t: Any) -> Any:
-    """A time, or a tensor of times, in its own dtype where the numbers are whole."""
+    """Return a changed time, or tensor of times, between 0 and ``most``."""
     changed = scale * t + offset
     return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
 
 
 def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
-    """The outermost module that is given states and a time other than the level, with its times."""
-    told: dict[nn.Module, list[float]] = {}
+    """Return the outermost module that gets states and a time other than the level, with its times."""
+    times_by_module: dict[nn.Module, list[float]] = {}
     for level in levels:
         x, _ = noisy(of, level)
 
@@ -139,18 +139,18 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
             if is_state and isinstance(time, int | float | Tensor):
                 flat = torch.as_tensor(time).double().reshape(-1)
                 if len(flat) in (1, len(like)) and not math.isclose(flat[0], sigma, rel_tol=1e-4):
-                    told.setdefault(module, []).append(float(flat[0]))
+                    times_by_module.setdefault(module, []).append(float(flat[0]))
 
         hook = register_module_forward_pre_hook(record)
         try:
             of.model.denoise(x, level, of.labels)
         finally:
             hook.remove()
-    return next(iter(told.items()), (None, [math.nan]))
+    return next(iter(times_by_module.items()), (None, [math.nan]))
 
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
-    """The shift with the smallest error on a few samples: first among powers of two, then halved."""
+    """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
     few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
     rounded = round if last > 1 else float

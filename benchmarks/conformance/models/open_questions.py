@@ -42,10 +42,10 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
         return Check(
             name,
             None,
-            f"{best.settings} fits the model's own samples, and {_listed(others)} not; {say}, or give "
+            f"{best.settings} fits the model's own samples, and {_list_settings(others)} not; {say}, or give "
             "--images",
         )
-    return Check(name, True, f"{best.settings} fits, and {_listed(others)} not")
+    return Check(name, True, f"{best.settings} fits, and {_list_settings(others)} not")
 
 
 def _fits_alike(best: Candidate, other: Candidate, *, own: bool) -> bool:
@@ -54,5 +54,5 @@ def _fits_alike(best: Candidate, other: Candidate, *, own: bool) -> bool:
     return not is_better(best, other)
 
 
-def _listed(others: Sequence[Candidate]) -> str:
+def _list_settings(others: Sequence[Candidate]) -> str:
     return ", ".join(o.settings for o in others)

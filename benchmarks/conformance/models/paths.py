@@ -1,6 +1,6 @@
-"""Whether a few-step map is consistent: whether it takes the states of one path to one end.
+"""Consistency of a few-step map: it takes the states of one path to one end.
 
-Without anybody who knows the paths, by noise that is put back. For a map f along the probability flow,
+Without a denoiser that knows the paths, by noise that is put back. For a map f along the probability flow,
 f(x(s), s) stands still on every path, so that its rate along the flow, whose velocity is E[z | x], is 0.
 Along x0 + s z, whose velocity z has that mean, the rate is then 0 on average over all that could have
 become the state, and orthogonal to every function g of the state:
@@ -29,16 +29,16 @@ from .fit import NARROWEST, SEED, WIDEST
 from .maps import LEAST, MOST, variance_of
 
 BY = 0.1
-"""In ln sigma, to both sides: of the differences that stand for the rate."""
+"""Distance in ln sigma, to both sides, of the differences that stand for the rate."""
 LEVELS = 7
 DEFECT = 0.15
-"""Of the rate, in standard deviations of the data a unit of ln sigma, times that of g, which trained maps
-stay below.
+"""Largest mean product of the rate and g of a trained map, in standard deviations of the data a unit of
+ln sigma.
 """
 BETTER, CLOSE = 2.0, 0.03
-"""By which a wrong map moves more than a right one, in all: so many times, and so much."""
+"""Factor and difference by which a wrong map moves more than a right one, in all."""
 SURE = 3.0
-"""Standard errors beyond it."""
+"""Standard errors that are allowed to chance."""
 STOPS, STEPS = 5, 30
 """States on each path that are looked at, and steps of Heun's method to get there."""
 APART = 0.5
@@ -48,7 +48,7 @@ sample and the mean 1.
 
 
 class Moves(NamedTuple):
-    """How the outputs of a map move where noise is put back.
+    """Movement of the outputs of a map where noise is put back.
 
     Attributes:
         size: root mean square over levels and functions g, in standard deviations of the data a unit
@@ -71,7 +71,7 @@ class Moves(NamedTuple):
 
 @torch.no_grad()
 def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
-    """The rate of a map's outputs, which is 0 for a map along the flow of these data.
+    """Return the rate of a map's outputs, which is 0 for a map along the flow of these data.
 
     Args:
         model: on the device of ``clean``.
@@ -92,8 +92,8 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
         output = model.denoise(x, level, labels)
         shares.append(variance_of(output) / std**2)
         for along, values in _functions(x, output):
-            each = (rate * values).mean(1)
-            mean, se = float(each.mean()), float(each.std()) / len(each) ** 0.5
+            products = (rate * values).mean(1)
+            mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5
             if not math.isfinite(mean):
                 return Moves(math.inf, math.inf, level, along, varied=False)
             squares.append(mean**2)
@@ -104,7 +104,7 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
 
 
 def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """Functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
+    """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
     state = _standard(x)
     yield "the state", state
     yield "a curve of the state", _standard(state - state**3 / 3)
@@ -117,14 +117,14 @@ def _standard(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
-    """Whether a map stands still, on average, where noise is put back.
+    """Check that a map stands still, on average, where noise is put back.
 
     Args:
         stated: of the map.
         others: of the same network, read in other ways, by their settings.
     """
     name = "consistency"
-    said = (
+    text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
         f"sigma {stated.level:.3g}), and not at all on the paths of a map"
@@ -135,14 +135,14 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
         return Check(
             name,
             False,
-            f"{said}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
+            f"{text}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
         )
     if stated.worst <= DEFECT:
-        return Check(name, True, f"{said}; {DEFECT:g} is little")
+        return Check(name, True, f"{text}; {DEFECT:g} is little")
     return Check(
         name,
         False,
-        f"{said}: it is no map along the flow of these data; its prediction, sign, time or process is "
+        f"{text}: it is no map along the flow of these data; its prediction, sign, time or process is "
         "wrong, it is a denoiser, or it was trained on other data",
     )
 
@@ -151,7 +151,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
 def check_along(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Whether a map takes the states of one path, as a denoiser knows it, to one end.
+    """Check that a map takes the states of one path, as a denoiser knows it, to one end.
 
     Args:
         model: as in :func:`moves`, like what follows the teacher.
@@ -170,21 +170,21 @@ def check_along(
     for start, end in pairwise(stops):
         states.append((grid.sigma[start], x))
         x = solver.sample(bound, x, Grid(grid.sigma[start : end + 1]))
-    apart = [
+    distances = [
         float((model.denoise(state, s, labels) - x).double().square().mean()) / std**2
         for s, state in states
     ]
-    worst = int(np.argmax(apart))
-    said = (
+    worst = int(np.argmax(distances))
+    text = (
         f"of states on one path, which {teacher.name} was followed along, the ends are up to "
-        f"{apart[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
+        f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
     )
-    if apart[worst] <= APART:
-        return Check("one path", True, said)
+    if distances[worst] <= APART:
+        return Check("one path", True, text)
     return Check(
         "one path",
         False,
-        f"{said}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
         "denoiser, or it was distilled from another",
     )
 

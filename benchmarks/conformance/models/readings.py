@@ -1,8 +1,7 @@
-"""Other readings of a denoiser: what its output would be if one thing about it were otherwise.
+"""Other readings of a denoiser: its output if one thing about it were otherwise.
 
-Each is a denoiser of the same data, so that their errors can be compared. Here stand those that need
-the calls of a model alone, and those of a network in its own coordinates that no setting chooses;
-:mod:`.alternatives` has those that settings choose.
+Each is a denoiser of the same data, so that their errors can be compared. Some need only the calls of a
+model, some a network in its own coordinates. :mod:`.alternatives` has the readings that settings choose.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Read(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Other ranges and layouts of images.
+    """Yield readings with other ranges and layouts of images.
 
     Args:
         model: what is read otherwise.
@@ -81,8 +80,8 @@ def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
 
 
 def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Ranges that the network may have been trained on, where the samples fit into a usual one: what
-    it is, and the scale and shift that take the samples there.
+    """Yield other ranges that the network may have been trained on, each by its name and the scale and
+    shift that take the samples there; none unless the samples fit into a usual range.
     """
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
@@ -103,7 +102,7 @@ def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor
 
 
 def readings_scaled(stated: Candidate) -> Readings:
-    """The output of the network, or of the model, in another scale, if one fits all levels.
+    """Yield the output of the network, or of the model, in another scale, if one fits all levels.
 
     Args:
         stated: what is read otherwise.
@@ -119,11 +118,11 @@ def readings_scaled(stated: Candidate) -> Readings:
         if c is not None:
             yield f"factor={model.factor * c:.3g}", partial(_with_factor, model, c)
         return
-    for what, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
+    for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
             yield (
-                f"the {what}output divided by {1 / c:.3g}",
+                f"the {noun}output divided by {1 / c:.3g}",
                 partial(Read, model, partial(_multiply, c, base)),
             )
 
@@ -139,12 +138,12 @@ def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s:
 
 
 def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """The least-squares multiple of the output, the median over the middle half of the levels; None if
-    levels differ, or it is about 1.
+    """Return the least-squares multiple of the output, the median over the middle half of the levels; None
+    if levels differ, or it is about 1.
     """
     generator = torch.Generator().manual_seed(0)
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    clean, found = stated.clean[rows], []
+    clean, factors = stated.clean[rows], []
     labels = None if stated.labels is None else stated.labels[rows]
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
@@ -152,19 +151,19 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
         d = stated.model.denoise(x, level, labels)
         base = without_output(x, level, labels, d).double()
         part = d.double() - base
-        found.append(float(((clean - base) * part).sum() / part.square().sum()))
-    apart = len(found) // 4
-    middle = np.sort(found)[apart : len(found) - apart]
+        factors.append(float(((clean - base) * part).sum() / part.square().sum()))
+    quarter = len(factors) // 4
+    middle = np.sort(factors)[quarter : len(factors) - quarter]
     c = float(np.median(middle))
-    if not (np.isfinite(found).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
+    if not (np.isfinite(factors).all() and middle[0] > 0 and middle[-1] < STEADY * middle[0]):
         return None
     return c if max(c, 1 / c) > UNLIKE else None
 
 
 def readings_of_network(model: NativeDenoiser) -> Readings:
-    """Other scales of the network's input."""
-    for power, what in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
-        yield f"the network's input {what}", partial(_scale_input, model, power)
+    """Yield readings with other scales of the network's input."""
+    for power, scaling in ((0, "unscaled, x0 + sigma z"), (2, "scaled without the square root")):
+        yield f"the network's input {scaling}", partial(_scale_input, model, power)
 
 
 def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:

@@ -14,9 +14,7 @@ from .fit import SEED, Fit
 from .judging import Candidate, judge
 
 STEPS, HIGHEST = 40, 1e3
-"""Of the model's own samples, where there are no others: steps, and the level that an infinite range
-begins at.
-"""
+"""Steps of the model's own samples, and the level that an infinite range begins at."""
 
 
 def candidate(
@@ -93,11 +91,11 @@ def check_range(limits: tuple[float, float], images: Tensor) -> Check:
     """Check that images lie in the range that samples are clamped to before they are scored."""
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
-    said = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"
+    text = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"
     if outside <= MOST_OUTSIDE:
-        return Check("range", True, said)
+        return Check("range", True, text)
     return Check(
         "range",
         False,
-        f"{said}, which {outside:.1%} of their values are outside of; correct the limits or the images",
+        f"{text}, which {outside:.1%} of their values are outside of; correct the limits or the images",
     )

@@ -21,11 +21,11 @@ from .maps import variance_of
 CLAMPED = 0.02
 """Share of values at one number from which on they are taken for clamped."""
 AGAIN = 2
-"""Levels at which they are."""
+"""Least number of levels at which they are clamped."""
 HIGHEST, STATES = 1e3, 64
 """Level that an infinite range begins at, and states of noise."""
 DEAD = 1e-3
-"""Of the standard deviation of the data: outputs that vary less are constant."""
+"""Share of the data's standard deviation: outputs that vary less are constant."""
 
 
 @torch.no_grad()
@@ -49,9 +49,9 @@ def broken_outputs(of: Candidate) -> str:
 @torch.no_grad()
 def what_is_seen(of: Candidate) -> str:
     """Say what a map that no reading makes right leaves of the noise, and its defect."""
-    left = [_noise_left(of, level) for level in of.fit.levels.tolist()]
+    shares = [_noise_left(of, level) for level in of.fit.levels.tolist()]
     return (
-        f"{min(left):.2g} to {max(left):.2g} times the noise is left in d, and the defect is up to "
+        f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
     )
 
@@ -88,7 +88,7 @@ def _noise_left(of: Candidate, level: float) -> float:
 
 
 def _outputs(of: Candidate, level: float) -> Tensor:
-    """The output of a network in its own coordinates; of other models, their own."""
+    """Return the output of a network in its own coordinates; of other models, their own."""
     x, _ = noisy(of, level)
     if not isinstance(of.model, NativeDenoiser):
         return of.model.denoise(x, level, of.labels)
@@ -123,7 +123,7 @@ def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
 def check_noise(model: Denoiser, device: str) -> Check:
     """Check what the model leaves of noise at its highest level, which needs no data.
 
-    E[x0 | x] leaves a share between 0 and 1 of the noise, whatever the data are: its Jacobian is a
+    E[x0 | x] leaves a share between 0 and 1 of the noise, for all data: its Jacobian is a
     covariance over sigma². Where the range of the data is known, the share is at most their variance
     over sigma².
 
@@ -133,16 +133,16 @@ def check_noise(model: Denoiser, device: str) -> Check:
     """
     level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
-    left = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
-    share, se = float(left.mean()), float(left.std(ddof=1)) / STATES**0.5
+    shares = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
+    share, se = float(shares.mean()), float(shares.std(ddof=1)) / STATES**0.5
     low, high = model.limits or (-math.inf, math.inf)
     most = min(1.0, ((high - low) / 2 / level) ** 2)
-    said = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
+    text = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
     if -LARGE - SURE * se <= share <= most + LARGE + SURE * se:
-        return Check("noise", True, said)
+        return Check("noise", True, text)
     return Check(
         "noise",
         False,
-        f"{said}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
+        f"{text}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
         "prediction or time is wrong",
     )

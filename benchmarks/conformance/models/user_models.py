@@ -30,14 +30,14 @@ def native_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Other readings of a model that is no checkpoint.
+    """Yield other readings of a model that is no checkpoint.
 
     Args:
         model: an adapter, or anything that is called.
     """
     if not isinstance(model, NativeDenoiser):
-        for what, change in _CALLS.items():
-            yield what, partial(Read, model, change)
+        for words, change in _CALLS.items():
+            yield words, partial(Read, model, change)
 
         def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
             return model.denoise(x_t, t, labels)
@@ -86,10 +86,10 @@ def _specification(
 
 
 def _plain_process(process: Process) -> dict[str, Any] | None:
-    """A process as a specification has it; None for a user's own."""
+    """Return a process as a specification has it; None for a user's own."""
     if type(process) is Discrete:
         return {"name": "discrete", "levels": list(process.levels)}
-    names = {made: name for name, made in PROCESSES.items() if isinstance(made, type)}
+    names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
     name = names.get(type(process))
     return None if name is None else {"name": name, **asdict(process)}
 
@@ -107,7 +107,7 @@ def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) ->
 
 
 def _alpha(s: float) -> float:
-    """Scale of the data where the variance is preserved."""
+    """Return the scale of the data where the variance is preserved."""
     return 1 / math.hypot(1, s)
 
 
@@ -150,4 +150,4 @@ _CALLS: dict[str, Callable[[Call, Tensor, float], Tensor]] = {
     "a thousandth of the level": lambda d, x, s: d(x, s / 1000),
     "exp of the level": lambda d, x, s: d(x, math.exp(min(s, 80.0))),
 }
-"""Readings by words that stand behind "with"."""
+"""Readings by words that follow "with"."""
