@@ -56,6 +56,6 @@ def plus_minus(row: Record, name: str) -> str:
 
 
 def flag_of(row: Record, name: str) -> str:
-    """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
+    """Return the reason against trusting the interval of column ``name``; "" if there is none."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

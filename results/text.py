@@ -76,7 +76,7 @@ def csv_field(value: object) -> str:
 
 
 def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
-    """What to give instead of an unknown name: the names like it, and all there are, or the
+    """Return a hint in place of an unknown name: the names like it, and all known ones, or the
     first of many.
     """
     names = list(known)

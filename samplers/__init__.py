@@ -88,7 +88,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> str:
-    """``__version__``, that of the distribution, read when it is asked for."""
+    """Return the distribution's ``__version__``, read on access."""
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version

@@ -24,8 +24,8 @@ class GridSampler(Sampler, ABC):
 
     Subclasses are frozen dataclasses: nothing is kept between calls.
 
-    Class attributes beside those of :class:`Sampler`:
-        history: how many memos of earlier steps a step may read.
+    Class attributes in addition to :class:`Sampler`'s: history: how many memos of earlier steps a
+        step may read.
     """
 
     history: ClassVar[int] = 0
@@ -48,15 +48,13 @@ class GridSampler(Sampler, ABC):
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
-        """One row of coefficients per step: Python floats, computed once, a pure function of
-        the grid.
-        """
+        """Return one row of coefficients per step, as Python floats: a pure function of the grid."""
 
     @abstractmethod
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """One step.
+        """Take one step.
 
         Args:
             x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
@@ -140,7 +138,7 @@ def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
 
 
 def _no_step(sampler: GridSampler, done: object) -> str:
-    """What is wrong with what a step returned, and where the step is written."""
+    """Describe the fault of a step's return value, and where the step is written."""
     code = getattr(type(sampler).step, "__code__", None)
     where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     what = f"{len(done)} things" if isinstance(done, tuple) else f"a {type(done).__name__}"

@@ -1,4 +1,4 @@
-"""Samplers by name: the built-in ones, those of installed plugins, and those of a user's file."""
+"""Samplers by name: built in, of installed plugins, and of a user's file."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _lack(cls: object) -> str:
 
 
 def names() -> list[str]:
-    """All registry names, sorted."""
+    """Return all registry names, sorted."""
     return sorted(_REGISTRY)
 
 
@@ -179,7 +179,7 @@ def get(name: str) -> Any:
 
 
 def _not_loaded(name: str) -> str:
-    """How to make a sampler known that lies in the current folder; "" if none seems to."""
+    """Return how to load a sampler that lies in the current folder; "" if none seems to."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -188,8 +188,8 @@ def _not_loaded(name: str) -> str:
 
 
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
-    """A sampler from its name and options, which may be keywords, part of the text, or those of a
-    mapping with ``name``.
+    """Return a sampler from its name and options, which may be keywords, part of the text, or items
+    of a mapping with ``name``.
 
     >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
     True
@@ -227,7 +227,7 @@ def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:
-    """``value`` if it is of the default's type; an integer may stand for a float."""
+    """Return ``value`` if it has the default's type; an integer may stand for a float."""
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list) and isinstance(default, tuple):
@@ -238,10 +238,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Where a plugin sampler comes from (distribution and version, or file and hash).
-
-    "" for a built-in one.
-    """
+    """Return the origin of a plugin (distribution and version, or file and hash); "" if built in."""
     return _ORIGIN.get(name, "")
 
 
@@ -259,7 +256,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """What the context around the import of a plugin's module saw; None without one."""
+    """Return the result of the context around the import of a plugin's module; None without one."""
     return _WATCHED.get(module)
 
 

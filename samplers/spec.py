@@ -55,7 +55,7 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """What a text says.
+    """Return the name and the options in a text.
 
     Raises:
         ValueError: it is no spec.
@@ -86,7 +86,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 class _OptionsError(ValueError):
-    """What is wrong with options, in words for the user."""
+    """Fault of options, in words for the user."""
 
 
 def _options(words: str) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 
 SHOWN_UNMATCHED = 5
-"""Rows without a partner that a note names; of more, their number is told."""
+"""Largest number of unmatched rows that a note names; it counts the rest."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """Comparison of the rows of two sides.
 
     Attributes:
         baseline, candidate: names of the two sides.
@@ -86,7 +86,7 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
+    """Compare the rows of a run with the rows of one of its samplers, at the same model, budget,
     start, end and schedule.
 
     Args:
@@ -130,7 +130,7 @@ def paired_cells(a: Source, b: Source) -> Matches:
 
 
 def no_shared_cell(a: Source, b: Source) -> ValueError:
-    """What to say where two runs have no cell in common."""
+    """Return the error for two runs without a cell in common."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
         "the samplers of a run with --baseline SAMPLER"
@@ -172,9 +172,7 @@ def compared(
 def by_default_quantity(
     pairs: Sequence[Pair], there: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Each pair with the quantity that the rows of its model are judged by unless somebody asks
-    for another.
-    """
+    """Return each pair with the quantity that judges the rows of its model by default."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
@@ -186,7 +184,7 @@ def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
     """The quantities that were asked for.
 
     Raises:
-        ValueError: one of them is not there, or nothing is.
+        ValueError: one of them has no values, or none has.
     """
     names = [q.name for q in there]
     if not there:

@@ -1,15 +1,15 @@
 r"""Distances of samples to their converged endpoints: the typical one, and their mean square.
 
-A few samples may end in another mode ("flips"). Each is then as far off as the data are wide, so
-that a flip rate of 0.1 % can be most of a mean square, and N samples need not hold a single one.
-Three numbers keep this apart:
+A few samples may end in another mode ("flips"). Each is then as far off as the data are wide: a
+flip rate of 0.1 % can be most of a mean square. N samples need not hold a single one. Three numbers
+keep this apart:
 
 * **Typical error**: the geometric mean of the distances without the smallest and the largest fifth.
   Flips below a rate of 20 % do not move it. With l = log e, winsorised at both cuts to w, the
   influence of a sample is (w_i - mean w) / (1 - 2 TRIM) (Tukey and McLaughlin 1963; of pairs: Yuen
   and Dixon 1973).
-* **Root mean square**: its interval is that of the mean of squares q = e². The upper end allows for
-  flips that the samples do not show: as if :data:`IMAGINARY_FLIPS` of them had been seen. For N
+* **Root mean square**: its interval follows from the mean of squares q = e². The upper end allows
+  for flips that the samples do not show: as if :data:`IMAGINARY_FLIPS` of them had been seen. For N
   samples without a flip, Clopper and Pearson's upper bound on the rate is 3.7 / N; 1.96 times 2.5
   is 4.9, which holds for small counts of flips too.
 * **Flips**, which :mod:`.shares` counts.
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 TRIM = 0.2
 """Share of the distances that is left out at either end of a typical error."""
 IMAGINARY_FLIPS = 2.5
-"""Flips that a mean is taken to have missed, beside its standard error."""
+"""Unseen flips that the upper end of the interval of a mean allows for."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
 """Half of a mean of squares is to be carried by this many samples, or by this share of few."""
 EXACT = 1e-12
@@ -71,7 +71,7 @@ def typical(distances: Array, apart: float) -> Typical:
 
 
 def largest_square(distances: Array, apart: float) -> float:
-    """Return what a flip may add to the sum of squares: that of two endpoints, or more if seen."""
+    """Return the most that a flip may add to the sum of squares: ``apart``² or the largest square."""
     return max(float(np.square(distances).max()), apart**2)
 
 

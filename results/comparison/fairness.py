@@ -1,8 +1,8 @@
 """Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
 
-Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of
-the samples and measured on the other, whose latents are disjoint: the smallest of K noisy numbers
-is too small (the winner's curse), its re-measurement is not.
+Published tables couple a solver with a schedule. The best of K schedules is chosen on one half of
+the samples and measured on the other, with disjoint latents. The smallest of K noisy numbers is too
+small (the winner's curse); its re-measurement is not.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ is not to be trusted ("": it is).
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """For each model the schedules that were planned for every sampler that takes one: K of them,
-    none of them tuned.
+    """Return the schedules, none of them tuned, that were planned on each model for every sampler
+    that takes one.
 
     Raises:
         ValueError: some model has fewer than two.
@@ -61,8 +61,8 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
 def best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """One entry per model, solver and budget: its best of the common schedules, with the value of
-    the half that did not choose.
+    """Return one entry per model, solver and budget: the best of the common schedules, with the
+    value of the half that did not choose.
 
     Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
     on the same half.

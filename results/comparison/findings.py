@@ -26,7 +26,7 @@ from .significance import Verdict
 from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
 
 BASELINE = "euler"
-"""The baseline where none is asked for: everybody has it."""
+"""Default baseline: every user has it."""
 
 
 def baseline_title(baseline: str) -> str:
@@ -74,14 +74,14 @@ class Best:
 
     @property
     def sure(self) -> bool:
-        """Whether it is shown to be better than every other row at its budget, of which there
-        is one at least.
+        """Return True if it is shown to be better than every other row, at least one, at its
+        budget.
         """
         return self.others > 0 and not self.rivals
 
     @property
     def verdict(self) -> str:
-        """How it stands to the baseline, in words."""
+        """Standing against the baseline, in words."""
         words: dict[Standing, str] = {
             "better": f"better than {self.against}",
             "worse": f"worse than {self.against}",
@@ -112,7 +112,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What can be said of one problem.
+    """Findings of one problem.
 
     Attributes:
         panel: its rows by their index in the table, and the quantity that they are judged by.
@@ -129,7 +129,7 @@ class Findings:
 
     @property
     def quantity(self) -> Quantity:
-        """What the rows are judged by."""
+        """Quantity that the rows are judged by."""
         return self.panel.quantity
 
 
@@ -151,7 +151,7 @@ def findings_of(
     *,
     unseen: int = 0,
 ) -> TableFindings:
-    """What can be said of the rows of a table; all claims hold together.
+    """Return the findings of a table; all claims hold together.
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.
@@ -175,8 +175,8 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 
 
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
-    """The judgement and the line of each row that can be compared with the baseline, by its
-    index: those of ``compare --baseline``.
+    """Return the judgement and the line of each row that can be compared with the baseline, by its
+    index, as ``compare --baseline`` gives them.
     """
     index = {id(entry): place for place, entry in entries.items()}
     if not any(
@@ -246,7 +246,7 @@ def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]
 
 
 def _is(entry: Entry, baseline: str) -> bool:
-    """Whether a row is the baseline's, which is named by its sampler or its curve."""
+    """Return True if a row is the baseline's, named by its sampler or its curve."""
     return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
 
 

@@ -1,9 +1,9 @@
-"""The gate for continuous integration: is a candidate worse than a baseline by a margin?
+"""Gate for continuous integration: tests whether a candidate is worse than a baseline by a margin.
 
-In quality, and in time. Both questions are one-sided tests of "worse by the margin at most",
-corrected by Holm over all lines of the gate, so that a change without effect is stopped in one run
-out of twenty at most. A line passes if "worse by the margin or more" can be rejected instead; else
-it is inconclusive, which stops nothing and is counted.
+Quality and time are tested one-sided against "worse by the margin at most", corrected by Holm over
+all lines. A change without effect is stopped in one run out of twenty at most. A line passes if
+"worse by the margin or more" can be rejected instead; else it is inconclusive, which stops nothing
+and is counted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a gate.
+    """Line of a gate: one check.
 
     Attributes:
-        row: which cell.
+        row: the cell, in words.
         what: a metric, "time" or "status".
         outcome: what was found.
         detail: the numbers, or the reason why nothing could be said.
@@ -47,13 +47,13 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """All checks of a gate."""
+    """Report of a gate: all its checks."""
 
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing became worse by more than its margin."""
+        """Return True if nothing became worse by more than its margin."""
         return not self.having("regression")
 
     def having(self, outcome: Outcome) -> list[Check]:

@@ -1,12 +1,12 @@
-r"""The headline of a sampler on a model: how many evaluations until its distance to converged
-samples reaches the floor.
+r"""Headline of a sampler on a model: the evaluations until its distance to converged samples
+reaches the floor.
 
 The curve is ``fd_conv`` against the counted ``nfe``: the sampler's own error, without the model's.
-The tolerance is the model's ``fid_proxy_floor``, what as many perfect samples get as a plug-in
-distance: from there on the sampler does less to a distance of that many samples than their number
-does. (It is a scale here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable
-from 0" would name the number of samples rather than the sampler.) All curves of a model get one
-tolerance, that of its row with the fewest samples.
+The tolerance is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
+Below it the sampler changes a distance less than the finite number of samples does. It is a scale
+here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable from 0" would depend
+on the number of samples rather than the sampler. All curves of a model get one tolerance, from its
+row with the fewest samples.
 
 With budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
 values are within the tolerance t. The crossing between n_{k-1} and n_k is interpolated on
@@ -14,10 +14,10 @@ logarithms, where a method of fixed order is a straight line:
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-A crossing T(f) rises with every f_i. Its interval is that between the crossings of the curves of
-lower and of upper ends of the values' own intervals: what a parametric bootstrap gives if all
-errors of a curve move together, as those from shared latents and shared converged samples nearly
-do. To first order it is at least as wide as for any other dependence, by the triangle inequality.
+A crossing T(f) rises with every f_i. Its interval lies between the crossings of the lower and of
+the upper ends of the values' own intervals. A parametric bootstrap gives the same if all errors of
+a curve move together, as shared latents and shared converged samples nearly make them. To first
+order it is at least as wide as for any other dependence, by the triangle inequality.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Crossing(NamedTuple):
 
 
 def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """One row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of its 95 %
-    interval, in evaluations per sample.
+    """Return one row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of
+    its 95 % interval, in evaluations per sample.
 
     Args:
         table: results; rows without results, ``fd_conv`` or a floor are left out.
         samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths
-            share a tolerance; by default it is that of the model's row with the fewest samples.
+            share a tolerance; by default it belongs to the model's row with the fewest samples.
 
     Returns:
         Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to
@@ -99,7 +99,7 @@ def crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Where a curve comes, and stays, within a tolerance.
+    """Return the crossing from which on a curve stays within a tolerance.
 
     Args:
         nfe: ascending, > 0.
@@ -174,9 +174,7 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
 
 
 def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Which curves are shown to need more evaluations than the first, whoever that turned out
-    to be: at the level of all their pairs.
-    """
+    """Return the verdict of each line against the first ("" for itself), at the level of all pairs."""
     first, *others = lines
     level = LEVEL / max(math.comb(len(lines), 2), 1)
     return ["", *(claim(_evidence(first, other), level) for other in others)]

@@ -1,8 +1,8 @@
-"""The rows at each budget that no verdict tells apart from the lowest: those that a table sets in bold.
+"""Rows at each budget that no verdict separates from the lowest: a table sets them in bold.
 
-Verdicts are those of the report, corrected over all pairs of rows at one budget
-(:class:`.verdicts.Panel`). Where there is none, because an interval is flagged or the model's own
-error dominates, rows are told apart whose 95 % intervals have nothing in common.
+Verdicts are the report's, corrected over all pairs of rows at one budget
+(:class:`.verdicts.Panel`). Without a verdict, because an interval is flagged or the model's own
+error dominates, disjoint 95 % intervals separate two rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lowest(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return the places of each problem, by its title, that are not told apart from the lowest.
+    """Return the places of each problem, by its title, that are not shown to be above the lowest.
 
     Args:
         frame: rows of a table; of several in one place the one with the most evaluations counts.
@@ -77,7 +77,7 @@ def _tied(panel: Panel, column: str) -> frozenset[Place]:
 
 
 def _apart(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
-    """Return True if a row is told apart from the lowest."""
+    """Return True if a row is shown to be above the lowest."""
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"

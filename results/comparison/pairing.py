@@ -1,7 +1,6 @@
-"""Which row is compared with which: the same cell of two runs, or each row of a run with a
-baseline's.
+"""Pairs of rows to compare: the same cell of two runs, or each row of a run with a baseline's.
 
-A comparison of what was not measured alike is refused, with the part that differs.
+Rows that were not measured alike are refused, with the part that differs.
 """
 
 from __future__ import annotations
@@ -29,12 +28,10 @@ WHAT = (
     "dtype",
     "tuning_digest",
 )
-"""Columns that say what a row is, beside the noise and the level that it starts at."""
+"""Columns that identify a row, apart from the noise and the level that it starts at."""
 
 HOW = ("seed", "device", "execution")
-"""Columns that say how it was run: equal ones are matched first, and a single one on each side
-is matched with whatever is there.
-"""
+"""Columns of a run's conditions: rows that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
 """Columns in which a row and its baseline sampler agree."""
@@ -48,10 +45,7 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Whether sample i of both starts from the same latent.
-
-        None where a row doesn't know its seed.
-        """
+        """Return True if sample i of both starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
@@ -82,13 +76,13 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 
 
 def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
-    """Each row with the row of ``sampler`` in the same setting: budget, start, end, estimator and
-    schedule.
+    """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
+    estimator and schedule.
 
     Args:
         entries: rows of one run.
         sampler: registry name of the baseline, or its curve's name.
-        any_schedule: let the schedules differ. Those of a sampler with levels of its own always do.
+        any_schedule: let the schedules differ. A sampler with levels of its own always differs.
 
     Raises:
         ValueError: no row is that sampler's.
@@ -129,9 +123,9 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """What a row is, as text.
+    """Return the identity of a row's cell, as text.
 
-    What says nothing about its samples is left out, so that older tables match.
+    Columns that do not affect its samples are left out, so that older tables match.
     """
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
@@ -139,7 +133,7 @@ def cell_identity(row: Record) -> tuple[str, ...]:
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], found: Matches) -> None:
-    """Add to ``found`` what rows of one cell give."""
+    """Add the pairs and the unmatched rows of one cell to ``found``."""
     left, right = list(ours), list(theirs)
     for mine in ours:
         twin = next((entry for entry in right if _how(entry.record) == _how(mine.record)), None)
@@ -162,7 +156,7 @@ def _setting(row: Record) -> tuple[str, ...]:
 
 
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
-    """Whether two rows of one setting can be compared."""
+    """Return True if two rows of one setting can be compared."""
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -207,9 +201,9 @@ def check_sources(a: Source, b: Source) -> None:
 
 
 def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
-    """How two models of one name differ, as the end of a sentence; "" if they do not.
+    """Return how two models of one name differ, as the end of a sentence; "" if they do not.
 
-    What they do decides, where both runs know it, and their identities otherwise.
+    Their fingerprints decide where both runs have them, their identities otherwise.
     """
     try:
         found = difference(

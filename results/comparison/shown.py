@@ -1,6 +1,4 @@
-"""Which rows of a large table a page shows: ten thousand rows make one that no browser is glad of, and
-five hundred curves a plot that nobody can read.
-"""
+"""Limits on the rows and curves of a page: large tables are slow, hundreds of curves unreadable."""
 
 from __future__ import annotations
 
@@ -17,10 +15,10 @@ MOST = 2000
 
 
 def shown(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
-    """The rows of a table that a page has: of a large one those of the best curves of each problem,
-    whole, the best of the baseline's among them, and those that have no results.
+    """Return the rows of a table that a page shows: all of a small one.
 
-    A curve is as good as its best rank at any budget, so that the lowest row of each is there.
+    Of a large one these are the best curves of each problem, whole, the baseline's best among them,
+    and the rows without results. A curve counts by its best rank at any budget.
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.

@@ -1,14 +1,14 @@
 """Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
 
-Whoever says that one row is better than another asks here: ``compare``, ``gate``, ``run
+Every claim that one row is better than another comes from here: ``compare``, ``gate``, ``run
 --until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
 report. A judgement knows the difference with its error, the margin that does not matter, and the
 reason against a verdict, if there is one. Two corrections make many of them hold together:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
-* :class:`Panel`: any rows of a page against any others, so that whoever comes out lowest may be
-  compared with all (Bonferroni over all pairs). Its claims are fewer: where it calls a row better,
-  the table of :func:`judge_lines` does too.
+* :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
+  (Bonferroni over all pairs). Its claims are fewer: where it calls a row better, the table of
+  :func:`judge_lines` does too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Judgement:
 
     @property
     def evidence(self) -> Evidence | None:
-        """What a verdict may rest on; None where there is a reason against one."""
+        """Evidence for a verdict; None where there is a reason against one."""
         gap = self.gap
         if self.reason or gap.se is None:
             return None
@@ -81,15 +81,14 @@ class Judgement:
 
     @property
     def coincide(self) -> bool:
-        """Whether the values are equal but for rounding."""
+        """Return True if the values are equal but for rounding."""
         return math.isclose(self.baseline.value, self.candidate.value, rel_tol=COINCIDE)
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """What can be said of two rows by a quantity; None if one of them has no value.
+    """Judge two rows by a quantity; None if one of them has no value.
 
-    Identical numbers differ by nothing, for certain, whatever is known of their errors: a run
-    against itself is equivalent to itself.
+    Identical numbers have a difference of 0 with standard error 0: a run is equivalent to itself.
 
     Args:
         pair: the rows.
@@ -115,8 +114,8 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def identical(pair: Pair, quantity: Quantity) -> bool:
-    """Whether two rows are the same numbers: of each sample where those were kept, else in all
-    that was measured, of one seed.
+    """Return True if two rows hold the same numbers: per sample if known, else in all columns
+    measured.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
@@ -168,7 +167,7 @@ class Panel:
         return panel
 
     def refused(self, index: int) -> bool:
-        """Whether a row gets no verdict against any other."""
+        """Return True if a row gets no verdict against any other."""
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
@@ -179,7 +178,7 @@ class Panel:
         return found and replace(found, margin=max(found.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Whether one row is better or worse than another, by index, at the level of all pairs."""
+        """Return the verdict on one row against another, by index, at the level of all pairs."""
         found = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
@@ -202,7 +201,7 @@ def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
+    """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
 
     Attributes:
         baseline: curve and seed of the baseline's row, as a legend names it.
@@ -286,7 +285,7 @@ _DOMINATED = "dominated by the model's own error; see fd_conv"
 
 
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
-    """Why a pair of rows gets no verdict by a quantity; "" if it does."""
+    """Return the reason why a pair of rows gets no verdict by a quantity; "" if there is none."""
     found = [_row_refusal(entry.record, quantity) for entry in pair]
     if _DOMINATED in found:
         return _DOMINATED
@@ -294,7 +293,7 @@ def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
 
 
 def _row_refusal(row: Record, quantity: Quantity) -> str:
-    """Why a row gets no verdict against any other; "" if it may."""
+    """Return the reason why a row gets no verdict against any other; "" if there is none."""
     if quantity.to_data and dominated(row):
         return _DOMINATED
     if quantity.summary == "root mean square" and number(row, quantity.apart) is None:

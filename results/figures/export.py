@@ -50,7 +50,7 @@ def write_figures(
         out: folder, made if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`; what the run has no data for is left out.
-        metrics: columns to draw; by default those of :data:`DEFAULT_METRICS` that have values.
+        metrics: columns to draw; by default the ones of :data:`DEFAULT_METRICS` with values.
         models: draw these only.
         samplers: draw these only.
         width: "single" or "double", in columns of a page.
@@ -192,9 +192,7 @@ def draw(
 
 
 def _ranked_beside(rows: pd.DataFrame) -> str:
-    """The distance to endpoints that two samplers at least have beside ``fid_proxy``; older tables
-    have ``rmse`` only.
-    """
+    """Return the distance to endpoints that two samplers have with ``fid_proxy``; "" if none."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
             return name

@@ -33,7 +33,7 @@ def front(
 
     A filled marker is on the front for certain, an open one by its value only
     (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
-    reader's own samplers are named wherever they lie.
+    reader's own samplers are always named.
 
     Args:
         table: what to draw; finished rows only.
@@ -79,7 +79,7 @@ def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Serie
         axes.plot(
             [point.x], [point.y], ".", mew=0, color=look.colour, zorder=2 + lift(look), **bold
         )
-        if look.own:  # named wherever it lies, at its last point
+        if look.own:  # always named, at its last point
             last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
     axes.step(
         [point.x for _, point in leads],

@@ -1,4 +1,4 @@
-"""Names beside their curves: apart from each other, in the order of the curves."""
+"""Names next to their curves: apart from each other, in the order of the curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .series import Series
 from .sheet import RULE
 
 GAP, REACH = 0.035, 0.09
-"""Of the width of the axes: from the last point to its leader, and from there to the name."""
+"""Shares of the width of the axes: from the last point to its leader, and from there to the name."""
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:

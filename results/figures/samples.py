@@ -39,7 +39,7 @@ def samples(
 
     Args:
         run: run directory.
-        rows: those of its table to draw; all finished ones by default.
+        rows: rows of its table to draw; all finished ones by default.
         width: of the figures, in columns of a page.
 
     Returns:
@@ -57,7 +57,7 @@ def samples(
 
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
-    """What was kept of each curve and budget."""
+    """Return the saved pictures of each curve and budget."""
     placed = [
         (text(row, "curve"), slot, row)
         for row in rows_of(rows)
@@ -112,7 +112,7 @@ def _figure(title: str, found: Found, width: Width) -> Sheet:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How every place is drawn: ``across`` images, or points in the window ``box``."""
+    """Drawing of every place: ``across`` images, or points in the window ``box``."""
 
     across: int
     box: Box

@@ -62,7 +62,7 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Where a row is drawn; None if a value is missing, or has no place on a logarithmic axis."""
+    """Return a row as a point; None if a value is missing, or has no place on a logarithmic axis."""
     x, y = number(row, cost), number(row, metric)
     if x is None or y is None or x <= 0:
         return None

@@ -63,7 +63,7 @@ def _at(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
 
 
 def _overhead(row: Record) -> float:
-    """Milliseconds per sample beside the network; below 0 where it is lost in the noise."""
+    """Return the milliseconds per sample outside the network; below 0 where noise hides them."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

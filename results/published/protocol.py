@@ -1,4 +1,4 @@
-"""In what the protocol of a run differs from that behind a published number."""
+"""Differences between the protocols of a run and of a published number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .rows import Published
 from .solvers import GRIDS, Solver, options_of
 
 INCEPTION = re.compile(r"\binception[\w.-]*", re.IGNORECASE)
-"""How the identity of an Inception extractor begins, within ``estimator``."""
+"""Beginning of the identity of an Inception extractor, within ``estimator``."""
 
 _QUANTISED = re.compile(r"\buint8-(round|truncat)")
 _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
@@ -19,7 +19,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class Difference:
-    """One point of the protocol.
+    """Difference in one point of the protocol.
 
     Attributes:
         what: such as ``samples``.
@@ -33,12 +33,12 @@ class Difference:
 
     @property
     def known(self) -> bool:
-        """Whether both sides say what they did, and so are known to differ."""
+        """Return True if both sides say what they did, and so are known to differ."""
         return bool(self.run and self.published)
 
 
 def is_inception(row: Record) -> bool:
-    """Whether a row's Fréchet distance is in Inception's features, and so an FID."""
+    """Return True if a row's Fréchet distance uses Inception's features, and so is an FID."""
     return INCEPTION.search(text(row, "estimator")) is not None
 
 
@@ -90,7 +90,7 @@ def _options(options: object) -> str:
 
 
 def _labels(row: Record, paper: Published) -> str:
-    """How the run drew labels; its table need not say so of an unconditional model."""
+    """Return how the run drew labels: unsaid ones are "none" where the published ones are."""
     return text(row, "labels") or ("none" if paper.labels == "none" else "")
 
 

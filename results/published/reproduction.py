@@ -1,4 +1,4 @@
-r"""Whether a run reproduces what papers report: its FID beside each published one.
+r"""Reproduction of published results: a run's FID next to each published one.
 
 Published FIDs are plug-in values, too large by a bias that falls as 1/N. The run's is brought to the
 N of the source: its value without bias, and the bias that it had, times N_run / N. Where the source
@@ -41,7 +41,7 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A row of a run beside one published number.
+    """Row of a run, compared with one published number.
 
     Attributes:
         row: the row.
@@ -96,12 +96,12 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """In which points the two are known not to be one method."""
+        """Points of the protocol in which the two are known to be different methods."""
         return [item.what for item in self.differences if item.known and item.what in METHOD]
 
     @property
     def flat(self) -> dict[str, Any]:
-        """It as JSON has it."""
+        """Record as JSON values."""
         row = {
             name: self.row.get(name)
             for name in (
@@ -131,8 +131,8 @@ class Reproduction:
 def reproductions(
     run: Path | str, *, model: str | None = None, margin: float = MARGIN
 ) -> list[Reproduction]:
-    """Each row of a run beside what papers report for its model, solver and NFE; of several numbers
-    the one whose protocol differs least comes first.
+    """Compare each row of a run with the published numbers of its model, solver and NFE, the
+    nearest protocol first.
 
     Args:
         run: run directory or table.
@@ -185,12 +185,12 @@ def _published_names(source: Source, rows: list[Record], given: str | None) -> d
 
 
 def _bare(spec: str) -> str:
-    """A model's spec, whatever its spaces and quotes."""
+    """Return a model's spec without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
 def _beside(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """A row beside each number that is published for it; one that says so where there is none."""
+    """Yield a row with each number that is published for it, or the reason why there is none."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
@@ -213,12 +213,14 @@ def _beside(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
 
 
 def _distance(one: Reproduction) -> tuple[int, int]:
-    """How far its protocol is from the row's: by method first, then by what differs or is unsaid."""
+    """Return the distance of protocols: points of the method first, then all that differ or are
+    unsaid.
+    """
     return len(one.other_method), len(one.differences)
 
 
 def _same_cost(row: Record, paper: Published) -> bool:
-    """Whether a number is of as many evaluations, or of a solver that chooses them itself."""
+    """Return True if a number has as many evaluations, or a solver that chooses them itself."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:

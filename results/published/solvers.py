@@ -1,4 +1,4 @@
-"""What papers call our samplers and schedules: the one table of both."""
+"""Names that papers give our samplers and schedules: the one table of both."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The quantities that metrics measure: each with what tables, plots, verdicts and help say of it.
 
-A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them,
-how their errors are given and what may be claimed from them is said here, once. Nothing else keeps
-a list of metrics. Those that are built in are in :mod:`.built_in`; a plugin brings its own with its metric (entry
-points ``samplerbench.metrics``), which is asked for them when a table is read.
+A metric (``benchmarks.metrics``) computes numbers. Their names, columns, errors and permitted
+claims are defined here, once. Nothing else keeps a list of metrics. Those that are built in are in
+:mod:`.built_in`; a plugin brings its own with its metric (entry points ``samplerbench.metrics``),
+which is asked for them when a table is read.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ log = logging.getLogger("samplerbench")
 ENTRY_POINTS = "samplerbench.metrics"
 
 _OWNED: dict[str, tuple[Quantity, ...]] = {}
-"""By the name of the metric that measures them, for as long as the process lives."""
+"""Quantities by the name of the metric that measures them, for the life of the process."""
 
 
 def register(metric: str, measured: tuple[Quantity, ...]) -> None:
-    """Make the quantities of a metric known; those that it had before are forgotten.
+    """Register the quantities of a metric in place of its earlier ones.
 
     Raises:
         ValueError: a column or an array of influence values is another's already, or a quantity
-            speaks of a column that is nobody's.
+            refers to a column that does not exist.
     """
     rest = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
@@ -89,21 +89,19 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _names_of(quantity: Quantity) -> set[str]:
-    """Its columns and the arrays of its influence values, which may have its column's name."""
+    """Return the names of a quantity's columns and of its arrays of influence values."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """All quantities that are known here, those of installed plugins among them."""
+    """Return all quantities, with the ones of installed plugins."""
     return _all_of(_OWNED)[0]
 
 
 _Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
 _known: list[tuple[object, _Known]] = []
-"""Those of the last registry that was asked for, their flags, and which of them are distances: a report
-asks for each row.
-"""
+"""Last registry used, with its quantities, flags and names of distances: reports ask for each row."""
 
 
 def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
@@ -118,9 +116,7 @@ def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
 
 
 def columns() -> tuple[Column, ...]:
-    """All columns of the result table in order, those of installed metrics among them: what a row
-    is, what was measured, how it came about.
-    """
+    """Return all columns of the result table in order: identity, measurements, conditions."""
     measured = (column for quantity in quantities() for column in quantity.columns)
     return (*ROW, *measured, *AROUND)
 
@@ -131,7 +127,7 @@ def column_names() -> tuple[str, ...]:
 
 
 def column_kinds() -> dict[str, Kind]:
-    """What each column holds, by its name."""
+    """Return the kind of each column's values, by its name."""
     return {column.name: column.kind for column in columns()}
 
 
@@ -187,12 +183,12 @@ def find(name: str) -> Quantity:
 
 
 def judged() -> tuple[Quantity, ...]:
-    """Those that verdicts can be about, the usual one of a table first."""
+    """Return the quantities that verdicts can be about, the usual one of a table first."""
     return tuple(quantity for quantity in quantities() if quantity.influence)
 
 
 def panels() -> tuple[Quantity, ...]:
-    """Those that have a panel in the report."""
+    """Return the quantities that have a panel in the report."""
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
@@ -207,7 +203,7 @@ def distances() -> frozenset[str]:
 
 
 def named(known: Sequence[Quantity], name: str) -> Quantity:
-    """One of several quantities by its name.
+    """Return a quantity by its name.
 
     Raises:
         ValueError: it is not among them.

@@ -1,4 +1,4 @@
-"""The findings as sentences: the opening of a report, and remarks beside its table of best rows."""
+"""Findings as sentences: the opening of a report, and remarks on its table of best rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..text import short
 from ..values import number, rows_of, text
 
 TYPICAL = 10
-"""The budget nearest to this, by ratio, is the one that the first sentence is about."""
+"""Target of the first sentence, which is about the budget nearest to this, by ratio."""
 
 
 AGAINST: dict[Standing, str] = {
@@ -102,7 +102,7 @@ def _model(found: Findings) -> str:
 
 
 def _jump(rows: list[Record]) -> str:
-    """One step against the floor: raw with plug-in, the two that may be compared."""
+    """Compare one step with the floor in a sentence: raw with plug-in, which may be compared."""
     jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
     jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
     if jump is None:
@@ -151,7 +151,7 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
 
 
 def _use(best: Best, quantity: Quantity) -> str:
-    """What to use at one budget, or that it is open."""
+    """Return the sentence on the sampler to use at one budget, or that the choice is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
     value = f"{quantity.title} {plus_minus(best.row, quantity.name)}"
     if not best.others:
@@ -179,7 +179,7 @@ def _because(refusal: str) -> str:
 
 
 def _against_baseline(best: Best, quantity: Quantity) -> str:
-    """How it stands to the baseline, and how much better it is."""
+    """Return the standing against the baseline, and the factor by which it is better."""
     said = {
         "inconclusive": f", not told apart from {best.against}",
         "equivalent": f", equivalent to {best.against}",
@@ -195,7 +195,7 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
 
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
-    """Whether a ratio to a row's value makes sense: it is positive, and more than its error."""
+    """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
     value, se = (
         number(row, quantity.name) or 0.0,
         (number(row, quantity.se) if quantity.se else None) or 0.0,
@@ -204,7 +204,7 @@ def _above_zero(row: Record, quantity: Quantity) -> bool:
 
 
 def _plateau(found: Findings, quantity: Quantity) -> str:
-    """What more work buys."""
+    """Return the sentence on what more work buys."""
     if found.plateau is None:
         return ""
     budget, kind = found.plateau.budget, found.plateau.kind

@@ -1,6 +1,4 @@
-"""One self-contained HTML page for one or several runs, with the same table as CSV, Parquet,
-Markdown and LaTeX beside it.
-"""
+"""Self-contained HTML page of one or several runs, with its table as CSV, Parquet, Markdown, LaTeX."""
 
 from __future__ import annotations
 
@@ -58,8 +56,8 @@ def write_report(
 
     Args:
         dirs: run directories (or tables), finished or not.
-        out: folder to write to, or the path of the page (ending in ``.html``), with the tables
-            beside it.
+        out: folder to write to, or the path of the page (ending in ``.html``), with the tables next
+            to it.
         baseline: sampler, or curve, that the others are judged against.
 
     Returns:
@@ -115,10 +113,10 @@ def render(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """The page as text.
+    """Return the page as text.
 
-    ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``; as many
-    rows as are ``unseen`` were left out of the table (:mod:`..comparison.shown`).
+    ``csv`` is the table's text, and ``page`` holds its findings against ``baseline``. The table
+    lacks ``unseen`` rows (:mod:`..comparison.shown`).
     """
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
@@ -220,7 +218,7 @@ def _whole(words: str) -> Markup:
 
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:
-    """Where the parts of each run lie, by its name in the table; the only one has none there."""
+    """Return the directory of each run, by its name in the table; the only one has the name ""."""
     return (
         {"": sources[0]}
         if len(sources) == 1
@@ -231,7 +229,7 @@ def _homes(sources: Sequence[Path]) -> dict[str, Path]:
 def _files(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
-    """Where a file of each row would be."""
+    """Return the path that a file of each row would have, by its index."""
     named: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
     return {
         index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))

@@ -1,5 +1,5 @@
-"""Whether a report is the one that would be written now: the page ends in a note with digests of
-what it was made of, and of itself.
+"""Check that a report is up to date: the page ends in a note with digests of its ingredients and of
+itself.
 
 Made of: every file of the run directory that a report reads, this package's own files, the versions
 of the libraries that draw and write, and the baseline. Nothing here depends on the times of files,
@@ -62,7 +62,7 @@ def ingredients(folder: Path, baseline: str) -> str:
 
 
 def note(page: str, made_of: str, folder: Path) -> str:
-    """The line that goes behind the text of a page, once the files beside it are there.
+    """Return the line that ends a page, once the files next to it are written.
 
     Args:
         page: the text before it.
@@ -73,7 +73,7 @@ def note(page: str, made_of: str, folder: Path) -> str:
 
 
 def is_current(folder: Path, baseline: str) -> bool:
-    """Whether a run directory's report, and what is beside it, is what would be written now."""
+    """Return True if a run directory's report, and the files next to it, are up to date."""
     try:
         data = read_regular(folder / "report.html")
     except OSError:
@@ -92,8 +92,8 @@ def _written(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """The files in a folder and in its folders, sorted, but for shards of samples and what is
-    being written; no deeper than a run has any, since links can make circles.
+    """Yield the files in a folder and in its folders, sorted, without shards of samples and
+    unfinished files. Links can make circles, so it goes no deeper than a run does.
     """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():

@@ -27,7 +27,7 @@ MARKS = {
     "timed out": "✗",
     "killed": "✗",
 }
-"""Status marks, beside the word."""
+"""Status marks, shown with the word."""
 
 BEFORE = (
     *(
@@ -47,7 +47,7 @@ BEFORE = (
     *("budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table beside the measured ones, where they vary.
+"""Columns of the table around the measured ones, where they vary.
 
 A row shows all its columns when it is opened.
 """
@@ -56,7 +56,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def shown() -> list[str]:
-    """The columns of the table: those of measured quantities with their floors."""
+    """Return the columns of the table, among them measured quantities with their floors."""
     listed = [quantity for quantity in quantities() if quantity.listed]
     floors = {
         quantity.name: quantity.floor.column
@@ -83,7 +83,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and the number to sort it by (None: sort by the text)."""
+    """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
     shown: str
     key: float | None
@@ -113,7 +113,7 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """All rows.
+    """Listing of all rows.
 
     ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by,
     "" if there are none.
@@ -147,7 +147,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 
 def _metrics(verdicts: Iterable[JudgedLine]) -> str:
-    """What the verdicts go by; where that differs, for which models."""
+    """Return the metric of the verdicts; where models differ, each with its models."""
     by = dict.fromkeys((line.metric, line.model) for line in verdicts)
     names = dict.fromkeys(metric for metric, _ in by)
     if len(names) <= 1:
@@ -179,7 +179,7 @@ def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedR
         if text(row, name)
     )
     cells = tuple(_cell(row, head) for head in heads)
-    # both share those of the samples
+    # both share the flags of the samples
     why = dict.fromkeys(
         words for name in flags() for words in flag_of(row, name).split("; ") if words
     )

@@ -142,7 +142,7 @@ def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
 
 
 class CurveStyle(NamedTuple):
-    """How a curve is drawn.
+    """Style of a curve.
 
     Attributes:
         family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.

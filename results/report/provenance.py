@@ -1,6 +1,4 @@
-"""Where a run comes from: ``run.json`` flattened for reading, its command, and the sources of
-its samplers.
-"""
+"""Provenance of a run: its flattened ``run.json``, its command, and the sources of its samplers."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a report says of where a run comes from."""
+    """Provenance of a run, as a report shows it."""
 
     name: str
     command: str

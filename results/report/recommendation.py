@@ -1,6 +1,4 @@
-"""Which sampler to take at each budget: the Pareto front, and a recommendation where verdicts
-support one.
-"""
+"""Sampler to use at each budget: the Pareto front, and a recommendation where verdicts support one."""
 
 from __future__ import annotations
 
@@ -44,14 +42,14 @@ class Choice:
 
     @property
     def verdict(self) -> str:
-        """Whether it is a recommendation."""
+        """Recommendation in words."""
         if self.alone:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
     @property
     def recommended(self) -> bool:
-        """Whether it is shown to be the one to take."""
+        """Return True if the verdict is to use it."""
         return self.verdict == "use it"
 
 
@@ -63,8 +61,8 @@ class Front:
         unit: of work.
         choices: the rows.
         rest: how many rows off it by their values errors could put on it.
-        merged: how many rows of it are left out because a lower one takes a time that is not told
-            apart from theirs.
+        merged: how many rows of it are left out because a lower one takes a time that cannot be
+            distinguished from theirs.
     """
 
     unit: str
@@ -114,8 +112,8 @@ def _point(panel: Panel, index: int, cost: str) -> Point | None:
 
 
 def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """The rows whose costs are told apart: of those that are not, the dearest, whose value is
-    the lowest.
+    """Return the rows with distinguishable costs; of indistinguishable ones the dearest, the
+    lowest.
     """
     kept: list[int] = []
     for index in reversed(front):
@@ -125,7 +123,7 @@ def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
 
 
 def _coinciding(panel: Panel, index: int, cost: str) -> int:
-    """How many rows of a row's cost coincide with it, itself among them."""
+    """Return the number of rows of a row's cost that coincide with it, itself among them."""
     mine = number(panel.entries[index].record, cost)
     others = [
         other

@@ -16,7 +16,7 @@ from ..table.reading import run_names
 
 @dataclass(frozen=True)
 class RunComparison:
-    """One comparison, or why there is none.
+    """Comparison of two runs, or the reason why there is none.
 
     Attributes:
         baseline, candidate: names of the runs.
@@ -33,7 +33,7 @@ class RunComparison:
 
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
-    """Each further run against the first."""
+    """Return the comparison of each further run with the first."""
     first, *others = zip(run_names(sources), sources, strict=True)
     return [_compared(first, other) for other in others]
 

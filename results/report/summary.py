@@ -63,7 +63,7 @@ def _heads(quantity: Quantity) -> list[str]:
 
 
 def _cells(row: Record, quantity: Quantity) -> list[str]:
-    """What stands under :func:`_heads`."""
+    """Return the cells under :func:`_heads`."""
     name, floor = quantity.name, quantity.floor
     value = (
         _flagged(row, name)

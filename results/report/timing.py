@@ -37,7 +37,7 @@ OPTIONAL = (
 REACH = 0.25
 """Raw times are drawn from a quarter below their median to a quarter above.
 
-Those beyond, at the edge.
+Times beyond are drawn at the edge.
 """
 
 
@@ -64,12 +64,12 @@ class Timed:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the timing stopped before its interval was narrow enough."""
+        """Return True if the timing stopped before its interval was narrow enough."""
         return self.row.get("timing_converged") is False
 
     @property
     def flag(self) -> str:
-        """Why the time is not to be trusted."""
+        """Reason against trusting the time; "" if there is none."""
         return text(self.row, "timing_flag")
 
 
@@ -152,7 +152,7 @@ def timing_of(
 
 
 def _is_worse(found: Findings | None, candidate: int, baseline: int) -> bool:
-    """Whether a row's samples are shown to be worse than another's."""
+    """Return True if a row's samples are shown to be worse than another's."""
     known = {candidate, baseline} <= found.panel.entries.keys() if found else False
     return known and found is not None and found.panel.verdict(candidate, baseline) == "worse"
 

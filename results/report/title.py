@@ -17,7 +17,7 @@ from .provenance import command_of
 
 @dataclass(frozen=True)
 class RunFacts:
-    """How one run was made.
+    """Facts on how one run was made.
 
     Attributes:
         name: of the run; "" for an only one.
@@ -32,7 +32,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Title:
-    """The head of the page; ``facts`` are those of all runs together, a phrase each."""
+    """Head of the page; ``facts`` are about all runs together, a phrase each."""
 
     heading: str
     facts: tuple[str, ...]

@@ -1,9 +1,9 @@
-"""Which process samples which shard, where several work in one run directory.
+"""Claims on shards, where several processes work in one run directory.
 
 Each claims a shard before it samples it, by a lease (:mod:`.leases`). The process that leads has the
 lock of the directory, and says in ``claims/plan.json`` which cells it runs. Others write shards and
-nothing else, and leave a note for the leader where one failed. Two that sample the same shard, as
-where a claim is taken from one that only slept, write the same file.
+nothing else, and leave a note for the leader where one failed. Two processes that sample the same
+shard, as after a suspension, write the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER, PLAN = "claims", "plan.json"
 
 
 class Note(NamedTuple):
-    """Why a shard failed: its first sample, and the row's status and reason."""
+    """Note on a failed shard: its first sample, and the row's status and reason."""
 
     start: int
     status: str
@@ -66,7 +66,7 @@ class Claims:
 
     @property
     def over(self) -> bool:
-        """Whether this process follows one that leads no more."""
+        """Return True if this process follows a leader that is gone."""
         return not self._leads and self.planned() is None
 
     def listed(self) -> frozenset[str]:
@@ -83,7 +83,7 @@ class Claims:
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
-        """Give a claim back; nothing of one that is somebody else's."""
+        """Release the claim if this process holds it."""
         self._leases.release(self._claim(cell, start, stop))
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
@@ -125,5 +125,5 @@ class Claims:
 
 
 def claim_of(cell: str, start: int, stop: int) -> str:
-    """The file that says that somebody has a shard."""
+    """Return the name of the file that claims a shard."""
     return f"{checked(cell)}.{start:08d}-{stop:08d}"

@@ -1,7 +1,7 @@
-"""What is known of the files of a run directory, so that each is read and checked once.
+"""Cache of the files of a run directory, so that each is read and checked once.
 
-Files are remembered while nobody else writes, under the lock of the directory, and within
-:func:`.once.read_once`, which takes the directory for what it was when each file was read. Otherwise
+Files are remembered under the lock of the directory, while no other process writes, and within
+:func:`.once.read_once`. Otherwise
 nothing is: another process may change any file, and a damaged one must be found.
 """
 
@@ -58,7 +58,7 @@ class Contents:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within, what is written may wait for more (:mod:`.disk.behind`); at the end all is there."""
+        """Let writes wait for more (:mod:`.disk.behind`); at the end all files are there."""
         if self._behind is not None:  # within another one
             yield
             return
@@ -81,7 +81,7 @@ class Contents:
 
         Args:
             place: of the file in the directory.
-            path: that of the place.
+            path: of that place.
             told: the sealed file.
             then: called once it is there, maybe by another thread.
         """
@@ -95,18 +95,16 @@ class Contents:
         self._remember(place, read_back(told))
 
     def share(self) -> None:
-        """From now on, take the directory for what it was when its files were read."""
+        """Remember files from now on, as if the directory did not change."""
         self._shared = True
 
     def unshare(self) -> None:
-        """No longer do so."""
+        """End :meth:`share`."""
         self._shared, self._known = False, {}
 
     @property
     def old(self) -> bool:
-        """Whether the run was made before there were seals: its files can be read, but nothing
-        proves what they are.
-        """
+        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
         opened = self._json("run.json")
         # which no earlier version wrote: then it is run.json that is damaged
         sealed_once = (self._folder / "made").is_dir()
@@ -161,9 +159,7 @@ class Contents:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
-        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
-        no file.
-        """
+        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
         return (self._json if place.endswith(".json") else self._sound)(place).digest
 
     def forget(self, place: str) -> None:
@@ -179,11 +175,9 @@ class Contents:
             self.forget(known)
 
     def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-        """Whether a new ``run.json`` says no more than the one that is there, but for the moment
-        and the command, and so can wait.
+        """Return True if a new ``run.json`` adds only time, command and conditions, under the lock.
 
-        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to
-        a directory leaves it as it is.
+        It is then kept as :attr:`pending_run` until another file is written.
         """
         same = self._locked and _timeless(run) == _timeless(known)
         self.pending_run = dict(run) if same else None
@@ -203,8 +197,8 @@ class Contents:
     def _checked(
         self, opened: Opened, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """What is in a file, if it is what is expected; of a run from before there were seals,
-        whatever it is.
+        """Return the content of a file if it is as expected; a run without checksums is not
+        checked.
         """
         if not (isinstance(opened.fault, Unsealed) and self.old):
             opened.check(made_by, sha256)
@@ -225,9 +219,7 @@ class Contents:
 
 
 def contents_of(folder: Path) -> Contents:
-    """What is known of a run directory: what others know of it too, within
-    :func:`.once.read_once`.
-    """
+    """Return the contents of a run directory, shared with others within :func:`.once.read_once`."""
     shared, key = directories(), os.path.abspath(folder)
     if shared is None:
         return Contents(folder)

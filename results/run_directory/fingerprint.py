@@ -1,9 +1,8 @@
-"""What something does, as a record that another machine can compare with its own.
+"""Fingerprints: records of what something does, which another machine can compare with its own.
 
 Texts, counts and hashes are compared exactly. What was computed in floating point is compared as
-numbers, within a tolerance that is recorded beside them: rounding differs between machines,
-libraries and numbers of threads, and a hash of rounded numbers would fall apart wherever one lies
-at the edge between two roundings.
+numbers, within a recorded tolerance: rounding differs between machines, libraries and numbers of
+threads. A hash of rounded numbers would change where one lies at the edge between two roundings.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Kind = Literal["sampler", "model", "extractor"]
 Fact = str | int | float | bool | None
 
 FILE = "file "
-"""What the name of a fact begins with that is the hash of a file; the rest is the file's name."""
+"""Prefix of the name of a fact that is a file's hash; the rest is the file's name."""
 
 _WRITTEN_DIGITS = 15
 _HASH_DIGITS = 12
@@ -42,7 +41,7 @@ class Numbers:
     atol: float
 
     def same(self, other: Numbers) -> bool:
-        """Whether the two are the same, within the larger tolerance of both."""
+        """Return True if the two are the same, within the larger tolerance of both."""
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)
@@ -62,7 +61,7 @@ def _near(a: float, b: float, rtol: float, atol: float) -> bool:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a sampler, a model or an extractor is and does.
+    """Fingerprint of a sampler, a model or an extractor: what it is and does.
 
     Attributes:
         kind: "sampler", "model" or "extractor".
@@ -147,8 +146,8 @@ def _number(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What differs between two fingerprints, as one plain clause such as "its output at sigma 80
-    differs"; "" if they are the same.
+    """Return the first difference between two fingerprints as a clause, such as "its output at
+    sigma 80 differs"; "" if they are the same.
 
     Args:
         before: the one on record.
@@ -179,7 +178,7 @@ def _either(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _fact(key: str, before: Mapping[str, Fact], now: Mapping[str, Fact]) -> str:
-    """How a fact differs, "" if it does not."""
+    """Return how a fact differs, as a clause; "" if it does not."""
     a, b = before.get(key), now.get(key)
     if key in before and key in now and a == b:
         return ""

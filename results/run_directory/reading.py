@@ -51,8 +51,7 @@ class RunReader:
 
     Attributes:
         path: the folder.
-        model: digest of the model that reference data are of (:meth:`of_model`); "" where only one
-            is known.
+        model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
         extractor: the same of what makes their features.
     """
 
@@ -87,9 +86,7 @@ class RunReader:
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """The same directory with the reference data of one model and one extractor, which
-        those of no other are taken for.
-        """
+        """Return the same directory with the reference data of one model and one extractor only."""
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
@@ -138,9 +135,9 @@ class RunReader:
         return pieces(samples, size)
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Those of :meth:`ranges` that no file claims to hold, in order.
+        """Return the shards of :meth:`ranges` that no file claims to hold, in order.
 
-        Whether one does hold it is found when it is read.
+        The claim is checked when the file is read.
         """
         self._contents.settle()
         ranges = self.ranges(cell, samples)
@@ -194,9 +191,7 @@ class RunReader:
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """The arrays of a cell's ``influence.npz``, which must be the one that was written with
-        its ``quality.json``.
-        """
+        """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
         place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
@@ -233,7 +228,7 @@ class RunReader:
         return sorted(int(end) for end in ends if end.isdecimal())
 
     def made(self) -> dict[str, dict[str, Any]]:
-        """What models and extractors of this run do, by digest: records of fingerprints."""
+        """Return the fingerprints of the models and extractors of this run, by digest."""
         self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
@@ -265,16 +260,12 @@ class RunReader:
             return ""
 
     def digest(self, place: str) -> str:
-        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
-        no file.
-        """
+        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
         return self._contents.digest(place)
 
     @property
     def old(self) -> bool:
-        """Whether the run was made before there were seals: its files can be read, but nothing
-        proves what they are.
-        """
+        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
         return self._contents.old
 
     def _reference(self, name: str) -> str:
@@ -318,7 +309,7 @@ _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_cu
 
 
 def _is_of_a_run(key: str, value: Any) -> bool:
-    """Whether an item of ``run.json`` is of the kind that it is read as."""
+    """Return True if an item of ``run.json`` has the kind that it is read as."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
     if key == "earlier":
@@ -339,8 +330,7 @@ def pictures_at(path: Path) -> Arrays | None:
 
 
 def run_record(path: Path) -> dict[str, Any]:
-    """``run.json`` of a run directory, or the one beside a table that is left of a run.
-
-    Empty if there is none, or it is damaged.
+    """Return ``run.json`` of a run directory, or the one next to a table; empty if missing or
+    damaged.
     """
     return RunReader(path if path.is_dir() else path.parent).run()

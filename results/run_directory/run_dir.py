@@ -74,12 +74,12 @@ class RunDir(RunWriter):
             self._mended(place, read, self.made_by(cell), *pin)
 
     def mend_shards(self, cell: str) -> None:
-        """The same for the shards of a cell, which can be large."""
+        """Set aside the damaged shards of a cell, which can be large."""
         for start, stop in self._listed(cell):
             self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
 
     def mend_references(self) -> None:
-        """The same for reference data."""
+        """Set aside damaged reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
             self._mended(f"reference/{path.name}", self._contents.check)
 
@@ -129,7 +129,7 @@ class RunDir(RunWriter):
                 kept.replace(path)
 
     def aside(self) -> list[Aside]:
-        """What was set aside, sorted by name."""
+        """Return the cells that were set aside, sorted by name."""
         found = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
@@ -138,8 +138,8 @@ class RunDir(RunWriter):
         return found
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
-        """Move all cells and references out of the way, as those of a run that nothing is
-        proven of; how many cells there were.
+        """Move all cells and references out of the way, as nothing proves them; return the number
+        of cells.
 
         Args:
             why: the reason.

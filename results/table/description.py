@@ -31,7 +31,7 @@ WORDS = (
 NAMED = 3
 """Up to so many samplers are called by their names."""
 MOST_MODELS, MOST_BUDGETS = 4, 9
-"""Up to so many are listed; of more, their number or their range is told."""
+"""Largest numbers that are listed; of more, the count or the range is given."""
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
@@ -64,7 +64,7 @@ def extent(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def without_data(rows: pd.DataFrame) -> str:
-    """Why the rows of one model have no distance to the data: a sentence.
+    """Return the reason why the rows of one model have no distance to the data, as a sentence.
 
     "" where they have one, or nothing is finished.
     """
@@ -119,7 +119,7 @@ def _samples(frame: pd.DataFrame) -> str:
 
 
 def _work(frame: pd.DataFrame) -> str:
-    """The budgets; where nobody asked for one, the numbers of steps."""
+    """Return the budgets in words; without any, the numbers of steps."""
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
         asked = sorted({int(value) for value in frame[column].dropna()})
         if asked:

@@ -9,8 +9,8 @@ its own.
   delta method its standard error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent
   values: shared latents make it smaller.
 * **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of
-  the noise given x, whose root mean square is at most that of the noise, 1 per dimension, so what
-  is left is at most sigma_min (``end_bound``). It is part of ``rmse``.
+  the noise given x, whose root mean square is at most the noise's, 1 per dimension, so what is left
+  is at most sigma_min (``end_bound``). It is part of ``rmse``.
 * **distribution**: ``fd_conv``, to converged samples of the same model.
 * **model**: ``fid_proxy_converged``, of converged samples to the data: what no sampler can take
   away.
@@ -62,7 +62,8 @@ DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 def error_decomposition(
     table: TypedTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
 ) -> pd.DataFrame:
-    """One row per finished row of a table, along its curves: each error in a column of its own.
+    """Return one row per finished row of a table, along its curves: each error in a column of its
+    own.
 
     Args:
         table: results.
@@ -98,14 +99,15 @@ def error_decomposition(
 
 
 def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """From which budget on the model's error dominates a ranking by distance to the data.
+    """Return the budget from which on the model's error dominates a ranking by distance to the
+    data.
 
     Returns:
         One row per model, estimator and curve with the columns ``model``, ``curve``,
         ``dominated_from`` (counted nfe from which on each row of the curve is dominated; NaN if its
         last is not) and ``estimator``. The row with an empty curve is the ranking's: the budget
         from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
-        Who leads by distance to the data is then the model's doing.
+        The model then decides which sampler leads by distance to the data.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     found = []

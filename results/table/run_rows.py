@@ -54,6 +54,6 @@ def _row(run: RunDir, cell: str, known: Mapping[str, Kind]) -> Record | None:
             elif not isinstance(value, list | dict):
                 row[name] = value
     row |= faults
-    # as in `typed`, where only some of the cells are scored anew
+    # as in `typed`, where only some of the cells are scored again
     row.setdefault("fd_conv_flag", row.get("fid_flag"))
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -37,7 +37,7 @@ class TypedTable:
 
     @classmethod
     def typed(cls, frame: pd.DataFrame) -> Self:
-        """The table with the data of ``frame``, whatever the types, columns and order there."""
+        """Return the table with the data of ``frame``, of any types, columns and order."""
         if "fd_conv_flag" not in frame:  # once one column stood for both
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
         known = column_kinds()
@@ -107,7 +107,7 @@ class TypedTable:
 
 
 def _near(word: str, there: Iterable[str]) -> str:
-    """What was meant perhaps, or else what there is, a dozen at most."""
+    """Return a hint with the names that were perhaps meant, or else a dozen of the existing ones."""
     known = sorted(there)
     if close := difflib.get_close_matches(word, known, n=3):
         return f"; did you mean {' or '.join(close)}?"

@@ -13,7 +13,7 @@ from ..text import Z95, short
 from .sparkline import sparkline
 
 KEY = "path_curvature"
-"""Where ``run.json`` has it, by model."""
+"""Key of the path curvature in ``run.json``, by model."""
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -41,10 +41,10 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """The same from the first of several runs that knows the model.
+    """Return the lines from the first of several runs that knows the model.
 
     Args:
-        homes: run directories, or tables beside a ``run.json``.
+        homes: run directories, or tables next to a ``run.json``.
         model: as in the table.
     """
     for home in homes:

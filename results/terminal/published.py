@@ -1,4 +1,4 @@
-"""A run beside published numbers in a terminal: readable at 80 columns and without colour."""
+"""Run and published numbers in a terminal: readable at 80 columns and without colour."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ PLAIN = str.maketrans(
         **dict(zip(BLOCKS, ASCII, strict=True)),
     }
 )
-"""What stands for the letters here where a terminal has ASCII only."""
+"""Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Letters of names before budgets are left out for them, and at least.
 
@@ -76,7 +76,7 @@ class Ranking:
         metric: column to rank by.
         cells: rows by curve and budget; of several the one with the most evaluations.
         marks: verdicts against a baseline.
-        lowest: curves and budgets that are not told apart from the lowest of their column.
+        lowest: curves and budgets that are not shown to be above the lowest of their column.
     """
 
     title: str
@@ -125,9 +125,9 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """A value with its flag, a star if it is the lowest of its column, and the verdict.
+        """Return a value with its flag, a star if it is the lowest of its column, and the verdict.
 
-        Bold is all that is not told apart from the lowest.
+        Values that are not shown to be above the lowest are bold.
         """
         row = self.cells.get((curve, slot))
         if row is None:
@@ -206,7 +206,7 @@ def print_table(
     """Print a ranking for each model: a line for each sampler with its spark-line, a column for
     each budget.
 
-    The smallest value of a column has a star, and all that is not told apart from it is bold.
+    The smallest value of a column has a star; values that are not shown to be above it are bold.
     Samplers are ordered by their value at the largest budget. Spark-lines are on the logarithmic
     scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the
     first and the last always stay. Where the console has ASCII only, or is a dumb terminal,
@@ -258,7 +258,7 @@ def print_table(
 
 
 def _default_column(rows: pd.DataFrame) -> str:
-    """The column of the quantity that a model is judged by unless somebody asks for another."""
+    """Return the column of a model's default quantity."""
     quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
     return quantity.name if quantity else "fid_proxy"
 

@@ -12,7 +12,7 @@ ASCII = "_.-=+*%@"
 def sparkline(
     values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS
 ) -> str:
-    """A letter for each value, its height being the logarithm between those of ``ends``.
+    """Return a letter for each value, its height being the logarithm on the range ``ends``.
 
     Args:
         values: None makes a gap; what is not positive lies at the bottom.

@@ -18,7 +18,7 @@ in the first ones.
 
 
 class CudaGraph:
-    """One recorded piece of work on a CUDA device.
+    """Recorded piece of work on a CUDA device.
 
     Implements :class:`~samplerbench.samplers.cuda.capture.Backend`.
 

@@ -57,7 +57,7 @@ class Tolerant(Declared):
             )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Only counting can tell."""
+        """Return None: only counting can tell."""
         return
 
 
@@ -70,9 +70,9 @@ class AdaptiveSampler(Tolerant, ABC):
     A step is accepted if the root mean square E of its error, over the sample's elements and in
     units of the tolerance, is at most 1. The next step is longer by safety E_i^{-(1 - beta) / k}
     E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one step and E_{i-1}
-    that of the last accepted step; beta = 0 is the elementary controller. The first evaluation of a
-    step is kept when the step is rejected. The last step ends at the grid's last positive level
-    exactly; from there to 0 it is x <- d.
+    the error of the last accepted step; beta = 0 is the elementary controller. The first evaluation
+    of a step is kept when the step is rejected. The last step ends at the grid's last positive
+    level exactly; from there to 0 it is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -162,9 +162,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Where one sample is: its level, its next step in lam, whether d is known there, and the
-    error of its last accepted step.
-    """
+    """Progress of one sample: level, next step in lam, whether d is known, error of the last step."""
 
     level: float
     h: float

@@ -15,17 +15,18 @@ from ..types import Denoise, Noise, Source, TimedLevel
 
 
 class Preset(NamedTuple):
-    """What a scheduler does in a number of steps.
+    """Preset of a scheduler for a number of steps.
 
     Attributes:
         sampler: name of the sampler of ours that is the same on these levels.
         levels: falling; the last may be 0.
         start: standard deviation of the noise that it begins with.
-        end: by what the result is multiplied.
+        end: factor of the result.
         clip: bound that the denoised image is clamped to, while a step without noise goes on with the
             noise that was predicted; None for no clamping.
         told: the scheduler and its spacing.
-        times: pairs of a level and the time that the network is told there, where that is not its own.
+        times: pairs of a level and the time that the network gets there, where it is not the
+            level's own.
         map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
 
@@ -64,17 +65,17 @@ class Pipeline(Declared):
     found: Preset | None = field(default=None, metadata=FOUND)
 
     def fitted(self, found: Preset) -> Pipeline:
-        """This sampler with what a model's scheduler does."""
+        """Return this sampler with the preset of a model's scheduler."""
         return replace(self, found=found)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether the scheduler draws noise."""
+        """Return True if the scheduler draws noise."""
         return self.found is not None and self._inner.stochastic
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a table says of a row beside its configuration."""
+        """Columns of a row in addition to its configuration."""
         return {} if self.found is None else {"preset": self.found.told}
 
     @property
@@ -83,7 +84,7 @@ class Pipeline(Declared):
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
-        """The levels that are used in place of those of ``grid``."""
+        """Return the levels that are used in place of ``grid``'s."""
         return grid if self.found is None else Grid(self.found.levels)
 
     def nfe(self, grid: Grid) -> int | None:
@@ -104,7 +105,7 @@ class Pipeline(Declared):
 
 @dataclass(frozen=True)
 class _Told:
-    """A denoiser that is told another time at some levels."""
+    """Denoiser that gives the network another time at some levels."""
 
     denoise: Denoise
     times: Mapping[float, float]
@@ -115,7 +116,7 @@ class _Told:
         return self.denoise(x, sigma if told is None else TimedLevel(level, told))
 
     def take(self, rows: Tensor) -> _Told:
-        """The same for a subset or repeats of the batch."""
+        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))
 
 
@@ -144,5 +145,5 @@ class _Clamped:
         return (d.clamp(-self.bound, self.bound) - r * d) / (1 - r)
 
     def take(self, rows: Tensor) -> _Clamped:
-        """The same for a subset or repeats of the batch."""
+        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))

@@ -21,7 +21,7 @@ Interval = tuple[int, int, float, float, float]
 
 
 class Cycle(NamedTuple):
-    """One restart: noise of this standard deviation, then these steps."""
+    """Restart cycle: noise of this standard deviation, then these steps."""
 
     noise: float
     rows: tuple[StagesRow, ...]
@@ -43,10 +43,10 @@ class Restart(Heun):
     and Heun back down.
 
     The noise has standard deviation s_noise sqrt(t_max² - low²), where low is the grid's positive
-    level nearest to t_min (not its first); the way back has n levels, that is n - 1 steps, uniform
+    level nearest to t_min (not its first). The way back has n levels, that is n - 1 steps, uniform
     in sigma^(1/7). t_max is cut off at the grid's first level, and an interval of which nothing is
     left, t_max <= low, is left out; so any intervals can be used on any grid. Evaluations: 2 (n -
-    1) K for each interval beside Heun's.
+    1) K for each interval, in addition to Heun's.
 
     Attributes:
         intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
@@ -78,7 +78,7 @@ class Restart(Heun):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether there are restarts."""
+        """Return True if there are restarts."""
         return any(times for _, times, *_ in self.intervals)
 
     @property
@@ -101,7 +101,7 @@ class Restart(Heun):
         ]
 
     def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
-        """What an interval adds at level ``low``."""
+        """Return the cycles that an interval adds at level ``low``."""
         count, times, _, high, s_noise = interval
         high = min(high, first)
         if high <= low:

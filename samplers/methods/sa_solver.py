@@ -82,7 +82,7 @@ class SASolver(Multistep):
 
     @property
     def points(self) -> int:  # type: ignore[override]
-        """What the predictor interpolates."""
+        """Number of evaluations that the predictor interpolates."""
         return self.predictor
 
     @property
@@ -92,15 +92,12 @@ class SASolver(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: tau > 0."""
+        """Return True if noise is drawn: tau > 0."""
         return self.tau > 0
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """That of the corrector if there is one, of the predictor otherwise.
-
-        2 at most with noise.
-        """
+        """Order of the corrector if there is one, else of the predictor; with noise at most 2."""
         order = self.corrector or self.predictor
         return min(order, 2) if self.stochastic else order
 

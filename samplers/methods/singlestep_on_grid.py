@@ -20,10 +20,11 @@ from .adams_exponential import data_moments, noise_moments
 class SinglestepOnGrid(LinearMultistep):
     """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
 
-    The step of order k goes from there to the next level of the grid by the polynomial in lam through
-    the values of the group, so that only the last step of a group counts, and those before it are its
-    stages. Two exceptions, of solver_type "midpoint": in second order the value and slope are weighted
-    1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the first value and the last.
+    The step of order k goes from there to the next level of the grid by the polynomial in lam
+    through the values of the group. So only the last step of a group counts, and the steps before
+    it are its stages. Two exceptions, of solver_type "midpoint": in second order the value and
+    slope are weighted 1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the
+    first value and the last.
 
     It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s`` and
     ``dpmpp_3s`` place their stages where they are best.
@@ -61,11 +62,13 @@ class SinglestepOnGrid(LinearMultistep):
             )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step. The state at the beginning of a group is what the present one was before the
-        step to it, so that a row in terms of that is one in terms of the present state and the memos.
+        """Return one row a step.
+
+        The polynomial starts at the first state of the group; the row is in terms of the present
+        state and the memos.
         """
         rows: list[LinearRow] = []
-        known: tuple[float, list[float]] = (1.0, [])  # the present state, from that of the group
+        known: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]

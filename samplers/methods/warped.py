@@ -36,20 +36,19 @@ SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k)
-    d] k / sigma, a polynomial in g(sigma).
+    """Adams-Bashforth in a warped level: with y = x / (k + sigma) and u = sigma / (k + sigma),
+    dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
 
-    On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact
-    kernel in place of a constant one, so that the extrapolation is as stable as it is on a uniform
-    grid, in whatever way the levels are graded.
+    On levels at equal distances in g it has the classical Adams-Bashforth weights with the exact
+    kernel in place of a constant one. So the extrapolation is as stable as on a uniform grid.
 
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
         corrector: an evaluation first corrects the step that led to it, by the polynomial through
-            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. Not that of a
-            deferred first step, which is taken with that evaluation.
-        deferred: with ``analytic_first``, the first step is done again with the evaluation of the
+            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. It leaves a
+        deferred first step, which is taken with that evaluation. deferred: with ``analytic_first``,
+        the first step is done again with the evaluation of the
             second (:mod:`.deferral`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
         end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,
@@ -94,13 +93,13 @@ class WarpedAB(Multistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """One more with the corrector."""
+        """Order: the number of points, and one more with the corrector."""
         return self.points + int(self.corrector)
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """One more memo with the corrector, and where the first step is deferred: the correction of
-        the second memo reads the first.
+        """Number of earlier memos: one more with the corrector, and one more where the first step
+        is deferred, as the correction of the second memo reads the first.
         """
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
@@ -135,7 +134,7 @@ class WarpedAB(Multistep):
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """The velocity."""
+        """Return c and scale of the memo, the velocity."""
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -143,7 +142,7 @@ class WarpedAB(Multistep):
         return (self.knee + nxt) / (self.knee + cur)
 
     def variable(self, sigma: float) -> float:
-        """The coordinate g."""
+        """Return the coordinate g at ``sigma``."""
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -192,5 +191,5 @@ for _points in (1, 2, 3, 4):
         WarpedAB,
         f"warped_ab_{_points}",
         points=_points,
-        same_as="euler" if _points == 1 else "",  # a straight line, whatever it is held in
+        same_as="euler" if _points == 1 else "",  # a straight line, in any variable
     )

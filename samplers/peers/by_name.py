@@ -68,7 +68,7 @@ def _module(library: str) -> Any:
 
 
 def _origin(library: str, target: str) -> str:
-    """What the class of a name depends on beside the name: where the code is."""
+    """Return the place of the code, on which the class of a name depends too."""
     module = _module(library)
     return module.where(f"{library}:{target}") if hasattr(module, "where") else ""
 

@@ -48,7 +48,7 @@ class KDiffusion(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn and used: eta or s_churn above 0."""
+        """Return True if noise is drawn and used: eta or s_churn above 0."""
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def folder(name: str) -> Path:
 
 
 def module(name: str) -> ModuleType:
-    """sampling.py, without what the package imports beside it."""
+    """Return the module sampling.py, without the package's other imports."""
     try:
         return load_inside(folder(name), "sampling")
     except ImportError as error:
@@ -89,7 +89,7 @@ def module(name: str) -> ModuleType:
 
 
 def where(name: str) -> str:
-    """What tells one copy of the code from another."""
+    """Return the folder of the code, which distinguishes its copies."""
     return str(folder(name))
 
 

@@ -129,7 +129,7 @@ class EDM(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether there is churn."""
+        """Return True if there is churn."""
         return bool(getattr(self, "S_churn", 0))
 
     @staticmethod

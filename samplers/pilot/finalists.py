@@ -18,9 +18,7 @@ from .rule import Rule
 from .search import cost_of
 
 ALIKE = 1.2
-"""Rules whose errors differ by less than this factor are not told apart by distance: a lower order is
-worth as much to the distribution of the samples.
-"""
+"""Factor below which distance does not distinguish errors: a lower order is worth as much."""
 SURE = 2.0
 """Paired standard errors from which on a rule's moments are further off than the nearest rule's."""
 LATENTS_PER_AXIS = 4

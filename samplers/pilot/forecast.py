@@ -1,10 +1,10 @@
 """The errors that rules would make on the trajectories of a look, to first order, without an
 evaluation.
 
-A linear multistep method is run on the known trajectory: its memos are those of the exact d, plus
-what the error of the state so far adds to them by the Jacobian of d. So the forecast has the
-truncation error of every step and its way through all later steps of the method itself. What it
-leaves out is of second order in the errors.
+A linear multistep method is run on the known trajectory: its memos come from the exact d, plus what
+the error of the state so far adds to them by the Jacobian of d. So the forecast has the truncation
+error of every step and its way through all later steps of the method itself. What it leaves out is
+of second order in the errors.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES = (1 + _NODES) / 2
 _WEIGHTS = _WEIGHTS / 2
 SMALLEST_STEP = 1e-9
-"""Of the level at which it starts; rules with smaller ones are out."""
+"""Smallest step, relative to the level at which it starts; rules with smaller ones are out."""
 
 
 class Forecast(NamedTuple):
-    """What is forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
+    """Forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
 
     Attributes:
         errors: ``(P, K)``, root mean squares over the dimensions at the end.
@@ -46,7 +46,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool) -> Forecast:
-    """The errors of rules: those of x(sigma_min), or ``to_zero`` of the denoised image there, which
+    """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there, which
     the step to 0 gives.
 
     Args:
@@ -93,7 +93,7 @@ class _Many:
 
     @classmethod
     def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
-        """Those of the rules, in the units of the data."""
+        """Return the numbers of the rules, in the units of the data."""
         spread, knee, scale, power, exponent, first, last = np.array([rule[3:] for rule in rules]).T
         return cls(
             rules[0].points,
@@ -122,7 +122,7 @@ class _Many:
         return np.log1p((levels / scale) ** power) ** exponent
 
     def levels(self, n: int, *, to_zero: bool) -> Array:
-        """Those of :meth:`Rule.grid`, with sigma_min in place of 0: ``(P, steps + 1)``."""
+        """Return the levels of :meth:`Rule.grid`, sigma_min in place of 0: ``(P, steps + 1)``."""
         count = n + int(self.deferred)
         lowest = np.full(len(self.knee), self.end)
         if to_zero and count == 1:
@@ -155,7 +155,9 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
     kept = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
 
     def felt(i: int, error: Array) -> Array:
-        """How the image at level ``i`` changes with an error of the state, which is noted."""
+        """Return the change of the image at level ``i`` by an error of the state; record both
+        sizes.
+        """
         change, size = look.felt(levels[:, i], error), _size(error)
         beyond[...] += _size(change) * size / (look.dim * levels[:, i, None])
         np.maximum(strayed, size * kept[:, i, None], out=strayed)
@@ -215,9 +217,9 @@ def _provided(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
 
 
 def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
-    """The weights ``(P, steps, points)`` of the memos in y over each step, newest first; those ``(P,
-    points)`` that give the memo at the end of the last step from those before it; and what the
-    memo at the end of each step, and those before it, change in y, ``(P, steps, points + 1)``.
+    """Return the weights ``(P, steps, points)`` of the memos in y over each step, newest first; the
+    weights ``(P, points)`` that give the memo at the end of the last step; and the changes in y by
+    the memo at the end of each step and the memos before it, ``(P, steps, points + 1)``.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]

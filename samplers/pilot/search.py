@@ -26,37 +26,38 @@ BOUNDS = np.log(
         *((0.01, 2.0), (2e-4, 1.0)),
     ]
 )
-"""Of knee, scale, power, exponent, first and last, all searched in logarithm."""
+"""Bounds of knee, scale, power, exponent, first and last, all searched in logarithm."""
 
 MANY = 25
 """Evaluations from which on only the most points are searched, which then always win."""
 
 MEMBERS, GENERATIONS = 12, 40
-"""Of the population, for each number that is searched; and how often it is renewed."""
+"""Members of the population for each number that is searched, and generations."""
 CONFIRMED = 16
 """Evaluations up to which finalists are tried on other latents."""
 TRIALS, UNCONFIRMED = 100, 2
-"""Evaluations per latent that the best rules of all kinds are tried with, together; and how many rules
-are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents alone.
+"""Evaluations per latent for trials of the best rules of all kinds, together; and the number of
+rules that are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents
+alone.
 """
 OF_EACH_ORDER, BEHIND = 2, 1.25
-"""Rules of each order that are left after that, and how far behind the best they may be."""
+"""Rules of each order that are left after that, and their largest cost relative to the best."""
 FINALISTS = OF_EACH_ORDER * HIGHEST
 """At most: orders are 2 to ``HIGHEST + 1``."""
 NEAR, MORE = 1.15, 2
-"""How far behind the best of a search a rule may be forecast, and how many such rules are tried, at
-equal distances in rank, beside the best of each kind.
+"""Largest forecast of a rule relative to the best of a search, and the number of such rules that
+are tried, at equal distances in rank, in addition to the best of each kind.
 """
 DIGITS, DIGITS_OF_SPREAD = 4, 9
 """Significant digits of a rule's numbers, so that its text is short."""
 
 HOPEFUL = 4.0
-"""A rule whose forecast is behind the best by more than this factor is not tried."""
+"""Largest forecast of a rule that is tried, relative to the best."""
 
 MOSTLY = 0.7
-"""Weight of the typical sample in what is minimised; the rest is that of the worst."""
+"""Weight of the typical sample in the cost; the rest belongs to the worst."""
 ALLOWANCES = ((1.0, 2), (0.1, 1))
-"""How what a state strays on its way is counted, in units of the data's spread: times a weight, to a
+"""Allowances for states that stray on their way, in units of the data's spread: a weight, and a
 power. First order leaves out what is of second, so the first is right in principle; the second is
 the more careful. Each has a search of its own.
 """
@@ -103,7 +104,7 @@ def find_finalists(
     """Search rules, try the best on the model, and return the best of these with their costs.
 
     Each of :data:`ALLOWANCES` has two searches, with and without correction. Of each, the best of
-    every kind are tried, and some that are little behind: large steps are beyond first order.
+    every kind are tried, and some that are little worse: large steps are beyond first order.
 
     Args:
         look: at the model.
@@ -133,8 +134,8 @@ def find_finalists(
 def _searched(
     look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
-    """Return the best rule of each kind that is not hopelessly behind, the best first, and rules
-    that are little behind the best of their search.
+    """Return the best rule of each kind that is worth a trial, the best first, and some close to
+    it.
     """
     found = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
     best = sorted(best for best_of, _ in found for best in best_of.values())
@@ -168,7 +169,7 @@ def _search(
     weight, power = allowance
 
     def costs(drawn: Array) -> Array:
-        """What is minimised, of the population ``(numbers, members)``."""
+        """Return the costs of the population ``(numbers, members)``."""
         which, numbers = drawn[0].astype(int), np.exp(drawn[1:].T)
         found = np.empty(len(which))
         for i in np.unique(which):

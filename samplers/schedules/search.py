@@ -27,8 +27,7 @@ def euler_costs(
 
     Args:
         states: x_i ``(batch, *event)`` at each level, falling.
-        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; those of the last level are not
-            read.
+        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; the last level's are not read.
         levels: sigma_i.
 
     Returns:
@@ -188,8 +187,8 @@ class Searched:
 
 
 class Equalised(Searched):
-    """One whose path is :func:`even_path`."""
+    """Searched schedule whose path is :func:`even_path`."""
 
     def path(self, jumps: int) -> list[int]:
-        """See :meth:`Searched.path`."""
+        """Return the numbers of the levels, as :meth:`Searched.path`."""
         return even_path(self.cost, jumps)

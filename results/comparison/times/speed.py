@@ -1,13 +1,13 @@
-"""Which of two samplers is faster: a verdict that two clocks must agree on.
+"""Verdicts on the faster of two samplers, on which two clocks must agree.
 
 The times of two cells of one timing pass were taken side by side in every round, so their ratios in
-each round are compared: the drift of the machine cancels. The interval is of the median ratio, from
-order statistics (:mod:`.medians`). Times of different passes are compared by their medians
+each round are compared: the drift of the machine cancels. The interval belongs to the median ratio,
+from order statistics (:mod:`.medians`). Times of different passes are compared by their medians
 (:mod:`.walltime`).
 
 Each clock says "faster" or "slower" where the 95 % interval of the ratio leaves out 1, and "same"
-where it lies within a margin of 1. A verdict is given if both say the same: seconds alone are moved
-by a clock that was lowered or a core that was taken, cycles alone by nothing that a user waits for.
+where it lies within a margin of 1. A verdict is given if both say the same. A lowered clock or a
+busy core changes seconds alone; a change of cycles alone costs a user no time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class Speed(NamedTuple):
-    """What is known of the ratio of two times, candidate over baseline.
+    """Ratio of two times, candidate over baseline, with its verdict.
 
     Attributes:
         verdict: of both clocks.

@@ -1,6 +1,4 @@
-"""Same-seed sample grids, from the samples that a run kept: a line for each sampler, a column
-for each budget.
-"""
+"""Grids of samples from the same seeds: a line for each sampler, a column for each budget."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ class SampleGrid:
         budgets: column heads.
         jump: whether the first column is one step.
         rows: curve names with a tile for each budget, the best first.
-        points: whether the pictures are of points in the plane (otherwise of images).
+        points: whether the pictures show points in the plane (otherwise images).
         shown: samples in a picture.
         limits: converged pictures; several, where not all rows start from the same latents.
     """
@@ -133,12 +131,12 @@ def _tile(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """What there is to show of one problem.
+    """Kept samples of one problem.
 
     Attributes:
         title: its name.
-        rows: those that have a place in a grid, by their index.
-        arrays: the arrays of those that have pictures.
+        rows: the ones with a place in a grid, by their index.
+        arrays: the pictures of these rows, where there are some.
         order: the curves, best first.
     """
 
@@ -171,7 +169,7 @@ class KeptSamples:
 
     @property
     def points(self) -> bool:
-        """Whether the pictures are of points (otherwise of images)."""
+        """Return True if the pictures show points, and not images."""
         return any("points" in found for found in self.arrays.values())
 
     @property
@@ -181,9 +179,7 @@ class KeptSamples:
         return {index: found[kind] for index, found in self.arrays.items() if kind in found}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Where the same latents lead in the limit, for rows that have it for their whole
-        picture, or for half of their cloud.
-        """
+        """Return the converged samples of the same latents, for rows that have enough of them."""
         needed = {
             index: len(stack) // 2 if self.points else min(most, len(stack))
             for index, stack in self.stacks.items()
@@ -200,7 +196,8 @@ class KeptSamples:
 
 
 def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
-    """What draws a picture as a ``data:`` address; equal pictures are drawn once.
+    """Return the function that draws a picture as a ``data:`` address; equal pictures are drawn
+    once.
 
     Args:
         stacks: all that will be drawn: points are in a window that is common to them.

@@ -26,7 +26,7 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """One trajectory: above the states and the end, below the predictions.
+    """Picture of one trajectory: above the states and the end, below the predictions.
 
     ``levels`` are the noise levels of the columns in words.
     """

@@ -78,7 +78,7 @@ def _array(data: bytes) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _header(dtype: np.dtype[Any], turned: bool, shape: tuple[int, ...]) -> bytes:
-    """What stands before the numbers of an array."""
+    """Return the bytes before the numbers of an array."""
     head = io.BytesIO()
     about = {"descr": npy.dtype_to_descr(dtype), "fortran_order": turned, "shape": shape}
     npy.write_array_header_1_0(head, about)

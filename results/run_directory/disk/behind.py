@@ -1,4 +1,4 @@
-"""Files written behind a run's back: many at a time are made durable, and none is seen before it is.
+"""Write-behind: many files at a time are made durable, and none becomes visible before.
 
 To wait for the disk takes 0.2 to 5 ms a file, however small, and as long for a thousand files at once.
 So a thread collects what is written while it waits, has the file system flush all of it together, and
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from .atomic import flush_file, write_bytes, write_part
 
 FEW = 2
-"""Files up to which each is flushed by itself, which waits for nobody else's data."""
+"""Files up to which each is flushed by itself, without waiting for other processes' data."""
 
 MOST = 2000
 """Files that may wait; a writer that is further ahead waits for the disk."""
