@@ -24,8 +24,8 @@ class GridSampler(Sampler, ABC):
 
     Subclasses are frozen dataclasses: nothing is kept between calls.
 
-    Class attributes in addition to :class:`Sampler`'s: history: how many memos of earlier steps a
-        step may read.
+    Class attributes in addition to :class:`Sampler`'s:
+        history: how many memos of earlier steps a step may read.
     """
 
     history: ClassVar[int] = 0

@@ -13,12 +13,12 @@
     made/DIGEST.opened-HASH.json  files that were opened only while samples were made and scored
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
-    samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n,
-    ...), "end" (n, ...) set-aside/CELL.N/            what another sampler, model or extractor made
-    under this name, with the reason in ``why.json`` claims/                      while a run goes
-    on: which process samples what (:mod:`.claims`) .lock .leader                which process leads
-    (:mod:`.leading`); the first stays set-aside/damaged/           files that were not what their
-    names say table.csv table.parquet report.html   rebuilt from the above at any time
+    samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
+    claims/                      while a run goes on: which process samples what (:mod:`.claims`)
+    .lock .leader                which process leads (:mod:`.leading`); the first stays
+    set-aside/damaged/           files that were not what their names say
+    table.csv table.parquet report.html   rebuilt from the above at any time
 
 Every file above the last two lines is sealed (:mod:`.sealed`): it names its place, what made it and the
 number of its form, and its content is checked when it is read. One that does not hold is reported (logger

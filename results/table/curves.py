@@ -44,10 +44,10 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     """Return ``frame`` with two more columns.
 
     * ``curve`` (text): the sampler, its non-default parameters, and all else that differs between
-    curves of its model (a schedule is named only where there are two), short enough for a legend. *
-    ``slot`` (integer): the evaluation budget that the row competes in. It is the row's ``budget``,
-    if it has one. Otherwise it is the smallest of the model's budgets (or, without any, of its step
-    counts) that ``nfe`` fits in, and empty if there is none.
+    curves of its model (a schedule is named only where there are two), short enough for a legend.
+    * ``slot`` (integer): the evaluation budget that the row competes in. It is the row's
+    ``budget``, if it has one. Otherwise it is the smallest of the model's budgets (or, without any,
+    of its step counts) that ``nfe`` fits in, and empty if there is none.
     """
     # few columns are needed: to split all of them by model takes several times as long
     told = frame.loc[:, [name for name in frame.columns if name in _TELLING]]

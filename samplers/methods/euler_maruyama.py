@@ -19,9 +19,9 @@ class EulerMaruyama(LinearMultistep):
     the time variable ``clock``.
 
     With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
-    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock: "sigma": 2 cur
-    (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time; "variance": cur² -
-    nxt². The step to 0 is x <- d, without noise.
+    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock:
+    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
+    "variance": cur² - nxt². The step to 0 is x <- d, without noise.
 
     Attributes:
         clock: the time variable in which the step is explicit.

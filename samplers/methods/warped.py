@@ -46,9 +46,9 @@ class WarpedAB(Multistep):
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
         corrector: an evaluation first corrects the step that led to it, by the polynomial through
-            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. It leaves a
-        deferred first step, which is taken with that evaluation. deferred: with ``analytic_first``,
-        the first step is done again with the evaluation of the
+            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. A deferred
+            first step is not corrected: it is taken with that evaluation.
+        deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:mod:`.deferral`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
         end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,

@@ -30,9 +30,10 @@ class Peer(Declared, ABC):
     The peer works in its own coordinates on the levels of our grid, takes its noise from our
     source, and is evaluated through our denoiser, which counts its evaluations.
 
-    Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s: target: the peer's
-        own name for the method. origin: library and version, part of a result's identity. renamed:
-        fields that are not called as the peer's option is.
+    Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
+        target: the peer's own name for the method.
+        origin: library and version, part of a result's identity.
+        renamed: fields that are not called as the peer's option is.
     """
 
     name: ClassVar[str]
