@@ -185,15 +185,15 @@ def _place(sampler: str, origin: str) -> tuple[Family, int]:
     Names of no family get a place by a hash.
     """
     stem = _stem(sampler)
-    known = [
+    matches = [
         (len(method), kin, place)
         for kin in FAMILIES
         for place, method in enumerate(kin.methods)
         if _begins(stem, method)
     ]
-    if origin or not known:
+    if origin or not matches:
         return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
-    _, kin, place = max(known, key=lambda match: match[0])
+    _, kin, place = max(matches, key=lambda match: match[0])
     return kin, place
 
 

@@ -180,8 +180,8 @@ class ResultTable(TypedTable):
         """
         for name in names:
             if name not in self.frame:
-                known = self.filled or map(str, self.frame.columns)
-                raise ValueError(f"the table has no column {name!r}; {choices(name, known)}")
+                hints = self.filled or map(str, self.frame.columns)
+                raise ValueError(f"the table has no column {name!r}; {choices(name, hints)}")
 
     @property
     def filled(self) -> list[str]:

@@ -51,10 +51,10 @@ def register(cls: Any) -> Any:
             f"sampler {name!r} must be a frozen dataclass: decorate it with "
             "@dataclass(frozen=True, kw_only=True)"
         )
-    known = _REGISTRY.get(name)
-    if known is not None and known is not cls:
+    other = _REGISTRY.get(name)
+    if other is not None and other is not cls:
         raise PluginError(
-            f"two samplers are called {name!r}: {known.__module__}.{known.__qualname__} "
+            f"two samplers are called {name!r}: {other.__module__}.{other.__qualname__} "
             f"and {cls.__module__}.{cls.__qualname__}"
         )
     _REGISTRY[name] = cls
@@ -70,9 +70,9 @@ def spec_of(sampler: Any) -> dict[str, Any]:
         PluginError: its class is no sampler.
     """
     cls = type(sampler)
-    known = _REGISTRY.get(getattr(cls, "name", ""))
-    if known is not None and known is not cls:
-        same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    other = _REGISTRY.get(getattr(cls, "name", ""))
+    if other is not None and other is not cls:
+        same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
         if same:
             del _REGISTRY[cls.name]
     register(cls)
@@ -118,8 +118,8 @@ def _lack(cls: object) -> str:
             "its formulas come from"
         )
     for method in ("sample", "nfe"):
-        written = getattr(cls, method, None)
-        if not callable(written) or written is getattr(Sampler, method):
+        attribute = getattr(cls, method, None)
+        if not callable(attribute) or attribute is getattr(Sampler, method):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
     if (
         getattr(cls, "sample", None) is Declared.sample
@@ -198,21 +198,21 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type
             or out of range.
     """
-    given = _read(spec)
-    if twice := sorted(given.keys() & options.keys()):
+    values = _read(spec)
+    if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
-    given |= options
-    cls = get(given.pop("name"))
-    known = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
-    for key, value in given.items():
-        if key not in known:
-            there = ", ".join(known) or "none"
-            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {there}")
-        default = known[key].default
+    values |= options
+    cls = get(values.pop("name"))
+    options_of = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
+    for key, value in values.items():
+        if key not in options_of:
+            names_of = ", ".join(options_of) or "none"
+            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {names_of}")
+        default = options_of[key].default
         if default is not MISSING and default is not None:
-            given[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
+            values[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
     try:
-        return cls(**given)
+        return cls(**values)
     except TypeError as error:
         raise ValueError(f"sampler {cls.name!r}: {error}") from error
 
@@ -273,12 +273,12 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            with watch() as seen:
+            with watch() as observation:
                 cls = point.load()
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             source = f"{dist} sha256:{_digest(_file(cls))}"
             _ORIGIN[register(cls).name] = source
-            _WATCHED.setdefault(cls.__module__, seen)
+            _WATCHED.setdefault(cls.__module__, observation)
         except KeyboardInterrupt:
             raise
         except (
@@ -308,7 +308,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     if not path.is_file():
         raise PluginError(f"plugin file {path} not found")
     module = _import(path, watch)
-    found: list[Any] = [
+    classes: list[Any] = [
         cls
         for cls in vars(module).values()
         if inspect.isclass(cls)
@@ -316,15 +316,15 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         and "name" in vars(cls)
         and not inspect.isabstract(cls)
     ]
-    if not found:
+    if not classes:
         raise PluginError(
             f"plugin file {path} defines no sampler: a class with 'name' "
             "and 'sample' (see docs/adding-a-sampler.md)"
         )
-    for cls in found:
+    for cls in classes:
         register(cls)
         _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(str(path))}", path
-    return [cls.name for cls in found]
+    return [cls.name for cls in classes]
 
 
 def _import(path: Path, watch: Watch) -> ModuleType:
@@ -338,9 +338,9 @@ def _import(path: Path, watch: Watch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with watch() as seen:
+        with watch() as observation:
             spec.loader.exec_module(module)
-        _WATCHED[name] = seen
+        _WATCHED[name] = observation
     except KeyboardInterrupt:
         del sys.modules[name]
         raise

@@ -61,9 +61,9 @@ def _read(text: str) -> dict[str, Any]:
         ValueError: it is no spec.
     """
     stripped = text.strip()
-    name, bracket, rest = stripped.partition("(")
+    name, bracket, inside = stripped.partition("(")
     name = name.rstrip()
-    whole = not bracket or rest.endswith(")")
+    whole = not bracket or inside.endswith(")")
     if len(stripped) > LONGEST or not name.isprintable() or not name or ")" in name or not whole:
         why = (
             f" ({len(stripped):,} characters; {LONGEST:,} is the most)"
@@ -75,7 +75,7 @@ def _read(text: str) -> dict[str, Any]:
             "options such as ddim(eta=0.5)"
         )
     try:
-        return {"name": name, **_options(rest[:-1])}
+        return {"name": name, **_options(inside[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         message = (

@@ -23,9 +23,9 @@ class TimedLevel(float):
 
     def __new__(cls, level: float, time: float) -> Self:
         """Return the level with its time."""
-        made = super().__new__(cls, level)
-        made.time = time
-        return made
+        timed = super().__new__(cls, level)
+        timed.time = time
+        return timed
 
 
 class Denoise(Protocol):

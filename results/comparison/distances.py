@@ -64,8 +64,8 @@ def typical(distances: Array, apart: float) -> Typical:
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
-    held = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
-    influence = (held - held.mean()) / (1 - 2 * TRIM)
+    winsorised = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
+    influence = (winsorised - winsorised.mean()) / (1 - 2 * TRIM)
     value = float(np.exp(ordered[cut : n - cut].mean()))
     return Typical(value, influence, float(influence.max()), n - 2 * cut - 1)
 
@@ -94,13 +94,13 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
     """
     n = len(distances)
     if summary == "typical":
-        found = typical(distances, apart)
+        stats = typical(distances, apart)
         if n < 2:
-            return Summed(found.value, math.nan, math.nan, math.nan)
-        spread = float(found.influence.std(ddof=1)) / math.sqrt(n)
+            return Summed(stats.value, math.nan, math.nan, math.nan)
+        spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
         # Student's quantile over the normal one, to first order in 1 / df
-        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(found.df, 1))))
-        return Summed(found.value, found.value * spread, found.value / factor, found.value * factor)
+        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
+        return Summed(stats.value, stats.value * spread, stats.value / factor, stats.value * factor)
     squares = np.square(distances)
     q = float(squares.mean())
     value = math.sqrt(q)

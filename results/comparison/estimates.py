@@ -69,8 +69,8 @@ class Estimate:
     def same(self, other: Estimate) -> bool:
         """Return True if two estimates are equal bit by bit, influence values of both included."""
         sides = ((self.influence, other.influence), (self.reference, other.reference))
-        kept = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
-        return kept and (self.value, self.se) == (other.value, other.se)
+        arrays_agree = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
+        return arrays_agree and (self.value, self.se) == (other.value, other.se)
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,13 @@ def default_quantity(
     """
     rows = list(rows)
     among = judged() if among is None else among
-    there = [
+    measured = [
         quantity for quantity in among if any(row.get(quantity.name) is not None for row in rows)
     ]
-    conv = next((quantity for quantity in there if quantity.name == "fd_conv"), None)
-    if conv is not None and there[0].to_data and any(dominated(row) for row in rows):
+    conv = next((quantity for quantity in measured if quantity.name == "fd_conv"), None)
+    if conv is not None and measured[0].to_data and any(dominated(row) for row in rows):
         return conv
-    return next(iter(there), None)
+    return next(iter(measured), None)
 
 
 def dominated(row: Record) -> bool:
@@ -133,11 +133,11 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if quantity.summary != "mean" and se is not None:
         se = max(se, reach)  # unpaired, flips that were not seen count too
     if influence is not None and quantity.apart:
-        apart = number(row, quantity.apart) or 0.0
+        scale = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
-            _, influence, jump, _ = typical(influence, apart)
+            _, influence, jump, _ = typical(influence, scale)
         else:
-            influence, jump = np.square(influence), largest_square(influence, apart)
+            influence, jump = np.square(influence), largest_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)
 
 

@@ -117,34 +117,34 @@ def at_tuned(source: Source) -> list[Entry]:
         ValueError: there is none, or a table of them would not be fair: a sampler has several, or
             they were tuned with another objective, number of latents or seed.
     """
-    found = [entry for entry in source.entries if is_tuned(entry.record)]
-    if not found:
+    entries = [entry for entry in source.entries if is_tuned(entry.record)]
+    if not entries:
         raise ValueError(
             f"{source} has no row at a tuned schedule; make one with "
             "samplerbench tune, and run it with --schedule tuned"
         )
-    seen: dict[tuple[str, ...], tuple[str, ...]] = {}
-    ways: dict[str, tuple[str, ...]] = {}
-    for row in (entry.record for entry in found):
-        model, who = (
+    levels_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+    settings_of: dict[str, tuple[str, ...]] = {}
+    for row in (entry.record for entry in entries):
+        model, solver = (
             text(row, "model"),
             tuple(text(row, name) for name in ("model", *SOLVER, "steps")),
         )
         levels = text(row, "schedule"), text(row, "tuning_digest")
-        if seen.setdefault(who, levels) != levels:
+        if levels_of.setdefault(solver, levels) != levels:
             raise ValueError(
                 f"{source} has {text(row, 'sampler')} at several tuned "
                 "schedules; run one in a folder of its own"
             )
-        way = tuple(
+        settings = tuple(
             text(row, f"tuning_{name}") for name in ("what", "objective", "latents", "seed")
         )
-        if any(way) and ways.setdefault(model, way) != way:
+        if any(settings) and settings_of.setdefault(model, settings) != settings:
             raise ValueError(
                 f"{source} has samplers on {model} that were tuned in "
                 "different ways; tune them all by one command"
             )
-    return found
+    return entries
 
 
 def _takes_schedule(row: Record) -> bool:

@@ -96,9 +96,9 @@ def gate(
         if time_margin is None
         else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
     )
-    there = measured((a, b), judged())
+    available = measured((a, b), judged())
     quantities = (
-        [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
+        [] if times and not available and tuple(metrics) == ("all",) else choose(metrics, available)
     )
     drafts = [
         draft
@@ -119,14 +119,16 @@ class _Draft:
 
 
 def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
-    found = judge(pair, quantity, share)
-    if found is None:
+    judgement = judge(pair, quantity, share)
+    if judgement is None:
         return None
-    values = (printed(quantity.name, side.value) for side in (found.baseline, found.candidate))
+    values = (
+        printed(quantity.name, side.value) for side in (judgement.baseline, judgement.candidate)
+    )
     detail = " → ".join(map(short, values))
-    detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
-    detail += f" ({found.reason})" if found.reason else ""
-    return _Draft(row_name(pair.candidate.record), quantity.name, detail, found.evidence)
+    detail += f" ± {short(judgement.gap.se, 2)}" if judgement.gap.se is not None else ""
+    detail += f" ({judgement.reason})" if judgement.reason else ""
+    return _Draft(row_name(pair.candidate.record), quantity.name, detail, judgement.evidence)
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:

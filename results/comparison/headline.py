@@ -89,8 +89,8 @@ def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) ->
         "" for the first itself). The fewest evaluations come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    lines = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
+    return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
 def crossing(
@@ -128,7 +128,7 @@ def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -
 def in_words(found: Crossing, smallest: float, largest: float) -> str:
     """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
 
-    def one(value: float) -> str:
+    def in_range(value: float) -> str:
         return (
             f"> {short(largest)}"
             if value == math.inf
@@ -138,36 +138,36 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
         )
 
     return (
-        f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
+        f"{in_range(found.value)} [{in_range(found.low)}, {in_range(found.high)}]"
         if found.low != found.high
-        else one(found.value)
+        else in_range(found.value)
     )
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
     """The lines of one model and estimator, best first."""
-    done = rows.loc[rows["status"] == "ok"].dropna(
+    finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
-    done = done.loc[done["nfe"] > 0].sort_values("nfe", kind="stable")
-    if not len(done):
+    finished = finished.loc[finished["nfe"] > 0].sort_values("nfe", kind="stable")
+    if not len(finished):
         return []
-    fewest = rows_of(done.sort_values("samples", kind="stable").head(1))[0]
+    fewest = rows_of(finished.sort_values("samples", kind="stable").head(1))[0]
     floor, count = number(fewest, "fid_proxy_floor") or 0.0, number(fewest, "samples") or 0.0
     tolerance = floor if samples is None else floor * count / samples
     if not tolerance > 0:
         return []
     lines = []
-    for curve, points in done.groupby("curve", sort=False):
+    for curve, points in finished.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        told = rows_of(points)
-        ends = [ends for row in told if (ends := bounds(row, "fd_conv"))]
-        found = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
-        flag = next((words for row in told if (words := flag_of(row, "fd_conv"))), "")
-        scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
+        records = rows_of(points)
+        ends = [ends for row in records if (ends := bounds(row, "fd_conv"))]
+        cross = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
+        flag = next((words for row in records if (words := flag_of(row, "fd_conv"))), "")
+        scale = in_words(cross, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
         lines.append(
-            (text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator"))
+            (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
     ordered = sorted(lines, key=lambda line: line[2:5])
     return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
@@ -175,9 +175,9 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
 
 def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
     """Return the verdict of each line against the first ("" for itself), at the level of all pairs."""
-    first, *others = lines
+    first, *other_lines = lines
     level = LEVEL / max(math.comb(len(lines), 2), 1)
-    return ["", *(claim(_evidence(first, other), level) for other in others)]
+    return ["", *(claim(_evidence(first, other), level) for other in other_lines)]
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:

@@ -75,12 +75,12 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)
     ]
-    found = [
+    frames = [
         _with_front(rows, panel, cost)
         for rows, panel in zip(parts, _panels(parts, metric), strict=True)
     ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
-    return pd.concat(found, ignore_index=True) if found else empty
+    return pd.concat(frames, ignore_index=True) if frames else empty
 
 
 def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
@@ -102,16 +102,16 @@ def _undominated(points: Mapping[int, Point]) -> list[int]:
     least: dict[float, float] = {}
     for point in points.values():
         least[point.cost] = min(point.value, least.get(point.cost, math.inf))
-    found: set[float] = set()
+    costs: set[float] = set()
     lowest: float | None = None
     for cost in sorted(least):
         if lowest is None or least[cost] < lowest:
-            found.add(cost)
+            costs.add(cost)
             lowest = least[cost]
     return [
         index
         for index, point in points.items()
-        if point.cost in found and point.value == least[point.cost]
+        if point.cost in costs and point.value == least[point.cost]
     ]
 
 
@@ -164,10 +164,10 @@ def _front(
         return "off"
     if index not in leads:
         return "uncertain"
-    rest = [
+    threats = [
         other for other in points if other != index and not surely_cheaper(point, points[other])
     ]
-    return "on" if all(_harmless(other, index, points, panel) for other in rest) else "uncertain"
+    return "on" if all(_harmless(other, index, points, panel) for other in threats) else "uncertain"
 
 
 def _no_dearer(a: Point, b: Point) -> bool:
@@ -185,8 +185,8 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
         return True
     if points[other].cost != points[index].cost:
         return False
-    found = panel.judgement(other, index)
-    return found is not None and found.coincide
+    judgement = panel.judgement(other, index)
+    return judgement is not None and judgement.coincide
 
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
@@ -197,8 +197,8 @@ def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
-    found = list(front_positions(panel, cost).values())
+    positions = list(front_positions(panel, cost).values())
     return rows.assign(
-        on_front=[place.on_front for place in found],
-        front=pd.array([str(place.front) for place in found], dtype="string"),
+        on_front=[place.on_front for place in positions],
+        front=pd.array([str(place.front) for place in positions], dtype="string"),
     )

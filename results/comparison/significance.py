@@ -136,11 +136,11 @@ def claim(evidence: Evidence | None, level: float) -> Verdict:
     """
     if evidence is None:
         return "no verdict"
-    found = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+    verdict = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
     return (
         "inconclusive"
-        if found in ("better", "worse") and abs(evidence.difference) <= evidence.margin
-        else found
+        if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin
+        else verdict
     )
 
 

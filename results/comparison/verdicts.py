@@ -121,9 +121,9 @@ def identical(pair: Pair, quantity: Quantity) -> bool:
     if a is None or b is None or not a.same(b):
         return False
     first, second = (entry.record for entry in pair)
-    kept = a.influence is not None and b.influence is not None
+    has_samples = a.influence is not None and b.influence is not None
     # two samplers without a flip are not one sampler
-    return (kept and quantity.summary != "share") or all(
+    return (has_samples and quantity.summary != "share") or all(
         first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
     )
 
@@ -172,17 +172,17 @@ class Panel:
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
         """The judgement on two rows, given their indices."""
-        found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
-        back = found and _margin(found.pair, self.quantity, found.candidate, MARGIN)
+        item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
+        back = item and _margin(item.pair, self.quantity, item.candidate, MARGIN)
         # the same whichever of the two is called the baseline
-        return found and replace(found, margin=max(found.margin, back or 0.0))
+        return item and replace(item, margin=max(item.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
         """Return the verdict on one row against another, by index, at the level of all pairs."""
-        found = self.judgement(candidate, baseline)
+        judgement = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
-        return claim(found and found.evidence, LEVEL / max(tests, 1))
+        return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
 def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
@@ -248,7 +248,7 @@ class Line:
         row = asdict(self)
         nested = {name: row.pop(name) or {} for name in SIDES}
         return row | {
-            f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()
+            f"{name}_{key}": value for name, part in nested.items() for key, value in part.items()
         }
 
 
@@ -258,11 +258,11 @@ def judge_lines(
     """A line for each pair of rows that both have the quantity, with verdicts corrected over
     all of them, and over as many more as are ``unseen``.
     """
-    found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
+    items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [
         _line(judgement, verdict)
         for judgement, verdict in zip(
-            found, verdicts([one.evidence for one in found], unseen=unseen), strict=True
+            items, verdicts([item.evidence for item in items], unseen=unseen), strict=True
         )
     ]
 
@@ -286,10 +286,10 @@ _DOMINATED = "dominated by the model's own error; see fd_conv"
 
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
     """Return the reason why a pair of rows gets no verdict by a quantity; "" if there is none."""
-    found = [_row_refusal(entry.record, quantity) for entry in pair]
-    if _DOMINATED in found:
+    refusals = [_row_refusal(entry.record, quantity) for entry in pair]
+    if _DOMINATED in refusals:
         return _DOMINATED
-    return next(filter(None, found), "" if gap.se is not None else "no standard error")
+    return next(filter(None, refusals), "" if gap.se is not None else "no standard error")
 
 
 def _row_refusal(row: Record, quantity: Quantity) -> str:
@@ -302,8 +302,8 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
     return f"flagged: {flag}" if flag else ""
 
 
-def _line(found: Judgement, verdict: Verdict) -> Line:
-    (pair, gap), row = (found.pair, found.gap), found.pair.candidate.record
+def _line(judgement: Judgement, verdict: Verdict) -> Line:
+    (pair, gap), row = (judgement.pair, judgement.gap), judgement.pair.candidate.record
     slot, steps = number(row, "slot"), number(row, "steps")
     ratio = time_ratio(pair.baseline.timing, pair.candidate.timing)
     times = (
@@ -318,16 +318,16 @@ def _line(found: Judgement, verdict: Verdict) -> Line:
         None if steps is None else int(steps),
         text(row, "schedule"),
         text(pair.baseline.record, "curve"),
-        found.quantity.name,
-        found.baseline.value,
-        found.candidate.value,
+        judgement.quantity.name,
+        judgement.baseline.value,
+        judgement.candidate.value,
         gap.value,
         gap.se,
         *((None, None) if gap.se is None else ends(gap.value, gap.se)),
-        found.margin,
+        judgement.margin,
         gap.paired,
         verdict,
-        found.reason,
+        judgement.reason,
         *times,
         speed(pair.baseline.timing, pair.candidate.timing).verdict,
         tuning_of(row),

@@ -43,12 +43,12 @@ def order_slopes(
     """
     paths = [list(path) for path in curves]
     steepest = exponent * max(orders)
-    found = _free(axes, steepest, paths)
-    if found is None:
+    place = _free(axes, steepest, paths)
+    if place is None:
         (_, _), (bottom, top) = _limits(axes)
         axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
-        found = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
-    _draw(axes, *found, exponent, orders)
+        place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
+    _draw(axes, *place, exponent, orders)
 
 
 def _draw(

@@ -32,8 +32,8 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises:
         ValueError: no row of the budget was timed.
     """
-    found = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
-    parts = [(title, at, rows) for title, at, rows in found if rows]
+    panels_of = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
+    parts = [(title, at, rows) for title, at, rows in panels_of if rows]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")

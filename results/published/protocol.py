@@ -44,8 +44,8 @@ def is_inception(row: Record) -> bool:
 
 def extractor_of(row: Record) -> str:
     """The extractor of a row in a word or two."""
-    found = INCEPTION.search(text(row, "estimator"))
-    return re.sub(r"-[0-9a-f]{12,}.*", "", found[0]) if found else ""
+    match = INCEPTION.search(text(row, "estimator"))
+    return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
 
 def differences(row: Record, paper: Published, solver: Solver, model: str) -> list[Difference]:
@@ -78,15 +78,15 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
         ("thresholding", "none", paper.thresholding),
         ("analytic first step", first, paper.afs),
     ]
-    found = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+    points = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
     if solver.remark:
-        found.insert(0, Difference("method", text(row, "sampler"), solver.remark))
-    return found
+        points.insert(0, Difference("method", text(row, "sampler"), solver.remark))
+    return points
 
 
 def _options(options: object) -> str:
-    known = options if isinstance(options, dict) else {}
-    return ", ".join(f"{name}={value}" for name, value in known.items()) or "none"
+    mapping = options if isinstance(options, dict) else {}
+    return ", ".join(f"{name}={value}" for name, value in mapping.items()) or "none"
 
 
 def _labels(row: Record, paper: Published) -> str:
@@ -97,5 +97,5 @@ def _labels(row: Record, paper: Published) -> str:
 def _quantisation(row: Record) -> str:
     estimator = text(row, "estimator")
     # what is done to samples first decides; an extractor that rounds finds them rounded
-    found = _FIRST.search(estimator) or _QUANTISED.search(estimator)
-    return "" if found is None else {"round": "round", "truncat": "truncate"}[found[1]]
+    match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
+    return "" if match is None else {"round": "round", "truncat": "truncate"}[match[1]]

@@ -70,8 +70,8 @@ class Published:
         """Record as JSON values: numbers as numbers, and None for what the source does not say."""
         texts = asdict(self)
         counts = {name: int(texts[name]) for name in ("nfe", "depth", "samples") if texts[name]}
-        said = {name: value or None for name, value in texts.items()}
-        return {**said, **counts, "fid": self.value}
+        fields = {name: value or None for name, value in texts.items()}
+        return {**fields, **counts, "fid": self.value}
 
     @property
     def rounding(self) -> float:
@@ -105,13 +105,13 @@ def checked_model(name: str) -> str:
     Raises:
         ValueError: there is no such model; the message lists the names.
     """
-    known = {model.casefold(): model for model in model_names()}
-    if name.casefold() not in known:
+    names = {model.casefold(): model for model in model_names()}
+    if name.casefold() not in names:
         raise ValueError(
             f"nothing is published here of a model {name!r}; give --published-model "
-            f"NAME: {choices(name, known.values(), most=len(known))}"
+            f"NAME: {choices(name, names.values(), most=len(names))}"
         )
-    return known[name.casefold()]
+    return names[name.casefold()]
 
 
 def model_in(spec: str) -> str | None:

@@ -69,7 +69,7 @@ def note(page: str, made_of: str, folder: Path) -> str:
         made_of: :func:`ingredients`.
         folder: of the page.
     """
-    return f"<!-- made of {made_of}, this is {_written(page.encode(), folder)} -->\n"
+    return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
 def is_current(folder: Path, baseline: str) -> bool:
@@ -78,13 +78,13 @@ def is_current(folder: Path, baseline: str) -> bool:
         data = read_regular(folder / "report.html")
     except OSError:
         return False
-    found = _NOTE.search(data, max(0, len(data) - _LENGTH))
-    if found is None or found[2].decode() != _written(data[: found.start()], folder):
+    match = _NOTE.search(data, max(0, len(data) - _LENGTH))
+    if match is None or match[2].decode() != _digest_of_files(data[: match.start()], folder):
         return False
-    return found[1].decode() == ingredients(folder, baseline)
+    return match[1].decode() == ingredients(folder, baseline)
 
 
-def _written(page: bytes, folder: Path) -> str:
+def _digest_of_files(page: bytes, folder: Path) -> str:
     digest = hashlib.sha256(page)
     for name in BESIDE:
         _add(digest, name, folder / name)
@@ -97,8 +97,8 @@ def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
     """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
-        with os.scandir(folder) as there:
-            entries = sorted(there, key=lambda entry: entry.name)
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir():
             yield from _below(Path(entry.path), depth - 1) if depth else ()

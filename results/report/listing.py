@@ -138,12 +138,12 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
         for name in shown()
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
-    known = verdicts or {}
+    by_index = verdicts or {}
     lines = [
-        _line(row, heads, known.get(int(index)))
+        _line(row, heads, by_index.get(int(index)))
         for index, row in zip(frame.index, rows_of(frame), strict=True)
     ]
-    return Listing(tuple(heads), tuple(lines), same, _metrics(known.values()))
+    return Listing(tuple(heads), tuple(lines), same, _metrics(by_index.values()))
 
 
 def _metrics(verdicts: Iterable[JudgedLine]) -> str:
@@ -173,7 +173,7 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
 
 def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
     status = text(row, "status")
-    where = ", ".join(
+    place = ", ".join(
         f"{name} {text(row, name)}"
         for name in ("params", "schedule", "budget", "steps", "seed")
         if text(row, name)
@@ -191,7 +191,7 @@ def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedR
         reason,
         text(row, "model"),
         text(row, "sampler"),
-        where,
+        place,
         verdict,
     )
 
@@ -202,6 +202,6 @@ def _cell(row: Record, head: Head) -> Cell:
     value = number(row, head.name)
     if value is None:
         return Cell("", None)
-    shown = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
+    words = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
     flag = "†" if flag_of(row, head.name) else ""
-    return Cell(shown + flag, float(f"{value:.7g}"))
+    return Cell(words + flag, float(f"{value:.7g}"))

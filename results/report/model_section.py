@@ -94,8 +94,8 @@ def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
     """
     first = rows.iloc[0].to_dict()
     for home in homes:
-        known = run_record(home).get("references")
-        about = known.get(text(first, "model")) if isinstance(known, dict) else None
+        references = run_record(home).get("references")
+        about = references.get(text(first, "model")) if isinstance(references, dict) else None
         if not isinstance(about, dict) or not about.get("note"):
             continue
         if f"reference {about.get('identity')};" in f"{text(first, 'estimator')};":

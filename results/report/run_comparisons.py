@@ -34,20 +34,20 @@ class RunComparison:
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
     """Return the comparison of each further run with the first."""
-    first, *others = zip(run_names(sources), sources, strict=True)
-    return [_compared(first, other) for other in others]
+    first, *further = zip(run_names(sources), sources, strict=True)
+    return [_compared(first, other) for other in further]
 
 
 def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
     (baseline, a), (candidate, b) = first, second
     try:
-        found = compare(a, b, metrics=("all",))
+        comparison = compare(a, b, metrics=("all",))
     except ValueError as error:
         return RunComparison(baseline, candidate, None, {}, (str(error),))
     return RunComparison(
         baseline,
         candidate,
-        found,
-        dict(Counter(line.verdict for line in found.lines).most_common()),
-        tuple(notes(found)),
+        comparison,
+        dict(Counter(line.verdict for line in comparison.lines).most_common()),
+        tuple(notes(comparison)),
     )

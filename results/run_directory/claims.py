@@ -58,10 +58,10 @@ class Claims:
 
     def planned(self) -> set[str] | None:
         """The cells that a leader who lives samples; None where there is none."""
-        found = read_json(self._plan)
-        if found is None or self._leases.is_stale(self._plan):
+        plan = read_json(self._plan)
+        if plan is None or self._leases.is_stale(self._plan):
             return None
-        cells = found.get("cells")
+        cells = plan.get("cells")
         return set(map(str, cells)) if isinstance(cells, list) else set()
 
     @property
@@ -98,12 +98,12 @@ class Claims:
 
         A note that is damaged is none: the shard is drawn again, and fails again.
         """
-        found: dict[str, Note] = {}
+        failed: dict[str, Note] = {}
         for path in sorted(self._folder.glob("*.failed")):
             with suppress(FileNotFoundError, sealed.Damaged):
                 note = sealed.read_json(path, f"{FOLDER}/{path.name}")
-                found.setdefault(note.pop("cell"), Note(**note))
-        return found
+                failed.setdefault(note.pop("cell"), Note(**note))
+        return failed
 
     def close(self) -> None:
         """Give all claims back."""

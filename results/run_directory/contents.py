@@ -75,24 +75,24 @@ class Contents:
             self._behind.settle()
 
     def write(
-        self, place: str, path: Path, told: Sealed, then: Callable[[], object] | None = None
+        self, place: str, path: Path, file: Sealed, then: Callable[[], object] | None = None
     ) -> None:
         """Write a file, and remember it.
 
         Args:
             place: of the file in the directory.
             path: of that place.
-            told: the sealed file.
+            file: the sealed file.
             then: called once it is there, maybe by another thread.
         """
         if self._behind is None:
-            write_bytes(path, told.data)
+            write_bytes(path, file.data)
             if then is not None:
                 then()
         else:
-            self._behind.write(path, told.data, then)
+            self._behind.write(path, file.data, then)
             self._written.add(place)
-        self._remember(place, read_back(told))
+        self._remember(place, read_back(file))
 
     def share(self) -> None:
         """Remember files from now on, as if the directory did not change."""
@@ -140,13 +140,13 @@ class Contents:
             sha256: the digest that the file must have, where another file says so.
             keep: whether they may be asked for again.
         """
-        known = self._known.get(place, _ARRAYS_UNREAD)
-        if known.value is None and (known.fault is None or isinstance(known.fault, Unsealed)):
+        opened = self._known.get(place, _ARRAYS_UNREAD)
+        if opened.value is None and (opened.fault is None or isinstance(opened.fault, Unsealed)):
             self._await(place)
-            known = open_npz(self._folder / place, place)
-            kept = known if keep and not self._writes else replace(known, value=None)
-            self._remember(place, kept)
-        return dict(self._checked(known, made_by, sha256))
+            opened = open_npz(self._folder / place, place)
+            remembered = opened if keep and not self._writes else replace(opened, value=None)
+            self._remember(place, remembered)
+        return dict(self._checked(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
         """Raise what :meth:`npz` would: a digest that holds says that the arrays are those that
@@ -169,10 +169,8 @@ class Contents:
 
     def forget_folder(self, place: str) -> None:
         """Remember nothing more of the files in a folder, which is moved, or of a file."""
-        for known in [
-            known for known in self._known if known == place or known.startswith(f"{place}/")
-        ]:
-            self.forget(known)
+        for name in [name for name in self._known if name == place or name.startswith(f"{place}/")]:
+            self.forget(name)
 
     def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         """Return True if a new ``run.json`` adds only time, command and conditions, under the lock.
@@ -208,14 +206,14 @@ class Contents:
     def _once(self, place: str, read: Callable[[], Opened]) -> Opened:
         if place not in self._known:
             self._await(place)
-            found = read()
-            self._remember(place, found)
-            return found
+            opened = read()
+            self._remember(place, opened)
+            return opened
         return self._known[place]
 
-    def _remember(self, place: str, found: Opened) -> None:
+    def _remember(self, place: str, opened: Opened) -> None:
         if self._locked or self._shared:
-            self._known[place] = found
+            self._known[place] = opened
 
 
 def contents_of(folder: Path) -> Contents:
@@ -223,17 +221,17 @@ def contents_of(folder: Path) -> Contents:
     shared, key = directories(), os.path.abspath(folder)
     if shared is None:
         return Contents(folder)
-    found = shared.get(key)
-    if not isinstance(found, Contents):
-        found = shared[key] = Contents(folder)
-        found.share()
-    return found
+    contents = shared.get(key)
+    if not isinstance(contents, Contents):
+        contents = shared[key] = Contents(folder)
+        contents.share()
+    return contents
 
 
 def _timeless(run: Mapping[str, Any]) -> object:
-    made = {
+    provenance = {
         name: value
         for name, value in (run.get("provenance") or {}).items()
         if name not in ("started", "command", "conditions")
     }
-    return jsonable({**run, "provenance": made})
+    return jsonable({**run, "provenance": provenance})

@@ -78,10 +78,10 @@ def refuse_busy(folder: Path) -> None:
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
-            there = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
+            is_leased = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
         finally:
             lead._leases.close()
-    if there or not free:
+    if is_leased or not free:
         raise _busy(folder)
 
 

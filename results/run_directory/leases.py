@@ -77,7 +77,7 @@ class Leases:
     def keep(self, path: Path) -> None:
         """Touch a file from now on, which holds :attr:`owner`."""
         with self._lock:
-            self._mine[path] = _now()
+            self._mine[path] = _uptime()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
@@ -90,7 +90,7 @@ class Leases:
             touched = self._mine.get(path)
         if touched is None:
             return False
-        return _now() - touched < LATE or self._is_mine(path)
+        return _uptime() - touched < LATE or self._is_mine(path)
 
     def has(self, path: Path) -> bool:
         """Return True if it took a lease, and has not released it or seen its loss."""
@@ -100,8 +100,8 @@ class Leases:
     def release(self, path: Path) -> None:
         """Release a lease if it is still this object's."""
         with self._lock:
-            known = self._mine.pop(path, None) is not None
-        if known and self._is_mine(path):
+            is_known = self._mine.pop(path, None) is not None
+        if is_known and self._is_mine(path):
             with suppress(OSError):
                 path.unlink()
 
@@ -109,8 +109,8 @@ class Leases:
         """Give all of them back."""
         self._stopped.set()
         with self._lock:
-            mine = [*self._mine]
-        for path in mine:
+            paths = [*self._mine]
+        for path in paths:
             self.release(path)
         with suppress(OSError):
             self._clock.unlink()
@@ -118,8 +118,8 @@ class Leases:
     def is_stale(self, path: Path) -> bool:
         """Return True if a lease has expired, or its owner is known to be dead."""
         owner = read_json(path) or {}
-        known = owner.get("host") == self.owner["host"] and self.owner["born"]
-        if known and isinstance(owner.get("pid"), int):
+        can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
+        if can_be_asked and isinstance(owner.get("pid"), int):
             return _born(owner["pid"]) != owner.get("born")
         # without an owner: its process was killed before it wrote its name
         limit = STALE if owner else 2 * BEAT
@@ -130,26 +130,26 @@ class Leases:
 
     def _is_mine(self, path: Path) -> bool:
         try:
-            found = read_json(path)
+            owner = read_json(path)
         except OSError:  # it cannot be known
             return True
-        return (found or {}).get("token") == self.owner["token"]
+        return (owner or {}).get("token") == self.owner["token"]
 
     def _touch(self) -> None:
         while not self._stopped.wait(BEAT):
             with self._lock:
-                mine = [*self._mine]
-            for path in mine:
+                paths = [*self._mine]
+            for path in paths:
                 try:
-                    kept = self._is_mine(path)
-                    if kept:
+                    is_ours = self._is_mine(path)
+                    if is_ours:
                         os.utime(path)
                 except OSError:
                     continue
                 with self._lock:
-                    if kept and path in self._mine:
-                        self._mine[path] = _now()
-                    elif not kept:
+                    if is_ours and path in self._mine:
+                        self._mine[path] = _uptime()
+                    elif not is_ours:
                         self._mine.pop(path, None)
 
     def _cleared(self, path: Path) -> bool:
@@ -168,7 +168,7 @@ class Leases:
         return True
 
 
-def _now() -> float:
+def _uptime() -> float:
     """Seconds on a clock that goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 

@@ -173,27 +173,27 @@ def refuse_unwritable(folder: Path) -> None:
     Raises:
         OSError: the folder, or the nearest one above it, cannot be written.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if hasattr(os, "statvfs") and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def stranger_in(path: Path) -> str:
     """Return the reason why a folder is no run directory, in words; "" if it is one, or empty."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
-        known = read_json(path / "run.json")
+        run = read_json(path / "run.json")
         ours = (
             {LOCK, "parts"} <= names
-            if known is None
-            else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+            if run is None
+            else sealed.KEY in run or {"suite", "provenance"} <= run.keys()
         )
         return "" if ours else "its run.json is another program's"
     # killed before run.json was there, or it is gone
-    made = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
-    strangers = sorted(names - LAYOUT if made else names)
+    is_begun = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
+    strangers = sorted(names - LAYOUT if is_begun else names)
     return f"it holds {strangers[0]!r}" if strangers else ""

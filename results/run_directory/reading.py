@@ -143,8 +143,8 @@ class RunReader:
         ranges = self.ranges(cell, samples)
         if len(ranges) <= FEW:
             return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
-        there = self.drawn(cell)
-        return [piece for piece in ranges if piece not in there]
+        drawn = self.drawn(cell)
+        return [piece for piece in ranges if piece not in drawn]
 
     def drawn(self, cell: str) -> set[tuple[int, int]]:
         """The shards ``(start, stop)`` of a cell that files claim to hold, by one listing."""
@@ -153,8 +153,8 @@ class RunReader:
                 names = [entry.name for entry in entries if entry.is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return set()
-        found = [SHARD.fullmatch(name) for name in names]
-        shards = [((int(match[1]), int(match[2])), match[0]) for match in found if match]
+        matches = [SHARD.fullmatch(name) for name in names]
+        shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
         return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
@@ -168,12 +168,12 @@ class RunReader:
         """``run.json``, but for items of another kind than a run writes; empty if it is not there
         yet.
         """
-        found = self._contents.pending_run or self._tried("run.json", self._contents.json) or {}
-        return {key: value for key, value in found.items() if _is_of_a_run(key, value)}
+        record = self._contents.pending_run or self._try("run.json", self._contents.json) or {}
+        return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
-        return self._tried(
+        return self._try(
             part_of(cell, name),
             self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
@@ -200,23 +200,23 @@ class RunReader:
                 "folder again makes it anew.",
                 self.path / place,
             )
-        return self._tried(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
+        return self._try(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
-        return self._tried(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
+        return self._try(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
 
     def read_samples(self, cell: str) -> Arrays | None:
         """A cell's pictures."""
-        return self._tried(pictures_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(pictures_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
         """A cell's trajectories."""
-        return self._tried(evolution_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(evolution_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Reference data."""
-        return self._tried(self._reference(name), self._contents.npz)
+        return self._try(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
@@ -232,7 +232,7 @@ class RunReader:
         self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {name: self._tried(made_of(name), self._contents.json) for name in names}
+        read = {name: self._try(made_of(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
 
     def opened(self, digest: str) -> dict[str, str]:
@@ -240,17 +240,17 @@ class RunReader:
         SHA-256 by name.
         """
         self._contents.settle()
-        found: dict[str, str] = {}
+        files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
-            read = self._tried(made_of(path.stem), self._contents.json) or {}
+            read = self._try(made_of(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # of two contents of one file, neither is right
-                found[name] = content if found.get(name, content) == content else ""
-        return found
+                files[name] = content if files.get(name, content) == content else ""
+        return files
 
     def read_log(self, name: str) -> dict[str, Any]:
         """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
-        return self._tried(name, self._contents.json) or {}
+        return self._try(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
         """The digest of what made a cell; "" where its ``cell.json`` does not say."""
@@ -289,7 +289,7 @@ class RunReader:
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
-    def _tried(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
+    def _try(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
         try:
             return read(place, *expected)
         except FileNotFoundError:

@@ -214,15 +214,15 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
     return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
 
 
-def read_back(written: Sealed) -> Opened:
+def read_back(file: Sealed) -> Opened:
     """Return a file that was just written, as :func:`open_json`, or :func:`open_npz` without
     arrays, would open it.
     """
-    if written.data.startswith(_ARCHIVE):
-        return Opened(written.seal.sha256, written.seal)
-    value: dict[str, Any] = json.loads(written.data)
+    if file.data.startswith(_ARCHIVE):
+        return Opened(file.seal.sha256, file.seal)
+    value: dict[str, Any] = json.loads(file.data)
     value.pop(KEY)
-    return Opened(written.seal.sha256, written.seal, value)
+    return Opened(file.seal.sha256, file.seal, value)
 
 
 def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
@@ -246,13 +246,13 @@ def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = Non
     except MemoryError:
         return Opened("unreadable", fault=Damaged("it is larger than the memory that is left"))
     try:
-        found = parse(data)
+        opened = parse(data)
     except Damaged as fault:
-        found = Opened(fault=fault)
+        opened = Opened(fault=fault)
     except NewerError as newer:
         raise NewerError(f"{path} {newer}") from None
-    digest = found.seal.sha256 if found.seal else hashlib.sha256(data).hexdigest()
-    return replace(found, digest=digest)
+    digest = opened.seal.sha256 if opened.seal else hashlib.sha256(data).hexdigest()
+    return replace(opened, digest=digest)
 
 
 def _json_in(data: bytes, of: str) -> Opened:
@@ -274,10 +274,10 @@ def _npz_in(data: bytes, of: str, *, arrays: bool) -> Opened:
     if start < 0:
         return Opened(value=_arrays_in(data) if arrays else None, fault=Unsealed())
     try:
-        said = json.loads(data[start + len(_MARK) :])
+        words = json.loads(data[start + len(_MARK) :])
     except (ValueError, RecursionError) as error:
         raise Damaged("its seal is damaged") from error
-    seal = _sound(data, said, of, start)
+    seal = _sound(data, words, of, start)
     return Opened(seal=seal, value=_arrays_in(data) if arrays else None)
 
 
@@ -288,12 +288,12 @@ def _arrays_in(data: bytes) -> Arrays:
         raise Damaged("its arrays cannot be read") from error
 
 
-def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
+def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
     """Return the seal of a file, if it holds.
 
     Args:
         data: the file.
-        said: what stands in the place of its seal.
+        words: what stands in the place of its seal.
         of: the place that it must name.
         start: where the seal begins, at the earliest.
 
@@ -301,9 +301,9 @@ def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
         Damaged: it does not hold.
         NewerError: it holds, and belongs to a newer version.
     """
-    if not isinstance(said, dict):
+    if not isinstance(words, dict):
         raise Damaged("its seal is damaged")
-    schema, digest = said.pop("schema", 2), said.get("sha256")
+    schema, digest = words.pop("schema", 2), words.get("sha256")
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise Damaged("its seal is damaged")
     unsealed = data[:start] + data[start:].replace(digest.encode(), _EMPTY.encode(), 1)
@@ -316,11 +316,11 @@ def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
         )
     if (
         schema != SCHEMA
-        or set(said) != {"of", "made_by", "sha256"}
-        or not all(isinstance(value, str) for value in said.values())
+        or set(words) != {"of", "made_by", "sha256"}
+        or not all(isinstance(value, str) for value in words.values())
     ):
         raise Damaged("its seal is damaged")
-    seal = Seal(**said)
+    seal = Seal(**words)
     if seal.of != of:
         raise Damaged(f"it belongs to {seal.of}")
     return seal

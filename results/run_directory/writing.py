@@ -267,8 +267,8 @@ class RunWriter(RunReader):
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
-        told = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._inside(place), told)
+        file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
+        self._contents.write(place, self._inside(place), file)
 
     def _write_npz(
         self,
@@ -278,9 +278,9 @@ class RunWriter(RunReader):
         then: Callable[[], object] | None = None,
     ) -> str:
         self._changes(place)
-        told = sealed.sealed_npz(arrays, place, made_by)
-        self._contents.write(place, self._inside(place), told, then)
-        return told.seal.sha256
+        file = sealed.sealed_npz(arrays, place, made_by)
+        self._contents.write(place, self._inside(place), file, then)
+        return file.seal.sha256
 
     def _changes(self, place: str) -> None:
         """Prepare for a file to be written, moved or deleted."""

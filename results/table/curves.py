@@ -50,9 +50,9 @@ def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
     of its step counts) that ``nfe`` fits in, and empty if there is none.
     """
     # few columns are needed: to split all of them by model takes several times as long
-    told = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
-    told = told.reset_index(drop=True)
-    groups = [group for _, group in told.groupby("model", dropna=False, sort=False)]
+    columns = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
+    columns = columns.reset_index(drop=True)
+    groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
     order = np.argsort(np.concatenate([group.index for group in groups])) if groups else []
     rows = [row for group in groups for row in _curves_and_slots(group)]
     return frame.assign(
@@ -85,8 +85,8 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def budgets_of(frame: pd.DataFrame) -> list[int]:
     """The budgets of one model's rows, ascending; its step counts where no budget was asked for."""
-    asked = frame["budget"].dropna()
-    return sorted({int(value) for value in (asked if len(asked) else frame["steps"].dropna())})
+    limit = frame["budget"].dropna()
+    return sorted({int(value) for value in (limit if len(limit) else frame["steps"].dropna())})
 
 
 def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
@@ -135,8 +135,8 @@ def _parameters(params: str, *, adaptive: bool) -> str:
 
 
 def _slot(row: Record, ladder: list[int]) -> int | None:
-    asked, nfe, steps = (number(row, name) for name in ("budget", "nfe", "steps"))
-    if asked is not None:
-        return int(asked)
+    requested, nfe, steps = (number(row, name) for name in ("budget", "nfe", "steps"))
+    if requested is not None:
+        return int(requested)
     work = steps if nfe is None else nfe
     return None if work is None else next((budget for budget in ladder if work <= budget), None)

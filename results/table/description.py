@@ -50,12 +50,12 @@ def heading(frame: pd.DataFrame) -> str:
     if not samplers or not models:
         return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
     who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
-    where = (
+    models_in_words = (
         listed([brief(name) for name in models])
         if len(models) <= MOST_MODELS
         else f"{counted(len(models)).lower()} models"
     )
-    return f"{who} on {where}"
+    return f"{who} on {models_in_words}"
 
 
 def extent(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -68,12 +68,12 @@ def without_data(rows: pd.DataFrame) -> str:
 
     "" where they have one, or nothing is finished.
     """
-    done = rows.loc[rows["status"] == "ok"]
-    if done.empty or not all(
-        done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
+    finished = rows.loc[rows["status"] == "ok"]
+    if finished.empty or not all(
+        finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
     ):
         return ""
-    model = brief(printable(str(done["model"].iloc[0])))
+    model = brief(printable(str(finished["model"].iloc[0])))
     return NO_DATA.format(model=model, remedy=OF_CODE if ".py" in model else OF_FILES)
 
 
@@ -121,15 +121,15 @@ def _samples(frame: pd.DataFrame) -> str:
 def _work(frame: pd.DataFrame) -> str:
     """Return the budgets in words; without any, the numbers of steps."""
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
-        asked = sorted({int(value) for value in frame[column].dropna()})
-        if asked:
-            many = len(asked) > MOST_BUDGETS
+        values_of = sorted({int(value) for value in frame[column].dropna()})
+        if values_of:
+            many = len(values_of) > MOST_BUDGETS
             values = (
-                f"{asked[0]} to {short(asked[-1])}"
+                f"{values_of[0]} to {short(values_of[-1])}"
                 if many
-                else listed([short(value) for value in asked])
+                else listed([short(value) for value in values_of])
             )
-            return f"{values} {unit}{'s' if asked != [1] else ''} a sample"
+            return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
     return ""
 
 

@@ -77,16 +77,16 @@ def error_decomposition(
         per dimension, in the units of the data.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = []
+    lines = []
     for _, rows in comparable_parts(frame):
-        done = rows_of(
+        finished = rows_of(
             rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
         )
         before: Record = {}
-        for row in done:
+        for row in finished:
             same = before.get("curve") == row["curve"]
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
-            found.append(
+            lines.append(
                 {
                     **_copied(row),
                     **_order(before if same else {}, row),
@@ -95,7 +95,7 @@ def error_decomposition(
                 }
             )
             before = row
-    return pd.DataFrame(found, columns=[*COPIED, *DERIVED])
+    return pd.DataFrame(lines, columns=[*COPIED, *DERIVED])
 
 
 def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
@@ -110,25 +110,25 @@ def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
         The model then decides which sampler leads by distance to the data.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = []
+    lines = []
     for _, rows in comparable_parts(frame):
-        done = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
-        if len(done):
+        finished = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
+        if len(finished):
             leaders = (
-                done.dropna(subset=["slot", "fd_conv"])
+                finished.dropna(subset=["slot", "fd_conv"])
                 .sort_values("fd_conv", kind="stable")
                 .drop_duplicates("slot")
             )
             groups = [
                 ("", leaders, "slot"),
-                *((str(curve), points, "nfe") for curve, points in done.groupby("curve")),
+                *((str(curve), points, "nfe") for curve, points in finished.groupby("curve")),
             ]
-            first = rows_of(done.head(1))[0]
-            found += [
+            first = rows_of(finished.head(1))[0]
+            lines += [
                 (text(first, "model"), curve, _from(points, at), text(first, "estimator"))
                 for curve, points, at in groups
             ]
-    return pd.DataFrame(found, columns=["model", "curve", "dominated_from", "estimator"])
+    return pd.DataFrame(lines, columns=["model", "curve", "dominated_from", "estimator"])
 
 
 def measured_order(
@@ -181,9 +181,9 @@ def _end(row: Record) -> float | None:
 
 def _from(points: pd.DataFrame, at: str) -> float:
     """The smallest cost from which on all points are dominated; NaN if the last is not."""
-    found = math.nan
+    cost = math.nan
     for row in reversed(rows_of(points.sort_values(at, kind="stable"))):
         if row["dominated"] is not True and str(row["dominated"]) != "True":
             break
-        found = float(number(row, at) or math.nan)
-    return found
+        cost = float(number(row, at) or math.nan)
+    return cost

@@ -55,9 +55,9 @@ def tuning_of(row: Record) -> Tuning | None:
         "other_error": float,
         "other_untuned": float,
     }
-    found = {name: number(row, f"tuning_{name}") for name in kinds}
-    if not is_tuned(row) or None in found.values():
+    items = {name: number(row, f"tuning_{name}") for name in kinds}
+    if not is_tuned(row) or None in items.values():
         return None
     return Tuning(
-        other=text(row, "tuning_other"), **{name: kind(found[name]) for name, kind in kinds.items()}
+        other=text(row, "tuning_other"), **{name: kind(items[name]) for name, kind in kinds.items()}
     )

@@ -90,11 +90,11 @@ class Ranking:
         cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks, lowest: Collection[Place]
     ) -> Ranking:
         """The ranking of a part of :func:`..table.curves.comparable_parts`."""
-        placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
+        row_slots = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
         return cls(
             title,
             metric,
-            {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None},
+            {(text(row, "curve"), int(slot)): row for row, slot in row_slots if slot is not None},
             marks,
             lowest,
         )
@@ -164,34 +164,38 @@ class Ranking:
             for slot in self.slots
         }
         widths = {
-            slot: max(len(str(slot)), *(cell.cell_len for cell in found))
-            for slot, found in cells.items()
+            slot: max(len(str(slot)), *(cell.cell_len for cell in texts))
+            for slot, texts in cells.items()
         }
         names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
         free = width - len(strips) - 2 * _GAP - 1
 
-        def taken(chosen: Sequence[int]) -> int:
+        def width_of(chosen: Sequence[int]) -> int:
             return sum(widths[slot] + _GAP for slot in chosen)
 
         candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
-        fitting = (chosen for chosen in candidates if taken(chosen) + min(longest, _NAME) <= free)
-        shown = next(fitting, _spread(self.slots, 2))
+        fitting = (
+            chosen for chosen in candidates if width_of(chosen) + min(longest, _NAME) <= free
+        )
+        heads = next(fitting, _spread(self.slots, 2))
         ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
         grid.add_column(
-            "sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold"
+            "sampler",
+            width=max(min(longest, free - width_of(heads)), _SHORTEST_NAME),
+            overflow="fold",
         )
         grid.add_column("", width=len(strips), no_wrap=True)
-        for slot in shown:
+        for slot in heads:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
             strip = _writable(
                 Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain
             )
-            grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
-        return grid, len(self.slots) - len(shown)
+            grid.add_row(names[place], strip, *(cells[slot][place] for slot in heads))
+        return grid, len(self.slots) - len(heads)
 
 
 def print_table(
@@ -314,9 +318,9 @@ def verdicts_of(
         if baseline is not None:
             raise
         return "", {}
-    found: Marks = {
+    marks: Marks = {
         (line.model, line.sampler, line.budget): line.verdict
         for line in lines
         if line.budget is not None
     }
-    return (baseline or BASELINE) if found else "", found
+    return (baseline or BASELINE) if marks else "", marks

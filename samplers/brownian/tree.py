@@ -141,13 +141,13 @@ class BrownianTree:
 
         The last answer for each width is kept, since steps follow one another.
         """
-        known = self._last.get(high - low)
-        if known is None or known[0] != place:
-            known = self._last[high - low] = (
+        last = self._last.get(high - low)
+        if last is None or last[0] != place:
+            last = self._last[high - low] = (
                 place,
                 self._bridge(before[None], after[None], [low], place - low, high - low)[0],
             )
-        return known[1]
+        return last[1]
 
     def _bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int

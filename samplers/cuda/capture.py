@@ -79,14 +79,14 @@ class Recording:
         Raises:
             ValueError: an argument is missing, or has another shape or dtype than its example.
         """
-        recorded, given = _described(self._inputs), _described(inputs)
-        if given != recorded:
+        recorded, called = _described(self._inputs), _described(inputs)
+        if called != recorded:
             raise ValueError(
-                f"recorded for tensors {recorded}, called with {given}; make "
+                f"recorded for tensors {recorded}, called with {called}; make "
                 "a recording for each shape"
             )
-        for held, tensor in zip(self._inputs, inputs, strict=True):
-            held.copy_(tensor)
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(tensor)
         self.replay()
         return self._output.clone()
 

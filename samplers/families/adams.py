@@ -55,8 +55,8 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     - c d or d.
     """
     cur = levels[0]
-    here = form.variable(cur)
-    nodes = [form.variable(level) - here for level in levels]
+    origin = form.variable(cur)
+    nodes = [form.variable(level) - origin for level in levels]
     weights = monomial_weights(nodes, form.moments(cur, nxt, len(levels)))
     memos = [form.remembered(level) for level in levels]
     if memos[0] is None:

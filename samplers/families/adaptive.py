@@ -130,14 +130,14 @@ class AdaptiveSampler(Tolerant, ABC):
                 d[rows] = denoise.take(rows)(x[rows], levels([samples[k].level for k in stale], x))
             cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
             rows = torch.tensor(active, device=x.device)
-            tried = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
-            errors = row_rms(tried.error)
+            attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
+            errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._judge(samples[k], level, error, knows=tried.d is not None)
+                self._judge(samples[k], level, error, knows=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
-            x[rows[good]] = tried.x[good]
-            if tried.d is not None:
-                d[rows[good]] = tried.d[good]
+            x[rows[good]] = attempt.x[good]
+            if attempt.d is not None:
+                d[rows[good]] = attempt.d[good]
 
     def _judge(self, sample: _Progress, level: float, error: float, *, knows: bool) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""

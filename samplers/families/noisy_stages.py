@@ -79,12 +79,12 @@ class NoisyStages(GridSampler):
     ) -> tuple[Tensor, None]:
         """Apply the row."""
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
-        seen: list[Tensor] = []
+        images: list[Tensor] = []
         for stage in row.stages:
-            seen.append(
-                denoise(_mixed(x, stage, seen, draws, buffer(x)) if stage.b else x, stage.sigma)
+            images.append(
+                denoise(_mixed(x, stage, images, draws, buffer(x)) if stage.b else x, stage.sigma)
             )
-        return _mixed(x, row.end, seen, draws, x), None
+        return _mixed(x, row.end, images, draws, x), None
 
 
 def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
@@ -126,18 +126,18 @@ def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> Noisy
 
 
 def _mixed(
-    x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
+    x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """The sum, into ``out`` if given.
 
     With a = 0, x is not read, so that a non-finite x does not spread.
     """
     y = (
-        torch.mul(seen[0], mix.b[0], out=out)
+        torch.mul(images[0], mix.b[0], out=out)
         if mix.a == 0
-        else torch.mul(x, mix.a, out=out).add_(seen[0], alpha=mix.b[0])
+        else torch.mul(x, mix.a, out=out).add_(images[0], alpha=mix.b[0])
     )
-    for weight, d in zip(mix.b[1:], seen[1:], strict=True):
+    for weight, d in zip(mix.b[1:], images[1:], strict=True):
         y = y.add_(d, alpha=weight)
     for weight, z in zip(mix.c, draws, strict=False):
         y = y.add_(z, alpha=weight)

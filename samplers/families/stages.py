@@ -95,11 +95,11 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     """The deterministic part of a step, in place of ``x``: the state at its end, and the
     denoised images of its stages.
     """
-    seen: list[Tensor] = []
+    images: list[Tensor] = []
     for stage in row.stages:
-        y = blend(x, stage.a, stage.b, seen, buffer(x)) if stage.b else x
-        seen.append(denoise(y, stage.sigma))
-    return blend(x, row.a, row.b, seen, x), seen
+        y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
+        images.append(denoise(y, stage.sigma))
+    return blend(x, row.a, row.b, images, x), images
 
 
 class _Weights:

@@ -129,18 +129,18 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     rows: Sequence[LinearRow] = planned(sampler, grid)
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
-    table, given = [], rows[0].gain
+    table, gain = [], rows[0].gain
     for i, row in enumerate(rows):
         state = row.a * states[i]
         for back, weight in enumerate(row.b):
             p, q = rows[i - back].p, rows[i - back].q
-            if i == back and given is not None:
-                p, q = p + q * given, 0.0
+            if i == back and gain is not None:
+                p, q = p + q * gain, 0.0
             state = state + weight * p * states[i - back]
             state[i - back] += weight * q
         a = float(state[n] / states[i][n]) if states[i][n] else 0.0
         a = a if abs(a) > ROUNDING else 0.0
         images = (state - a * states[i])[: i + 1][::-1].tolist()
-        table.append(TableRow(a, tuple(images if given is None else images[:-1])))
+        table.append(TableRow(a, tuple(images if gain is None else images[:-1])))
         states.append(state)
     return tuple(table)

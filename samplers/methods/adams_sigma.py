@@ -98,12 +98,12 @@ class TimeAB(Multistep):
 
         The others by quadrature in the arcsinh of sigma, which is smooth down to 0.
         """
-        here, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
 
         def moment(k: int) -> float:
             return integral(
                 lambda v: (
-                    (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v)
+                    (self.variable(math.sinh(v)) - origin) ** k / math.factorial(k) * math.cosh(v)
                 ),
                 *ends,
             )

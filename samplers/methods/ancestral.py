@@ -113,9 +113,9 @@ class DDPMLarge(LinearMultistep):
 
 
 def _large_row(cur: float, nxt: float) -> LinearRow:
-    kept = (nxt / cur) ** 2
+    share = (nxt / cur) ** 2
     noise = (1 + nxt**2) * (cur**2 - nxt**2) / (1 + cur**2) if nxt else 0.0
-    return LinearRow(cur, a=kept, b=(1 - kept,), c=math.sqrt(noise))
+    return LinearRow(cur, a=share, b=(1 - share,), c=math.sqrt(noise))
 
 
 @register

@@ -52,9 +52,9 @@ class DPMSolverFast(LinearMultistep):
 
     def groups(self, grid: Grid) -> list[int]:
         """The orders of the steps; each is also the number of its intervals."""
-        threes, rest = divmod(len(grid) - int(grid.to_zero), 3)
-        if rest or not threes:
-            return [3] * threes + [rest] * bool(rest)
+        threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
+        if remainder or not threes:
+            return [3] * threes + [remainder] * bool(remainder)
         return [3] * (threes - 1) + [2, 1]
 
     def profile(self, grid: Grid) -> list[int]:

@@ -138,8 +138,8 @@ class DPMpp3MSDEPublished(SDEMultistep):
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Return the weights of dpmpp_3m_sde with the moment of s²/2 halved."""
-        found = moments(levels[0], nxt, self.eta, len(levels))
+        integrals = moments(levels[0], nxt, self.eta, len(levels))
         return monomial_weights(
             [math.log(levels[0] / level) for level in levels],
-            [*found[:2], *(m / 2 for m in found[2:])],
+            [*integrals[:2], *(m / 2 for m in integrals[2:])],
         )

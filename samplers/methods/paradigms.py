@@ -101,12 +101,12 @@ class Paradigms(Declared):
 
     def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
         """Return the number of finished steps: up to the first state that changed too much."""
-        left = min(len(changes), len(sigma)) - 1
-        for j in range(1, left):
+        most = min(len(changes), len(sigma)) - 1
+        for j in range(1, most):
             cur, nxt = sigma[j - 1 : j + 1]
             if not changes[j] <= self.tol * nxt * math.sqrt(1 - (nxt / cur) ** 2):
                 return j
-        return left
+        return most
 
 
 def _sum(x: Tensor, increments: Tensor) -> Tensor:

@@ -96,15 +96,15 @@ class Pipeline(Declared):
         if self.found is None:
             return self._inner.sample(denoise, x, grid, noise)
         levels, clip = self.levels(grid), self.found.clip
-        called = _Told(denoise, dict(self.found.times)) if self.found.times else denoise
+        called = _RetimedDenoiser(denoise, dict(self.found.times)) if self.found.times else denoise
         if clip is not None:
-            called = _Clamped(called, levels, clip, keeps_noise=not self.stochastic)
+            called = _ClampedDenoiser(called, levels, clip, keeps_noise=not self.stochastic)
         first = x * (self.found.start / grid.sigma[0])
         return self._inner.sample(called, first, levels, noise) * self.found.end
 
 
 @dataclass(frozen=True)
-class _Told:
+class _RetimedDenoiser:
     """Denoiser that gives the network another time at some levels."""
 
     denoise: Denoise
@@ -112,16 +112,16 @@ class _Told:
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         level = float(sigma)
-        told = self.times.get(level)
-        return self.denoise(x, sigma if told is None else TimedLevel(level, told))
+        time = self.times.get(level)
+        return self.denoise(x, sigma if time is None else TimedLevel(level, time))
 
-    def take(self, rows: Tensor) -> _Told:
+    def take(self, rows: Tensor) -> _RetimedDenoiser:
         """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))
 
 
 @dataclass(frozen=True)
-class _Clamped:
+class _ClampedDenoiser:
     """A clamped denoiser; or, where the predicted noise is kept, what makes Euler's step DDIM's.
 
     DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is,
@@ -144,6 +144,6 @@ class _Clamped:
         r = self.levels.sigma[at + 1] / self.levels.sigma[at]
         return (d.clamp(-self.bound, self.bound) - r * d) / (1 - r)
 
-    def take(self, rows: Tensor) -> _Clamped:
+    def take(self, rows: Tensor) -> _ClampedDenoiser:
         """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))

@@ -74,7 +74,7 @@ class Restart(Heun):
     intervals: tuple[Interval, ...] = ((3, 2, 0.06, 0.30, 1.0),)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "intervals", tuple(_interval(given) for given in self.intervals))
+        object.__setattr__(self, "intervals", tuple(_interval(item) for item in self.intervals))
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
@@ -132,13 +132,13 @@ class Restart(Heun):
         return x, None
 
 
-def _interval(given: object) -> Interval:
+def _interval(value: object) -> Interval:
     """Five numbers in range, from a list or tuple of four or five.
 
     Raises:
         ValueError: anything else.
     """
-    values = tuple(given) if isinstance(given, (tuple, list)) else ()
+    values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
         count, times, low, high, s_noise = values
@@ -147,5 +147,5 @@ def _interval(given: object) -> Interval:
     raise ValueError(
         "restart: an interval is (n, K, t_min, t_max, s_noise) with n >= 2 levels, K >= "
         "0 restarts, 0 < t_min < t_max and s_noise > 0, "
-        f"got {given!r}"
+        f"got {value!r}"
     )

@@ -123,9 +123,9 @@ class SASolver(Multistep):
         """
         if row.a == 0:
             return row
-        before, here = sigma[-2:]
+        before, level = sigma[-2:]
         count = min(self.corrector, len(predicted.b) + 1)
-        corrector = data_weights(before, here, sigma[-count:][::-1], self._kappa(here))
+        corrector = data_weights(before, level, sigma[-count:][::-1], self._kappa(level))
         shift = [
             new - old for new, old in zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
         ]

@@ -49,9 +49,9 @@ class SinglestepOnGrid(LinearMultistep):
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
-        known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
+        is_known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
         before = (0, *self.orders)
-        if not known or any(
+        if not is_known or any(
             k != 1 and (k != last + 1 or k > 3)
             for k, last in zip(self.orders, before, strict=False)
         ):
@@ -68,7 +68,7 @@ class SinglestepOnGrid(LinearMultistep):
         state and the memos.
         """
         rows: list[LinearRow] = []
-        known: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
+        present: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]
@@ -76,11 +76,11 @@ class SinglestepOnGrid(LinearMultistep):
                 rows.append(jump(cur))
                 continue
             a, weights = self._from_first(levels, nxt)
-            gain, before = known if order > 1 else (1.0, [])
+            gain, before = present if order > 1 else (1.0, [])
             b = [w - a / gain * w0 for w, w0 in zip(weights, [*before, 0.0], strict=True)]
             p, q = (0.0, 1.0) if self.prediction == "data" else (1.0, -1.0)
             rows.append(LinearRow(cur, a / gain, tuple(reversed(b)), p=p, q=q))
-            known = (a, weights)
+            present = (a, weights)
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:

@@ -110,8 +110,8 @@ class UniPC(Multistep):
         """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
-            whole, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
-            return [whole + slope, -slope]
+            total, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
+            return [total + slope, -slope]
         return monomial_weights(_lam(levels, levels[0]), self._moments(levels[0], nxt, len(levels)))
 
     def _corrector(self, levels: Sequence[float], nxt: float) -> list[float]:

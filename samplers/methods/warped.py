@@ -122,15 +122,15 @@ class WarpedAB(Multistep):
         Both are sums of the memos, of which the corrected state takes sum_j C_j m_j more.
         """
         cur = before[0]
-        here = self.variable(cur)
+        origin = self.variable(cur)
         levels = (row.sigma, *before)
         through = monomial_weights(
-            [self.variable(level) - here for level in levels],
+            [self.variable(level) - origin for level in levels],
             self.moments(cur, row.sigma, len(levels)),
         )
         scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
-        taken = (0.0, *adams_row(self, before, row.sigma).b)
-        change = (row.a * (c - w) for c, w in zip(scaled, taken, strict=True))
+        weights = (0.0, *adams_row(self, before, row.sigma).b)
+        change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
     def remembered(self, sigma: float) -> tuple[float, float]:
@@ -149,13 +149,13 @@ class WarpedAB(Multistep):
         """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)²: the first in closed form,
         the others by quadrature in log sigma.
         """
-        g, k, here = self.warp, self.knee, self.warp(cur)
+        g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
         def moment(j: int) -> float:
             def kernel(s: float) -> float:
                 sigma = cur * math.exp(-s)
-                return (g(sigma) - here) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
+                return (g(sigma) - origin) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
 
             return -(k + nxt) * integral(kernel, 0.0, h)
 
@@ -170,20 +170,20 @@ class WarpedAB(Multistep):
 
         d = (x - v end / k) / (1 + end / k).
         """
-        cur, held = levels[0], self.end / self.knee
+        cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
-        step, here = adams_row(self, levels, self.end), self.variable(cur)
-        away = self.variable(self.end) - here
+        step, origin = adams_row(self, levels, self.end), self.variable(cur)
+        distance = self.variable(self.end) - origin
         ahead = monomial_weights(
-            [self.variable(level) - here for level in levels],
-            [away**j / FACTORIALS[j] for j in range(len(levels))],
+            [self.variable(level) - origin for level in levels],
+            [distance**j / FACTORIALS[j] for j in range(len(levels))],
         )
         weights = (
-            (b - w * self.remembered(level)[1] * held) / (1 + held)
+            (b - w * self.remembered(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
-        return step._replace(a=step.a / (1 + held), b=tuple(weights))
+        return step._replace(a=step.a / (1 + ratio), b=tuple(weights))
 
 
 for _points in (1, 2, 3, 4):

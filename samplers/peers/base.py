@@ -144,9 +144,9 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
         except ValueError:
             raise
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            message = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ValueError(
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
-                f"({what}); choose another number"
+                f"({message}); choose another number"
             ) from error
     return counter.evaluations

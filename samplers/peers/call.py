@@ -87,16 +87,16 @@ class Call:
         step = self.step_of(start)
         if end >= start:
             return self._fresh(step, start, end)
-        known, path = self._path
+        path_step, path = self._path
         levels = [level for level, _ in path]
         at = next((k for k, s in enumerate(levels) if abs(s - start) <= ROUNDING * start), None)
-        if known != step or at is None or end >= levels[-1]:
+        if path_step != step or at is None or end >= levels[-1]:
             at, path = 0, [(start, 0.0)]
         low, reached = path[-1]
         fresh = self._fresh(step, low, end)
-        now = reached + math.sqrt(low - end) * fresh
-        self._path = step, [*path, (end, now)]
-        return fresh if at == len(path) - 1 else (now - path[at][1]) / math.sqrt(start - end)
+        value = reached + math.sqrt(low - end) * fresh
+        self._path = step, [*path, (end, value)]
+        return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
     def _fresh(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """The next draw of a step."""
@@ -148,8 +148,8 @@ class _OurNoise(TorchFunctionMode):
         if func is torch.randn_like:
             return self._draw().to(options.get("dtype") or args[0].dtype)
         if func is torch.randn:
-            drawn = self._draw()
-            return drawn.to(options.get("dtype") or drawn.dtype)
+            noise = self._draw()
+            return noise.to(options.get("dtype") or noise.dtype)
         return func(*args, **options)
 
 

@@ -158,7 +158,7 @@ class DiffusersScheduler(Peer):
     def _scheduler(self, grid: Grid) -> Any:
         cls = getattr(library(self.name), self.target)
         takes = inspect.signature(cls.__init__).parameters
-        given = {
+        options = {
             key: list(v) if isinstance(v, tuple) else v
             for key, v in self.options.items()
             if key in takes
@@ -169,13 +169,13 @@ class DiffusersScheduler(Peer):
             "skip_prk_steps": True,
             "tau_func": lambda _: getattr(self, "tau", 0.0),
         }
-        given |= {key: value for key, value in fixed.items() if key in takes}
+        options |= {key: value for key, value in fixed.items() if key in takes}
         if self.kind in TABLE:
-            given["num_train_timesteps"] = len(grid)
+            options["num_train_timesteps"] = len(grid)
         if self.kind == "EulerDiscrete":
-            given["prediction_type"] = "sample"
+            options["prediction_type"] = "sample"
         with _quietly():
-            scheduler = cls(**given)
+            scheduler = cls(**options)
             scheduler.set_timesteps(len(grid))
         return scheduler
 

@@ -55,18 +55,18 @@ class KDiffusion(Peer):
         """Call the function."""
         function = getattr(module(self.name), self.target)
         takes = inspect.signature(function).parameters
-        given: dict[str, Any] = {"disable": True, **self.options}
+        arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
-            given["noise_sampler"] = call.draw
+            arguments["noise_sampler"] = call.draw
         with call.noised(call.once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
-                return function(call.denoised, x, call.levels(x), **given)
+                return function(call.denoised, x, call.levels(x), **arguments)
             ends = {"sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
                 return call.jump(x)
             if "n" in takes:
-                given["n"] = len(call.positive) - 1
-            return call.jump(function(call.denoised, x, **ends, **given))
+                arguments["n"] = len(call.positive) - 1
+            return call.jump(function(call.denoised, x, **ends, **arguments))
 
 
 def folder(name: str) -> Path:

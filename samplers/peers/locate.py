@@ -161,15 +161,15 @@ def load_script(path: Path, *siblings: str) -> ModuleType:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        with _beside(path.parent, siblings):
+        with _import_siblings(path.parent, siblings):
             spec.loader.exec_module(module)
         sys.modules[alias] = module
     return sys.modules[alias]
 
 
 @contextlib.contextmanager
-def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
-    kept = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
+def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
+    modules = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -177,7 +177,7 @@ def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
         sys.path.remove(str(folder))
         for name in siblings:
             sys.modules.pop(name, None)
-        sys.modules.update(kept)
+        sys.modules.update(modules)
 
 
 def functions(path: Path, **given: Any) -> dict[str, Any]:

@@ -67,11 +67,11 @@ def _checked(look: Look, many: _Many, n: int, to_zero: bool) -> Forecast:
     if to_zero:  # the last evaluation may be at sigma_min itself
         steps[:, -1] |= levels[:, -1] == levels[:, -2]
     falls = np.flatnonzero(steps.all(1))
-    told = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
+    whole = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
     if len(falls):
-        found = _forecast(look, many.only(falls), levels[falls], to_zero)
-        told.errors[falls], told.beyond[falls], told.strayed[falls] = found
-    return told
+        parts = _forecast(look, many.only(falls), levels[falls], to_zero)
+        whole.errors[falls], whole.beyond[falls], whole.strayed[falls] = parts
+    return whole
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class _Many:
             end,
         )
 
-    def only(self, which: NDArray[np.int64]) -> _Many:
+    def only(self, indices: NDArray[np.int64]) -> _Many:
         """Some of the rules."""
         numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
-        return replace(self, **{name: getattr(self, name)[which] for name in numbers})
+        return replace(self, **{name: getattr(self, name)[indices] for name in numbers})
 
     def g(self, levels: Array) -> Array:
         """The coordinate at ``(P, …)``."""
@@ -127,8 +127,8 @@ class _Many:
         lowest = np.full(len(self.knee), self.end)
         if to_zero and count == 1:
             return np.stack([np.full_like(lowest, self.start), lowest], 1)
-        asked = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
-        last = asked if to_zero else lowest
+        wanted_last = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
+        last = wanted_last if to_zero else lowest
         inner = count - 1 if to_zero else count
         share = (self.first[:, None] + np.arange(inner - 1)) / (self.first[:, None] + inner - 1)
         top, low = (self.g(v)[:, None] for v in (np.full_like(last, self.start), last))
@@ -152,49 +152,49 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
     total = (many.knee[:, None] + levels)[..., None, None]
     error = np.zeros_like(x[:, 0])
     beyond, strayed = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
-    kept = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
+    shrinkage = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
 
-    def felt(i: int, error: Array) -> Array:
+    def response(i: int, error: Array) -> Array:
         """Return the change of the image at level ``i`` by an error of the state; record both
         sizes.
         """
         change, size = look.felt(levels[:, i], error), _size(error)
         beyond[...] += _size(change) * size / (look.dim * levels[:, i, None])
-        np.maximum(strayed, size * kept[:, i, None], out=strayed)
+        np.maximum(strayed, size * shrinkage[:, i, None], out=strayed)
         return change
 
     if many.deferred:
-        off = _provided(many, levels, weights, x[:, 0]) - x[:, 1]
-        d[:, 0] = d[:, 1] = d[:, 1] + felt(1, off)
-    seen: list[Array] = []
+        off = _analytic_step(many, levels, weights, x[:, 0]) - x[:, 1]
+        d[:, 0] = d[:, 1] = d[:, 1] + response(1, off)
+    memos: list[Array] = []
     image = d[:, 0]
     for i in range(levels.shape[1] - 1):
         state, image = x[:, i] + error, d[:, i]
         if i > int(many.deferred):
-            image = image + felt(i, error)
-        seen.append(gain[:, i] * (state - pull[:, i] * image))
+            image = image + response(i, error)
+        memos.append(gain[:, i] * (state - pull[:, i] * image))
         y = state / total[:, i]
         if many.corrected and i > int(many.deferred):
-            y += _sum(correction[:, i - 1], seen)
+            y += _sum(correction[:, i - 1], memos)
         if many.deferred and i == 0:  # the image of the next level, held over the step
             share = (levels[:, 1] / levels[:, 0])[:, None, None]
             error = share * x[:, 0] + (1 - share) * image - x[:, 1]
             continue
-        y += _sum(weights[:, i], seen)
+        y += _sum(weights[:, i], memos)
         error = y * total[:, i + 1] - x[:, i + 1]
     if to_zero:
-        held = (levels[:, -1] / many.knee)[:, None, None]
-        ends = (x[:, -1] + error - held * _sum(ahead, seen)) / (1 + held)
+        ratio = (levels[:, -1] / many.knee)[:, None, None]
+        ends = (x[:, -1] + error - ratio * _sum(ahead, memos)) / (1 + ratio)
         # an evaluation at sigma_min itself is the image
         evaluated = (levels[:, -1] == levels[:, -2])[:, None, None]
         error = np.where(evaluated, image, ends) - d[:, -1]
     return Forecast(_size(error) / math.sqrt(look.dim), beyond, strayed)
 
 
-def _sum(weights: Array, seen: Sequence[Array]) -> Array:
+def _sum(weights: Array, memos: Sequence[Array]) -> Array:
     """Memos, the newest last, by their weights ``(P, m)``, newest first."""
-    terms = zip(weights.T[..., None, None], reversed(seen), strict=False)
-    return sum((weight * memo for weight, memo in terms), np.zeros_like(seen[-1]))
+    terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
+    return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
 
 
 def _pull(many: _Many, levels: Array) -> Array:
@@ -207,11 +207,11 @@ def _size(vectors: Array) -> Array:
     return np.sqrt(np.square(vectors).sum(-1))
 
 
-def _provided(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
+def _analytic_step(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
     """The state that an analytic first step from ``x`` leads to."""
     start, knee = levels[:, 0], many.knee
-    known = 1 - start / np.hypot(many.spread, start)
-    slope = (1 - (1 + start / knee) * known) * knee / start
+    pull_to_mean = 1 - start / np.hypot(many.spread, start)
+    slope = (1 - (1 + start / knee) * pull_to_mean) * knee / start
     moved = (knee + levels[:, 1]) * (1 / (knee + start) + weights[:, 0, 0] * slope)
     return moved[:, None, None] * x
 
@@ -243,10 +243,10 @@ def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
 
 def _lagrange(nodes: Array, at: Array) -> Array:
     """The Lagrange polynomials of nodes ``(P, m)`` at ``(P, q)``: ``(P, m, q)``."""
-    apart = at[:, None, :] - nodes[:, :, None]
-    found = np.ones((*nodes.shape, at.shape[1]))
+    gaps = at[:, None, :] - nodes[:, :, None]
+    values = np.ones((*nodes.shape, at.shape[1]))
     for j in range(nodes.shape[1]):
         for other in range(nodes.shape[1]):
             if other != j:
-                found[:, j] *= apart[:, other] / (nodes[:, j] - nodes[:, other])[:, None]
-    return found
+                values[:, j] *= gaps[:, other] / (nodes[:, j] - nodes[:, other])[:, None]
+    return values

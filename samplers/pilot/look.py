@@ -218,14 +218,14 @@ def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Ten
     states: list[Tensor] = []
     images: list[Tensor] = []
 
-    def seen(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def record(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = denoise(x, sigma)
         states.append(x.flatten(1).double().clone())
         images.append(d.flatten(1).double().clone())
         return d
 
-    end = make(SOLVER).sample(seen, x, Grid(tuple(levels)), NoNoise())
-    seen(end, levels[-1])
+    end = make(SOLVER).sample(record, x, Grid(tuple(levels)), NoNoise())
+    record(end, levels[-1])
     return torch.stack(states), torch.stack(images)
 
 
@@ -247,8 +247,8 @@ def _corrected(
         y = states[-1] / float(levels[i]) + increments[i]
         y += (1 / low - 1 / float(levels[i])) * (images[-1] - d[i])
         states.append(low * y)
-        seen = denoise(states[-1].reshape(like.shape).to(like.dtype), low)
-        images.append(seen.flatten(1).double().clone())
+        image = denoise(states[-1].reshape(like.shape).to(like.dtype), low)
+        images.append(image.flatten(1).double().clone())
     return torch.stack(states), torch.stack(images)
 
 
@@ -261,8 +261,8 @@ def _basis(curves: Tensor) -> Tensor:
         return torch.eye(dim, dtype=curves.dtype, device=curves.device).expand(count, dim, dim)
     square, vectors = torch.linalg.eigh(curves @ curves.transpose(1, 2))
     square, vectors = square[:, -RANK:], vectors[:, :, -RANK:]
-    kept = square > NEGLIGIBLE * square[:, -1:]
-    scale = torch.where(kept, square, torch.ones_like(square)).rsqrt() * kept
+    is_significant = square > NEGLIGIBLE * square[:, -1:]
+    scale = torch.where(is_significant, square, torch.ones_like(square)).rsqrt() * is_significant
     return curves.transpose(1, 2) @ (vectors * scale[:, None, :])
 
 
@@ -284,7 +284,7 @@ def _response(
         like: a latent, of the shape and dtype that the model takes.
     """
     count, dim = x.shape[1:]
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    responses: list[tuple[Tensor, Tensor, Tensor]] = []
     for i in range(0, len(levels), STRIDE):
         level = float(levels[i])
         along = _directions(d, i)
@@ -299,12 +299,14 @@ def _response(
             ],
             2,
         ).div_(nudge)
-        known = along.transpose(1, 2) @ change
-        known = (known + known.transpose(1, 2)) / 2
-        rest = known.diagonal(dim1=1, dim2=2).mean(1)
-        own = torch.eye(along.shape[2], dtype=known.dtype, device=known.device)
-        found.append((basis.transpose(1, 2) @ along, known - rest[:, None, None] * own, rest))
-    parts = (torch.stack(part).cpu().numpy() for part in zip(*found, strict=True))
+        jacobian = along.transpose(1, 2) @ change
+        jacobian = (jacobian + jacobian.transpose(1, 2)) / 2
+        rest = jacobian.diagonal(dim1=1, dim2=2).mean(1)
+        identity = torch.eye(along.shape[2], dtype=jacobian.dtype, device=jacobian.device)
+        responses.append(
+            (basis.transpose(1, 2) @ along, jacobian - rest[:, None, None] * identity, rest)
+        )
+    parts = (torch.stack(part).cpu().numpy() for part in zip(*responses, strict=True))
     return Response(*parts)
 
 

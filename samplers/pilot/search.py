@@ -81,8 +81,8 @@ def cost_of(errors: Array, spread: float) -> Array:
     Returns:
         ``(…)``.
     """
-    held = np.clip(np.nan_to_num(errors / spread, nan=HOPELESS, posinf=HOPELESS), EXACT, HOPELESS)
-    typical, worst = np.log(held).mean(-1), 0.5 * np.log(np.square(held).mean(-1))
+    size = np.clip(np.nan_to_num(errors / spread, nan=HOPELESS, posinf=HOPELESS), EXACT, HOPELESS)
+    typical, worst = np.log(size).mean(-1), 0.5 * np.log(np.square(size).mean(-1))
     return MOSTLY * typical + (1 - MOSTLY) * worst
 
 
@@ -120,14 +120,14 @@ def find_finalists(
     best, near = zip(*searched, strict=True)
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
-    tried = list(islice(dict.fromkeys(in_turn), count))
-    costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
-    ranked = sorted(zip(costs, tried, strict=True))
-    left = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
+    trials = list(islice(dict.fromkeys(in_turn), count))
+    costs = [float(cost_of(trial(rule), look.spread)) for rule in trials]
+    ranked = sorted(zip(costs, trials, strict=True))
+    close = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
     return [
         (cost, rule)
-        for i, (cost, rule) in enumerate(left)
-        if sum(other.order == rule.order for _, other in left[:i]) < OF_EACH_ORDER
+        for i, (cost, rule) in enumerate(close)
+        if sum(other.order == rule.order for _, other in close[:i]) < OF_EACH_ORDER
     ]
 
 
@@ -137,11 +137,11 @@ def _searched(
     """Return the best rule of each kind that is worth a trial, the best first, and some close to
     it.
     """
-    found = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
-    best = sorted(best for best_of, _ in found for best in best_of.values())
+    parts = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
+    best = sorted(best for best_of, _ in parts for best in best_of.values())
     hopeful = [rule for cost, rule in best if cost <= best[0][0] + math.log(HOPEFUL)]
     return hopeful, [
-        rule for rank in zip(*(near for _, near in found), strict=True) for rule in rank
+        rule for rank in zip(*(near for _, near in parts), strict=True) for rule in rank
     ]
 
 
@@ -165,24 +165,24 @@ def _search(
         if kind[2] == corrected and fewest - corrected <= kind[0] <= max(2, n)
     ]
     best_of: dict[Kind, tuple[float, Rule]] = {}
-    seen: list[tuple[float, Rule]] = []
+    costed_rules: list[tuple[float, Rule]] = []
     weight, power = allowance
 
-    def costs(drawn: Array) -> Array:
+    def costs(population: Array) -> Array:
         """Return the costs of the population ``(numbers, members)``."""
-        which, numbers = drawn[0].astype(int), np.exp(drawn[1:].T)
-        found = np.empty(len(which))
-        for i in np.unique(which):
-            own = np.flatnonzero(which == i)
-            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in own]
-            told = forecast(look, rules, n, start, to_zero=to_zero)
-            strayed = np.minimum(told.strayed / look.spread, HOPELESS) ** power
-            doubtful = told.beyond + weight * look.spread * strayed
-            found[own] = cost_of(told.errors + doubtful, look.spread)
-            costed = list(zip(found[own].tolist(), rules, strict=True))
-            seen.extend(costed)
+        kind_of, numbers = population[0].astype(int), np.exp(population[1:].T)
+        values = np.empty(len(kind_of))
+        for i in np.unique(kind_of):
+            members = np.flatnonzero(kind_of == i)
+            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in members]
+            forecasts = forecast(look, rules, n, start, to_zero=to_zero)
+            strayed = np.minimum(forecasts.strayed / look.spread, HOPELESS) ** power
+            doubtful = forecasts.beyond + weight * look.spread * strayed
+            values[members] = cost_of(forecasts.errors + doubtful, look.spread)
+            costed = list(zip(values[members].tolist(), rules, strict=True))
+            costed_rules.extend(costed)
             best_of[kinds[i]] = min([*costed, best_of.get(kinds[i], costed[0])])
-        return found
+        return values
 
     differential_evolution(
         costs,
@@ -194,8 +194,8 @@ def _search(
         polish=False,
         rng=0,
     )
-    seen.sort()
-    near = [rule for cost, rule in seen if cost <= seen[0][0] + math.log(NEAR)]
+    costed_rules.sort()
+    near = [rule for cost, rule in costed_rules if cost <= costed_rules[0][0] + math.log(NEAR)]
     return best_of, [near[len(near) * i // (MORE + 1)] for i in range(1, MORE + 1)]
 
 

@@ -130,12 +130,12 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
         path = cheapest_path(allowed(most), steps)
         return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
 
-    known = np.unique(cost[np.triu_indices(len(cost), k=1)])
-    low, high = 0, len(known) - 1
+    costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
+    low, high = 0, len(costs) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if possible(known[middle]) else (middle + 1, high)
-    return cheapest_path(allowed(known[low]), steps)
+        low, high = (low, middle) if possible(costs[middle]) else (middle + 1, high)
+    return cheapest_path(allowed(costs[low]), steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,8 +66,8 @@ def speed(
     second = _ratio(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):
         return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
-    said = _word(first, margin)
-    return Speed(said if said == _word(second, margin) else "ambiguous", *first, second[0])
+    word = _word(first, margin)
+    return Speed(word if word == _word(second, margin) else "ambiguous", *first, second[0])
 
 
 def _ratio(
@@ -80,7 +80,7 @@ def _ratio(
     if _side_by_side(baseline, candidate):
         rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
         a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
-        logs = [math.log(b[each] / a[each]) for each in a.keys() & b.keys()]
+        logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]
         if len(logs) < FEWEST:
             return NoRatio(f"fewer than {FEWEST} rounds in common")
         low, high = median_interval(logs)

@@ -68,10 +68,10 @@ def grids_of(
         parts: title, rows with ``curve`` and ``slot``, and paths of pictures by index of the rows.
         room: bytes; exceeded where even the least detail takes more.
     """
-    kept = [KeptSamples.read(*part) for part in parts]
-    fitting = (detail for detail in DETAIL if sum(each.size(*detail) for each in kept) <= room)
+    problems = [KeptSamples.read(*part) for part in parts]
+    fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
     most, width = next(fitting, DETAIL[-1])
-    return [_grid(each, most, width) for each in kept]
+    return [_grid(item, most, width) for item in problems]
 
 
 def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
@@ -115,12 +115,12 @@ def _tile(
     title: str,
     curve: str,
     budget: int,
-    found: tuple[Any, Record] | None,
+    place: tuple[Any, Record] | None,
     pictures: Mapping[Any, tuple[str, int | None]],
 ) -> Tile:
-    if found is None:
+    if place is None:
         return Tile("", "", "–")
-    index, row = found
+    index, row = place
     if index in pictures:
         image, limit = pictures[index]
         return Tile(
@@ -150,19 +150,19 @@ class KeptSamples:
         """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in
         ``files``, by index.
         """
-        placed = {
+        rows_with_slot = {
             index: row
             for index, row in zip(rows.index, rows_of(rows), strict=True)
             if row["slot"] is not None
         }
-        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        read = {index: pictures_at(files[index]) for index in rows_with_slot if index in files}
         return cls(
             title,
-            placed,
+            rows_with_slot,
             {
-                index: found
-                for index, found in read.items()
-                if found and len(found.get("images", found.get("points", ())))
+                index: arrays
+                for index, arrays in read.items()
+                if arrays and len(arrays.get("images", arrays.get("points", ())))
             },
             ranked_curves(rows),
         )
@@ -170,13 +170,13 @@ class KeptSamples:
     @property
     def points(self) -> bool:
         """Return True if the pictures show points, and not images."""
-        return any("points" in found for found in self.arrays.values())
+        return any("points" in arrays for arrays in self.arrays.values())
 
     @property
     def stacks(self) -> dict[Any, np.ndarray]:
         """The samples of each row that has pictures."""
         kind = "points" if self.points else "images"
-        return {index: found[kind] for index, found in self.arrays.items() if kind in found}
+        return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
         """Return the converged samples of the same latents, for rows that have enough of them."""
@@ -205,18 +205,18 @@ def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: 
         most: images in a picture.
         width: pixels of a picture of points.
     """
-    known: dict[bytes, str] = {}
+    pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
 
     def draw(stack: np.ndarray) -> str:
         key = stack.tobytes()
-        if key not in known:
+        if key not in pictures:
             cloud = np.asarray(stack, np.float64)
-            known[key] = data_uri(
+            pictures[key] = data_uri(
                 mosaic(stack, most=most)
                 if box is None
                 else scatter(cloud, box, size=width, radius=width / 100)
             )
-        return known[key]
+        return pictures[key]
 
     return draw

@@ -94,9 +94,9 @@ class Behind:
                 self._change.notify_all()
             if self._thread is not None:
                 self._thread.join()
-            for left in self._waiting:  # after an error
+            for file in self._waiting:  # after an error
                 with suppress(OSError):
-                    os.unlink(left.part)
+                    os.unlink(file.part)
 
     @property
     def _full(self) -> bool:
@@ -114,22 +114,22 @@ class Behind:
                     return
                 batch, self._waiting, self._bytes, self._busy = self._waiting, [], 0, True
                 self._change.notify_all()
-            left = deque(batch)
+            pending = deque(batch)
             try:
                 together = len(batch) > FEW and _flush_file_system(batch[0].part)
-                while left:
+                while pending:
                     if not together:
                         with suppress(FileNotFoundError):
-                            flush_file(left[0].part)
-                    _rename(left[0])
-                    done = left.popleft()
-                    if done.then is not None:
-                        done.then()
+                            flush_file(pending[0].part)
+                    _rename(pending[0])
+                    file = pending.popleft()
+                    if file.then is not None:
+                        file.then()
             except BaseException as error:
-                if isinstance(error, OSError) and left:
-                    error.filename = str(left[0].path)
+                if isinstance(error, OSError) and pending:
+                    error.filename = str(pending[0].path)
                 with self._change:
-                    self._waiting, self._error = [*left, *self._waiting], error
+                    self._waiting, self._error = [*pending, *self._waiting], error
                     self._change.notify_all()
                 return
             with self._change:
@@ -137,14 +137,14 @@ class Behind:
                 self._change.notify_all()
 
 
-def _rename(one: _Waiting) -> None:
+def _rename(file: _Waiting) -> None:
     """Give a file its final name; it is written again where another process took it for one that a
     killed one was writing.
     """
     try:
-        os.replace(one.part, one.path)
+        os.replace(file.part, file.path)
     except FileNotFoundError:
-        write_bytes(one.path, one.content)
+        write_bytes(file.path, file.content)
 
 
 def _flush_file_system(path: str) -> bool:

@@ -32,13 +32,13 @@ def read_once() -> Iterator[None]:
     if _directories.get() is not None:  # within another one
         yield
         return
-    known: dict[str, Remembering] = {}
-    token = _directories.set(known)
+    cached: dict[str, Remembering] = {}
+    token = _directories.set(cached)
     try:
         yield
     finally:
         _directories.reset(token)
-        for contents in known.values():
+        for contents in cached.values():
             contents.unshare()
 
 
