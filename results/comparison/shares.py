@@ -111,7 +111,7 @@ def _at_least(count: int, n: int) -> float:
 
 
 def _bisected(holds: Callable[[float], bool]) -> float:
-    """Smallest level in (0, 1] at which ``holds`` is True; it then is at all larger ones."""
+    """Return the smallest level in (0, 1] at which ``holds`` is True, as at all larger ones."""
     low, high = 0.0, 1.0
     if not holds(high):
         return 1.0
