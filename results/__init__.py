@@ -29,7 +29,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """The public names and ``__version__``, when they are asked for: pandas takes its time."""
+    """Return a public name or ``__version__``, imported on first use: importing pandas takes time."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -16,15 +16,11 @@ ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]?"
 )
-"""What a terminal obeys (ECMA-48)."""
+"""Escape sequences that a terminal obeys (ECMA-48)."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Other letters that nobody sees: control characters but for tabs and line ends, and those that
-turn the direction of writing.
-"""
+"""Other invisible characters: controls except tabs and line ends, and marks of writing direction."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""How a text begins that a spreadsheet would calculate, behind any number of the apostrophes
-that keep it from that.
-"""
+"""Beginning of a text that a spreadsheet would calculate, after any protecting apostrophes."""
 
 
 def printable(words: str) -> str:

@@ -1,4 +1,4 @@
-"""What is installed here, said quickly: nothing is imported for it."""
+"""Installed distributions, listed quickly: without an import."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def packages() -> dict[str, str]:
     """Versions of the installed distributions by name, from the names of their folders: to read
     the metadata of all takes 0.1 s.
     """
-    found = {}
-    # the first that has a name is the one that is imported
+    versions = {}
+    # Python imports the first of one name
     for place in reversed([Path(entry or ".") for entry in sys.path]):
         for folder in place.glob("*.dist-info") if place.is_dir() else ():
             name, _, version = folder.stem.partition("-")
-            found[name] = version
-    return dict(sorted(found.items()))
+            versions[name] = version
+    return dict(sorted(versions.items()))

@@ -36,10 +36,10 @@ def printed(name: str, value: float | None) -> float | None:
 
 def with_bounds(row: Record, name: str) -> str:
     """``value [low, high]``, with the value inside; alone where its interval is not known."""
-    value, found = printed(name, number(row, name)), bounds(row, name)
-    if value is None or found is None:
+    value, ends = printed(name, number(row, name)), bounds(row, name)
+    if value is None or ends is None:
         return short(value)
-    low, high = (printed(name, end) or 0.0 for end in found)
+    low, high = (printed(name, end) or 0.0 for end in ends)
     return interval(value, min(low, value), max(high, value))
 
 
@@ -56,6 +56,6 @@ def plus_minus(row: Record, name: str) -> str:
 
 
 def flag_of(row: Record, name: str) -> str:
-    """Why the interval of column ``name`` is not to be trusted; "" if it is, or has none."""
+    """Return the reason against trusting the interval of column ``name``; "" if there is none."""
     flag = flags().get(name)
     return text(row, flag) if flag else ""

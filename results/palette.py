@@ -5,7 +5,7 @@ A pure function of the sampler's name and origin, so that a sampler looks the sa
 every report. A sampler of the reader's own, a plugin, is what the figure was made for: it has the
 most vivid colour, and is drawn thicker and on top of the others. The colours stay apart for readers
 with protanopia, deuteranopia and tritanopia (at least 0.07 in OKLab) and from the page (contrast at
-least 3 on white, 4.5 on the dark page); symbols and dashes carry what colour alone must not.
+least 3 on white, 4.5 on the dark page). Symbols and dashes carry what colour alone must not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Family(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a sampler is drawn.
+    """Style of a sampler in figures.
 
     Attributes:
         family: name of its family.
@@ -137,7 +137,7 @@ SYMBOLS = (
     "hexagon",
     "triangle-down",
 )
-"""Plotly's names; a method's symbol is that of its place in the family."""
+"""Plotly's names of symbols, by a method's place in its family."""
 
 DASHES = {"": "solid", "1": "dot", "2": "solid", "3": "dash", "4": "dashdot", "5": "longdash"}
 """The first digit of a name, mostly its order, and Plotly's name of the line.
@@ -149,10 +149,10 @@ VARIANT = re.compile(r"_published$")
 
 
 def style(sampler: str, origin: str = "") -> Style:
-    """How a sampler is drawn, the same in every figure.
+    """Return the style of a sampler, the same in every figure.
 
     Args:
-        sampler: registry name (``dpmpp_2m``), or that of another library's
+        sampler: registry name (``dpmpp_2m``), or another library's
             (``diffusers:UniPCMultistepScheduler``).
         origin: where a sampler that is not built in comes from, as in the table; a plugin may have
             a name like a built-in one's. Where it is not known, a name of no family is taken for a
@@ -185,15 +185,15 @@ def _place(sampler: str, origin: str) -> tuple[Family, int]:
     Names of no family get a place by a hash.
     """
     stem = _stem(sampler)
-    known = [
+    matches = [
         (len(method), kin, place)
         for kin in FAMILIES
         for place, method in enumerate(kin.methods)
         if _begins(stem, method)
     ]
-    if origin or not known:
+    if origin or not matches:
         return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
-    _, kin, place = max(known, key=lambda match: match[0])
+    _, kin, place = max(matches, key=lambda match: match[0])
     return kin, place
 
 
@@ -203,7 +203,7 @@ def _stem(sampler: str) -> str:
 
 
 def _begins(stem: str, method: str) -> bool:
-    """Whether ``method`` is the beginning of ``stem``, in whole words."""
+    """Return True if ``method`` is the beginning of ``stem``, in whole words."""
     return stem == method or stem.startswith(method + "_")
 
 

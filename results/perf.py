@@ -17,7 +17,7 @@ _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
 def read_perf(paths: Path | str | Sequence[Path | str]) -> pd.DataFrame:
-    """One row per benchmark and file.
+    """Return one row per benchmark and file.
 
     Args:
         paths: files written by ``pytest --benchmark-json=FILE``.

@@ -1,4 +1,4 @@
-"""One row of the result table: the columns that say what it is and how it came about.
+"""Row of the result table: the columns of its identity and of its conditions.
 
 Between the two stand the measured ones; :func:`.quantities.columns` puts them together.
 """
@@ -50,7 +50,7 @@ ROW: tuple[Column, ...] = (
     Column("samples", "integer", "number of samples"),
     Column("seed", "integer", "root seed of latents, labels and step noise"),
 )
-"""What a row is: asked for, or counted."""
+"""Columns of a row's identity: requested, or counted."""
 
 AROUND: tuple[Column, ...] = (
     Column(
@@ -228,7 +228,7 @@ AROUND: tuple[Column, ...] = (
     Column("reason", "text", "why, if not ok"),
 )
 
-"""How a row came about: what was clamped, times, the conditions of both, and how it ended."""
+"""Columns of a row's conditions: clamping, times, settings of both, and its status."""
 
 Record = dict[str, object]
 """A row: column name to value; None or absent means empty."""

@@ -57,7 +57,7 @@ class ResultTable(TypedTable):
         return cls(read_parquet(path).frame)
 
     def wide(self, metric: str, columns: Axis = "budget") -> pd.DataFrame:
-        """One line per model and curve, one column per budget, ``nfe`` or ``steps``.
+        """Return one line per model and curve, one column per budget, ``nfe`` or ``steps``.
 
         Finished rows only.
 
@@ -96,8 +96,8 @@ class ResultTable(TypedTable):
         )
 
     def best_per_budget(self, metric: str = "fid_proxy") -> pd.DataFrame:
-        """For each model and budget the finished row with the smallest ``metric``: all columns,
-        and ``curve`` and ``slot``.
+        """Return for each model and budget the finished row with the smallest ``metric``: all
+        columns, and ``curve`` and ``slot``.
 
         Raises:
             ValueError: there is no such column.
@@ -113,8 +113,8 @@ class ResultTable(TypedTable):
         )
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
-        """For each model and estimator the finished rows by cost, with ``on_front`` and ``front``:
-        "on", "off" or "uncertain".
+        """Return for each model and estimator the finished rows by cost, with ``on_front`` and
+        ``front``: "on", "off" or "uncertain".
 
         See :mod:`.comparison.pareto`. ``cost`` is "nfe" or "ms_per_sample"; lower is better in
         both columns.
@@ -146,7 +146,7 @@ class ResultTable(TypedTable):
         """LaTeX with booktabs: a table for each model, samplers by budgets, values with
         standard errors; see :mod:`.table.latex`.
 
-        Bold is all that is not told apart from the lowest, by the rows of this table alone; in a
+        Bold values are not shown to be above the lowest, by the rows of this table alone; in a
         run's ``table.tex`` also by its samples.
         """
         from .comparison.lowest import lowest  # which a run does without
@@ -188,8 +188,8 @@ class ResultTable(TypedTable):
         """
         for name in names:
             if name not in self.frame:
-                known = self.filled or map(str, self.frame.columns)
-                raise ValueError(f"the table has no column {name!r}; {choices(name, known)}")
+                hints = self.filled or map(str, self.frame.columns)
+                raise ValueError(f"the table has no column {name!r}; {choices(name, hints)}")
 
     @property
     def filled(self) -> list[str]:

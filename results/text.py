@@ -76,15 +76,15 @@ def csv_field(value: object) -> str:
 
 
 def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
-    """What to give instead of an unknown name: the names like it, and all there are, or the
+    """Return a hint in place of an unknown name: the names like it, and all known ones, or the
     first of many.
     """
     names = list(known)
     close = difflib.get_close_matches(given, names, n=3)
-    rest = (
+    all_names = (
         f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
     )
-    return (f"did you mean {' or '.join(close)}? " if close else "") + f"choose from {rest}"
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"choose from {all_names}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -104,9 +104,9 @@ def filled(
     header: Sequence[str], rows: Sequence[Sequence[object]]
 ) -> tuple[list[str], list[list[object]]]:
     """A table without the columns that are empty in every row."""
-    kept = [
+    columns = [
         place
         for place in range(len(header))
         if any(not empty(row[place]) and row[place] not in ("", "–") for row in rows)
     ]
-    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+    return [header[place] for place in columns], [[row[place] for place in columns] for row in rows]

@@ -8,7 +8,7 @@ from .record import Record
 
 
 def empty(value: object) -> bool:
-    """Whether a value stands for nothing: None, ``pd.NA`` or NaN."""
+    """Return True if a value is empty: None, ``pd.NA`` or NaN."""
     return value is None or value is pd.NA or value != value
 
 

@@ -14,16 +14,16 @@ from .noise import NoNoise, noise_like
 from .types import Denoise, Noise, RowByRow, Source
 
 Levels = Grid | Sequence[float] | Tensor
-"""Where a grid is wanted: one, or its falling levels."""
+"""Grid, or its falling levels."""
 
 AnyNoise = Noise | int | torch.Generator | None
-"""Where noise is wanted: a source, a seed, or a generator; None for a sampler that draws none."""
+"""Source of noise, a seed, or a generator; None for a sampler that draws none."""
 
 OnStep = Callable[[int, float, Tensor], None]
 """Called after each step with its number, the level reached, and a copy of the states."""
 
 AnyDenoise = Denoise | Callable[[Tensor, Any], Tensor]
-"""Where a denoiser is wanted: one, or a function of (x, sigma) that treats every row alike."""
+"""Denoiser, or a function of (x, sigma) that treats every row alike."""
 
 
 @runtime_checkable
@@ -99,7 +99,7 @@ class Sampler(Protocol):
 
 
 class HasSolve(Protocol):
-    """What :func:`call_solve` needs."""
+    """Sampler that :func:`call_solve` can call."""
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """States at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``, not modified."""

@@ -21,7 +21,7 @@ from torch import Tensor
 SMALL = 1 << 17
 """Bytes below which the C library keeps what is freed, and is the faster of the two."""
 _DTYPES = (torch.float32, torch.float64, torch.float16)
-"""Those that NumPy has too."""
+"""Dtypes that NumPy has too."""
 _Array = np.ndarray[Any, Any]
 _Memory = defaultdict[object, list[_Array]]
 
@@ -40,10 +40,11 @@ def kept_buffers() -> Iterator[None]:
 
 
 def buffer(like: Tensor) -> Tensor | None:
-    """Where a step puts a temporary or a memo of the shape of ``like``: for an argument ``out``.
+    """Return memory for a temporary or a memo of the shape of ``like``, to be given as an argument
+    ``out``.
 
-    Memory is given again when no tensor is on it any longer, views included: neither memos nor what
-    a denoiser keeps are ever overwritten, and nothing is to be given back.
+    Memory is given again when no tensor is on it any longer, views included: memos and tensors that
+    a denoiser keeps are never overwritten, and nothing needs to be returned.
 
     Returns:
         An uninitialised tensor; None, which stands for a new one, outside of a run, for small
@@ -63,7 +64,7 @@ def buffer(like: Tensor) -> Tensor | None:
 
 
 def _holders(arrays: list[_Array], i: int) -> int:
-    """How many hold array ``i``: each tensor's memory, the list, and this call."""
+    """Return the number of references to array ``i``, of which this call and the list are two."""
     return sys.getrefcount(arrays[i])
 
 

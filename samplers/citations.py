@@ -20,8 +20,8 @@ def bibtex(keys: Iterable[str]) -> str:
 
     A key of a plugin that has no entry here becomes a comment.
     """
-    known = references()
+    entries = references()
     return "\n\n".join(
-        known.get(key, f"% {key}: see the plugin's own documentation")
+        entries.get(key, f"% {key}: see the plugin's own documentation")
         for key in dict.fromkeys(keys)
     )

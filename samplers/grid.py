@@ -59,7 +59,7 @@ class Grid:
 
     @property
     def to_zero(self) -> bool:
-        """Whether the last level is 0."""
+        """Return True if the last level is 0."""
         return self.sigma[-1] == 0
 
     def intervals(self) -> list[tuple[float, float]]:

@@ -24,7 +24,7 @@ class GridSampler(Sampler, ABC):
 
     Subclasses are frozen dataclasses: nothing is kept between calls.
 
-    Class attributes beside those of :class:`Sampler`:
+    Class attributes in addition to :class:`Sampler`'s:
         history: how many memos of earlier steps a step may read.
     """
 
@@ -43,20 +43,18 @@ class GridSampler(Sampler, ABC):
 
         ``on_step`` is called after each step with its number, the level reached, and a copy of the states.
         """
-        given = {} if on_step is None else {"on_step": on_step}
-        return call_solve(self, denoise, x, grid, noise, **given)
+        options = {} if on_step is None else {"on_step": on_step}
+        return call_solve(self, denoise, x, grid, noise, **options)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
-        """One row of coefficients per step: Python floats, computed once, a pure function of
-        the grid.
-        """
+        """Return one row of coefficients per step, as Python floats: a pure function of the grid."""
 
     @abstractmethod
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """One step.
+        """Take one step.
 
         Args:
             x: ``(batch, *event)``, owned by the step: it may be overwritten and returned.
@@ -123,11 +121,11 @@ def integrate(
     x, past = x.clone(), ()
     with kept_buffers():
         for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
-            done = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
+            result = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
             # two rows of a tensor would unpack without a word
-            if not isinstance(done, tuple) or len(done) != 2:
-                raise TypeError(_no_step(sampler, done))
-            x, memo = done
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise TypeError(_no_step(sampler, result))
+            x, memo = result
             past = (memo, *past)[: sampler.history]
             if on_step is not None:
                 on_step(i, nxt, x.clone())
@@ -139,13 +137,13 @@ def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
     return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
 
 
-def _no_step(sampler: GridSampler, done: object) -> str:
-    """What is wrong with what a step returned, and where the step is written."""
+def _no_step(sampler: GridSampler, result: object) -> str:
+    """Describe the fault of a step's return value, and where the step is written."""
     code = getattr(type(sampler).step, "__code__", None)
-    where = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
-    what = f"{len(done)} things" if isinstance(done, tuple) else f"a {type(done).__name__}"
+    place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    things = f"{len(result)} things" if isinstance(result, tuple) else f"a {type(result).__name__}"
     return (
-        f"{sampler.name}: step(){where} returned {what}; it returns the next state and "
+        f"{sampler.name}: step(){place} returned {things}; it returns the next state and "
         "a memo: return x, None"
     )
 

@@ -120,10 +120,10 @@ def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
 
 
 class NoNoise:
-    """No noise: drawing from it raises.
+    """Noise that raises when it is drawn.
 
     Args:
-        sampler: the one that it is for, which the message depends on;
+        sampler: its sampler, which the message depends on;
             :meth:`~samplerbench.samplers.Declared.sample` fills it in.
     """
 

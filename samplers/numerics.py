@@ -108,14 +108,14 @@ def _partial_sums(a: float, b: Sequence[float]) -> tuple[float, ...]:
 
 
 def levels(levels: list[float], x: Tensor) -> Tensor:
-    """``(rows,)``, for a denoiser: float64 whatever the state, except where the device has none."""
+    """Return levels ``(rows,)`` for a denoiser: float64 for any state, where the device has it."""
     return torch.tensor(
         levels, dtype=torch.float32 if x.device.type == "mps" else torch.float64, device=x.device
     )
 
 
 def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
-    """One number a row, ``(rows, 1, …)``, to be multiplied with ``x``."""
+    """Return one number a row, ``(rows, 1, …)``, to be multiplied with ``x``."""
     return torch.as_tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -131,10 +131,11 @@ def row_rms(v: Tensor) -> list[float]:
 
 
 def sums_of_squares(v: Tensor) -> Tensor:
-    """Of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64; NaN or inf if it has one.
+    """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64; NaN
+    or inf if it has one.
 
     Summed by folding the row in halves, elementwise: a library's reduction may choose its order by
-    the number of rows, and then the last bit of a sample's error would depend on its batch.
+    the number of rows. The last bit of a sample's error would then depend on its batch.
     """
     squares = v.flatten(1).double().square()
     while (width := squares.shape[1]) > 1:

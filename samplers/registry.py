@@ -1,4 +1,4 @@
-"""Samplers by name: the built-in ones, those of installed plugins, and those of a user's file."""
+"""Samplers by name: built in, of installed plugins, and of a user's file."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def register(cls: Any) -> Any:
             f"sampler {name!r} must be a frozen dataclass: decorate it with "
             "@dataclass(frozen=True, kw_only=True)"
         )
-    known = _REGISTRY.get(name)
-    if known is not None and known is not cls:
+    other = _REGISTRY.get(name)
+    if other is not None and other is not cls:
         raise PluginError(
-            f"two samplers are called {name!r}: {known.__module__}.{known.__qualname__} "
+            f"two samplers are called {name!r}: {other.__module__}.{other.__qualname__} "
             f"and {cls.__module__}.{cls.__qualname__}"
         )
     _REGISTRY[name] = cls
@@ -70,9 +70,9 @@ def spec_of(sampler: Any) -> dict[str, Any]:
         PluginError: its class is no sampler.
     """
     cls = type(sampler)
-    known = _REGISTRY.get(getattr(cls, "name", ""))
-    if known is not None and known is not cls:
-        same = (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    other = _REGISTRY.get(getattr(cls, "name", ""))
+    if other is not None and other is not cls:
+        same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
         if same:
             del _REGISTRY[cls.name]
     register(cls)
@@ -118,8 +118,8 @@ def _lack(cls: object) -> str:
             "its formulas come from"
         )
     for method in ("sample", "nfe"):
-        written = getattr(cls, method, None)
-        if not callable(written) or written is getattr(Sampler, method):
+        attribute = getattr(cls, method, None)
+        if not callable(attribute) or attribute is getattr(Sampler, method):
             return f"it needs a method {method!r} (docs/adding-a-sampler.md has the contract)"
     if (
         getattr(cls, "sample", None) is Declared.sample
@@ -146,7 +146,7 @@ def _lack(cls: object) -> str:
 
 
 def names() -> list[str]:
-    """All registry names, sorted."""
+    """Return all registry names, sorted."""
     return sorted(_REGISTRY)
 
 
@@ -179,7 +179,7 @@ def get(name: str) -> Any:
 
 
 def _not_loaded(name: str) -> str:
-    """How to make a sampler known that lies in the current folder; "" if none seems to."""
+    """Return how to load a sampler that lies in the current folder; "" if none seems to."""
     if not name.isidentifier():
         return ""
     if Path(name, "pyproject.toml").is_file():
@@ -188,8 +188,8 @@ def _not_loaded(name: str) -> str:
 
 
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
-    """A sampler from its name and options, which may be keywords, part of the text, or those of a
-    mapping with ``name``.
+    """Return a sampler from its name and options, which may be keywords, part of the text, or items
+    of a mapping with ``name``.
 
     >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
     True
@@ -198,21 +198,21 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type
             or out of range.
     """
-    given = _read(spec)
-    if twice := sorted(given.keys() & options.keys()):
+    values = _read(spec)
+    if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
-    given |= options
-    cls = get(given.pop("name"))
-    known = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
-    for key, value in given.items():
-        if key not in known:
-            there = ", ".join(known) or "none"
-            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {there}")
-        default = known[key].default
+    values |= options
+    cls = get(values.pop("name"))
+    options_of = {f.name: f for f in fields(cls) if not f.metadata.get("found")}
+    for key, value in values.items():
+        if key not in options_of:
+            names_of = ", ".join(options_of) or "none"
+            raise ValueError(f"sampler {cls.name!r} has no option {key!r}; its options: {names_of}")
+        default = options_of[key].default
         if default is not MISSING and default is not None:
-            given[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
+            values[key] = _as_type_of(default, value, f"sampler {cls.name!r}: option {key!r}")
     try:
-        return cls(**given)
+        return cls(**values)
     except TypeError as error:
         raise ValueError(f"sampler {cls.name!r}: {error}") from error
 
@@ -227,7 +227,7 @@ def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_type_of(default: Any, value: Any, what: str) -> Any:
-    """``value`` if it is of the default's type; an integer may stand for a float."""
+    """Return ``value`` if it has the default's type; an integer may stand for a float."""
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list) and isinstance(default, tuple):
@@ -238,10 +238,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Where a plugin sampler comes from (distribution and version, or file and hash).
-
-    "" for a built-in one.
-    """
+    """Return the origin of a plugin (distribution and version, or file and hash); "" if built in."""
     return _ORIGIN.get(name, "")
 
 
@@ -259,7 +256,7 @@ def plugin_files() -> tuple[Path, ...]:
 
 
 def seen_at_import(module: str) -> Any:
-    """What the context around the import of a plugin's module saw; None without one."""
+    """Return the result of the context around the import of a plugin's module; None without one."""
     return _WATCHED.get(module)
 
 
@@ -276,12 +273,12 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
-            with watch() as seen:
+            with watch() as observation:
                 cls = point.load()
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
             source = f"{dist} sha256:{_digest(_file(cls))}"
             _ORIGIN[register(cls).name] = source
-            _WATCHED.setdefault(cls.__module__, seen)
+            _WATCHED.setdefault(cls.__module__, observation)
         except KeyboardInterrupt:
             raise
         except (
@@ -311,7 +308,7 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
     if not path.is_file():
         raise PluginError(f"plugin file {path} not found")
     module = _import(path, watch)
-    found: list[Any] = [
+    classes: list[Any] = [
         cls
         for cls in vars(module).values()
         if inspect.isclass(cls)
@@ -319,15 +316,15 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         and "name" in vars(cls)
         and not inspect.isabstract(cls)
     ]
-    if not found:
+    if not classes:
         raise PluginError(
             f"plugin file {path} defines no sampler: a class with 'name' "
             "and 'sample' (see docs/adding-a-sampler.md)"
         )
-    for cls in found:
+    for cls in classes:
         register(cls)
         _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(str(path))}", path
-    return [cls.name for cls in found]
+    return [cls.name for cls in classes]
 
 
 def _import(path: Path, watch: Watch) -> ModuleType:
@@ -341,9 +338,9 @@ def _import(path: Path, watch: Watch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with watch() as seen:
+        with watch() as observation:
             spec.loader.exec_module(module)
-        _WATCHED[name] = seen
+        _WATCHED[name] = observation
     except KeyboardInterrupt:
         del sys.modules[name]
         raise

@@ -55,15 +55,15 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """What a text says.
+    """Return the name and the options in a text.
 
     Raises:
         ValueError: it is no spec.
     """
     stripped = text.strip()
-    name, bracket, rest = stripped.partition("(")
+    name, bracket, inside = stripped.partition("(")
     name = name.rstrip()
-    whole = not bracket or rest.endswith(")")
+    whole = not bracket or inside.endswith(")")
     if len(stripped) > LONGEST or not name.isprintable() or not name or ")" in name or not whole:
         why = (
             f" ({len(stripped):,} characters; {LONGEST:,} is the most)"
@@ -75,7 +75,7 @@ def _read(text: str) -> dict[str, Any]:
             "options such as ddim(eta=0.5)"
         )
     try:
-        return {"name": name, **_options(rest[:-1])}
+        return {"name": name, **_options(inside[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         message = (
@@ -86,7 +86,7 @@ def _read(text: str) -> dict[str, Any]:
 
 
 class _OptionsError(ValueError):
-    """What is wrong with options, in words for the user."""
+    """Fault of options, in words for the user."""
 
 
 def _options(words: str) -> dict[str, Any]:

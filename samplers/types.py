@@ -12,8 +12,8 @@ from torch import Tensor
 
 
 class TimedLevel(float):
-    """A noise level of which the network is told another time than its own, as some schedulers of other
-    libraries do.
+    """Noise level with another time for the network than its own, as in some schedulers of other
+    libraries.
 
     Attributes:
         time: native time of the model's process.
@@ -22,10 +22,10 @@ class TimedLevel(float):
     time: float
 
     def __new__(cls, level: float, time: float) -> Self:
-        """The level."""
-        made = super().__new__(cls, level)
-        made.time = time
-        return made
+        """Return the level with its time."""
+        timed = super().__new__(cls, level)
+        timed.time = time
+        return timed
 
 
 class Denoise(Protocol):
@@ -44,9 +44,7 @@ class Denoise(Protocol):
         ...
 
     def take(self, rows: Tensor, /) -> Self:
-        """The same samples' subset or repeats, by an int64 index tensor (per-sample step
-        control, parallel-in-time).
-        """
+        """Return the denoiser for a subset or repeats of the batch, by an int64 index tensor."""
         ...
 
 
@@ -62,11 +60,11 @@ class RowByRow:
     function: Callable[[Tensor, Any], Tensor]
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
-        """The function's value."""
+        """Return the value of the function."""
         return self.function(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:  # noqa: ARG002
-        """The same for any rows."""
+        """Return the same function for any rows."""
         return self
 
 
@@ -99,7 +97,7 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a sampler's formulas come from.
+    """Source of a sampler's formulas.
 
     Attributes:
         key: BibTeX key in ``references.bib``.

@@ -23,12 +23,12 @@ from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 
 SHOWN_UNMATCHED = 5
-"""Rows without a partner that a note names; of more, their number is told."""
+"""Largest number of unmatched rows that a note names; it counts the rest."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found.
+    """Comparison of the rows of two sides.
 
     Attributes:
         baseline, candidate: names of the two sides.
@@ -86,7 +86,7 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
+    """Compare the rows of a run with the rows of one of its samplers, at the same model, budget,
     start, end and schedule.
 
     Args:
@@ -130,7 +130,7 @@ def paired_cells(a: Source, b: Source) -> Matches:
 
 
 def no_shared_cell(a: Source, b: Source) -> ValueError:
-    """What to say where two runs have no cell in common."""
+    """Return the error for two runs without a cell in common."""
     return ValueError(
         f"{a} and {b} share no finished cell; compare runs of one suite, or "
         "the samplers of a run with --baseline SAMPLER"
@@ -155,50 +155,46 @@ def compared(
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
         )
-    there = measured((a, b), judged())
-    chosen = choose(metrics, there)
-    each = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
-    asked = each if metrics else by_default_quantity(matches.pairs, there)
-    lines, used = judge_lines(asked, margin), {quantity.name for _, quantity in asked}
+    quantities = measured((a, b), judged())
+    chosen = choose(metrics, quantities)
+    candidates = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
+    judged_pairs = candidates if metrics else by_default_quantity(matches.pairs, quantities)
+    lines, used = judge_lines(judged_pairs, margin), {quantity.name for _, quantity in judged_pairs}
     return Comparison(
         baseline or str(a),
         str(b),
         tuple(lines),
         _unmatched(matches),
-        tuple(q.name for q in there if q.name not in used),
+        tuple(q.name for q in quantities if q.name not in used),
     )
 
 
 def by_default_quantity(
-    pairs: Sequence[Pair], there: Sequence[Quantity] | None = None
+    pairs: Sequence[Pair], quantities: Sequence[Quantity] | None = None
 ) -> list[tuple[Pair, Quantity]]:
-    """Each pair with the quantity that the rows of its model are judged by unless somebody asks
-    for another.
-    """
+    """Return each pair with the quantity that judges the rows of its model by default."""
     rows: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for pair in pairs:
         rows[pair.key] += [entry.record for entry in pair]
-    by = {key: default_quantity(records, there) for key, records in rows.items()}
+    by = {key: default_quantity(records, quantities) for key, records in rows.items()}
     return [(pair, quantity) for pair in pairs if (quantity := by[pair.key])]
 
 
-def choose(metrics: Sequence[str], there: Sequence[Quantity]) -> list[Quantity]:
+def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
     """The quantities that were asked for.
 
     Raises:
-        ValueError: one of them is not there, or nothing is.
+        ValueError: one of them has no values, or none has.
     """
-    names = [q.name for q in there]
-    if not there:
+    names = [q.name for q in pool]
+    if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
     for name in metrics:
         if name not in (*names, "all"):
             raise ValueError(
                 f"metric {name!r} has no values to compare; choose from {', '.join(names)}, or all"
             )
-    return (
-        list(there) if "all" in metrics else [q for q in there if q.name in (metrics or names[:1])]
-    )
+    return list(pool) if "all" in metrics else [q for q in pool if q.name in (metrics or names[:1])]
 
 
 def row_name(row: Record) -> str:
@@ -211,39 +207,39 @@ def notes(comparison: Comparison) -> list[str]:
     """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
     counts = Counter(line.verdict for line in lines)
-    found = [
+    remarks = [
         f"{len(lines)} comparisons"
         + (": " if counts else "")
         + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
         + "."
     ]
-    found += [
+    remarks += [
         "Δ is candidate less baseline, with its own 95 % interval. "
         f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower "
         "is better."
     ]
-    found += [
+    remarks += [
         f"No verdict on {n}: {reason}."
         for reason, n in Counter(line.reason for line in lines if line.reason).items()
     ]
-    found += [
+    remarks += [
         f"No time on {n}: {reason}."
         for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()
     ]
     alone = sum(line.paired == 0 for line in lines)
     if alone:
-        found.append(
+        remarks.append(
             f"{alone} unpaired (*): other latents, or no influence values; their "
             "intervals are wider than paired ones."
         )
     if count:
         more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
-        found.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
+        remarks.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
     if comparison.others:
-        found.append(
+        remarks.append(
             f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all)."
         )
-    return found
+    return remarks
 
 
 def _unmatched(matches: Matches) -> tuple[str, ...]:

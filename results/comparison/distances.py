@@ -1,15 +1,15 @@
 r"""Distances of samples to their converged endpoints: the typical one, and their mean square.
 
-A few samples may end in another mode ("flips"). Each is then as far off as the data are wide, so
-that a flip rate of 0.1 % can be most of a mean square, and N samples need not hold a single one.
-Three numbers keep this apart:
+A few samples may end in another mode ("flips"). Each is then as far off as the data are wide: a
+flip rate of 0.1 % can be most of a mean square. N samples need not hold a single one. Three numbers
+keep this apart:
 
 * **Typical error**: the geometric mean of the distances without the smallest and the largest fifth.
   Flips below a rate of 20 % do not move it. With l = log e, winsorised at both cuts to w, the
   influence of a sample is (w_i - mean w) / (1 - 2 TRIM) (Tukey and McLaughlin 1963; of pairs: Yuen
   and Dixon 1973).
-* **Root mean square**: its interval is that of the mean of squares q = e². The upper end allows for
-  flips that the samples do not show: as if :data:`IMAGINARY_FLIPS` of them had been seen. For N
+* **Root mean square**: its interval follows from the mean of squares q = e². The upper end allows
+  for flips that the samples do not show: as if :data:`IMAGINARY_FLIPS` of them had been seen. For N
   samples without a flip, Clopper and Pearson's upper bound on the rate is 3.7 / N; 1.96 times 2.5
   is 4.9, which holds for small counts of flips too.
 * **Flips**, which :mod:`.shares` counts.
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 TRIM = 0.2
 """Share of the distances that is left out at either end of a typical error."""
 IMAGINARY_FLIPS = 2.5
-"""Flips that a mean is taken to have missed, beside its standard error."""
+"""Unseen flips that the upper end of the interval of a mean allows for."""
 FEWEST_CARRIERS, SHARE_OF_CARRIERS = 20, 0.25
 """Half of a mean of squares is to be carried by this many samples, or by this share of few."""
 EXACT = 1e-12
@@ -64,14 +64,14 @@ def typical(distances: Array, apart: float) -> Typical:
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
-    held = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
-    influence = (held - held.mean()) / (1 - 2 * TRIM)
+    winsorised = np.clip(logs, ordered[cut], ordered[n - 1 - cut])
+    influence = (winsorised - winsorised.mean()) / (1 - 2 * TRIM)
     value = float(np.exp(ordered[cut : n - cut].mean()))
     return Typical(value, influence, float(influence.max()), n - 2 * cut - 1)
 
 
 def largest_square(distances: Array, apart: float) -> float:
-    """Return what a flip may add to the sum of squares: that of two endpoints, or more if seen."""
+    """Return the most that a flip may add to the sum of squares: ``apart``² or the largest square."""
     return max(float(np.square(distances).max()), apart**2)
 
 
@@ -94,13 +94,13 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
     """
     n = len(distances)
     if summary == "typical":
-        found = typical(distances, apart)
+        stats = typical(distances, apart)
         if n < 2:
-            return Summed(found.value, math.nan, math.nan, math.nan)
-        spread = float(found.influence.std(ddof=1)) / math.sqrt(n)
+            return Summed(stats.value, math.nan, math.nan, math.nan)
+        spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)
         # Student's quantile over the normal one, to first order in 1 / df
-        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(found.df, 1))))
-        return Summed(found.value, found.value * spread, found.value / factor, found.value * factor)
+        factor = math.exp(Z95 * spread * (1 + (Z95**2 + 1) / (4 * max(stats.df, 1))))
+        return Summed(stats.value, stats.value * spread, stats.value / factor, stats.value * factor)
     squares = np.square(distances)
     q = float(squares.mean())
     value = math.sqrt(q)

@@ -1,6 +1,4 @@
-"""Runs as comparisons read them: each finished row with the influence values and the raw times
-that lie behind it.
-"""
+"""Rows as comparisons read them: each finished row with its influence values and raw times."""
 
 from __future__ import annotations
 
@@ -27,14 +25,14 @@ from .estimates import Estimate, estimate_of
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A row of a table with what was kept of its samples.
+    """Row of a table with its saved arrays and times.
 
     Attributes:
         record: the row, with ``curve`` and ``slot`` (:mod:`..table.curves`).
         folder: where its parts lie; None for a row of a table alone.
         conditions: what its run adds to the conditions of its times.
-        estimates: values by quantity that stand in for the row's own (those of some of its samples,
-            say).
+        estimates: values by quantity that stand in for the row's own (computed on some of its
+            samples, say).
     """
 
     record: Record
@@ -55,7 +53,7 @@ class Entry:
         return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
 
     def estimate(self, quantity: Quantity) -> Estimate | None:
-        """What is known of a quantity; None if nothing is."""
+        """Return the estimate of a quantity; None without a value."""
         if self.estimates is not None:
             return self.estimates.get(quantity.name)
         if quantity.name not in self._estimates:  # a row may be in many pairs
@@ -88,18 +86,15 @@ class Source:
     failed: tuple[Record, ...]
 
     def __str__(self) -> str:
-        """Its name."""
+        """Return the name."""
         return self.name
 
 
 @read_once()
 def read_source(path: Path | str | TypedTable) -> Source:
-    """The source at a run directory, a folder with a ``table.csv``, or a table.
+    """Return the source at a run directory, a folder with a ``table.csv``, or a table.
 
-    Beside a table, ``run.json`` is read too.
-
-    A table in memory has only its rows: nothing is known of the samples behind them, which are
-    taken for independent.
+    A ``run.json`` next to a table is read too. Rows of a table in memory are taken for independent.
 
     Raises:
         ValueError: ``path`` is none of these.
@@ -137,7 +132,7 @@ def _home(folder: Path) -> RunDir:
 
 
 def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
-    """Those quantities that every source has a value of."""
+    """Return the quantities that have a value in every source."""
     return [
         q
         for q in quantities

@@ -1,5 +1,5 @@
-r"""A measured value with what each sample contributes to it, and the difference of two of them from
-shared latents.
+r"""Measured values with their influence per sample, and differences of two values from shared
+latents.
 
 To first order every quality metric is a mean over samples: value = truth + mean IF(x_i). Fréchet
 distances and KID come with their influence values. So one formula serves them all: with N_a and N_b
@@ -7,19 +7,19 @@ samples, of which the first n come from the same latents,
 
     Var(value_b - value_a) = Var_a / N_a + Var_b / N_b - 2 n Cov_ab / (N_a N_b),
 
-where the covariance is that of the n shared samples. With N_a = N_b = n it is Var(IF_b - IF_a) / n;
+where the covariance is over the n shared samples. With N_a = N_b = n it is Var(IF_b - IF_a) / n;
 with n = 0, two independent runs.
 
 Summaries of distances are means on a scale of their own: a root mean square r of the squares, a
 typical error g of trimmed logarithms (:mod:`.distances`). Their differences are taken there, where
 the law is tame, and brought back by an exact slope: r_b - r_a = (q_b - q_a) / (r_a + r_b), and
 g_b - g_a = (log g_b - log g_a) times the logarithmic mean of the two. Flips that the samples do not
-show are allowed for in either. What a slope knows nothing of is that both values may be off by one
-factor; so the error is that of the delta method where that is larger.
+show are allowed for in either. A slope does not see that both values may be off by one factor, so
+the error is the delta method's where that is larger.
 
 Where latents are shared but influence values are missing, as in a table alone, the covariance may
-have either sign: a sampler whose samples spread too little and one whose spread too much have
-opposite influences. Then the error is at most se_a + se_b, each at least as long as the longer half
+have either sign. Samplers whose samples spread too little and too much have opposite influences.
+Then the error is at most se_a + se_b, each at least as long as the longer half
 of its interval: the rule of intervals that do not overlap.
 """
 
@@ -50,7 +50,8 @@ class Estimate:
         se: its standard error; None if it is not known.
         influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
             on which the value is a mean; None if it was not kept.
-        reference: ``(m,)`` that of each reference sample, where the reference is a sample too.
+        reference: ``(m,)`` contribution of each reference sample, where the reference is a sample
+            too.
         reach: the longer half of its 95 % interval in units of 1.96, where the interval is not
             ``value`` ± 1.96 ``se``.
         summary: how the value sums up its samples, which says on what scale it is a mean.
@@ -66,12 +67,10 @@ class Estimate:
     jump: float = 0.0
 
     def same(self, other: Estimate) -> bool:
-        """Whether two estimates are equal bit by bit, influence values included where both kept
-        them.
-        """
+        """Return True if two estimates are equal bit by bit, influence values of both included."""
         sides = ((self.influence, other.influence), (self.reference, other.reference))
-        kept = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
-        return kept and (self.value, self.se) == (other.value, other.se)
+        arrays_agree = all(a is None or b is None or np.array_equal(a, b) for a, b in sides)
+        return arrays_agree and (self.value, self.se) == (other.value, other.se)
 
 
 @dataclass(frozen=True)
@@ -95,32 +94,30 @@ class Difference:
 def default_quantity(
     rows: Iterable[Record], among: Sequence[Quantity] | None = None
 ) -> Quantity | None:
-    """The quantity that the rows of one model are judged by unless somebody asks for another.
+    """Return the default quantity of the rows of one model; None if none has a value.
 
-    None if none has a value.
-
-    The first of ``among``, or of all that verdicts can be about, that has one; but where that is a
-    distance to the data, and the model's own error dominates it in some row, the distance to
-    converged samples of the same model, if it was measured.
+    It is the first of ``among``, by default of all judged ones, that has a value. If that is a
+    distance to the data and the model's own error dominates some row, it is ``fd_conv``, if
+    measured.
     """
     rows = list(rows)
     among = judged() if among is None else among
-    there = [
+    measured = [
         quantity for quantity in among if any(row.get(quantity.name) is not None for row in rows)
     ]
-    conv = next((quantity for quantity in there if quantity.name == "fd_conv"), None)
-    if conv is not None and there[0].to_data and any(dominated(row) for row in rows):
+    conv = next((quantity for quantity in measured if quantity.name == "fd_conv"), None)
+    if conv is not None and measured[0].to_data and any(dominated(row) for row in rows):
         return conv
-    return next(iter(there), None)
+    return next(iter(measured), None)
 
 
 def dominated(row: Record) -> bool:
-    """Whether the model's own error dominates a row's distance to the data."""
+    """Return True if the model's own error dominates a row's distance to the data."""
     return row.get("dominated") is True or text(row, "dominated").lower() in ("true", "yes", "1")
 
 
 def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) -> Estimate | None:
-    """What a row and its ``influence.npz`` say of a quantity; None if the row has no value."""
+    """Return the estimate of a quantity from a row and its ``influence.npz``; None without a value."""
     value = number(row, quantity.name)
     if value is None:
         return None
@@ -136,24 +133,24 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if quantity.summary != "mean" and se is not None:
         se = max(se, reach)  # unpaired, flips that were not seen count too
     if influence is not None and quantity.apart:
-        apart = number(row, quantity.apart) or 0.0
+        scale = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
-            _, influence, jump, _ = typical(influence, apart)
+            _, influence, jump, _ = typical(influence, scale)
         else:
-            influence, jump = np.square(influence), largest_square(influence, apart)
+            influence, jump = np.square(influence), largest_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)
 
 
 def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Difference:
-    """``b - a`` and its standard error.
+    """Return ``b - a`` with its standard error.
 
     Args:
         a: an estimate.
         b: another one.
         same_latents: whether sample i of both starts from the same latent: if so, the error is
             paired where both kept what each sample contributes. False for independent runs. None
-            where nobody knows: then, as where influence values are missing, the error is the
-            largest that it can be.
+            where it is not known: then, as without influence values, the error is the largest
+            possible.
     """
     value = b.value - a.value
     if same_latents and a.influence is not None and b.influence is not None:
@@ -182,7 +179,7 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
 
 
 def _slope(a: Estimate, b: Estimate) -> float:
-    """Difference of two values over that of what they are means of."""
+    """Return the difference of two values over the difference of the means that they come from."""
     low, high = sorted((a.value, b.value))
     if a.summary == "root mean square":
         return 1 / (low + high) if high > 0 else 0.0

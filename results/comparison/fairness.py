@@ -1,8 +1,8 @@
 """Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
 
-Published tables couple a solver with a schedule. Of K schedules the best is chosen on one half of
-the samples and measured on the other, whose latents are disjoint: the smallest of K noisy numbers
-is too small (the winner's curse), its re-measurement is not.
+Published tables couple a solver with a schedule. The best of K schedules is chosen on one half of
+the samples and measured on the other, with disjoint latents. The smallest of K noisy numbers is too
+small (the winner's curse); its re-measurement is not.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ is not to be trusted ("": it is).
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """For each model the schedules that were planned for every sampler that takes one: K of them,
-    none of them tuned.
+    """Return the schedules, none of them tuned, that were planned on each model for every sampler
+    that takes one.
 
     Raises:
         ValueError: some model has fewer than two.
@@ -61,8 +61,8 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
 def best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """One entry per model, solver and budget: its best of the common schedules, with the value of
-    the half that did not choose.
+    """Return one entry per model, solver and budget: the best of the common schedules, with the
+    value of the half that did not choose.
 
     Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
     on the same half.
@@ -117,34 +117,34 @@ def at_tuned(source: Source) -> list[Entry]:
         ValueError: there is none, or a table of them would not be fair: a sampler has several, or
             they were tuned with another objective, number of latents or seed.
     """
-    found = [entry for entry in source.entries if is_tuned(entry.record)]
-    if not found:
+    entries = [entry for entry in source.entries if is_tuned(entry.record)]
+    if not entries:
         raise ValueError(
             f"{source} has no row at a tuned schedule; make one with "
             "samplerbench tune, and run it with --schedule tuned"
         )
-    seen: dict[tuple[str, ...], tuple[str, ...]] = {}
-    ways: dict[str, tuple[str, ...]] = {}
-    for row in (entry.record for entry in found):
-        model, who = (
+    levels_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+    settings_of: dict[str, tuple[str, ...]] = {}
+    for row in (entry.record for entry in entries):
+        model, solver = (
             text(row, "model"),
             tuple(text(row, name) for name in ("model", *SOLVER, "steps")),
         )
         levels = text(row, "schedule"), text(row, "tuning_digest")
-        if seen.setdefault(who, levels) != levels:
+        if levels_of.setdefault(solver, levels) != levels:
             raise ValueError(
                 f"{source} has {text(row, 'sampler')} at several tuned "
                 "schedules; run one in a folder of its own"
             )
-        way = tuple(
+        settings = tuple(
             text(row, f"tuning_{name}") for name in ("what", "objective", "latents", "seed")
         )
-        if any(way) and ways.setdefault(model, way) != way:
+        if any(settings) and settings_of.setdefault(model, settings) != settings:
             raise ValueError(
                 f"{source} has samplers on {model} that were tuned in "
                 "different ways; tune them all by one command"
             )
-    return found
+    return entries
 
 
 def _takes_schedule(row: Record) -> bool:

@@ -26,7 +26,7 @@ from .significance import Verdict
 from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
 
 BASELINE = "euler"
-"""The baseline where none is asked for: everybody has it."""
+"""Default baseline: every user has it."""
 
 
 def baseline_title(baseline: str) -> str:
@@ -74,14 +74,14 @@ class Best:
 
     @property
     def sure(self) -> bool:
-        """Whether it is shown to be better than every other row at its budget, of which there
-        is one at least.
+        """Return True if it is shown to be better than every other row, at least one, at its
+        budget.
         """
         return self.others > 0 and not self.rivals
 
     @property
     def verdict(self) -> str:
-        """How it stands to the baseline, in words."""
+        """Standing against the baseline, in words."""
         words: dict[Standing, str] = {
             "better": f"better than {self.against}",
             "worse": f"worse than {self.against}",
@@ -112,7 +112,7 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What can be said of one problem.
+    """Findings of one problem.
 
     Attributes:
         panel: its rows by their index in the table, and the quantity that they are judged by.
@@ -129,7 +129,7 @@ class Findings:
 
     @property
     def quantity(self) -> Quantity:
-        """What the rows are judged by."""
+        """Quantity that the rows are judged by."""
         return self.panel.quantity
 
 
@@ -151,7 +151,7 @@ def findings_of(
     *,
     unseen: int = 0,
 ) -> TableFindings:
-    """What can be said of the rows of a table; all claims hold together.
+    """Return the findings of a table; all claims hold together.
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.
@@ -164,19 +164,19 @@ def findings_of(
     parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
     lines = lines_against(entries, baseline, unseen)
-    found: dict[str, Findings | None] = dict.fromkeys(parts)
+    findings: dict[str, Findings | None] = dict.fromkeys(parts)
     panels = {title: panel for title, part in parts.items() if (panel := _panel(part))}
     for title, panel in zip(panels, corrected_together(panels.values(), unseen), strict=True):
-        found[title] = _findings(panel, lines, baseline)
-    return TableFindings(found, {index: line for index, (_, line) in lines.items()})
+        findings[title] = _findings(panel, lines, baseline)
+    return TableFindings(findings, {index: line for index, (_, line) in lines.items()})
 
 
 Lines = Mapping[int, tuple[Judgement, Line]]
 
 
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
-    """The judgement and the line of each row that can be compared with the baseline, by its
-    index: those of ``compare --baseline``.
+    """Return the judgement and the line of each row that can be compared with the baseline, by its
+    index, as ``compare --baseline`` gives them.
     """
     index = {id(entry): place for place, entry in entries.items()}
     if not any(
@@ -184,20 +184,20 @@ def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen
         for entry in entries.values()
     ):
         return {}
-    asked = by_default_quantity(against(list(entries.values()), baseline).pairs)
-    both = [(found, pair, quantity) for pair, quantity in asked if (found := judge(pair, quantity))]
+    pairs = by_default_quantity(against(list(entries.values()), baseline).pairs)
+    both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
     lines = judge_lines([(pair, quantity) for _, pair, quantity in both], unseen=unseen)
     return {
-        index[id(pair.candidate)]: (found, line)
-        for (found, pair, _), line in zip(both, lines, strict=True)
+        index[id(pair.candidate)]: (item, line)
+        for (item, pair, _), line in zip(both, lines, strict=True)
     }
 
 
 def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
-    done = rows.loc[rows["status"] == "ok"]
+    finished = rows.loc[rows["status"] == "ok"]
     return {
         int(index): entry_of(row, homes)
-        for index, row in zip(done.index, rows_of(done), strict=True)
+        for index, row in zip(finished.index, rows_of(finished), strict=True)
     }
 
 
@@ -209,12 +209,12 @@ def _panel(entries: Mapping[int, Entry]) -> Panel | None:
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
-    there = {
+    measured = {
         index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None
     }
     return (
-        Panel(there, quantity, 0, 0)
-        if any(number(entry.record, "slot") is not None for entry in there.values())
+        Panel(measured, quantity, 0, 0)
+        if any(number(entry.record, "slot") is not None for entry in measured.values())
         else None
     )
 
@@ -246,7 +246,7 @@ def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]
 
 
 def _is(entry: Entry, baseline: str) -> bool:
-    """Whether a row is the baseline's, which is named by its sampler or its curve."""
+    """Return True if a row is the baseline's, named by its sampler or its curve."""
     return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
 
 
@@ -254,30 +254,30 @@ def _best(
     panel: Panel,
     slot: int,
     first: int,
-    there: Iterable[int],
-    found: tuple[Judgement, Line] | None,
+    indices: Iterable[int],
+    judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Best:
     row, quantity = panel.entries[first].record, panel.quantity
-    others = [index for index in there if panel.entries[index].record["curve"] != row["curve"]]
+    others = [index for index in indices if panel.entries[index].record["curve"] != row["curve"]]
     rivals, reasons = [], []
-    against = found and found[0].pair.baseline
+    against = judged and judged[0].pair.baseline
     for index in others:
         entry = panel.entries[index]
-        beaten = found is not None and entry is against and found[1].verdict == "better"
+        beaten = judged is not None and entry is against and judged[1].verdict == "better"
         if not beaten and panel.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
     record = row if _is(panel.entries[first], baseline) else against and against.record
     flags = [
-        quantity.flag and text(each, quantity.flag) for each in (row, record) if each is not None
+        quantity.flag and text(side, quantity.flag) for side in (row, record) if side is not None
     ]
     return Best(
         budget=slot,
         row=row,
         against=baseline_title(baseline),
         baseline=record,
-        standing=_standing(panel, first, others, found, baseline),
+        standing=_standing(panel, first, others, judged, baseline),
         rivals=tuple(dict.fromkeys(rivals)),
         others=len({panel.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
@@ -289,7 +289,7 @@ def _standing(
     panel: Panel,
     first: int,
     others: Iterable[int],
-    found: tuple[Judgement, Line] | None,
+    judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Standing:
     if _is(panel.entries[first], baseline):
@@ -297,9 +297,9 @@ def _standing(
             (judgement := panel.judgement(index, first)) and judgement.coincide for index in others
         )
         return "the same" if twin else "itself"
-    if found is None:
+    if judged is None:
         return "alone"
-    judgement, line = found
+    judgement, line = judged
     return "the same" if judgement.coincide else line.verdict
 
 

@@ -1,9 +1,9 @@
-"""The gate for continuous integration: is a candidate worse than a baseline by a margin?
+"""Gate for continuous integration: tests whether a candidate is worse than a baseline by a margin.
 
-In quality, and in time. Both questions are one-sided tests of "worse by the margin at most",
-corrected by Holm over all lines of the gate, so that a change without effect is stopped in one run
-out of twenty at most. A line passes if "worse by the margin or more" can be rejected instead; else
-it is inconclusive, which stops nothing and is counted.
+Quality and time are tested one-sided against "worse by the margin at most", corrected by Holm over
+all lines. A change without effect is stopped in one run out of twenty at most. A line passes if
+"worse by the margin or more" can be rejected instead; else it is inconclusive, which stops nothing
+and is counted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """One line of a gate.
+    """Line of a gate: one check.
 
     Attributes:
-        row: which cell.
+        row: the cell, in words.
         what: a metric, "time" or "status".
         outcome: what was found.
         detail: the numbers, or the reason why nothing could be said.
@@ -47,13 +47,13 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """All checks of a gate."""
+    """Report of a gate: all its checks."""
 
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing became worse by more than its margin."""
+        """Return True if nothing became worse by more than its margin."""
         return not self.having("regression")
 
     def having(self, outcome: Outcome) -> list[Check]:
@@ -96,9 +96,9 @@ def gate(
         if time_margin is None
         else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
     )
-    there = measured((a, b), judged())
+    available = measured((a, b), judged())
     quantities = (
-        [] if times and not there and tuple(metrics) == ("all",) else choose(metrics, there)
+        [] if times and not available and tuple(metrics) == ("all",) else choose(metrics, available)
     )
     drafts = [
         draft
@@ -119,14 +119,16 @@ class _Draft:
 
 
 def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
-    found = judge(pair, quantity, share)
-    if found is None:
+    judgement = judge(pair, quantity, share)
+    if judgement is None:
         return None
-    values = (printed(quantity.name, side.value) for side in (found.baseline, found.candidate))
+    values = (
+        printed(quantity.name, side.value) for side in (judgement.baseline, judgement.candidate)
+    )
     detail = " → ".join(map(short, values))
-    detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
-    detail += f" ({found.reason})" if found.reason else ""
-    return _Draft(row_name(pair.candidate.record), quantity.name, detail, found.evidence)
+    detail += f" ± {short(judgement.gap.se, 2)}" if judgement.gap.se is not None else ""
+    detail += f" ({judgement.reason})" if judgement.reason else ""
+    return _Draft(row_name(pair.candidate.record), quantity.name, detail, judgement.evidence)
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:

@@ -1,12 +1,12 @@
-r"""The headline of a sampler on a model: how many evaluations until its distance to converged
-samples reaches the floor.
+r"""Headline of a sampler on a model: the evaluations until its distance to converged samples
+reaches the floor.
 
 The curve is ``fd_conv`` against the counted ``nfe``: the sampler's own error, without the model's.
-The tolerance is the model's ``fid_proxy_floor``, what as many perfect samples get as a plug-in
-distance: from there on the sampler does less to a distance of that many samples than their number
-does. (It is a scale here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable
-from 0" would name the number of samples rather than the sampler.) All curves of a model get one
-tolerance, that of its row with the fewest samples.
+The tolerance is the model's ``fid_proxy_floor``, the plug-in distance of as many perfect samples.
+Below it the sampler changes a distance less than the finite number of samples does. It is a scale
+here, not a null hypothesis: ``fd_conv`` has no bias, and "not distinguishable from 0" would depend
+on the number of samples rather than the sampler. All curves of a model get one tolerance, from its
+row with the fewest samples.
 
 With budgets n_1 < n_2 < … and values f_1, f_2, …, let n_k be the smallest budget from which on all
 values are within the tolerance t. The crossing between n_{k-1} and n_k is interpolated on
@@ -14,10 +14,10 @@ logarithms, where a method of fixed order is a straight line:
 
     log n = log n_{k-1} + (log n_k - log n_{k-1}) (log f_{k-1} - log t) / (log f_{k-1} - log f_k).
 
-A crossing T(f) rises with every f_i. Its interval is that between the crossings of the curves of
-lower and of upper ends of the values' own intervals: what a parametric bootstrap gives if all
-errors of a curve move together, as those from shared latents and shared converged samples nearly
-do. To first order it is at least as wide as for any other dependence, by the triangle inequality.
+A crossing T(f) rises with every f_i. Its interval lies between the crossings of the lower and of
+the upper ends of the values' own intervals. A parametric bootstrap gives the same if all errors of
+a curve move together, as shared latents and shared converged samples nearly make them. To first
+order it is at least as wide as for any other dependence, by the triangle inequality.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Crossing(NamedTuple):
 
 
 def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """One row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of its 95 %
-    interval, in evaluations per sample.
+    """Return one row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of
+    its 95 % interval, in evaluations per sample.
 
     Args:
         table: results; rows without results, ``fd_conv`` or a floor are left out.
         samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths
-            share a tolerance; by default it is that of the model's row with the fewest samples.
+            share a tolerance; by default it belongs to the model's row with the fewest samples.
 
     Returns:
         Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to
@@ -89,8 +89,8 @@ def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) ->
         "" for the first itself). The fewest evaluations come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
-    return pd.DataFrame(found, columns=list(COLUMNS))
+    lines = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
+    return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
 def crossing(
@@ -99,7 +99,7 @@ def crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Where a curve comes, and stays, within a tolerance.
+    """Return the crossing from which on a curve stays within a tolerance.
 
     Args:
         nfe: ascending, > 0.
@@ -128,7 +128,7 @@ def _crossing(nfe: Sequence[float], values: Sequence[float], tolerance: float) -
 def in_words(found: Crossing, smallest: float, largest: float) -> str:
     """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
 
-    def one(value: float) -> str:
+    def in_range(value: float) -> str:
         return (
             f"> {short(largest)}"
             if value == math.inf
@@ -138,48 +138,46 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
         )
 
     return (
-        f"{one(found.value)} [{one(found.low)}, {one(found.high)}]"
+        f"{in_range(found.value)} [{in_range(found.low)}, {in_range(found.high)}]"
         if found.low != found.high
-        else one(found.value)
+        else in_range(found.value)
     )
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
     """The lines of one model and estimator, best first."""
-    done = rows.loc[rows["status"] == "ok"].dropna(
+    finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
-    done = done.loc[done["nfe"] > 0].sort_values("nfe", kind="stable")
-    if not len(done):
+    finished = finished.loc[finished["nfe"] > 0].sort_values("nfe", kind="stable")
+    if not len(finished):
         return []
-    fewest = rows_of(done.sort_values("samples", kind="stable").head(1))[0]
+    fewest = rows_of(finished.sort_values("samples", kind="stable").head(1))[0]
     floor, count = number(fewest, "fid_proxy_floor") or 0.0, number(fewest, "samples") or 0.0
     tolerance = floor if samples is None else floor * count / samples
     if not tolerance > 0:
         return []
     lines = []
-    for curve, points in done.groupby("curve", sort=False):
+    for curve, points in finished.groupby("curve", sort=False):
         points = points.drop_duplicates("nfe", keep="last")
         nfe = points["nfe"].astype(float).tolist()
-        told = rows_of(points)
-        ends = [ends for row in told if (ends := bounds(row, "fd_conv"))]
-        found = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
-        flag = next((words for row in told if (words := flag_of(row, "fd_conv"))), "")
-        scale = in_words(found, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
+        records = rows_of(points)
+        ends = [ends for row in records if (ends := bounds(row, "fd_conv"))]
+        cross = crossing(nfe, points["fd_conv"].astype(float).tolist(), ends, tolerance)
+        flag = next((words for row in records if (words := flag_of(row, "fd_conv"))), "")
+        scale = in_words(cross, nfe[0], nfe[-1]), tolerance, int(samples or count), nfe[0], nfe[-1]
         lines.append(
-            (text(fewest, "model"), str(curve), *found, *scale, flag, text(fewest, "estimator"))
+            (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
     ordered = sorted(lines, key=lambda line: line[2:5])
     return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
 
 
 def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Which curves are shown to need more evaluations than the first, whoever that turned out
-    to be: at the level of all their pairs.
-    """
-    first, *others = lines
+    """Return the verdict of each line against the first ("" for itself), at the level of all pairs."""
+    first, *other_lines = lines
     level = LEVEL / max(math.comb(len(lines), 2), 1)
-    return ["", *(claim(_evidence(first, other), level) for other in others)]
+    return ["", *(claim(_evidence(first, other), level) for other in other_lines)]
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:

@@ -1,8 +1,8 @@
-"""The rows at each budget that no verdict tells apart from the lowest: those that a table sets in bold.
+"""Rows at each budget that no verdict separates from the lowest: a table sets them in bold.
 
-Verdicts are those of the report, corrected over all pairs of rows at one budget
-(:class:`.verdicts.Panel`). Where there is none, because an interval is flagged or the model's own
-error dominates, rows are told apart whose 95 % intervals have nothing in common.
+Verdicts are the report's, corrected over all pairs of rows at one budget
+(:class:`.verdicts.Panel`). Without a verdict, because an interval is flagged or the model's own
+error dominates, disjoint 95 % intervals separate two rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lowest(
     *,
     unseen: int = 0,
 ) -> dict[str, frozenset[Place]]:
-    """Return the places of each problem, by its title, that are not told apart from the lowest.
+    """Return the places of each problem, by its title, that are not shown to be above the lowest.
 
     Args:
         frame: rows of a table; of several in one place the one with the most evaluations counts.
@@ -42,20 +42,20 @@ def lowest(
             influence values are read; without, rows are compared as independent.
         unseen: rows of the table that are not in the frame, which verdicts are corrected for.
     """
-    known = {quantity.name: quantity for quantity in quantities()}
+    by_name = {quantity.name: quantity for quantity in quantities()}
     columns: dict[str, str] = {}
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
-        done = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
-        default = default_quantity(rows_of(done)) if metric is None else None
+        finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
+        default = default_quantity(rows_of(finished)) if metric is None else None
         columns[title] = column = metric or (default.name if default else "fid_proxy")
         places = {
             (text(row, "curve"), int(number(row, "slot") or 0)): row
-            for row in rows_of(done.dropna(subset=["slot"]))
+            for row in rows_of(finished.dropna(subset=["slot"]))
             if number(row, column) is not None
         }
         entries = {n: entry_of(row, homes or {}) for n, row in enumerate(places.values())}
-        quantity = known.get(column, Quantity(name=column, meaning=""))
+        quantity = by_name.get(column, Quantity(name=column, meaning=""))
         panels[title] = Panel(entries, quantity, 0, 0)
     corrected = corrected_together(panels.values(), unseen)
     return {
@@ -72,12 +72,12 @@ def _tied(panel: Panel, column: str) -> frozenset[Place]:
     return frozenset(
         (text(entry.record, "curve"), slots[n])
         for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _apart(panel, n, first[slots[n]], column)
+        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]], column)
     )
 
 
-def _apart(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
-    """Return True if a row is told apart from the lowest."""
+def _is_above(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
+    """Return True if a row is shown to be above the lowest."""
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"

@@ -1,7 +1,6 @@
-"""Which row is compared with which: the same cell of two runs, or each row of a run with a
-baseline's.
+"""Pairs of rows to compare: the same cell of two runs, or each row of a run with a baseline's.
 
-A comparison of what was not measured alike is refused, with the part that differs.
+Rows that were not measured alike are refused, with the part that differs.
 """
 
 from __future__ import annotations
@@ -29,12 +28,10 @@ WHAT = (
     "dtype",
     "tuning_digest",
 )
-"""Columns that say what a row is, beside the noise and the level that it starts at."""
+"""Columns that identify a row, apart from the noise and the level that it starts at."""
 
 HOW = ("seed", "device", "execution")
-"""Columns that say how it was run: equal ones are matched first, and a single one on each side
-is matched with whatever is there.
-"""
+"""Columns of a run's conditions: rows that agree in them are matched first."""
 
 SETTING = ("model", "estimator", "slot", "start", "end", "sigma_max", "dtype")
 """Columns in which a row and its baseline sampler agree."""
@@ -48,10 +45,7 @@ class Pair(NamedTuple):
 
     @property
     def same_latents(self) -> bool | None:
-        """Whether sample i of both starts from the same latent.
-
-        None where a row doesn't know its seed.
-        """
+        """Return True if sample i of both starts from the same latent; None if a seed is missing."""
         seeds = [entry.record.get("seed") for entry in self]
         return None if None in seeds else seeds[0] == seeds[1]
 
@@ -75,20 +69,20 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
     for side, entries in enumerate((baseline, candidate)):
         for entry in entries:
             groups[cell_identity(entry.record)][side].append(entry)
-    found = Matches([], [], [])
+    matches = Matches([], [], [])
     for ours, theirs in groups.values():
-        _match_group(ours, theirs, found)
-    return found
+        _match_group(ours, theirs, matches)
+    return matches
 
 
 def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
-    """Each row with the row of ``sampler`` in the same setting: budget, start, end, estimator and
-    schedule.
+    """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
+    estimator and schedule.
 
     Args:
         entries: rows of one run.
         sampler: registry name of the baseline, or its curve's name.
-        any_schedule: let the schedules differ. Those of a sampler with levels of its own always do.
+        any_schedule: let the schedules differ. A sampler with levels of its own always differs.
 
     Raises:
         ValueError: no row is that sampler's.
@@ -99,17 +93,17 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
         if sampler in (text(entry.record, "sampler"), text(entry.record, "curve"))
     ]
     if not baselines:
-        there = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
+        samplers = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
         raise ValueError(
             f"no finished row is of sampler {sampler!r}; choose the baseline "
-            f"from those there: {there}"
+            f"from those there: {samplers}"
         )
-    found, own = Matches([], [], []), set(map(id, baselines))
+    matches, baseline_ids = Matches([], [], []), set(map(id, baselines))
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for baseline in baselines:
         by_setting[_setting(baseline.record)].append(baseline)
     for entry in entries:
-        if id(entry) in own:
+        if id(entry) in baseline_ids:
             continue
         fitting = [
             baseline
@@ -117,43 +111,43 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
             if _comparable(baseline.record, entry.record, any_schedule)
         ]
         if fitting:
-            found.pairs.append(
+            matches.pairs.append(
                 Pair(
                     min(fitting, key=lambda baseline: _distance(baseline.record, entry.record)),
                     entry,
                 )
             )
         else:
-            found.only_candidate.append(entry)
-    return found
+            matches.only_candidate.append(entry)
+    return matches
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """What a row is, as text.
+    """Return the identity of a row's cell, as text.
 
-    What says nothing about its samples is left out, so that older tables match.
+    Columns that do not affect its samples are left out, so that older tables match.
     """
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
     return (*(text(row, name) for name in WHAT), sigma_start, noise)
 
 
-def _match_group(ours: list[Entry], theirs: list[Entry], found: Matches) -> None:
-    """Add to ``found`` what rows of one cell give."""
+def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
+    """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
-    for mine in ours:
-        twin = next((entry for entry in right if _how(entry.record) == _how(mine.record)), None)
+    for item in ours:
+        twin = next((entry for entry in right if _setup(entry.record) == _setup(item.record)), None)
         if twin is not None:
-            found.pairs.append(Pair(mine, twin))
-            left.remove(mine)
+            matches.pairs.append(Pair(item, twin))
+            left.remove(item)
             right.remove(twin)
     if len(left) == len(right) == 1:
-        found.pairs.append(Pair(left.pop(), right.pop()))
-    found.only_baseline.extend(left)
-    found.only_candidate.extend(right)
+        matches.pairs.append(Pair(left.pop(), right.pop()))
+    matches.only_baseline.extend(left)
+    matches.only_candidate.extend(right)
 
 
-def _how(row: Record) -> tuple[str, ...]:
+def _setup(row: Record) -> tuple[str, ...]:
     return tuple(text(row, name) for name in HOW)
 
 
@@ -162,7 +156,7 @@ def _setting(row: Record) -> tuple[str, ...]:
 
 
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
-    """Whether two rows of one setting can be compared."""
+    """Return True if two rows of one setting can be compared."""
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -176,11 +170,11 @@ def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
     """
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _how(baseline) == _how(row),
+        _setup(baseline) == _setup(row),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
-    return tuple(not each for each in equal)
+    return tuple(not agrees for agrees in equal)
 
 
 def check_sources(a: Source, b: Source) -> None:
@@ -198,26 +192,26 @@ def check_sources(a: Source, b: Source) -> None:
             "run both with one version"
         )
     first, second = (source.run.get("models") or {} for source in (a, b))
-    known = [source.run.get("fingerprints") or {} for source in (a, b)]
+    fingerprints = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
-        if found := _other_model(name, first[name], second[name], *known):
+        if change := _other_model(name, first[name], second[name], *fingerprints):
             raise ValueError(
-                f"{a} and {b} cannot be compared: model {name} {found}; run both with one model"
+                f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
             )
 
 
 def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
-    """How two models of one name differ, as the end of a sentence; "" if they do not.
+    """Return how two models of one name differ, as the end of a sentence; "" if they do not.
 
-    What they do decides, where both runs know it, and their identities otherwise.
+    Their fingerprints decide where both runs have them, their identities otherwise.
     """
     try:
-        found = difference(
+        change = difference(
             Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name])
         )
     except (KeyError, TypeError, ValueError):
         return "" if first == second else f"is {first} in the first and {second} in the second"
-    return found and f"is not the same in both: {found}"
+    return change and f"is not the same in both: {change}"
 
 
 def check_estimators(a: Entry, b: Entry) -> None:
@@ -238,12 +232,12 @@ def _difference(first: str, second: str) -> str:
     """The first part in which two estimators differ, in words."""
     parts = [estimator.split("; ") for estimator in (first, second)]
     length = max(map(len, parts))
-    one, other = next(
+    ours, other = next(
         pair
         for pair in zip(*(part + [""] * (length - len(part)) for part in parts), strict=True)
         if pair[0] != pair[1]
     )
     return (
-        f"its estimator has {one or 'nothing'!r} in the first run and {other or 'nothing'!r} "
+        f"its estimator has {ours or 'nothing'!r} in the first run and {other or 'nothing'!r} "
         "in the second"
     )

@@ -1,12 +1,12 @@
 r"""The Pareto front of quality against cost: rows that no other row beats in both.
 
-Quality is measured with an error, and so is time. Whether a value is lower is a verdict
+Quality is measured with an error, and so is time. A verdict decides whether a value is lower
 (:class:`.verdicts.Panel`); of two times one is *surely* lower if their 95 % intervals do not
 overlap, of two counts if it is lower. A row is
 
     off         if some row on the front is shown to have the lower value at no more cost (counts: lower or equal; times: surely lower);
     on          if no other row can be excluded from it: each is surely dearer, or shown to be worse;
-    uncertain   otherwise, and wherever there is no verdict.
+    uncertain   otherwise, and without a verdict.
 
 ``on_front`` is what the point values alone say.
 """
@@ -45,19 +45,19 @@ class Point(NamedTuple):
 
 
 class FrontPosition(NamedTuple):
-    """Whether a row is on the front by its point values, and given their errors."""
+    """Membership of a row in the front, by its point values and given their errors."""
 
     on_front: bool
     front: FrontMembership
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """The rows that have both columns, by model, estimator and cost, with ``on_front`` (flag) and
-    ``front`` (text).
+    """Return the rows that have both columns, by model, estimator and cost, with ``on_front``
+    (flag) and ``front`` (text).
 
     Args:
-        frame: rows of a table. It has no influence values, so that rows are told apart by their
-            intervals: with caution.
+        frame: rows of a table. It has no influence values, so that only disjoint intervals separate
+            rows.
         metric: column of the quality, lower is better; its standard error is taken from
             ``METRIC_se`` where there is one.
         cost: "nfe", exact, or "ms_per_sample", a median time.
@@ -75,16 +75,16 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)
     ]
-    found = [
+    frames = [
         _with_front(rows, panel, cost)
         for rows, panel in zip(parts, _panels(parts, metric), strict=True)
     ]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
-    return pd.concat(found, ignore_index=True) if found else empty
+    return pd.concat(frames, ignore_index=True) if frames else empty
 
 
 def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
-    """Where each row of a panel that has a cost stands, by its index."""
+    """Return the front position of each row of a panel that has a cost, by its index."""
     points = {
         index: point
         for index, entry in panel.entries.items()
@@ -98,27 +98,25 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
 
 
 def _undominated(points: Mapping[int, Point]) -> list[int]:
-    """The points that no other one dominates (:func:`dominates`), in their order: those whose value
-    is the least of their cost, and less than that of all that cost less.
-    """
+    """Return the points that no other point dominates (:func:`dominates`), in their order."""
     least: dict[float, float] = {}
     for point in points.values():
         least[point.cost] = min(point.value, least.get(point.cost, math.inf))
-    found: set[float] = set()
+    costs: set[float] = set()
     lowest: float | None = None
     for cost in sorted(least):
         if lowest is None or least[cost] < lowest:
-            found.add(cost)
+            costs.add(cost)
             lowest = least[cost]
     return [
         index
         for index, point in points.items()
-        if point.cost in found and point.value == least[point.cost]
+        if point.cost in costs and point.value == least[point.cost]
     ]
 
 
 def dominates(a: Point, b: Point) -> bool:
-    """Whether ``a`` is at least as good as ``b`` in both by point values, and better in one."""
+    """Return True if ``a`` is at least as good as ``b`` in both by point values, and better in one."""
     return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
 
 
@@ -132,7 +130,7 @@ def point_of(row: Record, metric: str, cost: str) -> Point | None:
 
 
 def surely_cheaper(a: Point, b: Point) -> bool:
-    """Whether ``a`` costs less than ``b``, whatever the scatter of the times."""
+    """Return True if ``a`` costs less than ``b`` even at the ends of their intervals."""
     return a.high < b.low
 
 
@@ -166,19 +164,19 @@ def _front(
         return "off"
     if index not in leads:
         return "uncertain"
-    rest = [
+    threats = [
         other for other in points if other != index and not surely_cheaper(point, points[other])
     ]
-    return "on" if all(_harmless(other, index, points, panel) for other in rest) else "uncertain"
+    return "on" if all(_harmless(other, index, points, panel) for other in threats) else "uncertain"
 
 
 def _no_dearer(a: Point, b: Point) -> bool:
-    """Whether ``a`` surely costs no more: by count, or by times that are apart."""
+    """Return True if ``a`` surely costs no more: by count, or by times with disjoint intervals."""
     return a.cost <= b.cost if a.low == a.high and b.low == b.high else surely_cheaper(a, b)
 
 
 def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Whether another row surely has no lower value.
+    """Return True if another row surely has no lower value.
 
     Two that coincide at one cost are no threat to each other.
     """
@@ -187,8 +185,8 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
         return True
     if points[other].cost != points[index].cost:
         return False
-    found = panel.judgement(other, index)
-    return found is not None and found.coincide
+    judgement = panel.judgement(other, index)
+    return judgement is not None and judgement.coincide
 
 
 def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
@@ -199,8 +197,8 @@ def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:
-    found = list(front_positions(panel, cost).values())
+    positions = list(front_positions(panel, cost).values())
     return rows.assign(
-        on_front=[place.on_front for place in found],
-        front=pd.array([str(place.front) for place in found], dtype="string"),
+        on_front=[place.on_front for place in positions],
+        front=pd.array([str(place.front) for place in positions], dtype="string"),
     )

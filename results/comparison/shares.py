@@ -37,8 +37,8 @@ def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
         b: likewise, of the same latents; the longer one's end is left out.
     """
     n = min(len(a), len(b))
-    apart = b[:n] - a[:n]
-    return int(np.sum(apart > 0)), int(np.sum(apart < 0))
+    change = b[:n] - a[:n]
+    return int(np.sum(change > 0)), int(np.sum(change < 0))
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
@@ -110,12 +110,12 @@ def _at_least(count: int, n: int) -> float:
     return float(betainc(count, n - count + 1, 0.5)) if count else 1.0
 
 
-def _bisected(shown: Callable[[float], bool]) -> float:
-    """Smallest level in (0, 1] at which ``shown`` holds; it then holds at all larger ones."""
+def _bisected(holds: Callable[[float], bool]) -> float:
+    """Return the smallest level in (0, 1] at which ``holds`` is True, as at all larger ones."""
     low, high = 0.0, 1.0
-    if not shown(high):
+    if not holds(high):
         return 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if shown(middle) else (middle, high)
+        low, high = (low, middle) if holds(middle) else (middle, high)
     return high

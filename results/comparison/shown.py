@@ -1,6 +1,4 @@
-"""Which rows of a large table a page shows: ten thousand rows make one that no browser is glad of, and
-five hundred curves a plot that nobody can read.
-"""
+"""Limits on the rows and curves of a page: large tables are slow, hundreds of curves unreadable."""
 
 from __future__ import annotations
 
@@ -17,10 +15,10 @@ MOST = 2000
 
 
 def shown(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
-    """The rows of a table that a page has: of a large one those of the best curves of each problem,
-    whole, the best of the baseline's among them, and those that have no results.
+    """Return the rows of a table that a page shows: all of a small one.
 
-    A curve is as good as its best rank at any budget, so that the lowest row of each is there.
+    Of a large one these are the best curves of each problem, whole, the baseline's best among them,
+    and the rows without results. A curve counts by its best rank at any budget.
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.
@@ -39,16 +37,16 @@ def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
     failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
     if quantity is None:
         return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
-    told = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
-    curves = _ordered(told, quantity.name, ["best", "mean"])
-    own = set(told.loc[(told["sampler"] == baseline) | (told["curve"] == baseline), "curve"])
+    ok = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
+    curves = _ordered(ok, quantity.name, ["best", "mean"])
+    own = set(ok.loc[(ok["sampler"] == baseline) | (ok["curve"] == baseline), "curve"])
     first = [curve for curve in curves if curve in own][:1]
-    found: list[int] = []
+    indices: list[int] = []
     for curve in dict.fromkeys([*first, *curves]):
-        found += [int(place) for place in told.index[told["curve"] == curve]]
-        if len(found) >= most - len(failed):
+        indices += [int(place) for place in ok.index[ok["curve"] == curve]]
+        if len(indices) >= most - len(failed):
             break
-    return [*found, *failed]
+    return [*indices, *failed]
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
@@ -57,14 +55,14 @@ def ranked_curves(rows: pd.DataFrame) -> list[str]:
     Those without results come last.
     """
     quantity = default_quantity(rows_of(rows))
-    done = rows.loc[rows["status"] == "ok"]
-    first = _ordered(done, quantity.name, ["mean", "best"]) if quantity else []
+    finished = rows.loc[rows["status"] == "ok"]
+    first = _ordered(finished, quantity.name, ["mean", "best"]) if quantity else []
     return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
 
 
-def _ordered(done: pd.DataFrame, column: str, by: list[str]) -> list[str]:
+def _ordered(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
     """Finished curves by the best and the mean of their ranks at each budget."""
-    rank = done.groupby("slot", dropna=False)[column].rank(method="min")
-    by_curve = rank.astype("Float64").groupby(done["curve"])
+    rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
+    by_curve = rank.astype("Float64").groupby(finished["curve"])
     order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
     return [str(curve) for curve in order.sort_values(by, kind="stable").index]

@@ -6,8 +6,8 @@ Two tests a line, each on the normal distribution of d / se, where d > 0 is wors
     equivalence    H0: |d| >= margin     p = Phi(-(margin - |d|) / se)          (two one-sided tests: Schuirmann 1987)
 
 and each family corrected over the table by Holm's step-down method (Holm 1979), which keeps the
-chance of any false claim of its kind at the level, whatever the lines have in common: of any false
-"better" or "worse", and of any false "equivalent". The chance of either is at most twice that.
+chance of any false claim of its kind at the level, under any dependence: of any false "better" or
+"worse", and of any false "equivalent". The chance of either is at most twice that.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIGNS: dict[Verdict, str] = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict is made from.
+    """Evidence for a verdict: a difference, its error and the margin.
 
     Attributes:
         difference: candidate less baseline; positive is worse.
@@ -48,7 +48,7 @@ class Evidence:
 
     @property
     def identical(self) -> bool:
-        """Whether the two are the same numbers, sample by sample: equivalent at any margin."""
+        """Return True if the two are the same numbers, sample by sample: equivalent at any margin."""
         return self.difference == 0 and self.se == 0
 
     @property
@@ -65,15 +65,13 @@ class Evidence:
 
     @property
     def p_beyond(self) -> float:
-        """One-sided p value of being worse by the margin at most: small where the candidate is
-        worse by more.
-        """
+        """P value of being worse by the margin at most: small where the candidate is worse by more."""
         return upper_tail(self.difference - self.margin, self.se)
 
     @property
     def p_within(self) -> float:
-        """One-sided p value of being worse by the margin or more: small where the candidate is
-        at least nearly as good.
+        """P value of being worse by the margin or more: small where the candidate is nearly as
+        good.
         """
         return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
 
@@ -131,18 +129,18 @@ def verdicts(
 def claim(evidence: Evidence | None, level: float) -> Verdict:
     """The verdict of a pair by itself at a level, as :func:`verdicts` gives it.
 
-    What lies within the margin is never called different.
+    A difference within the margin is never called better or worse.
 
-    The last matters where ``level`` is stricter than a table's: a difference that is shown here,
-    and shown to be within the margin there, would have two verdicts.
+    That matters where ``level`` is stricter than a table's: a difference that is shown here, and
+    shown to be within the margin there, would have two verdicts.
     """
     if evidence is None:
         return "no verdict"
-    found = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+    verdict = verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
     return (
         "inconclusive"
-        if found in ("better", "worse") and abs(evidence.difference) <= evidence.margin
-        else found
+        if verdict in ("better", "worse") and abs(evidence.difference) <= evidence.margin
+        else verdict
     )
 
 

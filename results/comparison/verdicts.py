@@ -1,14 +1,14 @@
 """Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
 
-Whoever says that one row is better than another asks here: ``compare``, ``gate``, ``run
+Every claim that one row is better than another comes from here: ``compare``, ``gate``, ``run
 --until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
 report. A judgement knows the difference with its error, the margin that does not matter, and the
 reason against a verdict, if there is one. Two corrections make many of them hold together:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
-* :class:`Panel`: any rows of a page against any others, so that whoever comes out lowest may be
-  compared with all (Bonferroni over all pairs). Its claims are fewer: where it calls a row better,
-  the table of :func:`judge_lines` does too.
+* :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
+  (Bonferroni over all pairs). Its claims are fewer: where it calls a row better, the table of
+  :func:`judge_lines` does too.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Judgement:
 
     @property
     def evidence(self) -> Evidence | None:
-        """What a verdict may rest on; None where there is a reason against one."""
+        """Evidence for a verdict; None where there is a reason against one."""
         gap = self.gap
         if self.reason or gap.se is None:
             return None
@@ -81,15 +81,14 @@ class Judgement:
 
     @property
     def coincide(self) -> bool:
-        """Whether the values are equal but for rounding."""
+        """Return True if the values are equal but for rounding."""
         return math.isclose(self.baseline.value, self.candidate.value, rel_tol=COINCIDE)
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """What can be said of two rows by a quantity; None if one of them has no value.
+    """Judge two rows by a quantity; None if one of them has no value.
 
-    Identical numbers differ by nothing, for certain, whatever is known of their errors: a run
-    against itself is equivalent to itself.
+    Identical numbers have a difference of 0 with standard error 0: a run is equivalent to itself.
 
     Args:
         pair: the rows.
@@ -115,16 +114,16 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def identical(pair: Pair, quantity: Quantity) -> bool:
-    """Whether two rows are the same numbers: of each sample where those were kept, else in all
-    that was measured, of one seed.
+    """Return True if two rows hold the same numbers: per sample if known, else in all columns
+    measured.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
         return False
     first, second = (entry.record for entry in pair)
-    kept = a.influence is not None and b.influence is not None
+    has_samples = a.influence is not None and b.influence is not None
     # two samplers without a flip are not one sampler
-    return (kept and quantity.summary != "share") or all(
+    return (has_samples and quantity.summary != "share") or all(
         first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
     )
 
@@ -168,22 +167,22 @@ class Panel:
         return panel
 
     def refused(self, index: int) -> bool:
-        """Whether a row gets no verdict against any other."""
+        """Return True if a row gets no verdict against any other."""
         return bool(_row_refusal(self.entries[index].record, self.quantity))
 
     def judgement(self, candidate: int, baseline: int) -> Judgement | None:
         """The judgement on two rows, given their indices."""
-        found = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
-        back = found and _margin(found.pair, self.quantity, found.candidate, MARGIN)
+        item = judge(Pair(self.entries[baseline], self.entries[candidate]), self.quantity)
+        back = item and _margin(item.pair, self.quantity, item.candidate, MARGIN)
         # the same whichever of the two is called the baseline
-        return found and replace(found, margin=max(found.margin, back or 0.0))
+        return item and replace(item, margin=max(item.margin, back or 0.0))
 
     def verdict(self, candidate: int, baseline: int) -> Verdict:
-        """Whether one row is better or worse than another, by index, at the level of all pairs."""
-        found = self.judgement(candidate, baseline)
+        """Return the verdict on one row against another, by index, at the level of all pairs."""
+        judgement = self.judgement(candidate, baseline)
         slots = [number(self.entries[place].record, "slot") for place in (candidate, baseline)]
         tests = self.within_budget if slots[0] == slots[1] else self.across_budgets
-        return claim(found and found.evidence, LEVEL / max(tests, 1))
+        return claim(judgement and judgement.evidence, LEVEL / max(tests, 1))
 
 
 def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
@@ -202,7 +201,7 @@ def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
+    """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
 
     Attributes:
         baseline: curve and seed of the baseline's row, as a legend names it.
@@ -249,7 +248,7 @@ class Line:
         row = asdict(self)
         nested = {name: row.pop(name) or {} for name in SIDES}
         return row | {
-            f"{name}_{key}": value for name, found in nested.items() for key, value in found.items()
+            f"{name}_{key}": value for name, part in nested.items() for key, value in part.items()
         }
 
 
@@ -259,11 +258,11 @@ def judge_lines(
     """A line for each pair of rows that both have the quantity, with verdicts corrected over
     all of them, and over as many more as are ``unseen``.
     """
-    found = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
+    items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [
         _line(judgement, verdict)
         for judgement, verdict in zip(
-            found, verdicts([one.evidence for one in found], unseen=unseen), strict=True
+            items, verdicts([item.evidence for item in items], unseen=unseen), strict=True
         )
     ]
 
@@ -286,15 +285,15 @@ _DOMINATED = "dominated by the model's own error; see fd_conv"
 
 
 def _refusal(pair: Pair, quantity: Quantity, gap: Difference) -> str:
-    """Why a pair of rows gets no verdict by a quantity; "" if it does."""
-    found = [_row_refusal(entry.record, quantity) for entry in pair]
-    if _DOMINATED in found:
+    """Return the reason why a pair of rows gets no verdict by a quantity; "" if there is none."""
+    refusals = [_row_refusal(entry.record, quantity) for entry in pair]
+    if _DOMINATED in refusals:
         return _DOMINATED
-    return next(filter(None, found), "" if gap.se is not None else "no standard error")
+    return next(filter(None, refusals), "" if gap.se is not None else "no standard error")
 
 
 def _row_refusal(row: Record, quantity: Quantity) -> str:
-    """Why a row gets no verdict against any other; "" if it may."""
+    """Return the reason why a row gets no verdict against any other; "" if there is none."""
     if quantity.to_data and dominated(row):
         return _DOMINATED
     if quantity.summary == "root mean square" and number(row, quantity.apart) is None:
@@ -303,8 +302,8 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
     return f"flagged: {flag}" if flag else ""
 
 
-def _line(found: Judgement, verdict: Verdict) -> Line:
-    (pair, gap), row = (found.pair, found.gap), found.pair.candidate.record
+def _line(judgement: Judgement, verdict: Verdict) -> Line:
+    (pair, gap), row = (judgement.pair, judgement.gap), judgement.pair.candidate.record
     slot, steps = number(row, "slot"), number(row, "steps")
     ratio = time_ratio(pair.baseline.timing, pair.candidate.timing)
     times = (
@@ -319,16 +318,16 @@ def _line(found: Judgement, verdict: Verdict) -> Line:
         None if steps is None else int(steps),
         text(row, "schedule"),
         text(pair.baseline.record, "curve"),
-        found.quantity.name,
-        found.baseline.value,
-        found.candidate.value,
+        judgement.quantity.name,
+        judgement.baseline.value,
+        judgement.candidate.value,
         gap.value,
         gap.se,
         *((None, None) if gap.se is None else ends(gap.value, gap.se)),
-        found.margin,
+        judgement.margin,
         gap.paired,
         verdict,
-        found.reason,
+        judgement.reason,
         *times,
         speed(pair.baseline.timing, pair.candidate.timing).verdict,
         tuning_of(row),

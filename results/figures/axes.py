@@ -86,11 +86,11 @@ def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
     counts = Counter(places)
     first, last = min(counts), max(counts)
     near = share * math.log(last / first)
-    kept = [first, last] if first < last else [first]
+    ticks = [first, last] if first < last else [first]
     for place, _ in sorted(counts.items(), key=lambda item: (-item[1], -item[0])):
-        if all(abs(math.log(place / other)) >= near > 0 for other in kept):
-            kept.append(place)
-    return sorted(kept)
+        if all(abs(math.log(place / other)) >= near > 0 for other in ticks):
+            ticks.append(place)
+    return sorted(ticks)
 
 
 def floor_line(axes: Axes, level: float, meaning: str) -> None:
@@ -112,10 +112,10 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
 
 def plottable(frame: pd.DataFrame) -> list[str]:
     """The metrics, lower being better, that have a positive value in a table."""
-    named = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
+    names = [quantity.name for quantity in quantities() if quantity.axis and quantity.name in frame]
     return [
         name
-        for name in named
+        for name in names
         if any(not empty(value) and float(value) > 0 for value in frame[name])
     ]
 

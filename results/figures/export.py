@@ -50,7 +50,7 @@ def write_figures(
         out: folder, made if it does not exist.
         formats: some of :data:`FORMATS`.
         kinds: some of :data:`KINDS`; what the run has no data for is left out.
-        metrics: columns to draw; by default those of :data:`DEFAULT_METRICS` that have values.
+        metrics: columns to draw; by default the ones of :data:`DEFAULT_METRICS` with values.
         models: draw these only.
         samplers: draw these only.
         width: "single" or "double", in columns of a page.
@@ -66,14 +66,14 @@ def write_figures(
     _check("format", formats, FORMATS)
     _check("figure", kinds, KINDS)
     _check_metrics(metrics, table)
-    table = _only(_only(table, "model", models), "sampler", samplers)
+    table = _select(_select(table, "model", models), "sampler", samplers)
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
-    wanted = metrics or measured or ["rmse"]  # an older table may have no other
+    drawn_metrics = metrics or measured or ["rmse"]  # an older table may have no other
     figures = [
         (name, figure)
         for kind in KINDS
         if kind in kinds
-        for name, figure in _figures(kind, source, table, wanted, width)
+        for name, figure in _figures(kind, source, table, drawn_metrics, width)
     ]
     if not figures:
         raise ValueError(
@@ -122,7 +122,7 @@ def _figures(
             )
 
 
-def _only(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
+def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
     """The rows with one of these names in a column; all if there are none."""
     _check(column, names, sorted(set(table.frame[column].dropna())))
     return (
@@ -132,13 +132,13 @@ def _only(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
     )
 
 
-def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
-    for name in given:
+def _check(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
         if name not in known:
-            raise ValueError(f"there is no {what} {name!r}; {choices(name, known)}")
+            raise ValueError(f"there is no {thing} {name!r}; {choices(name, known)}")
 
 
-def _check_metrics(given: Sequence[str], table: TypedTable) -> None:
+def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
     """Refuse what is no column of numbers.
 
     Of the others too, only those that mean something in a figure are proposed.
@@ -148,12 +148,12 @@ def _check_metrics(given: Sequence[str], table: TypedTable) -> None:
         for name in table.frame.columns
         if pd.api.types.is_numeric_dtype(table.frame[name])
     ]
-    for name in given:
+    for name in names:
         if name not in numeric:
-            known = plottable(table.frame)
-            what = "is no column of numbers" if name in table.frame else "is no column of the table"
+            choosable = plottable(table.frame)
+            why = "is no column of numbers" if name in table.frame else "is no column of the table"
             raise ValueError(
-                f"there is no metric {name!r}: it {what}; {choices(name, known) if known else 'none has values here'}"
+                f"there is no metric {name!r}: it {why}; {choices(name, choosable) if choosable else 'none has values here'}"
             )
 
 
@@ -192,9 +192,7 @@ def draw(
 
 
 def _ranked_beside(rows: pd.DataFrame) -> str:
-    """The distance to endpoints that two samplers at least have beside ``fid_proxy``; older tables
-    have ``rmse`` only.
-    """
+    """Return the distance to endpoints that two samplers have with ``fid_proxy``; "" if none."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:
             return name

@@ -33,7 +33,7 @@ def front(
 
     A filled marker is on the front for certain, an open one by its value only
     (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
-    reader's own samplers are named wherever they lie.
+    reader's own samplers are always named.
 
     Args:
         table: what to draw; finished rows only.
@@ -69,17 +69,17 @@ def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Serie
 
     Returns what is named: curves on the front at their last point there, and the reader's own.
     """
-    placed = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
-    logarithmic(axes, [point.x for _, point in placed], [point.y for _, point in placed])
-    leads = _leads([(row, point) for row, point in placed if row["on_front"]])
+    row_points = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
+    logarithmic(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
+    leads = _leads([(row, point) for row, point in row_points if row["on_front"]])
     last: dict[str, Series] = {}
-    for row, point in sorted(placed, key=lambda item: item[1].x):
+    for row, point in sorted(row_points, key=lambda item: item[1].x):
         look = _look(row)
         bold: dict[str, Any] = {"ms": 5.5, "alpha": 1} if look.own else {"ms": 3, "alpha": PALE}
         axes.plot(
             [point.x], [point.y], ".", mew=0, color=look.colour, zorder=2 + lift(look), **bold
         )
-        if look.own:  # named wherever it lies, at its last point
+        if look.own:  # always named, at its last point
             last[text(row, "curve")] = Series(label(text(row, "curve")), look, (point,))
     axes.step(
         [point.x for _, point in leads],
@@ -110,8 +110,8 @@ def _look(row: Record) -> Style:
 
 def _leads(rows: list[tuple[Record, Point]]) -> list[tuple[Record, Point]]:
     """Rows of the front, by cost; of those equal to rounding the first."""
-    kept: list[tuple[Record, Point]] = []
+    leads: list[tuple[Record, Point]] = []
     for row, point in rows:
-        if not kept or point.y < kept[-1][1].y * (1 - EQUAL):
-            kept.append((row, point))
-    return kept
+        if not leads or point.y < leads[-1][1].y * (1 - EQUAL):
+            leads.append((row, point))
+    return leads

@@ -1,4 +1,4 @@
-"""Names beside their curves: apart from each other, in the order of the curves."""
+"""Names next to their curves: apart from each other, in the order of the curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .series import Series
 from .sheet import RULE
 
 GAP, REACH = 0.035, 0.09
-"""Of the width of the axes: from the last point to its leader, and from there to the name."""
+"""Shares of the width of the axes: from the last point to its leader, and from there to the name."""
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -46,12 +46,12 @@ def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -
     bottom, top = map(math.log, axes.get_ylim())
     left, right = map(math.log, axes.get_xlim())
     height = inches(axes)[1] * 72
-    at = [(math.log(one.points[-1].y) - bottom) / (top - bottom) for one in series]
+    at = [(math.log(curve.points[-1].y) - bottom) / (top - bottom) for curve in series]
     start = max(
-        ((math.log(one.points[-1].x) - left) / (right - left) for one in series), default=1.0
+        ((math.log(curve.points[-1].x) - left) / (right - left) for curve in series), default=1.0
     )
-    for one, y, place in zip(series, at, spread(at, 1.3 * size / height, 0.0, 1.0), strict=True):
-        x = (math.log(one.points[-1].x) - left) / (right - left)
+    for curve, y, place in zip(series, at, spread(at, 1.3 * size / height, 0.0, 1.0), strict=True):
+        x = (math.log(curve.points[-1].x) - left) / (right - left)
         line, end = max(start, 1.0) + GAP, max(start, 1.0) + REACH
         axes.plot(
             [x, line - GAP / 2, end],
@@ -68,10 +68,10 @@ def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -
             transform=axes.transAxes,
             clip_on=False,
             linestyle="",
-            **markers(one.style),
+            **markers(curve.style),
         )
         axes.annotate(
-            one.name,
+            curve.name,
             (end + 0.015, place),
             (5, 0),
             xycoords="axes fraction",

@@ -31,7 +31,7 @@ LINES: dict[str, Any] = {
 THICK = 2.0
 """Points: the line of a sampler of the reader's own, which nothing may hide."""
 ABOVE = 1.5
-"""How much higher it lies than the others."""
+"""Increase of its ``zorder`` over the others'."""
 
 
 def markers(style: Style) -> dict[str, Any]:
@@ -56,5 +56,5 @@ def line(style: Style) -> dict[str, Any]:
 
 
 def lift(style: Style) -> float:
-    """What is added to the ``zorder`` of a curve so that it lies above others."""
+    """Return the increase of a curve's ``zorder``: the reader's own lie above the others."""
     return ABOVE if style.own else 0.0

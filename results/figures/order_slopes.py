@@ -18,11 +18,11 @@ Box = tuple[float, float, float, float]
 WIDE, STEEP = 0.22, 0.34
 """At most so much of the axes' width and height is the fan's."""
 EDGE = 0.03
-"""Of the axes: from the fan to their edge, and to the data."""
+"""Shares of the axes: from the fan to their edge, and to the data."""
 LETTERS = 0.09
-"""Of the axes' height and width: room for the words above the fan and the numbers at its ends."""
+"""Shares of the axes' height and width: room for the fan's words above, and numbers at its ends."""
 SIZES = (1.0, 0.75, 0.55)
-"""How large the fan is: the first for which there is a free place."""
+"""Sizes of the fan: the first with a free place counts."""
 ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
@@ -43,12 +43,12 @@ def order_slopes(
     """
     paths = [list(path) for path in curves]
     steepest = exponent * max(orders)
-    found = _free(axes, steepest, paths)
-    if found is None:
+    place = _free(axes, steepest, paths)
+    if place is None:
         (_, _), (bottom, top) = _limits(axes)
         axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
-        found = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
-    _draw(axes, *found, exponent, orders)
+        place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
+    _draw(axes, *place, exponent, orders)
 
 
 def _draw(
@@ -81,8 +81,8 @@ def _draw(
 
 
 def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
-    """Where the lower left corner of the lines may be, and how large they are: the lower left
-    is tried first, then what is near it.
+    """Return the lower left corner of the lines, near an edge, and their size; None if none is
+    free.
     """
     (left, right), (bottom, top) = _limits(axes)
     dots = [
@@ -106,7 +106,7 @@ def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, floa
 
 
 def _run(axes: Axes, steepest: int, size: float) -> float:
-    """How far the lines go to the right, in logarithms."""
+    """Return the length of the lines to the right, in logarithms."""
     (left, right), (bottom, top) = _limits(axes)
     return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
 

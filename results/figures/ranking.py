@@ -82,11 +82,11 @@ def _at(frame: pd.DataFrame, left: str, right: str, budget: int | None) -> tuple
     """The budget, and its row of each curve that has both metrics."""
     if left not in frame or right not in frame:
         return 0, []
-    both = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
-    if both.empty:
+    ranked = frame.dropna(subset=[left, right, "slot"]).sort_values("nfe", kind="stable")
+    if ranked.empty:
         return 0, []
-    at = nearest([int(slot) for slot in both["slot"].unique()]) if budget is None else budget
-    return at, rows_of(both.loc[both["slot"] == at].drop_duplicates("curve", keep="last"))
+    at = nearest([int(slot) for slot in ranked["slot"].unique()]) if budget is None else budget
+    return at, rows_of(ranked.loc[ranked["slot"] == at].drop_duplicates("curve", keep="last"))
 
 
 def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:

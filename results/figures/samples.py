@@ -39,7 +39,7 @@ def samples(
 
     Args:
         run: run directory.
-        rows: those of its table to draw; all finished ones by default.
+        rows: rows of its table to draw; all finished ones by default.
         width: of the figures, in columns of a page.
 
     Returns:
@@ -53,11 +53,11 @@ def samples(
         (title, _pictures(folder, some))
         for title, some in comparable_parts(read_table(run).ok.frame if rows is None else rows)
     ]
-    return [(title, _figure(title, found, width)) for title, found in parts if found]
+    return [(title, _figure(title, pictures, width)) for title, pictures in parts if pictures]
 
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
-    """What was kept of each curve and budget."""
+    """Return the saved pictures of each curve and budget."""
     placed = [
         (text(row, "curve"), slot, row)
         for row in rows_of(rows)
@@ -73,16 +73,16 @@ def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     }
 
 
-def _figure(title: str, found: Found, width: Width) -> Sheet:
+def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     curves, slots = (
-        list(dict.fromkeys(curve for curve, _ in found)),
-        sorted({slot for _, slot in found}),
+        list(dict.fromkeys(curve for curve, _ in pictures)),
+        sorted({slot for _, slot in pictures}),
     )
     stacks = {
-        place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in found.items()
+        place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in pictures.items()
     }
     limit = next(
-        (arrays["converged"] for _, arrays in found.values() if "converged" in arrays), None
+        (arrays["converged"] for _, arrays in pictures.values() if "converged" in arrays), None
     )
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
     drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
@@ -97,7 +97,7 @@ def _figure(title: str, found: Found, width: Width) -> Sheet:
     for line, curve in zip(grid, curves, strict=True):
         look = next(
             style(text(row, "sampler"), text(row, "origin"))
-            for (name, _), (row, _) in found.items()
+            for (name, _), (row, _) in pictures.items()
             if name == curve
         )
         for axes, stack in zip(
@@ -112,7 +112,7 @@ def _figure(title: str, found: Found, width: Width) -> Sheet:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """How every place is drawn: ``across`` images, or points in the window ``box``."""
+    """Drawing of every place: ``across`` images, or points in the window ``box``."""
 
     across: int
     box: Box

@@ -55,14 +55,14 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
             looks[text(row, "curve")] = style(text(row, "sampler"), text(row, "origin"))
-    found = [
+    curves = [
         Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
     ]
-    return sorted(found, key=lambda one: (one.points[-1].y, one.name))
+    return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
-    """Where a row is drawn; None if a value is missing, or has no place on a logarithmic axis."""
+    """Return a row as a point; None if a value is missing, or has no place on a logarithmic axis."""
     x, y = number(row, cost), number(row, metric)
     if x is None or y is None or x <= 0:
         return None
@@ -88,14 +88,14 @@ def notable(series: list[Series], most: int) -> list[Series]:
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}
-    for index, one in enumerate(series):
-        for point in one.points:
+    for index, curve in enumerate(series):
+        for point in curve.points:
             lowest[point.x] = min(lowest.get(point.x, (point.y, index)), (point.y, index))
     wins = [index for _, (_, index) in sorted(lowest.items(), reverse=True)]
     heads = [
-        next(i for i, other in enumerate(series) if other.style.family == one.style.family)
-        for one in series
+        next(i for i, other in enumerate(series) if other.style.family == curve.style.family)
+        for curve in series
     ]
-    own = [index for index, one in enumerate(series) if one.style.own]
-    order = dict.fromkeys([*own, *wins, *heads, *range(len(series))])
+    own_indices = [index for index, curve in enumerate(series) if curve.style.own]
+    order = dict.fromkeys([*own_indices, *wins, *heads, *range(len(series))])
     return [series[index] for index in sorted(list(order)[:most])]

@@ -32,8 +32,8 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     Raises:
         ValueError: no row of the budget was timed.
     """
-    found = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
-    parts = [(title, at, rows) for title, at, rows in found if rows]
+    panels_of = [(title, *_at(frame, budget)) for title, frame in comparable_parts(table.ok.frame)]
+    parts = [(title, at, rows) for title, at, rows in panels_of if rows]
     if not parts:
         where = "" if budget is None else f" at {budget} evaluations"
         raise ValueError(f"no finished row was timed{where}; run the suite with --timing")
@@ -63,7 +63,7 @@ def _at(frame: pd.DataFrame, budget: int | None) -> tuple[int, list[Record]]:
 
 
 def _overhead(row: Record) -> float:
-    """Milliseconds per sample beside the network; below 0 where it is lost in the noise."""
+    """Return the milliseconds per sample outside the network; below 0 where noise hides them."""
     return (number(row, "ms_per_sample") or 0.0) - (number(row, "model_ms_per_sample") or 0.0)
 
 

@@ -49,9 +49,9 @@ def work_precision(
         ValueError: no row has both columns.
     """
     parts = [
-        (title, rows, found)
+        (title, rows, curves)
         for title, rows in comparable_parts(table.ok.frame)
-        if (found := series_of(rows, metric, cost))
+        if (curves := series_of(rows, metric, cost))
     ]
     if not parts:
         raise ValueError(
@@ -70,7 +70,7 @@ def work_precision(
 def _draw(
     axes: Axes, series: list[Series], named: list[Series], metric: str, rows: pd.DataFrame
 ) -> None:
-    points = [point for one in series for point in one.points]
+    points = [point for curve in series for point in curve.points]
     floor = floor_of(metric, rows_of(rows))
     values = [point.y for point in points]
     near = [floor[0]] if floor and floor[0] > min(values) / NEAR else []
@@ -79,12 +79,13 @@ def _draw(
         order_slopes(
             axes,
             power,
-            [[(point.x, point.y) for point in one.points] for one in series] + _edge(axes, floor),
+            [[(point.x, point.y) for point in curve.points] for curve in series]
+            + _edge(axes, floor),
         )
     if floor:
         floor_line(axes, *floor)
-    for one in reversed(series):
-        _curve(axes, one, pale=one not in named)
+    for curve in reversed(series):
+        _curve(axes, curve, pale=curve not in named)
 
 
 def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:

@@ -1,1 +1,1 @@
-"""What papers report, and how a run compares with it."""
+"""Numbers that papers report, and comparisons of a run with them."""

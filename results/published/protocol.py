@@ -1,4 +1,4 @@
-"""In what the protocol of a run differs from that behind a published number."""
+"""Differences between the protocols of a run and of a published number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .rows import Published
 from .solvers import GRIDS, Solver, options_of
 
 INCEPTION = re.compile(r"\binception[\w.-]*", re.IGNORECASE)
-"""How the identity of an Inception extractor begins, within ``estimator``."""
+"""Beginning of the identity of an Inception extractor, within ``estimator``."""
 
 _QUANTISED = re.compile(r"\buint8-(round|truncat)")
 _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
@@ -19,7 +19,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class Difference:
-    """One point of the protocol.
+    """Difference in one point of the protocol.
 
     Attributes:
         what: such as ``samples``.
@@ -33,19 +33,19 @@ class Difference:
 
     @property
     def known(self) -> bool:
-        """Whether both sides say what they did, and so are known to differ."""
+        """Return True if both sides say what they did, and so are known to differ."""
         return bool(self.run and self.published)
 
 
 def is_inception(row: Record) -> bool:
-    """Whether a row's Fréchet distance is in Inception's features, and so an FID."""
+    """Return True if a row's Fréchet distance uses Inception's features, and so is an FID."""
     return INCEPTION.search(text(row, "estimator")) is not None
 
 
 def extractor_of(row: Record) -> str:
     """The extractor of a row in a word or two."""
-    found = INCEPTION.search(text(row, "estimator"))
-    return re.sub(r"-[0-9a-f]{12,}.*", "", found[0]) if found else ""
+    match = INCEPTION.search(text(row, "estimator"))
+    return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
 
 def differences(row: Record, paper: Published, solver: Solver, model: str) -> list[Difference]:
@@ -78,24 +78,24 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
         ("thresholding", "none", paper.thresholding),
         ("analytic first step", first, paper.afs),
     ]
-    found = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+    points = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
     if solver.remark:
-        found.insert(0, Difference("method", text(row, "sampler"), solver.remark))
-    return found
+        points.insert(0, Difference("method", text(row, "sampler"), solver.remark))
+    return points
 
 
 def _options(options: object) -> str:
-    known = options if isinstance(options, dict) else {}
-    return ", ".join(f"{name}={value}" for name, value in known.items()) or "none"
+    mapping = options if isinstance(options, dict) else {}
+    return ", ".join(f"{name}={value}" for name, value in mapping.items()) or "none"
 
 
 def _labels(row: Record, paper: Published) -> str:
-    """How the run drew labels; its table need not say so of an unconditional model."""
+    """Return how the run drew labels: unsaid ones are "none" where the published ones are."""
     return text(row, "labels") or ("none" if paper.labels == "none" else "")
 
 
 def _quantisation(row: Record) -> str:
     estimator = text(row, "estimator")
     # what is done to samples first decides; an extractor that rounds finds them rounded
-    found = _FIRST.search(estimator) or _QUANTISED.search(estimator)
-    return "" if found is None else {"round": "round", "truncat": "truncate"}[found[1]]
+    match = _FIRST.search(estimator) or _QUANTISED.search(estimator)
+    return "" if match is None else {"round": "round", "truncat": "truncate"}[match[1]]

@@ -1,4 +1,4 @@
-r"""Whether a run reproduces what papers report: its FID beside each published one.
+r"""Reproduction of published results: a run's FID next to each published one.
 
 Published FIDs are plug-in values, too large by a bias that falls as 1/N. The run's is brought to the
 N of the source: its value without bias, and the bias that it had, times N_run / N. Where the source
@@ -41,7 +41,7 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A row of a run beside one published number.
+    """Row of a run, compared with one published number.
 
     Attributes:
         row: the row.
@@ -96,12 +96,12 @@ class Reproduction:
 
     @property
     def other_method(self) -> list[str]:
-        """In which points the two are known not to be one method."""
+        """Points of the protocol in which the two are known to be different methods."""
         return [item.what for item in self.differences if item.known and item.what in METHOD]
 
     @property
     def flat(self) -> dict[str, Any]:
-        """It as JSON has it."""
+        """Record as JSON values."""
         row = {
             name: self.row.get(name)
             for name in (
@@ -131,8 +131,8 @@ class Reproduction:
 def reproductions(
     run: Path | str, *, model: str | None = None, margin: float = MARGIN
 ) -> list[Reproduction]:
-    """Each row of a run beside what papers report for its model, solver and NFE; of several numbers
-    the one whose protocol differs least comes first.
+    """Compare each row of a run with the published numbers of its model, solver and NFE, the
+    nearest protocol first.
 
     Args:
         run: run directory or table.
@@ -148,77 +148,79 @@ def reproductions(
         raise ValueError(f"{source} has no finished row with a Fréchet distance (fid_proxy_raw)")
     names = _published_names(source, rows, model)
     return [
-        found
+        reproduction
         for row in rows
         if text(row, "model") in names
-        for found in _beside(row, names[text(row, "model")], margin)
+        for reproduction in _compare_row(row, names[text(row, "model")], margin)
     ]
 
 
-def _published_names(source: Source, rows: list[Record], given: str | None) -> dict[str, str]:
+def _published_names(source: Source, rows: list[Record], model_name: str | None) -> dict[str, str]:
     """The published name of each model of the run that has one.
 
     Raises:
         ValueError: none has, or one name is given for several models.
     """
     models = list(dict.fromkeys(text(row, "model") for row in rows))
-    if given is not None:
+    if model_name is not None:
         if len(models) > 1:
             raise ValueError(
                 f"--published-model names one model, and {source} has {', '.join(models)}; "
                 "give each in its suite (published = NAME)"
             )
-        return {models[0]: checked_model(given)}
+        return {models[0]: checked_model(model_name)}
     suite = source.run.get("suite")
     entries = (suite.get("models") or []) if isinstance(suite, dict) else []
-    said = {
+    published = {
         _bare(str(entry.get("name"))): str(entry["published"])
         for entry in entries
         if isinstance(entry, dict) and entry.get("published")
     }
-    found = {
-        name: checked_model(said[_bare(name)]) if _bare(name) in said else model_in(name)
+    names_of = {
+        name: checked_model(published[_bare(name)]) if _bare(name) in published else model_in(name)
         for name in models
     }
-    names = {name: known for name, known in found.items() if known}
+    names = {name: published_name for name, published_name in names_of.items() if published_name}
     return names or {models[0]: checked_model(models[0])}
 
 
 def _bare(spec: str) -> str:
-    """A model's spec, whatever its spaces and quotes."""
+    """Return a model's spec without spaces and quotes."""
     return re.sub(r"[\s'\"]", "", spec)
 
 
-def _beside(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
-    """A row beside each number that is published for it; one that says so where there is none."""
+def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproduction]:
+    """Yield a row with each number that is published for it, or the reason why there is none."""
     solvers = solvers_of(row)
     if not solvers:
         reason = f"the papers of the table have no {text(row, 'sampler')}"
         yield Reproduction(row, model, None, "nothing published", reason)
         return
-    named = {solver.name: solver for solver in solvers}
-    known = [paper for paper in rows_of_model(model) if paper.solver in named]
-    matched = [paper for paper in known if _same_cost(row, paper)]
-    found = [_judged(row, paper, model, margin, named) for paper in matched]
-    yield from sorted(found, key=_distance)
-    if not found:
-        there = sorted({int(paper.nfe) for paper in known if paper.nfe})
+    by_name = {solver.name: solver for solver in solvers}
+    published_rows = [paper for paper in rows_of_model(model) if paper.solver in by_name]
+    matched = [paper for paper in published_rows if _same_cost(row, paper)]
+    judged = [_judged(row, paper, model, margin, by_name) for paper in matched]
+    yield from sorted(judged, key=_distance)
+    if not judged:
+        budgets = sorted({int(paper.nfe) for paper in published_rows if paper.nfe})
         reason = (
-            f"{' or '.join(named)} of this model is published at "
-            f"{', '.join(map(str, there))} evaluations only"
-            if there
-            else f"no number of {' or '.join(named)} for this model and its evaluations"
+            f"{' or '.join(by_name)} of this model is published at "
+            f"{', '.join(map(str, budgets))} evaluations only"
+            if budgets
+            else f"no number of {' or '.join(by_name)} for this model and its evaluations"
         )
         yield Reproduction(row, model, None, "nothing published", reason)
 
 
 def _distance(one: Reproduction) -> tuple[int, int]:
-    """How far its protocol is from the row's: by method first, then by what differs or is unsaid."""
+    """Return the distance of protocols: points of the method first, then all that differ or are
+    unsaid.
+    """
     return len(one.other_method), len(one.differences)
 
 
 def _same_cost(row: Record, paper: Published) -> bool:
-    """Whether a number is of as many evaluations, or of a solver that chooses them itself."""
+    """Return True if a number has as many evaluations, or a solver that chooses them itself."""
     if paper.nfe:
         return number(row, "nfe") == float(paper.nfe)
     if paper.depth:
@@ -227,25 +229,25 @@ def _same_cost(row: Record, paper: Published) -> bool:
 
 
 def _judged(
-    row: Record, paper: Published, model: str, margin: float, named: dict[str, Solver]
+    row: Record, paper: Published, model: str, margin: float, by_name: dict[str, Solver]
 ) -> Reproduction:
-    listed = tuple(differences(row, paper, named[paper.solver], model))
+    listed = tuple(differences(row, paper, by_name[paper.solver], model))
     value, low, high, noise = _at(row, paper)
-    shown = {"differences": listed, "fid": value, "low": low, "high": high}
+    values = {"differences": listed, "fid": value, "low": low, "high": high}
     if not is_inception(row):
         reason = "the run's features are not Inception's, so its distance is no FID"
-        return Reproduction(row, model, paper, "not comparable", reason, **shown)
+        return Reproduction(row, model, paper, "not comparable", reason, **values)
     difference = value - paper.value
-    shown["difference"] = difference
+    values["difference"] = difference
     if low is None or high is None:
         reason = "the interval of the run's FID is not known"
-        return Reproduction(row, model, paper, "no verdict", reason, **shown)
+        return Reproduction(row, model, paper, "no verdict", reason, **values)
     down = difference - math.hypot(value - low, noise) - paper.rounding
     up = difference + math.hypot(high - value, noise) + paper.rounding
-    shown |= {"difference_low": down, "difference_high": up}
+    values |= {"difference_low": down, "difference_high": up}
     flag = flag_of(row, "fid_proxy")
     outcome: Outcome = "no verdict" if flag else outcome_of(down, up, paper.value, margin)
-    return Reproduction(row, model, paper, outcome, flag, **shown)
+    return Reproduction(row, model, paper, outcome, flag, **values)
 
 
 def outcome_of(low: float, high: float, published: float, margin: float) -> Outcome:

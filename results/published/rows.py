@@ -16,7 +16,7 @@ TABLE = Path(__file__).parent / "table.csv"
 
 @dataclass(frozen=True)
 class Published:
-    """One number, as its source gives it. Texts are "" where the source does not say.
+    """Published number as its source gives it. Texts are "" where the source does not say.
 
     Attributes:
         model: name of the checkpoint, or as much of it as the source says.
@@ -27,7 +27,7 @@ class Published:
         depth: sequential ones, where the source counts those in place of ``nfe``.
         fid: the number, with the digits of the source.
         paper, where, url: what to cite, and the table or file in it.
-        samples: generated samples behind the number.
+        samples: generated samples of the number.
         seeds: their seeds, or what was chosen among several sets.
         end: "zero" or "sigma_min".
         labels: how class labels are drawn; "none" for an unconditional model.
@@ -67,11 +67,11 @@ class Published:
 
     @property
     def flat(self) -> dict[str, Any]:
-        """It as JSON has it: numbers as numbers, and None for what the source does not say."""
+        """Record as JSON values: numbers as numbers, and None for what the source does not say."""
         texts = asdict(self)
         counts = {name: int(texts[name]) for name in ("nfe", "depth", "samples") if texts[name]}
-        said = {name: value or None for name, value in texts.items()}
-        return {**said, **counts, "fid": self.value}
+        fields = {name: value or None for name, value in texts.items()}
+        return {**fields, **counts, "fid": self.value}
 
     @property
     def rounding(self) -> float:
@@ -105,13 +105,13 @@ def checked_model(name: str) -> str:
     Raises:
         ValueError: there is no such model; the message lists the names.
     """
-    known = {model.casefold(): model for model in model_names()}
-    if name.casefold() not in known:
+    names = {model.casefold(): model for model in model_names()}
+    if name.casefold() not in names:
         raise ValueError(
             f"nothing is published here of a model {name!r}; give --published-model "
-            f"NAME: {choices(name, known.values(), most=len(known))}"
+            f"NAME: {choices(name, names.values(), most=len(names))}"
         )
-    return known[name.casefold()]
+    return names[name.casefold()]
 
 
 def model_in(spec: str) -> str | None:

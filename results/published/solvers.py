@@ -1,4 +1,4 @@
-"""What papers call our samplers and schedules: the one table of both."""
+"""Names that papers give our samplers and schedules: the one table of both."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ GRIDS = {
 def options_of(row: Record) -> dict[str, Any]:
     """The non-default options of a row's sampler."""
     try:
-        found = json.loads(text(row, "params") or "{}")
+        options = json.loads(text(row, "params") or "{}")
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return options if isinstance(options, dict) else {}
 
 
 def solvers_of(row: Record) -> list[Solver]:

@@ -1,9 +1,9 @@
 """The quantities that metrics measure: each with what tables, plots, verdicts and help say of it.
 
-A metric (``benchmarks.metrics``) computes numbers; what they are called, which columns hold them,
-how their errors are given and what may be claimed from them is said here, once. Nothing else keeps
-a list of metrics. Those that are built in are in :mod:`.built_in`; a plugin brings its own with its metric (entry
-points ``samplerbench.metrics``), which is asked for them when a table is read.
+A metric (``benchmarks.metrics``) computes numbers. Their names, columns, errors and permitted
+claims are defined here, once. Nothing else keeps a list of metrics. Those that are built in are in
+:mod:`.built_in`; a plugin brings its own with its metric (entry points ``samplerbench.metrics``),
+which is asked for them when a table is read.
 """
 
 from __future__ import annotations
@@ -46,42 +46,42 @@ log = logging.getLogger("samplerbench")
 ENTRY_POINTS = "samplerbench.metrics"
 
 _OWNED: dict[str, tuple[Quantity, ...]] = {}
-"""By the name of the metric that measures them, for as long as the process lives."""
+"""Quantities by the name of the metric that measures them, for the life of the process."""
 
 
 def register(metric: str, measured: tuple[Quantity, ...]) -> None:
-    """Make the quantities of a metric known; those that it had before are forgotten.
+    """Register the quantities of a metric in place of its earlier ones.
 
     Raises:
         ValueError: a column or an array of influence values is another's already, or a quantity
-            speaks of a column that is nobody's.
+            refers to a column that does not exist.
     """
-    rest = [
+    built_in = [
         q for q in BUILT_IN if q not in measured and not any(q in own for own in _OWNED.values())
     ]
-    taken = {name: "a built-in metric" for q in rest for name in _names_of(q)}
+    owners = {name: "a built-in metric" for q in built_in for name in _names_of(q)}
     for other, own in _OWNED.items():
         if other != metric:
-            taken |= {name: f"metric {other}" for q in own for name in _names_of(q)}
-    taken |= {column.name: "every row" for column in (*ROW, *AROUND)}
+            owners |= {name: f"metric {other}" for q in own for name in _names_of(q)}
+    owners |= {column.name: "every row" for column in (*ROW, *AROUND)}
     for quantity in measured:
         for name in sorted(_names_of(quantity)):
             if not (name.isascii() and name.isidentifier()):
                 raise ValueError(
                     f"metric {metric} has a column {name!r}; name it with a-z, 0-9 and _"
                 )
-            if name in taken:
+            if name in owners:
                 clash = (
-                    f"metric {metric} wants the column or array {name!r}, which {taken[name]} has"
+                    f"metric {metric} wants the column or array {name!r}, which {owners[name]} has"
                 )
                 raise ValueError(f"{clash}; give it another name")
         # quantities of one metric may sum up the same array
         own = {column.name for column in quantity.columns}
-        taken |= dict.fromkeys(own, f"another quantity of metric {metric}")
+        owners |= dict.fromkeys(own, f"another quantity of metric {metric}")
     for quantity in measured:
         floor = quantity.floor.column if quantity.floor else ""
         for name in filter(None, (quantity.flag, quantity.resolution, quantity.apart, floor)):
-            if name not in taken:
+            if name not in owners:
                 unknown = f"quantity {quantity.name} speaks of {name!r}, which is no column"
                 raise ValueError(f"{unknown}; put it beside one of the metric's quantities")
     _OWNED[metric] = measured
@@ -89,38 +89,34 @@ def register(metric: str, measured: tuple[Quantity, ...]) -> None:
 
 
 def _names_of(quantity: Quantity) -> set[str]:
-    """Its columns and the arrays of its influence values, which may have its column's name."""
+    """Return the names of a quantity's columns and of its arrays of influence values."""
     arrays = {quantity.influence, quantity.reference_influence} - {""}
     return arrays | {column.name for column in quantity.columns}
 
 
 def quantities() -> tuple[Quantity, ...]:
-    """All quantities that are known here, those of installed plugins among them."""
+    """Return all quantities, with the ones of installed plugins."""
     return _all_of(_OWNED)[0]
 
 
 _Known = tuple[tuple[Quantity, ...], Mapping[str, str], frozenset[str]]
 _known: list[tuple[object, _Known]] = []
-"""Those of the last registry that was asked for, their flags, and which of them are distances: a report
-asks for each row.
-"""
+"""Last registry used, with its quantities, flags and names of distances: reports ask for each row."""
 
 
 def _all_of(owned: Mapping[str, tuple[Quantity, ...]]) -> _Known:
     _warn_of_broken()
     if not _known or _known[0][0] is not owned:
         built_in = set(BUILT_IN)
-        found = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
-        flags = {quantity.name: quantity.flag for quantity in found if quantity.flag}
-        distances = frozenset(quantity.name for quantity in found if quantity.to)
-        _known[:] = [(owned, (found, MappingProxyType(flags), distances))]
+        everything = (*BUILT_IN, *(q for own in owned.values() for q in own if q not in built_in))
+        flags = {quantity.name: quantity.flag for quantity in everything if quantity.flag}
+        distances = frozenset(quantity.name for quantity in everything if quantity.to)
+        _known[:] = [(owned, (everything, MappingProxyType(flags), distances))]
     return _known[0][1]
 
 
 def columns() -> tuple[Column, ...]:
-    """All columns of the result table in order, those of installed metrics among them: what a row
-    is, what was measured, how it came about.
-    """
+    """Return all columns of the result table in order: identity, measurements, conditions."""
     measured = (column for quantity in quantities() for column in quantity.columns)
     return (*ROW, *measured, *AROUND)
 
@@ -131,7 +127,7 @@ def column_names() -> tuple[str, ...]:
 
 
 def column_kinds() -> dict[str, Kind]:
-    """What each column holds, by its name."""
+    """Return the kind of each column's values, by its name."""
     return {column.name: column.kind for column in columns()}
 
 
@@ -157,42 +153,42 @@ def installed() -> tuple[Installed, ...]:
 def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
     try:
-        found = point.load()
+        metric = point.load()
     except (Exception, SystemExit) as error:
         fault = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
         return Installed(point.name, package, None, fault)
-    is_one = isinstance(getattr(found, "quantities", None), tuple) and callable(found)
+    is_one = isinstance(getattr(metric, "quantities", None), tuple) and callable(metric)
     fault = (
         ""
         if is_one
         else (f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric")
     )
-    return Installed(point.name, package, found, fault)
+    return Installed(point.name, package, metric, fault)
 
 
 @cache
 def _warn_of_broken() -> None:
     """Say once which metrics of installed packages are left out, and why."""
-    for each in installed():
-        if each.fault:
+    for plugin in installed():
+        if plugin.fault:
             log.warning(
-                "The metric %s of %s is left out: it %s.", each.name, each.package, each.fault
+                "The metric %s of %s is left out: it %s.", plugin.name, plugin.package, plugin.fault
             )
 
 
 def find(name: str) -> Quantity:
     """The quantity of a column; one that is not known has ``NAME_se`` for its standard error."""
-    known = next((quantity for quantity in quantities() if quantity.name == name), None)
-    return known or Quantity(name=name, meaning="", error="se")
+    match = next((quantity for quantity in quantities() if quantity.name == name), None)
+    return match or Quantity(name=name, meaning="", error="se")
 
 
 def judged() -> tuple[Quantity, ...]:
-    """Those that verdicts can be about, the usual one of a table first."""
+    """Return the quantities that verdicts can be about, the usual one of a table first."""
     return tuple(quantity for quantity in quantities() if quantity.influence)
 
 
 def panels() -> tuple[Quantity, ...]:
-    """Those that have a panel in the report."""
+    """Return the quantities that have a panel in the report."""
     return tuple(quantity for quantity in quantities() if quantity.note)
 
 
@@ -207,7 +203,7 @@ def distances() -> frozenset[str]:
 
 
 def named(known: Sequence[Quantity], name: str) -> Quantity:
-    """One of several quantities by its name.
+    """Return a quantity by its name.
 
     Raises:
         ValueError: it is not among them.
@@ -215,7 +211,7 @@ def named(known: Sequence[Quantity], name: str) -> Quantity:
     for quantity in known:
         if quantity.name == name:
             return quantity
-    there = ", ".join(quantity.name for quantity in known)
+    names = ", ".join(quantity.name for quantity in known)
     raise ValueError(
-        f"there is no {name!r} here; choose from {there or 'nothing: none is measured'}"
+        f"there is no {name!r} here; choose from {names or 'nothing: none is measured'}"
     )

@@ -394,4 +394,4 @@ BUILT_IN: tuple[Quantity, ...] = (
     *STRONG,
     LABELS,
 )
-"""In the order of the table; what is judged first where several are measured comes first."""
+"""Built-in quantities in the order of the table; by default the first measured one is judged."""

@@ -8,14 +8,15 @@ from typing import Literal
 from ..record import Column, Kind
 
 To = Literal["data", "converged samples", "reference solution", "path limit", ""]
-"""What a distance is measured to: the data (the model's own error is then part of it), converged
-samples of the same model, the end of each sample's own ODE trajectory or Brownian path, or nothing.
+"""Target that a distance is measured to: the data (the model's own error is then part of it),
+converged samples of the same model, the end of each sample's own ODE trajectory or Brownian path,
+or nothing.
 """
 
 
 Summary = Literal["mean", "root mean square", "typical", "share"]
-"""How a value sums up its samples: a mean of influence values, a root mean square or a trimmed
-geometric mean of distances, or the share of samples that have a property.
+"""Summary of the samples in a value: a mean of influence values, a root mean square or a trimmed
+geometric mean of distances, or the share of samples with a property.
 """
 
 
@@ -55,10 +56,11 @@ class Quantity:
             is not the value ± 1.96 standard errors.
         flag: column that says why the interval is not to be trusted; "" if there is none.
         floor: see :class:`Floor`.
-        resolution: column that says how small a value can be told from 0; "" if there is none.
+        resolution: column of the smallest value that can be distinguished from 0; "" if there is
+            none.
         influence: array of ``influence.npz`` with one value per sample, which the value sums up; it
             makes the quantity one that verdicts can be about. "" if there is none.
-        reference_influence: that of each reference sample, where the reference is a sample too.
+        reference_influence: the same of each reference sample, where the reference is a sample too.
         summary: see :data:`Summary`. With "mean", ``influence`` holds first-order contributions.
         apart: column of the distance between two converged endpoints, of a summary of distances.
         power: a method of order p lowers it with the (p times this) power of the steps once it is
@@ -116,17 +118,17 @@ class Quantity:
 
     @property
     def to_data(self) -> bool:
-        """Whether it is a distance to the data, in which the model's own error is contained."""
+        """Return True if it is a distance to the data, which includes the model's own error."""
         return self.to == "data"
 
     @property
     def grows(self) -> bool:
-        """Whether more samples make it more certain: not where only some have a reference."""
+        """Return True if more samples make it more certain: not where only some have a reference."""
         return bool(self.influence) and self.to in ("data", "converged samples")
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All its columns, in the order of the table."""
+        """Columns of the quantity, in the order of the table."""
         columns = [Column(self.name, self.kind, self.meaning)]
         if self.error in ("se", "interval"):
             columns.append(Column(self.se, "number", "its standard error"))

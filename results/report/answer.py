@@ -1,4 +1,4 @@
-"""The findings as sentences: the opening of a report, and remarks beside its table of best rows."""
+"""Findings as sentences: the opening of a report, and remarks on its table of best rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..text import short
 from ..values import number, rows_of, text
 
 TYPICAL = 10
-"""The budget nearest to this, by ratio, is the one that the first sentence is about."""
+"""Target of the first sentence, which is about the budget nearest to this, by ratio."""
 
 
 AGAINST: dict[Standing, str] = {
@@ -52,25 +52,25 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
     if found is None:
         return None
     quantity = found.quantity
-    done = rows_of(rows.loc[rows["status"] == "ok"])
+    records = rows_of(rows.loc[rows["status"] == "ok"])
     sentences = (
         _lowest(found.best, quantity),
         _against(found.best),
         _model(found),
-        _jump(done),
+        _jump(records),
         _caveat(found.best),
     )
     return Answer(quantity, tuple(sentence for sentence in sentences if sentence), found.best)
 
 
 def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
-    apart = [item for item in best if item.standing != "the same"]
+    distinct = [item for item in best if item.standing != "the same"]
     runs = [
         (curve, [item.budget for item in items])
-        for curve, items in groupby(apart, key=lambda item: item.curve)
+        for curve, items in groupby(distinct, key=lambda item: item.curve)
     ]
-    said = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
-    return f"Lowest {quantity.title}: {said}." if said else ""
+    words = "; ".join(f"{curve} at {_list(budgets)} NFE" for curve, budgets in runs)
+    return f"Lowest {quantity.title}: {words}." if words else ""
 
 
 def _against(best: tuple[Best, ...]) -> str:
@@ -80,19 +80,19 @@ def _against(best: tuple[Best, ...]) -> str:
     }
     if len(budgets["alone"]) == len(best):
         return f"There is no row of {best[0].against} to compare with."
-    there = {
+    spans = {
         phrase: _list(budgets[standing])
         for standing, phrase in AGAINST.items()
         if budgets[standing]
     }
-    said = [
-        phrase.format(against=best[0].against, budgets=listed) for phrase, listed in there.items()
+    phrases = [
+        phrase.format(against=best[0].against, budgets=listed) for phrase, listed in spans.items()
     ]
-    return f"The lowest is {'; '.join(said)}."
+    return f"The lowest is {'; '.join(phrases)}."
 
 
-def _model(found: Findings) -> str:
-    if not found.dominated:
+def _model(findings: Findings) -> str:
+    if not findings.dominated:
         return ""
     return (
         "The model's own error dominates distances to the data in some of these rows, so "
@@ -102,7 +102,7 @@ def _model(found: Findings) -> str:
 
 
 def _jump(rows: list[Record]) -> str:
-    """One step against the floor: raw with plug-in, the two that may be compared."""
+    """Compare one step with the floor in a sentence: raw with plug-in, which may be compared."""
     jumps = [row for row in rows if row["steps"] == 1 and number(row, "fid_proxy_raw") is not None]
     jump = min(jumps, key=lambda row: row["sampler"] != BASELINE, default=None)
     if jump is None:
@@ -142,16 +142,16 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
         crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest
             evaluations first.
     """
-    told = [best for best in found.best if best.standing != "the same"]
-    if not told:
+    distinct = [best for best in found.best if best.standing != "the same"]
+    if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
-    best = min(told, key=lambda best: abs(math.log(best.budget / TYPICAL)))
+    best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
     sentences = (_use(best, said.quantity), _plateau(found, said.quantity), _floor(crossings))
     return tuple(sentence for sentence in sentences if sentence)
 
 
 def _use(best: Best, quantity: Quantity) -> str:
-    """What to use at one budget, or that it is open."""
+    """Return the sentence on the sampler to use at one budget, or that the choice is open."""
     at = f"At {best.budget} evaluation{'s' if best.budget != 1 else ''}"
     value = f"{quantity.title} {plus_minus(best.row, quantity.name)}"
     if not best.others:
@@ -164,10 +164,10 @@ def _use(best: Best, quantity: Quantity) -> str:
     against = _against_baseline(best, quantity)
     if best.sure:
         return f"{at} use {best.curve}: {value}{against}."
-    others = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
+    rivals = f"{len(best.rivals)} others" if len(best.rivals) > 1 else "".join(best.rivals)
     return (
         f"{at} the choice is open: {best.curve} has the lowest value, "
-        f"{value}{against}, but {others} cannot be told apart from it."
+        f"{value}{against}, but {rivals} cannot be told apart from it."
     )
 
 
@@ -179,15 +179,15 @@ def _because(refusal: str) -> str:
 
 
 def _against_baseline(best: Best, quantity: Quantity) -> str:
-    """How it stands to the baseline, and how much better it is."""
-    said = {
+    """Return the standing against the baseline, and the factor by which it is better."""
+    words = {
         "inconclusive": f", not told apart from {best.against}",
         "equivalent": f", equivalent to {best.against}",
         "no verdict": f", without a verdict against {best.against}",
         "worse": f", worse than {best.against}",
     }
     if best.standing != "better" or best.baseline is None:
-        return said.get(best.standing, "")
+        return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, quantity):
         return f", where {best.against} has {short(printed(quantity.name, high))}"
@@ -195,7 +195,7 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
 
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
-    """Whether a ratio to a row's value makes sense: it is positive, and more than its error."""
+    """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
     value, se = (
         number(row, quantity.name) or 0.0,
         (number(row, quantity.se) if quantity.se else None) or 0.0,
@@ -203,11 +203,11 @@ def _above_zero(row: Record, quantity: Quantity) -> bool:
     return value > 2 * se and value > 0
 
 
-def _plateau(found: Findings, quantity: Quantity) -> str:
-    """What more work buys."""
-    if found.plateau is None:
+def _plateau(findings: Findings, quantity: Quantity) -> str:
+    """Return the sentence on what more work buys."""
+    if findings.plateau is None:
         return ""
-    budget, kind = found.plateau.budget, found.plateau.kind
+    budget, kind = findings.plateau.budget, findings.plateau.kind
     if kind == "falling":
         return f"The lowest is still falling at {budget} evaluations, the most that were tried."
     if kind == "none":
@@ -228,7 +228,7 @@ def _floor(crossings: pd.DataFrame) -> str:
     first, others = reached.iloc[0], crossings.iloc[1:]
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
     flag = " †" if first["flag"] else ""
-    who = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
+    subject = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
     open_ = (
         (
             f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be "
@@ -239,6 +239,6 @@ def _floor(crossings: pd.DataFrame) -> str:
     )
     floor = f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
     return (
-        f"{who} until a sampler's own error is below {floor}: {first['curve']}, "
+        f"{subject} until a sampler's own error is below {floor}: {first['curve']}, "
         f"{first['shown']}{flag}{open_}."
     )

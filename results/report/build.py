@@ -1,6 +1,4 @@
-"""One self-contained HTML page for one or several runs, with the same table as CSV, Parquet,
-Markdown and LaTeX beside it.
-"""
+"""Self-contained HTML page of one or several runs, with its table as CSV, Parquet, Markdown, LaTeX."""
 
 from __future__ import annotations
 
@@ -58,8 +56,8 @@ def write_report(
 
     Args:
         dirs: run directories (or tables), finished or not.
-        out: folder to write to, or the path of the page (ending in ``.html``), with the tables
-            beside it.
+        out: folder to write to, or the path of the page (ending in ``.html``), with the tables next
+            to it.
         baseline: sampler, or curve, that the others are judged against.
 
     Returns:
@@ -71,20 +69,20 @@ def write_report(
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
-    own = (
+    is_own = (
         len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
     )
     table = load(sources)
     _check_baseline(baseline, table)
     part = ResultTable(shown(table.frame, baseline))
     unseen = len(table) - len(part)
-    found = findings_of(part.frame, _homes(sources), baseline, unseen=unseen)
+    findings = findings_of(part.frame, _homes(sources), baseline, unseen=unseen)
     try:
         csv = table.csv()
-        html = render(part, sources, part.csv() if unseen else csv, found, baseline, unseen)
+        html = render(part, sources, part.csv() if unseen else csv, findings, baseline, unseen)
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
-        write_text(page.with_name("table.md"), summary(part, found))
+        write_text(page.with_name("table.md"), summary(part, findings))
         metric = next(
             (
                 name
@@ -97,8 +95,8 @@ def write_report(
             bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
             write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
         # of the files as they were read, so that what changed meanwhile is noticed
-        made_of = ingredients(sources[0], baseline) if own else ""
-        write_text(page, html + (note(html, made_of, page.parent) if own else ""))
+        made_of = ingredients(sources[0], baseline) if is_own else ""
+        write_text(page, html + (note(html, made_of, page.parent) if is_own else ""))
     except OSError as error:
         remedy = "free some space, or " * (error.errno in FULL)
         raise ValueError(
@@ -115,10 +113,10 @@ def render(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """The page as text.
+    """Return the page as text.
 
-    ``csv`` is that of the table, and ``page`` what can be said of it, against ``baseline``; as many
-    rows as are ``unseen`` were left out of the table (:mod:`..comparison.shown`).
+    ``csv`` is the table's text, and ``page`` holds its findings against ``baseline``. The table
+    lacks ``unseen`` rows (:mod:`..comparison.shown`).
     """
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
@@ -131,7 +129,7 @@ def render(
     strips = trajectory_strips_of(
         [(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts]
     )
-    found = [
+    sections = [
         model_section(title, rows, page.by_title[title], look, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
@@ -148,8 +146,8 @@ def render(
             baseline=baseline_title(baseline),
             unseen=unseen,
             counts=frame["status"].value_counts().to_dict(),
-            problems=found,
-            plots=[problem.plot for problem in found],
+            problems=sections,
+            plots=[problem.plot for problem in sections],
             families=[family.name for family in FAMILIES],
             family_css=Markup(family_css()),  # colours of this package
             comparisons=comparisons_of(sources) if len(sources) > 1 else [],
@@ -174,8 +172,8 @@ def _check_baseline(name: str, table: ResultTable) -> None:
         ValueError: no row is its.
     """
     frame = with_curves(table.frame)
-    there = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
-    if name != BASELINE and name not in there:
+    names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
+    if name != BASELINE and name not in names:
         raise ValueError(
             f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}"
         )
@@ -201,7 +199,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(number=number, short=short, interval=interval, printed=printed)
     environment.filters.update(
-        brief=brief, whole=_whole, with_bounds=with_bounds, plus_minus=plus_minus
+        brief=brief, whole=_unbroken_names, with_bounds=with_bounds, plus_minus=plus_minus
     )
     environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(
         map(escape, str(name).split("_"))
@@ -209,7 +207,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _whole(words: str) -> Markup:
+def _unbroken_names(words: str) -> Markup:
     """A sentence whose names are not broken at their hyphens; long ones are broken anywhere."""
     return Markup(" ").join(
         Markup('<span class="whole">{}</span>').format(word)
@@ -220,7 +218,7 @@ def _whole(words: str) -> Markup:
 
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:
-    """Where the parts of each run lie, by its name in the table; the only one has none there."""
+    """Return the directory of each run, by its name in the table; the only one has the name ""."""
     return (
         {"": sources[0]}
         if len(sources) == 1
@@ -231,10 +229,10 @@ def _homes(sources: Sequence[Path]) -> dict[str, Path]:
 def _files(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
-    """Where a file of each row would be."""
-    named: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
+    """Return the path that a file of each row would have, by its index."""
+    indexed: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
     return {
         index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in named
+        for index, row in indexed
         if row.get("cell")
     }

@@ -1,5 +1,5 @@
-"""Whether a report is the one that would be written now: the page ends in a note with digests of
-what it was made of, and of itself.
+"""Check that a report is up to date: the page ends in a note with digests of its ingredients and of
+itself.
 
 Made of: every file of the run directory that a report reads, this package's own files, the versions
 of the libraries that draw and write, and the baseline. Nothing here depends on the times of files,
@@ -62,29 +62,29 @@ def ingredients(folder: Path, baseline: str) -> str:
 
 
 def note(page: str, made_of: str, folder: Path) -> str:
-    """The line that goes behind the text of a page, once the files beside it are there.
+    """Return the line that ends a page, once the files next to it are written.
 
     Args:
         page: the text before it.
         made_of: :func:`ingredients`.
         folder: of the page.
     """
-    return f"<!-- made of {made_of}, this is {_written(page.encode(), folder)} -->\n"
+    return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
 def is_current(folder: Path, baseline: str) -> bool:
-    """Whether a run directory's report, and what is beside it, is what would be written now."""
+    """Return True if a run directory's report, and the files next to it, are up to date."""
     try:
         data = read_regular(folder / "report.html")
     except OSError:
         return False
-    found = _NOTE.search(data, max(0, len(data) - _LENGTH))
-    if found is None or found[2].decode() != _written(data[: found.start()], folder):
+    match = _NOTE.search(data, max(0, len(data) - _LENGTH))
+    if match is None or match[2].decode() != _digest_of_files(data[: match.start()], folder):
         return False
-    return found[1].decode() == ingredients(folder, baseline)
+    return match[1].decode() == ingredients(folder, baseline)
 
 
-def _written(page: bytes, folder: Path) -> str:
+def _digest_of_files(page: bytes, folder: Path) -> str:
     digest = hashlib.sha256(page)
     for name in BESIDE:
         _add(digest, name, folder / name)
@@ -92,13 +92,13 @@ def _written(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """The files in a folder and in its folders, sorted, but for shards of samples and what is
-    being written; no deeper than a run has any, since links can make circles.
+    """Yield the files in a folder and in its folders, sorted, without shards of samples and
+    unfinished files. Links can make circles, so it goes no deeper than a run does.
     """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
-        with os.scandir(folder) as there:
-            entries = sorted(there, key=lambda entry: entry.name)
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir():
             yield from _below(Path(entry.path), depth - 1) if depth else ()

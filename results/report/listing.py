@@ -27,7 +27,7 @@ MARKS = {
     "timed out": "✗",
     "killed": "✗",
 }
-"""Status marks, beside the word."""
+"""Status marks, shown with the word."""
 
 BEFORE = (
     *(
@@ -47,7 +47,7 @@ BEFORE = (
     *("budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table beside the measured ones, where they vary.
+"""Columns of the table around the measured ones, where they vary.
 
 A row shows all its columns when it is opened.
 """
@@ -56,7 +56,7 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def shown() -> list[str]:
-    """The columns of the table: those of measured quantities with their floors."""
+    """Return the columns of the table, among them measured quantities with their floors."""
     listed = [quantity for quantity in quantities() if quantity.listed]
     floors = {
         quantity.name: quantity.floor.column
@@ -83,7 +83,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and the number to sort it by (None: sort by the text)."""
+    """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
     shown: str
     key: float | None
@@ -113,7 +113,7 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """All rows.
+    """Listing of all rows.
 
     ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by,
     "" if there are none.
@@ -138,16 +138,16 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
         for name in shown()
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
-    known = verdicts or {}
+    by_index = verdicts or {}
     lines = [
-        _line(row, heads, known.get(int(index)))
+        _line(row, heads, by_index.get(int(index)))
         for index, row in zip(frame.index, rows_of(frame), strict=True)
     ]
-    return Listing(tuple(heads), tuple(lines), same, _metrics(known.values()))
+    return Listing(tuple(heads), tuple(lines), same, _metrics(by_index.values()))
 
 
 def _metrics(verdicts: Iterable[JudgedLine]) -> str:
-    """What the verdicts go by; where that differs, for which models."""
+    """Return the metric of the verdicts; where models differ, each with its models."""
     by = dict.fromkeys((line.metric, line.model) for line in verdicts)
     names = dict.fromkeys(metric for metric, _ in by)
     if len(names) <= 1:
@@ -173,13 +173,13 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
 
 def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
     status = text(row, "status")
-    where = ", ".join(
+    place = ", ".join(
         f"{name} {text(row, name)}"
         for name in ("params", "schedule", "budget", "steps", "seed")
         if text(row, name)
     )
     cells = tuple(_cell(row, head) for head in heads)
-    # both share those of the samples
+    # both share the flags of the samples
     why = dict.fromkeys(
         words for name in flags() for words in flag_of(row, name).split("; ") if words
     )
@@ -191,7 +191,7 @@ def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedR
         reason,
         text(row, "model"),
         text(row, "sampler"),
-        where,
+        place,
         verdict,
     )
 
@@ -202,6 +202,6 @@ def _cell(row: Record, head: Head) -> Cell:
     value = number(row, head.name)
     if value is None:
         return Cell("", None)
-    shown = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
+    words = str(row[head.name]) if isinstance(row[head.name], int) else plus_minus(row, head.name)
     flag = "†" if flag_of(row, head.name) else ""
-    return Cell(shown + flag, float(f"{value:.7g}"))
+    return Cell(words + flag, float(f"{value:.7g}"))

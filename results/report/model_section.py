@@ -1,4 +1,4 @@
-"""What the report says of one model: the parts of its section."""
+"""Section of the report on one model, with its parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Homes = Mapping[str, Path]
 
 @dataclass(frozen=True)
 class ModelSection:
-    """What the report says of one model; a part is None where nothing is known of it."""
+    """Section on one model; a part is None where nothing is known of it."""
 
     title: str
     answer: Answer | None
@@ -53,7 +53,7 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """The parts of one problem.
+    """Return the section of one problem.
 
     Args:
         title: of the problem (:func:`..table.curves.comparable_parts`).
@@ -61,7 +61,7 @@ def model_section(
         found: what can be said of them.
         styles: of its curves.
         grid: its pictures.
-        trajectories: those of it that were kept.
+        trajectories: its saved ones.
         homes: where its runs lie.
     """
     said = answer(found, rows)
@@ -87,15 +87,15 @@ def model_section(
 
 
 def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """What the statistics that the rows of one model are compared with do not allow to measure: a
-    sentence of the first run that says so.
+    """Return the limits of the statistics that the rows of one model are compared with, as a
+    sentence.
 
-    "" where they are compared with real samples.
+    It comes from the first run that states them; "" if none does, as with real samples.
     """
     first = rows.iloc[0].to_dict()
     for home in homes:
-        known = run_record(home).get("references")
-        about = known.get(text(first, "model")) if isinstance(known, dict) else None
+        references = run_record(home).get("references")
+        about = references.get(text(first, "model")) if isinstance(references, dict) else None
         if not isinstance(about, dict) or not about.get("note"):
             continue
         if f"reference {about.get('identity')};" in f"{text(first, 'estimator')};":

@@ -50,7 +50,7 @@ def plot_of(
         lists with one entry a row and None where there is no value. ``limit`` says that y is not
         the value, which is not positive, but the upper end of its interval.
     """
-    done = [
+    finished = [
         row | {"line": index}
         for index, row in zip(rows.index, rows_of(rows), strict=True)
         if row["status"] == "ok"
@@ -58,17 +58,17 @@ def plot_of(
     measures = [
         quantity
         for quantity in panels()
-        if any((number(row, quantity.name) or 0) > 0 for row in done)
+        if any((number(row, quantity.name) or 0) > 0 for row in finished)
     ]
     work = [
         {"name": name, "title": label}
         for name, label in WORK
-        if any(number(row, name) is not None for row in done)
+        if any(number(row, name) is not None for row in finished)
     ]
     if not measures or not work:
         return None
     by_curve: dict[str, list[Record]] = {}
-    for row in done:
+    for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
     curves = [
         _curve(name, points, measures, [item["name"] for item in work], styles[name])
@@ -76,7 +76,7 @@ def plot_of(
     ]
     return {
         "title": escape(title),
-        "measures": [_about(quantity, done) for quantity in measures],
+        "measures": [_about(quantity, finished) for quantity in measures],
         "work": work,
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
     }
@@ -111,9 +111,9 @@ def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
         _point(value, bounds(row, quantity.name)) for value, row in zip(values, rows, strict=True)
     ]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
-    drawn = {"value": values, "y": y, "low": low, "high": high}
+    columns = {"value": values, "y": y, "low": low, "high": high}
     marks = {"limit": limit, "flagged": [bool(flag_of(row, quantity.name)) for row in rows]}
-    return {name: [_brief(value) for value in part] for name, part in drawn.items()} | marks
+    return {name: [_brief(value) for value in part] for name, part in columns.items()} | marks
 
 
 def _brief(value: float | None) -> float | None:
@@ -136,13 +136,13 @@ def _point(
 
 
 def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
-    known = quantity.floor if quantity.floor and quantity.floor.perfect else None
-    floors = [floor for row in rows if known and (floor := number(row, known.column)) is not None]
+    base = quantity.floor if quantity.floor and quantity.floor.perfect else None
+    floors = [floor for row in rows if base and (floor := number(row, base.column)) is not None]
     return median(floors) if floors else None
 
 
 class CurveStyle(NamedTuple):
-    """How a curve is drawn.
+    """Style of a curve.
 
     Attributes:
         family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
@@ -168,16 +168,16 @@ def curve_styles(
     """
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
         usual = style(sampler, (origins or {}).get(sampler, ""))
         symbol = (
-            usual.symbol.removesuffix("-open") + VARIANTS[seen[sampler] % len(VARIANTS)]
-            if seen[sampler]
+            usual.symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]
+            if counts[sampler]
             else usual.symbol
         )
         result[curve] = CurveStyle(names.index(usual.family), symbol, usual.dash, usual.own)
-        seen[sampler] += 1
+        counts[sampler] += 1
     return result
 
 

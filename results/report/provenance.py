@@ -1,6 +1,4 @@
-"""Where a run comes from: ``run.json`` flattened for reading, its command, and the sources of
-its samplers.
-"""
+"""Provenance of a run: its flattened ``run.json``, its command, and the sources of its samplers."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a report says of where a run comes from."""
+    """Provenance of a run, as a report shows it."""
 
     name: str
     command: str
@@ -80,8 +78,8 @@ def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]
         for run in runs
     ]
     names = dict.fromkeys(name for entries in flat for name in entries)
-    found = [(name, tuple(entries.get(name, "") for entries in flat)) for name in names]
-    return [(name, values) for name, values in found if len(set(values)) > 1]
+    entries_of = [(name, tuple(entries.get(name, "") for entries in flat)) for name in names]
+    return [(name, values) for name, values in entries_of if len(set(values)) > 1]
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
@@ -116,17 +114,17 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to
     key, where, url and bibtex.
     """
-    known: dict[str, Mapping[str, Any]] = {}
+    table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         said = run.get("citations")
-        known |= (
+        table |= (
             {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)}
             if isinstance(said, Mapping)
             else {}
         )
     names = sorted(set(samplers))
-    there = [name for name in names if name in known]
-    sources = [(name, *(str(known[name].get(part) or "") for part in PARTS)) for name in there]
-    entries = {str(known[name].get("key")): str(known[name].get("bibtex") or "") for name in there}
+    cited = [name for name in names if name in table]
+    sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]
+    entries = {str(table[name].get("key")): str(table[name].get("bibtex") or "") for name in cited}
     bibtex = "\n\n".join(entries[key] for key in sorted(entries) if entries[key])
-    return Citations(tuple(sources), bibtex, tuple(name for name in names if name not in known))
+    return Citations(tuple(sources), bibtex, tuple(name for name in names if name not in table))

@@ -1,6 +1,4 @@
-"""Which sampler to take at each budget: the Pareto front, and a recommendation where verdicts
-support one.
-"""
+"""Sampler to use at each budget: the Pareto front, and a recommendation where verdicts support one."""
 
 from __future__ import annotations
 
@@ -44,14 +42,14 @@ class Choice:
 
     @property
     def verdict(self) -> str:
-        """Whether it is a recommendation."""
+        """Recommendation in words."""
         if self.alone:
             return "the only one"
         return ("use it" if self.alike == 1 else "any of them") if self.certain else "open"
 
     @property
     def recommended(self) -> bool:
-        """Whether it is shown to be the one to take."""
+        """Return True if the verdict is to use it."""
         return self.verdict == "use it"
 
 
@@ -63,8 +61,8 @@ class Front:
         unit: of work.
         choices: the rows.
         rest: how many rows off it by their values errors could put on it.
-        merged: how many rows of it are left out because a lower one takes a time that is not told
-            apart from theirs.
+        merged: how many rows of it are left out because a lower one takes a time that cannot be
+            distinguished from theirs.
     """
 
     unit: str
@@ -79,18 +77,19 @@ def fronts_of(found: Findings) -> tuple[Front, ...]:
     return tuple(_front(found.panel, unit, cost, place) for unit, cost, place in fronts if place)
 
 
-def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) -> Front:
-    points = {index: point for index in found if (point := _point(panel, index, cost))}
+def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
+    points = {index: point for index in places if (point := _point(panel, index, cost))}
     on = sorted(
-        (index for index in found if found[index].on_front), key=lambda index: points[index][1::-1]
+        (index for index in places if places[index].on_front),
+        key=lambda index: points[index][1::-1],
     )
     first = [
         index
         for index, before in zip(on, [None, *on], strict=False)
         if before is None or points[index].cost != points[before].cost
     ]
-    kept = _distinct_costs(first, points)
-    costs = [points[index].cost for index in kept]
+    distinct = _distinct_costs(first, points)
+    costs = [points[index].cost for index in distinct]
     ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [
         f"{short(cost)} or more" for cost in costs[-1:]
     ]
@@ -99,14 +98,14 @@ def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) 
         Choice(
             words,
             panel.entries[index].record,
-            found[index].front == "on",
+            places[index].front == "on",
             _coinciding(panel, index, cost),
             alone,
         )
-        for words, index in zip(ranges, kept, strict=True)
+        for words, index in zip(ranges, distinct, strict=True)
     ]
-    rest = sum(place.front == "uncertain" and not place.on_front for place in found.values())
-    return Front(unit, tuple(choices), rest, len(first) - len(kept))
+    uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
+    return Front(unit, tuple(choices), uncertain, len(first) - len(distinct))
 
 
 def _point(panel: Panel, index: int, cost: str) -> Point | None:
@@ -114,25 +113,25 @@ def _point(panel: Panel, index: int, cost: str) -> Point | None:
 
 
 def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """The rows whose costs are told apart: of those that are not, the dearest, whose value is
-    the lowest.
+    """Return the rows with distinguishable costs; of indistinguishable ones the dearest, the
+    lowest.
     """
-    kept: list[int] = []
+    distinct: list[int] = []
     for index in reversed(front):
-        if not kept or surely_cheaper(points[index], points[kept[-1]]):
-            kept.append(index)
-    return kept[::-1]
+        if not distinct or surely_cheaper(points[index], points[distinct[-1]]):
+            distinct.append(index)
+    return distinct[::-1]
 
 
 def _coinciding(panel: Panel, index: int, cost: str) -> int:
-    """How many rows of a row's cost coincide with it, itself among them."""
-    mine = number(panel.entries[index].record, cost)
-    others = [
+    """Return the number of rows of a row's cost that coincide with it, itself among them."""
+    own_cost = number(panel.entries[index].record, cost)
+    rows_of_cost = [
         other
         for other, entry in panel.entries.items()
-        if other != index and number(entry.record, cost) == mine
+        if other != index and number(entry.record, cost) == own_cost
     ]
     return 1 + sum(
         bool((judgement := panel.judgement(other, index)) and judgement.coincide)
-        for other in others
+        for other in rows_of_cost
     )

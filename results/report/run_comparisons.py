@@ -16,7 +16,7 @@ from ..table.reading import run_names
 
 @dataclass(frozen=True)
 class RunComparison:
-    """One comparison, or why there is none.
+    """Comparison of two runs, or the reason why there is none.
 
     Attributes:
         baseline, candidate: names of the runs.
@@ -33,21 +33,21 @@ class RunComparison:
 
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
-    """Each further run against the first."""
-    first, *others = zip(run_names(sources), sources, strict=True)
-    return [_compared(first, other) for other in others]
+    """Return the comparison of each further run with the first."""
+    first, *further = zip(run_names(sources), sources, strict=True)
+    return [_compared(first, other) for other in further]
 
 
 def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
     (baseline, a), (candidate, b) = first, second
     try:
-        found = compare(a, b, metrics=("all",))
+        comparison = compare(a, b, metrics=("all",))
     except ValueError as error:
         return RunComparison(baseline, candidate, None, {}, (str(error),))
     return RunComparison(
         baseline,
         candidate,
-        found,
-        dict(Counter(line.verdict for line in found.lines).most_common()),
-        tuple(notes(found)),
+        comparison,
+        dict(Counter(line.verdict for line in comparison.lines).most_common()),
+        tuple(notes(comparison)),
     )

@@ -24,35 +24,35 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
         page: what can be said of them; found from the table alone if it is not given.
     """
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
-    told = [quantity for quantity in quantities() if quantity.short]
+    summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):
-        found = answer(page.by_title[title], rows)
+        findings = answer(page.by_title[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
         parts += [
             f"- {escape_markdown(sentence)}"
-            for sentence in (found.sentences if found else (NOTHING,))
+            for sentence in (findings.sentences if findings else (NOTHING,))
         ]
         lines = [
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
                 short(number(row, "nfe")),
-                *(cell for quantity in told for cell in _cells(row, quantity)),
+                *(cell for quantity in summarised for cell in _cells(row, quantity)),
                 short(number(row, "ms_per_sample")),
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
         ]
-        heads = (*_BEFORE, *(head for quantity in told for head in _heads(quantity)), *_AFTER)
+        heads = (*_BEFORE, *(head for quantity in summarised for head in _heads(quantity)), *_AFTER)
         parts += ["", markdown_table(*filled(heads, lines))]
-    rest = [row for row in rows_of(table.frame) if row["status"] != "ok"]
-    if rest:
+    failed = [row for row in rows_of(table.frame) if row["status"] != "ok"]
+    if failed:
         names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
         parts += [
             "## Rows without results",
             "",
-            markdown_table(names, [tuple(text(row, name) for name in names) for row in rest]),
+            markdown_table(names, [tuple(text(row, name) for name in names) for row in failed]),
         ]
-    said = " and ".join(f"`{column}`" for column in flags().values())
-    parts += [f"† the interval is not to be trusted: {said} in table.csv say why.", ""]
+    flag_columns = " and ".join(f"`{column}`" for column in flags().values())
+    parts += [f"† the interval is not to be trusted: {flag_columns} in table.csv say why.", ""]
     return "\n".join(parts)
 
 
@@ -63,7 +63,7 @@ def _heads(quantity: Quantity) -> list[str]:
 
 
 def _cells(row: Record, quantity: Quantity) -> list[str]:
-    """What stands under :func:`_heads`."""
+    """Return the cells under :func:`_heads`."""
     name, floor = quantity.name, quantity.floor
     value = (
         _flagged(row, name)

@@ -37,7 +37,7 @@ OPTIONAL = (
 REACH = 0.25
 """Raw times are drawn from a quarter below their median to a quarter above.
 
-Those beyond, at the edge.
+Times beyond are drawn at the edge.
 """
 
 
@@ -64,12 +64,12 @@ class Timed:
 
     @property
     def unsettled(self) -> bool:
-        """Whether the timing stopped before its interval was narrow enough."""
+        """Return True if the timing stopped before its interval was narrow enough."""
         return self.row.get("timing_converged") is False
 
     @property
     def flag(self) -> str:
-        """Why the time is not to be trusted."""
+        """Reason against trusting the time; "" if there is none."""
         return text(self.row, "timing_flag")
 
 
@@ -108,10 +108,10 @@ def timing_of(
         found: what can be said of the quality of the rows.
         baseline: sampler or curve that speeds are held against.
     """
-    done = rows.loc[rows["status"] == "ok"]
+    finished = rows.loc[rows["status"] == "ok"]
     timed = {
         place: row
-        for place, row in zip(done.index, rows_of(done), strict=True)
+        for place, row in zip(finished.index, rows_of(finished), strict=True)
         if row["slot"] is not None and number(row, "ms_per_sample") is not None
     }
     if not timed:
@@ -151,10 +151,14 @@ def timing_of(
     return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
 
 
-def _is_worse(found: Findings | None, candidate: int, baseline: int) -> bool:
-    """Whether a row's samples are shown to be worse than another's."""
-    known = {candidate, baseline} <= found.panel.entries.keys() if found else False
-    return known and found is not None and found.panel.verdict(candidate, baseline) == "worse"
+def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
+    """Return True if a row's samples are shown to be worse than another's."""
+    is_judged = {candidate, baseline} <= findings.panel.entries.keys() if findings else False
+    return (
+        is_judged
+        and findings is not None
+        and findings.panel.verdict(candidate, baseline) == "worse"
+    )
 
 
 def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -202,16 +206,16 @@ class Throughput:
 
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
-    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    group: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for path in paths:
         file = path / "throughput.csv"
         if file.is_file():
             with file.open(newline="", encoding="utf-8", errors="replace") as stream:
                 for line in csv.DictReader(stream):
                     about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-                    found.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
+                    group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
     sweeps = []
-    for (model, sampler, nfe, device, ended), lines in found.items():
+    for (model, sampler, nfe, device, ended), lines in group.items():
         with suppress(KeyError, TypeError, ValueError):
             paces = [float(line["samples_per_second"]) for line in lines]
             points = tuple(

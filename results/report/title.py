@@ -17,7 +17,7 @@ from .provenance import command_of
 
 @dataclass(frozen=True)
 class RunFacts:
-    """How one run was made.
+    """Facts on how one run was made.
 
     Attributes:
         name: of the run; "" for an only one.
@@ -32,7 +32,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Title:
-    """The head of the page; ``facts`` are those of all runs together, a phrase each."""
+    """Head of the page; ``facts`` are about all runs together, a phrase each."""
 
     heading: str
     facts: tuple[str, ...]
@@ -49,8 +49,8 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
     suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
     facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
-        made = _run_facts("", frame, runs[0][1])
-        return Title(heading(frame), (*facts, *made.facts), (RunFacts("", (), made.command),))
+        run = _run_facts("", frame, runs[0][1])
+        return Title(heading(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
     names = frame.get("run", pd.Series(dtype="string"))
     parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
     return Title(f"{counted(len(runs))} runs: {heading(frame)}", facts, parts)
@@ -58,11 +58,11 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
 
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
     provenance = _mapping(record.get("provenance"))
-    facts = (_where(provenance, frame), _when(provenance.get("started")))
+    facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
     return RunFacts(name, tuple(fact for fact in facts if fact), printable(command_of(record)))
 
 
-def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
+def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
     """The device: its name and kind, and how many cores a processor has."""
     device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
     kind = str(device.get("type") or "")
@@ -79,7 +79,7 @@ def _where(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
     return printable(f"{device.get('name') or kind} ({', '.join(words)})")
 
 
-def _when(started: object) -> str:
+def _day_in_words(started: object) -> str:
     """The day, as people write it; "" if it is not known."""
     try:
         day = datetime.fromisoformat(str(started))

@@ -1,9 +1,9 @@
-"""Which process samples which shard, where several work in one run directory.
+"""Claims on shards, where several processes work in one run directory.
 
 Each claims a shard before it samples it, by a lease (:mod:`.leases`). The process that leads has the
 lock of the directory, and says in ``claims/plan.json`` which cells it runs. Others write shards and
-nothing else, and leave a note for the leader where one failed. Two that sample the same shard, as
-where a claim is taken from one that only slept, write the same file.
+nothing else, and leave a note for the leader where one failed. Two processes that sample the same
+shard, as after a suspension, write the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER, PLAN = "claims", "plan.json"
 
 
 class Note(NamedTuple):
-    """Why a shard failed: its first sample, and the row's status and reason."""
+    """Note on a failed shard: its first sample, and the row's status and reason."""
 
     start: int
     status: str
@@ -58,15 +58,15 @@ class Claims:
 
     def planned(self) -> set[str] | None:
         """The cells that a leader who lives samples; None where there is none."""
-        found = read_json(self._plan)
-        if found is None or self._leases.is_stale(self._plan):
+        plan = read_json(self._plan)
+        if plan is None or self._leases.is_stale(self._plan):
             return None
-        cells = found.get("cells")
+        cells = plan.get("cells")
         return set(map(str, cells)) if isinstance(cells, list) else set()
 
     @property
     def over(self) -> bool:
-        """Whether this process follows one that leads no more."""
+        """Return True if this process follows a leader that is gone."""
         return not self._leads and self.planned() is None
 
     def listed(self) -> frozenset[str]:
@@ -83,7 +83,7 @@ class Claims:
         return False
 
     def release(self, cell: str, start: int, stop: int) -> None:
-        """Give a claim back; nothing of one that is somebody else's."""
+        """Release the claim if this process holds it."""
         self._leases.release(self._claim(cell, start, stop))
 
     def fail(self, cell: str, start: int, status: str, reason: str) -> None:
@@ -98,12 +98,12 @@ class Claims:
 
         A note that is damaged is none: the shard is drawn again, and fails again.
         """
-        found: dict[str, Note] = {}
+        failed: dict[str, Note] = {}
         for path in sorted(self._folder.glob("*.failed")):
             with suppress(FileNotFoundError, sealed.Damaged):
                 note = sealed.read_json(path, f"{FOLDER}/{path.name}")
-                found.setdefault(note.pop("cell"), Note(**note))
-        return found
+                failed.setdefault(note.pop("cell"), Note(**note))
+        return failed
 
     def close(self) -> None:
         """Give all claims back."""
@@ -125,5 +125,5 @@ class Claims:
 
 
 def claim_of(cell: str, start: int, stop: int) -> str:
-    """The file that says that somebody has a shard."""
+    """Return the name of the file that claims a shard."""
     return f"{checked(cell)}.{start:08d}-{stop:08d}"

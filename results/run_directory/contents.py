@@ -1,7 +1,7 @@
-"""What is known of the files of a run directory, so that each is read and checked once.
+"""Cache of the files of a run directory, so that each is read and checked once.
 
-Files are remembered while nobody else writes, under the lock of the directory, and within
-:func:`.once.read_once`, which takes the directory for what it was when each file was read. Otherwise
+Files are remembered under the lock of the directory, while no other process writes, and within
+:func:`.once.read_once`. Otherwise
 nothing is: another process may change any file, and a damaged one must be found.
 """
 
@@ -58,7 +58,7 @@ class Contents:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within, what is written may wait for more (:mod:`.disk.behind`); at the end all is there."""
+        """Let writes wait for more (:mod:`.disk.behind`); at the end all files are there."""
         if self._behind is not None:  # within another one
             yield
             return
@@ -75,38 +75,36 @@ class Contents:
             self._behind.settle()
 
     def write(
-        self, place: str, path: Path, told: Sealed, then: Callable[[], object] | None = None
+        self, place: str, path: Path, file: Sealed, then: Callable[[], object] | None = None
     ) -> None:
         """Write a file, and remember it.
 
         Args:
             place: of the file in the directory.
-            path: that of the place.
-            told: the sealed file.
+            path: of that place.
+            file: the sealed file.
             then: called once it is there, maybe by another thread.
         """
         if self._behind is None:
-            write_bytes(path, told.data)
+            write_bytes(path, file.data)
             if then is not None:
                 then()
         else:
-            self._behind.write(path, told.data, then)
+            self._behind.write(path, file.data, then)
             self._written.add(place)
-        self._remember(place, read_back(told))
+        self._remember(place, read_back(file))
 
     def share(self) -> None:
-        """From now on, take the directory for what it was when its files were read."""
+        """Remember files from now on, as if the directory did not change."""
         self._shared = True
 
     def unshare(self) -> None:
-        """No longer do so."""
+        """End :meth:`share`."""
         self._shared, self._known = False, {}
 
     @property
     def old(self) -> bool:
-        """Whether the run was made before there were seals: its files can be read, but nothing
-        proves what they are.
-        """
+        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
         opened = self._json("run.json")
         # which no earlier version wrote: then it is run.json that is damaged
         sealed_once = (self._folder / "made").is_dir()
@@ -142,13 +140,13 @@ class Contents:
             sha256: the digest that the file must have, where another file says so.
             keep: whether they may be asked for again.
         """
-        known = self._known.get(place, _ARRAYS_UNREAD)
-        if known.value is None and (known.fault is None or isinstance(known.fault, Unsealed)):
+        opened = self._known.get(place, _ARRAYS_UNREAD)
+        if opened.value is None and (opened.fault is None or isinstance(opened.fault, Unsealed)):
             self._await(place)
-            known = open_npz(self._folder / place, place)
-            kept = known if keep and not self._writes else replace(known, value=None)
-            self._remember(place, kept)
-        return dict(self._checked(known, made_by, sha256))
+            opened = open_npz(self._folder / place, place)
+            remembered = opened if keep and not self._writes else replace(opened, value=None)
+            self._remember(place, remembered)
+        return dict(self._checked(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
         """Raise what :meth:`npz` would: a digest that holds says that the arrays are those that
@@ -161,9 +159,7 @@ class Contents:
             opened.check(made_by, sha256)
 
     def digest(self, place: str) -> str:
-        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
-        no file.
-        """
+        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
         return (self._json if place.endswith(".json") else self._sound)(place).digest
 
     def forget(self, place: str) -> None:
@@ -173,17 +169,13 @@ class Contents:
 
     def forget_folder(self, place: str) -> None:
         """Remember nothing more of the files in a folder, which is moved, or of a file."""
-        for known in [
-            known for known in self._known if known == place or known.startswith(f"{place}/")
-        ]:
-            self.forget(known)
+        for name in [name for name in self._known if name == place or name.startswith(f"{place}/")]:
+            self.forget(name)
 
     def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-        """Whether a new ``run.json`` says no more than the one that is there, but for the moment
-        and the command, and so can wait.
+        """Return True if a new ``run.json`` adds only time, command and conditions, under the lock.
 
-        It is kept as :attr:`pending_run` then, until another file is written: what adds nothing to
-        a directory leaves it as it is.
+        It is then kept as :attr:`pending_run` until another file is written.
         """
         same = self._locked and _timeless(run) == _timeless(known)
         self.pending_run = dict(run) if same else None
@@ -203,8 +195,8 @@ class Contents:
     def _checked(
         self, opened: Opened, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """What is in a file, if it is what is expected; of a run from before there were seals,
-        whatever it is.
+        """Return the content of a file if it is as expected; a run without checksums is not
+        checked.
         """
         if not (isinstance(opened.fault, Unsealed) and self.old):
             opened.check(made_by, sha256)
@@ -214,34 +206,32 @@ class Contents:
     def _once(self, place: str, read: Callable[[], Opened]) -> Opened:
         if place not in self._known:
             self._await(place)
-            found = read()
-            self._remember(place, found)
-            return found
+            opened = read()
+            self._remember(place, opened)
+            return opened
         return self._known[place]
 
-    def _remember(self, place: str, found: Opened) -> None:
+    def _remember(self, place: str, opened: Opened) -> None:
         if self._locked or self._shared:
-            self._known[place] = found
+            self._known[place] = opened
 
 
 def contents_of(folder: Path) -> Contents:
-    """What is known of a run directory: what others know of it too, within
-    :func:`.once.read_once`.
-    """
+    """Return the contents of a run directory, shared with others within :func:`.once.read_once`."""
     shared, key = directories(), os.path.abspath(folder)
     if shared is None:
         return Contents(folder)
-    found = shared.get(key)
-    if not isinstance(found, Contents):
-        found = shared[key] = Contents(folder)
-        found.share()
-    return found
+    contents = shared.get(key)
+    if not isinstance(contents, Contents):
+        contents = shared[key] = Contents(folder)
+        contents.share()
+    return contents
 
 
 def _timeless(run: Mapping[str, Any]) -> object:
-    made = {
+    provenance = {
         name: value
         for name, value in (run.get("provenance") or {}).items()
         if name not in ("started", "command", "conditions")
     }
-    return jsonable({**run, "provenance": made})
+    return jsonable({**run, "provenance": provenance})

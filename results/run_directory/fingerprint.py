@@ -1,9 +1,8 @@
-"""What something does, as a record that another machine can compare with its own.
+"""Fingerprints: records of what something does, which another machine can compare with its own.
 
 Texts, counts and hashes are compared exactly. What was computed in floating point is compared as
-numbers, within a tolerance that is recorded beside them: rounding differs between machines,
-libraries and numbers of threads, and a hash of rounded numbers would fall apart wherever one lies
-at the edge between two roundings.
+numbers, within a recorded tolerance: rounding differs between machines, libraries and numbers of
+threads. A hash of rounded numbers would change where one lies at the edge between two roundings.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Kind = Literal["sampler", "model", "extractor"]
 Fact = str | int | float | bool | None
 
 FILE = "file "
-"""What the name of a fact begins with that is the hash of a file; the rest is the file's name."""
+"""Prefix of the name of a fact that is a file's hash; the rest is the file's name."""
 
 _WRITTEN_DIGITS = 15
 _HASH_DIGITS = 12
@@ -42,7 +41,7 @@ class Numbers:
     atol: float
 
     def same(self, other: Numbers) -> bool:
-        """Whether the two are the same, within the larger tolerance of both."""
+        """Return True if the two are the same, within the larger tolerance of both."""
         if len(self.numbers) != len(other.numbers):
             return False
         rtol = max(self.rtol, other.rtol)
@@ -62,7 +61,7 @@ def _near(a: float, b: float, rtol: float, atol: float) -> bool:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a sampler, a model or an extractor is and does.
+    """Fingerprint of a sampler, a model or an extractor: what it is and does.
 
     Attributes:
         kind: "sampler", "model" or "extractor".
@@ -92,7 +91,7 @@ class Fingerprint:
     @cached_property
     def _record(self) -> dict[str, Any]:
         values = {
-            key: {"numbers": [_written(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol}
+            key: {"numbers": [_json_number(x) for x in v.numbers], "rtol": v.rtol, "atol": v.atol}
             for key, v in self.values.items()
         }
         return {"kind": self.kind, "name": self.name, "exact": dict(self.exact), "values": values}
@@ -123,7 +122,7 @@ class Fingerprint:
             ) from error
 
 
-def _written(number: float) -> float | str:
+def _json_number(number: float) -> float | str:
     """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others
     as words.
     """
@@ -147,8 +146,8 @@ def _number(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What differs between two fingerprints, as one plain clause such as "its output at sigma 80
-    differs"; "" if they are the same.
+    """Return the first difference between two fingerprints as a clause, such as "its output at
+    sigma 80 differs"; "" if they are the same.
 
     Args:
         before: the one on record.
@@ -159,11 +158,11 @@ def difference(before: Fingerprint, now: Fingerprint) -> str:
     return next(filter(None, _differences(before, now)), "")
 
 
-def _differences(before: Fingerprint, now: Fingerprint) -> Iterable[str]:
-    for key in _either(before.exact, now.exact):
-        yield _fact(key, before.exact, now.exact)
-    for key in _either(before.values, now.values):
-        a, b = before.values.get(key), now.values.get(key)
+def _differences(before: Fingerprint, after: Fingerprint) -> Iterable[str]:
+    for key in _all_keys(before.exact, after.exact):
+        yield _fact(key, before.exact, after.exact)
+    for key in _all_keys(before.values, after.values):
+        a, b = before.values.get(key), after.values.get(key)
         if a is None or b is None:
             yield f"its {key} {'are' if _plural(key) else 'is'} {'new' if a is None else 'gone'}"
         elif not a.same(b):
@@ -174,22 +173,20 @@ def _plural(key: str) -> bool:
     return key.partition(" ")[0].endswith("s")
 
 
-def _either(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return [*a, *(key for key in b if key not in a)]
 
 
-def _fact(key: str, before: Mapping[str, Fact], now: Mapping[str, Fact]) -> str:
-    """How a fact differs, "" if it does not."""
-    a, b = before.get(key), now.get(key)
-    if key in before and key in now and a == b:
+def _fact(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
+    """Return how a fact differs, as a clause; "" if it does not."""
+    a, b = before.get(key), after.get(key)
+    if key in before and key in after and a == b:
         return ""
     if key.startswith(FILE):
-        return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
-    if key in before and key in now and not _hashes(a, b):
+        return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
+    if key in before and key in after and not _hashes(a, b):
         return f"its {key} was {a} and is {b}"
-    return (
-        f"its {key} {'is new' if key not in before else 'is gone' if key not in now else 'changed'}"
-    )
+    return f"its {key} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
 
 
 def _hashes(*facts: Fact) -> bool:

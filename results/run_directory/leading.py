@@ -1,9 +1,9 @@
-"""Who leads in a run directory: the one process that plans, scores and writes tables there.
+"""Leader of a run directory: the one process that plans, scores and writes tables there.
 
-It holds two things. The kernel's lock on ``.lock`` is free the moment that its process ends, however
-it ends; but some network file systems have no such locks, and others take them for the one machine
-alone and say nothing. The lease ``.leader`` (:mod:`.leases`) holds on all of them, and is taken over
-a minute after its owner's last sign of life, or at once where that is known to be dead.
+It holds two things. The kernel's lock on ``.lock`` is free the moment that its process ends,
+however it ends. Some network file systems have no such locks, and others take them for one machine
+alone without an error. The lease ``.leader`` (:mod:`.leases`) holds on all of them, and is taken
+over a minute after its owner's last heartbeat, or at once if the owner is known to be dead.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from .leases import STALE, Leases
 from .places import LEASE, LOCK
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
-"""What a file system says that has no locks of the kernel: NFS without its lock manager, Lustre
-without flock.
-"""
+"""Errors of a file system without kernel locks: NFS without its lock manager, Lustre without flock."""
 
 
 class BusyError(ValueError):
@@ -37,7 +35,7 @@ class Lead:
 
     @property
     def held(self) -> bool:
-        """Whether this process leads still."""
+        """Return True if this process still leads."""
         return self._leases.holds(self._folder / LEASE)
 
     def check(self) -> None:
@@ -56,7 +54,7 @@ class Lead:
 
 @contextmanager
 def leading(folder: Path) -> Iterator[Lead]:
-    """Be the only process that leads in a run directory.
+    """Lead in a run directory, as the only process.
 
     Raises:
         BusyError: another one leads there.
@@ -80,10 +78,10 @@ def refuse_busy(folder: Path) -> None:
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
-            there = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
+            is_leased = (folder / LEASE).exists() and not lead._leases.is_stale(folder / LEASE)
         finally:
             lead._leases.close()
-    if there or not free:
+    if is_leased or not free:
         raise _busy(folder)
 
 

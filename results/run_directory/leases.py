@@ -1,13 +1,13 @@
-"""Files that say who is at work on what: made where there must be none, touched while their owner
-lives, and taken over when it does not.
+"""Leases: files that are made where there must be none, touched while their owner lives, and taken
+over when it does not.
 
-Also network file systems let only one of many make a file that must not be there, whatever they make
-of locks. An owner touches its files every few seconds. One that nobody has touched for long, or whose
-process is known to be dead, is taken over. Nothing hangs on the clocks of the machines: ages are
-taken against a file that was touched just now.
+Network file systems too, with locks or without, let only one process make a file that must not
+exist. An owner touches its files every few seconds. A file that is untouched for long, or whose
+process is known to be dead, is taken over. The clocks of the machines do not matter: ages are
+relative to a file that was touched just now.
 
-An owner that slept for longer than that, with its machine say, may have lost what it had. So each
-lease holds a token of its owner's: it touches and takes away only what is still its own.
+A suspended owner may have lost its leases. So each lease holds its owner's token, and an owner
+touches and removes only its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from uuid import uuid4
 from .disk.files import PART, read_json
 
 BEAT, STALE = 5.0, 60.0
-"""Seconds between touches, and from which on a lease that was not touched is nobody's."""
+"""Heartbeat interval and expiry time, in seconds."""
 
 LATE = 3 * BEAT
 """Seconds after the last touch from which on an owner looks whether a lease is still its own."""
@@ -48,10 +48,10 @@ class Leases:
             "born": _born(os.getpid()),
             "token": uuid4().hex,
         }
-        """What a lease of this object holds."""
+        """Owner that a lease of this object records."""
 
     def take(self, path: Path) -> bool:
-        """Make a lease, or take over one that is nobody's; whether it is this object's now.
+        """Make a lease, or take over an expired one; return True if it is this object's now.
 
         Raises:
             OSError: it cannot be made; FileNotFoundError where its folder is gone.
@@ -66,7 +66,7 @@ class Leases:
             try:
                 with os.fdopen(number, "w", encoding="utf-8") as file:
                     json.dump(self.owner, file)
-            except OSError:  # a full disk: an empty lease would be somebody's
+            except OSError:  # a full disk: an empty lease would count as taken
                 with suppress(OSError):
                     path.unlink()
                 raise
@@ -77,31 +77,31 @@ class Leases:
     def keep(self, path: Path) -> None:
         """Touch a file from now on, which holds :attr:`owner`."""
         with self._lock:
-            self._mine[path] = _now()
+            self._mine[path] = _uptime()
             if not self._beats and not self._stopped.is_set():
                 self._beats = True
                 threading.Thread(target=self._touch, daemon=True).start()
 
     def holds(self, path: Path) -> bool:
-        """Whether a lease is still this object's, as far as can be known: one that it touched in
-        time is.
+        """Return True if a lease is still this object's: one that it touched in time counts as
+        such.
         """
         with self._lock:
             touched = self._mine.get(path)
         if touched is None:
             return False
-        return _now() - touched < LATE or self._is_mine(path)
+        return _uptime() - touched < LATE or self._is_mine(path)
 
     def has(self, path: Path) -> bool:
-        """Whether it took a lease, and has not given it back or seen that it lost it."""
+        """Return True if it took a lease, and has not released it or seen its loss."""
         with self._lock:
             return path in self._mine
 
     def release(self, path: Path) -> None:
-        """Give a lease back; nothing of one that is somebody else's by now."""
+        """Release a lease if it is still this object's."""
         with self._lock:
-            known = self._mine.pop(path, None) is not None
-        if known and self._is_mine(path):
+            is_known = self._mine.pop(path, None) is not None
+        if is_known and self._is_mine(path):
             with suppress(OSError):
                 path.unlink()
 
@@ -109,19 +109,19 @@ class Leases:
         """Give all of them back."""
         self._stopped.set()
         with self._lock:
-            mine = [*self._mine]
-        for path in mine:
+            paths = [*self._mine]
+        for path in paths:
             self.release(path)
         with suppress(OSError):
             self._clock.unlink()
 
     def is_stale(self, path: Path) -> bool:
-        """Whether nobody has a lease any more, as far as can be known."""
+        """Return True if a lease has expired, or its owner is known to be dead."""
         owner = read_json(path) or {}
-        known = owner.get("host") == self.owner["host"] and self.owner["born"]
-        if known and isinstance(owner.get("pid"), int):
+        can_be_asked = owner.get("host") == self.owner["host"] and self.owner["born"]
+        if can_be_asked and isinstance(owner.get("pid"), int):
             return _born(owner["pid"]) != owner.get("born")
-        # one without an owner is of a process that was killed before it wrote its name
+        # without an owner: its process was killed before it wrote its name
         limit = STALE if owner else 2 * BEAT
         with suppress(OSError):  # it is gone by now, say
             self._clock.touch()
@@ -130,26 +130,26 @@ class Leases:
 
     def _is_mine(self, path: Path) -> bool:
         try:
-            found = read_json(path)
-        except OSError:  # nobody can say
+            owner = read_json(path)
+        except OSError:  # it cannot be known
             return True
-        return (found or {}).get("token") == self.owner["token"]
+        return (owner or {}).get("token") == self.owner["token"]
 
     def _touch(self) -> None:
         while not self._stopped.wait(BEAT):
             with self._lock:
-                mine = [*self._mine]
-            for path in mine:
+                paths = [*self._mine]
+            for path in paths:
                 try:
-                    kept = self._is_mine(path)
-                    if kept:
+                    is_ours = self._is_mine(path)
+                    if is_ours:
                         os.utime(path)
                 except OSError:
                     continue
                 with self._lock:
-                    if kept and path in self._mine:
-                        self._mine[path] = _now()
-                    elif not kept:
+                    if is_ours and path in self._mine:
+                        self._mine[path] = _uptime()
+                    elif not is_ours:
                         self._mine.pop(path, None)
 
     def _cleared(self, path: Path) -> bool:
@@ -159,7 +159,7 @@ class Leases:
             path.rename(aside)
         except FileNotFoundError:
             return False
-        if not self.is_stale(aside):  # somebody was faster, and this is that one's
+        if not self.is_stale(aside):  # another process was faster, and this is its lease
             with suppress(FileExistsError):
                 os.link(aside, path)
             aside.unlink(missing_ok=True)
@@ -168,7 +168,7 @@ class Leases:
         return True
 
 
-def _now() -> float:
+def _uptime() -> float:
     """Seconds on a clock that goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -186,9 +186,7 @@ def _host() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks; "" for none that lives, and
-    where the system does not say.
-    """
+    """Return the start of a process of this machine in kernel ticks; "" if it is dead or unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Where everything that a run produces lies.
+"""Layout of a run directory: the place of everything that a run produces.
 
 ::
 
@@ -13,7 +13,7 @@
     made/DIGEST.opened-HASH.json  files that were opened only while samples were made and scored
     reference/NAME.npz           converged endpoints and the like
     samples/CELL.npz             a few samples: "images" (k, C, H, W) uint8 or "points" (k, 2) float32, and their "converged" endpoints
-    samples/CELL-path.npz        the way of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
+    samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
     .lock .leader                which process leads (:mod:`.leading`); the first stays
@@ -22,8 +22,8 @@
 
 Every file above the last two lines is sealed (:mod:`.sealed`): it names its place, what made it and the
 number of its form, and its content is checked when it is read. One that does not hold is reported (logger
-``samplerbench``) and taken for missing. Runs from before there were seals can be read, with a
-warning; a run into such a directory sets their parts aside, since nothing proves what made them.
+``samplerbench``) and taken for missing. Runs older than checksums can be read, with a warning; a
+run into such a directory sets their parts aside, since nothing proves what made them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = (
     "why.json",
 )
 PIN = "influence"
-"""Item of ``quality.json`` with the digest of the influence values behind it."""
+"""Item of ``quality.json`` with the digest of its influence values."""
 
 
 def part_of(cell: str, name: str) -> str:
@@ -86,7 +86,7 @@ def part_of(cell: str, name: str) -> str:
 
 
 def shard_of(cell: str, start: int, stop: int) -> str:
-    """That of the shard with samples ``start`` … ``stop - 1``."""
+    """Return the place of the shard with samples ``start`` … ``stop - 1``."""
     return part_of(cell, f"{start:08d}-{stop:08d}.npz")
 
 
@@ -96,26 +96,26 @@ def pieces(samples: int, size: int) -> list[tuple[int, int]]:
 
 
 def pictures_of(cell: str) -> str:
-    """That of a cell's pictures."""
+    """Return the place of a cell's pictures."""
     return f"samples/{checked(cell)}.npz"
 
 
 def evolution_of(cell: str) -> str:
-    """That of a cell's trajectories."""
+    """Return the place of a cell's trajectories."""
     return f"samples/{checked(cell)}-path.npz"
 
 
 OPENED = ".opened-"
-"""What stands between the digest of a model and that of files that were opened late."""
+"""Separator between the digests of a model and of its files that were opened late."""
 
 
 def made_of(digest: str) -> str:
-    """That of what a model or an extractor does."""
+    """Return the place of the fingerprint of a model or an extractor."""
     return f"made/{checked(digest)}.json"
 
 
 def checked(name: str) -> str:
-    """``name``, if it is safe as that of a file.
+    """Return ``name`` if it is safe as a file's name.
 
     Raises:
         ValueError: it is not.
@@ -139,8 +139,8 @@ def refuse_link(folder: Path) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuse a folder of a run that is a symbolic link, or in which a folder is one: a run would
-    write, move and delete files of somebody else's through it.
+    """Refuse a folder of a run that is a symbolic link or holds one to a folder: a run would change
+    files elsewhere through it.
 
     Raises:
         ValueError: there is one.
@@ -173,30 +173,27 @@ def refuse_unwritable(folder: Path) -> None:
     Raises:
         OSError: the folder, or the nearest one above it, cannot be written.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if hasattr(os, "statvfs") and os.statvfs(there).f_flag & os.ST_RDONLY:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if hasattr(os, "statvfs") and os.statvfs(existing).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
 def stranger_in(path: Path) -> str:
-    """What makes a folder something else than a run directory, in words.
-
-    "" if it is one, or empty.
-    """
+    """Return the reason why a folder is no run directory, in words; "" if it is one, or empty."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
-        known = read_json(path / "run.json")
+        run = read_json(path / "run.json")
         ours = (
             {LOCK, "parts"} <= names
-            if known is None
-            else sealed.KEY in known or {"suite", "provenance"} <= known.keys()
+            if run is None
+            else sealed.KEY in run or {"suite", "provenance"} <= run.keys()
         )
         return "" if ours else "its run.json is another program's"
     # killed before run.json was there, or it is gone
-    made = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
-    strangers = sorted(names - LAYOUT if made else names)
+    is_begun = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
+    strangers = sorted(names - LAYOUT if is_begun else names)
     return f"it holds {strangers[0]!r}" if strangers else ""

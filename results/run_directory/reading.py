@@ -51,8 +51,7 @@ class RunReader:
 
     Attributes:
         path: the folder.
-        model: digest of the model that reference data are of (:meth:`of_model`); "" where only one
-            is known.
+        model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
         extractor: the same of what makes their features.
     """
 
@@ -87,9 +86,7 @@ class RunReader:
         return cls(path)
 
     def of_model(self, digest: str, extractor: str = "") -> Self:
-        """The same directory with the reference data of one model and one extractor, which
-        those of no other are taken for.
-        """
+        """Return the same directory with the reference data of one model and one extractor only."""
         return replace(self, model=digest, extractor=extractor)
 
     def part(self, cell: str, name: str) -> Path:
@@ -138,16 +135,16 @@ class RunReader:
         return pieces(samples, size)
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Those of :meth:`ranges` that no file claims to hold, in order.
+        """Return the shards of :meth:`ranges` that no file claims to hold, in order.
 
-        Whether one does hold it is found when it is read.
+        The claim is checked when the file is read.
         """
         self._contents.settle()
         ranges = self.ranges(cell, samples)
         if len(ranges) <= FEW:
             return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
-        there = self.drawn(cell)
-        return [piece for piece in ranges if piece not in there]
+        drawn = self.drawn(cell)
+        return [piece for piece in ranges if piece not in drawn]
 
     def drawn(self, cell: str) -> set[tuple[int, int]]:
         """The shards ``(start, stop)`` of a cell that files claim to hold, by one listing."""
@@ -156,8 +153,8 @@ class RunReader:
                 names = [entry.name for entry in entries if entry.is_file()]
         except (FileNotFoundError, NotADirectoryError):
             return set()
-        found = [SHARD.fullmatch(name) for name in names]
-        shards = [((int(match[1]), int(match[2])), match[0]) for match in found if match]
+        matches = [SHARD.fullmatch(name) for name in names]
+        shards = [((int(match[1]), int(match[2])), match[0]) for match in matches if match]
         return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
@@ -171,12 +168,12 @@ class RunReader:
         """``run.json``, but for items of another kind than a run writes; empty if it is not there
         yet.
         """
-        found = self._contents.pending_run or self._tried("run.json", self._contents.json) or {}
-        return {key: value for key, value in found.items() if _is_of_a_run(key, value)}
+        record = self._contents.pending_run or self._try("run.json", self._contents.json) or {}
+        return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
 
     def read(self, cell: str, name: str) -> dict[str, Any] | None:
         """A JSON part of a cell."""
-        return self._tried(
+        return self._try(
             part_of(cell, name),
             self._contents.json,
             self.made_by(cell) if name not in (CELL, MADE) else None,
@@ -194,9 +191,7 @@ class RunReader:
         )
 
     def influence(self, cell: str) -> Arrays | None:
-        """The arrays of a cell's ``influence.npz``, which must be the one that was written with
-        its ``quality.json``.
-        """
+        """Return the arrays of a cell's ``influence.npz``, if written with its ``quality.json``."""
         place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
@@ -205,23 +200,23 @@ class RunReader:
                 "folder again makes it anew.",
                 self.path / place,
             )
-        return self._tried(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
+        return self._try(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
-        return self._tried(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
+        return self._try(shard_of(cell, start, stop), self._contents.npz, self.made_by(cell))
 
     def read_samples(self, cell: str) -> Arrays | None:
         """A cell's pictures."""
-        return self._tried(pictures_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(pictures_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_evolution(self, cell: str) -> Arrays | None:
         """A cell's trajectories."""
-        return self._tried(evolution_of(cell), self._contents.npz, self.made_by(cell))
+        return self._try(evolution_of(cell), self._contents.npz, self.made_by(cell))
 
     def read_reference(self, name: str) -> Arrays | None:
         """Reference data."""
-        return self._tried(self._reference(name), self._contents.npz)
+        return self._try(self._reference(name), self._contents.npz)
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
@@ -233,11 +228,11 @@ class RunReader:
         return sorted(int(end) for end in ends if end.isdecimal())
 
     def made(self) -> dict[str, dict[str, Any]]:
-        """What models and extractors of this run do, by digest: records of fingerprints."""
+        """Return the fingerprints of the models and extractors of this run, by digest."""
         self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
-        read = {name: self._tried(made_of(name), self._contents.json) for name in names}
+        read = {name: self._try(made_of(name), self._contents.json) for name in names}
         return {name: record for name, record in read.items() if record is not None}
 
     def opened(self, digest: str) -> dict[str, str]:
@@ -245,17 +240,17 @@ class RunReader:
         SHA-256 by name.
         """
         self._contents.settle()
-        found: dict[str, str] = {}
+        files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
-            read = self._tried(made_of(path.stem), self._contents.json) or {}
+            read = self._try(made_of(path.stem), self._contents.json) or {}
             for name, content in dict(read.get("files") or {}).items():
                 # of two contents of one file, neither is right
-                found[name] = content if found.get(name, content) == content else ""
-        return found
+                files[name] = content if files.get(name, content) == content else ""
+        return files
 
     def read_log(self, name: str) -> dict[str, Any]:
         """A JSON file at the top, such as ``looks.json``; empty if it is not there."""
-        return self._tried(name, self._contents.json) or {}
+        return self._try(name, self._contents.json) or {}
 
     def made_by(self, cell: str) -> str:
         """The digest of what made a cell; "" where its ``cell.json`` does not say."""
@@ -265,16 +260,12 @@ class RunReader:
             return ""
 
     def digest(self, place: str) -> str:
-        """What the content of a JSON file or of arrays is known by, sound or not; "" where there is
-        no file.
-        """
+        """Return the digest of the content of a JSON file or of arrays; "" where there is no file."""
         return self._contents.digest(place)
 
     @property
     def old(self) -> bool:
-        """Whether the run was made before there were seals: its files can be read, but nothing
-        proves what they are.
-        """
+        """Return True if the run is older than checksums: its files can be read, but prove nothing."""
         return self._contents.old
 
     def _reference(self, name: str) -> str:
@@ -298,7 +289,7 @@ class RunReader:
             return None
         return str(pin.get("sha256")) if isinstance(pin, dict) else None
 
-    def _tried(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
+    def _try(self, place: str, read: Callable[..., Value], *expected: str | None) -> Value | None:
         try:
             return read(place, *expected)
         except FileNotFoundError:
@@ -318,7 +309,7 @@ _BY_MODEL = ("references", "fingerprints", "citations", "start_errors", "path_cu
 
 
 def _is_of_a_run(key: str, value: Any) -> bool:
-    """Whether an item of ``run.json`` is of the kind that it is read as."""
+    """Return True if an item of ``run.json`` has the kind that it is read as."""
     if key in _BY_MODEL:
         return isinstance(value, dict) and all(isinstance(item, dict) for item in value.values())
     if key == "earlier":
@@ -339,8 +330,7 @@ def pictures_at(path: Path) -> Arrays | None:
 
 
 def run_record(path: Path) -> dict[str, Any]:
-    """``run.json`` of a run directory, or the one beside a table that is left of a run.
-
-    Empty if there is none, or it is damaged.
+    """Return ``run.json`` of a run directory, or the one next to a table; empty if missing or
+    damaged.
     """
     return RunReader(path if path.is_dir() else path.parent).run()

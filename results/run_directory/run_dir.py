@@ -74,12 +74,12 @@ class RunDir(RunWriter):
             self._mended(place, read, self.made_by(cell), *pin)
 
     def mend_shards(self, cell: str) -> None:
-        """The same for the shards of a cell, which can be large."""
+        """Set aside the damaged shards of a cell, which can be large."""
         for start, stop in self._listed(cell):
             self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
 
     def mend_references(self) -> None:
-        """The same for reference data."""
+        """Set aside damaged reference data."""
         for path in sorted((self.path / "reference").glob("[!.]*.npz")):
             self._mended(f"reference/{path.name}", self._contents.check)
 
@@ -103,13 +103,13 @@ class RunDir(RunWriter):
             key=lambda path: (len(path.name), path.name),
             reverse=True,
         )
-        found = []
+        records = []
         for folder in folders:
             try:
-                found.append((folder.name, sealed.read_json(folder / MADE, part_of(cell, MADE))))
+                records.append((folder.name, sealed.read_json(folder / MADE, part_of(cell, MADE))))
             except (FileNotFoundError, Damaged):
                 continue
-        return found
+        return records
 
     def restore(self, cell: str, folder: str) -> None:
         """Bring back a cell that was set aside, from one of :meth:`made_aside`.
@@ -122,24 +122,24 @@ class RunDir(RunWriter):
         shutil.move(self.path / ASIDE / folder, home)
         (home / WHY).unlink(missing_ok=True)
         for path in (self.samples(cell), self.evolution(cell)):
-            kept = home / f"kept-{path.name}"
-            if kept.exists():
+            saved = home / f"kept-{path.name}"
+            if saved.exists():
                 self._changes(path.relative_to(self.path).as_posix())
                 path.parent.mkdir(exist_ok=True)
-                kept.replace(path)
+                saved.replace(path)
 
     def aside(self) -> list[Aside]:
-        """What was set aside, sorted by name."""
-        found = []
+        """Return the cells that were set aside, sorted by name."""
+        cells = []
         for path in sorted((self.path / ASIDE).glob(f"*/{WHY}")):
             cell, record = path.parent.name.rpartition(".")[0], read_json(path.parent / CELL) or {}
             record.pop(sealed.KEY, None)
-            found.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
-        return found
+            cells.append(Aside(cell, record, str((read_json(path) or {}).get("why") or "")))
+        return cells
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
-        """Move all cells and references out of the way, as those of a run that nothing is
-        proven of; how many cells there were.
+        """Move all cells and references out of the way, as nothing proves them; return the number
+        of cells.
 
         Args:
             why: the reason.
@@ -152,8 +152,8 @@ class RunDir(RunWriter):
         if (self.path / "reference").exists():
             self._move(self.path / "reference", self.path / ASIDE / "reference")
         if not returns:
-            for made in sorted((self.path / ASIDE).glob(f"*/{MADE}")):
-                made.rename(made.with_name(f"past-{MADE}"))
+            for record in sorted((self.path / ASIDE).glob(f"*/{MADE}")):
+                record.rename(record.with_name(f"past-{MADE}"))
         return len(cells)
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:

@@ -1,14 +1,13 @@
-"""Files that know what they are: each holds the name of its place, who made it, and a digest of all
+"""Sealed files: each holds the name of its place, the digest of its maker, and a checksum of all
 its bytes.
 
-A part of a run is believed only where all three hold. A bit that flipped, a file of another cell,
-one that was edited, and one that other code made are found when the file is read, whatever a parser
-would have made of them.
+A part of a run is used only where all three hold. A flipped bit, a file of another cell, an edited
+one, and one that other code made are found when the file is read.
 
 A JSON file is an object whose first item is the seal. An ``.npz`` file is a zip archive with the
 seal as its comment. In both, ``sha256`` is the digest of the whole file with 64 zeros in its place,
 and ``schema`` is the number of the form that everything else has (:data:`SCHEMA`). So a file of a
-version to come is known for one, whatever else its seal says.
+later version is recognised by that number alone.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from .disk.files import LARGEST_JSON, UNREADABLE, json_text, read_regular, write
 Arrays = dict[str, NDArray[Any]]
 
 SCHEMA = 2
-"""The form of a run directory's files. 1: without seals, before release 0.1.0, which can be read and not
-be proven (:attr:`.RunReader.old`). 2: sealed; seals of 0.1.0 do not say the number. Raised whenever a
-reader of the number before would take a file for something else than it is; what is then still read
-is read as it was written, and never made again for its number's sake.
+"""Form of a run directory's files. 1: without seals, before release 0.1.0, readable but unproven
+(:attr:`.RunReader.old`). 2: sealed; seals of 0.1.0 lack the number. It is raised when an older
+reader would misread a file. Older files are read as they were written, and are not made again
+because of their number.
 """
 
 KEY = "seal"
@@ -52,7 +51,7 @@ class NewerError(ValueError):
 
 
 class Unsealed(Damaged):
-    """A file without a seal, as runs made before there were any have them."""
+    """A file without a seal, of a run older than seals."""
 
     def __init__(self) -> None:
         super().__init__("it has no seal")
@@ -60,7 +59,7 @@ class Unsealed(Damaged):
 
 @dataclass(frozen=True)
 class Seal:
-    """What a file says of itself.
+    """Seal of a file: its place, its maker and its checksum.
 
     Attributes:
         of: its place in the run directory, such as ``parts/CELL/quality.json``.
@@ -74,7 +73,7 @@ class Seal:
     sha256: str = _EMPTY
 
     def as_dict(self) -> dict[str, str | int]:
-        """As it is written."""
+        """Return the seal as it is written."""
         return {
             "of": self.of,
             "made_by": self.made_by,
@@ -88,7 +87,7 @@ class Opened:
     """A file as it was read.
 
     Attributes:
-        digest: of its bytes: that of its seal if it is sound; "" if there is no file.
+        digest: of its bytes, as in its seal if it is sound; "" if there is no file.
         seal: what it says of itself; None where it has no seal, or is not sound.
         value: the object or the arrays in it; None where there are none, or none were asked for.
         fault: why it is not what its name says; None if it is.
@@ -215,15 +214,15 @@ def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
     return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
 
 
-def read_back(written: Sealed) -> Opened:
-    """What :func:`open_json`, or :func:`open_npz` without arrays, would find in a file that was just
-    written.
+def read_back(file: Sealed) -> Opened:
+    """Return a file that was just written, as :func:`open_json`, or :func:`open_npz` without
+    arrays, would open it.
     """
-    if written.data.startswith(_ARCHIVE):
-        return Opened(written.seal.sha256, written.seal)
-    value: dict[str, Any] = json.loads(written.data)
+    if file.data.startswith(_ARCHIVE):
+        return Opened(file.seal.sha256, file.seal)
+    value: dict[str, Any] = json.loads(file.data)
     value.pop(KEY)
-    return Opened(written.seal.sha256, written.seal, value)
+    return Opened(file.seal.sha256, file.seal, value)
 
 
 def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
@@ -247,13 +246,13 @@ def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = Non
     except MemoryError:
         return Opened("unreadable", fault=Damaged("it is larger than the memory that is left"))
     try:
-        found = parse(data)
+        opened = parse(data)
     except Damaged as fault:
-        found = Opened(fault=fault)
+        opened = Opened(fault=fault)
     except NewerError as newer:
         raise NewerError(f"{path} {newer}") from None
-    digest = found.seal.sha256 if found.seal else hashlib.sha256(data).hexdigest()
-    return replace(found, digest=digest)
+    digest = opened.seal.sha256 if opened.seal else hashlib.sha256(data).hexdigest()
+    return replace(opened, digest=digest)
 
 
 def _json_in(data: bytes, of: str) -> Opened:
@@ -275,10 +274,10 @@ def _npz_in(data: bytes, of: str, *, arrays: bool) -> Opened:
     if start < 0:
         return Opened(value=_arrays_in(data) if arrays else None, fault=Unsealed())
     try:
-        said = json.loads(data[start + len(_MARK) :])
+        words = json.loads(data[start + len(_MARK) :])
     except (ValueError, RecursionError) as error:
         raise Damaged("its seal is damaged") from error
-    seal = _sound(data, said, of, start)
+    seal = _sound(data, words, of, start)
     return Opened(seal=seal, value=_arrays_in(data) if arrays else None)
 
 
@@ -289,22 +288,22 @@ def _arrays_in(data: bytes) -> Arrays:
         raise Damaged("its arrays cannot be read") from error
 
 
-def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
-    """The seal of a file, which holds.
+def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
+    """Return the seal of a file, if it holds.
 
     Args:
         data: the file.
-        said: what stands in the place of its seal.
+        words: what stands in the place of its seal.
         of: the place that it must name.
         start: where the seal begins, at the earliest.
 
     Raises:
         Damaged: it does not hold.
-        NewerError: it holds, and is of a newer version.
+        NewerError: it holds, and belongs to a newer version.
     """
-    if not isinstance(said, dict):
+    if not isinstance(words, dict):
         raise Damaged("its seal is damaged")
-    schema, digest = said.pop("schema", 2), said.get("sha256")
+    schema, digest = words.pop("schema", 2), words.get("sha256")
     if not isinstance(digest, str) or len(digest) != len(_EMPTY) or digest == _EMPTY:
         raise Damaged("its seal is damaged")
     unsealed = data[:start] + data[start:].replace(digest.encode(), _EMPTY.encode(), 1)
@@ -317,11 +316,11 @@ def _sound(data: bytes, said: object, of: str, start: int = 0) -> Seal:
         )
     if (
         schema != SCHEMA
-        or set(said) != {"of", "made_by", "sha256"}
-        or not all(isinstance(value, str) for value in said.values())
+        or set(words) != {"of", "made_by", "sha256"}
+        or not all(isinstance(value, str) for value in words.values())
     ):
         raise Damaged("its seal is damaged")
-    seal = Seal(**said)
+    seal = Seal(**words)
     if seal.of != of:
         raise Damaged(f"it belongs to {seal.of}")
     return seal

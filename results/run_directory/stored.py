@@ -1,4 +1,4 @@
-"""One array of an archive, read again and again without the rest of it."""
+"""Array of an archive, read repeatedly without the rest of the archive."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from .disk.files import UNREADABLE, arrays_in
 from .sealed import Damaged
 
 _NAME_LENGTHS = slice(26, 30)
-"""Where the header of a member says how long its name and its extra field are (.ZIP File Format
-Specification 6.3, section 4.3.7)."""
+"""Lengths of a member's name and of its extra field, within the member's header (.ZIP File Format
+Specification 6.3, section 4.3.7).
+"""
 _HEADER = 30
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Where an array lies in a file whose seal was checked.
+    """Place of an array in a file whose seal was checked.
 
     It is read without a digest, which would take the whole file: a file that was changed since is
     refused.
@@ -87,5 +88,5 @@ class StoredArray:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

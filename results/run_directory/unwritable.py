@@ -1,4 +1,4 @@
-"""What a file system says when it cannot be written, as a sentence with the remedy."""
+"""Write errors of a file system, as a sentence with the remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REMEDIES = {
 
 @contextmanager
 def told(folder: Path) -> Iterator[None]:
-    """Within, a file of a run directory that cannot be written is one sentence.
+    """Turn an OSError while writing into a run directory into a sentence with a remedy.
 
     Raises:
         ValueError: in place of the OSError.
@@ -57,7 +57,7 @@ def gone(folder: Path) -> ValueError:
 
 
 def _sentence(error: OSError, folder: Path) -> str:
-    """What to say; nothing of an error that is not about the folder."""
+    """Return the sentence on an error; "" for one that is not about the folder."""
     file = str(error.filename or folder)
     if error.errno in FULL:
         return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"

@@ -103,10 +103,10 @@ class RunWriter(RunReader):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that writes here, in a folder that is made if it does not exist, and
-        clear what a killed one left half-written.
+        """Hold the lock on this folder, made if it does not exist, and clear what a killed process
+        left half-written.
 
-        Where the process ends, however it ends, another one can have it (:mod:`.leading`).
+        When the process ends, another one can take the lock (:mod:`.leading`).
 
         Raises:
             BusyError: another process holds the lock.
@@ -140,7 +140,7 @@ class RunWriter(RunReader):
 
     @property
     def leads(self) -> bool:
-        """Whether this process has the lock still."""
+        """Return True if this process still holds the lock."""
         return self._contents.lead is not None and self._contents.lead.held
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -161,7 +161,7 @@ class RunWriter(RunReader):
         self._write(part_of(cell, name), value, self.made_by(cell))
 
     def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
-        """Write the quality columns of a planned cell with the influence values behind them."""
+        """Write the quality columns of a planned cell with their influence values."""
         pinned = {}
         if influence:
             place = part_of(cell, INFLUENCE)
@@ -182,7 +182,7 @@ class RunWriter(RunReader):
         self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell), then)
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
-        """Whether a shard is there, looked at anew.
+        """Return True if a shard is there now, past the file system's cache.
 
         A network file system remembers for half a minute that a file was not there. It asks again
         where this machine has changed the folder since.
@@ -256,8 +256,8 @@ class RunWriter(RunReader):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within, files that are written may wait for each other, to be flushed to the disk at once:
-        each is there some milliseconds later (:mod:`.disk.behind`), and all are at the end.
+        """Let written files wait for each other, to be flushed at once: each is there some
+        milliseconds later (:mod:`.disk.behind`), and all are at the end.
 
         Raises:
             OSError: one of them cannot be written.
@@ -267,8 +267,8 @@ class RunWriter(RunReader):
 
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
-        told = sealed.sealed_json(value, place, made_by, spread="/" not in place)
-        self._contents.write(place, self._inside(place), told)
+        file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
+        self._contents.write(place, self._inside(place), file)
 
     def _write_npz(
         self,
@@ -278,19 +278,19 @@ class RunWriter(RunReader):
         then: Callable[[], object] | None = None,
     ) -> str:
         self._changes(place)
-        told = sealed.sealed_npz(arrays, place, made_by)
-        self._contents.write(place, self._inside(place), told, then)
-        return told.seal.sha256
+        file = sealed.sealed_npz(arrays, place, made_by)
+        self._contents.write(place, self._inside(place), file, then)
+        return file.seal.sha256
 
     def _changes(self, place: str) -> None:
-        """What has to be done before a file is written, moved or deleted."""
+        """Prepare for a file to be written, moved or deleted."""
         self.check()
         self._contents.forget(place)
         if self._contents.pending_run:
             self.write_run(self._contents.pending_run)
 
     def _inside(self, place: str) -> Path:
-        """The path of a place, in a folder that is none of somebody else's.
+        """Return the path of a place, none of whose folders may be a link.
 
         Raises:
             ValueError: a folder on the way is a symbolic link.

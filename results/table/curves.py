@@ -1,4 +1,4 @@
-"""Which rows belong on one curve of a plot, and which evaluation budget a row fits in."""
+"""Curves of a plot with their rows, and the evaluation budget that a row fits in."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ rather than start a new one.
 """
 
 TUNED = "tuning_digest"
-"""What tells tuned levels apart.
+"""Column that distinguishes tuned levels.
 
-They are others at each number of steps, so that a curve is named after them only where rows meet.
+They differ at each number of steps, so that a curve is named after them only where rows meet.
 """
 
 _DISTINGUISHING = (
@@ -37,22 +37,22 @@ _DISTINGUISHING = (
 _TELLING = frozenset(
     {"model", "sampler", "params", "budget", "nfe", "steps", TUNED, *_DISTINGUISHING}
 )
-"""All that a curve or a slot is told from."""
+"""Columns that determine a curve or a slot."""
 
 
 def with_curves(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` with two more columns.
+    """Return ``frame`` with two more columns.
 
-    * ``curve`` (text): the sampler, its non-default parameters, and whatever else differs between
-      curves of its model (a schedule is named only where there are two), short enough for a legend.
-    * ``slot`` (integer): the evaluation budget that the row competes in. It is ``budget`` where one
-      was asked for. Otherwise it is the smallest of the model's budgets (or, where nobody asked for
-      one, of its step counts) that ``nfe`` fits in, and empty if there is none.
+    * ``curve`` (text): the sampler, its non-default parameters, and all else that differs between
+    curves of its model (a schedule is named only where there are two), short enough for a legend.
+    * ``slot`` (integer): the evaluation budget that the row competes in. It is the row's
+    ``budget``, if it has one. Otherwise it is the smallest of the model's budgets (or, without any,
+    of its step counts) that ``nfe`` fits in, and empty if there is none.
     """
-    # few columns tell: to take all of them apart, model by model, takes several times as long
-    told = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
-    told = told.reset_index(drop=True)
-    groups = [group for _, group in told.groupby("model", dropna=False, sort=False)]
+    # few columns are needed: to split all of them by model takes several times as long
+    columns = frame.loc[:, [name for name in frame.columns if name in _TELLING]]
+    columns = columns.reset_index(drop=True)
+    groups = [group for _, group in columns.groupby("model", dropna=False, sort=False)]
     order = np.argsort(np.concatenate([group.index for group in groups])) if groups else []
     rows = [row for group in groups for row in _curves_and_slots(group)]
     return frame.assign(
@@ -85,12 +85,12 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 def budgets_of(frame: pd.DataFrame) -> list[int]:
     """The budgets of one model's rows, ascending; its step counts where no budget was asked for."""
-    asked = frame["budget"].dropna()
-    return sorted({int(value) for value in (asked if len(asked) else frame["steps"].dropna())})
+    limit = frame["budget"].dropna()
+    return sorted({int(value) for value in (limit if len(limit) else frame["steps"].dropna())})
 
 
 def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
-    """Of each of one model's rows."""
+    """Return the curve and the slot of each of one model's rows."""
     varying = [
         name for name in _DISTINGUISHING if name in group and len(group[name].dropna().unique()) > 1
     ]
@@ -100,8 +100,8 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
 
 
 def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
-    """Whether some place on a curve has rows at several tuned levels: what a file held at
-    different times.
+    """Return True if a place on a curve has rows at several tuned levels, of one file at different
+    times.
     """
     if TUNED not in group:
         return False
@@ -135,8 +135,8 @@ def _parameters(params: str, *, adaptive: bool) -> str:
 
 
 def _slot(row: Record, ladder: list[int]) -> int | None:
-    asked, nfe, steps = (number(row, name) for name in ("budget", "nfe", "steps"))
-    if asked is not None:
-        return int(asked)
+    requested, nfe, steps = (number(row, name) for name in ("budget", "nfe", "steps"))
+    if requested is not None:
+        return int(requested)
     work = steps if nfe is None else nfe
     return None if work is None else next((budget for budget in ladder if work <= budget), None)

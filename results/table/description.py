@@ -31,7 +31,7 @@ WORDS = (
 NAMED = 3
 """Up to so many samplers are called by their names."""
 MOST_MODELS, MOST_BUDGETS = 4, 9
-"""Up to so many are listed; of more, their number or their range is told."""
+"""Largest numbers that are listed; of more, the count or the range is given."""
 
 NO_DATA = (
     "{model} brings no data to compare with: distances to the data (FID proxy, FD to "
@@ -50,12 +50,12 @@ def heading(frame: pd.DataFrame) -> str:
     if not samplers or not models:
         return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
     who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
-    where = (
+    models_in_words = (
         listed([brief(name) for name in models])
         if len(models) <= MOST_MODELS
         else f"{counted(len(models)).lower()} models"
     )
-    return f"{who} on {where}"
+    return f"{who} on {models_in_words}"
 
 
 def extent(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -64,16 +64,16 @@ def extent(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def without_data(rows: pd.DataFrame) -> str:
-    """Why the rows of one model have no distance to the data: a sentence.
+    """Return the reason why the rows of one model have no distance to the data, as a sentence.
 
     "" where they have one, or nothing is finished.
     """
-    done = rows.loc[rows["status"] == "ok"]
-    if done.empty or not all(
-        done[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
+    finished = rows.loc[rows["status"] == "ok"]
+    if finished.empty or not all(
+        finished[name].isna().all() for name in ("estimator", "fid_proxy", "fid_proxy_raw")
     ):
         return ""
-    model = brief(printable(str(done["model"].iloc[0])))
+    model = brief(printable(str(finished["model"].iloc[0])))
     return NO_DATA.format(model=model, remedy=OF_CODE if ".py" in model else OF_FILES)
 
 
@@ -119,17 +119,17 @@ def _samples(frame: pd.DataFrame) -> str:
 
 
 def _work(frame: pd.DataFrame) -> str:
-    """The budgets; where nobody asked for one, the numbers of steps."""
+    """Return the budgets in words; without any, the numbers of steps."""
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
-        asked = sorted({int(value) for value in frame[column].dropna()})
-        if asked:
-            many = len(asked) > MOST_BUDGETS
+        values_of = sorted({int(value) for value in frame[column].dropna()})
+        if values_of:
+            many = len(values_of) > MOST_BUDGETS
             values = (
-                f"{asked[0]} to {short(asked[-1])}"
+                f"{values_of[0]} to {short(values_of[-1])}"
                 if many
-                else listed([short(value) for value in asked])
+                else listed([short(value) for value in values_of])
             )
-            return f"{values} {unit}{'s' if asked != [1] else ''} a sample"
+            return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
     return ""
 
 

@@ -39,7 +39,7 @@ def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -
 
 
 def misfit(value: object, kind: Kind, name: str) -> str:
-    """What is wrong with a value of a file as one of a column, in a clause; "" if nothing is."""
+    """Return the fault of a value of a file in a column, as a clause; "" if there is none."""
     if value is None or (
         type(value) in _PLAIN[kind] and not (isinstance(value, str) and not value.isascii())
     ):

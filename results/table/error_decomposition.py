@@ -9,8 +9,8 @@ its own.
   delta method its standard error is hypot(s_1 / r_1, s_2 / r_2) / log(n_2 / n_1), as of independent
   values: shared latents make it smaller.
 * **end**: a grid that ends at sigma_min leaves its last stretch undone. dx/dsigma is the mean of
-  the noise given x, whose root mean square is at most that of the noise, 1 per dimension, so what
-  is left is at most sigma_min (``end_bound``). It is part of ``rmse``.
+  the noise given x, whose root mean square is at most the noise's, 1 per dimension, so what is left
+  is at most sigma_min (``end_bound``). It is part of ``rmse``.
 * **distribution**: ``fd_conv``, to converged samples of the same model.
 * **model**: ``fid_proxy_converged``, of converged samples to the data: what no sampler can take
   away.
@@ -62,7 +62,8 @@ DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 def error_decomposition(
     table: TypedTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
 ) -> pd.DataFrame:
-    """One row per finished row of a table, along its curves: each error in a column of its own.
+    """Return one row per finished row of a table, along its curves: each error in a column of its
+    own.
 
     Args:
         table: results.
@@ -76,16 +77,16 @@ def error_decomposition(
         per dimension, in the units of the data.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = []
+    lines = []
     for _, rows in comparable_parts(frame):
-        done = rows_of(
+        finished = rows_of(
             rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
         )
         before: Record = {}
-        for row in done:
+        for row in finished:
             same = before.get("curve") == row["curve"]
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
-            found.append(
+            lines.append(
                 {
                     **_copied(row),
                     **_order(before if same else {}, row),
@@ -94,39 +95,40 @@ def error_decomposition(
                 }
             )
             before = row
-    return pd.DataFrame(found, columns=[*COPIED, *DERIVED])
+    return pd.DataFrame(lines, columns=[*COPIED, *DERIVED])
 
 
 def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """From which budget on the model's error dominates a ranking by distance to the data.
+    """Return the budget from which on the model's error dominates a ranking by distance to the
+    data.
 
     Returns:
         One row per model, estimator and curve with the columns ``model``, ``curve``,
         ``dominated_from`` (counted nfe from which on each row of the curve is dominated; NaN if its
         last is not) and ``estimator``. The row with an empty curve is the ranking's: the budget
         from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
-        Who leads by distance to the data is then the model's doing.
+        The model then decides which sampler leads by distance to the data.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    found = []
+    lines = []
     for _, rows in comparable_parts(frame):
-        done = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
-        if len(done):
+        finished = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
+        if len(finished):
             leaders = (
-                done.dropna(subset=["slot", "fd_conv"])
+                finished.dropna(subset=["slot", "fd_conv"])
                 .sort_values("fd_conv", kind="stable")
                 .drop_duplicates("slot")
             )
             groups = [
                 ("", leaders, "slot"),
-                *((str(curve), points, "nfe") for curve, points in done.groupby("curve")),
+                *((str(curve), points, "nfe") for curve, points in finished.groupby("curve")),
             ]
-            first = rows_of(done.head(1))[0]
-            found += [
+            first = rows_of(finished.head(1))[0]
+            lines += [
                 (text(first, "model"), curve, _from(points, at), text(first, "estimator"))
                 for curve, points, at in groups
             ]
-    return pd.DataFrame(found, columns=["model", "curve", "dominated_from", "estimator"])
+    return pd.DataFrame(lines, columns=["model", "curve", "dominated_from", "estimator"])
 
 
 def measured_order(
@@ -179,9 +181,9 @@ def _end(row: Record) -> float | None:
 
 def _from(points: pd.DataFrame, at: str) -> float:
     """The smallest cost from which on all points are dominated; NaN if the last is not."""
-    found = math.nan
+    cost = math.nan
     for row in reversed(rows_of(points.sort_values(at, kind="stable"))):
         if row["dominated"] is not True and str(row["dominated"]) != "True":
             break
-        found = float(number(row, at) or math.nan)
-    return found
+        cost = float(number(row, at) or math.nan)
+    return cost

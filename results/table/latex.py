@@ -91,18 +91,18 @@ def _tabular(
     budgets: Sequence[int] | None,
     bold: Collection[tuple[str, int]],
 ) -> str:
-    done = (
+    finished = (
         rows.loc[rows["status"] == "ok"]
         .dropna(subset=["slot", metric])
         .sort_values("nfe", kind="stable")
     )
-    cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(done)}
+    cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(finished)}
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
     order = [kin.name for kin in FAMILIES]
     curves = {
         text(row, "curve"): order.index(family(text(row, "sampler"), text(row, "origin")))
-        for row in rows_of(done)
+        for row in rows_of(finished)
     }
     body: list[str] = []
     before = None
@@ -144,8 +144,8 @@ def _cell(row: Record | None, metric: str, *, bold: bool) -> str:
     value = None if row is None else printed(metric, number(row, metric))
     if row is None or value is None:
         return "--"
-    shown, error = rounded(value, number(row, f"{metric}_se"))
-    words = rf"\mathbf{{{shown}}}" if bold else shown
+    words_of_value, error = rounded(value, number(row, f"{metric}_se"))
+    words = rf"\mathbf{{{words_of_value}}}" if bold else words_of_value
     flag = r"^{\dagger}" if flag_of(row, metric) else ""
     return f"${words}{flag}" + (rf" \pm {error}$" if error else "$")
 

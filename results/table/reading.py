@@ -45,8 +45,8 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """What the column ``run`` calls each of several runs: its last folder, or the whole path
-    where that is not enough.
+    """Return the names of several runs in the column ``run``: their last folders, or the whole
+    paths where two of these are equal.
     """
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]

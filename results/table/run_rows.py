@@ -15,11 +15,11 @@ from .dtypes import misfit
 
 def rows_of_run(run: RunDir) -> list[Record]:
     """A row for each planned cell of a run; where it has no results, ``status`` says why."""
-    known = column_kinds()
-    return [row for cell in run.cells() if (row := _row(run, cell, known)) is not None]
+    kinds = column_kinds()
+    return [row for cell in run.cells() if (row := _row(run, cell, kinds)) is not None]
 
 
-def _row(run: RunDir, cell: str, known: Mapping[str, Kind]) -> Record | None:
+def _row(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
     """A cell's row; None where its identity is not there.
 
     Measured columns win over planned ones: an extended cell keeps its old numbers until the new
@@ -48,12 +48,12 @@ def _row(run: RunDir, cell: str, known: Mapping[str, Kind]) -> Record | None:
     for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
         for name, value in part.items():
             # only an edited file can hold it
-            if name in known and (wrong := misfit(value, known[name], name)):
+            if name in kinds and (wrong := misfit(value, kinds[name], name)):
                 remedy = "delete the file and run the suite into this folder again"
                 faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
             elif not isinstance(value, list | dict):
                 row[name] = value
     row |= faults
-    # as in `typed`, where only some of the cells are scored anew
+    # as in `typed`, where only some of the cells are scored again
     row.setdefault("fd_conv_flag", row.get("fid_flag"))
     return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

@@ -13,11 +13,11 @@ NAME = "tuned"
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a tuned row shows beside its value.
+    """Tuning of a row, as shown next to its value.
 
     Attributes:
         teacher: network evaluations of the converged endpoints, all training latents together.
-        search: those of the search.
+        search: network evaluations of the search.
         latents: training latents, which no row scores.
         seconds: that both took.
         gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
@@ -37,12 +37,12 @@ class Tuning:
 
 
 def is_tuned(row: Record) -> bool:
-    """Whether a row's levels were tuned."""
+    """Return True if a row's levels were tuned."""
     return text(row, "schedule").partition("(")[0] == NAME
 
 
 def tuning_of(row: Record) -> Tuning | None:
-    """What is known of a row's tuning.
+    """Return the tuning of a row.
 
     None for a row that was not tuned, or has one step and so no level to tune.
     """
@@ -55,9 +55,9 @@ def tuning_of(row: Record) -> Tuning | None:
         "other_error": float,
         "other_untuned": float,
     }
-    found = {name: number(row, f"tuning_{name}") for name in kinds}
-    if not is_tuned(row) or None in found.values():
+    items = {name: number(row, f"tuning_{name}") for name in kinds}
+    if not is_tuned(row) or None in items.values():
         return None
     return Tuning(
-        other=text(row, "tuning_other"), **{name: kind(found[name]) for name, kind in kinds.items()}
+        other=text(row, "tuning_other"), **{name: kind(items[name]) for name, kind in kinds.items()}
     )

@@ -37,16 +37,16 @@ class TypedTable:
 
     @classmethod
     def typed(cls, frame: pd.DataFrame) -> Self:
-        """The table with the data of ``frame``, whatever the types, columns and order there."""
+        """Return the table with the data of ``frame``, of any types, columns and order."""
         if "fd_conv_flag" not in frame:  # once one column stood for both
             frame = frame.assign(fd_conv_flag=frame.get("fid_flag"))
-        known = column_kinds()
-        extra = [name for name in frame.columns if name not in known]
+        kinds = column_kinds()
+        extra = [name for name in frame.columns if name not in kinds]
         # most columns of most tables: one array of each kind, which the frame copies
         nothing = {kind: column([None] * len(frame), kind).array for kind in DTYPES}
         arrays = {
             name: column(frame[name], kind, name).array if name in frame else nothing[kind]
-            for name, kind in known.items()
+            for name, kind in kinds.items()
         }
         arrays |= {name: column(frame[name], name=str(name)).array for name in extra}
         sort_by = [*ORDER, *(name for name in extra if pd.api.types.is_string_dtype(arrays[name]))]
@@ -84,14 +84,14 @@ class TypedTable:
                 raise ValueError(
                     f"the table has no column {name!r}{_near(name, map(str, self.frame.columns))}"
                 )
-            found = pd.Series(False, index=self.frame.index)
-            for one in value if isinstance(value, list | tuple | set | frozenset) else [value]:
-                rows = self._equal(name, one)
+            matches = pd.Series(False, index=self.frame.index)
+            for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
+                rows = self._equal(name, item)
                 if len(self) and not bool(rows.any()):
-                    there = [str(v) for v in self.frame[name].dropna().unique()]
-                    raise ValueError(f"no row has {name} = {one!r}{_near(str(one), there)}")
-                found |= rows
-            keep &= found
+                    values = [str(v) for v in self.frame[name].dropna().unique()]
+                    raise ValueError(f"no row has {name} = {item!r}{_near(str(item), values)}")
+                matches |= rows
+            keep &= matches
         return self._rows(keep)
 
     def _equal(self, name: str, value: object) -> pd.Series:
@@ -106,13 +106,13 @@ class TypedTable:
         return type(self)(self.frame.loc[keep].reset_index(drop=True))
 
 
-def _near(word: str, there: Iterable[str]) -> str:
-    """What was meant perhaps, or else what there is, a dozen at most."""
-    known = sorted(there)
-    if close := difflib.get_close_matches(word, known, n=3):
+def _near(word: str, names: Iterable[str]) -> str:
+    """Return a hint with the names that were perhaps meant, or else a dozen of the existing ones."""
+    ordered = sorted(names)
+    if close := difflib.get_close_matches(word, ordered, n=3):
         return f"; did you mean {' or '.join(close)}?"
     return (
-        f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
-        if known
+        f"; there {'is' if len(ordered) == 1 else 'are'} {', '.join(ordered[:12])}{', …' if len(ordered) > 12 else ''}"
+        if ordered
         else ""
     )

@@ -86,7 +86,7 @@ def _table(lines: Sequence[Line]) -> Table:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    """What stands beside a name."""
+    """Return the cells that follow a name."""
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{short(line.time_ratio)}{sure}"

@@ -13,7 +13,7 @@ from ..text import Z95, short
 from .sparkline import sparkline
 
 KEY = "path_curvature"
-"""Where ``run.json`` has it, by model."""
+"""Key of the path curvature in ``run.json``, by model."""
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -28,12 +28,12 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     top, (high, *_, low) = max(found["profile"]), found["edges"]
     if not top > 0:
         return ("paths: straight",)
-    drawn = sparkline(found["profile"], (top / 100, top))
+    bars = sparkline(found["profile"], (top / 100, top))
     half = " to ".join(short(level, 2) for level in found["half"])
     return (
         f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a "
         f"jump misses {short(found['jump'])};",
-        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of "
+        f"bars: bending from sigma {short(high, 2)} |{bars}| to {short(low, 1)}, half of "
         f"it {half};",
         f"measures of the literature: deviation {short(found['deviation'], 2)}, "
         f"straightness {short(found['straightness'], 2)}",
@@ -41,10 +41,10 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """The same from the first of several runs that knows the model.
+    """Return the lines from the first of several runs that knows the model.
 
     Args:
-        homes: run directories, or tables beside a ``run.json``.
+        homes: run directories, or tables next to a ``run.json``.
         model: as in the table.
     """
     for home in homes:

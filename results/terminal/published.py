@@ -1,4 +1,4 @@
-"""A run beside published numbers in a terminal: readable at 80 columns and without colour."""
+"""Run and published numbers in a terminal: readable at 80 columns and without colour."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def print_reproductions(found: Sequence[Reproduction], console: Console) -> None
     """Print each row with the numbers that are published for it, what differs, and at the end
     the rows of which nothing is.
     """
-    beside = [one for one in found if one.paper is not None]
-    for (model, published), of_model in groupby(beside, lambda one: _models(one)):
+    matched = [item for item in found if item.paper is not None]
+    for (model, published), of_model in groupby(matched, lambda item: _models(item)):
         same = "" if model == published else f" · published as {published}"
         console.print(Text(f"{model}{same}", style="bold"))
-        for _, numbers in groupby(of_model, lambda one: id(one.row)):
+        for _, numbers in groupby(of_model, lambda item: id(item.row)):
             _print_row(list(numbers), console)
     alone: dict[str, list[str]] = {}
-    for one in found:
-        if one.paper is None:
-            alone.setdefault(one.reason, []).append(_row(one))
+    for item in found:
+        if item.paper is None:
+            alone.setdefault(item.reason, []).append(_row(item))
     for reason, rows in alone.items():
         console.print(Text(f"Nothing published for {', '.join(rows)}: {reason}."))
     console.print(Text(_NOTE, style="dim"))
@@ -43,44 +43,44 @@ _NOTE = (
 )
 
 
-def _models(one: Reproduction) -> tuple[str, str]:
-    return text(one.row, "model"), one.model
+def _models(item: Reproduction) -> tuple[str, str]:
+    return text(item.row, "model"), item.model
 
 
-def _row(one: Reproduction) -> str:
-    name = text(one.row, "curve") or text(one.row, "sampler")
-    return f"{name} at {short(number(one.row, 'nfe'))} NFE"
+def _row(item: Reproduction) -> str:
+    name = text(item.row, "curve") or text(item.row, "sampler")
+    return f"{name} at {short(number(item.row, 'nfe'))} NFE"
 
 
 def _print_row(numbers: list[Reproduction], console: Console) -> None:
     console.print(Padding(Text(_row(numbers[0])), (0, 0, 0, 2), expand=False))
-    for one in numbers:
-        console.print(Padding(Text(one.verdict, style="bold"), (0, 0, 0, 4), expand=False))
+    for item in numbers:
+        console.print(Padding(Text(item.verdict, style="bold"), (0, 0, 0, 4), expand=False))
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for label, words in _lines(one):
+        for label, words in _lines(item):
             table.add_row(label, Text(words))
         console.print(Padding(table, (0, 0, 0, 4), expand=False))
         console.print()
 
 
-def _lines(one: Reproduction) -> Iterator[tuple[str, str]]:
-    paper = one.paper
+def _lines(row: Reproduction) -> Iterator[tuple[str, str]]:
+    paper = row.paper
     assert paper is not None
     grid = f", {paper.grid}" if paper.grid else ""
-    kind = "distance" if one.outcome == "not comparable" else "FID"
-    yield "run", f"{kind} {interval(one.fid, one.low, one.high)}"
+    kind = "distance" if row.outcome == "not comparable" else "FID"
+    yield "run", f"{kind} {interval(row.fid, row.low, row.high)}"
     yield "published", f"FID {paper.fid}, {paper.solver}{grid}"
     yield "in", f"{paper.paper}, {paper.where}; {paper.url}"
     if paper.also:
         yield "also in", paper.also
-    for item in one.differences:
+    for item in row.differences:
         if item.known:
             yield "differs", f"{item.what}: {item.run}, published {item.published}"
     if paper.remark:
         yield "remark", paper.remark
-    for side, who in (("published", "the source"), ("run", "the run's table")):
-        unsaid = [item.what for item in one.differences if not getattr(item, side)]
+    for side, speaker in (("published", "the source"), ("run", "the run's table")):
+        unsaid = [item.what for item in row.differences if not getattr(item, side)]
         if unsaid:
-            yield "not said", f"by {who}: {', '.join(unsaid)}"
+            yield "not said", f"by {speaker}: {', '.join(unsaid)}"

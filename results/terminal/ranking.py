@@ -57,7 +57,7 @@ PLAIN = str.maketrans(
         **dict(zip(BLOCKS, ASCII, strict=True)),
     }
 )
-"""What stands for the letters here where a terminal has ASCII only."""
+"""Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Letters of names before budgets are left out for them, and at least.
 
@@ -76,7 +76,7 @@ class Ranking:
         metric: column to rank by.
         cells: rows by curve and budget; of several the one with the most evaluations.
         marks: verdicts against a baseline.
-        lowest: curves and budgets that are not told apart from the lowest of their column.
+        lowest: curves and budgets that are not shown to be above the lowest of their column.
     """
 
     title: str
@@ -90,11 +90,11 @@ class Ranking:
         cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks, lowest: Collection[Place]
     ) -> Ranking:
         """The ranking of a part of :func:`..table.curves.comparable_parts`."""
-        placed = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
+        row_slots = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
         return cls(
             title,
             metric,
-            {(text(row, "curve"), int(slot)): row for row, slot in placed if slot is not None},
+            {(text(row, "curve"), int(slot)): row for row, slot in row_slots if slot is not None},
             marks,
             lowest,
         )
@@ -125,9 +125,9 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """A value with its flag, a star if it is the lowest of its column, and the verdict.
+        """Return a value with its flag, a star if it is the lowest of its column, and the verdict.
 
-        Bold is all that is not told apart from the lowest.
+        Values that are not shown to be above the lowest are bold.
         """
         row = self.cells.get((curve, slot))
         if row is None:
@@ -164,34 +164,38 @@ class Ranking:
             for slot in self.slots
         }
         widths = {
-            slot: max(len(str(slot)), *(cell.cell_len for cell in found))
-            for slot, found in cells.items()
+            slot: max(len(str(slot)), *(cell.cell_len for cell in texts))
+            for slot, texts in cells.items()
         }
         names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
         free = width - len(strips) - 2 * _GAP - 1
 
-        def taken(chosen: Sequence[int]) -> int:
+        def width_of(chosen: Sequence[int]) -> int:
             return sum(widths[slot] + _GAP for slot in chosen)
 
         candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
-        fitting = (chosen for chosen in candidates if taken(chosen) + min(longest, _NAME) <= free)
-        shown = next(fitting, _spread(self.slots, 2))
+        fitting = (
+            chosen for chosen in candidates if width_of(chosen) + min(longest, _NAME) <= free
+        )
+        heads = next(fitting, _spread(self.slots, 2))
         ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
         grid.add_column(
-            "sampler", width=max(min(longest, free - taken(shown)), _SHORTEST_NAME), overflow="fold"
+            "sampler",
+            width=max(min(longest, free - width_of(heads)), _SHORTEST_NAME),
+            overflow="fold",
         )
         grid.add_column("", width=len(strips), no_wrap=True)
-        for slot in shown:
+        for slot in heads:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
             strip = _writable(
                 Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain
             )
-            grid.add_row(names[place], strip, *(cells[slot][place] for slot in shown))
-        return grid, len(self.slots) - len(shown)
+            grid.add_row(names[place], strip, *(cells[slot][place] for slot in heads))
+        return grid, len(self.slots) - len(heads)
 
 
 def print_table(
@@ -206,7 +210,7 @@ def print_table(
     """Print a ranking for each model: a line for each sampler with its spark-line, a column for
     each budget.
 
-    The smallest value of a column has a star, and all that is not told apart from it is bold.
+    The smallest value of a column has a star; values that are not shown to be above it are bold.
     Samplers are ordered by their value at the largest budget. Spark-lines are on the logarithmic
     scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the
     first and the last always stay. Where the console has ASCII only, or is a dumb terminal,
@@ -258,7 +262,7 @@ def print_table(
 
 
 def _default_column(rows: pd.DataFrame) -> str:
-    """The column of the quantity that a model is judged by unless somebody asks for another."""
+    """Return the column of a model's default quantity."""
     quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
     return quantity.name if quantity else "fid_proxy"
 
@@ -314,9 +318,9 @@ def verdicts_of(
         if baseline is not None:
             raise
         return "", {}
-    found: Marks = {
+    marks: Marks = {
         (line.model, line.sampler, line.budget): line.verdict
         for line in lines
         if line.budget is not None
     }
-    return (baseline or BASELINE) if found else "", found
+    return (baseline or BASELINE) if marks else "", marks

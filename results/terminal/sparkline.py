@@ -12,7 +12,7 @@ ASCII = "_.-=+*%@"
 def sparkline(
     values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS
 ) -> str:
-    """A letter for each value, its height being the logarithm between those of ``ends``.
+    """Return a letter for each value, its height being the logarithm on the range ``ends``.
 
     Args:
         values: None makes a gap; what is not positive lies at the bottom.
@@ -31,8 +31,8 @@ def sparkline(
 
 def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
     """The least and the greatest positive finite value; (1, 1) if there is none."""
-    known = [value for value in values if value is not None and 0 < value < math.inf]
-    return (min(known), max(known)) if known else (1.0, 1.0)
+    positive = [value for value in values if value is not None and 0 < value < math.inf]
+    return (min(positive), max(positive)) if positive else (1.0, 1.0)
 
 
 def _level(value: float, low: float, high: float, count: int) -> int:

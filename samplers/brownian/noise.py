@@ -31,13 +31,13 @@ class BrownianNoise:
 
     Implements :class:`~samplerbench.samplers.types.Noise`.
 
-    Unnormalised increments over adjacent intervals add up, whatever the grid. A sampler of the
-    reverse SDE that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has
-    added nxt^2 (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
+    Unnormalised increments over adjacent intervals add up on any grid. A sampler of the reverse SDE
+    that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has added nxt^2
+    (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
 
     Attributes:
-        seed: root seed, 0 <= seed < 2^64; the latents are those of :class:`SampleNoise` with the
-            same seed.
+        seed: root seed, 0 <= seed < 2^64; the latents equal :class:`SampleNoise`'s with the same
+            seed.
         ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is
             wanted.
         event: shape of one sample.

@@ -2,8 +2,8 @@
 sample, level) and of nothing else.
 
 W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
-counter-based normal. Wherever it is asked, a value takes :data:`DEPTH` halvings and a last bridge,
-so it depends on no grid, no batch and no earlier question.
+counter-based normal. A value at any level takes :data:`DEPTH` halvings and a last bridge, so it
+depends on no grid, no batch and no earlier call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SNAP = 1e-6
 """A place this close to a node, in leaves, is the node: levels are computed, and rounded, in
 many ways.
 """
-_TREE = 1 << 31  # counter words of draws from here on belong to the tree; those of steps lie below
+_TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class BrownianTree:
             )
 
     def value(self, sigma: float) -> Tensor:
-        """W(1 / sigma^2), ``(batch, *event)`` float64, not to be modified.
+        """Return W(1 / sigma^2), ``(batch, *event)`` float64, not to be modified.
 
-        That of the nearer end outside the range.
+        Outside the range it is W at the nearer end.
         """
         place = min(
             max(
@@ -141,13 +141,13 @@ class BrownianTree:
 
         The last answer for each width is kept, since steps follow one another.
         """
-        known = self._last.get(high - low)
-        if known is None or known[0] != place:
-            known = self._last[high - low] = (
+        last = self._last.get(high - low)
+        if last is None or last[0] != place:
+            last = self._last[high - low] = (
                 place,
                 self._bridge(before[None], after[None], [low], place - low, high - low)[0],
             )
-        return known[1]
+        return last[1]
 
     def _bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int

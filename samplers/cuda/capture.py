@@ -1,8 +1,8 @@
 """Recording a whole run of a fixed-grid sampler as a CUDA graph, so that the host launches once in
 place of thousands of times.
 
-A recording repeats the same kernels on the same memory. What may differ from one replay to the next
-is what is copied into that memory: the latents and the batch's context, such as sample numbers and
+A recording repeats the same kernels on the same memory. Only what is copied into that memory may
+differ from one replay to the next: the latents and the batch's context, such as sample numbers and
 labels. All else is fixed when it is captured: the grid, the sampler's options, the seed, the
 model's weights, the shapes. No Python runs in a replay, so nothing is counted and nothing is
 checked in one.
@@ -27,8 +27,8 @@ Setting = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """What records and replays: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or in tests a
-    substitute that does the work again.
+    """Backend that records and replays: :class:`~samplerbench.samplers.cuda.graph.CudaGraph`, or in
+    tests a substitute that does the work again.
     """
 
     def warm_up(self, work: Work) -> None:
@@ -42,7 +42,7 @@ class Backend(Protocol):
         ...
 
     def replay(self) -> None:
-        """Do the recorded work again, on whatever its inputs hold by then."""
+        """Do the recorded work again, on the present values of its inputs."""
         ...
 
 
@@ -79,19 +79,19 @@ class Recording:
         Raises:
             ValueError: an argument is missing, or has another shape or dtype than its example.
         """
-        recorded, given = _described(self._inputs), _described(inputs)
-        if given != recorded:
+        recorded, called = _described(self._inputs), _described(inputs)
+        if called != recorded:
             raise ValueError(
-                f"recorded for tensors {recorded}, called with {given}; make "
+                f"recorded for tensors {recorded}, called with {called}; make "
                 "a recording for each shape"
             )
-        for held, tensor in zip(self._inputs, inputs, strict=True):
-            held.copy_(tensor)
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(tensor)
         self.replay()
         return self._output.clone()
 
     def replay(self) -> None:
-        """Once more with the inputs of the last call, and nothing else: no copy in or out."""
+        """Replay with the inputs of the last call, without a copy in or out."""
         self._backend.replay()
 
 
@@ -148,7 +148,7 @@ class TensorLevels:
         return self._denoise(x, as_levels(sigma, x))
 
     def take(self, rows: Tensor) -> TensorLevels:
-        """The same for a subset or repeats of the batch."""
+        """Return the denoiser for a subset or repeats of the batch."""
         return TensorLevels(self._denoise.take(rows))
 
 
@@ -165,7 +165,7 @@ def as_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
 
 
 def refusal(sampler: Sampler, grid: Grid) -> str:
-    """Why a sampler cannot be captured, whatever the model; "" if only trying can tell."""
+    """Return the reason why no model lets a sampler be captured; "" if only trying can tell."""
     if sampler.adaptive or sampler.batch_coupled or sampler.nfe(grid) is None:
         return (
             f"sampler {sampler.name} decides from its states how many evaluations it "

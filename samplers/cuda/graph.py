@@ -18,7 +18,7 @@ in the first ones.
 
 
 class CudaGraph:
-    """One recorded piece of work on a CUDA device.
+    """Recorded piece of work on a CUDA device.
 
     Implements :class:`~samplerbench.samplers.cuda.capture.Backend`.
 
@@ -45,14 +45,14 @@ class CudaGraph:
             ValueError: it waits for the device.
         """
         with torch.cuda.device(self._device):
-            here, side = torch.cuda.current_stream(), torch.cuda.Stream()
-            side.wait_stream(here)
+            current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+            side.wait_stream(current)
             with torch.cuda.stream(side):
                 for _ in range(WARM_UPS):
                     work()
                 with _explained("it waits for the device"), _no_waiting():
                     work()
-            here.wait_stream(side)
+            current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
         """Record ``work`` into the memory pool that all graphs of the device share.
@@ -107,12 +107,12 @@ def _no_waiting() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(reason: str) -> Iterator[None]:
     """A RuntimeError of torch as a sentence."""
     try:
         yield
     except RuntimeError as error:
         first = str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"this run cannot become a CUDA graph: {what} ({first}); run it eagerly"
+            f"this run cannot become a CUDA graph: {reason} ({first}); run it eagerly"
         ) from error

@@ -27,8 +27,8 @@ from .startup import Startup
 class Form(Protocol):
     """The probability-flow ODE in one family's variables.
 
-    What is remembered is the denoised image d, or scale (x - c d) with c and scale functions of the
-    level (eps: c = 1, scale = 1 / sigma).
+    The memo is the denoised image d, or scale (x - c d) with c and scale functions of the level
+    (eps: c = 1, scale = 1 / sigma).
     """
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
@@ -55,8 +55,8 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     - c d or d.
     """
     cur = levels[0]
-    here = form.variable(cur)
-    nodes = [form.variable(level) - here for level in levels]
+    origin = form.variable(cur)
+    nodes = [form.variable(level) - origin for level in levels]
     weights = monomial_weights(nodes, form.moments(cur, nxt, len(levels)))
     memos = [form.remembered(level) for level in levels]
     if memos[0] is None:
@@ -76,11 +76,11 @@ class AdamsBashforth(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float] | None:
-        """Eps = (x - d) / sigma."""
+        """Return c and scale of the memo eps = (x - d) / sigma."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """No linear part."""
+        """Return 1: there is no linear part."""
         return 1.0
 
     @abstractmethod

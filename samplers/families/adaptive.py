@@ -57,7 +57,7 @@ class Tolerant(Declared):
             )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Only counting can tell."""
+        """Return None: only counting can tell."""
         return
 
 
@@ -70,9 +70,9 @@ class AdaptiveSampler(Tolerant, ABC):
     A step is accepted if the root mean square E of its error, over the sample's elements and in
     units of the tolerance, is at most 1. The next step is longer by safety E_i^{-(1 - beta) / k}
     E_{i-1}^{beta / k}, between 0.2 and 10, with k the order of the error of one step and E_{i-1}
-    that of the last accepted step; beta = 0 is the elementary controller. The first evaluation of a
-    step is kept when the step is rejected. The last step ends at the grid's last positive level
-    exactly; from there to 0 it is x <- d.
+    the error of the last accepted step; beta = 0 is the elementary controller. The first evaluation
+    of a step is kept when the step is rejected. The last step ends at the grid's last positive
+    level exactly; from there to 0 it is x <- d.
 
     Attributes:
         h_init: first step in lam, > 0.
@@ -130,14 +130,14 @@ class AdaptiveSampler(Tolerant, ABC):
                 d[rows] = denoise.take(rows)(x[rows], levels([samples[k].level for k in stale], x))
             cur, nxt = [samples[k].level for k in active], [samples[k].target(last) for k in active]
             rows = torch.tensor(active, device=x.device)
-            tried = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
-            errors = row_rms(tried.error)
+            attempt = self.attempt(x[rows], d[rows], cur, nxt, denoise.take(rows))
+            errors = row_rms(attempt.error)
             for k, level, error in zip(active, nxt, errors, strict=True):
-                self._judge(samples[k], level, error, knows=tried.d is not None)
+                self._judge(samples[k], level, error, knows=attempt.d is not None)
             good = torch.tensor([error <= 1 for error in errors], device=x.device)
-            x[rows[good]] = tried.x[good]
-            if tried.d is not None:
-                d[rows[good]] = tried.d[good]
+            x[rows[good]] = attempt.x[good]
+            if attempt.d is not None:
+                d[rows[good]] = attempt.d[good]
 
     def _judge(self, sample: _Progress, level: float, error: float, *, knows: bool) -> None:
         """Accept or reject the step to ``level``, and choose the length of the next one."""
@@ -162,9 +162,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Where one sample is: its level, its next step in lam, whether d is known there, and the
-    error of its last accepted step.
-    """
+    """Progress of one sample: level, next step in lam, whether d is known, error of the last step."""
 
     level: float
     h: float

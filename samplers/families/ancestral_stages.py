@@ -2,7 +2,7 @@
 
 The distribution after a step has no error but the deterministic method's: at ``down`` it is p_down
 if that method is exact, and independent noise of standard deviation ``up`` makes that p_nxt. The
-weak order is therefore the method's order, whatever eta is.
+weak order is therefore the method's order, for any eta.
 """
 
 from __future__ import annotations
@@ -47,15 +47,12 @@ class AncestralStages(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
+        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's, weakly where there is noise.
-
-        None if the noise is not that of the next level.
-        """
+        """Order of the method, weak where there is noise; None if s_noise changes the noise."""
         return self.solver.order if self.s_noise == 1 or not self.stochastic else None
 
     @property

@@ -11,9 +11,7 @@ from .stages import LinearStages, StagesRow
 
 _CAP = math.sqrt(2) - 1
 _MOST_ASYMPTOTIC = 16 * _CAP
-"""With more churn, gamma is at its cap on 16 steps, and steps from sigma_hat do not shrink
-before N is large.
-"""
+"""Most churn with an order: with more, steps from sigma_hat do not shrink before N is large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class Churned(LinearStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: churn > 0."""
+        """Return True if noise is drawn: churn > 0."""
         return self.churn > 0
 
     @property

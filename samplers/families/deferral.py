@@ -2,14 +2,14 @@
 there.
 
 Far above the data the denoised image hardly depends on level or state: it is close to the mean of
-the data, whatever that is. So the first evaluation is made at the second level s1, at a state that
-an analytic first step provides, and its d serves the first step too,
+the data. So the first evaluation is made at the second level s1, at a state that an analytic first
+step provides, and its d serves the first step too,
 
     x1 = (s1 / s0) x0 + (1 - s1 / s0) d,
 
-and stands for the denoised image at s0 in the memo of that step. What the analytic step supposes of
-the data, a mean of zero and a variance of one, is then only where one evaluation is made, and no
-longer in the solution.
+and stands for the denoised image at s0 in the memo of that step. The analytic step supposes data of
+mean zero and variance one. That then decides where one evaluation is made, and is no longer in the
+solution.
 
 Everything here is linear in the two memos that the plan already keeps, so the correction is one of
 coefficients: with m0 = P x0 the memo of the analytic step, x1' = A x0 the state that it provides

@@ -28,7 +28,8 @@ class Tableau(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialRungeKutta(LinearStages):
-    """With s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur) and h the step in lam,
+    """Exponential Runge-Kutta method: with s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur), h
+    the step in lam,
 
     d_k = denoise((s_k / cur) x + (1 - s_k / cur) d_1 + h sum_j a_kj (d_j - d_1), s_k) for k = 2, …;
     x <- (nxt / cur) x + (1 - nxt / cur) d_1 + h sum_k b_k (d_k - d_1).
@@ -41,7 +42,7 @@ class ExponentialRungeKutta(LinearStages):
         """The coefficients for a step of length ``h`` > 0 in lam."""
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The formulas above."""
+        """Return the state after a step of the class's formulas."""
         h = math.log(cur / nxt)
         c, a, b = self.tableau(h)
         first = denoise(x, cur)

@@ -80,7 +80,7 @@ class LinearMultistep(GridSampler):
 
     @abstractmethod
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One :class:`LinearRow` per step."""
+        """Return one :class:`LinearRow` per step."""
 
     def step(
         self,

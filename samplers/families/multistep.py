@@ -76,7 +76,7 @@ class Multistep(GridSampler):
 
     @property
     def translates(self) -> bool:  # type: ignore[override]
-        """Not with an analytic first step."""
+        """Return True without an analytic first step."""
         return not self.analytic_first
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Multistep(GridSampler):
         return [*orders[:-1], 1] if grid.to_zero and not self.through_zero else orders
 
     def plan(self, grid: Grid) -> list[Any]:
-        """One row a step, of the order that the profile says."""
+        """Return one row a step, of the order that the profile says."""
         rows = [self._row_at(grid, i, k) for i, k in enumerate(self.profile(grid))]
         if self._skips_first(grid):
             rows[0] = rows[0]._replace(gain=analytic_gain(rows[0].sigma))
@@ -127,7 +127,9 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step, none in an analytic first one, all stages of single steps."""
+        """Return the evaluations: one a step, none in an analytic first one, all stages of single
+        steps.
+        """
         starts = (
             []
             if self.startup == "ramp"
@@ -140,9 +142,9 @@ class Multistep(GridSampler):
         )
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Whether the first step is analytic.
+        """Return True if the first step is analytic.
 
-        An only step is the jump to the denoised image, which must be one.
+        A single step is the jump to the denoised image, which needs an evaluation.
         """
         return self.analytic_first and len(grid) > 1
 

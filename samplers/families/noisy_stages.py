@@ -36,9 +36,8 @@ class NoisyRow(NamedTuple):
     Attributes:
         stages: where the denoiser is evaluated.
         end: the next state.
-        spans: the interval (cur, nxt) that each z_m drives. Where they overlap, as those of a
-            method that draws for a stage and again for the whole step, the z_m are increments of
-            one path.
+        spans: the interval (cur, nxt) that each z_m drives. Where they overlap, as in a method that
+            draws for a stage and again for the whole step, the z_m are increments of one path.
     """
 
     stages: tuple[Mix, ...]
@@ -58,9 +57,7 @@ class NoisyStages(GridSampler):
         """Coefficients of the step from ``cur`` to ``nxt`` > 0."""
 
     def plan(self, grid: Grid) -> list[NoisyRow]:
-        """One row per step, of noise over disjoint intervals; the step to 0 is one evaluation, x <-
-        d.
-        """
+        """Return one row per step, of noise over disjoint intervals; the step to 0 is x <- d."""
         return [
             on_one_path(self.row(cur, nxt))
             if nxt > 0
@@ -82,24 +79,24 @@ class NoisyStages(GridSampler):
     ) -> tuple[Tensor, None]:
         """Apply the row."""
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
-        seen: list[Tensor] = []
+        images: list[Tensor] = []
         for stage in row.stages:
-            seen.append(
-                denoise(_mixed(x, stage, seen, draws, buffer(x)) if stage.b else x, stage.sigma)
+            images.append(
+                denoise(_mixed(x, stage, images, draws, buffer(x)) if stage.b else x, stage.sigma)
             )
-        return _mixed(x, row.end, seen, draws, x), None
+        return _mixed(x, row.end, images, draws, x), None
 
 
 def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
-    """The row with its noise drawn over disjoint intervals, so that z_m over overlapping ones are
-    normalised increments of one Brownian path, whichever source the noise comes from.
+    """Return the row with its noise drawn over disjoint intervals: overlapping z_m are then
+    normalised increments of one Brownian path, from any source of noise.
 
     White noise does not know of intervals: z_m and z_n for overlapping ones would be independent
     there. The path's time is ``clock(sigma)``, by default sigma, as in k-diffusion's
     BrownianTreeNoiseSampler: (W(b) - W(a)) / sqrt|b - a|. For a stage over the share r of a step of
     length h in lam, the correlation of its noise with the step's is sqrt(r) + O(h) on every smooth
-    clock, which is what weak order 2 asks for; the clocks differ in the next term, which large
-    steps feel.
+    clock, as weak order 2 requires. The clocks differ in the next term, which matters for large
+    steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))
@@ -129,18 +126,18 @@ def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> Noisy
 
 
 def _mixed(
-    x: Tensor, mix: Mix, seen: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
+    x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
     """The sum, into ``out`` if given.
 
     With a = 0, x is not read, so that a non-finite x does not spread.
     """
     y = (
-        torch.mul(seen[0], mix.b[0], out=out)
+        torch.mul(images[0], mix.b[0], out=out)
         if mix.a == 0
-        else torch.mul(x, mix.a, out=out).add_(seen[0], alpha=mix.b[0])
+        else torch.mul(x, mix.a, out=out).add_(images[0], alpha=mix.b[0])
     )
-    for weight, d in zip(mix.b[1:], seen[1:], strict=True):
+    for weight, d in zip(mix.b[1:], images[1:], strict=True):
         y = y.add_(d, alpha=weight)
     for weight, z in zip(mix.c, draws, strict=False):
         y = y.add_(z, alpha=weight)

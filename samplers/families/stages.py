@@ -22,7 +22,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """One evaluation: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
+    """Evaluation of a stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
 
     sigma: float
     a: float
@@ -45,9 +45,8 @@ class LinearStages(GridSampler):
     :meth:`update`.
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
-    one per evaluation) in place of tensors, so that whatever algebra the paper uses collapses to
-    the fewest passes over the state. The same method runs on tensors too, and a test holds the two
-    equal.
+    one per evaluation) in place of tensors. So all algebra of the paper collapses to the fewest
+    passes over the state. The same method runs on tensors too, and a test holds the two equal.
     """
 
     @abstractmethod
@@ -68,7 +67,7 @@ class LinearStages(GridSampler):
         return StagesRow(tuple(trace.stages), a, b, before, after)
 
     def plan(self, grid: Grid) -> list[StagesRow]:
-        """One row per step."""
+        """Return one row per step."""
         return [self.row(cur, nxt) for cur, nxt in grid.intervals()]
 
     def nfe(self, grid: Grid) -> int:
@@ -96,11 +95,11 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
     """The deterministic part of a step, in place of ``x``: the state at its end, and the
     denoised images of its stages.
     """
-    seen: list[Tensor] = []
+    images: list[Tensor] = []
     for stage in row.stages:
-        y = blend(x, stage.a, stage.b, seen, buffer(x)) if stage.b else x
-        seen.append(denoise(y, stage.sigma))
-    return blend(x, row.a, row.b, seen, x), seen
+        y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
+        images.append(denoise(y, stage.sigma))
+    return blend(x, row.a, row.b, images, x), images
 
 
 class _Weights:

@@ -54,8 +54,8 @@ def start_row(method: Weights, cur: float, nxt: float, order: int) -> StartRow:
 def start_step(x: Tensor, row: StartRow, denoise: Denoise) -> tuple[Tensor, Tensor]:
     """Apply the row, in place of ``x``: the next state, and the memo."""
     before = x.clone() if row.p else x
-    x, seen = run_stages(x, row.stages, denoise)
-    return x, memo_of(before, seen[0], row.p, row.q)
+    x, images = run_stages(x, row.stages, denoise)
+    return x, memo_of(before, images[0], row.p, row.q)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""Any method of one evaluation a step that is linear in states and evaluations, as a triangular
-table of numbers: for coefficients that were found for a model and no formula gives.
+"""Triangular tables of numbers for methods of one evaluation a step that are linear in states and
+evaluations: coefficients that were found for a model.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Tabulated(LinearMultistep):
-    """A sampler whose coefficients were replaced by those of a table, which has one row a step.
+    """Sampler with the coefficients of a table, which has one row a step, in place of its own.
 
     It goes by the name and the options of the sampler that it stands for. Its order is unknown.
 
@@ -53,17 +53,17 @@ class Tabulated(LinearMultistep):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """That of the sampler it stands for."""
+        """Name of the sampler that it stands for."""
         return self.stands_for.name
 
     @property
     def source(self) -> Any:  # type: ignore[override]
-        """That of the sampler it stands for."""
+        """Source of the sampler that it stands for."""
         return self.stands_for.source
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """All earlier evaluations."""
+        """Number of earlier evaluations that a step may read: all."""
         return len(self.table) - 1
 
     @property
@@ -72,7 +72,7 @@ class Tabulated(LinearMultistep):
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
-        """One a step, but for a first one that makes none."""
+        """Return the number of evaluations: one a step, but none in a first row without weights."""
         return len(grid) - (not self.table[0].b)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
@@ -93,7 +93,7 @@ class Tabulated(LinearMultistep):
 
 
 def untabulable(sampler: Sampler, grid: Grid) -> str:
-    """Why a sampler's steps on a grid are no table; "" if they are."""
+    """Return the reason why a sampler's steps on a grid are no table; "" if they are."""
     if not isinstance(sampler, GridSampler):
         return "does not step along a grid"
     rows = planned(sampler, grid)
@@ -107,11 +107,11 @@ def untabulable(sampler: Sampler, grid: Grid) -> str:
 
 
 def tabulate(sampler: Sampler, grid: Grid) -> Table:
-    """The table that makes the same steps on a grid as a linear method does.
+    """Return the table that makes the same steps on a grid as a linear method does.
 
-    Memos p x + q d are written out: every state is a sum of the first one and the denoised images,
-    and of two states that both hold the first one, the later is a multiple of the earlier and a
-    sum of denoised images.
+    Memos p x + q d are written out: every state is a sum of the first one and the denoised images.
+    Of two states that hold the first one, the later is a multiple of the earlier and a sum of
+    denoised images.
 
     Args:
         sampler: deterministic, of one evaluation a step; its first one may make none.
@@ -129,18 +129,18 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     rows: Sequence[LinearRow] = planned(sampler, grid)
     n = len(rows)
     states = [np.eye(n + 1)[n]]  # weights of d_0 … d_{n-1}, and of the first state
-    table, given = [], rows[0].gain
+    table, gain = [], rows[0].gain
     for i, row in enumerate(rows):
         state = row.a * states[i]
         for back, weight in enumerate(row.b):
             p, q = rows[i - back].p, rows[i - back].q
-            if i == back and given is not None:
-                p, q = p + q * given, 0.0
+            if i == back and gain is not None:
+                p, q = p + q * gain, 0.0
             state = state + weight * p * states[i - back]
             state[i - back] += weight * q
         a = float(state[n] / states[i][n]) if states[i][n] else 0.0
         a = a if abs(a) > ROUNDING else 0.0
         images = (state - a * states[i])[: i + 1][::-1].tolist()
-        table.append(TableRow(a, tuple(images if given is None else images[:-1])))
+        table.append(TableRow(a, tuple(images if gain is None else images[:-1])))
         states.append(state)
     return tuple(table)

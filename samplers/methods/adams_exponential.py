@@ -30,15 +30,15 @@ class NoiseEAB(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """Eps."""
+        """Return c and scale of the memo eps."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """No linear part."""
+        """Return 1: there is no linear part."""
         return 1.0
 
     def variable(self, sigma: float) -> float:
-        """Lam."""
+        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -62,7 +62,7 @@ class DataEAB(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> None:  # noqa: ARG002
-        """The denoised image."""
+        """Return None: the memo is the denoised image."""
         return
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -70,7 +70,7 @@ class DataEAB(Multistep):
         return nxt / cur
 
     def variable(self, sigma: float) -> float:
-        """Lam."""
+        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -125,11 +125,11 @@ class RosenbrockEAB(Multistep):
         return math.hypot(self.scale, nxt) / math.hypot(self.scale, cur)
 
     def variable(self, sigma: float) -> float:
-        """Lam."""
+        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """By quadrature in lam - lam(cur)."""
+        """Return the moments by quadrature in lam - lam(cur)."""
         h, outer = math.log(cur / nxt), -math.hypot(self.scale, nxt)
 
         def moment(k: int) -> float:

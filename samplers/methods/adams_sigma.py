@@ -32,15 +32,15 @@ class SigmaAB(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """Eps."""
+        """Return c and scale of the memo eps."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """No linear part."""
+        """Return 1: there is no linear part."""
         return 1.0
 
     def variable(self, sigma: float) -> float:
-        """Sigma itself."""
+        """Return ``sigma`` itself."""
         return sigma
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -58,7 +58,7 @@ class TimeAB(Multistep):
     2 + beta_min t) - 1: tAB of DEIS.
 
     Attributes:
-        beta_d, beta_min: of that process. They need not be those of the model: they only choose the
+        beta_d, beta_min: of that process. They need not be the model's: they only choose the
             variable.
     """
 
@@ -79,11 +79,11 @@ class TimeAB(Multistep):
             )
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """Eps."""
+        """Return c and scale of the memo eps."""
         return 1.0, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """No linear part."""
+        """Return 1: there is no linear part."""
         return 1.0
 
     def variable(self, sigma: float) -> float:
@@ -98,12 +98,12 @@ class TimeAB(Multistep):
 
         The others by quadrature in the arcsinh of sigma, which is smooth down to 0.
         """
-        here, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
 
         def moment(k: int) -> float:
             return integral(
                 lambda v: (
-                    (self.variable(math.sinh(v)) - here) ** k / math.factorial(k) * math.cosh(v)
+                    (self.variable(math.sinh(v)) - origin) ** k / math.factorial(k) * math.cosh(v)
                 ),
                 *ends,
             )

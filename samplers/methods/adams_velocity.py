@@ -17,11 +17,11 @@ from ..types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class VelocityAB(Multistep):
-    """In y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE is dy/du = v with v = (x - d) /
-    sigma - d, a polynomial in u.
+    """Adams-Bashforth in the velocity: with y = x / (1 + sigma) and u = sigma / (1 + sigma) the ODE
+    is dy/du = v with v = (x - d) / sigma - d, a polynomial in u.
 
-    That is the rectified-flow process y = (1 - u) x0 + u z, whatever process the model was trained
-    on.
+    That is the rectified-flow process y = (1 - u) x0 + u z, for any process that the model was
+    trained on.
     """
 
     source: ClassVar[Source] = Source(

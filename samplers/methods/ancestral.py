@@ -19,7 +19,7 @@ def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
     """Step x <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 -
     (nxt / cur)²).
 
-    The level after the step is nxt whatever eta is. In VP's own coordinates, up / alpha is DDIM's
+    The level after the step is nxt for any eta. In VP's own coordinates, up / alpha is DDIM's
     sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its
     smaller variance.
     """
@@ -51,7 +51,7 @@ class DDIM(LinearMultistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
+        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
@@ -60,7 +60,7 @@ class DDIM(LinearMultistep):
         return 1.0 if self.eta == 1 else None
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One ancestral row per step."""
+        """Return one ancestral row per step."""
         return [ancestral_row(cur, nxt, self.eta) for cur, nxt in grid.intervals()]
 
 
@@ -81,7 +81,7 @@ class DDPM(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One ancestral row per step."""
+        """Return one ancestral row per step."""
         return [ancestral_row(cur, nxt, 1.0) for cur, nxt in grid.intervals()]
 
 
@@ -113,9 +113,9 @@ class DDPMLarge(LinearMultistep):
 
 
 def _large_row(cur: float, nxt: float) -> LinearRow:
-    kept = (nxt / cur) ** 2
+    share = (nxt / cur) ** 2
     noise = (1 + nxt**2) * (cur**2 - nxt**2) / (1 + cur**2) if nxt else 0.0
-    return LinearRow(cur, a=kept, b=(1 - kept,), c=math.sqrt(noise))
+    return LinearRow(cur, a=share, b=(1 - share,), c=math.sqrt(noise))
 
 
 @register

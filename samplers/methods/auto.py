@@ -39,7 +39,7 @@ class Auto(Declared):
     USUAL: ClassVar[float] = 0.5
     """Standard deviation of data in the field's usual scaling."""
     FAR: ClassVar[float] = 40.0
-    """From this many standard deviations on, an unknown model's first step is deferred."""
+    """Standard deviations from which on an unknown model's first step is deferred."""
     rule: str = ""
     found: Fitted | None = field(default=None, metadata=FOUND)
 
@@ -53,18 +53,18 @@ class Auto(Declared):
         return not self.rule
 
     def fitted(self, found: Fitted) -> Auto:
-        """This sampler with what was found for a model and a grid."""
+        """Return this sampler with the rule that was found for a model and a grid."""
         return replace(self, found=found)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a table says of a row beside its configuration."""
+        """Columns of a row in addition to its configuration."""
         if self.found is None:
             return {}
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
 
     def levels(self, grid: Grid) -> Grid:
-        """The levels that are used in place of those of ``grid``."""
+        """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
         return self._rule(grid).grid(len(grid), grid.sigma[0], _lowest(grid), to_zero=grid.to_zero)
@@ -74,7 +74,7 @@ class Auto(Declared):
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
-        """One evaluation a step of the grid that was given."""
+        """Return the number of evaluations: one a step of the given grid."""
         return len(grid)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
@@ -82,7 +82,7 @@ class Auto(Declared):
         return self.method(grid).solve(denoise, x, self.levels(grid), noise)
 
     def method(self, grid: Grid) -> WarpedAB:
-        """What integrates on :meth:`levels`."""
+        """Return the method that integrates on :meth:`levels`."""
         rule = self._rule(grid)
         skips = rule.deferred and len(grid) > 1
         return get(f"warped_ab_{rule.points}")(

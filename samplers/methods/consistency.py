@@ -18,14 +18,13 @@ from ..types import Source
 class Consistency(LinearMultistep):
     """x <- f(x, cur) + sqrt(nxt² - end²) z.
 
-    For a map f, which takes a state along the probability flow to its end, the level ``end``: to jump
-    there is to have a sample of the data, noise takes it back up to the next level, and the jump from
-    there corrects the first. With an exact map every step leaves exact
-    samples, on any levels. It is no method for a denoiser: noise added to E[x0 | x] has another
-    distribution than the noisy data.
+    A map f takes a state along the probability flow to its end, the level ``end``. A jump there
+    gives a sample of the data, noise takes it back up to the next level, and the jump from there
+    corrects the first. With an exact map every step leaves exact samples, on any levels. It is no
+    method for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
     The last jump is the sample, without noise. At the lowest positive level of the grid, the model's
-    sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation: N steps
+    sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation. N steps
     to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
 
     Attributes:
@@ -46,7 +45,7 @@ class Consistency(LinearMultistep):
     )
 
     def ending_at(self, end: float | None) -> Consistency:
-        """This sampler for a map that ends at this level."""
+        """Return this sampler for a map that ends at this level."""
         return replace(self, end=end)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
@@ -65,7 +64,7 @@ class Consistency(LinearMultistep):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """One a step, but for that from the lowest level."""
+        """Return the number of evaluations: one a step, but none from the lowest level."""
         return sum(row.gain is None for row in self.plan(grid))
 
 

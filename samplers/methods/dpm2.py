@@ -21,10 +21,10 @@ _URL = "https://arxiv.org/abs/2206.00927v3"
 @register
 @dataclass(frozen=True, kw_only=True)
 class DPM2(Churned):
-    """With mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur) eps_mid from the
-    start. DPM-Solver-2 with r1 = 1/2.
+    """Midpoint step with mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur)
+    eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
 
-    Churn, off by default, is that of :class:`~samplerbench.samplers.families.churn.Churned`.
+    Churn, off by default, is as in :class:`~samplerbench.samplers.families.churn.Churned`.
     """
 
     name = "dpm_2"
@@ -35,7 +35,7 @@ class DPM2(Churned):
     s_noise: float = 1.0
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The formula above."""
+        """Return the state after a step of the class's formula."""
         mid = math.sqrt(cur * nxt)
         x_mid = x + (mid - cur) * (x - denoise(x, cur)) / cur
         return x + (nxt - cur) * (x_mid - denoise(x_mid, mid)) / mid

@@ -48,7 +48,7 @@ class DPMSolver2(LinearStages):
             raise ValueError(f"dpm_solver_2: r1 must be in (0, 1), got {self.r1}")
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The formula above."""
+        """Return the state after a step of the class's formula."""
         mid = cur ** (1 - self.r1) * nxt**self.r1
         eps = (x - denoise(x, cur)) / cur
         x_mid = x + (mid - cur) * eps

@@ -84,8 +84,8 @@ class DPMSolver23(AdaptiveSampler):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """With D_k = eps_k - eps: x_low has nxt (e^h - 1) (3/2) D_1, x has (3/2) nxt h phi_2(h)
-        D_2.
+        """Try a step: with D_k = eps_k - eps, low has nxt (e^h - 1) 3/2 D_1, x has 3/2 nxt h
+        phi_2(h) D_2.
         """
         h = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         s1, s2 = (

@@ -22,10 +22,9 @@ class DPMSolverFast(LinearMultistep):
     The rest, one of DPM-Solver-2 or 1.
 
     With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
-    else the remainder. The state after an interval inside a step is that of a stage, of lower
-    order. As every stage is one evaluation at the state before it, the whole is a multistep method
-    in eps: with E_k the change of the state from the step's start to its k-th stage, x <- x +
-    E_{k+1} - E_k.
+    else the remainder. The state after an interval inside a step is a stage, of lower order. Every
+    stage is one evaluation at the state before it, so the whole is a multistep method in eps. With
+    E_k the change of the state from the step's start to its k-th stage, x <- x + E_{k+1} - E_k.
     """
 
     name = "dpm_solver_fast"
@@ -53,9 +52,9 @@ class DPMSolverFast(LinearMultistep):
 
     def groups(self, grid: Grid) -> list[int]:
         """The orders of the steps; each is also the number of its intervals."""
-        threes, rest = divmod(len(grid) - int(grid.to_zero), 3)
-        if rest or not threes:
-            return [3] * threes + [rest] * bool(rest)
+        threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
+        if remainder or not threes:
+            return [3] * threes + [remainder] * bool(remainder)
         return [3] * (threes - 1) + [2, 1]
 
     def profile(self, grid: Grid) -> list[int]:
@@ -64,7 +63,7 @@ class DPMSolverFast(LinearMultistep):
 
 
 def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """One row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
+    """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
     changes = [_change(levels, k) for k in range(len(levels))]
     rows = []
     for k, cur in enumerate(levels[:-1]):

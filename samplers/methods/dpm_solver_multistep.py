@@ -46,7 +46,7 @@ class DPMSolver2M(SelfStarting):
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """With nxt (e^h - 1) = cur - nxt."""
+        """Return the row of the class's formula, with nxt (e^h - 1) = cur - nxt."""
         cur, prev, w = midpoint(levels, nxt)
         total = nxt - cur
         b = (total * (1 + w) / cur, -total * w / prev) if w else (total / cur,)
@@ -64,7 +64,7 @@ class DPMpp2M(SelfStarting):
     source = Source("lu2022dpmpp", "Alg. 2", _URL)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The formula above."""
+        """Return the row of the class's formula."""
         cur, _, w = midpoint(levels, nxt)
         r = nxt / cur
         return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
@@ -103,9 +103,7 @@ class DPMpp3M(DataEAB):
 
 
 def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Weights of the authors' code: those of the parabola, with half of its second derivative
-    where the whole belongs.
-    """
+    """Return the weights of the authors' code: the parabola's with half of its second derivative."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 
@@ -118,7 +116,7 @@ class DPMSolver3MPublished(NoiseEAB):
 
     x <- x - nxt [h phi_1 eps + h phi_2 (h D1) + h phi_3 (h² D2)], with D1 the slope of the parabola
     at the newest value and D2 half of its second derivative, where the whole belongs. The damping
-    can help below 20 evaluations. The second step is that of the 2M method.
+    can help below 20 evaluations. The second step is the 2M method's.
     """
 
     name = "dpm_solver_3m_published"

@@ -17,9 +17,9 @@ class DPMppSDE(NoisyStages):
     """Single step with an intermediate level s = cur^{1-r} nxt^r and ancestral noise on both.
 
     y = a_s x + (1 - a_s) d + c_s z_0 and x <- a x + (1 - a) [(1 - w) d + w d_s] + c z_1 with w = 1
-    / (2 r), where (a_s, c_s) and (a, c) are those of the ancestral steps to s and to nxt. z_0
-    drives (cur, s) and z_1 drives (cur, nxt), as increments of one path: with f = (cur - s) / (cur
-    - nxt), z_1 = sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
+    / (2 r), where (a_s, c_s) and (a, c) belong to the ancestral steps to s and to nxt. z_0 drives
+    (cur, s) and z_1 drives (cur, nxt), as increments of one path: with f = (cur - s) / (cur - nxt),
+    z_1 = sqrt(f) z_0 + sqrt(1 - f) times the noise of (s, nxt).
 
     Attributes:
         eta: share of the ancestral noise, in [0, 1]; 0 is the deterministic DPM-Solver++(2S).
@@ -50,7 +50,7 @@ class DPMppSDE(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
+        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
@@ -59,7 +59,7 @@ class DPMppSDE(NoisyStages):
         return strong_order(self.eta)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """As in the class."""
+        """Return the row of the class's formula."""
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
         to_s, to_nxt = ancestral_row(cur, s, self.eta), ancestral_row(cur, nxt, self.eta)
         total = 1 - to_nxt.a

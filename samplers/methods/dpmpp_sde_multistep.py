@@ -37,7 +37,7 @@ class SDEMultistep(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
+        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
@@ -86,7 +86,7 @@ class DPMpp2MSDE(SDEMultistep):
             )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """As in the class."""
+        """Return the weights of the class's formula."""
         cur = levels[0]
         if self.solver_type == "heun" or len(levels) == 1:
             return data_weights(cur, nxt, levels, self.eta)
@@ -117,7 +117,7 @@ class DPMpp3MSDE(SDEMultistep):
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """As in the class."""
+        """Return the weights of the polynomial through d at ``levels``, integrated exactly."""
         return data_weights(levels[0], nxt, levels, self.eta)
 
 
@@ -137,9 +137,9 @@ class DPMpp3MSDEPublished(SDEMultistep):
     )  # fmt: skip
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Those of dpmpp_3m_sde with the moment of s²/2 halved."""
-        found = moments(levels[0], nxt, self.eta, len(levels))
+        """Return the weights of dpmpp_3m_sde with the moment of s²/2 halved."""
+        integrals = moments(levels[0], nxt, self.eta, len(levels))
         return monomial_weights(
             [math.log(levels[0] / level) for level in levels],
-            [*found[:2], *(m / 2 for m in found[2:])],
+            [*integrals[:2], *(m / 2 for m in integrals[2:])],
         )

@@ -62,7 +62,7 @@ class ERSDE(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: with any phi other than sigma."""
+        """Return True if noise is drawn: with any phi other than sigma."""
         return self.scale != "ode"
 
     @property
@@ -77,7 +77,7 @@ class ERSDE(Multistep):
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """As in the module."""
+        """Return the row of the module's formula."""
         cur = levels[0]
         excess = self._excess(cur, nxt)
         ratio = nxt / cur * math.exp(-excess)
@@ -86,7 +86,7 @@ class ERSDE(Multistep):
         return LinearRow(cur, a=ratio, b=tuple(b), c=nxt * math.sqrt(-math.expm1(-2 * excess)))
 
     def _excess(self, cur: float, nxt: float) -> float:
-        """By how much log phi falls more than log sigma does."""
+        """Return by how much log phi falls more than log sigma does."""
         log_scale = LOG_SCALE[self.scale]
         excess = log_scale(math.log(cur)) - log_scale(math.log(nxt))
         if excess < 0:
@@ -163,9 +163,7 @@ class ERSDE3(ERSDE):
 @register
 @dataclass(frozen=True, kw_only=True)
 class ERSDE3Published(ERSDE):
-    """Third Taylor term as published: the slope is that of the last two d, the curvature that
-    of the last three.
-    """
+    """Third Taylor term as published: the slope is from the last two d, the curvature from three."""
 
     name = "er_sde_3_published"
     order = 2

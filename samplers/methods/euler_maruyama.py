@@ -19,7 +19,7 @@ class EulerMaruyama(LinearMultistep):
     the time variable ``clock``.
 
     With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
-    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. What v dtau is depends on the clock:
+    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock:
     "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
     "variance": cur² - nxt². The step to 0 is x <- d, without noise.
 

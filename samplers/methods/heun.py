@@ -43,5 +43,5 @@ class EDMStochastic(Churned):
     source = Source("karras2022edm", "Alg. 2, Table 5", _EDM)
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Heun's."""
+        """Return the state after a step of Heun's method."""
         return Heun().update(x, denoise, cur, nxt)

@@ -1,4 +1,4 @@
-"""iPNDM: Adams-Bashforth in sigma with the coefficients of equal steps, whatever the steps are."""
+"""iPNDM: Adams-Bashforth in sigma with the coefficients of equal steps, on steps of any length."""
 
 from __future__ import annotations
 

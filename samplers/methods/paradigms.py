@@ -21,8 +21,8 @@ from ..types import Denoise, Noise, Source
 @register
 @dataclass(frozen=True, kw_only=True)
 class Paradigms(Declared):
-    """All increments f_j = (sigma_{j+1} - sigma_j) (x_j - d_j) / sigma_j of a window of steps at
-    once, then x_{j+1} = x_t + f_t + … + f_j.
+    """Picard iteration on a window of steps: all increments f_j = (sigma_{j+1} - sigma_j) (x_j -
+    d_j) / sigma_j at once, then x_{j+1} = x_t + f_t + … + f_j.
 
     The fixed point is the Euler (DDIM) path on the grid. The window moves past the states that a
     sweep changed by at most tol up_j in the root mean square, with up_j = sigma_{j+1} sqrt(1 -
@@ -56,7 +56,7 @@ class Paradigms(Declared):
             )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Only counting can tell."""
+        """Return None: only counting can tell."""
         return
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
@@ -100,15 +100,13 @@ class Paradigms(Declared):
         return f
 
     def _stride(self, changes: list[float], sigma: tuple[float, ...]) -> int:
-        """How many steps are done: up to the first state that changed too much, which was swept
-        from states that did not.
-        """
-        left = min(len(changes), len(sigma)) - 1
-        for j in range(1, left):
+        """Return the number of finished steps: up to the first state that changed too much."""
+        most = min(len(changes), len(sigma)) - 1
+        for j in range(1, most):
             cur, nxt = sigma[j - 1 : j + 1]
             if not changes[j] <= self.tol * nxt * math.sqrt(1 - (nxt / cur) ** 2):
                 return j
-        return left
+        return most
 
 
 def _sum(x: Tensor, increments: Tensor) -> Tensor:

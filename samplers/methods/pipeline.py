@@ -15,17 +15,18 @@ from ..types import Denoise, Noise, Source, TimedLevel
 
 
 class Preset(NamedTuple):
-    """What a scheduler does in a number of steps.
+    """Preset of a scheduler for a number of steps.
 
     Attributes:
         sampler: name of the sampler of ours that is the same on these levels.
         levels: falling; the last may be 0.
         start: standard deviation of the noise that it begins with.
-        end: by what the result is multiplied.
+        end: factor of the result.
         clip: bound that the denoised image is clamped to, while a step without noise goes on with the
             noise that was predicted; None for no clamping.
         told: the scheduler and its spacing.
-        times: pairs of a level and the time that the network is told there, where that is not its own.
+        times: pairs of a level and the time that the network gets there, where it is not the
+            level's own.
         map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
 
@@ -64,17 +65,17 @@ class Pipeline(Declared):
     found: Preset | None = field(default=None, metadata=FOUND)
 
     def fitted(self, found: Preset) -> Pipeline:
-        """This sampler with what a model's scheduler does."""
+        """Return this sampler with the preset of a model's scheduler."""
         return replace(self, found=found)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether the scheduler draws noise."""
+        """Return True if the scheduler draws noise."""
         return self.found is not None and self._inner.stochastic
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a table says of a row beside its configuration."""
+        """Columns of a row in addition to its configuration."""
         return {} if self.found is None else {"preset": self.found.told}
 
     @property
@@ -83,7 +84,7 @@ class Pipeline(Declared):
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
-        """The levels that are used in place of those of ``grid``."""
+        """Return the levels that are used in place of ``grid``'s."""
         return grid if self.found is None else Grid(self.found.levels)
 
     def nfe(self, grid: Grid) -> int | None:
@@ -95,32 +96,32 @@ class Pipeline(Declared):
         if self.found is None:
             return self._inner.sample(denoise, x, grid, noise)
         levels, clip = self.levels(grid), self.found.clip
-        called = _Told(denoise, dict(self.found.times)) if self.found.times else denoise
+        called = _RetimedDenoiser(denoise, dict(self.found.times)) if self.found.times else denoise
         if clip is not None:
-            called = _Clamped(called, levels, clip, keeps_noise=not self.stochastic)
+            called = _ClampedDenoiser(called, levels, clip, keeps_noise=not self.stochastic)
         first = x * (self.found.start / grid.sigma[0])
         return self._inner.sample(called, first, levels, noise) * self.found.end
 
 
 @dataclass(frozen=True)
-class _Told:
-    """A denoiser that is told another time at some levels."""
+class _RetimedDenoiser:
+    """Denoiser that gives the network another time at some levels."""
 
     denoise: Denoise
     times: Mapping[float, float]
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         level = float(sigma)
-        told = self.times.get(level)
-        return self.denoise(x, sigma if told is None else TimedLevel(level, told))
+        time = self.times.get(level)
+        return self.denoise(x, sigma if time is None else TimedLevel(level, time))
 
-    def take(self, rows: Tensor) -> _Told:
-        """The same for a subset or repeats of the batch."""
+    def take(self, rows: Tensor) -> _RetimedDenoiser:
+        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))
 
 
 @dataclass(frozen=True)
-class _Clamped:
+class _ClampedDenoiser:
     """A clamped denoiser; or, where the predicted noise is kept, what makes Euler's step DDIM's.
 
     DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is,
@@ -143,6 +144,6 @@ class _Clamped:
         r = self.levels.sigma[at + 1] / self.levels.sigma[at]
         return (d.clamp(-self.bound, self.bound) - r * d) / (1 - r)
 
-    def take(self, rows: Tensor) -> _Clamped:
-        """The same for a subset or repeats of the batch."""
+    def take(self, rows: Tensor) -> _ClampedDenoiser:
+        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))

@@ -52,8 +52,8 @@ class PseudoNumerical(GridSampler):
 
     Then x <- x + (nxt - cur) sum_j w_j eps_{i-j} as in iPNDM; the step to 0 is x <- d.
 
-    A start step is remembered by eps at its beginning. The weights are those of equal steps in
-    sigma: see :class:`~.ipndm.IPNDM` for the order on other grids.
+    A start step is remembered by eps at its beginning. The weights belong to equal steps in sigma:
+    see :class:`~.ipndm.IPNDM` for the order on other grids.
     """
 
     order = 2
@@ -113,9 +113,7 @@ class PNDM(PseudoNumerical):
 @register
 @dataclass(frozen=True, kw_only=True)
 class PLMS(PseudoNumerical):
-    """One improved Euler step of two evaluations, then two, three and four points: N steps cost
-    N + 1 evaluations.
-    """
+    """Pseudo linear multistep: an improved Euler step, then 2, 3 and 4 points: N + 1 evaluations."""
 
     name = "plms"
     ramp = (0, 2, 3)

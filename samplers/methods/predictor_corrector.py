@@ -99,7 +99,7 @@ class PredictorCorrector(GridSampler):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """The predictor's; none with corrections, whose noise is not that of the path."""
+        """Strong order of the predictor; none with corrections, whose noise is not the path's."""
         return None if self.corrections else 1.0
 
     def plan(self, grid: Grid) -> list[PCRow]:
@@ -117,14 +117,14 @@ class PredictorCorrector(GridSampler):
     def step(
         self, x: Tensor, row: PCRow, past: tuple[()], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, None]:
-        """Draw 0 is the predictor's, draw k that of the k-th correction."""
+        """Take the predictor's step with draw 0, then the k-th correction with draw k."""
         x, _ = _PREDICTORS[self.predictor].step(x, row.predictor, past, denoise, noise)
         for k in range(1, row.corrections + 1):
             x = self._correct(x, row.level, denoise(x, row.level), noise(k))
         return x, None
 
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
-        """One Langevin step, in place."""
+        """Take a Langevin step, in place."""
         if self.corrector == "langevin":
             size = sums_of_squares(x - d)
             w = torch.where(

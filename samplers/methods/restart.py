@@ -21,7 +21,7 @@ Interval = tuple[int, int, float, float, float]
 
 
 class Cycle(NamedTuple):
-    """One restart: noise of this standard deviation, then these steps."""
+    """Restart cycle: noise of this standard deviation, then these steps."""
 
     noise: float
     rows: tuple[StagesRow, ...]
@@ -43,10 +43,10 @@ class Restart(Heun):
     and Heun back down.
 
     The noise has standard deviation s_noise sqrt(t_max² - low²), where low is the grid's positive
-    level nearest to t_min (not its first); the way back has n levels, that is n - 1 steps, uniform
+    level nearest to t_min (not its first). The way back has n levels, that is n - 1 steps, uniform
     in sigma^(1/7). t_max is cut off at the grid's first level, and an interval of which nothing is
     left, t_max <= low, is left out; so any intervals can be used on any grid. Evaluations: 2 (n -
-    1) K for each interval beside Heun's.
+    1) K for each interval, in addition to Heun's.
 
     Attributes:
         intervals: each (n >= 2, K >= 0, t_min, t_max, s_noise = 1), levels in sigma with 0 < t_min
@@ -74,11 +74,11 @@ class Restart(Heun):
     intervals: tuple[Interval, ...] = ((3, 2, 0.06, 0.30, 1.0),)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "intervals", tuple(_interval(given) for given in self.intervals))
+        object.__setattr__(self, "intervals", tuple(_interval(item) for item in self.intervals))
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether there are restarts."""
+        """Return True if there are restarts."""
         return any(times for _, times, *_ in self.intervals)
 
     @property
@@ -101,7 +101,7 @@ class Restart(Heun):
         ]
 
     def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
-        """What an interval adds at level ``low``."""
+        """Return the cycles that an interval adds at level ``low``."""
         count, times, _, high, s_noise = interval
         high = min(high, first)
         if high <= low:
@@ -132,13 +132,13 @@ class Restart(Heun):
         return x, None
 
 
-def _interval(given: object) -> Interval:
+def _interval(value: object) -> Interval:
     """Five numbers in range, from a list or tuple of four or five.
 
     Raises:
         ValueError: anything else.
     """
-    values = tuple(given) if isinstance(given, (tuple, list)) else ()
+    values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):
         count, times, low, high, s_noise = values
@@ -147,5 +147,5 @@ def _interval(given: object) -> Interval:
     raise ValueError(
         "restart: an interval is (n, K, t_min, t_max, s_noise) with n >= 2 levels, K >= "
         "0 restarts, 0 < t_min < t_max and s_noise > 0, "
-        f"got {given!r}"
+        f"got {value!r}"
     )

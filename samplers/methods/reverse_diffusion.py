@@ -34,7 +34,7 @@ class ReverseDiffusion(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """As in the class."""
+        """Return the rows of the class's formula, and the jump to 0."""
         return [
             reverse_diffusion_row(cur, nxt) if nxt > 0 else jump(cur)
             for cur, nxt in grid.intervals()

@@ -27,7 +27,7 @@ class EmbeddedPair:
 
     Attributes:
         c, a: the tableau without its first stage, whose last row is the result.
-        e: the weights of the result minus those of the embedded method.
+        e: the weights of the result minus the embedded method's.
     """
 
     c: tuple[float, ...]
@@ -43,7 +43,7 @@ class EmbeddedPair:
         nxt: list[float],
         denoise: Denoise,
     ) -> Attempt:
-        """One step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
+        """Try a step of all rows, each with its own h: see :meth:`~.AdaptiveSampler.attempt`."""
         steps = [math.log(a / b) for a, b in zip(cur, nxt, strict=True)]
         h, slopes, y = column(steps, x), [d - x], x
         for c, weights in zip(self.c, self.a, strict=True):
@@ -81,7 +81,7 @@ class RK23(AdaptiveSampler):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """One step of the pair."""
+        """Try a step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
 
@@ -115,5 +115,5 @@ class RK45(AdaptiveSampler):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """One step of the pair."""
+        """Try a step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)

@@ -82,7 +82,7 @@ class SASolver(Multistep):
 
     @property
     def points(self) -> int:  # type: ignore[override]
-        """What the predictor interpolates."""
+        """Number of evaluations that the predictor interpolates."""
         return self.predictor
 
     @property
@@ -92,15 +92,12 @@ class SASolver(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: tau > 0."""
+        """Return True if noise is drawn: tau > 0."""
         return self.tau > 0
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """That of the corrector if there is one, of the predictor otherwise.
-
-        2 at most with noise.
-        """
+        """Order of the corrector if there is one, else of the predictor; with noise at most 2."""
         order = self.corrector or self.predictor
         return min(order, 2) if self.stochastic else order
 
@@ -126,9 +123,9 @@ class SASolver(Multistep):
         """
         if row.a == 0:
             return row
-        before, here = sigma[-2:]
+        before, level = sigma[-2:]
         count = min(self.corrector, len(predicted.b) + 1)
-        corrector = data_weights(before, here, sigma[-count:][::-1], self._kappa(here))
+        corrector = data_weights(before, level, sigma[-count:][::-1], self._kappa(level))
         shift = [
             new - old for new, old in zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
         ]

@@ -23,7 +23,7 @@ _IMPLICIT = ("LSODA", "BDF", "Radau")
 
 @dataclass(frozen=True, kw_only=True)
 class ScipyODE(Tolerant):
-    """scipy.integrate.solve_ivp, in float64 on the CPU whatever the state's dtype and device are.
+    """scipy.integrate.solve_ivp, in float64 on the CPU for any dtype and device of the state.
 
     The explicit methods integrate the whole batch as one system, so that a sample depends on the
     others of its batch. The implicit ones, whose linear algebra grows with the square of the

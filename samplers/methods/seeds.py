@@ -1,8 +1,8 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
-Between the stages the noise is that of one path: each stage and the end of the step are driven by
-the same increments, carried along exactly. The weights are those of
-``samplers/families/exponential_sde.py`` with kappa = eta.
+Between the stages the noise comes from one path: each stage and the end of the step are driven by
+the same increments, carried along exactly. The weights are in
+``samplers/families/exponential_sde.py``, with kappa = eta.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SEEDS(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn: eta > 0."""
+        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
@@ -67,8 +67,8 @@ class SEEDS(NoisyStages):
 
 
 def _carried(spans: tuple[tuple[float, float], ...], to: float, eta: float) -> tuple[float, ...]:
-    """What the unit increments of ``spans`` add at level ``to``: each one's standard deviation,
-    decayed from its end to there.
+    """Return the weights of the increments of ``spans`` at ``to``: their deviations, decayed to
+    there.
     """
     return tuple(noise_std(cur, nxt, eta) * decay(nxt, to, eta) for cur, nxt in spans)
 

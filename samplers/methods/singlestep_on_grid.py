@@ -20,10 +20,11 @@ from .adams_exponential import data_moments, noise_moments
 class SinglestepOnGrid(LinearMultistep):
     """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
 
-    The step of order k goes from there to the next level of the grid by the polynomial in lam through
-    the values of the group, so that only the last step of a group counts, and those before it are its
-    stages. Two exceptions, of solver_type "midpoint": in second order the value and slope are weighted
-    1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the first value and the last.
+    The step of order k goes from there to the next level of the grid by the polynomial in lam
+    through the values of the group. So only the last step of a group counts, and the steps before
+    it are its stages. Two exceptions, of solver_type "midpoint": in second order the value and
+    slope are weighted 1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the
+    first value and the last.
 
     It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s`` and
     ``dpmpp_3s`` place their stages where they are best.
@@ -48,9 +49,9 @@ class SinglestepOnGrid(LinearMultistep):
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
-        known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
+        is_known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
         before = (0, *self.orders)
-        if not known or any(
+        if not is_known or any(
             k != 1 and (k != last + 1 or k > 3)
             for k, last in zip(self.orders, before, strict=False)
         ):
@@ -61,11 +62,13 @@ class SinglestepOnGrid(LinearMultistep):
             )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """One row a step. The state at the beginning of a group is what the present one was before the
-        step to it, so that a row in terms of that is one in terms of the present state and the memos.
+        """Return one row a step.
+
+        The polynomial starts at the first state of the group; the row is in terms of the present
+        state and the memos.
         """
         rows: list[LinearRow] = []
-        known: tuple[float, list[float]] = (1.0, [])  # the present state, from that of the group
+        present: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
         for i, (cur, nxt) in enumerate(grid.intervals()):
             order = self.orders[i] if i < len(self.orders) else 1
             levels = grid.sigma[i - order + 1 : i + 1]
@@ -73,11 +76,11 @@ class SinglestepOnGrid(LinearMultistep):
                 rows.append(jump(cur))
                 continue
             a, weights = self._from_first(levels, nxt)
-            gain, before = known if order > 1 else (1.0, [])
+            gain, before = present if order > 1 else (1.0, [])
             b = [w - a / gain * w0 for w, w0 in zip(weights, [*before, 0.0], strict=True)]
             p, q = (0.0, 1.0) if self.prediction == "data" else (1.0, -1.0)
             rows.append(LinearRow(cur, a / gain, tuple(reversed(b)), p=p, q=q))
-            known = (a, weights)
+            present = (a, weights)
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:

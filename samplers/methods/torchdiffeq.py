@@ -27,7 +27,7 @@ _ADAPTIVE = ("adaptive_heun", "bosh3", "dopri5", "dopri8")
 def _integrate(denoise: Denoise, x: Tensor, levels: tuple[float, ...], **options: Any) -> Tensor:
     """The state at the last of the positive ``levels``.
 
-    The time is float64 whatever the state's dtype is.
+    The time is float64 for any dtype of the state.
     """
     from torchdiffeq import odeint
 

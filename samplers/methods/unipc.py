@@ -4,7 +4,7 @@ evaluation of its own.
 A step evaluates the denoiser at the predicted state, and that evaluation first corrects the state
 that it was made at, then predicts the next one. Predictor and corrector differ in the weights of
 the memos only, so the correction of the last step, sum_j C_j m_{i-j}, can be added at the start of
-this one: the whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
+this one. The whole method is a :class:`~samplerbench.samplers.LinearRow` a step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class UniPC(Multistep):
 
     Over a step from lam_i to lam_i + h, the integral of the memo's polynomial: through the last p
     values (UniP), or through these and the value at the end of the step (UniC). B(h) cancels from
-    all of them but two, whose weights the authors fix at 1/2, as if h were small: UniP-2 takes the
+    all of them but two, whose weights the authors fix at 1/2, as if h were small. UniP-2 takes the
     slope (m_i - m_{i-1}) / h_{i-1} h times B(h) / 2, and UniC-1 the difference of both ends times
     B(h) / 2.
 
@@ -65,7 +65,7 @@ class UniPC(Multistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """One more with the corrector."""
+        """Order: the number of points, and one more with the corrector."""
         return self.points + int(self.corrector)
 
     @property
@@ -110,8 +110,8 @@ class UniPC(Multistep):
         """Weights of m at ``levels`` over the step from the first of them to ``nxt``."""
         if len(levels) == 2:
             rate = math.log(levels[1] / levels[0]) / math.log(levels[0] / nxt)
-            whole, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
-            return [whole + slope, -slope]
+            total, slope = self._moments(levels[0], nxt, 1)[0], self._half(levels[0], nxt) / rate
+            return [total + slope, -slope]
         return monomial_weights(_lam(levels, levels[0]), self._moments(levels[0], nxt, len(levels)))
 
     def _corrector(self, levels: Sequence[float], nxt: float) -> list[float]:

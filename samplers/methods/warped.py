@@ -36,19 +36,18 @@ SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedAB(Multistep):
-    """In y = x / (k + sigma) and u = sigma / (k + sigma), dy/du = v with v = [x - (1 + sigma / k)
-    d] k / sigma, a polynomial in g(sigma).
+    """Adams-Bashforth in a warped level: with y = x / (k + sigma) and u = sigma / (k + sigma),
+    dy/du = v with v = [x - (1 + sigma / k) d] k / sigma, a polynomial in g(sigma).
 
-    On levels at equal distances in g this is the classical Adams-Bashforth weights with the exact
-    kernel in place of a constant one, so that the extrapolation is as stable as it is on a uniform
-    grid, in whatever way the levels are graded.
+    On levels at equal distances in g it has the classical Adams-Bashforth weights with the exact
+    kernel in place of a constant one. So the extrapolation is as stable as on a uniform grid.
 
     Attributes:
         knee: k > 0. Of the process y = (1 - u) x0 + u z / k.
         scale, power, exponent: of the :class:`~samplerbench.samplers.families.warp.Warp` g.
         corrector: an evaluation first corrects the step that led to it, by the polynomial through
-            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. Not that of a
-            deferred first step, which is taken with that evaluation.
+            one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. A deferred
+            first step is not corrected: it is taken with that evaluation.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
             second (:mod:`.deferral`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
@@ -94,13 +93,13 @@ class WarpedAB(Multistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """One more with the corrector."""
+        """Order: the number of points, and one more with the corrector."""
         return self.points + int(self.corrector)
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """One more memo with the corrector, and where the first step is deferred: the correction of
-        the second memo reads the first.
+        """Number of earlier memos: one more with the corrector, and one more where the first step
+        is deferred, as the correction of the second memo reads the first.
         """
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
@@ -123,19 +122,19 @@ class WarpedAB(Multistep):
         Both are sums of the memos, of which the corrected state takes sum_j C_j m_j more.
         """
         cur = before[0]
-        here = self.variable(cur)
+        origin = self.variable(cur)
         levels = (row.sigma, *before)
         through = monomial_weights(
-            [self.variable(level) - here for level in levels],
+            [self.variable(level) - origin for level in levels],
             self.moments(cur, row.sigma, len(levels)),
         )
         scaled = (w * self.remembered(s)[1] for w, s in zip(through, levels, strict=True))
-        taken = (0.0, *adams_row(self, before, row.sigma).b)
-        change = (row.a * (c - w) for c, w in zip(scaled, taken, strict=True))
+        weights = (0.0, *adams_row(self, before, row.sigma).b)
+        change = (row.a * (c - w) for c, w in zip(scaled, weights, strict=True))
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """The velocity."""
+        """Return c and scale of the memo, the velocity."""
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
@@ -143,20 +142,20 @@ class WarpedAB(Multistep):
         return (self.knee + nxt) / (self.knee + cur)
 
     def variable(self, sigma: float) -> float:
-        """The coordinate g."""
+        """Return the coordinate g at ``sigma``."""
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
         """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)²: the first in closed form,
         the others by quadrature in log sigma.
         """
-        g, k, here = self.warp, self.knee, self.warp(cur)
+        g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
         def moment(j: int) -> float:
             def kernel(s: float) -> float:
                 sigma = cur * math.exp(-s)
-                return (g(sigma) - here) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
+                return (g(sigma) - origin) ** j / math.factorial(j) * sigma / (k + sigma) ** 2
 
             return -(k + nxt) * integral(kernel, 0.0, h)
 
@@ -171,20 +170,20 @@ class WarpedAB(Multistep):
 
         d = (x - v end / k) / (1 + end / k).
         """
-        cur, held = levels[0], self.end / self.knee
+        cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
-        step, here = adams_row(self, levels, self.end), self.variable(cur)
-        away = self.variable(self.end) - here
+        step, origin = adams_row(self, levels, self.end), self.variable(cur)
+        distance = self.variable(self.end) - origin
         ahead = monomial_weights(
-            [self.variable(level) - here for level in levels],
-            [away**j / FACTORIALS[j] for j in range(len(levels))],
+            [self.variable(level) - origin for level in levels],
+            [distance**j / FACTORIALS[j] for j in range(len(levels))],
         )
         weights = (
-            (b - w * self.remembered(level)[1] * held) / (1 + held)
+            (b - w * self.remembered(level)[1] * ratio) / (1 + ratio)
             for b, w, level in zip(step.b, ahead, levels, strict=True)
         )
-        return step._replace(a=step.a / (1 + held), b=tuple(weights))
+        return step._replace(a=step.a / (1 + ratio), b=tuple(weights))
 
 
 for _points in (1, 2, 3, 4):
@@ -192,5 +191,5 @@ for _points in (1, 2, 3, 4):
         WarpedAB,
         f"warped_ab_{_points}",
         points=_points,
-        same_as="euler" if _points == 1 else "",  # a straight line, whatever it is held in
+        same_as="euler" if _points == 1 else "",  # a straight line, in any variable
     )

@@ -38,7 +38,7 @@ class Azula(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn and used."""
+        """Return True if noise is drawn and used."""
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class Azula(Peer):
 
 
 class _Denoiser:
-    """What a sampler reads from azula's denoisers."""
+    """Denoiser and schedule, as a sampler of azula reads them."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

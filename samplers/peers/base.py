@@ -28,10 +28,9 @@ class Peer(Declared, ABC):
     The fields of a class are the peer's options.
 
     The peer works in its own coordinates on the levels of our grid, takes its noise from our
-    source, and is evaluated through our denoiser, so that its evaluations are counted where all
-    are.
+    source, and is evaluated through our denoiser, which counts its evaluations.
 
-    Class attributes beside those of :class:`~samplerbench.samplers.Sampler`:
+    Class attributes in addition to :class:`~samplerbench.samplers.Sampler`'s:
         target: the peer's own name for the method.
         origin: library and version, part of a result's identity.
         renamed: fields that are not called as the peer's option is.
@@ -58,7 +57,7 @@ class Peer(Declared, ABC):
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
         """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``.
 
-        The result has the state's dtype whatever the peer computes in.
+        The result has the state's dtype, for any dtype that the peer computes in.
         """
         return self.integrate(
             Call(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype), x.clone()
@@ -75,7 +74,7 @@ class Peer(Declared, ABC):
         return None if self.adaptive else _dry_run(self, grid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by name and options: the class is made anew in another process."""
+        """Pickle by name and options: another process makes the class again."""
         return _remake, (type(self).name, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -145,9 +144,9 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
         except ValueError:
             raise
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            message = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ValueError(
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
-                f"({what}); choose another number"
+                f"({message}); choose another number"
             ) from error
     return counter.evaluations

@@ -35,13 +35,13 @@ def resolve(name: str) -> Any:
         raise ValueError(
             f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *ADAPTERS])}"
         )
-    known = _names(library)
-    if target not in known:
-        close = difflib.get_close_matches(target, known, n=3)
+    targets = _names(library)
+    if target not in targets:
+        close = difflib.get_close_matches(target, targets, n=3)
         hint = (
             f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
             if close
-            else f"there are {', '.join(known)}"
+            else f"there are {', '.join(targets)}"
         )
         raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
     return _make(name, _origin(library, target))
@@ -49,13 +49,13 @@ def resolve(name: str) -> Any:
 
 def available() -> list[str]:
     """The names of all peers whose code is here, sorted."""
-    found = []
+    peers = []
     for library in _MODULES:
         try:
-            found += [f"{library}:{target}" for target in _names(library)]
+            peers += [f"{library}:{target}" for target in _names(library)]
         except ValueError:  # the library is not here
             continue
-    return sorted(found)
+    return sorted(peers)
 
 
 def _names(library: str) -> list[str]:
@@ -68,7 +68,7 @@ def _module(library: str) -> Any:
 
 
 def _origin(library: str, target: str) -> str:
-    """What the class of a name depends on beside the name: where the code is."""
+    """Return the place of the code, on which the class of a name depends too."""
     module = _module(library)
     return module.where(f"{library}:{target}") if hasattr(module, "where") else ""
 

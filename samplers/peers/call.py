@@ -1,6 +1,4 @@
-"""What a peer is called with: the denoiser and the noise of one batch in the forms that other
-libraries ask for.
-"""
+"""Denoiser and noise of one batch, in the forms that other libraries ask for."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class Call:
         return tuple(s for s in self.grid.sigma if s > 0)
 
     def levels(self, x: Tensor, levels: Sequence[float] | None = None) -> Tensor:
-        """Levels (the grid's unless given) as a float64 tensor beside ``x``."""
+        """Return levels (the grid's unless given) as a float64 tensor on the device of ``x``."""
         return torch.tensor(
             self.grid.sigma if levels is None else levels, dtype=torch.float64, device=x.device
         )
@@ -76,12 +74,12 @@ class Call:
         return self.denoised(x, self.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """A standard normal like the state, a new one each time: for the interval from ``cur``
-        to ``nxt``, or for the present step.
+        """Return a standard normal like the state, a new one each time: for the interval from
+        ``cur`` to ``nxt``, or for the present step.
 
-        A peer that names intervals expects a path. Those of one step that begin at one level, each
-        longer than the last, are increments of one in sigma, as k-diffusion's own are: see
-        :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
+        A peer that names intervals expects a path. Intervals of one step that begin at one level,
+        each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
+        see :func:`~samplerbench.samplers.families.noisy_stages.on_one_path`.
         """
         if cur is None or nxt is None:
             return self._fresh(min(self.step, len(self.grid) - 1))
@@ -89,16 +87,16 @@ class Call:
         step = self.step_of(start)
         if end >= start:
             return self._fresh(step, start, end)
-        known, path = self._path
+        path_step, path = self._path
         levels = [level for level, _ in path]
         at = next((k for k, s in enumerate(levels) if abs(s - start) <= ROUNDING * start), None)
-        if known != step or at is None or end >= levels[-1]:
+        if path_step != step or at is None or end >= levels[-1]:
             at, path = 0, [(start, 0.0)]
         low, reached = path[-1]
         fresh = self._fresh(step, low, end)
-        now = reached + math.sqrt(low - end) * fresh
-        self._path = step, [*path, (end, now)]
-        return fresh if at == len(path) - 1 else (now - path[at][1]) / math.sqrt(start - end)
+        value = reached + math.sqrt(low - end) * fresh
+        self._path = step, [*path, (end, value)]
+        return fresh if at == len(path) - 1 else (value - path[at][1]) / math.sqrt(start - end)
 
     def _fresh(self, step: int, cur: float | None = None, nxt: float | None = None) -> Tensor:
         """The next draw of a step."""
@@ -150,8 +148,8 @@ class _OurNoise(TorchFunctionMode):
         if func is torch.randn_like:
             return self._draw().to(options.get("dtype") or args[0].dtype)
         if func is torch.randn:
-            drawn = self._draw()
-            return drawn.to(options.get("dtype") or drawn.dtype)
+            noise = self._draw()
+            return noise.to(options.get("dtype") or noise.dtype)
         return func(*args, **options)
 
 

@@ -60,7 +60,7 @@ SCHEDULERS = (
     "EDMDPMSolverMultistep",
     "IPNDM",
 )
-"""Those whose place for a grid is known, without "Scheduler"."""
+"""Schedulers whose place for a grid is known, without "Scheduler"."""
 _NOT_OFFERED = {
     "self",
     "num_train_timesteps",
@@ -121,14 +121,14 @@ class DiffusersScheduler(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn and used."""
+        """Return True if noise is drawn and used."""
         drawn = any(getattr(self, key, 0) for key in ("eta", "s_churn", "tau"))
         return bool(
             self.always_noise or drawn or str(getattr(self, "algorithm_type", "")).startswith("sde")
         )
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """The pipeline's loop."""
+        """Run the pipeline's loop."""
         stops = self.kind in _CANNOT_REACH_ZERO
         levels = call.positive if stops else call.grid.sigma
         if len(levels) > 1:
@@ -158,7 +158,7 @@ class DiffusersScheduler(Peer):
     def _scheduler(self, grid: Grid) -> Any:
         cls = getattr(library(self.name), self.target)
         takes = inspect.signature(cls.__init__).parameters
-        given = {
+        options = {
             key: list(v) if isinstance(v, tuple) else v
             for key, v in self.options.items()
             if key in takes
@@ -169,20 +169,20 @@ class DiffusersScheduler(Peer):
             "skip_prk_steps": True,
             "tau_func": lambda _: getattr(self, "tau", 0.0),
         }
-        given |= {key: value for key, value in fixed.items() if key in takes}
+        options |= {key: value for key, value in fixed.items() if key in takes}
         if self.kind in TABLE:
-            given["num_train_timesteps"] = len(grid)
+            options["num_train_timesteps"] = len(grid)
         if self.kind == "EulerDiscrete":
-            given["prediction_type"] = "sample"
+            options["prediction_type"] = "sample"
         with _quietly():
-            scheduler = cls(**given)
+            scheduler = cls(**options)
             scheduler.set_timesteps(len(grid))
         return scheduler
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """What the library says of options that it changes or will drop is not for our users."""
+    """Silence the library about options that it changes or will drop."""
     logger = logging.getLogger("diffusers.schedulers")
     with warnings.catch_warnings(), mock.patch.object(logger, "level", logging.ERROR):
         warnings.simplefilter("ignore")

@@ -90,7 +90,7 @@ def _down(scheduler: Any, sigma: Tensor) -> Tensor:
 
 
 def _table(scheduler: Any, grid: Grid) -> Frame:
-    """One training time for each level but the last, which is the scheduler's end."""
+    """Set one training time for each level but the last, which is the scheduler's end."""
     alphas = _tensor([_alpha(s) ** 2 for s in grid.sigma])
     scheduler.alphas_cumprod = alphas[:-1].flip(0)
     scheduler.final_alpha_cumprod = scheduler.one = alphas[-1]
@@ -99,7 +99,7 @@ def _table(scheduler: Any, grid: Grid) -> Frame:
 
 
 def _ipndm(scheduler: Any, grid: Grid) -> Frame:
-    """Its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
+    """Set its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
     alpha = [_alpha(s) for s in grid.sigma]
     scheduler.alphas, scheduler.betas = (
         _tensor(alpha),

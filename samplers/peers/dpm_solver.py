@@ -19,13 +19,13 @@ from .locate import clone_file, load_script
 @contextlib.contextmanager
 def _quietly(dtype: torch.dtype) -> Iterator[None]:
     """A context with the default dtype ``dtype``, which these files assume, and nothing printed."""
-    kept = torch.get_default_dtype()
+    default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        torch.set_default_dtype(kept)
+        torch.set_default_dtype(default)
 
 
 class VarianceExploding:
@@ -91,7 +91,7 @@ class DPMSolverOrUniPC(Peer):
 
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
-            given = {
+            arguments = {
                 "t_start": ends[0],
                 "t_end": ends[1],
                 "skip_type": "logSNR",
@@ -99,5 +99,5 @@ class DPMSolverOrUniPC(Peer):
                 **options,
             }
             return call.jump(
-                solver.sample(image(x), steps=count, order=order, **given).reshape(x.shape)
+                solver.sample(image(x), steps=count, order=order, **arguments).reshape(x.shape)
             )

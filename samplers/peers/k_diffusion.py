@@ -48,25 +48,25 @@ class KDiffusion(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether noise is drawn and used: eta or s_churn above 0."""
+        """Return True if noise is drawn and used: eta or s_churn above 0."""
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """Call the function."""
         function = getattr(module(self.name), self.target)
         takes = inspect.signature(function).parameters
-        given: dict[str, Any] = {"disable": True, **self.options}
+        arguments: dict[str, Any] = {"disable": True, **self.options}
         if "noise_sampler" in takes:
-            given["noise_sampler"] = call.draw
+            arguments["noise_sampler"] = call.draw
         with call.noised(call.once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
-                return function(call.denoised, x, call.levels(x), **given)
+                return function(call.denoised, x, call.levels(x), **arguments)
             ends = {"sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
                 return call.jump(x)
             if "n" in takes:
-                given["n"] = len(call.positive) - 1
-            return call.jump(function(call.denoised, x, **ends, **given))
+                arguments["n"] = len(call.positive) - 1
+            return call.jump(function(call.denoised, x, **ends, **arguments))
 
 
 def folder(name: str) -> Path:
@@ -81,7 +81,7 @@ def folder(name: str) -> Path:
 
 
 def module(name: str) -> ModuleType:
-    """sampling.py, without what the package imports beside it."""
+    """Return the module sampling.py, without the package's other imports."""
     try:
         return load_inside(folder(name), "sampling")
     except ImportError as error:
@@ -89,7 +89,7 @@ def module(name: str) -> ModuleType:
 
 
 def where(name: str) -> str:
-    """What tells one copy of the code from another."""
+    """Return the folder of the code, which distinguishes its copies."""
     return str(folder(name))
 
 

@@ -1,4 +1,4 @@
-"""Where a peer's code is: an installed package, or a clone in the user's folder."""
+"""Location of a peer's code: an installed package, or a clone in the user's folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SOURCES = {
     "diff-sampler": Source("zhou2024amed", "solvers.py", "https://github.com/zju-pi/diff-sampler"),
     "edm": Source("karras2022edm", "generate.py", "https://github.com/NVlabs/edm"),
 }
-"""Where the formulas are, by the library whose repository the user clones."""
+"""Sources of the formulas, by the library whose repository the user clones."""
 
 
 def set_peers_path(folder: str | Path | None) -> None:
@@ -153,7 +153,7 @@ def load_inside(package: Path, module: str) -> ModuleType:
 def load_script(path: Path, *siblings: str) -> ModuleType:
     """A clone's file as a module.
 
-    ``siblings`` are files beside it that it imports by bare names, forgotten afterwards.
+    ``siblings`` are files next to it that it imports by bare names, forgotten afterwards.
     """
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
@@ -161,15 +161,15 @@ def load_script(path: Path, *siblings: str) -> ModuleType:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        with _beside(path.parent, siblings):
+        with _import_siblings(path.parent, siblings):
             spec.loader.exec_module(module)
         sys.modules[alias] = module
     return sys.modules[alias]
 
 
 @contextlib.contextmanager
-def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
-    kept = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
+def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
+    modules = {name: sys.modules.pop(name) for name in siblings if name in sys.modules}
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -177,7 +177,7 @@ def _beside(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
         sys.path.remove(str(folder))
         for name in siblings:
             sys.modules.pop(name, None)
-        sys.modules.update(kept)
+        sys.modules.update(modules)
 
 
 def functions(path: Path, **given: Any) -> dict[str, Any]:

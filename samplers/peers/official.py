@@ -72,12 +72,12 @@ def make(name: str) -> type[Peer]:
     declared: dict[str, Any] = {"source": SOURCES[library], "origin": digest(file)}
     if library in _OPTIONS:
         return define(DPMSolverOrUniPC, name, _OPTIONS[library][target], **declared)
-    base, kept = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
+    base, option_names = (EDM, _EDM_OPTIONS) if library == "edm" else (DiffSampler, _DIFF_SAMPLER)
     takes = inspect.signature(base.function(name)).parameters
     options = {
         key: float(p.default) if library == "edm" else p.default
         for key, p in takes.items()
-        if key in kept
+        if key in option_names
     }
     if target == "deis_sampler":
         options["deis_mode"] = "tab"
@@ -129,7 +129,7 @@ class EDM(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Whether there is churn."""
+        """Return True if there is churn."""
         return bool(getattr(self, "S_churn", 0))
 
     @staticmethod
@@ -152,12 +152,12 @@ class EDM(Peer):
             round_sigma=lambda s: levels if s.ndim else s,
         )
         latents = x.double() / levels[0]
-        given = {
+        arguments = {
             "num_steps": len(levels),
             "sigma_min": call.positive[-1],
             "sigma_max": call.positive[0],
         }
         draw = call.once_a_step()
         return self.function(self.name)(
-            net, latents, randn_like=lambda y: draw().to(y), **given, **self.options
+            net, latents, randn_like=lambda y: draw().to(y), **arguments, **self.options
         )

@@ -14,7 +14,7 @@ to float32, and to a mere relative.
 
 
 class Pair(NamedTuple):
-    """One method under our name and a peer's.
+    """Method under our name and a peer's.
 
     Attributes:
         ours: our sampler with options.

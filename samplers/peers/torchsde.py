@@ -43,11 +43,11 @@ class TorchSDE(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Always."""
+        """Return True: the SDE always draws noise."""
         return True
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """One call of ``sdeint`` an interval, so that each step is one of ours."""
+        """Call ``sdeint`` once an interval, so that each step is one of ours."""
         sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
@@ -55,7 +55,7 @@ class TorchSDE(Peer):
             for cur, nxt in zip(call.positive, call.positive[1:], strict=False):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(call, shape), _Increments(call, y, cur, nxt)
-                # the solver cuts it off at the end of the span: one step, whatever the rounding
+                # the solver cuts it off at the end of the span: one step, for any rounding
                 step = 2 * (cur - nxt)
                 y = sdeint(sde, y, span, bm=increments, method=self.target, dt=step)[-1]
         return call.jump(y.reshape(shape))

@@ -1,4 +1,4 @@
-"""What another library's names mean in ours, and our noise levels as it takes them."""
+"""Translation of another library's names, and of our noise levels as it takes them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 
 def translate(library: str) -> list[dict[str, Any]]:
-    """Rows of a library's names with ours: ``label`` (in user interfaces), ``theirs``, ``ours``,
-    ``steps``, ``end`` and ``note``.
+    """Return the rows of a library's names with ours: ``label`` (in user interfaces), ``theirs``,
+    ``ours``, ``steps``, ``end`` and ``note``.
 
-    A label with "Karras" behind it is the same sampler on the schedule ``karras``. What a library
-    does in its last steps depends on their number; then a method has several rows. That the two
-    agree, to ``within``, is tested (``pytest -m parity``).
+    A label followed by "Karras" is the same sampler on the schedule ``karras``. What a library does
+    in its last steps depends on their number; then a method has several rows. That the two agree,
+    to ``within``, is tested (``pytest -m parity``).
 
     Raises:
         ValueError: unknown library.

@@ -1,10 +1,11 @@
-"""How ``auto`` gets to know a model: one short look at it, from which the error of any rule on any
+"""Probe of a model for ``auto``: one short look at it, from which the error of any rule on any
 number of steps can be forecast without another evaluation.
 
 :func:`.look.look_at` samples a few latents on a fine grid and probes how the denoiser responds to
-errors; :func:`.forecast.forecast` gives the errors that a rule would make on them, to first order;
-:func:`.search.find_finalists` finds the rules with the smallest, and :func:`.finalists.choose_rule` one
-of them on other latents. ADR 25, ADR 31 and docs/auto.md derive and measure it.
+errors. :func:`.forecast.forecast` gives the errors that a rule would make on them, to first order.
+:func:`.search.find_finalists` finds the rules with the smallest errors, and
+:func:`.finalists.choose_rule` chooses one of them on other latents. ADR 25, ADR 31 and docs/auto.md
+derive and measure it.
 """
 
 from .finalists import choose_rule, principal_axes

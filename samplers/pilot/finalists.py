@@ -18,9 +18,7 @@ from .rule import Rule
 from .search import cost_of
 
 ALIKE = 1.2
-"""Rules whose errors differ by less than this factor are not told apart by distance: a lower order is
-worth as much to the distribution of the samples.
-"""
+"""Factor below which distance does not distinguish errors: a lower order is worth as much."""
 SURE = 2.0
 """Paired standard errors from which on a rule's moments are further off than the nearest rule's."""
 LATENTS_PER_AXIS = 4
@@ -65,11 +63,11 @@ def moment_error(ends: Array, truth: Array, axes: Array) -> MomentError:
     a, b = truth @ axes, ends @ axes
     a0, b0 = a - a.mean(0), b - b.mean(0)
     s, t = (np.maximum(v.std(0, ddof=1), 1e-12 * np.abs(a).max()) for v in (a, b))
-    shift, apart = b0 - a0, (b0**2 - t**2) / (2 * t) - (a0**2 - s**2) / (2 * s)
+    shift, stretch = b0 - a0, (b0**2 - t**2) / (2 * t) - (a0**2 - s**2) / (2 * s)
     bias, shrunk = (b - a).mean(0), t - s
-    noise = (shift.var(0, ddof=1) + apart.var(0, ddof=1)) / count
+    noise = (shift.var(0, ddof=1) + stretch.var(0, ddof=1)) / count
     value = (bias**2 + shrunk**2 - noise) / s**2
-    influence = 2 * (bias * shift + shrunk * (apart - apart.mean(0))) / s**2
+    influence = 2 * (bias * shift + shrunk * (stretch - stretch.mean(0))) / s**2
     return MomentError(float(value.mean()), influence.mean(1))
 
 
@@ -99,7 +97,7 @@ def choose_rule(
     return rules[min(near, key=lambda i: (rules[i].order, costs[i]))]
 
 
-def _is_surely_larger(one: MomentError, other: MomentError) -> bool:
+def _is_surely_larger(error: MomentError, other: MomentError) -> bool:
     """Return True if a moment error is larger by :data:`SURE` paired standard errors."""
-    apart = one.influence - other.influence
-    return one.value - other.value > SURE * float(apart.std(ddof=1)) / math.sqrt(len(apart))
+    gap = error.influence - other.influence
+    return error.value - other.value > SURE * float(gap.std(ddof=1)) / math.sqrt(len(gap))

@@ -1,10 +1,10 @@
 """The errors that rules would make on the trajectories of a look, to first order, without an
 evaluation.
 
-A linear multistep method is run on the known trajectory: its memos are those of the exact d, plus
-what the error of the state so far adds to them by the Jacobian of d. So the forecast has the
-truncation error of every step and its way through all later steps of the method itself. What it
-leaves out is of second order in the errors.
+A linear multistep method is run on the known trajectory: its memos come from the exact d, plus what
+the error of the state so far adds to them by the Jacobian of d. So the forecast has the truncation
+error of every step and its way through all later steps of the method itself. What it leaves out is
+of second order in the errors.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES = (1 + _NODES) / 2
 _WEIGHTS = _WEIGHTS / 2
 SMALLEST_STEP = 1e-9
-"""Of the level at which it starts; rules with smaller ones are out."""
+"""Smallest step, relative to the level at which it starts; rules with smaller ones are out."""
 
 
 class Forecast(NamedTuple):
-    """What is forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
+    """Forecast of P rules on K trajectories; inf for a rule whose levels do not fall.
 
     Attributes:
         errors: ``(P, K)``, root mean squares over the dimensions at the end.
@@ -46,7 +46,7 @@ class Forecast(NamedTuple):
 
 
 def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool) -> Forecast:
-    """The errors of rules: those of x(sigma_min), or ``to_zero`` of the denoised image there, which
+    """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there, which
     the step to 0 gives.
 
     Args:
@@ -67,11 +67,11 @@ def _checked(look: Look, many: _Many, n: int, to_zero: bool) -> Forecast:
     if to_zero:  # the last evaluation may be at sigma_min itself
         steps[:, -1] |= levels[:, -1] == levels[:, -2]
     falls = np.flatnonzero(steps.all(1))
-    told = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
+    whole = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
     if len(falls):
-        found = _forecast(look, many.only(falls), levels[falls], to_zero)
-        told.errors[falls], told.beyond[falls], told.strayed[falls] = found
-    return told
+        parts = _forecast(look, many.only(falls), levels[falls], to_zero)
+        whole.errors[falls], whole.beyond[falls], whole.strayed[falls] = parts
+    return whole
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Many:
 
     @classmethod
     def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
-        """Those of the rules, in the units of the data."""
+        """Return the numbers of the rules, in the units of the data."""
         spread, knee, scale, power, exponent, first, last = np.array([rule[3:] for rule in rules]).T
         return cls(
             rules[0].points,
@@ -110,10 +110,10 @@ class _Many:
             end,
         )
 
-    def only(self, which: NDArray[np.int64]) -> _Many:
+    def only(self, indices: NDArray[np.int64]) -> _Many:
         """Some of the rules."""
         numbers = ("spread", "knee", "scale", "power", "exponent", "first", "last")
-        return replace(self, **{name: getattr(self, name)[which] for name in numbers})
+        return replace(self, **{name: getattr(self, name)[indices] for name in numbers})
 
     def g(self, levels: Array) -> Array:
         """The coordinate at ``(P, …)``."""
@@ -122,13 +122,13 @@ class _Many:
         return np.log1p((levels / scale) ** power) ** exponent
 
     def levels(self, n: int, *, to_zero: bool) -> Array:
-        """Those of :meth:`Rule.grid`, with sigma_min in place of 0: ``(P, steps + 1)``."""
+        """Return the levels of :meth:`Rule.grid`, sigma_min in place of 0: ``(P, steps + 1)``."""
         count = n + int(self.deferred)
         lowest = np.full(len(self.knee), self.end)
         if to_zero and count == 1:
             return np.stack([np.full_like(lowest, self.start), lowest], 1)
-        asked = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
-        last = asked if to_zero else lowest
+        wanted_last = np.minimum(np.maximum(self.last, self.end), HIGHEST_LAST * self.start)
+        last = wanted_last if to_zero else lowest
         inner = count - 1 if to_zero else count
         share = (self.first[:, None] + np.arange(inner - 1)) / (self.first[:, None] + inner - 1)
         top, low = (self.g(v)[:, None] for v in (np.full_like(last, self.start), last))
@@ -152,47 +152,49 @@ def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast
     total = (many.knee[:, None] + levels)[..., None, None]
     error = np.zeros_like(x[:, 0])
     beyond, strayed = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
-    kept = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
+    shrinkage = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
 
-    def felt(i: int, error: Array) -> Array:
-        """How the image at level ``i`` changes with an error of the state, which is noted."""
+    def response(i: int, error: Array) -> Array:
+        """Return the change of the image at level ``i`` by an error of the state; record both
+        sizes.
+        """
         change, size = look.felt(levels[:, i], error), _size(error)
         beyond[...] += _size(change) * size / (look.dim * levels[:, i, None])
-        np.maximum(strayed, size * kept[:, i, None], out=strayed)
+        np.maximum(strayed, size * shrinkage[:, i, None], out=strayed)
         return change
 
     if many.deferred:
-        off = _provided(many, levels, weights, x[:, 0]) - x[:, 1]
-        d[:, 0] = d[:, 1] = d[:, 1] + felt(1, off)
-    seen: list[Array] = []
+        off = _analytic_step(many, levels, weights, x[:, 0]) - x[:, 1]
+        d[:, 0] = d[:, 1] = d[:, 1] + response(1, off)
+    memos: list[Array] = []
     image = d[:, 0]
     for i in range(levels.shape[1] - 1):
         state, image = x[:, i] + error, d[:, i]
         if i > int(many.deferred):
-            image = image + felt(i, error)
-        seen.append(gain[:, i] * (state - pull[:, i] * image))
+            image = image + response(i, error)
+        memos.append(gain[:, i] * (state - pull[:, i] * image))
         y = state / total[:, i]
         if many.corrected and i > int(many.deferred):
-            y += _sum(correction[:, i - 1], seen)
+            y += _sum(correction[:, i - 1], memos)
         if many.deferred and i == 0:  # the image of the next level, held over the step
             share = (levels[:, 1] / levels[:, 0])[:, None, None]
             error = share * x[:, 0] + (1 - share) * image - x[:, 1]
             continue
-        y += _sum(weights[:, i], seen)
+        y += _sum(weights[:, i], memos)
         error = y * total[:, i + 1] - x[:, i + 1]
     if to_zero:
-        held = (levels[:, -1] / many.knee)[:, None, None]
-        ends = (x[:, -1] + error - held * _sum(ahead, seen)) / (1 + held)
+        ratio = (levels[:, -1] / many.knee)[:, None, None]
+        ends = (x[:, -1] + error - ratio * _sum(ahead, memos)) / (1 + ratio)
         # an evaluation at sigma_min itself is the image
         evaluated = (levels[:, -1] == levels[:, -2])[:, None, None]
         error = np.where(evaluated, image, ends) - d[:, -1]
     return Forecast(_size(error) / math.sqrt(look.dim), beyond, strayed)
 
 
-def _sum(weights: Array, seen: Sequence[Array]) -> Array:
+def _sum(weights: Array, memos: Sequence[Array]) -> Array:
     """Memos, the newest last, by their weights ``(P, m)``, newest first."""
-    terms = zip(weights.T[..., None, None], reversed(seen), strict=False)
-    return sum((weight * memo for weight, memo in terms), np.zeros_like(seen[-1]))
+    terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
+    return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
 
 
 def _pull(many: _Many, levels: Array) -> Array:
@@ -205,19 +207,19 @@ def _size(vectors: Array) -> Array:
     return np.sqrt(np.square(vectors).sum(-1))
 
 
-def _provided(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
+def _analytic_step(many: _Many, levels: Array, weights: Array, x: Array) -> Array:
     """The state that an analytic first step from ``x`` leads to."""
     start, knee = levels[:, 0], many.knee
-    known = 1 - start / np.hypot(many.spread, start)
-    slope = (1 - (1 + start / knee) * known) * knee / start
+    pull_to_mean = 1 - start / np.hypot(many.spread, start)
+    slope = (1 - (1 + start / knee) * pull_to_mean) * knee / start
     moved = (knee + levels[:, 1]) * (1 / (knee + start) + weights[:, 0, 0] * slope)
     return moved[:, None, None] * x
 
 
 def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
-    """The weights ``(P, steps, points)`` of the memos in y over each step, newest first; those ``(P,
-    points)`` that give the memo at the end of the last step from those before it; and what the
-    memo at the end of each step, and those before it, change in y, ``(P, steps, points + 1)``.
+    """Return the weights ``(P, steps, points)`` of the memos in y over each step, newest first; the
+    weights ``(P, points)`` that give the memo at the end of the last step; and the changes in y by
+    the memo at the end of each step and the memos before it, ``(P, steps, points + 1)``.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]
@@ -241,10 +243,10 @@ def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
 
 def _lagrange(nodes: Array, at: Array) -> Array:
     """The Lagrange polynomials of nodes ``(P, m)`` at ``(P, q)``: ``(P, m, q)``."""
-    apart = at[:, None, :] - nodes[:, :, None]
-    found = np.ones((*nodes.shape, at.shape[1]))
+    gaps = at[:, None, :] - nodes[:, :, None]
+    values = np.ones((*nodes.shape, at.shape[1]))
     for j in range(nodes.shape[1]):
         for other in range(nodes.shape[1]):
             if other != j:
-                found[:, j] *= apart[:, other] / (nodes[:, j] - nodes[:, other])[:, None]
-    return found
+                values[:, j] *= gaps[:, other] / (nodes[:, j] - nodes[:, other])[:, None]
+    return values

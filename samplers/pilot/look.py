@@ -38,15 +38,15 @@ FEWEST, MOST = 32, 128
 STRIDE = 2
 """The response is measured at each second level, and interpolated."""
 DIRECTIONS = ((-1, 1), (-9, -2), (-25, -10))
-"""Between which levels, counted from the present one, d changes in the directions that the response
-is measured in: that of the error a step makes here, and those of errors made before.
+"""Levels, counted from the present one, between which d changes in the measured directions: the
+error of a step here, and the errors made before.
 """
 RANK = 24
 """Dimensions of a trajectory that are kept."""
 NUDGE = 0.02
 """Length of the error whose response is measured, in units of the noise."""
 FILLING = 1e-6
-"""Of another direction, that is added to each."""
+"""Share of another direction that is added to each."""
 NEGLIGIBLE = 1e-14
 """Share of a trajectory's square below which a principal component is rounding."""
 
@@ -76,7 +76,7 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What was seen of a model, in coordinates of each trajectory's own.
+    """Probe of a model, in coordinates of each trajectory's own.
 
     Attributes:
         levels: ``(L + 1,)`` from sigma_max down to sigma_min, even in log sigma.
@@ -85,7 +85,7 @@ class Look:
         response: of each ``STRIDE``-th level, what is known of the Jacobian of d in the state.
         dim: numbers in a sample.
         spread: standard deviation of the data, in their units, of what the trajectories ended at.
-        rows: ``(K,)`` which latents the trajectories are of: those whose are finite.
+        rows: ``(K,)`` numbers of the latents whose trajectories are finite.
         state, image: ``(K, dim)`` the last state and its denoised image, whole.
     """
 
@@ -117,15 +117,15 @@ class Look:
         return d.reshape(shape), (y * levels.reshape(-1, 1)).reshape(shape)
 
     def felt(self, levels: Array, error: Array) -> Array:
-        """How d changes with errors ``(P, K, R)`` of the state at ``levels`` ``(P,)``."""
+        """Return the change of d by errors ``(P, K, R)`` of the state at ``levels`` ``(P,)``."""
         place = (-np.log(levels) - self._lam[0]) / (self._lam[1] - self._lam[0]) / STRIDE
         below = np.clip(place.astype(int), 0, len(self.response.rest) - 2)
         share = np.clip(place - below, 0, 1)[:, None, None]
         return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
 
     def missed(self, end: Tensor, *, to_zero: bool) -> Array:
-        """How far samples ``(K, *event)`` of the same latents are from where the trajectories end:
-        ``(K,)``, root mean squares over the dimensions.
+        """Return the distances of samples ``(K, *event)`` of the same latents from the ends of the
+        trajectories: ``(K,)``, root mean squares over the dimensions.
         """
         truth = self.image if to_zero else self.state
         return np.sqrt(np.square(end.flatten(1).double().cpu().numpy() - truth).mean(1))
@@ -218,14 +218,14 @@ def _trajectories(denoise: Denoise, x: Tensor, levels: list[float]) -> tuple[Ten
     states: list[Tensor] = []
     images: list[Tensor] = []
 
-    def seen(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def record(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = denoise(x, sigma)
         states.append(x.flatten(1).double().clone())
         images.append(d.flatten(1).double().clone())
         return d
 
-    end = make(SOLVER).sample(seen, x, Grid(tuple(levels)), NoNoise())
-    seen(end, levels[-1])
+    end = make(SOLVER).sample(record, x, Grid(tuple(levels)), NoNoise())
+    record(end, levels[-1])
     return torch.stack(states), torch.stack(images)
 
 
@@ -235,8 +235,8 @@ def _corrected(
     """The trajectories after a sweep of deferred corrections (Dutt, Greengard and Rokhlin 2000).
 
     A solver's first steps are of low order. Where the images move from the first level on, as on a
-    range that begins at a few standard deviations of the data, that is the largest error there is,
-    and a rule would be fitted to its trace in d.
+    range that begins at a few standard deviations of the data, that error dominates. A rule would
+    be fitted to its trace in d.
     """
     lam = -np.log(levels)
     panels = torch.from_numpy(_panels(lam, _spline(lam))).to(d.device)
@@ -247,8 +247,8 @@ def _corrected(
         y = states[-1] / float(levels[i]) + increments[i]
         y += (1 / low - 1 / float(levels[i])) * (images[-1] - d[i])
         states.append(low * y)
-        seen = denoise(states[-1].reshape(like.shape).to(like.dtype), low)
-        images.append(seen.flatten(1).double().clone())
+        image = denoise(states[-1].reshape(like.shape).to(like.dtype), low)
+        images.append(image.flatten(1).double().clone())
     return torch.stack(states), torch.stack(images)
 
 
@@ -261,8 +261,8 @@ def _basis(curves: Tensor) -> Tensor:
         return torch.eye(dim, dtype=curves.dtype, device=curves.device).expand(count, dim, dim)
     square, vectors = torch.linalg.eigh(curves @ curves.transpose(1, 2))
     square, vectors = square[:, -RANK:], vectors[:, :, -RANK:]
-    kept = square > NEGLIGIBLE * square[:, -1:]
-    scale = torch.where(kept, square, torch.ones_like(square)).rsqrt() * kept
+    is_significant = square > NEGLIGIBLE * square[:, -1:]
+    scale = torch.where(is_significant, square, torch.ones_like(square)).rsqrt() * is_significant
     return curves.transpose(1, 2) @ (vectors * scale[:, None, :])
 
 
@@ -284,7 +284,7 @@ def _response(
         like: a latent, of the shape and dtype that the model takes.
     """
     count, dim = x.shape[1:]
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    responses: list[tuple[Tensor, Tensor, Tensor]] = []
     for i in range(0, len(levels), STRIDE):
         level = float(levels[i])
         along = _directions(d, i)
@@ -299,12 +299,14 @@ def _response(
             ],
             2,
         ).div_(nudge)
-        known = along.transpose(1, 2) @ change
-        known = (known + known.transpose(1, 2)) / 2
-        rest = known.diagonal(dim1=1, dim2=2).mean(1)
-        own = torch.eye(along.shape[2], dtype=known.dtype, device=known.device)
-        found.append((basis.transpose(1, 2) @ along, known - rest[:, None, None] * own, rest))
-    parts = (torch.stack(part).cpu().numpy() for part in zip(*found, strict=True))
+        jacobian = along.transpose(1, 2) @ change
+        jacobian = (jacobian + jacobian.transpose(1, 2)) / 2
+        rest = jacobian.diagonal(dim1=1, dim2=2).mean(1)
+        identity = torch.eye(along.shape[2], dtype=jacobian.dtype, device=jacobian.device)
+        responses.append(
+            (basis.transpose(1, 2) @ along, jacobian - rest[:, None, None] * identity, rest)
+        )
+    parts = (torch.stack(part).cpu().numpy() for part in zip(*responses, strict=True))
     return Response(*parts)
 
 

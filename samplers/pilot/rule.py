@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 
 
 class Rule(NamedTuple):
-    """All that :class:`~samplerbench.samplers.methods.auto.Auto` may choose.
+    """Rule: all choices of :class:`~samplerbench.samplers.methods.auto.Auto`.
 
     Attributes:
         points: evaluations that a step uses, at most: 1 to 4.
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
         first: length of the first step in g, in units of the others'. It is of first order, so
             where the data are seen from the first level on, a short one costs least.
         last: the last level with an evaluation on the way to 0, in units of ``spread``; 0 for the
-            one that equal steps in g to 0 have. It is never below the model's sigma_min.
+            level that equal steps in g to 0 have. It is never below the model's sigma_min.
     """
 
     points: int
@@ -66,8 +66,8 @@ class Rule(NamedTuple):
         return Warp(self.scale * self.spread, self.power, self.exponent)
 
     def grid(self, n: int, start: float, sigma_min: float, *, to_zero: bool) -> Grid:
-        """The levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``, the one that a
-        deferred first step begins at included.
+        """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``, with the
+        first level of a deferred step.
 
         Raises:
             ValueError: they do not fall, as where the steps are smaller than rounding.
@@ -90,7 +90,7 @@ class Rule(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """What was found for one model and one grid.
+    """Rule for one model and one grid, with its cost.
 
     Attributes:
         rule: found.
@@ -103,7 +103,7 @@ class Fitted(NamedTuple):
 
 
 def typical(spread: float) -> Rule:
-    """The rule for a model that nobody looked at, but for the standard deviation of its data.
+    """Return the rule for a model of which only the standard deviation of the data is known.
 
     Fourth order, a deferred first step, and constants that a search on four exact problems found.
     """

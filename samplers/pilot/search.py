@@ -26,37 +26,38 @@ BOUNDS = np.log(
         *((0.01, 2.0), (2e-4, 1.0)),
     ]
 )
-"""Of knee, scale, power, exponent, first and last, all searched in logarithm."""
+"""Bounds of knee, scale, power, exponent, first and last, all searched in logarithm."""
 
 MANY = 25
 """Evaluations from which on only the most points are searched, which then always win."""
 
 MEMBERS, GENERATIONS = 12, 40
-"""Of the population, for each number that is searched; and how often it is renewed."""
+"""Members of the population for each number that is searched, and generations."""
 CONFIRMED = 16
 """Evaluations up to which finalists are tried on other latents."""
 TRIALS, UNCONFIRMED = 100, 2
-"""Evaluations per latent that the best rules of all kinds are tried with, together; and how many rules
-are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents alone.
+"""Evaluations per latent for trials of the best rules of all kinds, together; and the number of
+rules that are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents
+alone.
 """
 OF_EACH_ORDER, BEHIND = 2, 1.25
-"""Rules of each order that are left after that, and how far behind the best they may be."""
+"""Rules of each order that are left after that, and their largest cost relative to the best."""
 FINALISTS = OF_EACH_ORDER * HIGHEST
 """At most: orders are 2 to ``HIGHEST + 1``."""
 NEAR, MORE = 1.15, 2
-"""How far behind the best of a search a rule may be forecast, and how many such rules are tried, at
-equal distances in rank, beside the best of each kind.
+"""Largest forecast of a rule relative to the best of a search, and the number of such rules that
+are tried, at equal distances in rank, in addition to the best of each kind.
 """
 DIGITS, DIGITS_OF_SPREAD = 4, 9
 """Significant digits of a rule's numbers, so that its text is short."""
 
 HOPEFUL = 4.0
-"""A rule whose forecast is behind the best by more than this factor is not tried."""
+"""Largest forecast of a rule that is tried, relative to the best."""
 
 MOSTLY = 0.7
-"""Weight of the typical sample in what is minimised; the rest is that of the worst."""
+"""Weight of the typical sample in the cost; the rest belongs to the worst."""
 ALLOWANCES = ((1.0, 2), (0.1, 1))
-"""How what a state strays on its way is counted, in units of the data's spread: times a weight, to a
+"""Allowances for states that stray on their way, in units of the data's spread: a weight, and a
 power. First order leaves out what is of second, so the first is right in principle; the second is
 the more careful. Each has a search of its own.
 """
@@ -80,8 +81,8 @@ def cost_of(errors: Array, spread: float) -> Array:
     Returns:
         ``(…)``.
     """
-    held = np.clip(np.nan_to_num(errors / spread, nan=HOPELESS, posinf=HOPELESS), EXACT, HOPELESS)
-    typical, worst = np.log(held).mean(-1), 0.5 * np.log(np.square(held).mean(-1))
+    size = np.clip(np.nan_to_num(errors / spread, nan=HOPELESS, posinf=HOPELESS), EXACT, HOPELESS)
+    typical, worst = np.log(size).mean(-1), 0.5 * np.log(np.square(size).mean(-1))
     return MOSTLY * typical + (1 - MOSTLY) * worst
 
 
@@ -103,7 +104,7 @@ def find_finalists(
     """Search rules, try the best on the model, and return the best of these with their costs.
 
     Each of :data:`ALLOWANCES` has two searches, with and without correction. Of each, the best of
-    every kind are tried, and some that are little behind: large steps are beyond first order.
+    every kind are tried, and some that are little worse: large steps are beyond first order.
 
     Args:
         look: at the model.
@@ -119,28 +120,28 @@ def find_finalists(
     best, near = zip(*searched, strict=True)
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
-    tried = list(islice(dict.fromkeys(in_turn), count))
-    costs = [float(cost_of(trial(rule), look.spread)) for rule in tried]
-    ranked = sorted(zip(costs, tried, strict=True))
-    left = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
+    trials = list(islice(dict.fromkeys(in_turn), count))
+    costs = [float(cost_of(trial(rule), look.spread)) for rule in trials]
+    ranked = sorted(zip(costs, trials, strict=True))
+    close = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
     return [
         (cost, rule)
-        for i, (cost, rule) in enumerate(left)
-        if sum(other.order == rule.order for _, other in left[:i]) < OF_EACH_ORDER
+        for i, (cost, rule) in enumerate(close)
+        if sum(other.order == rule.order for _, other in close[:i]) < OF_EACH_ORDER
     ]
 
 
 def _searched(
     look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
-    """Return the best rule of each kind that is not hopelessly behind, the best first, and rules
-    that are little behind the best of their search.
+    """Return the best rule of each kind that is worth a trial, the best first, and some close to
+    it.
     """
-    found = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
-    best = sorted(best for best_of, _ in found for best in best_of.values())
+    parts = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
+    best = sorted(best for best_of, _ in parts for best in best_of.values())
     hopeful = [rule for cost, rule in best if cost <= best[0][0] + math.log(HOPEFUL)]
     return hopeful, [
-        rule for rank in zip(*(near for _, near in found), strict=True) for rule in rank
+        rule for rank in zip(*(near for _, near in parts), strict=True) for rule in rank
     ]
 
 
@@ -164,24 +165,24 @@ def _search(
         if kind[2] == corrected and fewest - corrected <= kind[0] <= max(2, n)
     ]
     best_of: dict[Kind, tuple[float, Rule]] = {}
-    seen: list[tuple[float, Rule]] = []
+    costed_rules: list[tuple[float, Rule]] = []
     weight, power = allowance
 
-    def costs(drawn: Array) -> Array:
-        """What is minimised, of the population ``(numbers, members)``."""
-        which, numbers = drawn[0].astype(int), np.exp(drawn[1:].T)
-        found = np.empty(len(which))
-        for i in np.unique(which):
-            own = np.flatnonzero(which == i)
-            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in own]
-            told = forecast(look, rules, n, start, to_zero=to_zero)
-            strayed = np.minimum(told.strayed / look.spread, HOPELESS) ** power
-            doubtful = told.beyond + weight * look.spread * strayed
-            found[own] = cost_of(told.errors + doubtful, look.spread)
-            costed = list(zip(found[own].tolist(), rules, strict=True))
-            seen.extend(costed)
+    def costs(population: Array) -> Array:
+        """Return the costs of the population ``(numbers, members)``."""
+        kind_of, numbers = population[0].astype(int), np.exp(population[1:].T)
+        values = np.empty(len(kind_of))
+        for i in np.unique(kind_of):
+            members = np.flatnonzero(kind_of == i)
+            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in members]
+            forecasts = forecast(look, rules, n, start, to_zero=to_zero)
+            strayed = np.minimum(forecasts.strayed / look.spread, HOPELESS) ** power
+            doubtful = forecasts.beyond + weight * look.spread * strayed
+            values[members] = cost_of(forecasts.errors + doubtful, look.spread)
+            costed = list(zip(values[members].tolist(), rules, strict=True))
+            costed_rules.extend(costed)
             best_of[kinds[i]] = min([*costed, best_of.get(kinds[i], costed[0])])
-        return found
+        return values
 
     differential_evolution(
         costs,
@@ -193,8 +194,8 @@ def _search(
         polish=False,
         rng=0,
     )
-    seen.sort()
-    near = [rule for cost, rule in seen if cost <= seen[0][0] + math.log(NEAR)]
+    costed_rules.sort()
+    near = [rule for cost, rule in costed_rules if cost <= costed_rules[0][0] + math.log(NEAR)]
     return best_of, [near[len(near) * i // (MORE + 1)] for i in range(1, MORE + 1)]
 
 

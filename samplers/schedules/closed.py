@@ -130,8 +130,8 @@ def sohl_dickstein_1503(
     """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
 
     This is the paper's schedule of binomial diffusion, moved to Gaussian noise. With abar =
-    1 / (1 + sigma²) the share of signal and s = 1 - abar that of noise, sigma = sqrt(s / abar).
-    Arguments as :func:`karras`.
+    1 / (1 + sigma²) the share of signal and s = 1 - abar the share of noise, sigma = sqrt(s /
+    abar). Arguments as :func:`karras`.
     """
 
     def at(u: float) -> float:

@@ -70,7 +70,7 @@ def align_your_steps(
     def at(u: float) -> float:
         place = u * (len(lam) - 1)
         i = min(int(place), len(lam) - 2)
-        here = lam[i] + (place - i) * (lam[i + 1] - lam[i])
-        return sigma_max * math.exp(stretch * (lam[0] - here))
+        value = lam[i] + (place - i) * (lam[i + 1] - lam[i])
+        return sigma_max * math.exp(stretch * (lam[0] - value))
 
     return spaced(n, sigma_min, sigma_max, to_zero, at)

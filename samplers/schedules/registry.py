@@ -25,7 +25,7 @@ class Entry:
         needs_model: whether its levels depend on the model.
         needs_sampler: whether they depend on the sampler too, and are there for some numbers of
             steps only. What is found on a model has then a method ``of(sampler)``, whose result has
-            a method ``facts(n)`` beside being called for grids.
+            a method ``facts(n)`` and is called for grids.
     """
 
     make: Callable[..., Any]

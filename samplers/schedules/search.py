@@ -27,8 +27,7 @@ def euler_costs(
 
     Args:
         states: x_i ``(batch, *event)`` at each level, falling.
-        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; those of the last level are not
-            read.
+        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; the last level's are not read.
         levels: sigma_i.
 
     Returns:
@@ -131,12 +130,12 @@ def even_path(cost: Matrix, steps: int) -> list[int]:
         path = cheapest_path(allowed(most), steps)
         return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
 
-    known = np.unique(cost[np.triu_indices(len(cost), k=1)])
-    low, high = 0, len(known) - 1
+    costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
+    low, high = 0, len(costs) - 1
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if possible(known[middle]) else (middle + 1, high)
-    return cheapest_path(allowed(known[low]), steps)
+        low, high = (low, middle) if possible(costs[middle]) else (middle + 1, high)
+    return cheapest_path(allowed(costs[low]), steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +187,8 @@ class Searched:
 
 
 class Equalised(Searched):
-    """One whose path is :func:`even_path`."""
+    """Searched schedule whose path is :func:`even_path`."""
 
     def path(self, jumps: int) -> list[int]:
-        """See :meth:`Searched.path`."""
+        """Return the numbers of the levels, as :meth:`Searched.path`."""
         return even_path(self.cost, jumps)

@@ -40,7 +40,7 @@ def rates(table: str) -> tuple[float, ...]:
 
 @cache
 def levels(table: str) -> tuple[float, ...]:
-    """The noise levels sqrt((1 - abar) / abar) of a table, rising: entry t is that of integer time
+    """The noise levels sqrt((1 - abar) / abar) of a table, rising: entry t belongs to integer time
     t = 0 … 999.
 
     Raises:

@@ -13,8 +13,8 @@ FEWEST = 6
 
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
-    """The narrowest symmetric pair of order statistics that covers the median with probability >=
-    95 %, whatever the distribution.
+    """Return the narrowest symmetric pair of order statistics that covers the median with
+    probability >= 95 %, for any distribution.
 
     Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
     with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
@@ -32,8 +32,8 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def left_out(n: int) -> int:
-    """How many of ``n`` times lie outside the 95 % interval on either side: the largest k with 2
-    P(B <= k) <= 5 %; -1 if there is none.
+    """Return the largest k with 2 P(B <= k) <= 5 %: of ``n`` times, k lie on either side outside
+    the 95 % interval; -1 if there is none.
 
     >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
     [-1, 0, 0, 1, 9]
@@ -46,7 +46,7 @@ def left_out(n: int) -> int:
 
 
 def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Whether the interval of the median is within ``half_width`` of the median, relative to it.
+    """Return True if the interval of the median is within ``half_width`` of it, relative to it.
 
     Args:
         times: so far.

@@ -1,13 +1,13 @@
-"""Which of two samplers is faster: a verdict that two clocks must agree on.
+"""Verdicts on the faster of two samplers, on which two clocks must agree.
 
 The times of two cells of one timing pass were taken side by side in every round, so their ratios in
-each round are compared: the drift of the machine cancels. The interval is of the median ratio, from
-order statistics (:mod:`.medians`). Times of different passes are compared by their medians
+each round are compared: the drift of the machine cancels. The interval belongs to the median ratio,
+from order statistics (:mod:`.medians`). Times of different passes are compared by their medians
 (:mod:`.walltime`).
 
 Each clock says "faster" or "slower" where the 95 % interval of the ratio leaves out 1, and "same"
-where it lies within a margin of 1. A verdict is given if both say the same: seconds alone are moved
-by a clock that was lowered or a core that was taken, cycles alone by nothing that a user waits for.
+where it lies within a margin of 1. A verdict is given if both say the same. A lowered clock or a
+busy core changes seconds alone; a change of cycles alone costs a user no time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class Speed(NamedTuple):
-    """What is known of the ratio of two times, candidate over baseline.
+    """Ratio of two times, candidate over baseline, with its verdict.
 
     Attributes:
         verdict: of both clocks.
@@ -66,8 +66,8 @@ def speed(
     second = _ratio(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):
         return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
-    said = _word(first, margin)
-    return Speed(said if said == _word(second, margin) else "ambiguous", *first, second[0])
+    word = _word(first, margin)
+    return Speed(word if word == _word(second, margin) else "ambiguous", *first, second[0])
 
 
 def _ratio(
@@ -80,7 +80,7 @@ def _ratio(
     if _side_by_side(baseline, candidate):
         rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
         a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
-        logs = [math.log(b[each] / a[each]) for each in a.keys() & b.keys()]
+        logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]
         if len(logs) < FEWEST:
             return NoRatio(f"fewer than {FEWEST} rounds in common")
         low, high = median_interval(logs)

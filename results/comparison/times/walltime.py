@@ -30,7 +30,7 @@ CONDITIONS = (
     "timing_tf32",
     "timing_cudnn_benchmark",
 )
-"""What must be equal for two times to be compared."""
+"""Columns that must be equal for two times to be compared."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The ratio."""
+        """Ratio of the two medians."""
         return math.exp(self.log)
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Its 95 % interval."""
+        """Ends of the 95 % interval of the ratio."""
         return math.exp(self.log - Z95 * self.se), math.exp(self.log + Z95 * self.se)
 
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Why two times are not compared.
+    """Reason why two times are not compared.
 
     Attributes:
         reason: in a phrase.
@@ -86,7 +86,7 @@ def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Rat
 
 
 def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
-    """Why two ``timing.json`` must not, or cannot, be compared; None if they may be."""
+    """Return the reason against a comparison of two ``timing.json``; None if there is none."""
     if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
         return NoRatio("no raw times")
     for name in CONDITIONS:

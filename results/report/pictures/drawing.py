@@ -67,13 +67,13 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
     """
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
-    whole = np.zeros(
+    mosaic_of_all = np.zeros(
         (down * (height + gap) - gap, across * (width + gap) - gap, channels), np.uint8
     )
     for index, picture in enumerate(pictures):
         top, left = index // across * (height + gap), index % across * (width + gap)
-        whole[top : top + height, left : left + width] = picture
-    return whole
+        mosaic_of_all[top : top + height, left : left + width] = picture
+    return mosaic_of_all
 
 
 def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:

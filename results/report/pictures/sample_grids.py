@@ -1,6 +1,4 @@
-"""Same-seed sample grids, from the samples that a run kept: a line for each sampler, a column
-for each budget.
-"""
+"""Grids of samples from the same seeds: a line for each sampler, a column for each budget."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ class SampleGrid:
         budgets: column heads.
         jump: whether the first column is one step.
         rows: curve names with a tile for each budget, the best first.
-        points: whether the pictures are of points in the plane (otherwise of images).
+        points: whether the pictures show points in the plane (otherwise images).
         shown: samples in a picture.
         limits: converged pictures; several, where not all rows start from the same latents.
     """
@@ -70,10 +68,10 @@ def grids_of(
         parts: title, rows with ``curve`` and ``slot``, and paths of pictures by index of the rows.
         room: bytes; exceeded where even the least detail takes more.
     """
-    kept = [KeptSamples.read(*part) for part in parts]
-    fitting = (detail for detail in DETAIL if sum(each.size(*detail) for each in kept) <= room)
+    problems = [KeptSamples.read(*part) for part in parts]
+    fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
     most, width = next(fitting, DETAIL[-1])
-    return [_grid(each, most, width) for each in kept]
+    return [_grid(item, most, width) for item in problems]
 
 
 def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
@@ -117,12 +115,12 @@ def _tile(
     title: str,
     curve: str,
     budget: int,
-    found: tuple[Any, Record] | None,
+    place: tuple[Any, Record] | None,
     pictures: Mapping[Any, tuple[str, int | None]],
 ) -> Tile:
-    if found is None:
+    if place is None:
         return Tile("", "", "–")
-    index, row = found
+    index, row = place
     if index in pictures:
         image, limit = pictures[index]
         return Tile(
@@ -133,12 +131,12 @@ def _tile(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """What there is to show of one problem.
+    """Kept samples of one problem.
 
     Attributes:
         title: its name.
-        rows: those that have a place in a grid, by their index.
-        arrays: the arrays of those that have pictures.
+        rows: the ones with a place in a grid, by their index.
+        arrays: the pictures of these rows, where there are some.
         order: the curves, best first.
     """
 
@@ -152,38 +150,36 @@ class KeptSamples:
         """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in
         ``files``, by index.
         """
-        placed = {
+        rows_with_slot = {
             index: row
             for index, row in zip(rows.index, rows_of(rows), strict=True)
             if row["slot"] is not None
         }
-        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        read = {index: pictures_at(files[index]) for index in rows_with_slot if index in files}
         return cls(
             title,
-            placed,
+            rows_with_slot,
             {
-                index: found
-                for index, found in read.items()
-                if found and len(found.get("images", found.get("points", ())))
+                index: arrays
+                for index, arrays in read.items()
+                if arrays and len(arrays.get("images", arrays.get("points", ())))
             },
             ranked_curves(rows),
         )
 
     @property
     def points(self) -> bool:
-        """Whether the pictures are of points (otherwise of images)."""
-        return any("points" in found for found in self.arrays.values())
+        """Return True if the pictures show points, and not images."""
+        return any("points" in arrays for arrays in self.arrays.values())
 
     @property
     def stacks(self) -> dict[Any, np.ndarray]:
         """The samples of each row that has pictures."""
         kind = "points" if self.points else "images"
-        return {index: found[kind] for index, found in self.arrays.items() if kind in found}
+        return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
 
     def limits(self, most: int) -> dict[Any, np.ndarray]:
-        """Where the same latents lead in the limit, for rows that have it for their whole
-        picture, or for half of their cloud.
-        """
+        """Return the converged samples of the same latents, for rows that have enough of them."""
         needed = {
             index: len(stack) // 2 if self.points else min(most, len(stack))
             for index, stack in self.stacks.items()
@@ -200,7 +196,8 @@ class KeptSamples:
 
 
 def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
-    """What draws a picture as a ``data:`` address; equal pictures are drawn once.
+    """Return the function that draws a picture as a ``data:`` address; equal pictures are drawn
+    once.
 
     Args:
         stacks: all that will be drawn: points are in a window that is common to them.
@@ -208,18 +205,18 @@ def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: 
         most: images in a picture.
         width: pixels of a picture of points.
     """
-    known: dict[bytes, str] = {}
+    pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
 
     def draw(stack: np.ndarray) -> str:
         key = stack.tobytes()
-        if key not in known:
+        if key not in pictures:
             cloud = np.asarray(stack, np.float64)
-            known[key] = data_uri(
+            pictures[key] = data_uri(
                 mosaic(stack, most=most)
                 if box is None
                 else scatter(cloud, box, size=width, radius=width / 100)
             )
-        return known[key]
+        return pictures[key]
 
     return draw

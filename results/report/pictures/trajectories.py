@@ -26,7 +26,7 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """One trajectory: above the states and the end, below the predictions.
+    """Picture of one trajectory: above the states and the end, below the predictions.
 
     ``levels`` are the noise levels of the columns in words.
     """
@@ -73,34 +73,36 @@ def trajectory_strips_of(
         room: bytes.
     """
     read = [_read(*part) for part in parts]
-    drawn: list[TrajectoryStrips | None] = []
+    strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:
-        drawn = [paths and _strips(paths, width) for paths in read]
-        if sum(each.size for each in drawn if each) <= room:
-            return drawn
-    share = room / sum(each is not None for each in drawn)
-    return [each and _cut(each, share) for each in drawn]
+        strips = [paths and _strips(paths, width) for paths in read]
+        if sum(strip.size for strip in strips if strip) <= room:
+            return strips
+    share = room / sum(strip is not None for strip in strips)
+    return [strip and _cut(strip, share) for strip in strips]
 
 
 def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
     """The trajectories of one problem at the budget where most were kept; None if none was."""
     numbered = zip(rows.index, rows_of(rows), strict=True)
-    there = [
+    files_of = [
         (files[index], row)
         for index, row in numbered
         if row["slot"] is not None and index in files and files[index].is_file()
     ]
-    slots = [int(number(row, "slot") or 0) for _, row in there]
+    slots = [int(number(row, "slot") or 0) for _, row in files_of]
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {text(row, "curve"): pictures_at(path) for path, row in there if row["slot"] == budget}
-    kept = {
+    read = {
+        text(row, "curve"): pictures_at(path) for path, row in files_of if row["slot"] == budget
+    }
+    trajectories = {
         curve: arrays
         for curve in ranked_curves(rows)
         if (arrays := read.get(curve)) is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
     }
-    return KeptTrajectories(title, budget, kept) if kept else None
+    return KeptTrajectories(title, budget, trajectories) if trajectories else None
 
 
 def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:

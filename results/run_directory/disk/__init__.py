@@ -1,1 +1,1 @@
-"""How bytes get to the disk and back: whole or not at all, many at a time, quickly."""
+"""Disk input and output: whole files or none, many at a time, quickly."""

@@ -29,14 +29,14 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         TypeError: an array holds Python objects.
     """
-    found = {name: np.asanyarray(array) for name, array in arrays.items()}
-    pickled = [name for name, array in found.items() if array.dtype.hasobject]
+    converted = {name: np.asanyarray(array) for name, array in arrays.items()}
+    pickled = [name for name, array in converted.items() if array.dtype.hasobject]
     if pickled:
         raise TypeError(
             f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
         )
     with zipfile.ZipFile(file, "w") as archive:
-        for name, array in found.items():
+        for name, array in converted.items():
             turned = array.flags.f_contiguous and not array.flags.c_contiguous
             with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
                 if array.dtype.names is not None:  # fields have names in any script
@@ -78,7 +78,7 @@ def _array(data: bytes) -> NDArray[Any]:
 
 @lru_cache(maxsize=1024)
 def _header(dtype: np.dtype[Any], turned: bool, shape: tuple[int, ...]) -> bytes:
-    """What stands before the numbers of an array."""
+    """Return the bytes before the numbers of an array."""
     head = io.BytesIO()
     about = {"descr": npy.dtype_to_descr(dtype), "fortran_order": turned, "shape": shape}
     npy.write_array_header_1_0(head, about)

@@ -1,7 +1,7 @@
 """Atomic writes: a file is whole or absent.
 
 A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then
-renamed, so a process killed at any moment leaves the old file or the new one under the final name,
+renamed. A process killed at any moment leaves the old file or the new one under the final name,
 never half of one.
 """
 
@@ -17,7 +17,7 @@ from uuid import uuid4
 PART = ".part"
 """Suffix of a file that is being written."""
 TRIES = 4
-"""How often a file is written that another process takes away meanwhile."""
+"""Attempts to write a file that another process removes meanwhile."""
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -57,9 +57,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_part(path: Path, content: bytes) -> str:
-    """Write ``content`` beside ``path``, whose folder is made if need be, to be flushed and renamed;
-    the path that it has until then.
-    """
+    """Write ``content`` next to ``path``, making its folder; return the path to flush and rename."""
     part = f"{path.parent}/.{path.name}.{uuid4().hex[:12]}{PART}"
     try:
         try:

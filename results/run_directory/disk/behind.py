@@ -1,4 +1,4 @@
-"""Files written behind a run's back: many at a time are made durable, and none is seen before it is.
+"""Write-behind: many files at a time are made durable, and none becomes visible before.
 
 To wait for the disk takes 0.2 to 5 ms a file, however small, and as long for a thousand files at once.
 So a thread collects what is written while it waits, has the file system flush all of it together, and
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from .atomic import flush_file, write_bytes, write_part
 
 FEW = 2
-"""Files up to which each is flushed by itself, which waits for nobody else's data."""
+"""Files up to which each is flushed by itself, without waiting for other processes' data."""
 
 MOST = 2000
 """Files that may wait; a writer that is further ahead waits for the disk."""
@@ -94,9 +94,9 @@ class Behind:
                 self._change.notify_all()
             if self._thread is not None:
                 self._thread.join()
-            for left in self._waiting:  # after an error
+            for file in self._waiting:  # after an error
                 with suppress(OSError):
-                    os.unlink(left.part)
+                    os.unlink(file.part)
 
     @property
     def _full(self) -> bool:
@@ -114,22 +114,22 @@ class Behind:
                     return
                 batch, self._waiting, self._bytes, self._busy = self._waiting, [], 0, True
                 self._change.notify_all()
-            left = deque(batch)
+            pending = deque(batch)
             try:
                 together = len(batch) > FEW and _flush_file_system(batch[0].part)
-                while left:
+                while pending:
                     if not together:
                         with suppress(FileNotFoundError):
-                            flush_file(left[0].part)
-                    _rename(left[0])
-                    done = left.popleft()
-                    if done.then is not None:
-                        done.then()
+                            flush_file(pending[0].part)
+                    _rename(pending[0])
+                    file = pending.popleft()
+                    if file.then is not None:
+                        file.then()
             except BaseException as error:
-                if isinstance(error, OSError) and left:
-                    error.filename = str(left[0].path)
+                if isinstance(error, OSError) and pending:
+                    error.filename = str(pending[0].path)
                 with self._change:
-                    self._waiting, self._error = [*left, *self._waiting], error
+                    self._waiting, self._error = [*pending, *self._waiting], error
                     self._change.notify_all()
                 return
             with self._change:
@@ -137,14 +137,14 @@ class Behind:
                 self._change.notify_all()
 
 
-def _rename(one: _Waiting) -> None:
+def _rename(file: _Waiting) -> None:
     """Give a file its final name; it is written again where another process took it for one that a
     killed one was writing.
     """
     try:
-        os.replace(one.part, one.path)
+        os.replace(file.part, file.path)
     except FileNotFoundError:
-        write_bytes(one.path, one.content)
+        write_bytes(file.path, file.content)
 
 
 def _flush_file_system(path: str) -> bool:

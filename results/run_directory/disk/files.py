@@ -1,7 +1,7 @@
-"""Text, JSON and arrays in files that are whole or absent (:mod:`.disk.atomic`); to whoever reads one
-that is damaged, it is missing.
+"""Text, JSON and arrays in files that are whole or absent (:mod:`.disk.atomic`); a damaged file
+reads as missing.
 
-What is read may be somebody else's: pipes and devices are not waited for, and nothing is larger in
+A file may come from elsewhere: pipes and devices are not waited for, and nothing is larger in
 memory than it can be on the disk.
 """
 
@@ -55,11 +55,11 @@ UNREADABLE = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
-    RuntimeError,  # the archive says that it is encrypted, or compressed in a way that nobody knows
+    RuntimeError,  # the archive says that it is encrypted, or compressed in an unknown way
     SyntaxError,
     tokenize.TokenError,  # headers are parsed as Python text
 )
-"""What reading a damaged archive can raise."""
+"""Exceptions that reading a damaged archive can raise."""
 
 PAUSE = 0.05
 """Seconds until a file is asked for again that another machine is just replacing."""
@@ -68,14 +68,14 @@ LARGEST_JSON = 32 << 20
 
 
 class StrangeFileError(OSError):
-    """What should be a file is a pipe or a device, or larger than such a file can be."""
+    """A pipe or a device in place of a file, or a file that is too large."""
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """All bytes of a file.
+    """Return all bytes of a file.
 
-    Of one that another machine replaced just now, a network file system may say that what was known
-    of it is stale (ESTALE): asked again, it finds the new one.
+    A network file system may call a file stale (ESTALE) that another machine has just replaced; a
+    second attempt finds the new one.
 
     Args:
         path: where; a link to a file is followed.
@@ -106,7 +106,7 @@ def _read_once(path: Path, most: int | None) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """``os.open`` that returns at once for a pipe that nobody writes to."""
+    """Open a file as ``os.open`` does, without waiting for a pipe's writer."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

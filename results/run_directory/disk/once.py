@@ -1,4 +1,4 @@
-"""A command reads each file of a run directory once, whatever it makes of it.
+"""Read cache: a command reads each file of a run directory once.
 
 What is imported here is quick to import.
 """
@@ -12,10 +12,10 @@ from typing import Protocol
 
 
 class Remembering(Protocol):
-    """What is known of a directory."""
+    """Cached contents of a directory."""
 
     def unshare(self) -> None:
-        """Remember it no longer."""
+        """Stop remembering the directory."""
         ...
 
 
@@ -24,26 +24,24 @@ _directories: ContextVar[dict[str, Remembering] | None] = ContextVar("directorie
 
 @contextmanager
 def read_once() -> Iterator[None]:
-    """Within, each file of a run directory is read once, however many objects ask for it.
+    """Read each file of a run directory once within the context, however many objects ask for it.
 
-    What another process writes meanwhile is not seen, so that all that is said of a run is said of
-    the same files. What this process writes is.
+    Writes of other processes are not seen meanwhile, so that all results of a run describe the same
+    files. Writes of this process are.
     """
     if _directories.get() is not None:  # within another one
         yield
         return
-    known: dict[str, Remembering] = {}
-    token = _directories.set(known)
+    cached: dict[str, Remembering] = {}
+    token = _directories.set(cached)
     try:
         yield
     finally:
         _directories.reset(token)
-        for contents in known.values():
+        for contents in cached.values():
             contents.unshare()
 
 
 def directories() -> dict[str, Remembering] | None:
-    """What is known of each directory, by its absolute path, within :func:`read_once`; None
-    outside.
-    """
+    """Return the cached contents by the directory's absolute path; None outside :func:`read_once`."""
     return _directories.get()
