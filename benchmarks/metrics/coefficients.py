@@ -91,12 +91,12 @@ def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatAr
 
 
 MOST = 4_000
-"""Samples of which the coefficients are compared; the first are taken."""
+"""Number of samples whose coefficients are compared: the first ones."""
 
 
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Root mean square distance of the coefficients, and that of as many exact samples."""
+    """Return the root mean square distance of the coefficients, and its floor (exact samples)."""
     first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})

@@ -1,5 +1,5 @@
-"""Which modes or classes samples visit, and whether as often as they should: counts, missing
-modes, and a chi-squared test.
+"""Coverage of modes or classes: counts, missing modes, and a chi-squared test of their
+frequencies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rarer modes are pooled until they reach it.
 
 @dataclass(frozen=True, eq=False)
 class ModeCoverage:
-    """How samples spread over modes.
+    """Spread of samples over modes.
 
     Attributes:
         counts: ``(K,)`` samples in each mode.
@@ -43,7 +43,7 @@ class ModeCoverage:
 
 
 def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
-    """Samples in each of ``k`` modes.
+    """Count the samples in each of ``k`` modes.
 
     Raises:
         ValueError: a mode is not one of 0 … k - 1.
@@ -55,7 +55,7 @@ def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCoverage:
-    """Counts against known proportions: sum (O - E)² / E, with E = n p.
+    """Test counts against known proportions: sum (O - E)² / E, with E = n p.
 
     Args:
         counts: ``(K,)`` samples in each mode, at least one sample.
@@ -76,8 +76,7 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
-    """Counts against those of a reference *sample*: the test of homogeneity of a 2 × K table, which
-    knows that both are random.
+    """Test counts against a reference *sample*: homogeneity of a 2 × K table, both rows random.
 
     Args:
         counts: ``(K,)`` samples in each mode.
@@ -110,8 +109,8 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """``values`` summed over cells: modes from the rarest on, as many to a cell as give it an
-    expected count of FEWEST.
+    """Return ``values`` summed over cells. A cell takes modes from the rarest on until its expected
+    count is FEWEST.
     """
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
@@ -149,15 +148,15 @@ def _tail(statistic: float, freedom: int) -> float:
 
 
 MODE_SAMPLES = 10_000
-"""Exact samples whose modes those of a cell are held against."""
+"""Number of exact samples whose modes are the reference."""
 
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Coverage of the modes; its test where exact samples tell how often each should be visited.
+    """Return the coverage of the modes, and its test where exact samples give the true proportions.
 
-    Nothing tells how often real images fall into the classes of an imperfect classifier, so a
-    network's classes are not tested.
+    A network's classes are not tested: the true proportions of real images in the classes of an
+    imperfect classifier are unknown.
     """
     modes = _modes(cell)
     if modes is None:
@@ -172,7 +171,7 @@ def mode_coverage(cell: Context) -> Measured:
 
 
 def _modes(cell: Context) -> NDArray[np.int64] | None:
-    """Those of all known samples; None for none, or where the model has no modes."""
+    """Return the modes of all known samples; None without samples or for a model without modes."""
     found = [cell.modes(x) for _, x in cell.known_rows.blocks()]
     known = [modes for modes in found if modes is not None]
     return np.concatenate(known) if known else None
@@ -185,5 +184,5 @@ def _exact_modes(cell: Context) -> NDArray[np.int64] | None:
 
 @metric("labels", version=8, needs={"labels"}, quantities=(LABELS,))
 def label_agreement(cell: Context) -> Measured:
-    """The share of conditional samples that lie in their own class."""
+    """Return the share of conditional samples that lie in their own class."""
     return Measured({"label_agreement": float(cell.own_label.mean())})

@@ -41,7 +41,7 @@ from .moments import FloatArray
 
 
 class Excess(NamedTuple):
-    """What is added to bias and influence of second order.
+    """Corrections to bias and influence of second order.
 
     Attributes:
         bias: ``(n,)`` of each sample, to be summed.
@@ -53,9 +53,9 @@ class Excess(NamedTuple):
 
 
 def excess(along: FloatArray, pairs: FloatArray) -> Excess:
-    """The terms beyond second order, less those of a sample of the mean leverage.
+    """Return the terms beyond second order, less the terms of a sample of the mean leverage.
 
-    And the inflation of the others' inverse root.
+    They include the inflation of the others' inverse root.
 
     Args:
         along: ``(n,)`` p = sum_i s_i z_i², >= 0.
@@ -73,8 +73,8 @@ def excess(along: FloatArray, pairs: FloatArray) -> Excess:
 
 
 def _beyond(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Factors of p / n in the bias and of p in the influence, without their first terms g / 4
-    and g / 2.
+    """Return the factors of p / n in the bias and of p in the influence, without their first terms
+    g / 4 and g / 2.
     """
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
