@@ -1,7 +1,7 @@
-"""What was measured once on a model and is kept between runs: one file per key.
+"""Cache of measurements on models between runs: one file per key.
 
-A key holds the digest of what the model does (:func:`behaviour_of`), for an identity does not say
-what a model takes from its environment. Each file has a digest of its content.
+A key holds the digest of the model's behaviour (:func:`behaviour_of`), since an identity does not
+cover what a model takes from its environment. Each file has a digest of its content.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ..sampling.fingerprint import first_fingerprint
 from ..suites.spec import canonical
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key, and of a file, with the digest of what a model does, and of all other items."""
+"""Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""
 
 _found: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
 def default_cache() -> Path:
-    """Where searches are kept between runs: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the folder of the cache: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
     return cache_folder()
 
 
 def forget_searches(cache: Path) -> None:
-    """Put what was searched for models out of the way, into a folder of the cache."""
+    """Move search results for models into a subfolder of the cache."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -44,8 +44,8 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of the record in a cache that a model's fingerprint equals, of a new one
-    where there is none; "" where nothing is kept, or for a model that fails.
+    """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
+    or of a new one. It is "" without a cache, or for a model that fails.
     """
     known = _found.setdefault(model, {})
     if cache is None or str(cache) in known:
@@ -78,11 +78,11 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
 def remembered(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """What ``measure`` gives, from ``cache`` if it is there under this key.
+    """Return the result of ``measure``, from ``cache`` if it is stored under this key.
 
     Args:
-        cache: folder of the files; None measures every time and keeps nothing.
-        name: what the files' names begin with.
+        cache: folder of the files; None measures every time and stores nothing.
+        name: prefix of the files' names.
         key: everything that the result depends on, as JSON values.
         measure: gives JSON values under other names than ``key``.
     """
@@ -101,7 +101,7 @@ def remembered(
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote; None where they are missing or others."""
+    """Return the arrays that :func:`write_arrays` wrote; None if they are missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
@@ -125,7 +125,7 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def _sound(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The content of a file whose digest is right."""
+    """Return the content of a file whose digest is right; None for others."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
@@ -133,7 +133,7 @@ def _sound(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _note(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Keep the files that a model opened while it was measured: it is another one when they are."""
+    """Record the files that a model opened in a measurement: if they change, so does the model."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:

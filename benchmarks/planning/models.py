@@ -13,14 +13,14 @@ log = logging.getLogger("samplerbench")
 
 
 class Named(NamedTuple):
-    """A model with its spec."""
+    """Model with its spec."""
 
     name: str
     model: Denoiser
 
 
 def load_model(spec: Any, device: str = "cpu") -> Named:
-    """Load a model onto a device, and log which of several sets of weights it has.
+    """Load a model onto a device, and log its choice among several sets of weights.
 
     Raises:
         ValueError: unknown model or option.
@@ -40,10 +40,10 @@ def load_model(spec: Any, device: str = "cpu") -> Named:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> Named:
-    """Load a model that a solver or its levels can be chosen for.
+    """Load a model that is a denoiser, for the choice of a solver or of levels.
 
     Raises:
-        ValueError: also where it is a few-step map.
+        ValueError: as :func:`load_model`; or it is a few-step map.
     """
     name, model = load_model(spec, device)
     if model.kind == "map":

@@ -1,4 +1,4 @@
-"""``--sampler pipeline``: what the scheduler that came with a model would do."""
+"""``--sampler pipeline``: the scheduler that came with a model."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = logging.getLogger("samplerbench")
 def as_its_scheduler(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """``pipeline`` with what the model's own scheduler does in as many steps as a grid has.
+    """Configure ``pipeline`` like the model's own scheduler, with as many steps as a grid has.
 
-    What it does otherwise all the same is logged, once a model.
+    Remaining differences are logged, once a model.
 
     Returns:
-        The sampler, and why there is nothing to run: no scheduler came with the model, or nothing of
-        ours does what it does; "" if there is.
+        The sampler, and the reason to skip it: no scheduler came with the model, or none of our
+            samplers equals it; "" for none.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
@@ -56,21 +56,21 @@ def as_its_scheduler(
 
 
 def _own(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return what a model's scheduler does, or the one that ``pipeline`` puts in its place."""
+    """Return the behaviour of a model's scheduler, or of the scheduler that ``pipeline`` names."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """A function that gives the evaluations per sample of ``pipeline`` in a number of steps; a step that
-    goes nowhere counts, as it does in the scheduler.
+    """Return a function from a number of steps to the evaluations per sample of ``pipeline``. Steps
+    that go nowhere count, as in the scheduler.
     """
 
     @cache
     def cost(n: int) -> int:
         try:
             own = _own(sampler, model, n)
-        except ValueError:  # that there is nothing to run is told of the cell
+        except ValueError:  # the cell gives the reason
             own = None
         says = None if own is None else make(own.sampler).nfe(Grid(own.levels))
         return model.passes * max(n, says or n)

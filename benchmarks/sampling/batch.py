@@ -1,4 +1,4 @@
-"""One batch of a cell: its latents, its noise, and an eager run that is counted and checked."""
+"""One batch of a cell: its latents, its noise, and an eager run with counts and checks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ class Batch(NamedTuple):
 def latents(
     model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
 ) -> tuple[Tensor, SampleNoise]:
-    """The states at sigma_max of these samples, and their noise: the same for every sampler."""
+    """Return the states at sigma_max of these samples, and their noise: the same for every
+    sampler.
+    """
     noise = SampleNoise(seed, ids, model.event, dtype)
     return model.sigma_max * noise.initial(), noise
 
 
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """The states at the first level of the cell's grid, and what its sampler draws noise from; for a
-    cell that begins at an infinite level, noise of standard deviation 1.
+    """Return the states at the grid's first level, and the sampler's noise. A cell from an infinite
+    level begins with noise of standard deviation 1.
     """
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
@@ -45,7 +47,7 @@ def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
 
 
 def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
-    """What the cell's sampler draws noise from: a function of ``ids``, on their device."""
+    """Return the noise of the cell's sampler: a function of ``ids``, on their device."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
         return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
@@ -55,10 +57,8 @@ def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
     """Sample ``ids`` with the cell's sampler.
 
-    ``model`` is metered by ``meter`` and bound in ``bound``.
-
-    What the sampler says is held against the calls of the model, guidance and all, and what is
-    reported are the passes of the network.
+    ``model`` is metered by ``meter`` and bound in ``bound``. The sampler's own count is compared
+    with the calls of the model, with guidance; the result counts passes of the network.
 
     Raises:
         Failure: the counted evaluations differ from what the sampler says, or the result has the
@@ -83,8 +83,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
 
 
 class _Asked:
-    """A bound model that is guided at some levels only, and remembers how many passes its calls took
-    less than the most.
+    """Bound model with guidance at some levels only, which counts the passes that its calls saved.
 
     Attributes:
         saved: passes times rows.

@@ -1,6 +1,4 @@
-"""The way of a few samples from noise to data, for reports: what a sampler asked the denoiser,
-and what it was told.
-"""
+"""Trajectories of a few samples, for reports: the inputs and outputs of the denoiser."""
 
 from __future__ import annotations
 
@@ -19,13 +17,15 @@ from .infinity import solved
 from .snapshots import how_many, shown
 
 PANELS = 8
-"""Evaluations shown, spread evenly over the run; the first and the last are among them."""
+"""Number of evaluations shown, spread evenly over the run; the first and the last are among
+them.
+"""
 IMAGES = 2
 CLOUD = 256
 
 Arrays = dict[str, NDArray]
 Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
+"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
 
 
 def evolution(
@@ -34,7 +34,7 @@ def evolution(
     cell: Cell,
     watch: Callable[[int], Seen] | None = None,
 ) -> Arrays:
-    """The trajectory of a cell's first samples.
+    """Return the trajectory of a cell's first samples.
 
     States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as
     large as the data, at every level.
@@ -43,12 +43,13 @@ def evolution(
         model: on the cell's device.
         reference: gives the range of values.
         cell: what to run.
-        watch: runs that many samples (:func:`watched`), perhaps elsewhere; None runs them here.
+        watch: runs that many samples (:func:`watched`), perhaps in another process; None runs them
+            in this one.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`.snapshots.shown`. Nothing where there is nothing to show, where a
-        sample depends on its batch, and where the run fails: a picture is not worth a row.
+        *event)``, all as :func:`.snapshots.shown`. Empty without pictures, for a batch-coupled
+        sampler, and after a failure: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
@@ -71,7 +72,7 @@ def evolution(
 
 @torch.no_grad()
 def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
-    """Run the first ``count`` samples of a cell and look on."""
+    """Run the first ``count`` samples of a cell and record their evaluations."""
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)

@@ -1,6 +1,4 @@
-"""What a metric sees of one cell (:class:`..metrics.metric.Context`), read from its shards when
-asked for.
-"""
+"""Metrics' view of one cell (:class:`..metrics.metric.Context`), read lazily from its shards."""
 
 from __future__ import annotations
 
@@ -26,15 +24,15 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class CellContext(Context):
-    """One cell's samples and what they are compared with.
+    """Samples of one cell, and references to compare them with.
 
     Attributes:
-        shards: what they hold.
+        shards: their contents.
         samples: how many samples the cell has.
         data: about the model's data.
-        scale: what features are compared with; None for a model without a reference.
-        truth: where the latents lead; None for samples that no limit belongs to.
-        follows_path: whether ``truth`` is where the Brownian paths lead, and not the ODE.
+        scale: references of features; None for a model without a reference.
+        truth: endpoints of the latents; None for samples without a limit.
+        follows_path: True if ``truth`` holds limits of Brownian paths, False for the ODE.
     """
 
     shards: parts.Gathered
@@ -46,7 +44,7 @@ class CellContext(Context):
 
     @cached_property
     def met(self) -> frozenset[Need]:
-        """The needs of metrics that are met here."""
+        """Needs of metrics that are met."""
         truth: Need = "path limit" if self.follows_path else "reference solution"
         there: dict[Need, bool] = {
             "samples": True,
@@ -164,10 +162,10 @@ class CellContext(Context):
 
 
 def _there(found: Value | None, need: Need) -> Value:
-    """What is there, since its need is met.
+    """Return a value, since its need is met.
 
     Raises:
-        ValueError: a metric asked for what it does not say that it needs.
+        ValueError: a metric asked for data that are not among its needs.
     """
     if found is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")

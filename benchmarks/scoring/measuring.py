@@ -1,4 +1,4 @@
-"""What metrics give for the samples of a cell; those whose numbers are there are not asked again."""
+"""Measurement of a cell's samples by metrics; valid stored numbers are reused."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def measure(
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
-    """The quality columns of a cell and the influence values behind them.
+    """Return the quality columns of a cell and their influence values.
 
     Args:
-        cell: whose samples.
-        context: they, and what they are compared with.
-        asked: versions of the metrics that the suite asks for, by name.
-        there: versions of the metrics whose numbers are there.
-        done: these numbers.
+        cell: of the samples.
+        context: the samples and their references.
+        asked: versions of the suite's metrics, by name.
+        there: versions of the metrics with stored numbers.
+        done: stored numbers.
         arrays: their influence values.
     """
     known = asked_metrics(None)
@@ -46,7 +46,7 @@ def measure(
         elif metric.needs <= context.met:
             columns, values = _of_metric(metric, cell, context, record)
         if columns is None:
-            continue  # it failed, and is asked again by the next run
+            continue  # it failed; the next run tries it again
         versions[metric.name] = present[metric.name]
         record |= columns
         influences |= values
@@ -56,9 +56,9 @@ def measure(
 def _of_metric(
     metric: Metric, cell: Cell, context: CellContext, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """What one metric gives.
+    """Return the results of one metric.
 
-    One that is not built in fails alone: it gives None, and the reason is put into the row.
+    A plugin fails alone: its result is None, and the reason goes into the row.
     """
     if not origin(metric):
         found = metric(context)

@@ -1,6 +1,4 @@
-"""What the samples of each model are scored against: the model's own reference, or one in the
-feature space that a suite names.
-"""
+"""References for scoring: the model's own, or one in the feature space of a suite."""
 
 from __future__ import annotations
 
@@ -33,13 +31,13 @@ from .real.statistics import read_statistics
 Made = TypeVar("Made")
 
 CARD = "card"
-"""The extractor that leaves each model its own."""
+"""Extractor that leaves each model its own."""
 PIXELS = "pixels"
-"""The samples themselves: what a model that draws its data and knows no features is compared in."""
+"""Feature space of the samples themselves, for a model that draws its data and has no features."""
 STEP = 1e-7
-"""What numbers of a user's reference are rounded to, as a share of the largest."""
+"""Rounding of the numbers in a user's reference, as a share of the largest."""
 LARGEST_OWN = 4096
-"""Values of a sample up to which that is done unasked: the covariance of more takes gigabytes."""
+"""Largest sample for :data:`PIXELS` by default: the covariance of more values takes gigabytes."""
 
 
 def load_references(
@@ -48,9 +46,9 @@ def load_references(
     source: str | None = None,
     cache: Path | None = None,
 ) -> dict[str, Reference | None]:
-    """What the samples of each model are scored against.
+    """Return the reference of each model's samples.
 
-    Made once, since it can cost tens of thousands of samples.
+    Call it once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
@@ -59,7 +57,7 @@ def load_references(
             :func:`.make_extractor`.
         source: where real samples come from in another feature space (:func:`.real_data`), or
             their statistics (:func:`.read_statistics`).
-        cache: folder where features of real samples are kept; None for the default one.
+        cache: folder for features of real samples; None for the default one.
 
     Raises:
         ValueError: a user's model cannot give its samples or moments, or there is no such
@@ -82,7 +80,7 @@ def load_references(
 
 
 def _pinned(reference: Reference) -> Reference:
-    """A reference of a user's model, whose numbers are a part of what it is: no file says them all."""
+    """Put the numbers of a user's reference into its identity, since no file holds them all."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
     found = np.array([x for part in some for x in reduced(part)])
     numbers = np.where(np.isfinite(found), found, 0.0)  # a check refuses what is not finite
@@ -92,8 +90,7 @@ def _pinned(reference: Reference) -> Reference:
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """What gives the features that :func:`load_references` compares a model's samples in, without
-    what they are compared with.
+    """Return the extractor of :func:`load_references` for a model, without a reference.
 
     Raises:
         ValueError: as there.
@@ -107,8 +104,8 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """The feature space of a model: the samples themselves, where it draws its data, and not
-    too large ones, and knows no features.
+    """Return the feature space of a model: pixels for small samples of a model that draws its data
+    and has no features.
     """
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
@@ -127,7 +124,7 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
 def _rescored(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
-    """The reference of a model in another feature space."""
+    """Return the reference of a model in another feature space."""
     seen = Samples(model.decoded_event, model.decoded_limits, own)
     try:
         extractor = make_extractor(spec, seen)
@@ -143,7 +140,7 @@ def _rescored(
 def _compared(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
-    """What samples of a model are compared with in the space of an extractor."""
+    """Return the reference of a model in the space of an extractor."""
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
         exact = (
@@ -199,10 +196,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
-    """A reference in pixels from the moments that a model knows of its data; None if it knows none.
+    """Return a reference in pixels from a model's own moments of its data; None without moments.
 
-    A model that draws its data has held-out samples too, and no range: its moments are those of
-    values that were never clamped.
+    A model that draws its data has held-out samples too, and no range: its moments belong to values
+    that were never clamped.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -234,7 +231,9 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
 def _measured(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """The moments of real samples' features, and the features of held-out ones."""
+    """Return a reference from the moments of real samples' features, and the features of held-out
+    ones.
+    """
     found = measured(extractor, real, limits, cache)
     statistics = Statistics(found.mean, found.cov, lambda n: found.held_out[:n])
     return Reference(

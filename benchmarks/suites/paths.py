@@ -1,4 +1,4 @@
-"""Files that a suite names are looked for beside the suite's own file."""
+"""Paths in a suite, relative to the suite's own file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ DATA_SETS = ("fashion-mnist", "digits", "emoji")
 """Real samples that a suite names instead of a file."""
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
-"""Schemes, such as those of ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+"""Schemes, as in ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A suite's table, with the files of its models, schedules, extractor and real samples looked
-    for beside its own file.
+    """Resolve the paths of models, schedules, extractor and real samples against the suite's
+    folder.
 
     Args:
-        data: what the TOML file says; what is no such file, or not of the right form, stays as it
-            is.
-        folder: where the TOML file is. Of a file in the working directory nothing changes, and no
-            digest.
+        data: content of the TOML file; entries that are no such files stay unchanged.
+        folder: of the TOML file. In the working directory nothing changes, and no digest.
     """
     found = dict(data)
     if folder.resolve() == Path.cwd():
@@ -44,7 +42,7 @@ def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _entry(entry: Any, folder: Path) -> Any:
-    """A model or schedule: a text, or a table whose ``name`` is a text or another table."""
+    """Resolve a model or schedule: a text, or a table whose ``name`` is a text or another table."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
@@ -76,6 +74,6 @@ def _placed(text: str, folder: Path) -> str:
 
 
 def behind_schemes(text: str) -> str:
-    """What stands behind the schemes of ``truncate:inception:weights.pth``: a file, if any."""
+    """Return the part after the schemes of ``truncate:inception:weights.pth``: a file, if any."""
     match = _PREFIX.fullmatch(text)
     return text if match is None else match[2]

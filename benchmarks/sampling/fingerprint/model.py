@@ -1,5 +1,5 @@
-"""The fingerprint of a model: its output on fixed noise at a few levels, and the hashes of the
-files that it is made of.
+"""Fingerprint of a model: its output on fixed noise at a few levels, and the hashes of its
+files.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from .numbers import of_rows
 
 LEVELS, ROWS, SEED = 5, 2, 0
 MANY_ROWS, LARGE = 16, 1024
-"""Samples at each level of a cell's own grid, and numbers of one from which on there are fewer."""
+"""Samples at each level of a cell's own grid, and the size of a sample above which there are
+fewer.
+"""
 AT_LEVEL = "output for many samples at sigma "
-"""What the names of these values begin with. A record has as many as its cells have levels."""
+"""Prefix of the names of these values. A record has as many as its cells have levels."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
@@ -35,10 +37,10 @@ _known: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary(
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made the first time: what it opens then, it may keep.
+    """Return the fingerprint of a model, made by the first call: models may cache files.
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
     known = _known.setdefault(model, {})
     if device not in known:
@@ -48,16 +50,16 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 @torch.no_grad()
 def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """The fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples, between its
-    own ends.
+    """Return the fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples between
+    its ends.
 
     Args:
-        model: eager, with its wrappers (guidance and its like), on ``device``. Files that it opens
-            only when it is called count too.
+        model: eager, with its wrappers (guidance and its like), on ``device``. Files that its calls
+            open count too.
         device: "cpu" or "cuda".
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
     ids, precision = torch.arange(ROWS, device=device), precision_of(model)
     values: dict[str, Numbers] = {}
@@ -91,7 +93,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 
 def runs_users_code(model: Denoiser) -> bool:
-    """Return True if code of the user's, or of an installed package, is called in a model."""
+    """Return True if a model calls code of the user's, or of an installed package."""
     inner: object = model
     while isinstance(inner, Denoiser):
         if isinstance(inner, FileModel | Renamed):
@@ -104,7 +106,7 @@ def runs_users_code(model: Denoiser) -> bool:
 def outputs_at(
     model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
 ) -> dict[str, Numbers]:
-    """Return the output of a model for :data:`MANY_ROWS` samples of noise at each level, reduced.
+    """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
 
     A large sample is as much work as many small ones: a level has two of them, by turns.
 
@@ -115,7 +117,7 @@ def outputs_at(
         device: "cpu" or "cuda".
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
     found, few = {}, math.prod(model.event) > LARGE
     precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -131,7 +133,7 @@ def outputs_at(
 
 
 def levels_of(model: Denoiser) -> list[float]:
-    """Levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
+    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
     ratio = model.sigma_min / model.sigma_max
     return [
         model.sigma_max,
@@ -141,9 +143,9 @@ def levels_of(model: Denoiser) -> list[float]:
 
 
 def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """The hashes of a user's files as facts.
+    """Return the hashes of a user's files as facts, with files that were opened ``later``.
 
-    ``later`` are those that were opened after it was made.
+    ``later`` files were opened after the model was made.
     """
     return (
         {}
@@ -153,8 +155,8 @@ def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dic
 
 
 def precision_of(model: Denoiser) -> torch.dtype:
-    """The coarsest dtype that a model computes in, as far as it says: that of its state, or of
-    a network in it or in its wrappers.
+    """Return the coarsest known dtype of a model: of its state, or of a network in it or in its
+    wrappers.
     """
     found, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
@@ -168,5 +170,5 @@ def precision_of(model: Denoiser) -> torch.dtype:
 
 
 def without_folders(text: str) -> str:
-    """A text without the folders of absolute paths, which differ between machines."""
+    """Return a text without the folders of absolute paths, which differ between machines."""
     return _ABSOLUTE.sub("", text)

@@ -1,5 +1,5 @@
-"""The curvature of a model's trajectories from the latents that ``rmse`` compares: measured once a
-run directory, summarised in ``run.json``.
+"""Curvature of a model's trajectories from the latents of ``rmse``: measured once a run directory,
+summarised in ``run.json``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..solutions.endpoints import tag_of
 from .paths import FloatArray, Path, arc_length, deviation, follow, jump, straightness
 
 MOST = 64
-"""Latents followed."""
+"""Largest number of latents to follow."""
 BANDS = 16
 """Bands of equal width in lam, from sigma_max to sigma_min, of the profile."""
 STEPS = (64, 128, 256, 512)
@@ -36,15 +36,15 @@ Arrays = dict[str, NDArray]
 
 
 def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Measure the curvature of a model's trajectories, unless the run directory has it, and write
-    the summary into ``run.json``.
+    """Measure the curvature of a model's trajectories, unless stored, and write the summary into
+    ``run.json``.
 
     A path that is not finite has no summary.
 
     Args:
-        run: where single samples' values are kept.
+        run: stores the values of single samples.
         model: on the device of ``cell``.
-        cell: any of the model's, for its name, seed, dtype, device and batches.
+        cell: any cell of the model, for its name, seed, dtype, device and batches.
         ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed
             again.
     """
@@ -66,9 +66,9 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
 def converged(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """:func:`measured` on so many steps that more would change it little.
+    """Run :func:`measured` on so many steps that more would change it little.
 
-    Arguments as there.
+    The arguments are the same.
     """
     found: Arrays = {}
     for steps in STEPS:
@@ -88,7 +88,7 @@ def measured(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Single samples' values on ``steps`` karras steps to 0.
+    """Return single samples' values on ``steps`` karras steps to 0.
 
     Args:
         model: on the device of ``ids``.
@@ -101,8 +101,8 @@ def measured(
 
     Returns:
         ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) the arc length of d from
-        sigma_max to each; ``missing`` (n,) by how much more steps would lengthen the last;
-        ``jump``, ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+        sigma_max to each; ``missing`` (n,) the growth of the last with more steps; ``jump``,
+        ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -120,14 +120,13 @@ def measured(
 
 
 def summary(found: Arrays) -> dict[str, Any]:
-    """Means over latents with their standard errors (None for a single one), and the levels at
-    which the curvature lies.
+    """Return means over latents with their standard errors (None for a single one), and the levels
+    of the curvature.
 
     Returns:
         ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``,
-        how much of the curvature the steps do not see; ``half``, the levels between which the
-        middle half of it lies; ``profile``, its density in lam in each band, between the ``edges``;
-        ``samples``, ``steps``, ``unit``.
+        the curvature between the steps; ``half``, the levels about its middle half; ``profile``,
+        its density in lam in each band, between the ``edges``; ``samples``, ``steps``, ``unit``.
     """
     whole = {"curvature": found["way"][:, -1]} | {
         name: found[name] for name in ("jump", "deviation", "straightness")
@@ -150,10 +149,10 @@ def summary(found: Arrays) -> dict[str, Any]:
 
 
 def spread(model: Denoiser, ends: NDArray) -> float:
-    """The standard deviation of the data, root mean square over dimensions: the model's own where
-    it is known, else that of the ``ends``.
+    """Return the standard deviation of the data, root mean square over dimensions: the model's own
+    if known, else of the ``ends``.
 
-    Data that do not vary have straight paths, whatever the unit: 1.
+    Data that do not vary have straight paths in any unit: 1.
     """
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:

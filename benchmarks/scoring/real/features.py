@@ -1,4 +1,4 @@
-"""Features of real samples, which are taken once and kept."""
+"""Features of real samples, computed once and cached."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from ...sampling.shard import clamp
 from .data import RealData
 
 MADE_BY = "made_by"
-"""The array of cached features that holds the record of what made them: what the extractor does
-beside what its files say.
-"""
+"""Array of cached features with the fingerprint of their extractor."""
 OPENED = "opened"
-"""The array with the files that were opened meanwhile, whose other content is another extractor."""
+"""Array with the files opened meanwhile; if they change, so does the extractor."""
 
 Limits = tuple[float, float] | None
 
@@ -47,8 +45,8 @@ class Measured(NamedTuple):
 
 
 def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
-    """The moments of real samples' features, and the features of held-out ones, from the cache
-    if this extractor made what is there.
+    """Return the moments of real samples' features, and the features of held-out ones, cached by
+    extractor.
     """
     data = _named(real.name, *real[:2])
 
@@ -65,7 +63,7 @@ def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) 
 def features_of(
     extractor: Extractor, samples: Tensor, name: str, limits: Limits, cache: Path
 ) -> FloatArray:
-    """The features ``(n, d)`` of real samples, likewise."""
+    """Return the features ``(n, d)`` of real samples, cached by extractor."""
 
     def make() -> dict[str, np.ndarray]:
         return {"features": extractor(clamp(samples, limits)[0])}
@@ -75,7 +73,7 @@ def features_of(
 
 
 def _named(name: str, *parts: Tensor) -> str:
-    """A name for samples that says which they are."""
+    """Return a name for samples with a digest of their values."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
@@ -90,7 +88,7 @@ def _cached(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """What ``make`` gives, from the cache if this extractor made what is there."""
+    """Return the result of ``make``, from the cache if this extractor made the stored one."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
@@ -104,8 +102,8 @@ def _cached(
 
 
 def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Whether cached features cannot be shown to be those of an extractor that does what the
-    present one does.
+    """Return True if cached features cannot be shown to come from an extractor that equals the
+    present one.
     """
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))

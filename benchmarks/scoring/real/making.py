@@ -19,20 +19,18 @@ from .statistics import write_statistics
 from .torchvision_sets import PREFIX
 
 BYTES = (-1.0, 1.0)
-"""Range that bytes are brought to where no model says another; features of images of 8 bits do not
-depend on it.
-"""
+"""Range for bytes without a model; features of images of 8 bits do not depend on it."""
 
 Shape = tuple[tuple[int, ...], tuple[float, float] | None]
 """Shape of a sample, and the range of its values."""
 
 
 class Made(NamedTuple):
-    """What was written.
+    """Result of :func:`make_statistics`.
 
     Attributes:
         n: samples.
-        extractor: what gave their features.
+        extractor: of their features.
     """
 
     n: int
@@ -45,11 +43,10 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
 
     Args:
         source: as ``--reference`` takes it: a folder of images, an array, a data set, of which the
-            training images count. None is held out: what published numbers are compared with is
-            whole.
+            training images count. None is held out, as in published numbers.
         spec: of the extractor.
         out: ``.npz`` file.
-        model: whose data they are; says their shape and range. None takes these from images.
+        model: gives their shape and range. None takes these from images.
 
     Raises:
         ValueError: there is no such source or extractor, the two do not go together, or the range
@@ -71,10 +68,10 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
 
 
 def _shape(source: str, spec: str) -> Shape:
-    """Of images in a folder or in bytes.
+    """Return the shape and range of images in a folder or in bytes.
 
     Raises:
-        ValueError: it says neither.
+        ValueError: the source has neither.
     """
     path = Path(source)
     if path.is_dir():
@@ -94,14 +91,14 @@ def _shape(source: str, spec: str) -> Shape:
 
 
 def _of_bytes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(channels, h, w) of grey images, or of ones with the channels last or first."""
+    """Return (channels, h, w) of grey images, or of ones with the channels last or first."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
 
 
 def _of_folder(path: Path) -> tuple[int, ...]:
-    """The shape of the first image: grey or RGB, as it is."""
+    """Return the shape of the first image: grey or RGB."""
     first = min(
         (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()), default=None
     )
@@ -124,7 +121,7 @@ def _of_folder(path: Path) -> tuple[int, ...]:
 
 
 def _array(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Shape and dtype of the samples of a file; None where reading them will say what is wrong."""
+    """Return shape and dtype of the samples of a file; None for a file that reading will refuse."""
     try:
         stored = open_arrays(path)
         if isinstance(stored, np.ndarray):

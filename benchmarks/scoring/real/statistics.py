@@ -1,5 +1,5 @@
-"""Statistics of real samples that somebody computed: means and covariances of features, or the
-features themselves, in the files that evaluators of the field write.
+"""Precomputed statistics of real samples: means and covariances of features, or the features
+themselves, in the field's file formats.
 
 | file | holds |
 |---|---|
@@ -11,7 +11,7 @@ features themselves, in the files that evaluators of the field write.
 | torch-fidelity's cache ``.pt`` | ``mu``, ``sigma``; or a tensor of features |
 | score_sde's ``*_stats.npz`` | ``pool_3``, features |
 
-All covariances are divided by N - 1, and nearly none of the files says N. Nothing of a file is
+All covariances are divided by N - 1, and nearly none of the files has N. No code of a file is
 executed.
 """
 
@@ -34,9 +34,9 @@ from ...metrics.estimators.moments import Moments
 from .arrays import open_arrays, reason
 
 INCEPTION = "inception-v3-2048"
-"""The features of the FID: the original network with the original's resizing."""
+"""Features of the FID: the original network with the original's resizing."""
 SPATIAL = "inception-v3-spatial-2023"
-"""Of ADM's sFID."""
+"""Features of ADM's sFID."""
 
 _CLEAN_FID = re.compile(
     r"_(clean|legacy_tensorflow|legacy_pytorch)(_clip_vit_b_32)?_[a-z0-9+]+_(\d+|na)(_kid)?$"
@@ -49,15 +49,15 @@ _OTHER = (".pkl", ".pickle", ".pt", ".pth")
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a file says of real samples in one feature space.
+    """Statistics of real samples in one feature space.
 
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64.
-        n: how many samples; None if the file does not say.
-        space: of the features, such as :data:`INCEPTION`; "" if the file does not tell.
-        extractor: what made them exactly (:func:`origin_of`); "" if the file does not tell.
-        features: ``(n, d)`` of the same samples; None where moments are all that is known.
+        n: number of samples; None if unknown.
+        space: of the features, such as :data:`INCEPTION`; "" if unknown.
+        extractor: their exact origin (:func:`origin_of`); "" if unknown.
+        features: ``(n, d)`` of the same samples; None for moments alone.
     """
 
     mean: FloatArray
@@ -82,13 +82,12 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """A file of statistics.
+    """File of statistics.
 
     Attributes:
         path: of the file.
         known: in one or more feature spaces.
-        images: shape of the images that are in it too, as ``arr_0`` (ADM's); None if there are
-            none.
+        images: shape of the images in it, as ``arr_0`` (ADM's); None if there are none.
     """
 
     path: Path
@@ -96,14 +95,14 @@ class StatisticsFile:
     images: tuple[int, ...] | None = None
 
     def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> Known:
-        """What it says of the features of an extractor.
+        """Return the statistics of an extractor's features.
 
         Args:
             extractor: gives the samples' features.
             limits: range of the samples.
 
         Raises:
-            ValueError: it says nothing of them, as far as the file and the extractor tell.
+            ValueError: it has none, as far as the file and the extractor tell.
         """
         name, dims = self.path.name, [len(each.mean) for each in self.known]
         exact, space = origin_of(extractor, limits), getattr(extractor, "space", "")
@@ -128,7 +127,7 @@ class StatisticsFile:
         return right[0]
 
     def has_images_of(self, event: tuple[int, ...]) -> bool:
-        """Whether images are in it that are like samples of shape ``event``."""
+        """Return True if it has images of the shape ``event``."""
         if self.images is None or len(event) != 3:
             return False
         channels, height, width = event
@@ -137,8 +136,8 @@ class StatisticsFile:
 
 
 def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """What pins features that are kept in a file: what made them, and of values in which range,
-    where that matters to them.
+    """Return the identity of features in a file: their extractor, and the range of values where it
+    matters.
     """
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
@@ -147,7 +146,7 @@ def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
 
 
 def read_statistics(source: str) -> StatisticsFile | None:
-    """The statistics in a file; None if the source is none, such as an array of samples.
+    """Read the statistics in a file; None for a source without any, such as an array of samples.
 
     Args:
         source: as ``--reference`` takes it.
@@ -186,7 +185,7 @@ def _of_npz(path: Path) -> StatisticsFile | None:
 
 
 def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
-    """Of ``mu`` and ``sigma``, with what stands beside them."""
+    """Read ``mu`` and ``sigma``, and further statistics in or next to the file."""
     images = _shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
@@ -207,14 +206,14 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    """That of ``arr_0``, which is not read for it: it can take gigabytes."""
+    """Return the shape of ``arr_0`` without reading it: it can take gigabytes."""
     with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as array:
         read_magic(array)
         return read_array_header_1_0(array)[0]
 
 
 def _clean_fid(name: re.Match[str] | None) -> str:
-    """The feature space that the name of a file of clean-fid tells; "" of others."""
+    """Return the feature space in the file name of clean-fid; "" for others."""
     if name is None:
         return ""
     mode, clip = name[1].replace("_", "-"), name[2]
@@ -224,7 +223,7 @@ def _clean_fid(name: re.Match[str] | None) -> str:
 
 
 def _of_pickle(path: Path) -> StatisticsFile:
-    """EDM2's pickle and torch-fidelity's cache, read as data."""
+    """Read EDM2's pickle and torch-fidelity's cache as data."""
     value = open_checkpoint(path).value
     found = _TORCH_FIDELITY.search(path.stem)
     space = "" if found is None else _torch_fidelity(found[1], found[2])
@@ -277,13 +276,13 @@ def _of_features(features: np.ndarray, space: str) -> Known:
 def write_statistics(
     path: Path, features: FloatArray, extractor: Extractor, limits: tuple[float, float] | None
 ) -> None:
-    """Write what :func:`read_statistics` and EDM's scripts read.
+    """Write a file for :func:`read_statistics` and EDM's scripts.
 
     Args:
         path: of the ``.npz`` file: ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the
-            covariance by N - 1; and, which others pass over, ``n`` and ``extractor``.
+            covariance by N - 1; and ``n`` and ``extractor``, which other readers ignore.
         features: ``(n, d)`` of n >= 2 real samples.
-        extractor: what made them.
+        extractor: of the features.
         limits: range of the samples.
 
     Raises:

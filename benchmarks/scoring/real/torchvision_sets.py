@@ -17,13 +17,13 @@ PREFIX = "torchvision:"
 def torchvision_set(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """The training and the test images of a data set, ``(n, *event)`` float32 each; nothing is
-    downloaded.
+    """Return the training and the test images of a local data set, ``(n, *event)`` float32 each,
+    without downloads.
 
     Args:
         source: ``torchvision:NAME:FOLDER``, such as ``torchvision:CIFAR10:data``, with the name
             of the class and its ``root``.
-        event: (1, h, w) for grey images or (3, h, w) for RGB; colours become what the model has.
+        event: (1, h, w) for grey images or (3, h, w) for RGB; colours are converted.
         limits: range of the model's data.
 
     Raises:
