@@ -1,6 +1,5 @@
-"""Before anything is computed: what a run is goes into ``run.json``, and what the present code
-would not make, or is damaged, is set aside; and, writing nothing, how the cells of a directory stand
-before that.
+"""Admission: ``run.json`` describes the run, and damaged or outdated cells are set aside. Also,
+without writing, the states of a directory's cells.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from .progress import Reporter
 from .setup import Setup
 
 Digests = Mapping[str, tuple[str, str]]
-"""The digests of each model's record and of its extractor's, by the name of the model."""
+"""Digests of each model's record and of its extractor's, by the name of the model."""
 
 
 def admit(setup: Setup) -> Digests:
-    """Plan all cells in the run directory, which is locked, with nothing beside them that is
-    damaged or of other code.
+    """Plan all cells in the locked run directory, and set aside all that is damaged or of other
+    code.
 
-    Those that cannot run have their rows then.
+    Cells that cannot run have their rows then.
     """
     run = setup.directory
     _announce(setup)
@@ -55,7 +54,7 @@ def admit(setup: Setup) -> Digests:
 
 
 def _announce(setup: Setup) -> None:
-    """Write what this run is before anything is computed.
+    """Describe this run before anything is computed.
 
     Earlier runs into the same directory stay on record.
     """
@@ -79,7 +78,7 @@ def _announce(setup: Setup) -> None:
 
 
 def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """What makes two runs into a directory the same one."""
+    """Return the values that two runs into a directory share if they are the same one."""
     where = run.get("provenance") or {}
     return (
         run.get("suite"),
@@ -88,8 +87,8 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _inspect_others(setup: Setup, identity: Identity) -> None:
-    """Rows of earlier runs that this one does not ask for, as far as their samplers and models
-    are here.
+    """Inspect rows of earlier runs that this one does not request, if their samplers and models are
+    available.
     """
     run, models = setup.directory, setup.models
     keys, spaces = {cell.key for cell in setup.cells}, {c.model: c.space for c in setup.cells}
@@ -102,8 +101,7 @@ def _inspect_others(setup: Setup, identity: Identity) -> None:
         same = [cell for cell in before if cell.key == key]
         for cell in same:
             identity.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # of a sampler that is not loaded, or searched levels that are gone: the model is known all
-        # the same
+        # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
         if not same:
             identity.inspect_model(key, str(record["model"]))
 
@@ -111,21 +109,21 @@ def _inspect_others(setup: Setup, identity: Identity) -> None:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""Of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set aside, and is
-what would be made now. ``ended``: it failed, and is not tried again. ``not told``: the last run into
-the directory did not ask for it, and what it was made by is not here to compare with.
+"""State of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set
+aside, and equals the cell of the present code. ``ended``: it failed, and is not tried again. ``not
+told``: the last run into the directory did not request it, and its fingerprints cannot be compared.
 """
 
 
 class Standing(NamedTuple):
-    """How a cell stands.
+    """State of one cell.
 
     Attributes:
         cell: its key.
-        model, sampler: as its row has them.
+        model, sampler: from its row.
         steps: numbers of steps; None for adaptive samplers.
         state: see :data:`State`.
-        why: in a clause; "" where there is nothing to say.
+        why: reason in a clause, or "".
     """
 
     cell: str
@@ -137,10 +135,10 @@ class Standing(NamedTuple):
 
 
 def standings(setup: Setup) -> list[Standing]:
-    """How the cells of a run directory stand: those that the run asks for, then others.
+    """Return the states of a run directory's cells: requested ones, then others.
 
     Args:
-        setup: of the run that would go on with it.
+        setup: of the run that would continue.
     """
     run = setup.directory
     identity = Identity(run, setup.makers, setup.probes.fingerprint, writes=False)
@@ -154,7 +152,7 @@ def standings(setup: Setup) -> list[Standing]:
 
 
 def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
-    """What says whether cells of a model are scored as they would be now."""
+    """Return a scorer that detects whether a model's cells have present scores."""
     cells = [cell for cell in setup.cells_of(name) if not cell.skip]
 
     def watch(*_: object) -> Any:
@@ -197,7 +195,7 @@ def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple
 
 
 def _others(setup: Setup, identity: Identity, asked: set[str]) -> Iterator[Standing]:
-    """Cells of earlier runs into the directory."""
+    """Yield the states of cells from earlier runs into the directory."""
     run = setup.directory
     for key in run.cells():
         if key in asked:

@@ -1,10 +1,10 @@
-"""Which cells of a run directory the present code would make again: the others are set aside before
-anything is computed.
+"""Validity of a run directory's cells: those that the present code would not make are set aside
+before a run.
 
 A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
-model and its extractor, whose fingerprints lie in ``made/``. A digest names a record; what is
-compared are the records (:func:`.fingerprint.difference`), so that a directory that another machine
-made stays valid although the last digits of its numbers are others.
+model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
+are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
+the last digits of its numbers differ.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 
 Probe = Callable[[Cell], Fingerprint]
-"""Gives the fingerprint of a cell's sampler."""
+"""Callable that returns the fingerprint of a cell's sampler."""
 
 UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class Makers(NamedTuple):
-    """What the cells of one model are made by, beside their samplers.
+    """Fingerprints of a model and of its extractor.
 
-    The extractor is None where nothing is scored by features. Files that the model opens late are
-    named from ``folder``.
+    The extractor is None if nothing is scored by features. Names of files that the model opens late
+    are relative to ``folder``.
     """
 
     model: Fingerprint
@@ -43,14 +43,14 @@ class Makers(NamedTuple):
 
 
 class Identity:
-    """Admits cells to a run directory.
+    """Admission of cells to a run directory.
 
     Args:
         run: the directory, locked.
         makers: by the name of the model in the suite.
         probe: see :data:`Probe`; called once a cell.
-        writes: whether what is new is put on record; without, the directory is only looked at, and
-            need not be locked.
+        writes: True to record new fingerprints; False only reads the directory, which need not be
+            locked.
     """
 
     def __init__(
@@ -65,21 +65,21 @@ class Identity:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell, so that all its parts are of the present code: one of other code is set
-        aside, one set aside earlier comes back.
+        """Plan a cell, with all its parts of the present code: an outdated one is set aside, a
+        restorable one comes back.
 
         Args:
             cell: to be planned.
             record: identity columns of its row.
 
         Returns:
-            Whether it has parts beside what is written here.
+            True if it has parts besides the ones written now.
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
         there = self.there(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell)
-        # those on record, so that their digests stay what they are
+        # the recorded ones, so that their digests stay
         kept = self._on_record(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         self.run.plan(
@@ -98,12 +98,11 @@ class Identity:
         return bool(stored) or there
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
-        """Set a cell of the directory aside if it is of other code, and say so.
+        """Set a cell of the directory aside if it is of other code, and log it.
 
         Args:
-            cell: to be looked at.
-            extractor: whether the present extractor is that of the cell's feature space, so that
-                the two are compared.
+            cell: to be checked.
+            extractor: True to compare extractors, if the present one has the cell's feature space.
         """
         if not self.there(cell.key):
             return
@@ -112,7 +111,8 @@ class Identity:
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def fault(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Why a cell of the directory is not one that the present code would make; "" if it is.
+        """Return the reason why the present code would not make a cell of the directory; "" if it
+        would.
 
         Arguments as :meth:`inspect`.
         """
@@ -120,8 +120,7 @@ class Identity:
         return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def inspect_model(self, key: str, name: str) -> None:
-        """Set a cell of the directory aside if it is of another model, whatever else made it: a row
-        that cannot be planned again here.
+        """Set a cell aside if it is of another model, for a row that cannot be planned again.
 
         Args:
             key: of the cell.
@@ -137,18 +136,18 @@ class Identity:
             log.warning("%s is set aside: %s.", key, why)
 
     def digests(self, name: str) -> tuple[str, str]:
-        """The digests of a model's record and of its extractor's, "" where there is none."""
+        """Return the digests of a model's record and of its extractor's, "" without one."""
         model, extractor = self._digests[name]
         return model, extractor
 
     def there(self, key: str) -> bool:
-        """Whether there is a cell; one that was planned and never begun is none."""
+        """Return True if there is a cell; one that was planned and never begun does not count."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def _fault(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
-        """Why a cell is not one that the present code would make; "" if it is."""
+        """Return the reason why the present code would not make a cell; "" if it would."""
         before = self._on_record(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
@@ -156,7 +155,7 @@ class Identity:
         folder = self.makers[name].folder
         for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
             stands = str(stored.get(kind) or "")
-            if stands == digest:  # the record that the present one was found to equal
+            if stands == digest:  # the record that equals the present one
                 continue
             was = self._known.get(stands)
             if (was is None) != (now is None):
@@ -172,18 +171,18 @@ class Identity:
         return ""
 
     def _opened_since(self, digest: str, folder: Path) -> str:
-        """What became of the files that a model on record opened late; "" if they are the same."""
+        """Describe changes of the files that a model on record opened late; "" for none."""
         return difference_of(folder, self.run.opened(digest))
 
     def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that
-        is what is written there, as it mostly is.
+        """Return the fingerprint of a cell's sampler in its ``made.json``: ``now`` itself if it is
+        the same.
         """
         return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
 
     def returning(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """The folder of a cell that was set aside and is what would be made now, with its
-        ``made.json``; None if there is none.
+        """Return the folder of a restorable cell (set aside, and equal to the present code's), with
+        its ``made.json``; None if there is none.
         """
         if cell.key not in self._aside:
             return None
@@ -194,7 +193,9 @@ class Identity:
         return None
 
     def _brought_back(self, cell: Cell) -> dict[str, Any]:
-        """The ``made.json`` of a cell that was set aside and comes back; empty if there is none."""
+        """Restore a cell that was set aside, and return its ``made.json``; empty if there is
+        none.
+        """
         found = self.returning(cell)
         if found is None:
             return {}
@@ -208,7 +209,7 @@ class Identity:
         return record
 
     def _digest_of(self, found: Fingerprint | None, folder: Path = Path()) -> str:
-        """The digest of the record that a fingerprint equals; of a new one where there is none."""
+        """Return the digest of the record that equals a fingerprint, or of a new one."""
         if found is None:
             return ""
         late: set[str] = set()
@@ -235,7 +236,7 @@ class Identity:
 
 
 def without_levels(found: Fingerprint) -> Fingerprint:
-    """A fingerprint without outputs at the levels of cells."""
+    """Return a fingerprint without outputs at the levels of cells."""
     if not any(key.startswith(AT_LEVEL) for key in found.values):
         return found
     values = {key: at for key, at in found.values.items() if not key.startswith(AT_LEVEL)}
@@ -243,7 +244,7 @@ def without_levels(found: Fingerprint) -> Fingerprint:
 
 
 def _difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What differs between two fingerprints, at the levels that both have."""
+    """Describe the difference between two fingerprints, at the levels that both have."""
     if found := difference(without_levels(before), without_levels(now)):
         return found
     return next(

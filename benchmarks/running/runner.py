@@ -1,5 +1,5 @@
-"""Runs a suite into a run directory: only what is missing, everything that was computed kept,
-an exception is a row.
+"""Run of a suite into a run directory: it computes only missing parts, stores all, and turns an
+exception into a row.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from .sharing import follow, sample
 
 @torch.no_grad()
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
-    """Run what is missing, and rebuild the table, whatever happens.
+    """Run the missing parts, and rebuild the table even after a failure.
 
     Args:
-        setup: what to run, and where.
-        retry: whether cells that have no result are run again though nothing changed.
-        timing: whether times are taken; without, the executor stays ready for another look.
+        setup: of the run.
+        retry: True to run cells without a result again although nothing changed.
+        timing: True to take times; without, the executor stays ready for another analysis.
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written any more, memory ran out, or it cannot be said which
-            device times are of.
+        ValueError: the directory cannot be written any more, memory ran out, or the device of the
+            times is ambiguous.
     """
     timed = timing and setup.suite.timing.enabled
     apart = setup.executor.alone(setup.device) if timed else None
@@ -86,7 +86,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             directory.check()
             claims.end()
             if timing:
-                setup.executor.close()  # what it holds would disturb the times
+                setup.executor.close()  # its processes would disturb the times
                 with closing(apart) if apart else nullcontext():
                     _time(setup, report, apart)
         directory.check()
@@ -95,15 +95,14 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
-    """:func:`run`; or, where another process runs in the directory, draw samples for it until it
-    lacks none. Where that one ends before it is done, this one goes on in its place; so does that
-    one, where this one slept.
+    """Run :func:`run`; or help the process that owns the directory: sample its missing shards. If
+    it dies, take over; if this process loses the lock while suspended, the other continues.
 
     Returns:
-        The table; None where the other process is still there, which will write it.
+        The table; None if the other process still runs, which will write it.
 
     Raises:
-        ValueError: as :func:`run`; or the other process draws no samples that this one could.
+        ValueError: as :func:`run`; or the other process has no samples for this one to draw.
     """
     while True:
         try:
@@ -117,7 +116,7 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 
 @contextmanager
 def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
-    """Within, other processes may sample these cells."""
+    """Let other processes sample these cells during the block."""
     try:
         if cells:
             claims.lead(cells)
@@ -126,13 +125,13 @@ def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[No
         if directory.leads:
             claims.end()
             directory.clear_strays()
-        else:  # they are of the one that leads now
+        else:  # they belong to the present leader
             claims.close()
 
 
 @contextmanager
 def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]:
-    """Where a run is stopped or fails, its table still has what was computed."""
+    """Rebuild the table from computed results when the block is stopped or fails."""
     try:
         yield
     except BaseException as error:
@@ -151,10 +150,10 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
 
 
 class _Work(NamedTuple):
-    """Evaluations that are expected.
+    """Expected evaluations.
 
     Attributes:
-        cells: for the samples that are missing, by the key of the cell.
+        cells: for missing samples, by the key of the cell.
         references: until the cells of a model can be scored, by its name.
     """
 
@@ -163,12 +162,12 @@ class _Work(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Of everything."""
+        """Sum over cells and references."""
         return sum(self.cells.values()) + sum(self.references.values())
 
 
 def _work(setup: Setup) -> _Work:
-    """What there is to do."""
+    """Return the expected evaluations of the run."""
     cells = {
         cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
         for cell in setup.cells
@@ -179,7 +178,7 @@ def _work(setup: Setup) -> _Work:
 
 
 def _until_scored(setup: Setup, name: str) -> float:
-    """Evaluations that the references of a model are expected to take."""
+    """Return the expected evaluations for the references of a model."""
     cells = [cell for cell in setup.cells_of(name) if not cell.skip]
     return reference_evaluations(setup.suite, setup.models[name], setup.references[name], cells)
 
@@ -191,9 +190,9 @@ def _score_model(
     report: Reporter,
     again: Callable[[Cell], object],
 ) -> None:
-    """Score the cells of a model whose samples are there.
+    """Score the sampled cells of a model.
 
-    Samples that turn out to be damaged are drawn ``again``.
+    Damaged samples are drawn ``again``.
     """
 
     def watch(cell: Cell, count: int) -> Seen:
@@ -219,17 +218,17 @@ def _score_model(
 
 
 def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that have all their samples."""
+    """Return the cells that have all their samples."""
     return [cell for cell in cells if not ended(run, cell) and not missing(run, cell)]
 
 
 def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size; the first is that of the table.
+    """Time the cells that have samples, at each batch size; the first is for the table.
 
     Args:
         setup: of the run.
-        report: told what is being done.
-        apart: has a device for them; None for that of this process.
+        report: receives the present stage.
+        apart: executor with a device for them; None for this process.
     """
     options = setup.suite.timing
     if not options.enabled:
@@ -238,7 +237,7 @@ def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
     left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
 
     def within() -> float | None:
-        """Seconds for the part that comes, of which each has its share of what is left."""
+        """Return the seconds for the next part: an equal share of the rest."""
         nonlocal left
         left -= 1
         return None if end is None else max(0.0, end - time.monotonic()) / (left + 1)

@@ -1,5 +1,5 @@
-"""The user's files that a run depends on: each as it was when it was first opened, and those that
-only samples and scores open, which go on record with their model.
+"""User's files that a run depends on: stamps of each from its first opening, and a record of those
+that samples and scores open.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Watch:
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """A context in which whatever is opened belongs to a model, and so do results.
+        """Assign all files that the block opens, and its results, to a model.
 
         Raises:
-            ValueError: at its end, if a file was edited since it was opened; what was made of it is
-                on record as that of a file that nobody has.
+            ValueError: at its end, if a file was edited since it was opened; its results are
+                recorded with an unknown file.
         """
         with self.looking() as seen:
             try:
@@ -59,7 +59,7 @@ class Watch:
 
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
-        """A context in which whatever is opened is watched."""
+        """Watch all files that the block opens."""
         with reading() as seen:
             try:
                 yield seen
@@ -68,15 +68,15 @@ class Watch:
                     self._keep(path, stamp)
 
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that a model opened, here or in a worker.
+        """Add files that a model opened, in this process or in a worker.
 
         Args:
             name: of the model.
             opened: SHA-256 by absolute path, "" for a file that changed since.
-            made: whether something was made of them already, whatever they are by now.
+            made: True if results were made of them already, also if they changed since.
 
         Raises:
-            ValueError: one of them is not what it was.
+            ValueError: one of them changed.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():
@@ -95,13 +95,13 @@ class Watch:
             raise ValueError(_changed(other))
 
     def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Say what a model is called on record, so that its files are written there.
+        """Register the record of a model, so that its files are written with it.
 
         Args:
             name: of the model.
             digest: of its record.
             folder: that files are named from.
-            made: fingerprints with the hashes of files that need no other record.
+            made: fingerprints with hashes of files that need no other record.
         """
         known = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)
@@ -113,7 +113,7 @@ class Watch:
         self._record(name)
 
     def check(self) -> None:
-        """Refuse to go on where a file was edited since it was opened.
+        """Refuse to continue after a file was edited since it was opened.
 
         Raises:
             ValueError: one was.

@@ -55,8 +55,8 @@ def load_references(
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
             the samples themselves where it draws its data and has none; others are those of
             :func:`.make_extractor`.
-        source: where real samples come from in another feature space (:func:`.real_data`), or
-            their statistics (:func:`.read_statistics`).
+        source: of real samples in another feature space (:func:`.real_data`), or of their
+            statistics (:func:`.read_statistics`).
         cache: folder for features of real samples; None for the default one.
 
     Raises:
@@ -231,9 +231,7 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
 def _measured(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """Return a reference from the moments of real samples' features, and the features of held-out
-    ones.
-    """
+    """Return a reference from the moments of real samples' features and held-out features."""
     found = measured(extractor, real, limits, cache)
     statistics = Statistics(found.mean, found.cov, lambda n: found.held_out[:n])
     return Reference(

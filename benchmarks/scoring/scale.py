@@ -14,9 +14,7 @@ from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
 
 ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
-"""Version of the estimators, raised with every change of the Fréchet distances that moves a value
-or an error.
-"""
+"""Version of the Fréchet distances, raised with every change of a value or an error."""
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,7 @@ def count_columns(shards: Sequence[Arrays]) -> Record:
 
 
 def clamped(shards: Sequence[Arrays]) -> float:
-    """Return the share of values that lay outside the data's range and were clamped for the
-    features.
-    """
+    """Return the share of values outside the data's range, which features clamp."""
     return _mean_over_batches(shards, "clamped")
 
 

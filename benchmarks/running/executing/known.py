@@ -1,8 +1,7 @@
-"""Executors by name: those of this package, and those that installed packages bring as entry points
-of the group ``samplerbench.executors``, this package's own for Ray among them.
+"""Executors by name: of this package, and of installed packages with entry points of the group
+``samplerbench.executors``, among them this package's own for Ray.
 
-A name never enters a number, an identity or a run directory. What is imported here is quick to
-import.
+A name never enters a number, an identity or a run directory. All imports of this module are quick.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from .worker import Worker
 ENTRY_POINTS = "samplerbench.executors"
 
 BUILT_IN = {"worker": Worker, "in-process": InProcess}
-"""The first is the one of a run that is not told otherwise."""
+"""Built-in executors; the first is the default."""
 
 
 def executors() -> list[str]:
-    """All names. Imports nothing."""
+    """Return all names, without imports."""
     return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _installed())]))
 
 
 def make_executor(spec: str) -> Executor:
-    """The executor called ``name``, or ``name:rest``, which is made with the rest as its argument,
-    such as an address.
+    """Make the executor called ``name``, or ``name:rest`` with the rest as its argument, such as an
+    address.
 
     Raises:
         ValueError: there is none, there are two, its package cannot be imported, or it takes no

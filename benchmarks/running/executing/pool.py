@@ -1,4 +1,4 @@
-"""Several worker processes at a time."""
+"""Pool of worker processes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Pool(Executor):
-    """Runs as many tasks at a time as it has workers, each with a thread that waits for it.
+    """Executor with several workers, each with a thread that waits for it.
 
-    They share the machine: each has its part of the threads of torch, one at least. What cannot be
-    sent to a worker runs in the thread that iterates. The workers live until the pool is closed;
-    one map at a time has them.
+    They share the machine: each has its part of the threads of torch, one at least. Tasks that
+    cannot be sent to a worker run in the iterating thread. The workers live until the pool is
+    closed; they serve one map at a time.
 
     Args:
         size: how many at a time, >= 1.
-        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of what
-            one may.
-        gpus: what the workers see of the machine's GPUs, one each in turn, as CUDA_VISIBLE_DEVICES
-            names them; empty leaves that as it is.
+        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of the
+            default.
+        gpus: GPUs of the workers, one each in turn, as CUDA_VISIBLE_DEVICES names them; empty for
+            no change.
     """
 
     keeps_limits = True
@@ -111,7 +111,7 @@ class Pool(Executor):
             worker.start()
 
     def _hired(self, count: int) -> list[Worker]:
-        """The first ``count`` workers."""
+        """Return the first ``count`` workers."""
         while len(self._workers) < count:
             gpu = self._gpus[len(self._workers) % len(self._gpus)] if self._gpus else None
             seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
@@ -125,7 +125,7 @@ class Pool(Executor):
             worker.close()
 
     def _stop(self) -> None:
-        """Give up what runs, and wait until no thread has a worker."""
+        """Stop running tasks, and wait until no thread has a worker."""
         self._given_up.set()
         for thread in self._threads:
             thread.join()
@@ -140,8 +140,8 @@ def _done(
     limit: float | None,
     said: SimpleQueue[tuple[str, int, Any]],
 ) -> tuple[str, int, Any]:
-    """What became of a task: ``done``, ``here`` for one to be run where the map is iterated, or the
-    ``error`` that ends the map.
+    """Return the outcome of a task: ``done``, ``here`` for one that the iterating thread must run,
+    or the ``error`` that ends the map.
     """
 
     def tell(news: Any) -> None:

@@ -69,9 +69,7 @@ def _note(file: StatisticsFile, known: Known, fits: bool) -> str:
 
 
 def _spread(available: int, n: int) -> NDArray[np.int_]:
-    """Return places of ``n`` of the samples, or of all, evenly: samples of one class may stand
-    together.
-    """
+    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 

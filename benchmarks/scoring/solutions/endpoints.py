@@ -49,9 +49,7 @@ The order is 1.5, and at last 1: first order is assumed.
 def solve(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
 ) -> torch.Tensor:
-    """Return endpoints of the probability-flow ODE by the reference solver on ``steps`` karras
-    steps.
-    """
+    """Return endpoints of the probability-flow ODE by the reference solver on karras steps."""
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
 
@@ -72,8 +70,7 @@ def endpoints(
     batch: int,
     measured: Sequence[NDArray],
 ) -> Endpoints:
-    """Return converged endpoints of samples 0 … count - 1, from the run directory if they are
-    there.
+    """Return converged endpoints of samples 0 … count - 1, from the run directory if stored.
 
     Args:
         run: stores them.

@@ -1,4 +1,4 @@
-"""The executor that runs tasks on the machines of a Ray cluster."""
+"""Executor on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from ..world import Setting, World
 
 TRIES = 3
-"""How often a task may be begun whose machine is lost."""
+"""Most tries of a task whose machine is lost."""
 
 TICK = 0.2
-"""Seconds between looks at whether the cluster has room for more."""
+"""Seconds between checks for more room in the cluster."""
 
 PATIENCE = 15.0
-"""Seconds without any actor after which the user is told what is waited for."""
+"""Seconds without any actor after which the user gets the reason for the wait."""
 
 log = logging.getLogger("samplerbench")
 
 
 class Ray(Executor):
-    """Runs tasks in actors, each of which holds a worker process and loads the model once.
+    """Executor with actors, each of which holds a worker process and loads the model once.
 
     A task whose machine is lost is tried elsewhere, :data:`TRIES` times in all. Each actor has its
-    part of the threads of torch, one at least, and as many cores. What cannot be sent runs in the
-    thread that iterates. The actors live until the executor is closed; one map at a time has them.
+    part of the threads of torch, one at least, and as many cores. Tasks that cannot be sent run in
+    the iterating thread. The actors serve one map at a time, and live until the executor is closed.
 
     Args:
         address: as in :class:`.Connection`.
-        jobs: how many actors; None for one a GPU, or one a core where tasks run on processors, and
-            for more as the cluster grows.
-        gpus: of each actor; None for one where tasks run on CUDA, and for none elsewhere.
-        memory: bytes that each worker may hold; None for its part of what one may on its machine,
-            0 for no limit.
-        accelerator: type of the device that times are of, as Ray calls it, such as "H100"; "" for
-            the one type that the cluster has.
+        jobs: number of actors; None for one a GPU, or one a core for tasks on processors, and for
+            more as the cluster grows.
+        gpus: of each actor; None for one on CUDA, and for none elsewhere.
+        memory: bytes that each worker may hold; None for its part of the machine's default, 0 for
+            no limit.
+        accelerator: type of the timed device, as Ray calls it, such as "H100"; "" for the only type
+            of the cluster.
     """
 
     keeps_limits = True
@@ -81,7 +81,7 @@ class Ray(Executor):
 
     @property
     def size(self) -> int:
-        """Actors that were asked for; where the cluster is to decide, those that there are by now."""
+        """Number of requested actors; if the cluster decides, the number that fits by now."""
         return self._jobs or (self._crew.room() if self._crew else 1)
 
     def map(
@@ -133,18 +133,18 @@ class Ray(Executor):
                 crew.dismiss(crew.waiting())
 
     def check(self) -> None:
-        """See early that a cluster can be joined; nothing is joined or started.
+        """Check early that a cluster can be joined, without joining or starting one.
 
         Raises:
-            ValueError: Ray is not installed, or nobody answers at the address.
+            ValueError: Ray is not installed, or no cluster answers at the address.
         """
         self._connection.check()
 
     def alone(self, device: str) -> Executor | None:
-        """An actor that holds a whole GPU of one type: a GPU of this process may be another's.
+        """Return an executor with an actor that holds a whole GPU of one type.
 
         See :meth:`.Executor.alone`. On processors this process takes the times, unless a type of
-        accelerator is asked for.
+        accelerator is given.
         """
         if self._gpus is not None and self._gpus < 1:
             raise ValueError(
@@ -180,7 +180,7 @@ class Ray(Executor):
         self._connection.close()
 
     def _hired(self, setting: Setting) -> Crew:
-        """The crew for tasks of a setting."""
+        """Return the crew for tasks of a setting."""
         asked = (setting.device, setting.threads)
         if self._crew is not None and self._asked != asked:
             self._crew.dismiss(list(self._crew.members))
@@ -201,12 +201,12 @@ class Ray(Executor):
         return crew
 
     def _opened(self, gpus: float, threads: int) -> Any:
-        """The module ``ray``, connected."""
+        """Return the module ``ray``, connected."""
         return self._connection.open(max(_cores(), self._jobs or 1, threads), _gpus(gpus))
 
 
 def _result(said: Said) -> Any:
-    """What became of a task that is not tried again.
+    """Return the outcome of a task that is not tried again.
 
     Raises:
         ValueError: it could not be prepared.
@@ -231,7 +231,7 @@ def _result(said: Said) -> Any:
 
 
 def _told_of_waiting(crew: Crew, since: float) -> float:
-    """Since when no actor is there, or infinity where that was told already."""
+    """Return when the wait for an actor began; infinity once it is reported."""
     if len(crew.waiting()) < len(crew.members) or not crew.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
@@ -245,13 +245,12 @@ def _told_of_waiting(crew: Crew, since: float) -> float:
 
 
 def _part(found: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
-    """Threads of each actor: its part of those that there are for all, and no more than cores that
-    its machine has for it.
+    """Return the threads of each actor: its part of the total, at most the machine's cores for it.
 
     Args:
         found: the resources of each machine.
         gpus: of each actor.
-        jobs: how many actors; None for as many as there is room for.
+        jobs: number of actors; None for as many as fit.
         threads: for all.
     """
     alone = Share(1, gpus)
@@ -265,12 +264,12 @@ def _part(found: Sequence[dict[str, float]], gpus: float, jobs: int | None, thre
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _gpus(each: float) -> int:
-    """GPUs that torch sees here, where any are asked for."""
+    """Return the number of GPUs that torch sees in this process; 0 if none is requested."""
     if not each:
         return 0
     import torch
