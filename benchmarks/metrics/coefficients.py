@@ -28,8 +28,8 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Squared 2-Wasserstein distance of each column to its mixture, in units of the mixture's
-    variance.
+    """Return the squared 2-Wasserstein distance of each column to its mixture, in units of the
+    mixture's variance.
 
     Args:
         x: ``(n, d)`` coefficients of n >= 1 samples.
@@ -66,7 +66,8 @@ def coefficient_distances(
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Mean of the quantile function over each of n equal cells of probability, ``(n, d)``.
+    """Return the mean of the quantile function over each of n equal cells of probability, ``(n,
+    d)``.
 
     Ascending.
 

@@ -80,7 +80,7 @@ def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCovera
 
     Args:
         counts: ``(K,)`` samples in each mode.
-        reference_counts: ``(K,)`` those of independent samples of the truth.
+        reference_counts: ``(K,)`` counts of independent samples of the truth.
 
     Raises:
         ValueError: shapes differ, or a side has no sample.

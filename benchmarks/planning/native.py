@@ -48,9 +48,7 @@ def default_schedule(model: Denoiser, sampler: Sampler) -> str:
     needs_model=True,
 )
 def native() -> Native:
-    """The levels that come with a model: those of its scheduler, its beta table, or its flow's
-    times.
-    """
+    """Levels that come with a model, from its scheduler, its beta table, or its flow's times."""
     return Native()
 
 

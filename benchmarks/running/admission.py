@@ -42,7 +42,7 @@ def admit(setup: Setup) -> Digests:
                 continue
             run.mend(cell.key)
             if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-                # they are about to be read; those of a finished cell are only kept
+                # they are about to be read; a finished cell's are only kept
                 run.mend_shards(cell.key)
     with run.together():
         for cell in setup.cells:

@@ -98,7 +98,7 @@ class Identity:
         return bool(stored) or there
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
-        """Set a cell of the directory aside if it is of other code, and log it.
+        """Set a cell of the directory aside if other code made it, and log it.
 
         Args:
             cell: to be checked.
@@ -120,7 +120,7 @@ class Identity:
         return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def inspect_model(self, key: str, name: str) -> None:
-        """Set a cell aside if it is of another model, for a row that cannot be planned again.
+        """Set a cell aside if another model made it, for a row that cannot be planned again.
 
         Args:
             key: of the cell.

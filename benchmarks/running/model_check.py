@@ -38,8 +38,8 @@ a share of the data's variance.
 """
 
 POOR, ROUGH = 2.0, 0.05
-"""The same beside the best multiple of the noisy sample, which a network need not come near at
-the smallest levels.
+"""Tolerances relative to the best multiple of the noisy sample, which a network need not approach
+at the smallest levels.
 """
 
 NOISE = 0.01
@@ -229,7 +229,7 @@ def samples_of_truth(
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if reference is None or model.decoder is not None:  # whose features are those of images
+    if reference is None or model.decoder is not None:  # whose features are of images
         return None if x is None else x.to(device)
     if x is None and isinstance(reference.extractor, Identity):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)

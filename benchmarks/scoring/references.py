@@ -53,7 +53,7 @@ def load_references(
     Args:
         models: by name.
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
-            the samples themselves where it draws its data and has none; others are those of
+            the samples themselves where it draws its data and has none; others as for
             :func:`.make_extractor`.
         source: of real samples in another feature space (:func:`.real_data`), or of their
             statistics (:func:`.read_statistics`).

@@ -148,8 +148,8 @@ class Side(NamedTuple):
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
-    """Return value, bias, influence and flags of one side, with the other side fixed. ``moments``
-    are those of ``rows``.
+    """Return value, bias, influence and flags of one side with its own ``moments``; the other side
+    is fixed.
     """
     check_dimensions(reference, moments)
     n = moments.n

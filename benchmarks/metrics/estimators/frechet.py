@@ -4,7 +4,7 @@ Two estimands, never to be mixed: :func:`estimate` takes the reference as the fi
 field's convention), and :func:`population_estimate` takes both sides as samples of unknown
 distributions.
 
-The influence function IF, the bias of second order, and its q(x) are those of :mod:`.expansion`.
+The influence function IF, the bias of second order, and its q(x) come from :mod:`.expansion`.
 
 **Third order.** What is left after the second falls as 1 / N², and its constant grows with the
 tails: at 15 samples a feature it is 2 % of the bias for Gaussian features in 128 dimensions and 8 %
@@ -14,9 +14,9 @@ after the second order, and D_{N/2} its mean over the two halves of the samples,
     value = (4 D_N - D_{N/2}) / 3
 
 has no 1 / N² term (Richardson). The halves are random, by a fixed seed: where classes take turns,
-every second sample is not like the others. The first-order noise of the halves averages to that of
-the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of the halves,
-with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
+every second sample is not like the others. The first-order noise of the halves averages to the
+noise of the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of
+the halves, with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
 
 **Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
 x_j) / 2, where h(x, x) = 2 q(x). IF taken at the sample's own moments estimates IF(x_i) + mean_j

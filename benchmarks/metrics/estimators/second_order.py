@@ -5,7 +5,7 @@ To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{
 
     h(x, y) = 2 c_x · c_y + sum_ij w_ij (z_i z_j - δ_ij)_x (z_i z_j - δ_ij)_y ,
 
-and that of a kernel distance (:mod:`.kernel`) has the same form, with nothing beyond.
+and a kernel distance (:mod:`.kernel`) has the same form, with nothing beyond.
 
 **Variance.** The second sum has the variance K = E h² / (2 n²); after the extrapolation of
 :mod:`.frechet`, 10 K / 9. The error se that is taken from influences at the samples' own moments,

@@ -39,7 +39,7 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
     pipe, process = Connection(tasks), os.getpid()
 
     def send(kind: str, value: object = None) -> None:
-        if os.getpid() != process:  # a fork that a sampler let return: its answers are nobody's
+        if os.getpid() != process:  # a fork that a sampler let return: its answers are void
             os._exit(0)
         pipe.send((kind, value))
 

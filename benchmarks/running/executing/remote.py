@@ -42,7 +42,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
 
     try:
         if setting not in _LATEST:
-            _LATEST.clear()  # before models are loaded, so that memory never holds those of two
+            _LATEST.clear()  # before models are loaded: memory never holds two worlds
             there = pickle.loads(setting)
             there.apply()
             _LATEST[setting] = World(there)

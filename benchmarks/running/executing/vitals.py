@@ -71,9 +71,7 @@ def kernel_kills() -> int | None:
 
 
 def offer_to_the_killer() -> None:
-    """Ask the kernel to end this process first when memory runs out, rather than the one that
-    keeps the results.
-    """
+    """Ask the kernel to end this process first when memory runs out, rather than its parent."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 

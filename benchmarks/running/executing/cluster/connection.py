@@ -62,9 +62,9 @@ class Connection:
     """Connection to a cluster, from its first use until it is closed.
 
     Args:
-        address: ``host:port`` of the cluster's head, or "auto" for the one that runs on this
-            machine; "" for the environment's (:data:`ADDRESS`), or else for a cluster of this
-            machine alone, whose ports are bound to localhost and need a token.
+        address: ``host:port`` of the cluster's head, or "auto" for this machine's; "" for the
+            environment's (:data:`ADDRESS`), or else for a cluster of this machine alone, whose
+            ports are bound to localhost and need a token.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -74,7 +74,7 @@ class Connection:
 
     @property
     def local(self) -> bool:
-        """True if the cluster is of this machine alone, started for this process."""
+        """True if the cluster was started for this process, on this machine alone."""
         return self._ours and not self.address
 
     def check(self) -> None:
@@ -100,7 +100,7 @@ class Connection:
             The module ``ray``.
 
         Raises:
-            ValueError: Ray is missing, does not answer, or is of another version.
+            ValueError: Ray is missing, does not answer, or has another version.
         """
         ray = the_library_bound_here() if not self.address else the_library()
         if ray.is_initialized():
