@@ -112,5 +112,5 @@ def _exact(cell: Context, n: int) -> NDArray:
 
 
 def _distance(cell: Context, x: NDArray) -> float:
-    found = coefficient_distances(cell.coefficients(x), *cell.mixtures)
-    return float(np.sqrt(found.mean()))
+    distances = coefficient_distances(cell.coefficients(x), *cell.mixtures)
+    return float(np.sqrt(distances.mean()))

@@ -66,13 +66,13 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
         ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive
             sum.
     """
-    seen, p = _pair(counts, proportions)
-    expected = p / p.sum() * seen.sum()
-    cells = _pooled(expected, seen, expected)
+    observed, p = _pair(counts, proportions)
+    expected = p / p.sum() * observed.sum()
+    cells = _pool_cells(expected, observed, expected)
     statistic = _pearson(*cells)
-    if (seen[p == 0] > 0).any():
+    if (observed[p == 0] > 0).any():
         statistic = np.inf
-    return _coverage(seen, p > 0, statistic, len(cells[0]) - 1)
+    return _coverage(observed, p > 0, statistic, len(cells[0]) - 1)
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
@@ -85,12 +85,12 @@ def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCovera
     Raises:
         ValueError: shapes differ, or a side has no sample.
     """
-    seen, reference = _pair(counts, reference_counts)
-    n, m = seen.sum(), reference.sum()
-    share = (seen + reference) / (n + m)
-    a, b, pooled = _pooled(share * min(n, m), seen, reference, share)
+    observed, reference = _pair(counts, reference_counts)
+    n, m = observed.sum(), reference.sum()
+    share = (observed + reference) / (n + m)
+    a, b, pooled = _pool_cells(share * min(n, m), observed, reference, share)
     statistic = _pearson(a, n * pooled) + _pearson(b, m * pooled)
-    return _coverage(seen, reference > 0, statistic, len(a) - 1)
+    return _coverage(observed, reference > 0, statistic, len(a) - 1)
 
 
 def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -108,7 +108,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return a, b
 
 
-def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
+def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
     """Return ``values`` summed over cells. A cell takes modes from the rarest on until its expected
     count is FEWEST.
     """
@@ -125,17 +125,17 @@ def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]
 
 
 def _pearson(observed: FloatArray, expected: FloatArray) -> float:
-    known = expected > 0
-    return float((np.square(observed - expected)[known] / expected[known]).sum())
+    positive = expected > 0
+    return float((np.square(observed - expected)[positive] / expected[positive]).sum())
 
 
 def _coverage(
-    seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
+    observed: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
 ) -> ModeCoverage:
-    missing = tuple(np.flatnonzero(wanted & (seen == 0)).tolist())
+    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
     covered = 1 - len(missing) / int(wanted.sum())
     return ModeCoverage(
-        seen.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
+        observed.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
     )
 
 
@@ -166,15 +166,15 @@ def mode_coverage(cell: Context) -> Measured:
         covered = float((mode_counts(modes, cell.classes) > 0).mean()) if cell.classes else None
         return Measured({} if covered is None else {"mode_coverage": covered})
     k = int(max(modes.max(), exact.max())) + 1
-    found = against_counts(mode_counts(modes, k), mode_counts(exact, k))
-    return Measured({"mode_coverage": found.covered, "mode_p": found.p})
+    coverage = against_counts(mode_counts(modes, k), mode_counts(exact, k))
+    return Measured({"mode_coverage": coverage.covered, "mode_p": coverage.p})
 
 
 def _modes(cell: Context) -> NDArray[np.int64] | None:
     """Return the modes of all known samples; None without samples or for a model without modes."""
-    found = [cell.modes(x) for _, x in cell.known_rows.blocks()]
-    known = [modes for modes in found if modes is not None]
-    return np.concatenate(known) if known else None
+    by_block = [cell.modes(x) for _, x in cell.known_rows.blocks()]
+    classified = [modes for modes in by_block if modes is not None]
+    return np.concatenate(classified) if classified else None
 
 
 def _exact_modes(cell: Context) -> NDArray[np.int64] | None:

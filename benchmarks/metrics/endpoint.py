@@ -104,14 +104,14 @@ def flip_fraction(
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def to_solution(cell: Context) -> Measured:
     """Return distances to the ODE's endpoint of each latent, and which samples flipped."""
-    x, found = _distances(cell)
+    x, error = _distances(cell)
     columns: dict[str, object] = {
-        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
-        "rmse_median": found.rmse_median,
+        **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
+        "rmse_median": error.rmse_median,
         "rmse_samples": len(x),
         "rmse_resolution": cell.solution.resolution,
     }
-    arrays = {"distance": found.per_sample}
+    arrays = {"distance": error.per_sample}
     if cell.solution.modes is not None:
         modes = cell.modes(x)
         assert modes is not None
@@ -124,12 +124,12 @@ def to_solution(cell: Context) -> Measured:
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
 def to_path_limit(cell: Context) -> Measured:
     """Return distances to the limit along each sample's own Brownian path."""
-    _, found = _distances(cell)
+    _, error = _distances(cell)
     columns = {
-        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), STRONG),
+        **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), STRONG),
         "strong_resolution": cell.solution.resolution,
     }
-    return Measured(columns, {"strong": found.per_sample})
+    return Measured(columns, {"strong": error.per_sample})
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:

@@ -63,8 +63,8 @@ def energy(cell: Context) -> Measured:
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:
         return Measured({})
-    found = energy_distance(x, y)
-    ends = {"energy_low": found.low, "energy_high": found.high}
-    columns = {"energy": found.value, "energy_se": found.se, **ends}
-    arrays = {"energy": found.influence, "energy_reference": found.reference_influence}
+    estimate = energy_distance(x, y)
+    ends = {"energy_low": estimate.low, "energy_high": estimate.high}
+    columns = {"energy": estimate.value, "energy_se": estimate.se, **ends}
+    arrays = {"energy": estimate.influence, "energy_reference": estimate.reference_influence}
     return Measured(columns, arrays)

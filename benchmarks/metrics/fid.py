@@ -20,7 +20,7 @@ from .metric import Context, Measured, metric
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
     """Return all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
-    truth = cell.once("frechet reference", lambda: _fixed(cell))
+    truth = cell.once("frechet reference", lambda: _reference_of(cell))
     n, d = cell.feature_rows.shape
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
@@ -63,7 +63,7 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
     return Measured(columns, influence)
 
 
-def _fixed(cell: Context) -> FrechetReference:
+def _reference_of(cell: Context) -> FrechetReference:
     return FrechetReference(cell.reference.mean, cell.reference.cov, cell.reference.n)
 
 

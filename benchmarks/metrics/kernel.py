@@ -149,7 +149,8 @@ def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, b
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     (x, u), (y, v) = (
-        (rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m)))
+        (rows[some], weights[some])
+        for rows, weights, some in ((x, u, _spread(n)), (y, v, _spread(m)))
     )
     between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
     cross = (
@@ -160,7 +161,7 @@ def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, b
     return Noise(second, third, cross / unit, unit)
 
 
-def _some(n: int) -> NDArray[np.int_]:
+def _spread(n: int) -> NDArray[np.int_]:
     return np.linspace(0, n - 1, min(n, PAIRS)).astype(int)
 
 
@@ -204,6 +205,6 @@ def kernel_distance(cell: Context) -> Measured:
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:
         return Measured({})
-    found = kid(x, y)
-    columns = {"kid": found.value, "kid_se": found.se, "kid_low": found.low, "kid_high": found.high}
-    return Measured(columns, {"kid": found.influence, "kid_reference": found.reference_influence})
+    score = kid(x, y)
+    columns = {"kid": score.value, "kid_se": score.se, "kid_low": score.low, "kid_high": score.high}
+    return Measured(columns, {"kid": score.influence, "kid_reference": score.reference_influence})

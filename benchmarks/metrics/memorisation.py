@@ -138,9 +138,9 @@ def memorised(cell: Context) -> Measured:
     """Return the share of near-copies of training examples."""
     if not len(cell.known_rows):
         return Measured({})
-    found = memorisation(cell.known_rows, *cell.training)
-    ends = {"memorised_low": found.low, "memorised_high": found.high}
-    return Measured({"memorised": found.share, **ends})
+    result = memorisation(cell.known_rows, *cell.training)
+    ends = {"memorised_low": result.low, "memorised_high": result.high}
+    return Measured({"memorised": result.share, **ends})
 
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))

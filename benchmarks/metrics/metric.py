@@ -204,9 +204,9 @@ class Metric:
         Raises:
             ValueError: it gives columns or influence values that no quantity of it has, or none.
         """
-        found = self.measure(context)
-        if not isinstance(found, Measured):
-            got = type(found).__name__
+        result = self.measure(context)
+        if not isinstance(result, Measured):
+            got = type(result).__name__
             raise ValueError(
                 f"metric {self.name} gives a {got}; let it return Measured(columns, influence)"
             )
@@ -214,11 +214,11 @@ class Metric:
         arrays = {
             name for q in self.quantities for name in (q.influence, q.reference_influence) if name
         }
-        if strange := sorted((set(found.columns) - columns) | (set(found.influence) - arrays)):
+        if strange := sorted((set(result.columns) - columns) | (set(result.influence) - arrays)):
             raise ValueError(
                 f"metric {self.name} gives {strange[0]!r}, which is none of its columns"
             )
-        return found
+        return result
 
 
 _METRICS: dict[str, Metric] = {}
@@ -240,9 +240,9 @@ def metric(
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
-        made = Metric(name, version, frozenset(needs), quantities, measure)
-        register(made)
-        return made
+        registered = Metric(name, version, frozenset(needs), quantities, measure)
+        register(registered)
+        return registered
 
     return decorated
 
@@ -260,8 +260,8 @@ def register(found: Metric) -> None:
             f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
         )
     before = _METRICS.get(found.name)
-    if before is not None and _place(before) != _place(found):
-        places = f"{_place(before)} and {_place(found)}"
+    if before is not None and _qualified_name(before) != _qualified_name(found):
+        places = f"{_qualified_name(before)} and {_qualified_name(found)}"
         raise ValueError(
             f"two metrics are called {found.name!r}: {places}; rename or uninstall one"
         )
@@ -279,7 +279,7 @@ def _is_built_in(found: Metric) -> bool:
     return found.measure.__module__.startswith(f"{__package__}.")
 
 
-def _place(found: Metric) -> str:
+def _qualified_name(found: Metric) -> str:
     """Return the qualified name of a metric's function."""
     return f"{found.measure.__module__}.{found.measure.__qualname__}"
 
@@ -290,10 +290,10 @@ def metrics() -> dict[str, Metric]:
     Raises:
         ValueError: one of an installed package cannot be loaded: a run without it would look whole.
     """
-    for each in known.installed():
-        if each.fault:
-            what = f"the metric {each.name} of {each.package} {each.fault}"
-            raise ValueError(f"{what}; mend or uninstall the package")
+    for plugin in known.installed():
+        if plugin.fault:
+            subject = f"the metric {plugin.name} of {plugin.package} {plugin.fault}"
+            raise ValueError(f"{subject}; mend or uninstall the package")
     return dict(_METRICS)
 
 
@@ -302,6 +302,6 @@ def origin(found: Metric) -> str:
     module = found.measure.__module__
     if _is_built_in(found):
         return ""
-    package = next((each.package for each in known.installed() if each.found is found), "")
+    package = next((plugin.package for plugin in known.installed() if plugin.found is found), "")
     file = getattr(sys.modules.get(module), "__file__", None)
     return package or (Path(file).name if file else module)

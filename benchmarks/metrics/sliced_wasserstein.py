@@ -140,9 +140,9 @@ def sliced_distance(cell: Context) -> Measured:
     y = cell.held_out(n)
     if min(n, len(y)) < 2:
         return Measured({})
-    found = sliced_wasserstein(x, y)
+    estimate = sliced_wasserstein(x, y)
     floor = cell.once(("swd floor", n), lambda: _floor(cell, n))
-    return Measured({"swd": found.value, "swd_se": found.se, "swd_floor": floor})
+    return Measured({"swd": estimate.value, "swd_se": estimate.se, "swd_floor": floor})
 
 
 def _floor(cell: Context, n: int) -> float | None:

@@ -47,9 +47,9 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
     or of a new one. It is "" without a cache, or for a model that fails.
     """
-    known = _found.setdefault(model, {})
-    if cache is None or str(cache) in known:
-        return known.get(str(cache), "")
+    digests = _found.setdefault(model, {})
+    if cache is None or str(cache) in digests:
+        return digests.get(str(cache), "")
     try:
         now = first_fingerprint(model, device)
     except Exception:  # of a user's model, whose rows will say so
@@ -59,7 +59,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     while True:
         digest = hash_of([now.to_json(), number])
         path = cache / f"model-{name}-{number}.json"
-        stored = _sound(read_json(path))
+        stored = _checked_content(read_json(path))
         if stored is None:
             _write(path, {"made": now.to_json(), BEHAVIOUR: digest})
             break
@@ -67,11 +67,11 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
             same = not difference(Fingerprint.from_json(stored.get("made")), now)
         except ValueError:
             same = False
-        if same and not difference_of(folder, _opened(cache, str(stored[BEHAVIOUR]))):
+        if same and not difference_of(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
         number += 1
-    known[str(cache)] = digest
+    digests[str(cache)] = digest
     return digest
 
 
@@ -90,12 +90,12 @@ def remembered(
         cache
         and cache / f"{name}-{hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]}.json"
     )
-    stored = _sound(read_json(path)) if path else None
+    stored = _checked_content(read_json(path)) if path else None
     if stored is None or stored.get("key") != key:
-        with reading() as seen:
+        with reading() as recorder:
             stored = {"key": dict(key), **measure()}
         if path and cache:
-            _note(cache, str(key.get(BEHAVIOUR, "")), seen.paths)
+            _record_opened(cache, str(key.get(BEHAVIOUR, "")), recorder.paths)
             _write(path, stored)
     return stored
 
@@ -124,7 +124,7 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, DIGEST: hash_of(jsonable(value))})
 
 
-def _sound(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the content of a file whose digest is right; None for others."""
     if stored is None:
         return None
@@ -132,7 +132,7 @@ def _sound(stored: dict[str, Any] | None) -> dict[str, Any] | None:
     return stored if digest == hash_of(stored) else None
 
 
-def _note(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
+def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
     """Record the files that a model opened in a measurement: if they change, so does the model."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
@@ -140,8 +140,8 @@ def _note(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
         _write(cache / f"opened-{behaviour}-{hash_of(opened)}.json", {"opened": opened})
 
 
-def _opened(cache: Path, behaviour: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _files_opened(cache: Path, behaviour: str) -> dict[str, str]:
+    files: dict[str, str] = {}
     for path in sorted(cache.glob(f"opened-{behaviour}-*.json")):
-        found |= (_sound(read_json(path)) or {}).get("opened", {})
-    return found
+        files |= (_checked_content(read_json(path)) or {}).get("opened", {})
+    return files

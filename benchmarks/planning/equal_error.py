@@ -55,5 +55,5 @@ class Search(gits.Search):
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
         """See :meth:`.gits.Search.on`; both share the cached costs."""
-        found = super().on(model, cache, device)
-        return Equalised(found.levels, found.cost, found.weight, found.evaluations, self.name)
+        search = super().on(model, cache, device)
+        return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)

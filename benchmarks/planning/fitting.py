@@ -60,7 +60,7 @@ MOST_STEPS = 50
 log = logging.getLogger("samplerbench")
 
 
-class _UnseenError(Exception):
+class _ProbeError(Exception):
     """Model that cannot be probed, in a sentence."""
 
 
@@ -92,16 +92,16 @@ class Pilot:
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
         key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
         try:
-            found = remembered(
+            entry = remembered(
                 self.folder, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
             )
-        except _UnseenError as unseen:
+        except _ProbeError as unseen:
             log.warning("%s; %s has its usual rule there", unseen, sampler.name)
             return sampler
-        rule = Rule(*found["rule"])
+        rule = Rule(*entry["rule"])
         if len(grid) > n:  # the last level of few steps is too high for many
             rule = rule._replace(last=0.0)
-        return cast(Any, sampler).fitted(Fitted(rule, int(found["evaluations"])))
+        return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
 
     @property
     def look(self) -> Look:
@@ -112,7 +112,7 @@ class Pilot:
         """
         try:
             return self._look[0]
-        except _UnseenError as unseen:
+        except _ProbeError as unseen:
             raise ValueError(str(unseen)) from unseen
 
     def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Pilot:
         grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
 
         def run(rule: Rule, rows: NDArray[np.int64]) -> Tensor:
-            return self._sampled(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
+            return self._draw(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
 
         ranked = find_finalists(
             look,
@@ -160,25 +160,23 @@ class Pilot:
         sampler = usual.fitted(Fitted(rule, 0))
         fresh = LATENTS[1] + np.arange(self._fresh)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
-        missed = look.missed(self._sampled(meter, sampler, grid, look.rows), to_zero=to_zero)
-        ends = _flat(self._sampled(meter, sampler, grid, fresh))
+        missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
+        ends = _flat(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
-        made = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
-        made["evaluations"] = np.asarray(meter.rows)
-        self._references[to_zero] = made
+        reference = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
+        reference["evaluations"] = np.asarray(meter.rows)
+        self._references[to_zero] = reference
         if path:
-            write_arrays(path, made)
-        return made
+            write_arrays(path, reference)
+        return reference
 
-    def _path(self, what: str) -> Path | None:
+    def _path(self, kind: str) -> Path | None:
         """Return the file for a result that depends on the model alone."""
         digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
-        return self.folder and self.folder / f"auto-{what}-{digest}.npz"
+        return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
-    def _sampled(
-        self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]
-    ) -> Tensor:
+    def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:
         """Draw samples of some latents, in parts of the smallest probe's size."""
         parts = []
         for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
@@ -193,16 +191,16 @@ class Pilot:
         stored = read_arrays(path) if path else None
         if stored is not None:
             spent = int(stored.pop("evaluations"))
-            return _restored(stored), spent
+            return _probe_from_arrays(stored), spent
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
         try:
             found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
         except Exception as error:  # of a user's model
             why = f"{type(error).__name__}: {error}"
-            raise _UnseenError(f"model {self.model.name} cannot be looked at ({why})") from error
+            raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
-            write_arrays(path, _stored(found) | {"evaluations": np.asarray(meter.rows)})
+            write_arrays(path, _arrays_of_probe(found) | {"evaluations": np.asarray(meter.rows)})
         return found, meter.rows
 
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
@@ -254,13 +252,13 @@ def _flat(ends: Tensor) -> NDArray[np.float64]:
     return ends.flatten(1).double().cpu().numpy()
 
 
-def _stored(look: Look) -> dict[str, NDArray[Any]]:
+def _arrays_of_probe(look: Look) -> dict[str, NDArray[Any]]:
     """Convert a probe to named arrays."""
     named = {f.name: getattr(look, f.name) for f in fields(look)}
     return {k: np.asarray(v) for k, v in (named | named.pop("response")._asdict()).items()}
 
 
-def _restored(arrays: dict[str, NDArray[Any]]) -> Look:
+def _probe_from_arrays(arrays: dict[str, NDArray[Any]]) -> Look:
     """Restore a probe from named arrays."""
     response = Response(*(arrays.pop(name) for name in Response._fields))
     numbers = {"dim": int, "spread": float}

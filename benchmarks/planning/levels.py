@@ -26,9 +26,9 @@ def read_levels(text: str) -> tuple[float, ...]:
     Raises:
         ValueError: neither, or levels that do not fall.
     """
-    schedule, *given = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
+    schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
-        numbers = tuple(float(part) for part in given)
+        numbers = tuple(float(part) for part in fields)
         if schedule is not None and not (
             schedule and len(numbers) == 3 and numbers[0].is_integer()
         ):
@@ -69,10 +69,10 @@ def levels_of(
     Raises:
         ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
     """
-    asked = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
-    made = make_schedule(asked).for_model(model)
-    grid = made(_steps(steps), model.sigma_min, model.sigma_max)
-    said = "" if sampler and sampler.own_grid else drowned(grid, model, made.label)
-    if said:
-        log.warning("%s", said)
+    spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
+    chosen = make_schedule(spec).for_model(model)
+    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    warning = "" if sampler and sampler.own_grid else drowned(grid, model, chosen.label)
+    if warning:
+        log.warning("%s", warning)
     return grid.sigma

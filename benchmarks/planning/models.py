@@ -25,16 +25,16 @@ def load_model(spec: Any, device: str = "cpu") -> Named:
     Raises:
         ValueError: unknown model or option.
     """
-    given = parse_spec(spec)
-    name = format_spec(given)
-    model = make_model(given.pop("name"), **given)
+    options = parse_spec(spec)
+    name = format_spec(options)
+    model = make_model(options.pop("name"), **options)
     checkpoint = getattr(innermost(model), "spec", None)
     if checkpoint is not None:
         from ...models.checkpoints.entries import weights_taken  # not at every start
 
-        if taken := weights_taken(checkpoint):
+        if weights := weights_taken(checkpoint):
             log.info(
-                "model %s: %s; samplerbench check-model says how to take another.", name, taken
+                "model %s: %s; samplerbench check-model says how to take another.", name, weights
             )
     return Named(name, model.to(device) if device != "cpu" else model)
 

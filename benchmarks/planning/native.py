@@ -95,9 +95,9 @@ def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> No
     worst: dict[tuple[str, str], str] = {}
     for cell in cells:
         if cell.grid is not None and not cell.skip and not cell.sampler.own_grid:
-            said = drowned(cell.grid, models[cell.model], cell.schedule.label)
-            if said:
-                worst.setdefault((cell.model, cell.schedule.label), said)
+            warning = drowned(cell.grid, models[cell.model], cell.schedule.label)
+            if warning:
+                worst.setdefault((cell.model, cell.schedule.label), warning)
     for sentence in worst.values():
         log.warning("%s", sentence)
 

@@ -31,7 +31,7 @@ def as_its_scheduler(
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
     try:
-        own = _own(sampler, model, len(grid))
+        own = _own_sampling(sampler, model, len(grid))
     except ValueError as error:
         return sampler, f"pipeline: {error}"
     if own is None:
@@ -41,7 +41,7 @@ def as_its_scheduler(
     if reason := mismatch(model, make(own.sampler)):
         return sampler, reason
     if own.differs:
-        _tell(model.name, own.told, own.differs)
+        _warn_of_differences(model.name, own.told, own.differs)
     preset = Preset(
         own.sampler,
         own.levels,
@@ -55,7 +55,7 @@ def as_its_scheduler(
     return sampler.fitted(preset), ""
 
 
-def _own(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
+def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
     """Return the behaviour of a model's scheduler, or of the scheduler that ``pipeline`` names."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
@@ -69,7 +69,7 @@ def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]
     @cache
     def cost(n: int) -> int:
         try:
-            own = _own(sampler, model, n)
+            own = _own_sampling(sampler, model, n)
         except ValueError:  # the cell gives the reason
             own = None
         says = None if own is None else make(own.sampler).nfe(Grid(own.levels))
@@ -79,5 +79,5 @@ def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]
 
 
 @cache
-def _tell(model: str, told: str, differs: tuple[str, ...]) -> None:
-    log.warning("pipeline on %s is not quite its %s: %s", model, told, "; ".join(differs))
+def _warn_of_differences(model: str, scheduler: str, differs: tuple[str, ...]) -> None:
+    log.warning("pipeline on %s is not quite its %s: %s", model, scheduler, "; ".join(differs))

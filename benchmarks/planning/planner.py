@@ -65,7 +65,7 @@ def plan(
     configured = [
         configured_sampler
         for spec in expanded(suite.samplers)
-        for configured_sampler in _configured(spec, suite.tolerances)
+        for configured_sampler in _configure(spec, suite.tolerances)
     ]
     named = [make_schedule(spec) for spec in suite.schedules or ()]
     cells: list[Cell] = []
@@ -90,7 +90,7 @@ def plan(
                         model,
                         references[name],
                         device,
-                        _fitting(start, schedule),
+                        _check_start(start, schedule),
                         execution,
                         pilot,
                     )
@@ -139,7 +139,7 @@ def planned_before(
         axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
-        asked = suite.replaced(
+        request = suite.replaced(
             models=[name],
             samplers=(sampler,),
             schedules=schedules,
@@ -147,7 +147,7 @@ def planned_before(
             **budget,
             **axes,
         )
-        cells = plan(asked, {name: models[name]}, references, device)
+        cells = plan(request, {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
     except (
         ValueError,
@@ -179,21 +179,21 @@ def expanded(specs: Sequence[Spec]) -> list[Spec]:
         and not cls.for_maps
         and samplers.make(name).nfe(_GRID) is not None
     ]
-    return [one for spec in specs for one in (fixed if spec == FIXED_GRID else [spec])]
+    return [entry for spec in specs for entry in (fixed if spec == FIXED_GRID else [spec])]
 
 
-def _configured(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
+def _configure(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
     """Yield the sampler; one per tolerance if it is adaptive and its tolerance is open."""
-    given = parse_spec(spec)
-    sampler = samplers.make(given)
-    open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(given)
+    options = parse_spec(spec)
+    sampler = samplers.make(options)
+    open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)
     if sampler.adaptive and open_tolerance:
-        yield from (samplers.make({**given, "rtol": tol, "atol": tol}) for tol in tolerances)
+        yield from (samplers.make({**options, "rtol": tol, "atol": tol}) for tol in tolerances)
     else:
         yield sampler
 
 
-def _fitting(start: Start, schedule: Schedule) -> Start:
+def _check_start(start: Start, schedule: Schedule) -> Start:
     """Return the start, with a reason to skip it if the schedule has no grid from its level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start

@@ -51,7 +51,7 @@ def remedy(
             *(("--sampler", label) for label in samplers),
             (flag, ",".join(map(str, fitting))),
         ]
-        axes += [*_way(missing.entries, subject), ("--out", missing.file)]
+        axes += [*_tuning_options(missing.entries, subject), ("--out", missing.file)]
         words = [word for axis in axes for word in axis]
         commands.append(
             shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))])
@@ -75,7 +75,7 @@ def loading(made: Sequence[Any]) -> list[str]:
     )
 
 
-def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
+def _tuning_options(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
     """Return the settings of the model's last entry, or else of the last of all: rows with
     different tuning settings are not compared.
     """
@@ -89,10 +89,10 @@ def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
         ("--test-latents", setting.test_latents),
         ("--seed", setting.seed),
     )
-    what = [] if setting.what == "grid" else [("--what", setting.what)]
-    way = [
-        *what,
+    target = [] if setting.what == "grid" else [("--what", setting.what)]
+    options = [
+        *target,
         ("--objective", setting.objective),
         *((flag, str(number)) for flag, number in numbers),
     ]
-    return [*way, ("--holdout-model", last.elsewhere.model)] if own else way
+    return [*options, ("--holdout-model", last.elsewhere.model)] if own else options

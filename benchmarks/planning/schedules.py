@@ -61,7 +61,11 @@ class Schedule:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
             return SCHEDULES[self.name].make(
-                n, sigma_min, sigma_max, to_zero=to_zero, **_resolved(self.name, self.options)
+                n,
+                sigma_min,
+                sigma_max,
+                to_zero=to_zero,
+                **_resolve_options(self.name, self.options),
             )
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
@@ -78,7 +82,7 @@ class Schedule:
     @property
     def process(self) -> Process | None:
         """Process whose native time the levels are in; None for most."""
-        return _resolved(self.name, self.options).get("process")
+        return _resolve_options(self.name, self.options).get("process")
 
     @property
     def needs_model(self) -> bool:
@@ -159,33 +163,33 @@ def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
     Raises:
         ValueError: unknown name or option, or an option that gives no grid.
     """
-    given = parse_spec(spec)
-    name = given.pop("name")
+    options = parse_spec(spec)
+    name = options.pop("name")
     if name not in SCHEDULES:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
         raise ValueError(f"unknown schedule {name!r}; {hint}")
-    known = options_of(name)
-    for key, value in given.items():
-        if key not in known:
+    defaults = options_of(name)
+    for key, value in options.items():
+        if key not in defaults:
             raise ValueError(
-                f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}"
+                f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _fits(value, known[key]):
+        if not _fits(value, defaults[key]):
             raise ValueError(
                 f"schedule {name!r}: option {key!r} must be a "
-                f"{type(known[key]).__name__}, got {value!r}"
+                f"{type(defaults[key]).__name__}, got {value!r}"
             )
-    schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
+    schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
     if schedule.needs_model:
-        SCHEDULES[name].make(**given)
+        SCHEDULES[name].make(**options)
     else:
         for lo, hi in _TRIALS:
             schedule(_TRIAL_STEPS, lo, hi)
     return schedule
 
 
-def _resolved(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """Return all options of a schedule, with the process itself in place of its name."""
     resolved = options_of(name) | dict(options)
     if "process" in resolved:

@@ -59,13 +59,13 @@ def _announce(setup: Setup) -> None:
     Earlier runs into the same directory stay on record.
     """
     run, about = setup.directory, setup.about
-    known = run.run()
-    earlier = list(known.get("earlier", []))
-    if known and _essence(known) != _essence(about):
-        earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
-    models: Mapping[str, str] = known.get("models") or {}
-    same = {name for name, found in models.items() if about["models"].get(name, found) == found}
-    curvature: Mapping[str, Any] = known.get(CURVATURE) or {}
+    stored = run.run()
+    earlier = list(stored.get("earlier", []))
+    if stored and _essence(stored) != _essence(about):
+        earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
+    models: Mapping[str, str] = stored.get("models") or {}
+    same = {name for name, own in models.items() if about["models"].get(name, own) == own}
+    curvature: Mapping[str, Any] = stored.get(CURVATURE) or {}
     if run.old and (count := run.set_all_aside(UNPROVEN)):
         log.warning(
             "%d cells in %s are set aside: what made them was not kept by the "
@@ -73,8 +73,8 @@ def _announce(setup: Setup) -> None:
             count,
             run.path,
         )
-    kept = {name: found for name, found in curvature.items() if name in same}
-    run.announce({**about, CURVATURE: kept, "earlier": earlier})
+    curvature_of_same = {name: own for name, own in curvature.items() if name in same}
+    run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
 
 
 def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
@@ -142,13 +142,13 @@ def standings(setup: Setup) -> list[Standing]:
     """
     run = setup.directory
     identity = Identity(run, setup.makers, setup.probes.fingerprint, writes=False)
-    asked = {
-        cell.key: _asked(setup, identity, cell, scorer)
+    requested = {
+        cell.key: _requested_standing(setup, identity, cell, scorer)
         for name in setup.models
         for scorer in [_scorer(setup, identity, name)]
         for cell in setup.cells_of(name)
     }
-    return [*asked.values(), *_others(setup, identity, set(asked))]
+    return [*requested.values(), *_other_standings(setup, identity, set(requested))]
 
 
 def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
@@ -169,7 +169,7 @@ def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
     )
 
 
-def _asked(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
+def _requested_standing(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
     run = setup.directory
     state, why = _state(run, identity, cell, scorer)
     return Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
@@ -188,17 +188,17 @@ def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple
     if ended(run, cell):
         return "ended", f"{quality.get('status')}: {quality.get('reason')}"
     if lacking := missing(run, cell):
-        there = cell.samples - sum(stop - start for start, stop in lacking)
-        return "missing", f"{there:,} of {cell.samples:,} samples are there"
+        count = cell.samples - sum(stop - start for start, stop in lacking)
+        return "missing", f"{count:,} of {cell.samples:,} samples are there"
     why = scorer.lacks(cell)
     return ("to be scored", why) if why else ("up to date", "")
 
 
-def _others(setup: Setup, identity: Identity, asked: set[str]) -> Iterator[Standing]:
+def _other_standings(setup: Setup, identity: Identity, requested: set[str]) -> Iterator[Standing]:
     """Yield the states of cells from earlier runs into the directory."""
     run = setup.directory
     for key in run.cells():
-        if key in asked:
+        if key in requested:
             continue
         record = run.read(key, CELL) or {}
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))

@@ -45,14 +45,14 @@ def nonconforming(setup: Setup, table: ResultTable) -> str:
     """
     finished = set(table.ok.frame["cell"])
     own = {cell.label: cell for cell in setup.cells if cell.key in finished and _is_users(cell)}
-    failed = {label: names for label, cell in own.items() if (names := _failed(setup, cell))}
+    failed = {label: names for label, cell in own.items() if (names := _failed_checks(setup, cell))}
     if not failed:
         return ""
-    found = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
+    failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
     name = own[next(iter(failed))].sampler.name
     file = samplers.plugin_file(name)
     command = f"samplerbench check {name}" + (f" --plugin {file}" if file else "")
-    return f"These samplers fail samplerbench check: {found}; {command} says why."
+    return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
 
 def _is_users(cell: Cell) -> bool:
@@ -61,7 +61,7 @@ def _is_users(cell: Cell) -> bool:
     return ":" not in cell.sampler.name and not module.startswith(f"{samplers.__name__}.")
 
 
-def _failed(setup: Setup, cell: Cell) -> list[str]:
+def _failed_checks(setup: Setup, cell: Cell) -> list[str]:
     """Return the failed checks of a sampler; empty if it cannot be checked, which its rows say."""
     look = setup.probes.of(cell)
     if look.failure:

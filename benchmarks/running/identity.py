@@ -60,8 +60,11 @@ class Identity:
         self._aside = self.run.cells_aside()
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {
-            name: (self._digest_of(made.model, made.folder), self._digest_of(made.extractor))
-            for name, made in makers.items()
+            name: (
+                self._digest_of(fingerprints.model, fingerprints.folder),
+                self._digest_of(fingerprints.extractor),
+            )
+            for name, fingerprints in makers.items()
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
@@ -77,25 +80,25 @@ class Identity:
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
-        there = self.there(cell.key)
-        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell)
+        exists = self.there(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # the recorded ones, so that their digests stay
-        kept = self._on_record(stored, sampler) or sampler
+        recorded = self._recorded(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         self.run.plan(
             cell.key,
-            record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
+            record | {"made_by": f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
         )
         if not stored:
-            made = {
-                "sampler": kept.to_json(),
+            record_of_makers = {
+                "sampler": recorded.to_json(),
                 "model": model,
                 "extractor": extractor,
                 "shard": whole_shard(cell.batch_size),
                 "space": cell.space,
             }
-            self.run.write(cell.key, MADE, made)
-        return bool(stored) or there
+            self.run.write(cell.key, MADE, record_of_makers)
+        return bool(stored) or exists
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside if other code made it, and log it.
@@ -129,9 +132,9 @@ class Identity:
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._known.get(digest), self.makers[name]
         if was is not None and (
-            found := _difference(was, now.model) or self._opened_since(digest, now.folder)
+            changes := _difference(was, now.model) or self._changed_files(digest, now.folder)
         ):
-            why = f"the model is another one: {found}"
+            why = f"the model is another one: {changes}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
 
@@ -148,7 +151,7 @@ class Identity:
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
         """Return the reason why the present code would not make a cell; "" if it would."""
-        before = self._on_record(stored, sampler)
+        before = self._recorded(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
@@ -163,18 +166,18 @@ class Identity:
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (found := _difference(was, now) or self._opened_since(stands, folder))
+                and (changes := _difference(was, now) or self._changed_files(stands, folder))
             ):
-                return f"the {kind} is another one: {found}"
-        if before is not sampler and (found := difference(before, sampler)):
-            return f"the sampler is another one: {found}"
+                return f"the {kind} is another one: {changes}"
+        if before is not sampler and (changes := difference(before, sampler)):
+            return f"the sampler is another one: {changes}"
         return ""
 
-    def _opened_since(self, digest: str, folder: Path) -> str:
+    def _changed_files(self, digest: str, folder: Path) -> str:
         """Describe changes of the files that a model on record opened late; "" for none."""
         return difference_of(folder, self.run.opened(digest))
 
-    def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+    def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
         """Return the fingerprint of a cell's sampler in its ``made.json``: ``now`` itself if it is
         the same.
         """
@@ -192,14 +195,14 @@ class Identity:
                 return folder, record
         return None
 
-    def _brought_back(self, cell: Cell) -> dict[str, Any]:
+    def _restore(self, cell: Cell) -> dict[str, Any]:
         """Restore a cell that was set aside, and return its ``made.json``; empty if there is
         none.
         """
-        found = self.returning(cell)
-        if found is None:
+        match = self.returning(cell)
+        if match is None:
             return {}
-        folder, record = found
+        folder, record = match
         self.run.restore(cell.key, folder)
         log.warning(
             "%s is back: it was set aside when other code was there, and "
@@ -208,45 +211,49 @@ class Identity:
         )
         return record
 
-    def _digest_of(self, found: Fingerprint | None, folder: Path = Path()) -> str:
+    def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
         """Return the digest of the record that equals a fingerprint, or of a new one."""
-        if found is None:
+        if fingerprint is None:
             return ""
         late: set[str] = set()
         for digest, record in self._known.items():
-            if record is not None and record.kind == found.kind and not _difference(record, found):
+            if (
+                record is not None
+                and record.kind == fingerprint.kind
+                and not _difference(record, fingerprint)
+            ):
                 opened = self.run.opened(digest)
                 if not difference_of(folder, opened):
-                    if self._writes and found.values.keys() - record.values.keys():
-                        whole = replace(record, values={**found.values, **record.values})
+                    if self._writes and fingerprint.values.keys() - record.values.keys():
+                        whole = replace(record, values={**fingerprint.values, **record.values})
                         self.run.write_made(digest, whole.to_json())
                     return digest
                 late |= opened.keys()
         # it does the same with other files, as far as its probes show
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
-        digest = without_levels(found).digest
+        digest = without_levels(fingerprint).digest
         if digest in self._known:
-            digest = hash_of([found.to_json(), files])
+            digest = hash_of([fingerprint.to_json(), files])
         if self._writes:
-            self.run.write_made(digest, found.to_json())
+            self.run.write_made(digest, fingerprint.to_json())
             if files:
                 self.run.write_opened(digest, files)
-        self._known[digest] = found
+        self._known[digest] = fingerprint
         return digest
 
 
-def without_levels(found: Fingerprint) -> Fingerprint:
+def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     """Return a fingerprint without outputs at the levels of cells."""
-    if not any(key.startswith(AT_LEVEL) for key in found.values):
-        return found
-    values = {key: at for key, at in found.values.items() if not key.startswith(AT_LEVEL)}
-    return replace(found, values=values)
+    if not any(key.startswith(AT_LEVEL) for key in fingerprint.values):
+        return fingerprint
+    values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
+    return replace(fingerprint, values=values)
 
 
 def _difference(before: Fingerprint, now: Fingerprint) -> str:
     """Describe the difference between two fingerprints, at the levels that both have."""
-    if found := difference(without_levels(before), without_levels(now)):
-        return found
+    if words := difference(without_levels(before), without_levels(now)):
+        return words
     return next(
         (
             f"its output at sigma {float(key.removeprefix(AT_LEVEL).split()[0]):.4g} differs"

@@ -81,7 +81,7 @@ def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str,
     for entry in entries:
         key = cell_of(entry)
         if in_question(entry.record, until):
-            rows[key] = _row(entry.record) | _compared(pairs.get(key), until, level)
+            rows[key] = _row(entry.record) | _comparison(pairs.get(key), until, level)
             if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
                 rows[key] |= _precise(entry, until)
     return rows
@@ -91,10 +91,10 @@ def failed_at(failed: Sequence[Record], until: Until) -> dict[str, Row]:
     """Return the rows without results by cell, closed as "failed": earlier analyses used other
     samples.
     """
-    asked = [row for row in failed if in_question(row, until)]
+    rows = [row for row in failed if in_question(row, until)]
     return {
         text(row, "cell"): _row(row) | {"verdict": "failed", "reason": _failure(row)}
-        for row in asked
+        for row in rows
     }
 
 
@@ -126,37 +126,41 @@ def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
     """Return the comparable rows, with their baselines."""
     quantity = find(until.column)
     measured = [entry for entry in entries if entry.estimate(quantity) is not None]
-    there = any(text(entry.record, "sampler") == until.baseline for entry in measured)
-    return against(measured, until.baseline).pairs if there and until.baseline is not None else []
+    has_baseline = any(text(entry.record, "sampler") == until.baseline for entry in measured)
+    return (
+        against(measured, until.baseline).pairs
+        if has_baseline and until.baseline is not None
+        else []
+    )
 
 
-def _compared(pair: Pair | None, until: Until, level: float) -> Row:
-    found = judge(pair, find(until.column), until.margin) if pair else None
-    if pair is None or found is None:
+def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
+    judgement = judge(pair, find(until.column), until.margin) if pair else None
+    if pair is None or judgement is None:
         reason = (
             f"no row of {until.baseline} to compare with by {until.column}"
             if until.baseline
             else ""
         )
         return {"verdict": "not compared", "reason": reason}
-    gap, reason = found.gap, found.reason
-    verdict = decision(found.evidence, level) if found.evidence else "inconclusive"
+    gap, reason = judgement.gap, judgement.reason
+    verdict = decision(judgement.evidence, level) if judgement.evidence else "inconclusive"
     if verdict == "inconclusive":
-        verdict, reason = _open(found)
+        verdict, reason = _undecided_or_futile(judgement)
     low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
     numbers = {
         "difference": gap.value,
         "se": gap.se,
         "low": low,
         "high": high,
-        "margin": found.margin,
+        "margin": judgement.margin,
     }
     return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
 
 
-def _open(found: Judgement) -> tuple[str, str]:
+def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
     """Return "undecided", or "futile" if more samples cannot decide a row, and the reason."""
-    a, b, gap = found.baseline, found.candidate, found.gap
+    a, b, gap = judgement.baseline, judgement.candidate, judgement.gap
     if (
         a.reference is None
         or b.reference is None
@@ -164,14 +168,14 @@ def _open(found: Judgement) -> tuple[str, str]:
         or not gap.paired
         or not gap.se
     ):
-        return UNDECIDED, found.reason
+        return UNDECIDED, judgement.reason
     fixed = float((b.reference - a.reference).var(ddof=1)) / len(b.reference)
     if len(b.reference) < len(b.influence) and fixed > FUTILE * gap.se**2:
         return "futile", (
             f"{len(b.reference)} reference samples limit it: raise "
             "converged_samples, or compare by another metric"
         )
-    return UNDECIDED, found.reason
+    return UNDECIDED, judgement.reason
 
 
 def _precise(entry: Entry, until: Until) -> Row:

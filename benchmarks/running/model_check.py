@@ -82,10 +82,10 @@ def check_model(
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     for sigma in (model.sigma_max, math.sqrt(model.sigma_max * model.sigma_min), model.sigma_min):
         x = z * math.sqrt(1 + sigma * sigma)
-        d = _called(model, x.clone(), sigma, ids)
+        d = _call(model, x.clone(), sigma, ids)
         _check_output(model, d, x, sigma)
         allowed = 10 * max(rtol, atol) * float(d.abs().max())
-        if (off := _distance(_called(model, x.clone(), sigma, ids), d)) > allowed:
+        if (off := _distance(_call(model, x.clone(), sigma, ids), d)) > allowed:
             raise ValueError(
                 f"model {model.name} gives the same input other outputs (by up to "
                 f"{off:.2g} at sigma {sigma:.3g}); "
@@ -93,7 +93,7 @@ def check_model(
             )
         half = ROWS // 2
         if (
-            off := _distance(_called(model, x[:half].clone(), sigma, ids[:half]), d[:half])
+            off := _distance(_call(model, x[:half].clone(), sigma, ids[:half]), d[:half])
         ) > allowed:
             raise ValueError(
                 f"model {model.name} gives a sample another output in another batch (by "
@@ -122,25 +122,25 @@ def _compare_with_data(
         return "it is a few-step map"
     if is_altered(model):
         return "it is no posterior mean under guidance, clipping and the like"
-    found = samples_of_truth(model, reference, device) if data is None else data.to(device)
-    if found is None or len(found) < 2:
+    samples = samples_of_truth(model, reference, device) if data is None else data.to(device)
+    if samples is None or len(samples) < 2:
         return "it has no sample(n, seed), and no --reference has samples of its shape"
-    labels, known = labels_of(model, found)
-    if not known:
+    labels, are_known = labels_of(model, samples)
+    if not are_known:
         return "nothing says which label or condition belongs to a sample"
-    _check_denoising(model, found.to(model.dtype), labels)
+    _check_denoising(model, samples.to(model.dtype), labels)
     return ""
 
 
-def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
+def _call(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
     before = x.clone()
     try:
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({type(error).__name__}: {what}){_remedy(model, error, x, sigma, ids)}"
+            f"{sigma:.3g} ({type(error).__name__}: {words}){_remedy(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
@@ -184,10 +184,10 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
     try:
         images, first = model.decode(latents), model.decode(latents[:1])
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
-            f"({type(error).__name__}: {what})"
+            f"({type(error).__name__}: {words})"
         ) from error
     if not images.isfinite().all():
         raise ValueError(
@@ -319,8 +319,8 @@ def _check_range(
     gains = []
     for sigma in levels:
         x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
-        told = min(max(scale * sigma, model.sigma_min), model.sigma_max)
-        read = ((bound(scale * x + shift, told) - shift) / scale, bound(x, sigma))
+        level = min(max(scale * sigma, model.sigma_min), model.sigma_max)
+        read = ((bound(scale * x + shift, level) - shift) / scale, bound(x, sigma))
         most = POOR * variance * sigma**2 / (variance + sigma**2) + ROUGH * variance
         better, stated = (float((d - x0).double().square().mean()) for d in read)
         if not better < min(most, stated / SLACK):
@@ -349,9 +349,9 @@ def _errors(
     bound = model.bind(ids, SEED, labels)
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
-    def error(told: float) -> float:
+    def error(level: float) -> float:
         return float(
-            (bound(x, min(max(told, model.sigma_min), model.sigma_max)) - x0)
+            (bound(x, min(max(level, model.sigma_min), model.sigma_max)) - x0)
             .double()
             .square()
             .mean()

@@ -62,14 +62,14 @@ class Probes:
     def of(self, cell: Cell) -> Looked:
         """Return the probe of a cell's sampler on the cell's grid."""
         if cell.key not in self._found:
-            self._found[cell.key] = self._known_failure(cell) or self._looked_at(cell)
+            self._found[cell.key] = self._recorded_failure(cell) or self._probe(cell)
         return self._found[cell.key]
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
         """Return the fingerprint of a cell's sampler."""
         return self.of(cell).fingerprint
 
-    def _looked_at(self, cell: Cell) -> Looked:
+    def _probe(self, cell: Cell) -> Looked:
         """Probe a sampler.
 
         One that fails on three points in the plane may still work on its model, so it runs, pinned
@@ -94,18 +94,18 @@ class Probes:
         if alike in self._alike:  # the same sampler on the same grid, for another model
             return self._alike[alike]
         try:
-            found = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
+            probe = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
             if not foreign and cell.start.means is None:
-                self._alike[alike] = found
-            return found
+                self._alike[alike] = probe
+            return probe
         except Failure as failure:
             # of an exception only its type is kept: its words may name an address
             ended = failure.status in (*ENDED, "killed")
-            what = failure.reason if ended else failure.reason.partition(":")[0]
-            facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}
+            words = failure.reason if ended else failure.reason.partition(":")[0]
+            facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
             return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)
 
-    def _known_failure(self, cell: Cell) -> Looked | None:
+    def _recorded_failure(self, cell: Cell) -> Looked | None:
         """Return the recorded probe of a sampler that ended its process or hung, while its row says
         the same and its origin is the same.
         """
@@ -113,9 +113,11 @@ class Probes:
         if quality.get("status") not in ENDED:
             return None
         try:
-            known = Fingerprint.from_json((self._run.read(cell.key, MADE) or {}).get("sampler"))
+            fingerprint = Fingerprint.from_json(
+                (self._run.read(cell.key, MADE) or {}).get("sampler")
+            )
         except ValueError:
             return None
         fault = f"{quality['status']}: {quality.get('reason')}"
-        same = origin_of(cell.sampler).items() <= known.exact.items()
-        return Looked(known) if same and known.exact.get(FAULT, "") == fault else None
+        same = origin_of(cell.sampler).items() <= fingerprint.exact.items()
+        return Looked(fingerprint) if same and fingerprint.exact.get(FAULT, "") == fault else None

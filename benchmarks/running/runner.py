@@ -49,12 +49,12 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             times is ambiguous.
     """
     timed = timing and setup.suite.timing.enabled
-    apart = setup.executor.alone(setup.device) if timed else None
+    timer = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         told(directory.path),
         directory.lock(),
-        _rebuilt_whatever_happens(directory, setup.executor),
+        _rebuilt_on_failure(directory, setup.executor),
     ):
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
@@ -70,7 +70,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
         with (
             Reporter(setup.console, len(work.cells), work.total) as report,
-            _led(directory, claims, [*work.cells]),
+            _lead_cells(directory, claims, [*work.cells]),
         ):
             if work.cells:
                 setup.executor.start()
@@ -87,8 +87,8 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             claims.end()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
-                with closing(apart) if apart else nullcontext():
-                    _time(setup, report, apart)
+                with closing(timer) if timer else nullcontext():
+                    _time(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return table if table is not None and made_at == directory.changes else rebuild(directory)
@@ -109,13 +109,13 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
             return run(setup, retry=retry)
         except BusyError:
             with Reporter(setup.console, len(setup.cells), 0.0) as report:
-                gone = follow(setup, report)
-            if not gone:
+                leader_is_gone = follow(setup, report)
+            if not leader_is_gone:
                 return None
 
 
 @contextmanager
-def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
+def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
     """Let other processes sample these cells during the block."""
     try:
         if cells:
@@ -130,7 +130,7 @@ def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[No
 
 
 @contextmanager
-def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]:
+def _rebuilt_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
     """Rebuild the table from computed results when the block is stopped or fails."""
     try:
         yield
@@ -140,9 +140,9 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
             run.check()
             rebuild(run)
         if isinstance(error, Exception) and out_of_memory(error):
-            said = " ".join(str(error).split()) or type(error).__name__
+            words = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
-                f"the process that scores ran out of memory ({said}); free some, or ask for fewer "
+                f"the process that scores ran out of memory ({words}); free some, or ask for fewer "
                 "--samples or --reference-samples, and run the same command again, what is done "
                 "is kept"
             ) from error
@@ -199,9 +199,9 @@ def _score_model(
         limit = setup.limits.of(cell, count)
         return setup.executor.run(Way(cell, count), setup.world, limit=limit)
 
-    while complete := _complete(setup.directory, setup.cells_of(name)):
+    while complete := _complete_cells(setup.directory, setup.cells_of(name)):
         with setup.watch.of(name):
-            gone = Scorer(
+            damaged = Scorer(
                 setup.directory.of_model(*digests),
                 setup.suite,
                 setup.models[name],
@@ -211,40 +211,40 @@ def _score_model(
                 report,
             ).score(complete)
         setup.watch.check()
-        if gone is None:
+        if damaged is None:
             return
-        setup.directory.mend_shards(gone.key)
-        again(gone)
+        setup.directory.mend_shards(damaged.key)
+        again(damaged)
 
 
-def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
+def _complete_cells(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells that have all their samples."""
     return [cell for cell in cells if not ended(run, cell) and not missing(run, cell)]
 
 
-def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
+def _time(setup: Setup, report: Reporter, timer: Executor | None) -> None:
     """Time the cells that have samples, at each batch size; the first is for the table.
 
     Args:
         setup: of the run.
         report: receives the present stage.
-        apart: executor with a device for them; None for this process.
+        timer: executor with a device for them; None for this process.
     """
     options = setup.suite.timing
     if not options.enabled:
         return
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
 
     def within() -> float | None:
         """Return the seconds for the next part: an equal share of the rest."""
-        nonlocal left
-        left -= 1
-        return None if end is None else max(0.0, end - time.monotonic()) / (left + 1)
+        nonlocal parts_left
+        parts_left -= 1
+        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
 
     for name, model in setup.models.items():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
         place = Here(model, options, setup.device)
-        if apart is not None:
-            place = There(apart, setup.world, options)
+        if timer is not None:
+            place = There(timer, setup.world, options)
         time_pending(setup.directory, cells, options, place, report.stage, within)

@@ -111,18 +111,18 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
     run, looks = setup.directory, looks_on_record(setup, until)
     with run.lock():  # so that all cells are of the present code
         admit(setup)
-        made = {key: run.made_by(key) for key in looks.first}
-    if looks.made != made:  # analyses of other code are void
-        looks = Looks(until, looks.question, made)
+        fingerprints = {key: run.made_by(key) for key in looks.first}
+    if looks.made != fingerprints:  # analyses of other code are void
+        looks = Looks(until, looks.question, fingerprints)
     while extended := looks.to_extend():
         number = looks.number + 1
         samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
-        runner.run(_with(setup, samples), retry=retry, timing=False)
+        runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # once
-        found = {**looks.found, **look(setup, looks, extended)}
-        looks = replace(looks, number=number, samples=samples, found=found)
+        rows = {**looks.found, **look(setup, looks, extended)}
+        looks = replace(looks, number=number, samples=samples, found=rows)
         run.write_log(FILE, looks.to_json())
-    return Decided(runner.run(_with(setup, looks.samples), retry=retry), looks)
+    return Decided(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
 
 
 def looks_on_record(setup: Setup, until: Until) -> Looks:
@@ -142,14 +142,14 @@ def looks_on_record(setup: Setup, until: Until) -> Looks:
         question["against"] = {
             name: reference.identity for name, reference in setup.references.items() if reference
         }
-    known = setup.directory.read_log(FILE)
-    if known.get("question") != question:
+    stored = setup.directory.read_log(FILE)
+    if stored.get("question") != question:
         return Looks(until, question)
-    made, samples, found = known.get("made") or {}, known["samples"], known["rows"]
-    return Looks(until, question, made, known["look"], samples, found)
+    fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]
+    return Looks(until, question, fingerprints, stored["look"], samples, rows)
 
 
-def _with(setup: Setup, samples: Mapping[str, int]) -> Setup:
+def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
     """Return the same run with these numbers of samples."""
     cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in setup.cells]
     return replace(setup, cells=cells)
@@ -163,13 +163,13 @@ def look(setup: Setup, looks: Looks, extended: Collection[str]) -> dict[str, Row
     ]
     source = read_source(setup.directory.path)
     entries = [entry for entry in source.entries if cell_of(entry) in first]
-    found = failed_at(source.failed, until) | looked_at(
+    rows = failed_at(source.failed, until) | looked_at(
         entries, until, level_at(number, max(len(compared), 1))
     )
     closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
-        for key, row in found.items()
+        for key, row in rows.items()
         if key in extended and key not in closed
     }
 
@@ -180,11 +180,11 @@ def _check(until: Until, cells: list[Cell]) -> None:
     Raises:
         ValueError: see :func:`run_until_decided`.
     """
-    there = sorted({cell.sampler.name for cell in cells})
-    if until.baseline is not None and until.baseline not in there:
+    samplers = sorted({cell.sampler.name for cell in cells})
+    if until.baseline is not None and until.baseline not in samplers:
         raise ValueError(
             f"the baseline {until.baseline!r} is not run; choose one of "
-            f"{', '.join(there) or 'no samplers'}, or add it with --sampler"
+            f"{', '.join(samplers) or 'no samplers'}, or add it with --sampler"
         )
     most = until.max_samples
     large = next((cell for cell in cells if most is not None and cell.samples > most), None)

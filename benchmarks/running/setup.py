@@ -89,10 +89,13 @@ class Setup:
 
     def put_on_record(self, identity: Identity) -> None:
         """Register records, so that files opened late are written with their model."""
-        for name, made in self.makers.items():
-            prints = [made.model, *([made.extractor] if made.extractor else [])]
+        for name, fingerprints in self.makers.items():
+            prints = [
+                fingerprints.model,
+                *([fingerprints.extractor] if fingerprints.extractor else []),
+            ]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.record(name, identity.digests(name)[0], made.folder, prints)
+            self.watch.record(name, identity.digests(name)[0], fingerprints.folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""
@@ -156,10 +159,12 @@ def set_up(
     makers = {}
     for name, model in models.items():
         with watch.of(name):
-            found = _makers(suite, name, model, references[name], device)
+            fingerprints = _makers(suite, name, model, references[name], device)
             own = [cell for cell in cells if cell.model == name]
             dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
-            makers[name] = found._replace(model=_at_levels(found.model, model, own, dtype, device))
+            makers[name] = fingerprints._replace(
+                model=_at_levels(fingerprints.model, model, own, dtype, device)
+            )
     return Setup(
         suite=suite,
         directory=directory,
@@ -188,7 +193,8 @@ def set_up(
             },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
             "fingerprints": {
-                name: without_levels(found.model).to_json() for name, found in makers.items()
+                name: without_levels(fingerprints.model).to_json()
+                for name, fingerprints in makers.items()
             },
             "rules": [
                 {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
@@ -227,13 +233,17 @@ def _makers(
 
 
 def _at_levels(
-    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], dtype: torch.dtype, device: str
+    fingerprint: Fingerprint,
+    model: Denoiser,
+    cells: Sequence[Cell],
+    dtype: torch.dtype,
+    device: str,
 ) -> Fingerprint:
     """Add the output of a user's model at the levels of its cells and of converged samples, for
     states of ``dtype``.
     """
     if not runs_users_code(model):
-        return made
+        return fingerprint
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
@@ -241,13 +251,13 @@ def _at_levels(
         with unseeded_draws() as draws:
             values = outputs_at(model, sorted(levels), dtype, device)
     except Exception:  # the rows will say so
-        return made
+        return fingerprint
     if draws.sources:
         raise ValueError(
             f"model {model.name} draws from {' and '.join(draws.sources)}, so that no run gives its "
             "samples again; give it a generator of its own, seeded at each call"
         )
-    return replace(made, values={**made.values, **values})
+    return replace(fingerprint, values={**fingerprint.values, **values})
 
 
 def _pace(executor: Executor, world: World, cell: Cell) -> float:

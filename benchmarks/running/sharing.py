@@ -116,7 +116,7 @@ def sample(
         report, {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}, planned
     )
     first: dict[str, int] = {}
-    drawn, seen = 0, _Seen(setup.directory, claims)
+    drawn, others_shards = 0, _OthersShards(setup.directory, claims)
     costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
 
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
@@ -131,18 +131,20 @@ def sample(
         if not lacking:
             break
         todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
-        left = Counter(cell.key for cell, *_ in todo)
+        shards_left = Counter(cell.key for cell, *_ in todo)
         tried = {cell.key: setup.batches.fitted(cell) for cell, *_ in todo}
 
         def wanted(
             number: int,
             todo: _Todo = todo,
-            seen: _Seen | None = seen,
+            others_shards: _OthersShards | None = others_shards,
             begun: list[int] = begun,
             tried: Mapping[str, Cell] = tried,
         ) -> bool:
             cell, start, stop = todo[number]
-            if cell.key in first or (seen and seen.taken(cell.key, start, stop)):
+            if cell.key in first or (
+                others_shards and others_shards.is_taken(cell.key, start, stop)
+            ):
                 return False
             if setup.batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
                 return False
@@ -185,8 +187,8 @@ def sample(
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
                     setup.directory.write_shard(cell.key, start, stop, result, release)
-                    drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
-                if not left[cell.key]:
+                    drawn, shards_left[cell.key] = drawn + 1, shards_left[cell.key] - 1
+                if not shards_left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():
             if key in by_key:
@@ -196,13 +198,13 @@ def sample(
                 return drawn
             time.sleep(pause(time.monotonic() - looked))
         # if all remaining shards are claimed, some claims may be of dead processes
-        seen = _Seen(setup.directory, claims) if begun else None
+        others_shards = _OthersShards(setup.directory, claims) if begun else None
     for key in by_key:
         bar.done(key)
     return drawn
 
 
-class _Seen:
+class _OthersShards:
     """Snapshot of shards that others claimed or drew: it saves a query for each shard.
 
     A shard that seems free must still be claimed: that alone decides.
@@ -213,7 +215,7 @@ class _Seen:
         self._until, self._claimed = 0.0, frozenset[str]()
         self._drawn: dict[str, set[tuple[int, int]]] = {}
 
-    def taken(self, cell: str, start: int, stop: int) -> bool:
+    def is_taken(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard is drawn, or was claimed a moment ago; called in any thread."""
         if (now := time.monotonic()) > self._until:
             self._until, self._drawn = now + FRESH, {}
@@ -235,7 +237,7 @@ def follow(setup: Setup, report: Reporter) -> bool:
     directory = setup.directory
     claims = Claims(directory.path)
     try:
-        planned = _awaited(directory, claims)
+        planned = _await_plan(directory, claims)
         if planned is None:
             return True
         cells = [cell for cell in setup.cells if cell.key in planned]
@@ -254,15 +256,15 @@ def follow(setup: Setup, report: Reporter) -> bool:
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
             sample(setup, own, report, {}, claims, note, random.SystemRandom().random())
-        return claims.planned() is None and _free(directory)
+        return claims.planned() is None and _is_free(directory)
     finally:
         claims.close()
 
 
-def _awaited(directory: RunDir, claims: Claims) -> set[str] | None:
+def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
     """Wait for the plan of the leading process; None if it is gone."""
     while (planned := claims.planned()) is None:
-        if _free(directory):
+        if _is_free(directory):
             return None
         time.sleep(PAUSE)
     return planned
@@ -279,7 +281,7 @@ def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> No
         time.sleep(PAUSE)
 
 
-def _free(directory: RunDir) -> bool:
+def _is_free(directory: RunDir) -> bool:
     try:
         with directory.lock():
             return True

@@ -67,13 +67,17 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
     meter.reset()
-    asked = _Asked(model, bound) if costs_vary(model, cell.grid, infinite=cell.infinite) else None
-    out = solved(cell, asked or bound, x, noise)
+    counter = (
+        _CountedSavings(model, bound)
+        if costs_vary(model, cell.grid, infinite=cell.infinite)
+        else None
+    )
+    out = solved(cell, counter or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), evaluations(cell)
-    saved = asked.saved / len(ids) if asked else 0.0
+    saved = counter.saved / len(ids) if counter else 0.0
     if says is not None and nfe + saved != says * model.passes:
         raise Failure(
             "failed",
@@ -82,7 +86,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     return Batch(out, nfe, meter.calls)
 
 
-class _Asked:
+class _CountedSavings:
     """Bound model with guidance at some levels only, which counts the passes that its calls saved.
 
     Attributes:
@@ -102,5 +106,5 @@ class _Asked:
         self.count[0] += sum(self.model.passes - self.model.passes_at(level) for level in levels)
         return self.bound(x, sigma)
 
-    def take(self, rows: Tensor) -> _Asked:
-        return _Asked(self.model, self.bound.take(rows), self.count)
+    def take(self, rows: Tensor) -> _CountedSavings:
+        return _CountedSavings(self.model, self.bound.take(rows), self.count)

@@ -36,7 +36,7 @@ class Draws:
     @property
     def sentence(self) -> str:
         """Sentence with the generators that were drawn from, and the remedy; "" for none."""
-        return f"draws from {' and '.join(found)}; {REMEDY}" if (found := self.sources) else ""
+        return f"draws from {' and '.join(sources)}; {REMEDY}" if (sources := self.sources) else ""
 
 
 @contextmanager

@@ -140,13 +140,13 @@ def works(
     if captures(cell.execution):
         run = _record(model, cell, bound, ids, backend)
         sample = partial(run, x, *_context(bound, ids))
-        asked = TensorLevels(bound)
+        denoise = TensorLevels(bound)
     else:
-        sample, asked = partial(solved, cell, bound, x, noise), bound
+        sample, denoise = partial(solved, cell, bound, x, noise), bound
     samples = sample()
     finish(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solved(cell, Recorded(asked, calls), x, noise)
+    solved(cell, Recorded(denoise, calls), x, noise)
     network = calls.again
     if captures(cell.execution):
         network = Recording(lambda _: calls.again(), (x,), backend(x.device)).replay

@@ -95,7 +95,7 @@ def sample_shard(
         Failure: see :class:`Engine`; or a sample is not finite.
     """
     engine = engine_of(model, cell)
-    features, kept, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
+    features, stored, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
     for ids, first, last in batches(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
@@ -116,7 +116,7 @@ def sample_shard(
         sizes.append(len(x))
         depth = max(depth, batch.depth)
         if first < max(keep, endpoints):
-            kept.append(x[: max(keep, endpoints) - first].cpu().numpy())
+            stored.append(x[: max(keep, endpoints) - first].cpu().numpy())
         if reference is not None:
             scored, share = clamp(model.decode(x), reference.clamp)
             features.append(reference.extractor(scored))
@@ -126,7 +126,7 @@ def sample_shard(
         if modes is not None:
             own.append((modes == labels).cpu().numpy())
         progress(len(x))
-    whole = np.concatenate(kept) if kept else np.empty((0, *model.event))
+    whole = np.concatenate(stored) if stored else np.empty((0, *model.event))
     arrays: Arrays = {
         "nfe": np.array(nfe),
         "sizes": np.array(sizes),

@@ -55,13 +55,13 @@ def evolution(
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        seen, end = watch(count) if watch else watched(model, cell, count)
+        evaluations, end = watch(count) if watch else watched(model, cell, count)
     except Exception:
         return {}
-    if not seen or not np.isfinite(end).all():
+    if not evaluations or not np.isfinite(end).all():
         return {}
-    places = np.unique(np.linspace(0, len(seen) - 1, PANELS).round().astype(int))
-    sigma, x, d = (np.stack([seen[place][part] for place in places]) for part in range(3))
+    places = np.unique(np.linspace(0, len(evaluations) - 1, PANELS).round().astype(int))
+    sigma, x, d = (np.stack([evaluations[place][part] for place in places]) for part in range(3))
     scale = float(np.square(end, dtype=np.float64).mean()) ** 0.5 or 1.0
     level = sigma.reshape(-1, *[1] * (x.ndim - 1))
     arrays = {"x": x * scale / np.sqrt(scale**2 + level**2), "d": d, "end": end}
@@ -77,13 +77,13 @@ def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
     x, noise = begin(model, cell, ids)
-    seen: list[tuple[NDArray, NDArray, NDArray]] = []
+    evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
     def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
-            seen.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
+            evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return seen, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()
+    return evaluations, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()

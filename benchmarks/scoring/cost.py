@@ -58,7 +58,7 @@ def reference_evaluations(
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
-        total += endpoints * STAGES * _doubled(PATH.first)
+        total += endpoints * STAGES * _steps_of_doublings(PATH.first)
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
     return total
@@ -81,13 +81,13 @@ def per_endpoint(model: Denoiser, cell: Cell) -> float:
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
     try:
-        found = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
+        endpoint = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:
         return EXACT_FLOW
-    return 0.0 if found is not None else model.passes * _doubled(ODE.first)
+    return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)
 
 
-def _doubled(first: int) -> float:
+def _steps_of_doublings(first: int) -> float:
     return float(sum(first << k for k in range(DOUBLINGS)))
 
 

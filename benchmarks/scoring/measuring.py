@@ -17,8 +17,8 @@ from .versions import METRICS, asked_metrics, checked, kept_numbers, versions_of
 def measure(
     cell: Cell,
     context: CellContext,
-    asked: Mapping[str, str],
-    there: Mapping[str, str],
+    requested: Mapping[str, str],
+    stored_versions: Mapping[str, str],
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
@@ -27,24 +27,24 @@ def measure(
     Args:
         cell: of the samples.
         context: the samples and their references.
-        asked: versions of the suite's metrics, by name.
-        there: versions of the metrics with stored numbers.
+        requested: versions of the suite's metrics, by name.
+        stored_versions: versions of the metrics with stored numbers.
         done: stored numbers.
         arrays: their influence values.
     """
-    known = asked_metrics(None)
-    present, versions = versions_of(known), {}
+    all_metrics = asked_metrics(None)
+    present, versions = versions_of(all_metrics), {}
     record: Record = {METRICS: versions}
     influences: Arrays = {}
-    for metric in known:
+    for metric in all_metrics:
         columns: Record | None = {}
         values: Arrays = {}
-        if there.get(metric.name) == present[metric.name]:
+        if stored_versions.get(metric.name) == present[metric.name]:
             columns, values = kept_numbers(metric, done, arrays)
-        elif metric.name not in asked:
+        elif metric.name not in requested:
             continue
         elif metric.needs <= context.met:
-            columns, values = _of_metric(metric, cell, context, record)
+            columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
             continue  # it failed; the next run tries it again
         versions[metric.name] = present[metric.name]
@@ -53,7 +53,7 @@ def measure(
     return record, influences
 
 
-def _of_metric(
+def _run_metric(
     metric: Metric, cell: Cell, context: CellContext, record: Record
 ) -> tuple[Record | None, Arrays]:
     """Return the results of one metric.
@@ -61,8 +61,8 @@ def _of_metric(
     A plugin fails alone: its result is None, and the reason goes into the row.
     """
     if not origin(metric):
-        found = metric(context)
-        return dict(found.columns), dict(found.influence)
+        measured = metric(context)
+        return dict(measured.columns), dict(measured.influence)
     try:
         return checked(metric, metric(context))
     except (Exception, SystemExit) as error:

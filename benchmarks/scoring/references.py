@@ -65,25 +65,27 @@ def load_references(
     """
     references = {}
     for name, model in models.items():
-        own = _tried(name, model.reference)
+        own = _call(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
         space = _space(name, model, own, spec)
         chosen = (
-            own if space == CARD else _rescored(model, own, space, source, cache or default_cache())
+            own
+            if space == CARD
+            else _reference_in_space(model, own, space, source, cache or default_cache())
         )
         # now, not at the end of a run
-        loaded = None if chosen is None else _tried(name, chosen.loaded)
+        loaded = None if chosen is None else _call(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
-            loaded = _tried(name, partial(_pinned, loaded))
+            loaded = _call(name, partial(_pin_numbers, loaded))
         references[name] = loaded
     return references
 
 
-def _pinned(reference: Reference) -> Reference:
+def _pin_numbers(reference: Reference) -> Reference:
     """Put the numbers of a user's reference into its identity, since no file holds them all."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
-    found = np.array([x for part in some for x in reduced(part)])
-    numbers = np.where(np.isfinite(found), found, 0.0)  # a check refuses what is not finite
+    values = np.array([x for part in some for x in reduced(part)])
+    numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
@@ -95,12 +97,12 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
     Raises:
         ValueError: as there.
     """
-    own = _tried(name, model.reference)
+    own = _call(name, model.reference)
     space = _space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
-    made = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
-    return made.extractor if isinstance(made, Reference) else made
+    space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
+    return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
@@ -109,10 +111,10 @@ def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
     """
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
-    return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
+    return spec if _call(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
 
-def _tried(name: str, make: Callable[[], Made]) -> Made:
+def _call(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except Exception as error:  # of a user's model
@@ -121,23 +123,23 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
         ) from error
 
 
-def _rescored(
+def _reference_in_space(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
     """Return the reference of a model in another feature space."""
-    seen = Samples(model.decoded_event, model.decoded_limits, own)
+    samples = Samples(model.decoded_event, model.decoded_limits, own)
     try:
-        extractor = make_extractor(spec, seen)
+        extractor = make_extractor(spec, samples)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
     if isinstance(extractor, Quantised):  # samples are, real ones are not
-        return extractor.reference(_compared(model, own, extractor.inner, source, cache))
-    return _compared(model, own, extractor, source, cache)
+        return extractor.reference(_reference_for(model, own, extractor.inner, source, cache))
+    return _reference_for(model, own, extractor, source, cache)
 
 
-def _compared(
+def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
     """Return the reference of a model in the space of an extractor."""
@@ -153,7 +155,7 @@ def _compared(
     file = read_statistics(source) if source is not None else None
     if file is not None:
         try:
-            known = file.of(extractor, limits)
+            moments = file.of(extractor, limits)
         except ValueError:
             if not file.images:
                 raise
@@ -161,11 +163,11 @@ def _compared(
                 f"{file.path.name} has statistics of other features: the moments are of its images"
             )
         else:
-            return given_reference(file, known, model, extractor, cache)
+            return given_reference(file, moments, model, extractor, cache)
     data = real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
-    return replace(_measured(extractor, data, limits, cache), note=note)
+    return replace(_reference_from_data(extractor, data, limits, cache), note=note)
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
@@ -228,16 +230,16 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
     )
 
 
-def _measured(
+def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
     """Return a reference from the moments of real samples' features and held-out features."""
-    found = measured(extractor, real, limits, cache)
-    statistics = Statistics(found.mean, found.cov, lambda n: found.held_out[:n])
+    features = measured(extractor, real, limits, cache)
+    statistics = Statistics(features.mean, features.cov, lambda n: features.held_out[:n])
     return Reference(
         extractor,
         len(real.reference),
-        f"{found.data}-{extractor.identity}",
+        f"{features.data}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
     )

@@ -108,8 +108,8 @@ class Scorer:
             A cell with damaged samples, or too few stored whole: they must be drawn again before
                 the others can be scored. None if all are scored.
         """
-        known = self.run.run().get(CURVATURE) or {}
-        curvature_lacks = self.suite.path_curvature and cells[0].model not in known
+        curvatures = self.run.run().get(CURVATURE) or {}
+        curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
         if not curvature_lacks and not any(map(self._pending, cells)):
             return None
         try:
@@ -126,15 +126,15 @@ class Scorer:
                 truth = truths.get(truth_of(self.model, cell))
                 stamp = self._stamp(cell, truth, scale)
                 done = self.run.read(cell.key, QUALITY) or {}
-                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _asked_of(done)}
+                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
                 same = done.get("status") == "ok" and before == stamp
                 if same and not self._pending(cell):
                     continue
                 self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
                 try:
-                    shards, follows_path = self._gathered(cell), cell.sampler.stochastic
+                    shards, follows_path = self._gather(cell), cell.sampler.stochastic
                     context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
-                    record, influences = self._scored(cell, context, done if same else {})
+                    record, influences = self._score_cell(cell, context, done if same else {})
                     whole = {"status": "ok", "reason": "", **stamp, **record}
                     self.run.write_score(cell.key, whole, influences)
                 except (ArithmeticError, ValueError) as error:
@@ -159,27 +159,31 @@ class Scorer:
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
-        before, now = _asked_of(done) or {}, self._asked(cell)
+        before, now = _stored_inputs(done) or {}, self._inputs(cell)
         if before != now:
             other = [name for name in now if before.get(name) != now[name]] or ["what is asked"]
             return f"scored with other {' and '.join(other).replace('_', ' ')}"
-        there = measured_versions(done)
-        other = [name for name, version in self.versions.items() if there.get(name) != version]
+        stored_versions = measured_versions(done)
+        other = [
+            name for name, version in self.versions.items() if stored_versions.get(name) != version
+        ]
         if other:
-            kind = "is new" if other[0] not in there else "has another version"
+            kind = "is new" if other[0] not in stored_versions else "has another version"
             return f"metric {other[0]} {kind}" + (
                 f", and {n} more" if (n := len(other) - 1) else ""
             )
-        kept = done.get(KEPT) or {}
+        written = done.get(KEPT) or {}
         files = {
             PICTURES: self.run.samples(cell.key),
             PATHS: self.run.evolution(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        gone = [name for name, path in files.items() if kept.get(name) and not path.is_file()]
-        return f"its {gone[0]} is gone" if gone else ""
+        missing_files = [
+            name for name, path in files.items() if written.get(name) and not path.is_file()
+        ]
+        return f"its {missing_files[0]} is gone" if missing_files else ""
 
-    def _asked(self, cell: Cell) -> Record:
+    def _inputs(self, cell: Cell) -> Record:
         return {
             "samples": cell.samples,
             "endpoints": self.endpoint_count,
@@ -187,7 +191,7 @@ class Scorer:
             "reference": self.reference.identity if self.reference else None,
         }
 
-    def _scored(
+    def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
         """Return the quality columns and influence values of a cell, with its pictures written.
@@ -195,10 +199,15 @@ class Scorer:
         Valid numbers of ``done`` stay.
         """
         shards, written = context.shards.parts, {}
-        there, arrays = measured_versions(done), self.run.influence(cell.key) if done else None
+        stored_versions, arrays = (
+            measured_versions(done),
+            self.run.influence(cell.key) if done else None,
+        )
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
-            there = {}
-        record, influences = measure(cell, context, self.versions, there, done, arrays or {})
+            stored_versions = {}
+        record, influences = measure(
+            cell, context, self.versions, stored_versions, done, arrays or {}
+        )
         record |= {**count_columns(shards), KEPT: written}
         if context.scale is not None:
             record["clamped"] = clamped(shards)
@@ -223,7 +232,7 @@ class Scorer:
             "reference_steps": truth.steps if truth else None,
             "reference_count": len(truth.x) if truth else None,
             "estimator": scale.identity if scale else None,
-            ASKED: self._asked(cell),
+            ASKED: self._inputs(cell),
         }
 
     def _scale(self, first: Cell) -> Scale | None:
@@ -242,7 +251,7 @@ class Scorer:
         """Return the samples of a cell that were stored whole, as many as are compared."""
         return kept(self._shards(cell), most=self.endpoint_count)
 
-    def _gathered(self, cell: Cell) -> Gathered:
+    def _gather(self, cell: Cell) -> Gathered:
         """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
@@ -276,11 +285,11 @@ class Scorer:
             yield shard
 
 
-def _asked_of(done: Mapping[str, Any]) -> Any:
+def _stored_inputs(done: Mapping[str, Any]) -> Any:
     """Return the inputs of a stored score, without the old version of all metrics."""
-    asked = done.get(ASKED)
+    inputs = done.get(ASKED)
     return (
-        {name: value for name, value in asked.items() if name != "quality_version"}
-        if isinstance(asked, dict)
-        else asked
+        {name: value for name, value in inputs.items() if name != "quality_version"}
+        if isinstance(inputs, dict)
+        else inputs
     )

@@ -41,7 +41,7 @@ def gathered(
         again: yields their features once more, in order, to hold one block in memory; None to hold
             all.
     """
-    parts, held, merged, covered, values = [], [], None, 0, 0
+    parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
     for shard in shards:
         parts.append({key: shard[key] for key in shard if not _is_large(key)})
@@ -49,9 +49,9 @@ def gathered(
         if features is None:
             continue
         shape, values = (samples, *features.shape[1:]), values + features.size
-        held.append(features)
+        features_in_memory.append(features)
         if again is not None and values > VALUES:
-            held.clear()
+            features_in_memory.clear()
         if "moments_n" in shard:
             moments = _moments(shard)
             merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
@@ -60,7 +60,7 @@ def gathered(
     rows = (
         Pieces(shape, again)
         if again is not None and values > VALUES
-        else Held(np.concatenate(held).astype(np.float64)[:samples])
+        else Held(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return Gathered(parts, rows, merged if covered == samples else None)
 
@@ -77,15 +77,15 @@ def _moments(shard: Arrays) -> Moments:
 
 
 def known_samples(
-    model: Denoiser, reference: Reference | None, found: Gathered, samples: int
+    model: Denoiser, reference: Reference | None, contents: Gathered, samples: int
 ) -> Rows:
     """Return the available samples ``(n, *event)``: all if the features are the samples, else those
     stored whole. A latent model has latents.
     """
     features = reference is not None and isinstance(reference.extractor, Identity)
-    if features and model.decoder is None and found.features is not None:
-        return found.features.each(lambda x: x.reshape(-1, *model.event), model.event)
-    return Held(kept(found.parts)[:samples])
+    if features and model.decoder is None and contents.features is not None:
+        return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
+    return Held(kept(contents.parts)[:samples])
 
 
 def kept(shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None) -> NDArray:
@@ -96,13 +96,13 @@ def kept(shards: Iterable[Arrays], name: str = "endpoint", most: int | None = No
     samples whose predecessors are gone. The result ends at this gap, because its rows must be the
     samples of that number.
     """
-    found, count = [], 0
+    arrays, count = [], 0
     for shard in shards:
-        found.append(shard[name])
+        arrays.append(shard[name])
         count += len(shard[name])
         if len(shard[name]) < shard["sizes"].sum() or (most is not None and count >= most):
             break
-    return np.concatenate(found)[:most]
+    return np.concatenate(arrays)[:most]
 
 
 def own_labels(shards: Sequence[Arrays], samples: int) -> NDArray[np.bool_] | None:

@@ -34,20 +34,22 @@ def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
     Raises:
         ValueError: one is unknown, or an installed one cannot be loaded.
     """
-    known = metrics()
+    all_metrics = metrics()
     for name in names or ():
-        if name not in known:
-            raise ValueError(f"unknown metric {name!r}; {choices(name, known)}")
-    return [found for found in known.values() if names is None or found.name in names]
+        if name not in all_metrics:
+            raise ValueError(f"unknown metric {name!r}; {choices(name, all_metrics)}")
+    return [metric for metric in all_metrics.values() if names is None or metric.name in names]
 
 
 def version_of(found: Metric) -> str:
     """Return the key that keeps a metric's numbers valid: its version, and a plugin's code."""
     where = origin(found)
-    return f"{found.version} of {where}, code {_code_of(found)}" if where else str(found.version)
+    return (
+        f"{found.version} of {where}, code {_code_digest(found)}" if where else str(found.version)
+    )
 
 
-def _code_of(found: Metric) -> str:
+def _code_digest(found: Metric) -> str:
     """Return a digest of a metric's files; of its own lines if it was typed in."""
     module = sys.modules.get(found.measure.__module__)
     files = code_of(module, found.measure.__module__.partition(".")[0]) if module else {}
@@ -67,12 +69,14 @@ def versions_of(found: Sequence[Metric]) -> dict[str, str]:
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     """Return the versions of the metrics with numbers in a ``quality.json``."""
     if METRICS in done:
-        known = done[METRICS]
-        return dict(known) if isinstance(known, dict) else {}
+        versions = done[METRICS]
+        return dict(versions) if isinstance(versions, dict) else {}
     key, last = _ONE_VERSION
     if done.get(key) != last:
         return {}
-    return {name: str(last) for name, found in metrics().items() if version_of(found) == str(last)}
+    return {
+        name: str(last) for name, metric in metrics().items() if version_of(metric) == str(last)
+    }
 
 
 def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
@@ -100,6 +104,6 @@ def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
     arrays = {name: np.asarray(values, np.float64) for name, values in found.influence.items()}
     for name, values in arrays.items():
         if values.ndim != 1 or not np.isfinite(values).all():
-            what = f"the influence values {name!r} have the shape {values.shape}"
-            raise ValueError(f"{what}; they must be (n,), a finite number for each sample")
+            subject = f"the influence values {name!r} have the shape {values.shape}"
+            raise ValueError(f"{subject}; they must be (n,), a finite number for each sample")
     return columns, arrays

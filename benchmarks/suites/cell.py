@@ -101,10 +101,10 @@ class Cell:
         """Further columns on the schedule of the grid (:meth:`GridMaker.facts`) and on the fitted
         sampler.
         """
-        found = dict(getattr(self.sampler, "facts", {}))
+        facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
-            return found
-        return found | dict(self.schedule.facts(self.steps))
+            return facts
+        return facts | dict(self.schedule.facts(self.steps))
 
     def record(self, suite: str) -> Record:
         """Return the identity columns of the row."""
@@ -149,15 +149,17 @@ class Cell:
         unless the sampler couples a batch. :mod:`..running.identity` pins the code and files: the
         same configuration has one folder under any code.
         """
-        what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}
-        what |= {"version": SAMPLING_VERSION} | (
+        identity = {
+            k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)
+        }
+        identity |= {"version": SAMPLING_VERSION} | (
             {} if self.space == "card" else {"space": self.space}
         )
         if tuned := self.facts.get("tuning_digest"):
-            what["levels"] = tuned
+            identity["levels"] = tuned
         if self.sampler.batch_coupled:
-            what["batch_size"] = self.batch_size
-        digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]
+            identity["batch_size"] = self.batch_size
+        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:10]
         size = (
             f"nfe{self.budget}"
             if self.budget is not None

@@ -25,40 +25,40 @@ def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         data: content of the TOML file; entries that are no such files stay unchanged.
         folder: of the TOML file. In the working directory nothing changes, and no digest.
     """
-    found = dict(data)
+    placed = dict(data)
     if folder.resolve() == Path.cwd():
-        return found
+        return placed
     for axis in ("models", "schedules"):
-        if isinstance(found.get(axis), list):
-            found[axis] = [_entry(entry, folder) for entry in found[axis]]
+        if isinstance(placed.get(axis), list):
+            placed[axis] = [_resolve_entry(entry, folder) for entry in placed[axis]]
     for key in ("extractor", "reference", "real"):
-        if isinstance(found.get(key), str):
-            found[key] = _placed(found[key], folder)
+        if isinstance(placed.get(key), str):
+            placed[key] = _resolve_text(placed[key], folder)
     for key in ("reference", "real"):  # a folder of images
-        source = found.get(key)
+        source = placed.get(key)
         if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
-            found[key] = str(folder / source)
-    return found
+            placed[key] = str(folder / source)
+    return placed
 
 
-def _entry(entry: Any, folder: Path) -> Any:
+def _resolve_entry(entry: Any, folder: Path) -> Any:
     """Resolve a model or schedule: a text, or a table whose ``name`` is a text or another table."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
         except ValueError:
             return entry  # said when the suite is checked
-        moved = _moved(spec, folder)
+        moved = _resolve_table(spec, folder)
         return entry if moved == spec else format_spec(moved)
-    return _moved(entry, folder) if isinstance(entry, Mapping) else entry
+    return _resolve_table(entry, folder) if isinstance(entry, Mapping) else entry
 
 
-def _moved(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _resolve_table(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     def moved(value: Any) -> Any:
         return (
-            _moved(value, folder)
+            _resolve_table(value, folder)
             if isinstance(value, Mapping)
-            else _placed(value, folder)
+            else _resolve_text(value, folder)
             if isinstance(value, str)
             else value
         )
@@ -66,7 +66,7 @@ def _moved(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {key: moved(value) for key, value in table.items()}
 
 
-def _placed(text: str, folder: Path) -> str:
+def _resolve_text(text: str, folder: Path) -> str:
     match = _PREFIX.fullmatch(text)
     if match is None or not _FILE.search(text):
         return text

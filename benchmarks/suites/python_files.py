@@ -75,14 +75,14 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
         ValueError: it names one.
     """
     outside = () if where in built_in() else outside_files(suite, Path(where))
-    for named, what in (
+    for named, words in (
         (python_files(suite), "the Python file {}, which would run"),
         (outside, "{}, which is outside its folder"),
     ):
         text = next((text for key, text in named if key not in replaced), None)
         if text is not None:
             raise ValueError(
-                f"{where} names {what.format(shown(text, 300))}; look at "
+                f"{where} names {words.format(shown(text, 300))}; look at "
                 "it, and add --trust-suite, or name it "
                 "yourself with an option, such as --model or --extractor"
             )

@@ -307,37 +307,37 @@ class Suite(Strict):
 
         Deviations of single models, or a list of timed batch sizes, are replaced with them.
         """
-        given = {key: value for key, value in axes.items() if value is not None}
+        changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
-        if "models" in given:
+        if "models" in changes:
             own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
-            given["models"] = [
+            changes["models"] = [
                 own.get(canonical(parse_spec(name))) or _in_place_of(data["models"], name)
-                for name in given["models"]
+                for name in changes["models"]
             ]
-        data |= given
-        if {"steps", "nfe"} & set(given):
-            data |= {key: given.get(key) for key in ("steps", "nfe")}
-        if "batch_size" in given and len(self.timing.batch_size) > 1:
+        data |= changes
+        if {"steps", "nfe"} & set(changes):
+            data |= {key: changes.get(key) for key in ("steps", "nfe")}
+        if "batch_size" in changes and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
-        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
-        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
+        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(changes) else set()
+        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
 
 
-def _model_entry(place: int, given: object) -> object:
+def _model_entry(place: int, entry: object) -> object:
     """Return a model that is given by its name alone as a table.
 
     Raises:
         ValueError: it is an object, which another process or a later run cannot make again.
     """
-    if isinstance(given, str):
-        return {"name": given}
-    if isinstance(given, Mapping | ModelEntry):
-        return given
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, Mapping | ModelEntry):
+        return entry
     raise ValueError(
-        f"models.{place}: a model is a text such as 'gmm-2d', not a {type(given).__name__}; write "
+        f"models.{place}: a model is a text such as 'gmm-2d', not a {type(entry).__name__}; write "
         "the class into a file, and give 'my_model.py:MyClass' (docs/adding-a-model.md)"
     )
 
@@ -380,14 +380,14 @@ def load_suite(name: str) -> Suite:
         ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
             names it.
     """
-    known = built_in()
-    path = known.get(name, Path(name))
+    suites = built_in()
+    path = suites.get(name, Path(name))
     if not path.is_file():
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, suites, n=1)
         hint = (
             f"did you mean {close[0]}?"
             if close
-            else (f"built-in suites: {', '.join(known)}; or give the path of a TOML file")
+            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
         )
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
@@ -398,7 +398,7 @@ def load_suite(name: str) -> Suite:
     ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
     return check_suite(
-        {"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))},
+        {"name": path.stem, **(data if name in suites else with_placed_files(data, path.parent))},
         path.name,
     )
 
@@ -424,10 +424,10 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        known = {
+        keys = {
             **Suite.model_fields,
             **ModelEntry.model_fields,
             **Timing.model_fields,
             **Until.model_fields,
         }
-        raise ValueError(sentence(error, where, known)) from error
+        raise ValueError(sentence(error, where, keys)) from error

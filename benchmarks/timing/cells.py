@@ -83,8 +83,8 @@ def time_cells(
     waiting = deque(Watch(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
-    with settings as kept:
-        about = {f"timing_{name}": value for name, value in kept.items()}
+    with settings as applied:
+        about = {f"timing_{name}": value for name, value in applied.items()}
         about["timing_second_clock"] = own.second
         while waiting:
             _Pass(
@@ -124,19 +124,19 @@ class _Pass:
         """Time as many cells as memory and time allow, in rounds, until none is open or the time is
         spent. Then conclude the open cells with the times they have.
         """
-        self._open(waiting)
+        self._begin_cells(waiting)
         order = random.Random(0)
-        while self.watches and not self._spent():
+        while self.watches and not self._is_spent():
             order.shuffle(self.watches)
             for watch in list(self.watches):
-                if self._late():
+                if self._is_late():
                     break
                 self._visit(watch)
             self.rounds += 1
         for watch in self.watches:
             self._conclude(watch)
 
-    def _open(self, waiting: deque[Watch]) -> None:
+    def _begin_cells(self, waiting: deque[Watch]) -> None:
         """Visit cells for the first time."""
         room, held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
         while waiting and held <= ROUND_ROOM * room:
@@ -157,20 +157,20 @@ class _Pass:
         late.
         """
         if self.until is None or not self.watches:
-            return not self._late()
-        left = self.until - time.monotonic() - longest
+            return not self._is_late()
+        seconds_left = self.until - time.monotonic() - longest
         more = a_round * (1 + 1 / len(self.watches))
-        return (self.options.min_rounds - 1) * more <= left
+        return (self.options.min_rounds - 1) * more <= seconds_left
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.begun
 
-    def _late(self) -> bool:
+    def _is_late(self) -> bool:
         return self.until is not None and time.monotonic() > self.until
 
-    def _spent(self) -> bool:
+    def _is_spent(self) -> bool:
         """Return True if another round would go beyond the time."""
-        return self._late() or (
+        return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
@@ -241,7 +241,7 @@ class _Pass:
         if watch.works is None:
             return
         before = time.perf_counter()
-        if self.gpu is not None and self.options.energy_seconds and not self._late():
+        if self.gpu is not None and self.options.energy_seconds and not self._is_late():
             watch.joules = joules_per_call(
                 watch.works.sample,
                 self.gpu.joules,

@@ -49,21 +49,21 @@ def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
     Yields:
         The observations, filled in at the end.
     """
-    seen, cuda, asked = Block(), device.startswith("cuda"), 0
+    block, cuda, segments = Block(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
     try:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-            asked = _asked_for_memory()
+            segments = _count_segments()
         before = Load.of_this_moment()
-        yield seen
-        seen.load = Load.of_this_moment().since(before)
+        yield block
+        block.load = Load.of_this_moment().since(before)
         if cuda:
-            seen.peak = torch.cuda.max_memory_allocated()
-            seen.grown = _asked_for_memory() - asked
+            block.peak = torch.cuda.max_memory_allocated()
+            block.grown = _count_segments() - segments
         if gpu is not None:
-            seen.state = gpu.state()
+            block.state = gpu.state()
     finally:
         if collects:
             gc.enable()
@@ -77,10 +77,10 @@ def doubts(blocks: Sequence[Block], readings: Sequence[Reading]) -> list[str]:
         readings: the times.
     """
     states = [block.state for block in blocks if block.state is not None]
-    found = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
-    found += gpu_doubts(states) + _clocks_disagree(readings)
+    reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
+    reasons += gpu_doubts(states) + _clocks_disagree(readings)
     grown = sum(block.grown for block in blocks)
-    return found + ([f"torch asked the driver for memory {grown} times"] if grown else [])
+    return reasons + ([f"torch asked the driver for memory {grown} times"] if grown else [])
 
 
 def total_load(blocks: Sequence[Block]) -> Load:
@@ -105,7 +105,7 @@ def observed(blocks: Sequence[Block]) -> dict[str, object]:
     return {**total_load(blocks)._asdict(), **ranges}
 
 
-def _asked_for_memory() -> int:
+def _count_segments() -> int:
     """Return the number of segments that torch's allocator has had from the driver so far."""
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 

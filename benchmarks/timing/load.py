@@ -48,8 +48,15 @@ class Load(NamedTuple):
     @classmethod
     def of_this_moment(cls) -> Load:
         """Read the counters."""
-        busy, stolen = _machine()
-        return cls(time.perf_counter(), time.process_time(), _waited(), busy, stolen, _throttled())
+        busy, stolen = _machine_seconds()
+        return cls(
+            time.perf_counter(),
+            time.process_time(),
+            _wait_for_cores(),
+            busy,
+            stolen,
+            _throttle_count(),
+        )
 
     def since(self, earlier: Load) -> Load:
         """Return the growth since ``earlier``.
@@ -96,18 +103,18 @@ def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
     return doubts
 
 
-def _waited() -> float | None:
+def _wait_for_cores() -> float | None:
     """Return the run-queue delay of this process's threads in seconds (second number of
     schedstat).
     """
-    total, known = 0, False
+    total, is_known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between
-            total, known = total + int(path.read_text().split()[1]), True
-    return total / 1e9 if known else None
+            total, is_known = total + int(path.read_text().split()[1]), True
+    return total / 1e9 if is_known else None
 
 
-def _machine() -> tuple[float | None, float | None]:
+def _machine_seconds() -> tuple[float | None, float | None]:
     """Return busy and stolen seconds over all cores: the first line of /proc/stat, in ticks (user
     nice system idle iowait irq softirq steal).
     """
@@ -119,7 +126,7 @@ def _machine() -> tuple[float | None, float | None]:
     return (user + nice + system + irq + softirq) * TICK, steal * TICK
 
 
-def _throttled() -> int:
+def _throttle_count() -> int:
     for path in CGROUP_STAT:
         with suppress(OSError, ValueError, StopIteration), open(path, encoding="ascii") as file:
             return int(next(line for line in file if line.startswith("nr_throttled")).split()[1])

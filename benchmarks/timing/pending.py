@@ -141,9 +141,9 @@ def time_pending(
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
-        found = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
-        if found.get("points"):
-            run.write(cell.key, SWEEP, {**stamp, **found})
+        result = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
+        if result.get("points"):
+            run.write(cell.key, SWEEP, {**stamp, **result})
 
 
 def _too_large(run: RunDir, cell: Cell, size: int) -> str:

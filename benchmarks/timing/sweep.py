@@ -80,8 +80,8 @@ def sweep_on(
     """
     with backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         clock = Clock(device).time
-        found = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
-    return {"points": found.points, "knee": found.knee, "ended": found.ended}
+        result = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
+    return {"points": result.points, "knee": result.knee, "ended": result.ended}
 
 
 def knee_of(points: Sequence[Point]) -> int:
@@ -118,7 +118,7 @@ def sweep(
             return Sweep(points, "the time was spent")
         progress(batch)
         try:
-            points.append(Point(batch, _timed(model, cell, clock, batch)))
+            points.append(Point(batch, _median_ms(model, cell, clock, batch)))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -132,7 +132,7 @@ def sweep(
     return Sweep(points, f"{most} samples are the most that were asked for")
 
 
-def _timed(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
+def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
     run = works(model, cell, torch.arange(batch, device=cell.device), room=0.0)
     warm_up(run.sample, clock, WARM_UP_MS)
     times: list[float] = []

@@ -98,14 +98,14 @@ THROUGHPUT = (
 
 
 def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
-    found = run.read(cell, SWEEP)
-    if not found:
+    result = run.read(cell, SWEEP)
+    if not result:
         return []
     row = {**(run.read(cell, IDENTITY) or {}), **(run.read(cell, QUALITY) or {})}
-    about = [row.get("model"), row.get("sampler"), row.get("nfe"), found["timing_device_name"]]
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), result["timing_device_name"]]
     return [
-        [*about, batch, ms, 1e3 * batch / ms, batch == found["knee"], found["ended"]]
-        for batch, ms in found["points"]
+        [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
+        for batch, ms in result["points"]
     ]
 
 

@@ -93,8 +93,8 @@ class Watch:
 
     def settled(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
-        kept = self.kept
-        return settled([v.total.ms for v in kept], options.half_width, options.min_rounds)
+        visits = self.kept
+        return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def enough(self, options: Timing) -> bool:
         """Return True if there are as many rounds as allowed."""
@@ -105,18 +105,18 @@ class Watch:
 
     def columns(self, options: Timing, device: str) -> Record:
         """Return the timing columns, the raw times and the disturbances."""
-        kept, cuda = self.kept, device.startswith("cuda")
-        times, walls = [v.total.ms for v in kept], [v.total.wall_ms for v in kept]
-        own = [v.total.ms - v.network_ms for v in kept]
-        network, solver = median(v.network_ms for v in kept), median(own)
-        decoder = [v.decoder_ms for v in kept if v.decoder_ms is not None]
-        cold = [v.cold_ms for v in kept if v.cold_ms is not None]
+        visits, cuda = self.kept, device.startswith("cuda")
+        times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
+        own = [v.total.ms - v.network_ms for v in visits]
+        network, solver = median(v.network_ms for v in visits), median(own)
+        decoder = [v.decoder_ms for v in visits if v.decoder_ms is not None]
+        cold = [v.cold_ms for v in visits if v.cold_ms is not None]
         enough = len(times) >= FEWEST
         low, high = median_interval(times)
         quarter, middle, three = np.percentile(times, [25, 50, 75]) / self.batch
         latency = median(walls) + (median(decoder) if decoder else 0.0)
-        peaks = [v.block.peak for v in kept if v.block.peak is not None]
-        blocks = [v.block for v in kept]
+        peaks = [v.block.peak for v in visits if v.block.peak is not None]
+        blocks = [v.block for v in visits]
         steps = self.cell.steps
         return {
             "ms_per_sample": float(middle),
@@ -135,9 +135,9 @@ class Watch:
             "peak_memory_mb": max(peaks) / 2**20 if peaks else None,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
             "timing_converged": self.settled(options),
-            "timing_discarded": len(self.visits) - len(kept),
-            "timing_flag": "; ".join(doubts(blocks, [v.total for v in kept])),
-            "timing_rounds": len(kept),
+            "timing_discarded": len(self.visits) - len(visits),
+            "timing_flag": "; ".join(doubts(blocks, [v.total for v in visits])),
+            "timing_rounds": len(visits),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
@@ -145,13 +145,13 @@ class Watch:
             "timing_observed": observed(blocks),
             "timing_disturbances": Counter(text for v in self.visits for text in _kinds(v)),
             "raw_total_ms": times,
-            "raw_rounds": [v.round for v in kept],
-            "raw_second": [v.total.second for v in kept],
+            "raw_rounds": [v.round for v in visits],
+            "raw_second": [v.total.second for v in visits],
             "raw_wall_ms": walls if cuda else [],
-            "raw_network_ms": [v.network_ms for v in kept],
+            "raw_network_ms": [v.network_ms for v in visits],
             "raw_decoder_ms": decoder,
             "raw_cold_ms": cold,
-            "raw_discarded_ms": [v.total.ms for v in self.visits if v not in kept],
+            "raw_discarded_ms": [v.total.ms for v in self.visits if v not in visits],
             **self.facts,
         }
 

@@ -154,7 +154,7 @@ def expand(
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
-    whitened = _whitened(reference, moments, rows)
+    whitened = _whiten(reference, moments, rows)
     s, away = whitened.s, moments.mean - reference.mean
     weights = np.outer(s, s) / np.add.outer(s, s)
     shift, square, along, pairs = np.empty((4, n))
@@ -187,7 +187,7 @@ class _Whitened(NamedTuple):
     blocks: Blocks
 
 
-def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
+def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
     """Whiten samples by the smaller side: with A = centred R, A^T A / (n - 1) = M has the same
     non-zero eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are
     z / sqrt(n - 1).
@@ -204,7 +204,7 @@ def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whi
                 centred = block - moments.mean
                 yield where, centred, centred @ along
 
-        return _Whitened(s, _once_if_one(by_map, n <= rows.size))
+        return _Whitened(s, _cache_if_one(by_map, n <= rows.size))
     centred = rows[:] - moments.mean  # no more samples than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
@@ -213,12 +213,12 @@ def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whi
     return _Whitened(np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)]))
 
 
-def _once_if_one(make: Blocks, is_one: bool) -> Blocks:
+def _cache_if_one(make: Blocks, is_one: bool) -> Blocks:
     """Return the same blocks, cached if there is only one."""
     if not is_one:
         return make
-    found = list(make())
-    return lambda: iter(found)
+    cached = list(make())
+    return lambda: iter(cached)
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -123,7 +123,7 @@ def estimate(
     side = expand(reference, rows, rows.moments, with_noise=True)
     halves = [expand(reference, half, half.moments).debiased for (half,) in _halves(rows)]
     raw = side.raw if moments is None else frechet_distance(reference, moments)
-    return _estimate(raw, side.bias + _left(side.debiased, halves), (side,))
+    return _estimate(raw, side.bias + _third_order_bias(side.debiased, halves), (side,))
 
 
 def population_estimate(
@@ -144,12 +144,14 @@ def population_estimate(
         ValueError: as in :func:`estimate`.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
-    a, b = _both(rows_a, rows_b, with_noise=True)
+    a, b = _expand_both(rows_a, rows_b, with_noise=True)
     halves = [
-        one.debiased - other.bias
-        for one, other in (_both(x, y) for x, y in _halves(rows_a, rows_b))
+        half_a.debiased - half_b.bias
+        for half_a, half_b in (_expand_both(x, y) for x, y in _halves(rows_a, rows_b))
     ]
-    return _estimate(a.raw, a.bias + b.bias + _left(a.debiased - b.bias, halves), (a, b))
+    return _estimate(
+        a.raw, a.bias + b.bias + _third_order_bias(a.debiased - b.bias, halves), (a, b)
+    )
 
 
 def paired_difference(
@@ -207,8 +209,8 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
         rows = rows_of(rows[:n])
     if len(rows) == n:
         return frechet_distance(reference, rows.moments)
-    known = expand(reference, rows, rows.moments)
-    return known.debiased + known.bias * len(rows) / n
+    side = expand(reference, rows, rows.moments)
+    return side.debiased + side.bias * len(rows) / n
 
 
 def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
@@ -237,14 +239,14 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
     ]
 
 
-def _left(whole: float, halves: Sequence[float]) -> float:
+def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
     """Return the bias of third order in the debiased value of the whole: a third of the excess of
     the halves.
     """
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
-def _both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
+def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
     """Expand each side with the other fixed."""
     a, b = rows_a.moments, rows_b.moments
     return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(

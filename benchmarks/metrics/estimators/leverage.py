@@ -66,13 +66,13 @@ def excess(along: FloatArray, pairs: FloatArray) -> Excess:
         return Excess(np.zeros(n), np.zeros(n))
     leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
     mean = 2 * float(pairs.sum()) / (n * whole)
-    of_each, of_mean = _beyond(leverage), _beyond(np.array(mean))
+    of_each, of_mean = _higher_order_factors(leverage), _higher_order_factors(np.array(mean))
     return Excess(
         along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
     )
 
 
-def _beyond(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the factors of p / n in the bias and of p in the influence, without their first terms
     g / 4 and g / 2.
     """

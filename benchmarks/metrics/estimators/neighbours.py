@@ -56,9 +56,9 @@ def nearest(
         raise ValueError(
             f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}"
         )
-    found = np.empty((len(x), k))
+    distances = np.empty((len(x), k))
     for rows, square in square_distances(x, y, block):
         if same:
             square[np.arange(len(square)), np.arange(rows.start, rows.stop)] = np.inf
-        found[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)
-    return found
+        distances[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)
+    return distances

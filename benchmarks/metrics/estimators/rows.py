@@ -47,15 +47,15 @@ class Rows(ABC):
     def __getitem__(self, part: slice) -> NDArray:
         """Read rows ``part``, without a step."""
         start, stop, _ = part.indices(len(self))
-        found = []
+        parts = []
         for where, rows in self.blocks():
             if where.stop > start:
-                found.append(rows[max(start - where.start, 0) : max(stop - where.start, 0)])
+                parts.append(rows[max(start - where.start, 0) : max(stop - where.start, 0)])
             if where.stop >= stop:
                 break
-        if len(found) == 1:
-            return found[0]
-        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]))
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
         """Read all rows."""
@@ -63,29 +63,29 @@ class Rows(ABC):
 
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
         """Return the moments of each part's rows, at least one a part, in one pass."""
-        found: list[Moments | None] = [None] * len(parts)
-        dealt = [_by_block(self, numbers) for numbers in parts]
+        merged: list[Moments | None] = [None] * len(parts)
+        dealt = [_split_by_block(self, numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
             for k, some in enumerate(numbers):
                 if len(some):
-                    these, before = Moments.of(rows[some - where.start]), found[k]
-                    found[k] = these if before is None else before.merge(these)
-        return [moments for moments in found if moments is not None]
+                    these, before = Moments.of(rows[some - where.start]), merged[k]
+                    merged[k] = these if before is None else before.merge(these)
+        return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
         """Select rows by number: in the given order if they lie in one block, else block by
         block.
         """
-        return _Taken(self, numbers)
+        return _SelectedRows(self, numbers)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
         """Apply ``change`` to every block, row by row: ``(n, *shape)``."""
-        return _Changed(self, change, shape)
+        return _MappedRows(self, change, shape)
 
     @cached_property
     def checked(self) -> Rows:
         """Rows ``(n, d)`` in float64, each checked when it is read."""
-        return _Checked(self)
+        return _CheckedRows(self)
 
     @cached_property
     def moments(self) -> Moments:
@@ -149,10 +149,10 @@ class Pieces(Rows):
             yield where, block
 
 
-class _Taken(Rows):
+class _SelectedRows(Rows):
     def __init__(self, rows: Rows, numbers: NDArray[np.integer]) -> None:
         super().__init__((len(numbers), *rows.shape[1:]), rows.size)
-        self._rows, self._numbers = rows, _by_block(rows, numbers)
+        self._rows, self._numbers = rows, _split_by_block(rows, numbers)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray]]:
         start = 0
@@ -162,7 +162,7 @@ class _Taken(Rows):
                 start += len(numbers)
 
 
-def _by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+def _split_by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
     """Split row numbers by their blocks, in their order within each."""
     block = numbers // rows.size
     order = block.argsort(kind="stable")
@@ -170,7 +170,7 @@ def _by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integ
     return np.split(numbers[order], ends)
 
 
-class _Changed(Rows):
+class _MappedRows(Rows):
     def __init__(
         self, rows: Rows, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]
     ) -> None:
@@ -209,7 +209,7 @@ class _CheckedArray(Held):
         return self
 
 
-class _Checked(Rows):
+class _CheckedRows(Rows):
     def __init__(self, rows: Rows) -> None:
         super().__init__((len(rows), int(np.prod(rows.shape[1:]))), rows.size)
         self._rows = rows

@@ -100,8 +100,8 @@ def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: Float
     for where, centred, z in blocks():
         mean = mean + np.asarray(influence[where] @ centred)
         spread = spread + (z * influence[where][:, None]).T @ z
-        here = chosen[(where.start <= chosen) & (chosen < where.stop)] - where.start
-        some.append((centred[here], z[here]))
+        local = chosen[(where.start <= chosen) & (chosen < where.stop)] - where.start
+        some.append((centred[local], z[local]))
     mean, spread = np.asarray(mean) / n, np.asarray(spread) / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
     # pairs of different samples
@@ -156,8 +156,8 @@ def interval(
         excess: share of the second order's variance that ``se`` has too much.
         z: half-width in standard errors, > 0; 95 % by default.
     """
-    beside = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
-    sigma = math.sqrt(se**2 - excess * noise.second * min(max(beside, 0.0), 1.0))
+    first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
+    sigma = math.sqrt(se**2 - excess * noise.second * min(max(first_order, 0.0), 1.0))
     skew = noise.third * (2 * z**2 + 1) / 6 + noise.cross * (z**2 + 1) / 2
     shift = min(max(skew * (noise.unit / sigma) ** 3, -LIMIT), LIMIT) if sigma > 0 else 0.0
     down, up = end_shift(-shift, z) if shift < 0 else 0.0, end_shift(shift, z) if shift > 0 else 0.0

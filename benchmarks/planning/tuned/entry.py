@@ -204,8 +204,8 @@ class Tuned(Strict):
         """First eight hexadecimal digits of the SHA-256 of the levels, and of the coefficients if
         any: all that samples depend on besides the subject.
         """
-        what = self.levels if self.coefficients is None else (self.levels, self.coefficients)
-        return hashlib.sha256(canonical(what).encode()).hexdigest()[:8]
+        content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
+        return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -49,12 +49,12 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
         except EOFError:
             return
         try:
-            task, there = unpacked(*request)
+            task, task_world = unpacked(*request)
         except ValueError as error:
             send("unprepared", str(error))
             continue
         send("begun")
-        send("done", packed_result(task, there, lambda news: send("progress", news)))
+        send("done", packed_result(task, task_world, lambda news: send("progress", news)))
 
 
 def _end_with_the_parent(lifeline: int) -> None:

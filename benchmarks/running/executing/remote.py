@@ -43,16 +43,16 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
     try:
         if setting not in _LATEST:
             _LATEST.clear()  # before models are loaded: memory never holds two worlds
-            there = pickle.loads(setting)
-            there.apply()
-            _LATEST[setting] = World(there)
+            world_setting = pickle.loads(setting)
+            world_setting.apply()
+            _LATEST[setting] = World(world_setting)
         world = _LATEST[setting]
-        found: Task = pickle.loads(task)
-        found.prepare(world)
+        loaded: Task = pickle.loads(task)
+        loaded.prepare(world)
     except BaseException as error:  # a file of the user's that exits, among others
         _LATEST.clear()
         raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
-    return found, world
+    return loaded, world
 
 
 def packed_result(task: Task, world: World, tell: Tell = silent) -> bytes:

@@ -99,8 +99,8 @@ class OfCell:
         """
         with world.recording(self.cell.model):
             model, extractor = world.subject(self.cell.model)
-        here = (model.identity, extractor.identity if extractor else "")
-        if here != self.cell.identity:
+        identity = (model.identity, extractor.identity if extractor else "")
+        if identity != self.cell.identity:
             raise ValueError(
                 f"the files of model {self.cell.model} changed while the run "
                 "was going on; run the same command again"
@@ -110,10 +110,10 @@ class OfCell:
         """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
-        return _received, (type(self), bare, SentSampler.of(cell.sampler), *others)
+        return _unpickled, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
-def _received(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
+def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
     return kind(replace(cell, sampler=sampler.here()), *others)
 
 

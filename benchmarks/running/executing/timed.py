@@ -44,7 +44,7 @@ class Times:
     def __call__(self, world: World, tell: Tell) -> dict[str, Record]:
         """Return the timing columns; news is the input of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
-        found: dict[str, Record] = {}
+        records: dict[str, Record] = {}
         time_cells(
             world.subject(cells[0].model).model,
             cells,
@@ -52,10 +52,10 @@ class Times:
             world.setting.device,
             batch_size=self.size,
             progress=lambda share, label: tell((share, label)),
-            done=found.__setitem__,
+            done=records.__setitem__,
             within=self.within,
         )
-        return found
+        return records
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,12 @@ class There:
             progress(*news)
 
         task = Times(tuple(map(OfCell, cells)), self.options, size, within)
-        found: dict[str, Record]
+        records: dict[str, Record]
         try:
-            found = self.executor.run(task, self.world, tell=tell)
+            records = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:
-            found = {cell.key: {"timing_reason": failure.reason} for cell in cells}
-        for key, record in found.items():
+            records = {cell.key: {"timing_reason": failure.reason} for cell in cells}
+        for key, record in records.items():
             done(key, record)
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:

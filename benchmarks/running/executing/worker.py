@@ -69,7 +69,7 @@ class _Process(NamedTuple):
     traces: IO[bytes]
 
 
-class _Gone(Exception):  # noqa: N818
+class _WorkerEnd(Exception):  # noqa: N818
     """End of the worker. ``begun``: the task had all it needs; ``killed``: another process ended
     it; ``memory``: the kernel did, for lack of memory; None if unknown.
     """
@@ -145,7 +145,7 @@ class Worker(Serial):
         for last in (False, True):
             try:
                 return self._run(sent, tell, limit)
-            except _Gone as gone:
+            except _WorkerEnd as gone:
                 # before the task began it is not to blame: an earlier task may have left a time
                 # bomb. Nor, perhaps, after a kill by another process: then it is tried again
                 self.close()
@@ -199,10 +199,10 @@ class Worker(Serial):
                     kind, value = worker.pipe.recv()
                     result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
-                    raise self._gone(worker, begun=begun is not None) from None
+                    raise self._ending(worker, begun=begun is not None) from None
                 except Exception:
                     ending = "wrote into the connection to its parent, and was ended"
-                    raise _Gone(f"its process {ending}", begun=begun is not None) from None
+                    raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
                 if kind == "begun":
                     begun = monotonic()
                 elif kind == "progress":
@@ -214,7 +214,7 @@ class Worker(Serial):
                 else:
                     return result
             elif worker.process.poll() is not None:
-                raise self._gone(worker, begun=begun is not None)
+                raise self._ending(worker, begun=begun is not None)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
             now, since = monotonic(), before
@@ -267,17 +267,17 @@ class Worker(Serial):
         self.close()
         raise Failure(status, reason.format(place=place), shrink)
 
-    def _gone(self, worker: _Process, *, begun: bool) -> _Gone:
+    def _ending(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
             ending = "closed the connection to its parent, and was ended"
-            return _Gone(f"its process {ending}", begun=begun)
+            return _WorkerEnd(f"its process {ending}", begun=begun)
         memory = False
         if code == -signal.SIGKILL:
             before, now = self._kills, kernel_kills()
             memory = None if before is None or now is None else now > before
-        return _Gone(
+        return _WorkerEnd(
             f"its process {how_it_ended(code, memory)}{place_in(_read(worker.traces))}",
             begun=begun,
             killed=-code in FROM_OUTSIDE,

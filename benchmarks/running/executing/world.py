@@ -121,11 +121,11 @@ class World:
         if not foreign and self._is_plain(name):
             yield
             return
-        with reading() as seen:
+        with reading() as recorder:
             try:
                 yield
             finally:
-                self._opened[name] = seen.stamps | self._opened.get(name, {})
+                self._opened[name] = recorder.stamps | self._opened.get(name, {})
 
     def _is_plain(self, name: str) -> bool:
         """Return True for a loaded model that has no files of the user's."""
@@ -156,10 +156,10 @@ class World:
             return self._known[name]
         if self._latest is None or self._latest[0] != name:
             self._latest = None  # before the next is loaded, so that memory never holds two
-            self._latest = name, self._made(name)
+            self._latest = name, self._make_subject(name)
         return self._latest[1]
 
-    def _made(self, name: str) -> Subject:
+    def _make_subject(self, name: str) -> Subject:
         options = parse_spec(name)
         model = make_model(options.pop("name"), **options)
         model = model.to(self.setting.device) if self.setting.device != "cpu" else model

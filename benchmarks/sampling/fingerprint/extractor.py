@@ -44,13 +44,13 @@ def extractor_fingerprint(
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     read = getattr(extractor, "read", None)
-    with reading() as seen, torch.no_grad():
+    with reading() as recorder, torch.no_grad():
         features = extractor(probes(event, limits).to(device))
         values = {"features of fixed noise": of_rows(features, torch.float32, device)}
         if read is not None:
             many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
             values["features of many samples"] = of_rows(many[None], torch.float32, device)
-    exact = files_of(read, seen.paths) | exact
+    exact = files_of(read, recorder.paths) | exact
     return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
 
 

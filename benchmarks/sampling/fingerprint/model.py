@@ -42,10 +42,10 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     Raises:
         Exception: raised by the model.
     """
-    known = _known.setdefault(model, {})
-    if device not in known:
-        known[device] = model_fingerprint(model, device)
-    return known[device]
+    by_device = _known.setdefault(model, {})
+    if device not in by_device:
+        by_device[device] = model_fingerprint(model, device)
+    return by_device[device]
 
 
 @torch.no_grad()
@@ -63,7 +63,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """
     ids, precision = torch.arange(ROWS, device=device), precision_of(model)
     values: dict[str, Numbers] = {}
-    with reading() as seen:
+    with reading() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
         for sigma in levels_of(model):
@@ -86,9 +86,9 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         exact["decoded event"] = str(tuple(model.decoder.event))
         exact["decoded limits"] = str(model.decoder.limits)
     if model.read is not None and runs_users_code(model):
-        exact |= installed_code(model.read.paths | seen.paths)
+        exact |= installed_code(model.read.paths | recorder.paths)
     return Fingerprint(
-        "model", without_folders(model.name), files_of(model.read, seen.paths) | exact, values
+        "model", without_folders(model.name), files_of(model.read, recorder.paths) | exact, values
     )
 
 
@@ -119,7 +119,7 @@ def outputs_at(
     Raises:
         Exception: raised by the model.
     """
-    found, few = {}, math.prod(model.event) > LARGE
+    outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
     state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
     for sigma in levels:
@@ -128,8 +128,8 @@ def outputs_at(
         ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
         z = SampleNoise(SEED, ids, model.event, dtype).initial()
         d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
-        found[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
-    return found
+        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
+    return outputs
 
 
 def levels_of(model: Denoiser) -> list[float]:
@@ -158,15 +158,15 @@ def precision_of(model: Denoiser) -> torch.dtype:
     """Return the coarsest known dtype of a model: of its state, or of a network in it or in its
     wrappers.
     """
-    found, inner = [model.dtype], model
+    candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
         dtypes = (
             getattr(inner, "network_dtype", None),
             *(parameter_dtype(value) for value in vars(inner).values()),
         )
-        found += [dtype for dtype in dtypes if dtype is not None]
+        candidates += [dtype for dtype in dtypes if dtype is not None]
         inner = getattr(inner, "inner", None)
-    return max(found, key=lambda dtype: torch.finfo(dtype).eps)
+    return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def without_folders(text: str) -> str:

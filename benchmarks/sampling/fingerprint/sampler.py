@@ -58,17 +58,17 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     start = None if cell.start.means is None else cell.start
     if event is None or not samplers.origin(cell.sampler.name):
         return fingerprint_of(setup, cell.label, start)
-    with reading() as seen:
+    with reading() as recorder:
         values = {
             f"result for samples of shape {event} on {len(cell.grid)} steps": _samples(
                 setup, event, getattr(torch, cell.dtype)
             )
         }
-        found = fingerprint_of(setup, cell.label, start)
+        fingerprint = fingerprint_of(setup, cell.label, start)
     return replace(
-        found,
-        exact={**found.exact, **_hashes(_module_of(cell.sampler), seen)},
-        values={**found.values, **values},
+        fingerprint,
+        exact={**fingerprint.exact, **_hashes(_module_of(cell.sampler), recorder)},
+        values={**fingerprint.values, **values},
     )
 
 
@@ -169,8 +169,10 @@ def files_of_sampler(sampler: Sampler) -> frozenset[str]:
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
-    seen = samplers.seen_at_import(module.__name__)
-    return frozenset(modules_of(module)) | (_opened(module, seen) if seen else frozenset())
+    recorder = samplers.seen_at_import(module.__name__)
+    return frozenset(modules_of(module)) | (
+        _files_opened(module, recorder) if recorder else frozenset()
+    )
 
 
 def _module_of(sampler: Sampler) -> ModuleType | None:
@@ -183,13 +185,15 @@ def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
         return {}
     imported = samplers.seen_at_import(module.__name__)
     recorders = [*seen, *([imported] if imported else [])]
-    opened = frozenset(path for each in recorders for path in _opened(module, each))
+    opened = frozenset(path for recorder in recorders for path in _files_opened(module, recorder))
     folder = Path(module_file(module.__name__) or ".").parent
     files = named_hashes(opened, folder) | code_of(module)
     return {FILE + name: digest for name, digest in files.items()}
 
 
-def _opened(module: ModuleType, seen: FileRecorder) -> frozenset[str]:
+def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
     """Return the user's files that a recorder saw, and data files of the module's package."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
-    return seen.paths | frozenset(path for path in tuple(seen.opened) if is_data(path, root))
+    return recorder.paths | frozenset(
+        path for path in tuple(recorder.opened) if is_data(path, root)
+    )

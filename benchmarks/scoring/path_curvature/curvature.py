@@ -50,16 +50,16 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
     """
     count = min(len(ends), MOST)
     name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
-    found = run.read_reference(name)
-    if found is None:
+    arrays = run.read_reference(name)
+    if arrays is None:
         ids = torch.arange(count, device=cell.device)
-        found = converged(
+        arrays = converged(
             model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends)
         )
-        run.write_reference(name, found)
-    if all(np.isfinite(values).all() for values in found.values()):
+        run.write_reference(name, arrays)
+    if all(np.isfinite(values).all() for values in arrays.values()):
         about: dict[str, Any] = run.run()
-        run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(found)}})
+        run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(arrays)}})
 
 
 @torch.no_grad()
@@ -70,13 +70,13 @@ def converged(
 
     The arguments are the same.
     """
-    found: Arrays = {}
+    arrays: Arrays = {}
     for steps in STEPS:
-        found = measured(model, ids, seed, dtype, batch, unit, steps)
+        arrays = measured(model, ids, seed, dtype, batch, unit, steps)
         # so that what is not finite ends it
-        if not found["missing"].mean() > NEGLIGIBLE * found["way"][:, -1].mean():
+        if not arrays["missing"].mean() > NEGLIGIBLE * arrays["way"][:, -1].mean():
             break
-    return found
+    return arrays
 
 
 def measured(
@@ -171,11 +171,11 @@ def spread(model: Denoiser, ends: NDArray) -> float:
 
 
 def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
-    gone = arc_length(path, unit)
+    lengths_at_nodes = arc_length(path, unit)
     lam = -np.log(path.sigma)
-    lengths = np.stack([np.interp(-np.log(edges), lam, one) for one in gone.T])
+    lengths = np.stack([np.interp(-np.log(edges), lam, row) for row in lengths_at_nodes.T])
     # a polygon's length is of second order in its sides
-    missing = (gone[-1] - arc_length(path, unit, every=2)[-1]) / 3
+    missing = (lengths_at_nodes[-1] - arc_length(path, unit, every=2)[-1]) / 3
     return {
         "way": lengths,
         "missing": missing,

@@ -76,15 +76,15 @@ def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) ->
         x: not modified.
         grid: levels.
     """
-    seen: list[tuple[Tensor, Tensor]] = []
+    evaluations: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: float) -> Tensor:
         d = denoise(x, sigma)
-        seen.append((x.clone(), d))
+        evaluations.append((x.clone(), d))
         return d
 
     end = make(SOLVER).sample(watched, x, grid, NoNoise())  # pyright: ignore[reportArgumentType]
-    states, images = (_flat(torch.stack(part), 2) for part in zip(*seen, strict=True))
+    states, images = (_flat(torch.stack(part), 2) for part in zip(*evaluations, strict=True))
     return Path(np.array(grid.sigma[:-1]), states, images, _flat(end, 1))
 
 
@@ -97,8 +97,8 @@ def arc_length(path: Path, unit: float, every: int = 1) -> FloatArray:
         unit: s, > 0.
         every: stride of the nodes; the last is included.
     """
-    kept = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
-    steps = np.linalg.norm(np.diff(path.d[kept], axis=0), axis=-1)
+    nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
+    steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
     return np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, 0)]) / (unit * path.dim**0.5)
 
 

@@ -82,12 +82,12 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
     name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
     if held_out is not None:
         return RealData(samples, held_out, name)
-    held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
-    if held.sum() < 2:
+    is_held_out = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+    if is_held_out.sum() < 2:
         raise ValueError(
             f"--reference {source} has {len(samples)} samples; give at least {2 * HELD_OUT}"
         )
-    return RealData(samples[~held], samples[held], name)
+    return RealData(samples[~is_held_out], samples[is_held_out], name)
 
 
 def read_samples(

@@ -48,7 +48,7 @@ def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) 
     """Return the moments of real samples' features, and the features of held-out ones, cached by
     extractor.
     """
-    data = _named(real.name, *real[:2])
+    data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
@@ -56,7 +56,7 @@ def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) 
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
     event = tuple(real.reference.shape[1:])
-    stored = _cached(extractor, event, limits, cache, data, make)
+    stored = _cache(extractor, event, limits, cache, data, make)
     return Measured(stored["mean"], stored["cov"], stored["held_out"], data)
 
 
@@ -68,11 +68,11 @@ def features_of(
     def make() -> dict[str, np.ndarray]:
         return {"features": extractor(clamp(samples, limits)[0])}
 
-    event, data = tuple(samples.shape[1:]), _named(name, samples)
-    return _cached(extractor, event, limits, cache, data, make)["features"]
+    event, data = tuple(samples.shape[1:]), _name_with_digest(name, samples)
+    return _cache(extractor, event, limits, cache, data, make)["features"]
 
 
-def _named(name: str, *parts: Tensor) -> str:
+def _name_with_digest(name: str, *parts: Tensor) -> str:
     """Return a name for samples with a digest of their values."""
     digest = hashlib.sha256()
     for part in parts:
@@ -80,7 +80,7 @@ def _named(name: str, *parts: Tensor) -> str:
     return f"{name}-{digest.hexdigest()[:16]}"
 
 
-def _cached(
+def _cache(
     extractor: Extractor,
     event: tuple[int, ...],
     limits: Limits,
@@ -92,16 +92,16 @@ def _cached(
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
-    if stored is None or _made_by_another(stored, now):
-        with reading() as seen:
+    if stored is None or _is_outdated(stored, now):
+        with reading() as recorder:
             stored = make()
-        opened = {file: file_hash(file) or "" for file in sorted(seen.paths)}
+        opened = {file: file_hash(file) or "" for file in sorted(recorder.paths)}
         about = {MADE_BY: now.to_json(), OPENED: opened}
         write_npz(path, stored | {name: np.array(json.dumps(it)) for name, it in about.items()})
     return stored
 
 
-def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
     """Return True if cached features cannot be shown to come from an extractor that equals the
     present one.
     """

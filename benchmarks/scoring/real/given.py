@@ -59,8 +59,8 @@ def given_reference(
 def _note(file: StatisticsFile, known: Known, fits: bool) -> str:
     """Describe the metrics that cannot be measured, and the reason."""
     if known.features is not None or fits:
-        what = "the features" if known.features is not None else "images"
-        lacks = f"has {what} that its moments were made of, none beside them: no floor"
+        data = "the features" if known.features is not None else "images"
+        lacks = f"has {data} that its moments were made of, none beside them: no floor"
     else:
         other = " of the model's size" if file.images else ""
         lacks = f"has moments and no real samples{other}: no kid, precision, recall and their like, no floor"

@@ -59,8 +59,8 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
         _shape(source, spec) if model is None else (model.decoded_event, model.decoded_limits)
     )
     own = None if model is None else model.reference()
-    found = make_extractor(spec, Samples(event, limits, own))
-    extractor = found.extractor if isinstance(found, Reference) else found
+    space = make_extractor(spec, Samples(event, limits, own))
+    extractor = space.extractor if isinstance(space, Reference) else space
     samples, _ = read_samples(source, event, limits, "the data" if model is None else model.name)
     features = extractor(clamp(samples, limits)[0])
     write_statistics(out, features, extractor, limits)
@@ -77,11 +77,11 @@ def _shape(source: str, spec: str) -> Shape:
     if path.is_dir():
         return _of_folder(path), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
-        found = _array(path)
-        if found is not None and found[1] == np.uint8:
-            return _of_bytes(found[0]), BYTES
-        if found is not None and spec == "pixels":
-            return found[0][1:], None
+        header = _array_header(path)
+        if header is not None and header[1] == np.uint8:
+            return _of_bytes(header[0]), BYTES
+        if header is not None and spec == "pixels":
+            return header[0][1:], None
     if not path.exists() and source not in DATA_SETS and not source.startswith(PREFIX):
         raise ValueError(f"there is no file or folder {source}")
     raise ValueError(
@@ -120,7 +120,7 @@ def _of_folder(path: Path) -> tuple[int, ...]:
         ) from error
 
 
-def _array(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
+def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
     """Return shape and dtype of the samples of a file; None for a file that reading will refuse."""
     try:
         stored = open_arrays(path)

@@ -54,13 +54,13 @@ def read_array(
         raise ValueError(
             f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    found = next(iter(arrays.values())) if name is None else arrays[name]
-    if found.dtype.kind not in "fiu":
-        raise ValueError(f"--reference {path.name} holds {found.dtype}, not numbers")
-    if most is not None and most < len(found):
-        found = found[np.linspace(0, len(found) - 1, most).round().astype(int)]
-    values = found.astype(np.float32)
-    if found.dtype == np.uint8 and limits is not None and len(event) == 3:
+    array = next(iter(arrays.values())) if name is None else arrays[name]
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"--reference {path.name} holds {array.dtype}, not numbers")
+    if most is not None and most < len(array):
+        array = array[np.linspace(0, len(array) - 1, most).round().astype(int)]
+    values = array.astype(np.float32)
+    if array.dtype == np.uint8 and limits is not None and len(event) == 3:
         low, high = limits
         values = values / 255 * (high - low) + low
         if event[0] == 1 and values.shape[1:] == event[1:]:

@@ -104,23 +104,24 @@ class StatisticsFile:
         Raises:
             ValueError: it has none, as far as the file and the extractor tell.
         """
-        name, dims = self.path.name, [len(each.mean) for each in self.known]
+        name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = origin_of(extractor, limits), getattr(extractor, "space", "")
-        fitting = [each for each in self.known if len(each.mean) == extractor.dim]
+        fitting = [statistics for statistics in self.known if len(statistics.mean) == extractor.dim]
         if not fitting:
             raise ValueError(
                 f"--reference {name} has statistics of {' and '.join(map(str, dims))} features, but "
                 f"{extractor.identity} gives {extractor.dim}; give the extractor that it was made with"
             )
         right = [
-            each
-            for each in fitting
-            if each.extractor in ("", exact) and ("" in (each.space, space) or each.space == space)
+            statistics
+            for statistics in fitting
+            if statistics.extractor in ("", exact)
+            and ("" in (statistics.space, space) or statistics.space == space)
         ]
         if not right:
-            made = fitting[0].extractor or fitting[0].space
+            origin = fitting[0].extractor or fitting[0].space
             raise ValueError(
-                f"--reference {name} has statistics of {made}, but the features are those of "
+                f"--reference {name} has statistics of {origin}, but the features are those of "
                 f"{exact if fitting[0].extractor else space}, and distances between two feature "
                 "spaces mean nothing; give the extractor that it was made with"
             )
@@ -162,9 +163,9 @@ def read_statistics(source: str) -> StatisticsFile | None:
     except CheckpointError as error:
         raise ValueError(f"--reference: {error}") from None
     except Exception as error:  # a damaged file can raise anything
-        what = reason(error)
+        words = reason(error)
         raise ValueError(
-            f"--reference {path.name} has no statistics that can be used: {' '.join(what.split())}"
+            f"--reference {path.name} has no statistics that can be used: {' '.join(words.split())}"
         ) from error
 
 
@@ -190,8 +191,8 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
     space = INCEPTION if images or spatial else _clean_fid(clean)
-    beside = path.with_name(f"{path.stem}_kid.npz")
-    features = open_arrays(beside)["feats"] if clean and beside.is_file() else None
+    kid_file = path.with_name(f"{path.stem}_kid.npz")
+    features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
     first = Known(
         *_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
@@ -225,8 +226,8 @@ def _clean_fid(name: re.Match[str] | None) -> str:
 def _of_pickle(path: Path) -> StatisticsFile:
     """Read EDM2's pickle and torch-fidelity's cache as data."""
     value = open_checkpoint(path).value
-    found = _TORCH_FIDELITY.search(path.stem)
-    space = "" if found is None else _torch_fidelity(found[1], found[2])
+    match = _TORCH_FIDELITY.search(path.stem)
+    space = "" if match is None else _torch_fidelity(match[1], match[2])
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
@@ -234,7 +235,7 @@ def _of_pickle(path: Path) -> StatisticsFile:
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
-    known = [
+    spaces_in_file = [
         Known(
             *_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
@@ -243,11 +244,11 @@ def _of_pickle(path: Path) -> StatisticsFile:
         for name, part in parts.items()
         if isinstance(part, Mapping) and {"mu", "sigma"} <= set(part)
     ]
-    if not known:
+    if not spaces_in_file:
         raise ValueError(
             "statistics are mu and sigma, or a tensor of features; images go into a folder, .npy or .npz"
         )
-    return StatisticsFile(path, tuple(known))
+    return StatisticsFile(path, tuple(spaces_in_file))
 
 
 def _torch_fidelity(network: str, layer: str) -> str:

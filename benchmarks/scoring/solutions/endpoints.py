@@ -99,14 +99,14 @@ def endpoints(
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-    found = doubled(
+    solution = doubled(
         run,
         tag,
         lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch),
         measured,
         ODE,
     )
-    return replace(found, modes=_modes(model, found.x, device))
+    return replace(solution, modes=_modes(model, solution.x, device))
 
 
 def path_endpoints(

@@ -64,8 +64,8 @@ def truths_of(
         if comparable:
             measured = [whole(cell) for cell in comparable]
             first, count = comparable[0], max(map(len, measured))
-            what = "endpoints" if truth is endpoints else "paths"
-            stage(f"{first.model}: converged {what} of {count} samples")
+            kind = "endpoints" if truth is endpoints else "paths"
+            stage(f"{first.model}: converged {kind} of {count} samples")
             truths[truth] = truth(
                 run,
                 solved,

@@ -83,12 +83,12 @@ class Gpu:
         """Return the present state of the device."""
         nvml, handle = self.nvml, self.handle
         return GpuState(
-            _asked(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
-            _asked(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
-            _asked(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
-            _asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            _asked(
-                lambda: _others(
+            _query(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            _query(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+            _query(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            _query(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
+            _query(
+                lambda: _count_others(
                     [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
                 )
             ),
@@ -99,14 +99,14 @@ class Gpu:
 
         The counter moves every few hundredths of a second.
         """
-        return _asked(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
+        return _query(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def about(self) -> dict[str, Any]:
         """Return the driver version and the enforced power limit in W."""
-        driver = _asked(self.nvml.nvmlSystemGetDriverVersion)
+        driver = _query(self.nvml.nvmlSystemGetDriverVersion)
         return {
             "driver": driver.decode() if isinstance(driver, bytes) else driver,
-            "power_limit_w": _asked(
+            "power_limit_w": _query(
                 lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3
             ),
         }
@@ -127,7 +127,7 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
     return doubts + ([f"{others} other processes on the GPU"] if others else [])
 
 
-def _others(pids: list[int]) -> int:
+def _count_others(pids: list[int]) -> int:
     """Return the number of other processes.
 
     In a container this process may go by a number of the host: then one of them is this one.
@@ -139,7 +139,7 @@ def _others(pids: list[int]) -> int:
     )
 
 
-def _asked(question: Callable[[], T]) -> T | None:
+def _query(question: Callable[[], T]) -> T | None:
     with suppress(Exception):  # NVML_ERROR_NOT_SUPPORTED and its kin
         return question()
     return None

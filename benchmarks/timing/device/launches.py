@@ -28,10 +28,10 @@ def launches(work: Callable[[], object]) -> Launches:
     from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
 
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         work()
         torch.cuda.synchronize()
-    events = list(seen.events() or ())
+    events = list(profiler.events() or ())
     return Launches(
         sum(event.name.startswith(LAUNCHES) for event in events),
         sum("CUDA" in str(event.device_type) for event in events),

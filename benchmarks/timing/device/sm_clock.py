@@ -38,10 +38,10 @@ def sm_clock(gpu: Gpu | None) -> SmClock | None:
     """Return the best clock of the machine for the current CUDA device; None for none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
         kernel = import_module(f"{__package__}.sm_counters").read_counters
-        found = Counters(kernel)
-        found.start()
-        if (found.mhz() or 0.0) > 0:
-            return found
+        counters = Counters(kernel)
+        counters.start()
+        if (counters.mhz() or 0.0) > 0:
+            return counters
     return ClockOfNvml(gpu) if gpu is not None and gpu.state().sm_clock else None
 
 

@@ -56,8 +56,8 @@ class Diagnosis:
                 for name in ("version", "machine", "conditions", "device", "threads", "counters")
             },
             "steadiness": {
-                name: {**asdict(found), "verdict": found.verdict}
-                for name, found in self.steadiness.items()
+                name: {**asdict(result), "verdict": result.verdict}
+                for name, result in self.steadiness.items()
             },
             "packages": {
                 p.name: {"version": p.version, "needs": p.needs, "extra": p.extra, "fits": p.fits}

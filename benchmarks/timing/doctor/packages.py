@@ -57,9 +57,9 @@ def packages(requirements: list[str] | None = None) -> list[Package]:
     Args:
         requirements: as in a distribution's metadata; by default of the installed samplerbench.
     """
-    given = requirements if requirements is not None else _of_this_package()
-    found = [_package(match) for text in given if (match := _REQUIREMENT.match(text))]
-    return sorted(found, key=lambda package: (package.extra != "", package.extra))
+    texts = requirements if requirements is not None else _of_this_package()
+    required = [_package(match) for text in texts if (match := _REQUIREMENT.match(text))]
+    return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
 
 def _of_this_package() -> list[str]:

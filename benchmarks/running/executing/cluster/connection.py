@@ -84,7 +84,7 @@ class Connection:
             ValueError: Ray is missing, or no cluster answers at the address.
         """
         if self.address:
-            _answers(self.address)
+            _check_address(self.address)
             the_library()
         else:
             the_library_bound_here()
@@ -107,12 +107,12 @@ class Connection:
             return ray
         quietly = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
         if self.address:
-            _answers(self.address)
+            _check_address(self.address)
             quietly.pop("include_dashboard")
-            asked = {"address": self.address, **quietly}
+            options = {"address": self.address, **quietly}
         else:
             self._folder = _folder()
-            asked = {
+            options = {
                 **quietly,
                 "address": "local",
                 "include_dashboard": False,
@@ -121,9 +121,9 @@ class Connection:
                 "object_store_memory": OBJECTS,
                 "_temp_dir": self._folder,
             }
-        with _signals_as_they_were():
+        with _signals_restored():
             try:
-                ray.init(**asked)
+                ray.init(**options)
             except Exception as error:
                 self.close()
                 raise ValueError(self._fault(error)) from error
@@ -135,7 +135,7 @@ class Connection:
         ours, self._ours = self._ours, False
         folder, self._folder = self._folder, ""
         if ours:
-            with _signals_as_they_were():
+            with _signals_restored():
                 the_library().shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -179,7 +179,7 @@ def the_library_bound_here() -> Any:
     return ray
 
 
-def _answers(address: str) -> None:
+def _check_address(address: str) -> None:
     """Check that a server listens at an address, which takes Ray itself a minute.
 
     Raises:
@@ -211,7 +211,7 @@ def _folder() -> str:
 
 
 @contextmanager
-def _signals_as_they_were() -> Iterator[None]:
+def _signals_restored() -> Iterator[None]:
     """Restore the signal handlers after the block, in which Ray may set its own."""
     handled = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in handled}

@@ -82,7 +82,7 @@ class Crew:
         :data:`LOOK`.
         """
         if time.monotonic() - self._looked > LOOK:
-            self._room = sum(self.share.room(found) for found in machines(self._ray))
+            self._room = sum(self.share.room(resources) for resources in machines(self._ray))
             self._looked = time.monotonic()
         return self._room
 
@@ -119,16 +119,16 @@ class Crew:
         Raises:
             ValueError: machines have other versions, or no actor can start.
         """
-        asked = {m.starting if m.stream is None else m.stream: m for m in self.members}
-        asked.pop(None, None)
-        if not asked:
+        members = {m.starting if m.stream is None else m.stream: m for m in self.members}
+        members.pop(None, None)
+        if not members:
             return
-        ready, _ = self._ray.wait(list(asked), timeout=seconds)
+        ready, _ = self._ray.wait(list(members), timeout=seconds)
         if ready:  # of the others, those that are ready too
-            ready, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)
+            ready, _ = self._ray.wait(list(members), num_returns=len(members), timeout=0)
         for ref in ready:
-            if (said := self._heard(asked[ref])) is not None:
-                yield said
+            if (message := self._read_message(members[ref])) is not None:
+                yield message
 
     def dismiss(self, members: list[Member]) -> None:
         """End actors, at once."""
@@ -145,24 +145,24 @@ class Crew:
             "scheduling_strategy": "SPREAD",
             "max_restarts": 0,  # this process retries lost tasks, a bounded number of times
         }
-        made = self._ray.remote(Host).options(**options)
-        actor = made.remote(self._place, self._memory, self.share, self._jobs)
+        host = self._ray.remote(Host).options(**options)
+        actor = host.remote(self._place, self._memory, self.share, self._jobs)
         self.members.append(Member(actor, actor.about.remote()))
 
-    def _heard(self, member: Member) -> Said | None:
+    def _read_message(self, member: Member) -> Said | None:
         """Read a message of an actor; None if it is not about a task."""
         started = member.starting is None
         try:
             if not started:
-                self._begins(member, self._ray.get(member.starting))
+                self._register(member, self._ray.get(member.starting))
                 return None
-            said = Said(member, *self._ray.get(next(member.stream)))
+            message = Said(member, *self._ray.get(next(member.stream)))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             self.dismiss([member])
             if started:
                 return Said(member, [], "lost", in_words(error))
             # of a machine that is gone it takes Ray a while to know
-            by_itself = getattr(error, "actor_init_failed", not _of_an_actor(self._ray, error))
+            by_itself = getattr(error, "actor_init_failed", not _is_actor_loss(self._ray, error))
             self._stillborn += by_itself
             self._unlucky += not by_itself
             if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
@@ -171,22 +171,22 @@ class Crew:
                 f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
                 "installed on every machine of the cluster, where `ray start` is called"
             ) from error
-        if said.kind:
+        if message.kind:
             member.stream = None
-        return said
+        return message
 
-    def _begins(self, member: Member, about: About) -> None:
+    def _register(self, member: Member, about: About) -> None:
         """Register an actor that has started."""
         self._stillborn, self._unlucky, member.starting = 0, 0, None
         member.node, member.lacks = about.node, about.lacks
-        if found := Facts.here().differences(about.facts):
+        if differences := Facts.here().differences(about.facts):
             raise ValueError(
-                f"machine {about.node} of the Ray cluster has {found}; install the same versions "
+                f"machine {about.node} of the Ray cluster has {differences}; install the same versions "
                 "on all machines, or numbers would depend on where they were made"
             )
 
 
-def _of_an_actor(ray: Any, error: BaseException) -> bool:
+def _is_actor_loss(ray: Any, error: BaseException) -> bool:
     """Return True if an actor was lost, rather than its code or its environment at fault."""
     return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError)
 

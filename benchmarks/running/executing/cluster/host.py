@@ -128,8 +128,10 @@ class Share(NamedTuple):
         """Return :meth:`room` of the machine on which an actor runs."""
         import ray  # pyright: ignore[reportMissingImports]
 
-        here = ray.get_runtime_context().get_node_id()
-        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+        node_id = ray.get_runtime_context().get_node_id()
+        return next(
+            self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == node_id
+        )
 
     def __str__(self) -> str:
         """Format as ``1 CPU and 0.5 GPU of type H100``."""
@@ -182,24 +184,24 @@ class Host:
             News, and the outcome: "" while it runs; "done" and the pickled result, or failure; or
                 "unprepared" and the sentence.
         """
-        said: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
         def work() -> None:
             try:
                 run = partial(
-                    self._worker.run_packed, sent, lambda news: said.put(("", news)), limit
+                    self._worker.run_packed, sent, lambda news: messages.put(("", news)), limit
                 )
-                said.put(("done", pickle.dumps(result_of(run), pickle.HIGHEST_PROTOCOL)))
+                messages.put(("done", pickle.dumps(result_of(run), pickle.HIGHEST_PROTOCOL)))
             except BaseException as error:
                 words = str(error) if isinstance(error, ValueError) else repr(error)
-                said.put(("unprepared", words))
+                messages.put(("unprepared", words))
 
         Thread(target=work, daemon=True).start()
         while True:
             news, until = [], monotonic() + PERIOD
-            while (left := until - monotonic()) > 0:
+            while (seconds_left := until - monotonic()) > 0:
                 try:
-                    kind, value = said.get(timeout=left)
+                    kind, value = messages.get(timeout=seconds_left)
                 except Empty:
                     break
                 if kind:

@@ -96,7 +96,7 @@ class Ray(Executor):
         """See :meth:`.Executor.map`."""
         if not tasks:
             return
-        crew = self._hired(world.setting)
+        crew = self._crew_for(world.setting)
         setting = replace(world.setting, threads=crew.share.cpus)
         todo, within = deque(range(len(tasks))), each(limits, tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
@@ -109,24 +109,24 @@ class Ray(Executor):
                         if not begun[number] and not wanted(number):
                             continue
                         if (sent := packed(tasks[number], setting)) is None:
-                            here = InProcess().run
-                            run = partial(here, tasks[number], world, tell=partial(tell, number))
+                            local = InProcess().run
+                            run = partial(local, tasks[number], world, tell=partial(tell, number))
                             yield number, result_of(run)
                             continue
                         begun[number] += 1
                         runs[member] = number
                         crew.give(member, sent, within[number])
-                for said in crew.said(TICK):
-                    number = runs[said.member]
-                    for news in said.news:
+                for message in crew.said(TICK):
+                    number = runs[message.member]
+                    for news in message.news:
                         tell(number, news)
-                    if said.kind:
-                        del runs[said.member]
-                    if said.kind == "lost" and begun[number] < TRIES:
+                    if message.kind:
+                        del runs[message.member]
+                    if message.kind == "lost" and begun[number] < TRIES:
                         todo.appendleft(number)
-                    elif said.kind:
-                        yield number, _result(said)
-                idle_since = _told_of_waiting(crew, idle_since)
+                    elif message.kind:
+                        yield number, _result(message)
+                idle_since = _waiting_since(crew, idle_since)
         finally:
             crew.dismiss(crew.busy())
             if not self._connection.local:  # else the cluster would grow for nothing
@@ -153,9 +153,12 @@ class Ray(Executor):
             )
         if not self._accelerator and not device.startswith("cuda"):
             return None
-        found = machines(self._opened(self._gpus or 1.0, 1))
+        nodes = machines(self._connected_ray(self._gpus or 1.0, 1))
         types = {
-            name.removeprefix(TYPE) for each in found for name in each if name.startswith(TYPE)
+            name.removeprefix(TYPE)
+            for machine in nodes
+            for name in machine
+            if name.startswith(TYPE)
         }
         if not self._accelerator and len(types) > 1:
             raise ValueError(
@@ -179,20 +182,20 @@ class Ray(Executor):
             crew.dismiss(list(crew.members))
         self._connection.close()
 
-    def _hired(self, setting: Setting) -> Crew:
+    def _crew_for(self, setting: Setting) -> Crew:
         """Return the crew for tasks of a setting."""
-        asked = (setting.device, setting.threads)
-        if self._crew is not None and self._asked != asked:
+        needs = (setting.device, setting.threads)
+        if self._crew is not None and self._asked != needs:
             self._crew.dismiss(list(self._crew.members))
             self._crew = None
         if self._crew is None:
-            self._asked = asked
-            self._crew = self._made(*asked)
+            self._asked = needs
+            self._crew = self._make_crew(*needs)
         return self._crew
 
-    def _made(self, device: str, threads: int) -> Crew:
+    def _make_crew(self, device: str, threads: int) -> Crew:
         gpus = (1.0 if device.startswith("cuda") else 0.0) if self._gpus is None else self._gpus
-        ray = self._opened(gpus, threads)
+        ray = self._connected_ray(gpus, threads)
         share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
         grows = not self._connection.local
         crew = Crew(ray, share, self._jobs, self._memory, grows=grows)
@@ -200,26 +203,26 @@ class Ray(Executor):
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return crew
 
-    def _opened(self, gpus: float, threads: int) -> Any:
+    def _connected_ray(self, gpus: float, threads: int) -> Any:
         """Return the module ``ray``, connected."""
         return self._connection.open(max(_cores(), self._jobs or 1, threads), _gpus(gpus))
 
 
-def _result(said: Said) -> Any:
+def _result(message: Said) -> Any:
     """Return the outcome of a task that is not tried again.
 
     Raises:
         ValueError: it could not be prepared.
     """
-    if said.kind == "done":
-        return pickle.loads(said.value)
-    if said.kind == "lost":
+    if message.kind == "done":
+        return pickle.loads(message.value)
+    if message.kind == "lost":
         return Failure(
-            "crashed", f"its machine or its Ray actor was lost {TRIES} times: {said.value}"
+            "crashed", f"its machine or its Ray actor was lost {TRIES} times: {message.value}"
         )
-    node, lacks = said.member.node, said.member.lacks
+    node, lacks = message.member.node, message.member.lacks
     raise ValueError(
-        f"{said.value} (on machine {node} of the Ray cluster"
+        f"{message.value} (on machine {node} of the Ray cluster"
         + (
             f"; {lacks}: files that the command names must be there at the same path, as on a shared"
             " file system"
@@ -230,7 +233,7 @@ def _result(said: Said) -> Any:
     )
 
 
-def _told_of_waiting(crew: Crew, since: float) -> float:
+def _waiting_since(crew: Crew, since: float) -> float:
     """Return when the wait for an actor began; infinity once it is reported."""
     if len(crew.waiting()) < len(crew.members) or not crew.members:
         return time.monotonic() if since < float("inf") else since
@@ -244,21 +247,21 @@ def _told_of_waiting(crew: Crew, since: float) -> float:
     return since
 
 
-def _part(found: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
+def _part(nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
     """Return the threads of each actor: its part of the total, at most the machine's cores for it.
 
     Args:
-        found: the resources of each machine.
+        nodes: the resources of each machine.
         gpus: of each actor.
         jobs: number of actors; None for as many as fit.
         threads: for all.
     """
     alone = Share(1, gpus)
-    count = jobs or sum(map(alone.room, found))
+    count = jobs or sum(map(alone.room, nodes))
     most = (
-        int(each.get("CPU", 0.0) // max(1, alone.room(each) if gpus else 1))
-        for each in found
-        if alone.room(each)
+        int(machine.get("CPU", 0.0) // max(1, alone.room(machine) if gpus else 1))
+        for machine in nodes
+        if alone.room(machine)
     )
     return max(1, min(threads // max(1, count), max(most, default=1)))
 
@@ -268,9 +271,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _gpus(each: float) -> int:
+def _gpus(per_actor: float) -> int:
     """Return the number of GPUs that torch sees in this process; 0 if none is requested."""
-    if not each:
+    if not per_actor:
         return 0
     import torch
 
