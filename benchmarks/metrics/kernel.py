@@ -141,11 +141,13 @@ Side = tuple[NDArray, FloatArray]
 """Features of one side, and their influences."""
 
 
-def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, block: int) -> Noise:
+def _noise(
+    second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
+) -> Noise:
     """Return third moments of the influences ``u`` and ``v``, and E IF IF h."""
     if unit == 0:
         return Noise(second, 0.0, 0.0)
-    (x, u), (y, v) = one, other
+    (x, u), (y, v) = side_x, side_y
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     (x, u), (y, v) = (

@@ -247,41 +247,41 @@ def metric(
     return decorated
 
 
-def register(found: Metric) -> None:
+def register(entry: Metric) -> None:
     """Register a metric; the same file loaded again replaces its own.
 
     Raises:
         ValueError: see :func:`metric`.
     """
-    if not found.name.isidentifier():
-        raise ValueError(f"a metric needs a name of letters, digits and _, got {found.name!r}")
-    if unknown := sorted(found.needs - set(get_args(Need))):
+    if not entry.name.isidentifier():
+        raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
+    if unknown := sorted(entry.needs - set(get_args(Need))):
         raise ValueError(
-            f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
+            f"metric {entry.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
         )
-    before = _METRICS.get(found.name)
-    if before is not None and _qualified_name(before) != _qualified_name(found):
-        places = f"{_qualified_name(before)} and {_qualified_name(found)}"
+    before = _METRICS.get(entry.name)
+    if before is not None and _qualified_name(before) != _qualified_name(entry):
+        places = f"{_qualified_name(before)} and {_qualified_name(entry)}"
         raise ValueError(
-            f"two metrics are called {found.name!r}: {places}; rename or uninstall one"
+            f"two metrics are called {entry.name!r}: {places}; rename or uninstall one"
         )
-    if _is_built_in(found) and not set(found.quantities) <= set(known.BUILT_IN):
+    if _is_built_in(entry) and not set(entry.quantities) <= set(known.BUILT_IN):
         raise ValueError(
-            f"metric {found.name} is of this package: list its quantities in "
+            f"metric {entry.name} is of this package: list its quantities in "
             "results/quantities/built_in.py, or no report knows them"
         )
-    known.register(found.name, found.quantities)
-    _METRICS[found.name] = found
+    known.register(entry.name, entry.quantities)
+    _METRICS[entry.name] = entry
 
 
-def _is_built_in(found: Metric) -> bool:
+def _is_built_in(entry: Metric) -> bool:
     """Return True for a metric of this package."""
-    return found.measure.__module__.startswith(f"{__package__}.")
+    return entry.measure.__module__.startswith(f"{__package__}.")
 
 
-def _qualified_name(found: Metric) -> str:
+def _qualified_name(entry: Metric) -> str:
     """Return the qualified name of a metric's function."""
-    return f"{found.measure.__module__}.{found.measure.__qualname__}"
+    return f"{entry.measure.__module__}.{entry.measure.__qualname__}"
 
 
 def metrics() -> dict[str, Metric]:
@@ -297,11 +297,11 @@ def metrics() -> dict[str, Metric]:
     return dict(_METRICS)
 
 
-def origin(found: Metric) -> str:
+def origin(entry: Metric) -> str:
     """Return the package or file of a metric that is not built in; "" if it is."""
-    module = found.measure.__module__
-    if _is_built_in(found):
+    module = entry.measure.__module__
+    if _is_built_in(entry):
         return ""
-    package = next((plugin.package for plugin in known.installed() if plugin.found is found), "")
+    package = next((plugin.package for plugin in known.installed() if plugin.found is entry), "")
     file = getattr(sys.modules.get(module), "__file__", None)
     return package or (Path(file).name if file else module)

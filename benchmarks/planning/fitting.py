@@ -195,13 +195,13 @@ class Pilot:
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
         try:
-            found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+            probe = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
         except Exception as error:  # of a user's model
             why = f"{type(error).__name__}: {error}"
             raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
-            write_arrays(path, _arrays_of_probe(found) | {"evaluations": np.asarray(meter.rows)})
-        return found, meter.rows
+            write_arrays(path, _arrays_of_probe(probe) | {"evaluations": np.asarray(meter.rows)})
+        return probe, meter.rows
 
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
         """Return the counted denoiser of some search latents, and the latents."""

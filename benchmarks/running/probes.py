@@ -99,7 +99,7 @@ class Probes:
                 self._alike[alike] = probe
             return probe
         except Failure as failure:
-            # of an exception only its type is kept: its words may name an address
+            # of an exception only its type is recorded: its words may name an address
             ended = failure.status in (*ENDED, "killed")
             words = failure.reason if ended else failure.reason.partition(":")[0]
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}

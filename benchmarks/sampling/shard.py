@@ -82,8 +82,8 @@ def sample_shard(
         start: first sample number.
         stop: one past the last.
         device: where the state lives.
-        keep: samples below this number are kept as pictures.
-        endpoints: samples below this number are kept whole, for ``rmse``.
+        keep: samples below this number are stored as pictures.
+        endpoints: samples below this number are stored whole, for ``rmse``.
         progress: receives the number of samples after each batch.
 
     Returns:

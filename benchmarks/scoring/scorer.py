@@ -256,11 +256,11 @@ class Scorer:
         stored: list[StoredArray] = []
 
         def again() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *each) for each in self._ranges(cell)]
+            paths = [self.run.shard(cell.key, *bounds) for bounds in self._ranges(cell)]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
-                for one in stored:
-                    yield one.read()
+                for array in stored:
+                    yield array.read()
             except Damaged as fault:
                 raise _GoneError(cell) from fault
 

@@ -41,29 +41,31 @@ def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
     return [metric for metric in all_metrics.values() if names is None or metric.name in names]
 
 
-def version_of(found: Metric) -> str:
+def version_of(metric: Metric) -> str:
     """Return the key that keeps a metric's numbers valid: its version, and a plugin's code."""
-    where = origin(found)
+    where = origin(metric)
     return (
-        f"{found.version} of {where}, code {_code_digest(found)}" if where else str(found.version)
+        f"{metric.version} of {where}, code {_code_digest(metric)}"
+        if where
+        else str(metric.version)
     )
 
 
-def _code_digest(found: Metric) -> str:
+def _code_digest(metric: Metric) -> str:
     """Return a digest of a metric's files; of its own lines if it was typed in."""
-    module = sys.modules.get(found.measure.__module__)
-    files = code_of(module, found.measure.__module__.partition(".")[0]) if module else {}
+    module = sys.modules.get(metric.measure.__module__)
+    files = code_of(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:
         return hash_of(files)
     try:
-        return hash_of({"": inspect.getsource(found.measure)})
+        return hash_of({"": inspect.getsource(metric.measure)})
     except (OSError, TypeError):
         return "unknown"
 
 
-def versions_of(found: Sequence[Metric]) -> dict[str, str]:
+def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
     """Return the versions of several metrics, by name."""
-    return {metric.name: version_of(metric) for metric in found}
+    return {metric.name: version_of(metric) for metric in chosen}
 
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
@@ -89,7 +91,7 @@ def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tup
     return record, {name: arrays[name] for name in names & arrays.keys()}
 
 
-def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
+def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
     """Check the results of a plugin's metric against its columns.
 
     Raises:
@@ -98,10 +100,10 @@ def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }
-    columns: Record = {name: jsonable(value) for name, value in found.columns.items()}
+    columns: Record = {name: jsonable(value) for name, value in measured.columns.items()}
     if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)
-    arrays = {name: np.asarray(values, np.float64) for name, values in found.influence.items()}
+    arrays = {name: np.asarray(values, np.float64) for name, values in measured.influence.items()}
     for name, values in arrays.items():
         if values.ndim != 1 or not np.isfinite(values).all():
             subject = f"the influence values {name!r} have the shape {values.shape}"

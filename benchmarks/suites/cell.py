@@ -52,7 +52,7 @@ class Cell:
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
         steps: intervals; None for an adaptive sampler.
-        budget: evaluations per sample that were allowed; None if steps were asked for.
+        budget: allowed evaluations per sample; None for a suite with steps.
         samples, seed, batch_size, dtype: as in the suite.
         sigma_min, sigma_max: the model's range.
         identity: identities of the model and of the extractor.

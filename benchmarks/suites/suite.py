@@ -175,7 +175,7 @@ class Suite(Strict):
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
-        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless
+        keep: number of images stored as pictures; of a model in two dimensions, 512 points unless
             it is 0.
         converged_samples: number of converged samples for fd_conv, where the model's card has none.
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,

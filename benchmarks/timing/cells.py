@@ -138,8 +138,8 @@ class _Pass:
 
     def _begin_cells(self, waiting: deque[Watch]) -> None:
         """Visit cells for the first time."""
-        room, held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
-        while waiting and held <= ROUND_ROOM * room:
+        room, bytes_held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
+        while waiting and bytes_held <= ROUND_ROOM * room:
             if not self._has_time(a_round, longest):
                 waiting.clear()
                 break
@@ -147,7 +147,7 @@ class _Pass:
             self.watches.append(watch)
             self._visit(watch, room)
             if watch.works is not None:
-                held += watch.works.held
+                bytes_held += watch.works.held
                 a_round += watch.visits[-1].seconds
             longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1

@@ -188,9 +188,10 @@ class _Whitened(NamedTuple):
 
 
 def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
-    """Whiten samples by the smaller side: with A = centred R, A^T A / (n - 1) = M has the same
-    non-zero eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are
-    z / sqrt(n - 1).
+    """Whiten samples by the smaller side.
+
+    With A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram
+    matrix A A^T / (n - 1). Its unit eigenvectors are z / sqrt(n - 1).
     """
     n, rank = moments.n, reference.rank
     if n > rank:

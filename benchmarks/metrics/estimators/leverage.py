@@ -45,7 +45,7 @@ class Excess(NamedTuple):
 
     Attributes:
         bias: ``(n,)`` of each sample, to be summed.
-        influence: ``(n,)`` to be taken off each sample's influence, with what is given back.
+        influence: ``(n,)`` to be taken off each sample's influence, and the part given back.
     """
 
     bias: FloatArray

@@ -219,12 +219,12 @@ class _CheckedRows(Rows):
         return self
 
     def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
-        found = self._rows.blocks()
-        for where, rows in found:
+        pending = self._rows.blocks()
+        for where, rows in pending:
             try:
                 checked = as_rows(rows)
             except ValueError:
-                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in found)
+                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in pending)
                 raise ValueError(
                     f"{bad} of {len(self)} samples are not finite (or beyond "
                     f"{LARGEST:g}): mark them as diverged before measuring"

@@ -130,8 +130,8 @@ class Shard(OfCell):
 
     Attributes:
         start, stop: sample numbers.
-        keep: samples below this number are kept as pictures.
-        endpoints: samples below this number are kept whole.
+        keep: samples below this number are stored as pictures.
+        endpoints: samples below this number are stored whole.
         clamp: the data's range before features are taken, or None.
     """
 

@@ -73,7 +73,7 @@ def converged(
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = measured(model, ids, seed, dtype, batch, unit, steps)
-        # so that what is not finite ends it
+        # in this form, values that are not finite end the loop
         if not arrays["missing"].mean() > NEGLIGIBLE * arrays["way"][:, -1].mean():
             break
     return arrays
@@ -119,7 +119,7 @@ def measured(
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
 
-def summary(found: Arrays) -> dict[str, Any]:
+def summary(arrays: Arrays) -> dict[str, Any]:
     """Return means over latents with their standard errors (None for a single one), and the levels
     of the curvature.
 
@@ -128,23 +128,23 @@ def summary(found: Arrays) -> dict[str, Any]:
         the curvature between the steps; ``half``, the levels about its middle half; ``profile``,
         its density in lam in each band, between the ``edges``; ``samples``, ``steps``, ``unit``.
     """
-    whole = {"curvature": found["way"][:, -1]} | {
-        name: found[name] for name in ("jump", "deviation", "straightness")
+    whole = {"curvature": arrays["way"][:, -1]} | {
+        name: arrays[name] for name in ("jump", "deviation", "straightness")
     }
     record: dict[str, Any] = {}
     for name, values in whole.items():
         record |= {name: float(values.mean()), f"{name}_se": _error(values)}
-    lengths, lam = found["way"].mean(0), -np.log(found["sigma"])
+    lengths, lam = arrays["way"].mean(0), -np.log(arrays["sigma"])
     return record | {
-        "resolution": float(found["missing"].mean()),
+        "resolution": float(arrays["missing"].mean()),
         "half": [
             float(np.exp(-np.interp(share * lengths[-1], lengths, lam))) for share in (0.25, 0.75)
         ],
         "profile": (np.diff(lengths) / np.diff(lam)).tolist(),
-        "edges": found["sigma"].tolist(),
-        "samples": len(found["way"]),
-        "steps": int(found["steps"]),
-        "unit": float(found["unit"]),
+        "edges": arrays["sigma"].tolist(),
+        "samples": len(arrays["way"]),
+        "steps": int(arrays["steps"]),
+        "unit": float(arrays["unit"]),
     }
 
 

@@ -25,7 +25,7 @@ class Diagnosis:
         version: of samplerbench.
         machine, conditions, device, counters: facts by name.
         threads: that torch uses.
-        packages: requirements and what is installed.
+        packages: requirements and installed versions.
         steadiness: of each device's reference work, by device.
         broken: defects, a sentence each.
     """
