@@ -28,8 +28,8 @@ from .metric import Context, Measured, metric
 def coefficient_distances(
     x: ArrayLike, weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Squared 2-Wasserstein distance of each column to its mixture, in units of the mixture's
-    variance.
+    """Return the squared 2-Wasserstein distance of each column to its mixture, in units of the
+    mixture's variance.
 
     Args:
         x: ``(n, d)`` coefficients of n >= 1 samples.
@@ -66,7 +66,8 @@ def coefficient_distances(
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Mean of the quantile function over each of n equal cells of probability, ``(n, d)``.
+    """Return the mean of the quantile function over each of n equal cells of probability, ``(n,
+    d)``.
 
     Ascending.
 
@@ -91,12 +92,12 @@ def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatAr
 
 
 MOST = 4_000
-"""Samples of which the coefficients are compared; the first are taken."""
+"""Number of samples whose coefficients are compared: the first ones."""
 
 
 @metric("coefficients", version=8, needs={"samples", "coefficients"}, quantities=(COEFFICIENTS,))
 def coefficients(cell: Context) -> Measured:
-    """Root mean square distance of the coefficients, and that of as many exact samples."""
+    """Return the root mean square distance of the coefficients, and its floor (exact samples)."""
     first = cell.known_rows[:MOST]
     if not len(first):
         return Measured({})
@@ -111,5 +112,5 @@ def _exact(cell: Context, n: int) -> NDArray:
 
 
 def _distance(cell: Context, x: NDArray) -> float:
-    found = coefficient_distances(cell.coefficients(x), *cell.mixtures)
-    return float(np.sqrt(found.mean()))
+    distances = coefficient_distances(cell.coefficients(x), *cell.mixtures)
+    return float(np.sqrt(distances.mean()))

@@ -1,5 +1,5 @@
-"""Which modes or classes samples visit, and whether as often as they should: counts, missing
-modes, and a chi-squared test.
+"""Coverage of modes or classes: counts, missing modes, and a chi-squared test of their
+frequencies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rarer modes are pooled until they reach it.
 
 @dataclass(frozen=True, eq=False)
 class ModeCoverage:
-    """How samples spread over modes.
+    """Spread of samples over modes.
 
     Attributes:
         counts: ``(K,)`` samples in each mode.
@@ -43,7 +43,7 @@ class ModeCoverage:
 
 
 def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
-    """Samples in each of ``k`` modes.
+    """Count the samples in each of ``k`` modes.
 
     Raises:
         ValueError: a mode is not one of 0 … k - 1.
@@ -55,7 +55,7 @@ def mode_counts(modes: ArrayLike, k: int) -> NDArray[np.int64]:
 
 
 def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCoverage:
-    """Counts against known proportions: sum (O - E)² / E, with E = n p.
+    """Test counts against known proportions: sum (O - E)² / E, with E = n p.
 
     Args:
         counts: ``(K,)`` samples in each mode, at least one sample.
@@ -66,32 +66,31 @@ def against_proportions(counts: ArrayLike, proportions: ArrayLike) -> ModeCovera
         ValueError: shapes differ, there is no sample, or proportions are not >= 0 with a positive
             sum.
     """
-    seen, p = _pair(counts, proportions)
-    expected = p / p.sum() * seen.sum()
-    cells = _pooled(expected, seen, expected)
+    observed, p = _pair(counts, proportions)
+    expected = p / p.sum() * observed.sum()
+    cells = _pool_cells(expected, observed, expected)
     statistic = _pearson(*cells)
-    if (seen[p == 0] > 0).any():
+    if (observed[p == 0] > 0).any():
         statistic = np.inf
-    return _coverage(seen, p > 0, statistic, len(cells[0]) - 1)
+    return _coverage(observed, p > 0, statistic, len(cells[0]) - 1)
 
 
 def against_counts(counts: ArrayLike, reference_counts: ArrayLike) -> ModeCoverage:
-    """Counts against those of a reference *sample*: the test of homogeneity of a 2 × K table, which
-    knows that both are random.
+    """Test counts against a reference *sample*: homogeneity of a 2 × K table, both rows random.
 
     Args:
         counts: ``(K,)`` samples in each mode.
-        reference_counts: ``(K,)`` those of independent samples of the truth.
+        reference_counts: ``(K,)`` counts of independent samples of the truth.
 
     Raises:
         ValueError: shapes differ, or a side has no sample.
     """
-    seen, reference = _pair(counts, reference_counts)
-    n, m = seen.sum(), reference.sum()
-    share = (seen + reference) / (n + m)
-    a, b, pooled = _pooled(share * min(n, m), seen, reference, share)
+    observed, reference = _pair(counts, reference_counts)
+    n, m = observed.sum(), reference.sum()
+    share = (observed + reference) / (n + m)
+    a, b, pooled = _pool_cells(share * min(n, m), observed, reference, share)
     statistic = _pearson(a, n * pooled) + _pearson(b, m * pooled)
-    return _coverage(seen, reference > 0, statistic, len(a) - 1)
+    return _coverage(observed, reference > 0, statistic, len(a) - 1)
 
 
 def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -109,9 +108,9 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
     return a, b
 
 
-def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """``values`` summed over cells: modes from the rarest on, as many to a cell as give it an
-    expected count of FEWEST.
+def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
+    """Return ``values`` summed over cells. A cell takes modes from the rarest on until its expected
+    count is FEWEST.
     """
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
@@ -126,17 +125,17 @@ def _pooled(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]
 
 
 def _pearson(observed: FloatArray, expected: FloatArray) -> float:
-    known = expected > 0
-    return float((np.square(observed - expected)[known] / expected[known]).sum())
+    positive = expected > 0
+    return float((np.square(observed - expected)[positive] / expected[positive]).sum())
 
 
 def _coverage(
-    seen: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
+    observed: FloatArray, wanted: NDArray[np.bool_], statistic: float, freedom: int
 ) -> ModeCoverage:
-    missing = tuple(np.flatnonzero(wanted & (seen == 0)).tolist())
+    missing = tuple(np.flatnonzero(wanted & (observed == 0)).tolist())
     covered = 1 - len(missing) / int(wanted.sum())
     return ModeCoverage(
-        seen.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
+        observed.astype(np.int64), missing, covered, statistic, freedom, _tail(statistic, freedom)
     )
 
 
@@ -149,15 +148,15 @@ def _tail(statistic: float, freedom: int) -> float:
 
 
 MODE_SAMPLES = 10_000
-"""Exact samples whose modes those of a cell are held against."""
+"""Number of exact samples whose modes are the reference."""
 
 
 @metric("modes", version=8, needs={"samples", "modes"}, quantities=(MODES,))
 def mode_coverage(cell: Context) -> Measured:
-    """Coverage of the modes; its test where exact samples tell how often each should be visited.
+    """Return the coverage of the modes, and its test where exact samples give the true proportions.
 
-    Nothing tells how often real images fall into the classes of an imperfect classifier, so a
-    network's classes are not tested.
+    A network's classes are not tested: the true proportions of real images in the classes of an
+    imperfect classifier are unknown.
     """
     modes = _modes(cell)
     if modes is None:
@@ -167,15 +166,15 @@ def mode_coverage(cell: Context) -> Measured:
         covered = float((mode_counts(modes, cell.classes) > 0).mean()) if cell.classes else None
         return Measured({} if covered is None else {"mode_coverage": covered})
     k = int(max(modes.max(), exact.max())) + 1
-    found = against_counts(mode_counts(modes, k), mode_counts(exact, k))
-    return Measured({"mode_coverage": found.covered, "mode_p": found.p})
+    coverage = against_counts(mode_counts(modes, k), mode_counts(exact, k))
+    return Measured({"mode_coverage": coverage.covered, "mode_p": coverage.p})
 
 
 def _modes(cell: Context) -> NDArray[np.int64] | None:
-    """Those of all known samples; None for none, or where the model has no modes."""
-    found = [cell.modes(x) for _, x in cell.known_rows.blocks()]
-    known = [modes for modes in found if modes is not None]
-    return np.concatenate(known) if known else None
+    """Return the modes of all known samples; None without samples or for a model without modes."""
+    by_block = [cell.modes(x) for _, x in cell.known_rows.blocks()]
+    classified = [modes for modes in by_block if modes is not None]
+    return np.concatenate(classified) if classified else None
 
 
 def _exact_modes(cell: Context) -> NDArray[np.int64] | None:
@@ -185,5 +184,5 @@ def _exact_modes(cell: Context) -> NDArray[np.int64] | None:
 
 @metric("labels", version=8, needs={"labels"}, quantities=(LABELS,))
 def label_agreement(cell: Context) -> Measured:
-    """The share of conditional samples that lie in their own class."""
+    """Return the share of conditional samples that lie in their own class."""
     return Measured({"label_agreement": float(cell.own_label.mean())})

@@ -77,9 +77,9 @@ def flips(
 
     Args:
         modes: ``(n,)`` integer modes of the samples, n >= 1.
-        reference_modes: ``(n,)`` those of the endpoints from the same latents.
-        finite: ``(n,)`` whether each sample is finite; one that is not ended in no mode, and counts
-            as flipped whatever its label says. None: all are.
+        reference_modes: ``(n,)`` modes of the endpoints from the same latents.
+        finite: ``(n,)`` True for finite samples; the others count as flipped under any label. None:
+            all are.
 
     Raises:
         ValueError: shapes differ, or there is no sample.
@@ -103,15 +103,15 @@ def flip_fraction(
 
 @metric("rmse", version=9, needs={"samples", "reference solution"}, quantities=ENDPOINTS)
 def to_solution(cell: Context) -> Measured:
-    """Distances to where the ODE leads each latent, and which samples ended in another mode."""
-    x, found = _distances(cell)
+    """Return distances to the ODE's endpoint of each latent, and which samples flipped."""
+    x, error = _distances(cell)
     columns: dict[str, object] = {
-        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
-        "rmse_median": found.rmse_median,
+        **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), ENDPOINTS),
+        "rmse_median": error.rmse_median,
         "rmse_samples": len(x),
         "rmse_resolution": cell.solution.resolution,
     }
-    arrays = {"distance": found.per_sample}
+    arrays = {"distance": error.per_sample}
     if cell.solution.modes is not None:
         modes = cell.modes(x)
         assert modes is not None
@@ -123,17 +123,17 @@ def to_solution(cell: Context) -> Measured:
 
 @metric("strong_error", version=9, needs={"samples", "path limit"}, quantities=STRONG)
 def to_path_limit(cell: Context) -> Measured:
-    """Distances to where each sample's own Brownian path leads."""
-    _, found = _distances(cell)
+    """Return distances to the limit along each sample's own Brownian path."""
+    _, error = _distances(cell)
     columns = {
-        **distance_columns(found.per_sample, endpoint_distance(cell.solution.x), STRONG),
+        **distance_columns(error.per_sample, endpoint_distance(cell.solution.x), STRONG),
         "strong_resolution": cell.solution.resolution,
     }
-    return Measured(columns, {"strong": found.per_sample})
+    return Measured(columns, {"strong": error.per_sample})
 
 
 def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
-    """The samples that have a solution, and how far they are from it."""
+    """Return the samples that have a solution, and their distances to it."""
     x = cell.whole[: len(cell.solution.x)]
     return x, endpoint_error(x, cell.solution.x[: len(x)])
 
@@ -153,7 +153,7 @@ def distance_columns(
 
     Args:
         distances: per dimension, >= 0.
-        apart: that between two endpoints.
+        apart: distance between two endpoints.
         quantities: others among them have no columns here.
     """
     columns: dict[str, object] = {}
@@ -172,7 +172,7 @@ def flip_columns(flipped: NDArray[np.bool_]) -> dict[str, object]:
     low, high = share_interval(int(flipped.sum()), len(flipped))
     return {
         "flip_fraction": float(flipped.mean()),
-        # that of the interval: none of n is not 0 for certain
+        # of the interval: none of n is not 0 for certain
         "flip_fraction_se": (high - low) / (2 * Z95),
         "flip_fraction_low": low,
         "flip_fraction_high": high,

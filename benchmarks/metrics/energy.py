@@ -1,11 +1,11 @@
-r"""Energy distance: how far two sets are apart by the distances within and between them.
+r"""Energy distance between two sets, from distances within and between them.
 
     D = 2 E|X - Y| - E|X - X'| - E|Y - Y'|  >= 0,  0 for equal distributions only
 
 (Székely and Rizzo 2013, doi:10.1016/j.jspi.2013.03.018, eq. 2.1), with the Euclidean norm of
 features. It is the squared maximum mean discrepancy of the kernel -|x - y| (Sejdinovic et al. 2013,
-arXiv:1207.6076, theorem 22), so the U-statistic, its error and its interval are those of
-:mod:`.kernel`: unbiased, with no choice of a kernel width and no moments beyond the first.
+arXiv:1207.6076, theorem 22), with the U-statistic, error and interval of :mod:`.kernel`: unbiased,
+with no choice of a kernel width and no moments beyond the first.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .kernel import SMALLEST, KernelEstimate, discrepancy
 from .metric import Context, Measured, metric
 
 MOST = 5_000
-"""Samples of a side that the metric compares; the first are taken."""
+"""Number of samples of a side that are compared: the first ones."""
 
 
 def _minus_distance(x: FloatArray, y: FloatArray) -> FloatArray:
-    """-|x_i - y_j| of rows: ``(n, m)``."""
+    """Return -|x_i - y_j| of rows: ``(n, m)``."""
     squares = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y) - 2 * (x @ y.T)
     return -np.sqrt(np.maximum(squares, 0.0))
 
@@ -33,7 +33,7 @@ MINUS_DISTANCE = Kernel(_minus_distance, lambda x: np.zeros(len(x)))
 
 
 def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> KernelEstimate:
-    """Energy distance between the distributions behind two independent sets.
+    """Return the energy distance between the distributions of two independent sets.
 
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4.
@@ -58,13 +58,13 @@ def energy_distance(features: ArrayLike, reference_features: ArrayLike) -> Kerne
 
 @metric("energy", version=1, needs={"features"}, quantities=(ENERGY,))
 def energy(cell: Context) -> Measured:
-    """The distance to as many held-out features; empty for too few of either."""
+    """Return the distance to as many held-out features; empty for too few of either."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST:
         return Measured({})
-    found = energy_distance(x, y)
-    ends = {"energy_low": found.low, "energy_high": found.high}
-    columns = {"energy": found.value, "energy_se": found.se, **ends}
-    arrays = {"energy": found.influence, "energy_reference": found.reference_influence}
+    estimate = energy_distance(x, y)
+    ends = {"energy_low": estimate.low, "energy_high": estimate.high}
+    columns = {"energy": estimate.value, "energy_se": estimate.se, **ends}
+    arrays = {"energy": estimate.influence, "energy_reference": estimate.reference_influence}
     return Measured(columns, arrays)

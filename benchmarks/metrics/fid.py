@@ -1,4 +1,4 @@
-"""The metric of Fréchet distances: to the data, to converged samples, and of these to the data."""
+"""Fréchet distances: to the data, to converged samples, and between these two."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .metric import Context, Measured, metric
 
 @metric("frechet", version=8, needs={"features"}, quantities=FRECHET)
 def frechet(cell: Context) -> Measured:
-    """``fid_proxy`` and its kin, ``fd_conv``, the model's own error, and whether it dominates."""
-    truth = cell.once("frechet reference", lambda: _fixed(cell))
+    """Return all Fréchet columns: ``fid_proxy``, ``fd_conv``, the model's error, ``dominated``."""
+    truth = cell.once("frechet reference", lambda: _reference_of(cell))
     n, d = cell.feature_rows.shape
     fixed = estimate(truth, cell.feature_rows, cell.moments)
     lowest = cell.once(("frechet floor", n), lambda: _floor(cell, truth, n))
@@ -40,7 +40,7 @@ def frechet(cell: Context) -> Measured:
 
 
 def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray) -> Measured:
-    """What is told of a model by its own converged samples."""
+    """Return the distances that involve the model's own converged samples."""
     population = population_estimate(cell.feature_rows, converged)
     model_error = cell.once("model error", lambda: estimate(truth, converged))
     columns = {
@@ -63,27 +63,27 @@ def _to_converged(cell: Context, truth: FrechetReference, converged: FloatArray)
     return Measured(columns, influence)
 
 
-def _fixed(cell: Context) -> FrechetReference:
+def _reference_of(cell: Context) -> FrechetReference:
     return FrechetReference(cell.reference.mean, cell.reference.cov, cell.reference.n)
 
 
 def _floor(cell: Context, truth: FrechetReference, n: int) -> tuple[float, float] | None:
-    """Plug-in distance of ``n`` held-out samples with its standard error.
+    """Return the plug-in distance of ``n`` held-out samples with its standard error.
 
-    Carried to ``n`` by its bias if there are fewer; None if there are none, or they are among those
-    of the reference's moments.
+    It is carried to ``n`` by its bias if there are fewer; None if there are none, or if the
+    reference's moments include them.
     """
     rows = rows_of(cell.held_out_rows(n)) if cell.reference.disjoint else ()
     return (floor(truth, rows, n), standard_error(truth, rows)) if len(rows) > 1 else None
 
 
 def dominated(to_converged: FrechetEstimate, model_error: FrechetEstimate) -> bool | None:
-    """Whether the model's own error is the larger part of a distance to the data.
+    """Return True if the model's own error is the larger part of a distance to the data.
 
     With e the sampler's error, ``to_converged``, and m the model's, the distance to the data is
     m + e and a cross term of at most 2 sqrt(m e), of either sign: where e < m that term can
-    outweigh e, so that a sampler may look better for being further from the solution. A model that
-    is not measurably wrong dominates nothing; None where the converged samples are too few to tell.
+    outweigh e: a sampler further from the solution may look better. A model that is not measurably
+        wrong dominates nothing; None for too few converged samples.
     """
     if model_error.flag:
         return None

@@ -9,8 +9,8 @@ reference samples y_1 … y_m,
 the U-statistic on all samples: no random subsets, whose spread is no standard error.
 
 **Variance.** Hoeffding's decomposition of the three means has uncorrelated terms. With a(x) = E
-k(x, X) - E k(x, Y), b(y) = E k(y, Y) - E k(y, X), and V the variance of what is left of a kernel
-matrix when the means of its rows and columns are taken out,
+k(x, X) - E k(x, Y), b(y) = E k(y, Y) - E k(y, X), and V the variance of a kernel matrix after the
+means of its rows and columns are taken out,
 
     Var = 4 Var a / n + 4 Var b / m + 2 V_xx / (n (n-1)) + 2 V_yy / (m (m-1)) + 4 V_xy / (n m).
 
@@ -24,7 +24,7 @@ and likewise for the cross matrix. A variance of estimated row means, s_a², cou
 means too, which is taken off: Var a = s_a² - V_xx (n-2) / (n-1)² - V_xy / m (cf. Sutherland and
 Deka 2019, arXiv:1906.02104; here for unequal sizes).
 
-**Interval.** That of :mod:`.second_order`, which starts from the variance of the influences, 2
+**Interval.** By :mod:`.second_order`, which starts from the variance of the influences, 2
 (a(x) - its mean) and 2 (b(y) - its mean), at the samples' own means: it counts the second order
 twice. With u and v the influences, E IF IF h is there
 
@@ -47,25 +47,25 @@ from .estimators.second_order import Noise, interval
 from .metric import Context, Measured, metric
 
 ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
-"""To be raised with every change that moves a value or an error: replicates of another one are
-not reused.
+"""Version of the estimator, raised with every change that moves a value or an error: replicates of
+another one are not reused.
 """
 
 SMALLEST = 4
 """Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
 
 PAIRS = 2000
-"""Samples of a side whose pairs say how skewed the noise is."""
+"""Number of samples of a side whose pairs estimate the skewness of the noise."""
 
 LARGEST = 1e24
-"""Largest magnitude of a feature: its kernel values go as the sixth power and their squares are
-summed, and float64 ends at 1.8e308.
+"""Largest magnitude of a feature: kernel values grow as its sixth power, their squares are summed,
+and float64 ends at 1.8e308.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class KernelEstimate:
-    """A kernel distance with what is known about its error.
+    """Kernel distance with its error.
 
     Attributes:
         value: unbiased; scatters around 0, so may be negative, where the distributions are equal.
@@ -75,7 +75,7 @@ class KernelEstimate:
         influence: ``(n,)`` influence of each sample, mean 0, in the order of the samples. Its
             first-order variance alone, sd² / n, is twice ``se²`` where the distributions are equal,
             and ``se²`` far from there.
-        reference_influence: ``(m,)`` that of each reference sample.
+        reference_influence: ``(m,)`` influence of each reference sample.
     """
 
     value: float
@@ -87,7 +87,7 @@ class KernelEstimate:
 
 
 def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) -> KernelEstimate:
-    """Kernel distance between the distributions behind two independent sets.
+    """Return the kernel distance between the distributions of two independent sets.
 
     Args:
         features: ``(n, d)`` of the generated samples, n >= 4, any real dtype; not copied as a
@@ -105,12 +105,12 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """The squared maximum mean discrepancy of two sets by any kernel, with standard errors.
+    """Return the squared maximum mean discrepancy of two sets by any kernel, with standard errors.
 
     Args:
         x: ``(n, d)``, n >= 4, finite.
         y: ``(m, d)``, m >= 4, finite.
-        kernel: symmetric; conditionally positive definite, so that the discrepancy is 0 for equal
+        kernel: symmetric and conditionally positive definite: the discrepancy is 0 for equal
             distributions only.
         block: as in :func:`kid`.
     """
@@ -138,18 +138,21 @@ def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> K
 
 
 Side = tuple[NDArray, FloatArray]
-"""The features of one side, and their influences."""
+"""Features of one side, and their influences."""
 
 
-def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, block: int) -> Noise:
-    """Third moments of the influences ``u`` and ``v``, and E IF IF h."""
+def _noise(
+    second: float, unit: float, side_x: Side, side_y: Side, kernel: Kernel, block: int
+) -> Noise:
+    """Return third moments of the influences ``u`` and ``v``, and E IF IF h."""
     if unit == 0:
         return Noise(second, 0.0, 0.0)
-    (x, u), (y, v) = one, other
+    (x, u), (y, v) = side_x, side_y
     n, m, u, v = len(x), len(y), u / unit, v / unit
     third = float(np.mean(u**3)) / n**2 + float(np.mean(v**3)) / m**2
     (x, u), (y, v) = (
-        (rows[some], weights[some]) for rows, weights, some in ((x, u, _some(n)), (y, v, _some(m)))
+        (rows[some], weights[some])
+        for rows, weights, some in ((x, u, _spread(n)), (y, v, _spread(m)))
     )
     between = form(x, u, y, v, block, kernel) / (len(u) * len(v))
     cross = (
@@ -160,12 +163,12 @@ def _noise(second: float, unit: float, one: Side, other: Side, kernel: Kernel, b
     return Noise(second, third, cross / unit, unit)
 
 
-def _some(n: int) -> NDArray[np.int_]:
+def _spread(n: int) -> NDArray[np.int_]:
     return np.linspace(0, n - 1, min(n, PAIRS)).astype(int)
 
 
 def _pairs(x: NDArray, u: FloatArray, kernel: Kernel, block: int) -> float:
-    """Mean of u_i u_j k(x_i, x_j) over i ≠ j."""
+    """Return the mean of u_i u_j k(x_i, x_j) over i ≠ j."""
     return (form(x, u, x, u, block, kernel) - float(u**2 @ diagonal(x, block, kernel))) / (
         len(u) * (len(u) - 1)
     )
@@ -194,16 +197,16 @@ def _influence(half: FloatArray) -> FloatArray:
 
 
 MOST = 10_000
-"""Samples of a side that the metric compares; the first are taken."""
+"""Number of samples of a side that are compared: the first ones."""
 
 
 @metric("kid", version=8, needs={"features"}, quantities=(KID,))
 def kernel_distance(cell: Context) -> Measured:
-    """KID to as many held-out features; empty for too few, or for features beyond the kernel."""
+    """Return the KID to held-out features; empty for too few, or beyond the kernel's range."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     if min(len(x), len(y)) < SMALLEST or np.abs(x).max() > LARGEST:
         return Measured({})
-    found = kid(x, y)
-    columns = {"kid": found.value, "kid_se": found.se, "kid_low": found.low, "kid_high": found.high}
-    return Measured(columns, {"kid": found.influence, "kid_reference": found.reference_influence})
+    score = kid(x, y)
+    columns = {"kid": score.value, "kid_se": score.se, "kid_low": score.low, "kid_high": score.high}
+    return Measured(columns, {"kid": score.influence, "kid_reference": score.reference_influence})

@@ -1,13 +1,13 @@
-r"""Memorisation: whether samples lie closer to a training example than fresh data would.
+r"""Memorisation: closeness of samples to training examples, compared with fresh data.
 
 For a sample, r = d_1 / d_2 is its distance to the nearest training example over that to the second
 nearest; r < 1/3 is the usual sign of memorisation (Gu et al. 2023, arXiv:2310.02664, section 2).
-The threshold here is no constant but a quantile of r over data that the model has not seen, so that
-it means the same on digits as on photographs:
+The threshold here is not a constant but a quantile of r over data that the model has not seen. It
+means the same on digits as on photographs:
 
     memorised = share of samples with r below the held-out data's 1 % quantile,
 
-below which fresh data fall by chance only: 1 % is what generalisation looks like. Without held-out
+below which fresh data fall by chance only: 1 % is the share under generalisation. Without held-out
 data, every training example is held out from the others in turn.
 """
 
@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """How many samples are near-copies of training examples.
+    """Share of samples that are near-copies of training examples.
 
     Attributes:
         share: of the samples whose ratio is below the threshold, in [0, 1]; compare with the
@@ -48,7 +48,7 @@ class Memorisation:
 
 
 def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> FloatArray:
-    """d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
+    """Return d_1 / d_2 of each sample, ``(n,)`` in [0, 1].
 
     0 for an exact copy, even of an example that is there twice.
 
@@ -73,7 +73,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
 def memorised_threshold(
     training: ArrayLike, held_out: ArrayLike | None = None, level: float = LEVEL
 ) -> float:
-    """The ``level`` quantile of the ratio over data that are no training examples.
+    """Return the ``level`` quantile of the ratio over data that are no training examples.
 
     Args:
         training: ``(m, ...)`` examples.
@@ -90,7 +90,7 @@ def memorised_threshold(
 
 
 def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: float) -> Memorisation:
-    """Near-copies of training examples among samples.
+    """Find near-copies of training examples among samples.
 
     Args:
         samples: ``(n, ...)``, n >= 1.
@@ -110,7 +110,7 @@ def memorisation(samples: ArrayLike | Rows, training: ArrayLike, threshold: floa
 
 
 def duplicate_share(samples: ArrayLike) -> float:
-    """Share of the samples, in [0, 1), that equal an earlier one in every value.
+    """Return the share of the samples, in [0, 1), that equal an earlier one in every value.
 
     Raises:
         ValueError: there is no sample, or a value is not finite.
@@ -122,7 +122,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1
+    """Return Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1
     trials: covers at least ``confidence``.
     """
     from scipy.special import betaincinv  # here: a finished run has no use for it
@@ -135,15 +135,15 @@ def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tupl
 
 @metric("memorised", version=8, needs={"samples", "training set"}, quantities=(MEMORISED,))
 def memorised(cell: Context) -> Measured:
-    """The share of near-copies of training examples."""
+    """Return the share of near-copies of training examples."""
     if not len(cell.known_rows):
         return Measured({})
-    found = memorisation(cell.known_rows, *cell.training)
-    ends = {"memorised_low": found.low, "memorised_high": found.high}
-    return Measured({"memorised": found.share, **ends})
+    result = memorisation(cell.known_rows, *cell.training)
+    ends = {"memorised_low": result.low, "memorised_high": result.high}
+    return Measured({"memorised": result.share, **ends})
 
 
 @metric("duplicates", version=8, needs={"samples"}, quantities=(DUPLICATES,))
 def duplicates(cell: Context) -> Measured:
-    """The share of exact repeats among the samples that were kept in full."""
+    """Return the share of exact repeats among the samples that are stored in full."""
     return Measured({"duplicates": duplicate_share(cell.whole)} if len(cell.whole) else {})

@@ -1,10 +1,10 @@
-"""What a metric is: a function of a cell's samples, with what it needs and the quantities it gives.
+"""Metric interface: a function of a cell's samples, its needs and its quantities.
 
-A metric is one file. The decorator :func:`metric` makes it known; an installed package names the
-decorated function as an entry point in the group ``samplerbench.metrics``. Everything that is said
-of the numbers, their columns among it, is said by their quantities (``results.quantities``): a
-plugin's stand beside its function, those of this package in ``results/quantities/built_in.py``,
-since tables are read without what computes them.
+A metric is one file. The decorator :func:`metric` registers it; an installed package names the
+decorated function as an entry point in the group ``samplerbench.metrics``. Its quantities
+(``results.quantities``) describe the numbers and their columns. A plugin's quantities stand in its
+own file. Those in this package are in ``results/quantities/built_in.py``, since tables are read
+without the code that computes them.
 """
 
 from __future__ import annotations
@@ -35,52 +35,50 @@ Need = Literal[
     "path limit",
     "labels",
 ]
-"""What a metric can ask for: features with a reference; the samples themselves; which mode or class
-a sample is in; the model's training set; coefficients with known distributions; where each latent
-leads by the ODE, or by its Brownian path; the classes that samples were asked for."""
+"""Needs: features with a reference; samples; their modes or classes; the training set; coefficients
+with known distributions; the endpoint of each latent by the ODE, or by its Brownian path; the
+classes that samples were conditioned on.
+"""
 
 
 class Solution(Protocol):
-    """Where latents lead: the reference solution of samples 0 … k - 1."""
+    """Reference solution of samples 0 … k - 1: the endpoints of their latents."""
 
     @property
     def x(self) -> NDArray:
-        """The ends ``(k, *event)``."""
+        """Endpoints ``(k, *event)``."""
         ...
 
     @property
     def modes(self) -> NDArray | None:
-        """Their modes or classes ``(k,)``; None where the model has none."""
+        """Modes or classes ``(k,)`` of the endpoints; None where the model has none."""
         ...
 
     @property
     def resolution(self) -> float:
-        """How far off they may be themselves (RMS per dimension); 0 where they are exact."""
+        """Error of the endpoints themselves (RMS per dimension); 0 where they are exact."""
         ...
 
 
 class Context(Protocol):
-    """One cell's samples and what they are compared with.
+    """Samples of one cell, and references to compare them with.
 
-    An attribute is there if its need is met.
+    An attribute is available if its need is met.
     """
 
     @property
     def count(self) -> int:
-        """Samples of the cell."""
+        """Number of samples of the cell."""
         ...
 
     @property
     def features(self) -> FloatArray:
-        """Features ``(n, d)`` of its samples, in their order. Need: "features"."""
+        """Features ``(n, d)`` of the samples, in their order. Need: "features"."""
         ...
 
     @property
     def feature_rows(self) -> Rows:
-        """The same, a block at a time: for what is to measure more than memory holds.
-
-        Need: "features".
-        """
+        """:attr:`features`, a block at a time, for more than memory holds. Need: "features"."""
         ...
 
     @property
@@ -98,58 +96,52 @@ class Context(Protocol):
 
     @property
     def converged(self) -> FloatArray | None:
-        """Features ``(m, d)`` of converged samples, from other latents; None for a few-step map,
-        which has none.
-
+        """Features ``(m, d)`` of converged samples, from other latents. None for a few-step map.
         Need: "features".
         """
         ...
 
     def held_out(self, n: int) -> FloatArray:
-        """The first ``n`` real or exact features outside the reference, or all.
-
-        Need: "features".
+        """Return the first ``n`` real or exact features outside the reference, or all. Need:
+        "features".
         """
         ...
 
     def held_out_rows(self, n: int) -> Rows:
-        """The same, a block at a time. Need: "features"."""
+        """Return :meth:`held_out`, a block at a time. Need: "features"."""
         ...
 
     @property
     def known(self) -> NDArray:
-        """As many samples ``(k, *event)`` as are known, perhaps in half precision.
-
-        Need: "samples".
-        """
+        """Available samples ``(k, *event)``, perhaps in half precision. Need: "samples"."""
         ...
 
     @property
     def known_rows(self) -> Rows:
-        """The same, a block at a time. Need: "samples"."""
+        """:attr:`known`, a block at a time. Need: "samples"."""
         ...
 
     @property
     def whole(self) -> NDArray:
-        """The first samples ``(k, *event)``, those that were kept in full. Need: "samples"."""
+        """First samples ``(k, *event)``, stored in full. Need: "samples"."""
         ...
 
     def exact_samples(self, n: int) -> NDArray | None:
-        """``n`` samples ``(n, *event)`` of an exact model; None for a network."""
+        """Return ``n`` samples ``(n, *event)`` of an exact model; None for a network."""
         ...
 
     @property
     def classes(self) -> int:
-        """How many classes the model is told; 0 for none."""
+        """Number of classes; 0 for an unconditional model."""
         ...
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Modes or classes ``(n,)`` of samples; None where the model has none."""
+        """Return modes or classes ``(n,)`` of samples; None where the model has none."""
         ...
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
-        """Whether each sample ``(n,)`` is in the class that it was asked for. Need: "labels"."""
+        """Mask ``(n,)`` of the samples that lie in their own class. Need: "labels"."""
         ...
 
     @property
@@ -166,21 +158,21 @@ class Context(Protocol):
         ...
 
     def coefficients(self, x: NDArray) -> FloatArray:
-        """Coefficients ``(n, d)`` of samples. Need: "coefficients"."""
+        """Return coefficients ``(n, d)`` of samples. Need: "coefficients"."""
         ...
 
     @property
     def solution(self) -> Solution:
-        """Where the latents lead. Need: "reference solution" or "path limit"."""
+        """Endpoints of the latents. Need: "reference solution" or "path limit"."""
         ...
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """What ``make`` gives, made once for all cells of the model: a floor, say."""
+        """Return ``make()``, called once for all cells of the model, for example for a floor."""
         ...
 
 
 class Measured(NamedTuple):
-    """What a metric found: values by column, and influence values by array name."""
+    """Result of a metric: values by column, and influence values by array name."""
 
     columns: Mapping[str, object]
     influence: Mapping[str, FloatArray] = {}
@@ -188,14 +180,14 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric.
+    """Registered metric.
 
     Attributes:
-        name: as suites and versions name it.
-        version: to be raised with every change that moves a number; its numbers, and no other
-            metric's, are then computed again.
+        name: in suites and versions.
+        version: to be raised with every change that moves a number; only this metric is then
+            computed again.
         needs: all must be met for it to run; where one is not, its columns stay empty.
-        quantities: what it gives, in the order of the table.
+        quantities: its results, in the order of the table.
         measure: the function. It may raise ArithmeticError or ValueError for samples that no
             formula can take, which fails the row; a metric that is not built in fails alone.
     """
@@ -212,9 +204,9 @@ class Metric:
         Raises:
             ValueError: it gives columns or influence values that no quantity of it has, or none.
         """
-        found = self.measure(context)
-        if not isinstance(found, Measured):
-            got = type(found).__name__
+        result = self.measure(context)
+        if not isinstance(result, Measured):
+            got = type(result).__name__
             raise ValueError(
                 f"metric {self.name} gives a {got}; let it return Measured(columns, influence)"
             )
@@ -222,11 +214,11 @@ class Metric:
         arrays = {
             name for q in self.quantities for name in (q.influence, q.reference_influence) if name
         }
-        if strange := sorted((set(found.columns) - columns) | (set(found.influence) - arrays)):
+        if strange := sorted((set(result.columns) - columns) | (set(result.influence) - arrays)):
             raise ValueError(
                 f"metric {self.name} gives {strange[0]!r}, which is none of its columns"
             )
-        return found
+        return result
 
 
 _METRICS: dict[str, Metric] = {}
@@ -235,7 +227,7 @@ _METRICS: dict[str, Metric] = {}
 def metric(
     name: str, *, version: int, needs: Collection[Need], quantities: tuple[Quantity, ...]
 ) -> Callable[[Callable[[Context], Measured]], Metric]:
-    """Decorator: make a function known as a metric.
+    """Decorate a function to register it as a metric.
 
     Args:
         name: letters, digits and _; not another metric's.
@@ -248,68 +240,68 @@ def metric(
     """
 
     def decorated(measure: Callable[[Context], Measured]) -> Metric:
-        made = Metric(name, version, frozenset(needs), quantities, measure)
-        register(made)
-        return made
+        registered = Metric(name, version, frozenset(needs), quantities, measure)
+        register(registered)
+        return registered
 
     return decorated
 
 
-def register(found: Metric) -> None:
-    """Make a metric known; the same file loaded again takes its own place.
+def register(entry: Metric) -> None:
+    """Register a metric; the same file loaded again replaces its own.
 
     Raises:
         ValueError: see :func:`metric`.
     """
-    if not found.name.isidentifier():
-        raise ValueError(f"a metric needs a name of letters, digits and _, got {found.name!r}")
-    if unknown := sorted(found.needs - set(get_args(Need))):
+    if not entry.name.isidentifier():
+        raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
+    if unknown := sorted(entry.needs - set(get_args(Need))):
         raise ValueError(
-            f"metric {found.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
+            f"metric {entry.name} needs {unknown[0]!r}; choose from {', '.join(get_args(Need))}"
         )
-    before = _METRICS.get(found.name)
-    if before is not None and _place(before) != _place(found):
-        places = f"{_place(before)} and {_place(found)}"
+    before = _METRICS.get(entry.name)
+    if before is not None and _qualified_name(before) != _qualified_name(entry):
+        places = f"{_qualified_name(before)} and {_qualified_name(entry)}"
         raise ValueError(
-            f"two metrics are called {found.name!r}: {places}; rename or uninstall one"
+            f"two metrics are called {entry.name!r}: {places}; rename or uninstall one"
         )
-    if _is_built_in(found) and not set(found.quantities) <= set(known.BUILT_IN):
+    if _is_built_in(entry) and not set(entry.quantities) <= set(known.BUILT_IN):
         raise ValueError(
-            f"metric {found.name} is of this package: list its quantities in "
+            f"metric {entry.name} is of this package: list its quantities in "
             "results/quantities/built_in.py, or no report knows them"
         )
-    known.register(found.name, found.quantities)
-    _METRICS[found.name] = found
+    known.register(entry.name, entry.quantities)
+    _METRICS[entry.name] = entry
 
 
-def _is_built_in(found: Metric) -> bool:
-    """Whether it is a metric of this package."""
-    return found.measure.__module__.startswith(f"{__package__}.")
+def _is_built_in(entry: Metric) -> bool:
+    """Return True for a metric of this package."""
+    return entry.measure.__module__.startswith(f"{__package__}.")
 
 
-def _place(found: Metric) -> str:
-    """Where the function of a metric is defined."""
-    return f"{found.measure.__module__}.{found.measure.__qualname__}"
+def _qualified_name(entry: Metric) -> str:
+    """Return the qualified name of a metric's function."""
+    return f"{entry.measure.__module__}.{entry.measure.__qualname__}"
 
 
 def metrics() -> dict[str, Metric]:
-    """All metrics by name: built-in ones, then those of plugins.
+    """Return all metrics by name: built-in ones, then plugins.
 
     Raises:
         ValueError: one of an installed package cannot be loaded: a run without it would look whole.
     """
-    for each in known.installed():
-        if each.fault:
-            what = f"the metric {each.name} of {each.package} {each.fault}"
-            raise ValueError(f"{what}; mend or uninstall the package")
+    for plugin in known.installed():
+        if plugin.fault:
+            subject = f"the metric {plugin.name} of {plugin.package} {plugin.fault}"
+            raise ValueError(f"{subject}; mend or uninstall the package")
     return dict(_METRICS)
 
 
-def origin(found: Metric) -> str:
-    """Where a metric that is not built in comes from: its package or file; "" if it is built in."""
-    module = found.measure.__module__
-    if _is_built_in(found):
+def origin(entry: Metric) -> str:
+    """Return the package or file of a metric that is not built in; "" if it is."""
+    module = entry.measure.__module__
+    if _is_built_in(entry):
         return ""
-    package = next((each.package for each in known.installed() if each.found is found), "")
+    package = next((plugin.package for plugin in known.installed() if plugin.found is entry), "")
     file = getattr(sys.modules.get(module), "__file__", None)
     return package or (Path(file).name if file else module)

@@ -33,12 +33,12 @@ from .metric import Context, Measured, metric
 MANIFOLD = 3
 """Neighbours of precision and recall, as their authors chose."""
 DENSITY = 5
-"""Neighbours of density and coverage, as theirs did."""
+"""Neighbours of density and coverage, as their authors chose."""
 
 
 class PrecisionRecall(NamedTuple):
-    """Four shares: all in [0, 1], except density, which may exceed 1 where samples crowd into
-    dense regions.
+    """Precision, recall, density and coverage: all in [0, 1], except density, which may exceed 1
+    where samples crowd into dense regions.
     """
 
     precision: float
@@ -86,12 +86,12 @@ def precision_recall(
 
 
 MOST = 5_000
-"""Samples of a side that the metric compares; the first are taken."""
+"""Number of samples of a side that are compared: the first ones."""
 
 
 @metric("precision_recall", version=8, needs={"features"}, quantities=MANIFOLDS)
 def manifolds(cell: Context) -> Measured:
-    """The four shares against as many held-out features; empty for fewer than neighbours."""
+    """Return the four shares against as many held-out features; empty for too few samples."""
     x = cell.feature_rows[:MOST]
     y = cell.held_out(len(x))
     enough = len(x) > MANIFOLD and len(y) > DENSITY

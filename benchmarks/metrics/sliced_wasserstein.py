@@ -36,13 +36,13 @@ SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class SlicedWasserstein:
-    """A sliced Wasserstein distance.
+    """Sliced Wasserstein distance with its error.
 
     Attributes:
         value: squared, in squared feature units, >= 0; a plug-in.
         se: its standard error with the directions fixed, both sides being samples; first order.
         influence: ``(n,)`` influence of each sample, mean 0.
-        reference_influence: ``(m,)`` that of each reference sample.
+        reference_influence: ``(m,)`` influence of each reference sample.
     """
 
     value: float
@@ -57,7 +57,7 @@ def sliced_wasserstein(
     projections: int = PROJECTIONS,
     seed: int = SEED,
 ) -> SlicedWasserstein:
-    """Distance between two sets of features.
+    """Return the distance between two sets of features.
 
     Args:
         features: ``(n, d)``, n >= 2.
@@ -89,20 +89,24 @@ def sliced_wasserstein(
 
 
 def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> FloatArray:
-    """``(d, projections)`` unit vectors, uniform on the sphere: a function of the arguments."""
+    """Return ``(d, projections)`` unit vectors, uniform on the sphere: a function of the
+    arguments.
+    """
     normal = np.random.default_rng(seed).standard_normal((d, projections))
     return normal / np.linalg.norm(normal, axis=0)
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Squared 2-Wasserstein distances ``(l,)`` of sorted columns ``(n, l)`` and ``(m, l)``."""
+    """Return squared 2-Wasserstein distances ``(l,)`` of sorted columns ``(n, l)`` and ``(m,
+    l)``.
+    """
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Where both quantile functions are constant: the order statistic of each set, and the
-    length; in whole multiples of 1 / (n m).
+    """Return the pieces on which both quantile functions are constant: the order statistic of each
+    set, and the length; in whole multiples of 1 / (n m).
     """
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
@@ -110,8 +114,8 @@ def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Fl
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Potentials of the sorted columns ``x`` against ``y``, centred, mean over columns, in the
-    samples' own order: ``(n,)``.
+    """Return the potentials of the sorted columns ``x`` against ``y``, centred, mean over columns,
+    in the samples' own order: ``(n,)``.
     """
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
@@ -125,23 +129,23 @@ def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatA
 
 
 MOST = 10_000
-"""Samples of a side that the metric compares; the first are taken."""
+"""Number of samples of a side that are compared: the first ones."""
 
 
 @metric("swd", version=8, needs={"features"}, quantities=(SWD,))
 def sliced_distance(cell: Context) -> Measured:
-    """The distance to as many held-out features, and that of two held-out sets of as many."""
+    """Return the distance to as many held-out features, and between two such sets."""
     x = cell.feature_rows[:MOST]
     n = len(x)
     y = cell.held_out(n)
     if min(n, len(y)) < 2:
         return Measured({})
-    found = sliced_wasserstein(x, y)
+    estimate = sliced_wasserstein(x, y)
     floor = cell.once(("swd floor", n), lambda: _floor(cell, n))
-    return Measured({"swd": found.value, "swd_se": found.se, "swd_floor": floor})
+    return Measured({"swd": estimate.value, "swd_se": estimate.se, "swd_floor": floor})
 
 
 def _floor(cell: Context, n: int) -> float | None:
-    """Between the first ``n`` held-out features and the next; None where there are not 2 n."""
+    """Return the distance of the first ``n`` held-out features to the next, if there are 2 n."""
     both = cell.held_out(2 * n)
     return sliced_wasserstein(both[n:], both[:n]).value if len(both) == 2 * n else None

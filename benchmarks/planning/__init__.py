@@ -1,3 +1,3 @@
-"""From a suite to cells: what a budget buys, and schedules by formula, searched on a model, or
+"""Plan of cells for a suite: steps within a budget; schedules by formula, searched on a model, or
 tuned for a sampler.
 """

@@ -1,9 +1,8 @@
-"""The schedules that authors used with their own samplers, where their paper, or their code, says
-so in general, not for one data set.
+"""Schedules that authors used with their own samplers, as far as a paper or its code states them in
+general.
 
-Where a text knows two, for continuous and trained times, for coarse and fine images, or for two
-processes, both are here. A sampler that is not here has no schedule of its author's: a comparison
-at authors' schedules leaves it out rather than giving it one.
+If a text has two, for continuous and trained times, for coarse and fine images, or for two
+processes, both are listed. A comparison at authors' schedules leaves unlisted samplers out.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """Samplers, the registered schedules that their authors used, and where that is said: a key
-    of ``references.bib`` and a place.
+    """Samplers, the registered schedules of their authors, and the source: a key of
+    ``references.bib`` and a place.
     """
 
     samplers: tuple[str, ...]
@@ -137,5 +136,5 @@ AUTHORS: Mapping[str, tuple[str, ...]] = {
 
 
 def usage_of(sampler: str) -> Usage | None:
-    """What is known of the author's schedules of a sampler."""
+    """Return the authors' schedules of a sampler; None if unknown."""
     return next((usage for usage in USAGES if sampler in usage.samplers), None)

@@ -1,4 +1,4 @@
-"""How many steps a budget of evaluations buys."""
+"""Number of steps within a budget of evaluations."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def cost_of(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """A function that gives the evaluations per sample of a number of steps from ``sigma_start``
-    (or sigma_max), or of a first step from an infinite level and the others; it remembers them.
+    """Return a cached function from a number of steps to the evaluations per sample, from
+    ``sigma_start`` (or sigma_max). An infinite level adds a first step.
 
-    It raises ValueError where the sampler cannot say.
+    It raises ValueError if the sampler's ``nfe()`` is None.
     """
 
     @cache
@@ -54,7 +54,7 @@ def cost_of(
 
 
 def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
-    """The level of each evaluation of a sampler on a grid, in turn."""
+    """Return the level of each evaluation of a sampler on a grid, in turn."""
     called: list[float] = []
 
     def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -68,9 +68,9 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
 
 
 def steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """The largest number of steps whose evaluations (:func:`cost_of`) fit in a budget.
+    """Return the largest number of steps whose evaluations (:func:`cost_of`) fit in a budget.
 
-    None if not even one step does.
+    It is None if not even one step fits.
     """
     # an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

@@ -1,7 +1,7 @@
-"""What was measured once on a model and is kept between runs: one file per key.
+"""Cache of measurements on models between runs: one file per key.
 
-A key holds the digest of what the model does (:func:`behaviour_of`), for an identity does not say
-what a model takes from its environment. Each file has a digest of its content.
+A key holds the digest of the model's behaviour (:func:`behaviour_of`), since an identity does not
+cover what a model takes from its environment. Each file has a digest of its content.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from ..sampling.fingerprint import first_fingerprint
 from ..suites.spec import canonical
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
-"""Item of a key, and of a file, with the digest of what a model does, and of all other items."""
+"""Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""
 
 _found: WeakKeyDictionary[Denoiser, dict[str, str]] = WeakKeyDictionary()
 
 
 def default_cache() -> Path:
-    """Where searches are kept between runs: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    """Return the folder of the cache: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
     return cache_folder()
 
 
 def forget_searches(cache: Path) -> None:
-    """Put what was searched for models out of the way, into a folder of the cache."""
+    """Move search results for models into a subfolder of the cache."""
     kinds = ("auto", "gits", "mmse", "features", "model", "opened")
     for path in [path for kind in kinds for path in cache.glob(f"{kind}-*")]:
         (cache / "past").mkdir(exist_ok=True)
@@ -44,12 +44,12 @@ def forget_searches(cache: Path) -> None:
 
 
 def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> str:
-    """Return the digest of the record in a cache that a model's fingerprint equals, of a new one
-    where there is none; "" where nothing is kept, or for a model that fails.
+    """Return the digest of a model's behaviour: of the cached record that equals its fingerprint,
+    or of a new one. It is "" without a cache, or for a model that fails.
     """
-    known = _found.setdefault(model, {})
-    if cache is None or str(cache) in known:
-        return known.get(str(cache), "")
+    digests = _found.setdefault(model, {})
+    if cache is None or str(cache) in digests:
+        return digests.get(str(cache), "")
     try:
         now = first_fingerprint(model, device)
     except Exception:  # of a user's model, whose rows will say so
@@ -59,7 +59,7 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     while True:
         digest = hash_of([now.to_json(), number])
         path = cache / f"model-{name}-{number}.json"
-        stored = _sound(read_json(path))
+        stored = _checked_content(read_json(path))
         if stored is None:
             _write(path, {"made": now.to_json(), BEHAVIOUR: digest})
             break
@@ -67,22 +67,22 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
             same = not difference(Fingerprint.from_json(stored.get("made")), now)
         except ValueError:
             same = False
-        if same and not difference_of(folder, _opened(cache, str(stored[BEHAVIOUR]))):
+        if same and not difference_of(folder, _files_opened(cache, str(stored[BEHAVIOUR]))):
             digest = str(stored[BEHAVIOUR])
             break
         number += 1
-    known[str(cache)] = digest
+    digests[str(cache)] = digest
     return digest
 
 
 def remembered(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """What ``measure`` gives, from ``cache`` if it is there under this key.
+    """Return the result of ``measure``, from ``cache`` if it is stored under this key.
 
     Args:
-        cache: folder of the files; None measures every time and keeps nothing.
-        name: what the files' names begin with.
+        cache: folder of the files; None measures every time and stores nothing.
+        name: prefix of the files' names.
         key: everything that the result depends on, as JSON values.
         measure: gives JSON values under other names than ``key``.
     """
@@ -90,18 +90,18 @@ def remembered(
         cache
         and cache / f"{name}-{hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]}.json"
     )
-    stored = _sound(read_json(path)) if path else None
+    stored = _checked_content(read_json(path)) if path else None
     if stored is None or stored.get("key") != key:
-        with reading() as seen:
+        with reading() as recorder:
             stored = {"key": dict(key), **measure()}
         if path and cache:
-            _note(cache, str(key.get(BEHAVIOUR, "")), seen.paths)
+            _record_opened(cache, str(key.get(BEHAVIOUR, "")), recorder.paths)
             _write(path, stored)
     return stored
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Return the arrays that :func:`write_arrays` wrote; None where they are missing or others."""
+    """Return the arrays that :func:`write_arrays` wrote; None if they are missing or damaged."""
     stored = read_npz(path)
     digest = None if stored is None else stored.pop(DIGEST, None)
     return stored if stored is not None and str(digest) == _digest_of(stored) else None
@@ -124,24 +124,24 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, DIGEST: hash_of(jsonable(value))})
 
 
-def _sound(stored: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The content of a file whose digest is right."""
+def _checked_content(stored: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the content of a file whose digest is right; None for others."""
     if stored is None:
         return None
     digest = stored.pop(DIGEST, None)
     return stored if digest == hash_of(stored) else None
 
 
-def _note(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
-    """Keep the files that a model opened while it was measured: it is another one when they are."""
+def _record_opened(cache: Path, behaviour: str, paths: frozenset[str]) -> None:
+    """Record the files that a model opened in a measurement: if they change, so does the model."""
     inside = str(cache.absolute())
     opened = {p: file_hash(p) or "" for p in sorted(paths) if not p.startswith(inside)}
     if opened and behaviour:
         _write(cache / f"opened-{behaviour}-{hash_of(opened)}.json", {"opened": opened})
 
 
-def _opened(cache: Path, behaviour: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _files_opened(cache: Path, behaviour: str) -> dict[str, str]:
+    files: dict[str, str] = {}
     for path in sorted(cache.glob(f"opened-{behaviour}-*.json")):
-        found |= (_sound(read_json(path)) or {}).get("opened", {})
-    return found
+        files |= (_checked_content(read_json(path)) or {}).get("opened", {})
+    return files

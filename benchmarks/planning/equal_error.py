@@ -1,4 +1,4 @@
-"""The schedule on which every step of Euler's method errs as much, searched once per model."""
+"""Schedule with equal errors of all Euler steps, searched once per model."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def equal_error(*, teacher: str = "ipndm", teacher_steps: int = 64, latents: int
 
 @dataclass(frozen=True, kw_only=True)
 class Search(gits.Search):
-    """The options of a search (see :func:`equal_error`), whose costs are those of ``gits``."""
+    """Options of a search (see :func:`equal_error`), with the costs of ``gits``."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
-        """See :meth:`.gits.Search.on`; what it measures is kept for both."""
-        found = super().on(model, cache, device)
-        return Equalised(found.levels, found.cost, found.weight, found.evaluations, self.name)
+        """See :meth:`.gits.Search.on`; both share the cached costs."""
+        search = super().on(model, cache, device)
+        return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)

@@ -1,4 +1,4 @@
-"""Rules that are found for a model: one look at it, kept with it, and a search for each grid."""
+"""Rules fitted to a model: one probe, cached, and a search for each grid."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_array
 from .gits import SEARCH_IDS
 
 _VERSION = 3
-"""Raised when the same model would give other trajectories."""
+"""Version of the trajectories of a model."""
 
 LATENTS = (16, 64)
-"""Trajectories of a look, at least and at most."""
+"""Fewest and most trajectories of a probe."""
 NUMBERS = 1024
-"""A look has as many trajectories as make this many numbers of one level, within these bounds: few
-dimensions tell little each.
+"""Target for the numbers of one level in a probe's trajectories: few dimensions carry little
+information each.
 """
 ROOM = 2**27
-"""Numbers that the states of a look may have in memory; a larger model has fewer trajectories."""
+"""Most numbers in memory for the states of a probe; a larger model has fewer trajectories."""
 FRESH = 64
-"""Latents that finalists are tried on, after those of the look."""
+"""Number of latents for the trial of finalists, after those in the probe."""
 FINE, RESOLVED = 32, 4.0
-"""Evaluations of their reference solution, and how many times its error the smallest error must be;
-where it is not, the latents of the look decide.
+"""Evaluations of the finalists' reference solution, and the least ratio of the smallest error to
+the reference's; below it, the probe's latents decide.
 """
 MOST_STEPS = 50
-"""A grid of more steps has the rule of one of this many."""
+"""Most steps of a fitted rule: longer grids use the rule for this number."""
 
 log = logging.getLogger("samplerbench")
 
 
-class _UnseenError(Exception):
-    """A model that cannot be looked at, in a sentence."""
+class _ProbeError(Exception):
+    """Model that cannot be probed, in a sentence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Looks at one model, once, and finds rules for it.
+    """Probe of one model, made once, and search for its rules.
 
     Attributes:
         model: on ``device``.
-        folder: where look and rules are kept; None keeps nothing.
+        folder: cache of probe and rules; None for no cache.
         device: "cpu" or "cuda".
         seed: of the latents.
     """
@@ -82,41 +82,41 @@ class Pilot:
     _references: dict[bool, dict[str, NDArray[Any]]] = field(default_factory=dict, init=False)
 
     def fitted(self, sampler: Sampler, grid: Grid) -> Sampler:
-        """The sampler with the rule that is found for a grid on this model.
+        """Return the sampler with the rule for a grid on this model.
 
-        It stays as it is if it needs no look, where the grid has one step, or where the model
-        fails or has no finite trajectories, which its rows will say.
+        It stays unchanged if it needs no probe, if the grid has one step, or if the model fails or
+        has no finite trajectories, which its rows will say.
         """
         if not getattr(sampler, "needs_look", False) or len(grid) == 1:
             return sampler
         n, start = min(len(grid), MOST_STEPS), grid.sigma[0]
         key = self._key | {"steps": n, "start": start, "to_zero": grid.to_zero}
         try:
-            found = remembered(
+            entry = remembered(
                 self.folder, "auto", key, lambda: self._search(sampler, n, start, grid.to_zero)
             )
-        except _UnseenError as unseen:
+        except _ProbeError as unseen:
             log.warning("%s; %s has its usual rule there", unseen, sampler.name)
             return sampler
-        rule = Rule(*found["rule"])
+        rule = Rule(*entry["rule"])
         if len(grid) > n:  # the last level of few steps is too high for many
             rule = rule._replace(last=0.0)
-        return cast(Any, sampler).fitted(Fitted(rule, int(found["evaluations"])))
+        return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
 
     @property
     def look(self) -> Look:
-        """What was seen of the model, from the cache if it is there.
+        """Probe of the model, cached.
 
         Raises:
             ValueError: it fails, or has no finite trajectories.
         """
         try:
             return self._look[0]
-        except _UnseenError as unseen:
+        except _ProbeError as unseen:
             raise ValueError(str(unseen)) from unseen
 
     def _search(self, sampler: Sampler, n: int, start: float, to_zero: bool) -> dict[str, Any]:
-        """The rule for a grid, and the evaluations that it took."""
+        """Return the rule for a grid, and the evaluations for it."""
         (look, spent), meter = self._look, Meter()
         if start != self.model.sigma_max:  # the trajectories begin at no latent there
             rule = best_rule(look, n, start, to_zero=to_zero)
@@ -124,7 +124,7 @@ class Pilot:
         grid = karras(n, self.model.sigma_min, start, to_zero=to_zero)  # its ends are all it is for
 
         def run(rule: Rule, rows: NDArray[np.int64]) -> Tensor:
-            return self._sampled(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
+            return self._draw(meter, cast(Any, sampler).fitted(Fitted(rule, 0)), grid, rows)
 
         ranked = find_finalists(
             look,
@@ -145,11 +145,11 @@ class Pilot:
         return {"rule": list(rules[0]), "evaluations": spent + meter.rows}
 
     def _reference(self, *, to_zero: bool) -> dict[str, NDArray[Any]]:
-        """Where fresh latents lead: ``ends`` of ``rows``, their geometric mean ``error``, and the
-        ``evaluations`` that this took, from the cache if it is there.
+        """Return ``ends`` of the fresh latents ``rows``, the rule's mean ``error``, and the
+        ``evaluations``, cached.
 
-        The usual rule for the data's spread, on many steps, gives the ends. Its error is that on
-        the look's latents, whose trajectories are known.
+        The usual rule for the data's spread, on many steps, gives the ends. Its error is the
+        geometric mean on the probe's latents, whose trajectories are known.
         """
         path = self._path(f"ends-{'zero' if to_zero else 'sigma_min'}")
         if stored := self._references.get(to_zero) or (read_arrays(path) if path else None):
@@ -160,26 +160,24 @@ class Pilot:
         sampler = usual.fitted(Fitted(rule, 0))
         fresh = LATENTS[1] + np.arange(self._fresh)
         grid = karras(FINE, self.model.sigma_min, high, to_zero=to_zero)
-        missed = look.missed(self._sampled(meter, sampler, grid, look.rows), to_zero=to_zero)
-        ends = _flat(self._sampled(meter, sampler, grid, fresh))
+        missed = look.missed(self._draw(meter, sampler, grid, look.rows), to_zero=to_zero)
+        ends = _flat(self._draw(meter, sampler, grid, fresh))
         good = np.isfinite(ends).all(1)
         error = np.exp(np.log(np.maximum(missed, np.finfo(float).tiny)).mean())
-        made = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
-        made["evaluations"] = np.asarray(meter.rows)
-        self._references[to_zero] = made
+        reference = {"ends": ends[good], "rows": fresh[good], "error": np.asarray(error)}
+        reference["evaluations"] = np.asarray(meter.rows)
+        self._references[to_zero] = reference
         if path:
-            write_arrays(path, made)
-        return made
+            write_arrays(path, reference)
+        return reference
 
-    def _path(self, what: str) -> Path | None:
-        """The file of something that depends on the model alone."""
+    def _path(self, kind: str) -> Path | None:
+        """Return the file for a result that depends on the model alone."""
         digest = hashlib.sha256(canonical(self._key).encode()).hexdigest()[:16]
-        return self.folder and self.folder / f"auto-{what}-{digest}.npz"
+        return self.folder and self.folder / f"auto-{kind}-{digest}.npz"
 
-    def _sampled(
-        self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]
-    ) -> Tensor:
-        """Samples of some latents, as many at a time as a look has at least."""
+    def _draw(self, meter: Meter, sampler: Sampler, grid: Grid, rows: NDArray[np.int64]) -> Tensor:
+        """Draw samples of some latents, in parts of the smallest probe's size."""
         parts = []
         for part in np.split(rows, range(LATENTS[0], len(rows), LATENTS[0])):
             bound, latents = self._latents(meter, part)
@@ -188,32 +186,32 @@ class Pilot:
 
     @cached_property
     def _look(self) -> tuple[Look, int]:
-        """The look and the evaluations that it took, from the cache if they are there."""
+        """Probe and its number of evaluations, cached."""
         path = self._path("look")
         stored = read_arrays(path) if path else None
         if stored is not None:
             spent = int(stored.pop("evaluations"))
-            return _restored(stored), spent
+            return _probe_from_arrays(stored), spent
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
         try:
-            found = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
-        except Exception as error:  # whatever a user's model raises
+            probe = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+        except Exception as error:  # of a user's model
             why = f"{type(error).__name__}: {error}"
-            raise _UnseenError(f"model {self.model.name} cannot be looked at ({why})") from error
+            raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
         if path:
-            write_arrays(path, _stored(found) | {"evaluations": np.asarray(meter.rows)})
-        return found, meter.rows
+            write_arrays(path, _arrays_of_probe(probe) | {"evaluations": np.asarray(meter.rows)})
+        return probe, meter.rows
 
     def _latents(self, meter: Meter, rows: NDArray[np.int64]) -> tuple[Denoise, Tensor]:
-        """The counted denoiser of some latents that no sample begins at, and the latents."""
+        """Return the counted denoiser of some search latents, and the latents."""
         ids = torch.from_numpy(SEARCH_IDS + rows).to(self.device)
         noise = SampleNoise(self.seed, ids, self.model.event, self.model.dtype)
         return meter.attach(self.model).bind(ids, self.seed), noise.initial()
 
     @property
     def _count(self) -> int:
-        """How many trajectories."""
+        """Number of trajectories."""
         dim = math.prod(self.model.event)
         least, most = LATENTS
         fitting = ROOM // (2 * MOST * dim)
@@ -221,12 +219,12 @@ class Pilot:
 
     @property
     def _fresh(self) -> int:
-        """How many fresh latents."""
+        """Number of fresh latents."""
         return min(FRESH, ROOM // (2 * FINALISTS * math.prod(self.model.event)))
 
     @property
     def _key(self) -> dict[str, Any]:
-        """What a look depends on."""
+        """Cache key of a probe."""
         model = self.model
         return {
             "model": model.name,
@@ -243,25 +241,25 @@ class Pilot:
 
 @cache
 def _code() -> str:
-    """A digest of the files that look, forecast, search and choose."""
+    """Return a digest of the files that probe, forecast, search and choose."""
     paths = [*sorted(Path(pilot.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
 def _flat(ends: Tensor) -> NDArray[np.float64]:
-    """Samples as rows."""
+    """Return samples as rows."""
     return ends.flatten(1).double().cpu().numpy()
 
 
-def _stored(look: Look) -> dict[str, NDArray[Any]]:
-    """A look as named arrays."""
+def _arrays_of_probe(look: Look) -> dict[str, NDArray[Any]]:
+    """Convert a probe to named arrays."""
     named = {f.name: getattr(look, f.name) for f in fields(look)}
     return {k: np.asarray(v) for k, v in (named | named.pop("response")._asdict()).items()}
 
 
-def _restored(arrays: dict[str, NDArray[Any]]) -> Look:
-    """The look of named arrays."""
+def _probe_from_arrays(arrays: dict[str, NDArray[Any]]) -> Look:
+    """Restore a probe from named arrays."""
     response = Response(*(arrays.pop(name) for name in Response._fields))
     numbers = {"dim": int, "spread": float}
     own: dict[str, Any] = {k: numbers[k](v) if k in numbers else v for k, v in arrays.items()}

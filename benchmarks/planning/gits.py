@@ -1,4 +1,4 @@
-"""GITS: a schedule that is searched for on a model's own trajectories, once per model."""
+"""GITS: schedule searched on a model's own trajectories, once per model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..sampling.meter import Meter
 from .cache import BEHAVIOUR, behaviour_of, remembered
 
 SEARCH_IDS = 2**30
-"""Sample numbers from here belong to schedule searches: no scored or converged sample has them."""
+"""First sample number of schedule searches: no scored or converged sample has one."""
 
 _SEED = 0
 _VERSION = 1  # raised when the same options would give other costs
@@ -63,7 +63,7 @@ def gits(
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The options of a search (see :func:`gits`), and the name of its schedule, for messages."""
+    """Options of a search (see :func:`gits`), and the name of its schedule, for messages."""
 
     teacher: str
     teacher_steps: int
@@ -85,12 +85,12 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """The costs of a model, from the cache if they are there.
+        """Return the costs of a model, from the cache if they are there.
 
         Args:
             model: on ``device``.
-            cache: folder of one JSON file per model and options, which also counts what the search
-                cost; None keeps nothing.
+            cache: folder of one JSON file per model and options, with the cost of the search; None
+                for no cache.
             device: "cpu" or "cuda".
 
         Raises:
@@ -113,8 +113,8 @@ class Search:
 
     @torch.no_grad()
     def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """The fine grid, the cost of every jump on it, and the evaluations that this took, all
-        latents together.
+        """Measure the fine grid, the cost of every jump on it, and the evaluations, all latents
+        together.
         """
         grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
         ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)

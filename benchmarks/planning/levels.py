@@ -1,4 +1,4 @@
-"""Lists of noise levels as the command line writes them."""
+"""Lists of noise levels on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORM = (
 
 
 def read_levels(text: str) -> tuple[float, ...]:
-    """Levels from a list or from a schedule with its range.
+    """Read levels from a list, or from a schedule with its range.
 
     >>> read_levels("80,1,0")
     (80.0, 1.0, 0.0)
@@ -26,9 +26,9 @@ def read_levels(text: str) -> tuple[float, ...]:
     Raises:
         ValueError: neither, or levels that do not fall.
     """
-    schedule, *given = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
+    schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
     try:
-        numbers = tuple(float(part) for part in given)
+        numbers = tuple(float(part) for part in fields)
         if schedule is not None and not (
             schedule and len(numbers) == 3 and numbers[0].is_integer()
         ):
@@ -42,7 +42,7 @@ def read_levels(text: str) -> tuple[float, ...]:
 
 
 def _steps(number: float) -> int:
-    """A number of steps that a list can have.
+    """Check that a list can have a number of steps.
 
     Raises:
         ValueError: it is larger.
@@ -57,21 +57,22 @@ def _steps(number: float) -> int:
 def levels_of(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """The levels of a schedule on a model's range, to 0.
+    """Return the levels of a schedule on a model's range, to 0.
 
     Args:
-        schedule: None for the default of the model and the sampler, or of the model where there is none.
+        schedule: None for the default of the model and the sampler, or of the model where there is
+            none.
         steps: of the grid.
         model: on the CPU.
-        sampler: that takes the levels.
+        sampler: for the levels.
 
     Raises:
         ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
     """
-    asked = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
-    made = make_schedule(asked).for_model(model)
-    grid = made(_steps(steps), model.sigma_min, model.sigma_max)
-    said = "" if sampler and sampler.own_grid else drowned(grid, model, made.label)
-    if said:
-        log.warning("%s", said)
+    spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
+    chosen = make_schedule(spec).for_model(model)
+    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    warning = "" if sampler and sampler.own_grid else drowned(grid, model, chosen.label)
+    if warning:
+        log.warning("%s", warning)
     return grid.sigma

@@ -1,4 +1,4 @@
-"""What runs on few-step maps, which jump to the end of the path, and what on denoisers."""
+"""Compatibility of samplers and schedules with few-step maps, which jump to the end of the path."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .native import NATIVE
 from .schedules import Schedule
 
 SAMPLER = "consistency"
-"""The sampler that messages name as the one for maps."""
+"""Sampler that messages suggest for maps."""
 
 
 def mismatch(model: Denoiser, sampler: Sampler) -> str:
-    """Why a sampler does not run on a model of this kind, in a sentence; "" if it does.
+    """Return the reason why a sampler does not run on a model of this kind; "" if it does.
 
-    What a model's own scheduler does is looked at once it is known.
+    The sampler in a model's own scheduler is checked once it is known.
     """
     if getattr(sampler, "of_checkpoint", False):
         return ""
@@ -32,8 +32,7 @@ def mismatch(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Refuse levels that are searched along the probability flow, of which a map knows the end
-    alone.
+    """Refuse schedules that are searched along the probability flow: a map has its end alone.
 
     Raises:
         ValueError: one of them is searched for the model.

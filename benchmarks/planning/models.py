@@ -13,37 +13,37 @@ log = logging.getLogger("samplerbench")
 
 
 class Named(NamedTuple):
-    """A model with its spec."""
+    """Model with its spec."""
 
     name: str
     model: Denoiser
 
 
 def load_model(spec: Any, device: str = "cpu") -> Named:
-    """Load a model onto a device, and log which of several sets of weights it has.
+    """Load a model onto a device, and log its choice among several sets of weights.
 
     Raises:
         ValueError: unknown model or option.
     """
-    given = parse_spec(spec)
-    name = format_spec(given)
-    model = make_model(given.pop("name"), **given)
+    options = parse_spec(spec)
+    name = format_spec(options)
+    model = make_model(options.pop("name"), **options)
     checkpoint = getattr(innermost(model), "spec", None)
     if checkpoint is not None:
         from ...models.checkpoints.entries import weights_taken  # not at every start
 
-        if taken := weights_taken(checkpoint):
+        if weights := weights_taken(checkpoint):
             log.info(
-                "model %s: %s; samplerbench check-model says how to take another.", name, taken
+                "model %s: %s; samplerbench check-model says how to take another.", name, weights
             )
     return Named(name, model.to(device) if device != "cpu" else model)
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> Named:
-    """Load a model that a solver or its levels can be chosen for.
+    """Load a model that is a denoiser, for the choice of a solver or of levels.
 
     Raises:
-        ValueError: also where it is a few-step map.
+        ValueError: as :func:`load_model`; or it is a few-step map.
     """
     name, model = load_model(spec, device)
     if model.kind == "map":

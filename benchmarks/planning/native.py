@@ -1,4 +1,4 @@
-"""Levels that come with a model: the default schedule, and a warning where the data are drowned."""
+"""Levels that come with a model: the default schedule, and a warning for drowned data."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ log = logging.getLogger("samplerbench")
 NATIVE, USUAL = "native", "karras"
 """The default schedules of models that bring levels, and of others."""
 DROWNED = 100.0
-"""At how many times the spread of the data they are drowned.
+"""Multiple of the data's spread above which a level drowns the data.
 
 For x0 of spread s about m, E[x0 | x] - m = s² / (s² + sigma²) (x - m), of size s² / sigma where
 sigma is much larger: a hundredth of the spread.
 """
 MOST = 0.5
-"""Share of the levels below the first, where every run begins, from which on there is a warning."""
+"""Share of drowned levels, without the first, from which on there is a warning."""
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return the schedule of a sampler on a model where the user has named none.
+    """Return the default schedule of a sampler on a model.
 
-    Adaptive samplers, and those with levels of their own, take no more than the ends of a grid.
+    Adaptive samplers, and samplers with their own levels, use only the ends of a grid.
     """
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
@@ -48,16 +48,16 @@ def default_schedule(model: Denoiser, sampler: Sampler) -> str:
     needs_model=True,
 )
 def native() -> Native:
-    """The levels that come with a model: those of its scheduler, its beta table, or its flow's times."""
+    """Levels that come with a model, from its scheduler, its beta table, or its flow's times."""
     return Native()
 
 
 @dataclass(frozen=True)
 class Native:
-    """The schedule before its model is known."""
+    """Schedule before its model is known."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> NativeLevels:  # noqa: ARG002
-        """Return the levels of a model; nothing is searched.
+        """Return the levels of a model, without a search.
 
         Raises:
             ValueError: it brings none.
@@ -72,7 +72,7 @@ class Native:
 
 @dataclass(frozen=True)
 class NativeLevels:
-    """The levels of a model for any number of steps."""
+    """Levels of a model for any number of steps."""
 
     model: Denoiser
 
@@ -86,24 +86,24 @@ class NativeLevels:
         return Grid((*levels, 0.0) if to_zero else (*levels[:-1], sigma_min))
 
     def facts(self, n: int) -> dict[str, Any]:  # noqa: ARG002
-        """Nothing: the schedule's name says it all."""
+        """Return nothing: the schedule's name says it all."""
         return {}
 
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
-    """Log a sentence for each model and schedule with levels where the data are drowned, mostly."""
+    """Log a sentence for each model and schedule whose levels mostly drown the data."""
     worst: dict[tuple[str, str], str] = {}
     for cell in cells:
         if cell.grid is not None and not cell.skip and not cell.sampler.own_grid:
-            said = drowned(cell.grid, models[cell.model], cell.schedule.label)
-            if said:
-                worst.setdefault((cell.model, cell.schedule.label), said)
+            warning = drowned(cell.grid, models[cell.model], cell.schedule.label)
+            if warning:
+                worst.setdefault((cell.model, cell.schedule.label), warning)
     for sentence in worst.values():
         log.warning("%s", sentence)
 
 
 def drowned(grid: Grid, model: Denoiser, name: str) -> str:
-    """Return a sentence if most levels of a grid lie where the data are drowned; "" if not."""
+    """Return a sentence if most levels of a grid drown the data; "" if not."""
     spread = spread_of(model)
     inner = [level for level in grid.sigma[1:] if level > 0]
     high = sum(level > DROWNED * spread for level in inner)
@@ -118,10 +118,10 @@ def drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def spread_of(model: Denoiser) -> float:
-    """Return how far values of the data lie from their mean, at most or by convention.
+    """Return the largest, or conventional, distance of data values from their mean.
 
-    That is EDM's sigma_data, half the range of images, or 1 for latents; infinite where neither a
-    process nor a range says it.
+    It is EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process
+    or a range.
     """
     process = _process_of(model)
     data = getattr(process, "sigma_data", None)
@@ -134,5 +134,5 @@ def spread_of(model: Denoiser) -> float:
 
 
 def _process_of(model: Denoiser) -> object:
-    """Return what the network below guidance was trained on; None where that is not known."""
+    """Return the training process of the network below guidance; None if unknown."""
     return getattr(innermost(model), "process", None)

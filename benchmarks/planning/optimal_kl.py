@@ -1,4 +1,4 @@
-"""The schedule with the smallest path divergence of ancestral sampling, searched once per model."""
+"""Schedule with the smallest path divergence of ancestral sampling, searched once per model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """The options of a search (see :func:`optimal_kl`)."""
+    """Options of a search (see :func:`optimal_kl`)."""
 
     fine_steps: int
     samples: int
@@ -74,11 +74,11 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """The costs on a model, whose MMSE curve is taken from the cache if it is there.
+        """Return the costs on a model, with its cached MMSE curve if available.
 
         Args:
             model: on ``device``.
-            cache: folder of one JSON file per model and number of samples; None keeps nothing.
+            cache: folder of one JSON file per model and number of samples; None for no cache.
             device: "cpu" or "cuda".
 
         Raises:
@@ -126,7 +126,7 @@ class Search:
 
 @torch.no_grad()
 def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
-    """The MMSE curve at ``_NODES`` levels, and the evaluations it took for all samples."""
+    """Measure the MMSE curve at ``_NODES`` levels, and the evaluations for all samples."""
     gamma = gammas(model.sigma_min, model.sigma_max, _NODES)
     if isinstance(model, ExactModel):
         curve, evaluations = exact_mmse(model.to("cpu"), gamma, samples, _SEED), samples * _NODES
@@ -143,8 +143,8 @@ def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[Curve, int]:
-    """The denoising loss on what the model itself generates: no data are needed, and the curve
-    is of the model's own distribution.
+    """Measure the denoising loss on the model's own samples, without data. The curve belongs to the
+    model's own distribution.
     """
     ids = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device)
     meter = Meter()

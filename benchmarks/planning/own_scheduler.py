@@ -1,4 +1,4 @@
-"""``--sampler pipeline``: what the scheduler that came with a model would do."""
+"""``--sampler pipeline``: the scheduler that came with a model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ log = logging.getLogger("samplerbench")
 def as_its_scheduler(
     sampler: Any, model: Denoiser, grid: Grid, start: Start
 ) -> tuple[Sampler, str]:
-    """``pipeline`` with what the model's own scheduler does in as many steps as a grid has.
+    """Configure ``pipeline`` like the model's own scheduler, with as many steps as a grid has.
 
-    What it does otherwise all the same is logged, once a model.
+    Remaining differences are logged, once a model.
 
     Returns:
-        The sampler, and why there is nothing to run: no scheduler came with the model, or nothing of
-        ours does what it does; "" if there is.
+        The sampler, and the reason to skip it: no scheduler came with the model, or none of our
+            samplers equals it; "" for none.
     """
     if start.name != "noise":
         return sampler, f"a model's own scheduler begins with noise, not with start {start.name}"
     try:
-        own = _own(sampler, model, len(grid))
+        own = _own_sampling(sampler, model, len(grid))
     except ValueError as error:
         return sampler, f"pipeline: {error}"
     if own is None:
@@ -41,7 +41,7 @@ def as_its_scheduler(
     if reason := mismatch(model, make(own.sampler)):
         return sampler, reason
     if own.differs:
-        _tell(model.name, own.told, own.differs)
+        _warn_of_differences(model.name, own.told, own.differs)
     preset = Preset(
         own.sampler,
         own.levels,
@@ -55,22 +55,22 @@ def as_its_scheduler(
     return sampler.fitted(preset), ""
 
 
-def _own(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
-    """Return what a model's scheduler does, or the one that ``pipeline`` puts in its place."""
+def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
+    """Return the behaviour of a model's scheduler, or of the scheduler that ``pipeline`` names."""
     other = sampler.scheduler
     return model.own_sampling(steps, other) if other else model.own_sampling(steps)
 
 
 def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """A function that gives the evaluations per sample of ``pipeline`` in a number of steps; a step that
-    goes nowhere counts, as it does in the scheduler.
+    """Return a function from a number of steps to the evaluations per sample of ``pipeline``. Steps
+    that go nowhere count, as in the scheduler.
     """
 
     @cache
     def cost(n: int) -> int:
         try:
-            own = _own(sampler, model, n)
-        except ValueError:  # that there is nothing to run is told of the cell
+            own = _own_sampling(sampler, model, n)
+        except ValueError:  # the cell gives the reason
             own = None
         says = None if own is None else make(own.sampler).nfe(Grid(own.levels))
         return model.passes * max(n, says or n)
@@ -79,5 +79,5 @@ def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]
 
 
 @cache
-def _tell(model: str, told: str, differs: tuple[str, ...]) -> None:
-    log.warning("pipeline on %s is not quite its %s: %s", model, told, "; ".join(differs))
+def _warn_of_differences(model: str, scheduler: str, differs: tuple[str, ...]) -> None:
+    log.warning("pipeline on %s is not quite its %s: %s", model, scheduler, "; ".join(differs))

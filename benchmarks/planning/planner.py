@@ -1,4 +1,4 @@
-"""From a suite to cells: which grids a budget buys, in an order that a reader expects."""
+"""Plan of a suite: its cells, with the grids for each budget, in the reader's order."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from .schedules import Schedule, make_schedule
 from .tuned.schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
-"""Stands for every sampler that takes the steps of a grid, in a suite or after ``--sampler``."""
+"""Placeholder for every sampler on a fixed grid, in a suite or after ``--sampler``."""
 _GRID = Grid((80.0, 1.0, 0.0))
 
 ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma_min, 0)
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """The models of a suite by spec, in order, on a device.
+    """Load the models of a suite by spec, in order, on a device.
 
     Raises:
         ValueError: unknown model or option.
@@ -51,11 +51,11 @@ def plan(
     references: Mapping[str, Reference | None],
     device: str = "cpu",
 ) -> list[Cell]:
-    """All cells of a suite, models outermost and budgets innermost, each once.
+    """Plan all cells of a suite, models outermost and budgets innermost, each once.
 
     An adaptive sampler uses only the ends of a grid, so it is planned for one schedule. A schedule
-    that is searched for a model is searched here, unless it is in the cache. Where some schedules
-    have levels for certain samplers only, the other samplers run on the others.
+    that is searched for a model is searched now, unless it is in the cache. If some schedules have
+    levels for certain samplers only, the other samplers run on the others.
 
     Raises:
         ValueError: unknown sampler, schedule or option, a schedule that is searched for a few-step
@@ -65,7 +65,7 @@ def plan(
     configured = [
         configured_sampler
         for spec in expanded(suite.samplers)
-        for configured_sampler in _configured(spec, suite.tolerances)
+        for configured_sampler in _configure(spec, suite.tolerances)
     ]
     named = [make_schedule(spec) for spec in suite.schedules or ()]
     cells: list[Cell] = []
@@ -90,7 +90,7 @@ def plan(
                         model,
                         references[name],
                         device,
-                        _fitting(start, schedule),
+                        _check_start(start, schedule),
                         execution,
                         pilot,
                     )
@@ -111,14 +111,14 @@ def planned_before(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """The cells that a suite would have to ask for to get a row again.
+    """Plan the cells that a suite would need to request a row again.
 
-    None where that cannot be told here.
+    The list is empty if they cannot be planned.
 
     Args:
         record: identity columns of the row.
-        space: its feature space (:attr:`.Cell.space`); None for that of the present run.
-        suite: of the present run, for everything that a row does not say.
+        space: its feature space (:attr:`.Cell.space`); None for the present run's.
+        suite: of the present run, for all that a row does not hold.
         models: of the present run, among them the row's.
         references: theirs.
         device: "cpu" or "cuda".
@@ -139,7 +139,7 @@ def planned_before(
         axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
-        asked = suite.replaced(
+        request = suite.replaced(
             models=[name],
             samplers=(sampler,),
             schedules=schedules,
@@ -147,7 +147,7 @@ def planned_before(
             **budget,
             **axes,
         )
-        cells = plan(asked, {name: models[name]}, references, device)
+        cells = plan(request, {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
     except (
         ValueError,
@@ -162,15 +162,14 @@ def planned_before(
 def _sizes(
     suite: Suite, entry: ModelEntry
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Numbers of steps, or budgets, that are asked of a model."""
+    """Return a model's numbers of steps, and its budgets."""
     own = entry.steps is not None or entry.nfe is not None
     return (entry.steps, entry.nfe) if own else (suite.steps, suite.nfe)
 
 
 def expanded(specs: Sequence[Spec]) -> list[Spec]:
-    """The specs, with :data:`FIXED_GRID` replaced by the registered samplers whose cost a grid
-    decides, each computation once: without names that are ``same_as`` another, and without those
-    for few-step maps, sorted.
+    """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid,
+    sorted. Names that are ``same_as`` another and samplers for few-step maps are left out.
     """
     fixed = [
         name
@@ -180,22 +179,22 @@ def expanded(specs: Sequence[Spec]) -> list[Spec]:
         and not cls.for_maps
         and samplers.make(name).nfe(_GRID) is not None
     ]
-    return [one for spec in specs for one in (fixed if spec == FIXED_GRID else [spec])]
+    return [entry for spec in specs for entry in (fixed if spec == FIXED_GRID else [spec])]
 
 
-def _configured(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
-    """The sampler; one per tolerance if it is adaptive and the spec leaves its tolerance open."""
-    given = parse_spec(spec)
-    sampler = samplers.make(given)
-    open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(given)
+def _configure(spec: str | dict[str, Any], tolerances: tuple[float, ...]) -> Iterator[Any]:
+    """Yield the sampler; one per tolerance if it is adaptive and its tolerance is open."""
+    options = parse_spec(spec)
+    sampler = samplers.make(options)
+    open_tolerance = {"rtol", "atol"} <= {f.name for f in fields(sampler)} - set(options)
     if sampler.adaptive and open_tolerance:
-        yield from (samplers.make({**given, "rtol": tol, "atol": tol}) for tol in tolerances)
+        yield from (samplers.make({**options, "rtol": tol, "atol": tol}) for tol in tolerances)
     else:
         yield sampler
 
 
-def _fitting(start: Start, schedule: Schedule) -> Start:
-    """The start, with a reason to skip it where the schedule has no grid from its level."""
+def _check_start(start: Start, schedule: Schedule) -> Start:
+    """Return the start, with a reason to skip it if the schedule has no grid from its level."""
     if start.sigma == start.sigma_max or not schedule.needs_model:
         return start
     reason = (
@@ -209,8 +208,8 @@ def _fitting(start: Start, schedule: Schedule) -> Start:
 
 
 class Subject(NamedTuple):
-    """A model as a suite names it, its reference, where it runs, how its runs begin, how they are
-    executed, and who looks at it.
+    """Model of a run: its spec, reference and device, the start and execution of its runs, and its
+    pilot.
     """
 
     name: str
@@ -222,8 +221,8 @@ class Subject(NamedTuple):
     pilot: Pilot
 
     def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
-        """The sampler with what is found for the model and the grid, and why there is nothing to run,
-        "" if there is.
+        """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for
+        none.
         """
         unfit = mismatch(self.model, sampler)
         if grid is None or unfit:
@@ -310,7 +309,7 @@ def _skip(
     *,
     infinite: bool,
 ) -> str:
-    """Why there is nothing to run; "" if there is."""
+    """Return the reason to skip a cell; "" for none."""
     if grid is None and infinite:
         return f"{sampler.name} needs two steps or more where the first is from an infinite level"
     if infinite and subject.execution != "eager":

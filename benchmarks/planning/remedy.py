@@ -1,4 +1,4 @@
-"""The command that tunes what a request lacks, as it can be pasted."""
+"""Command that tunes the missing levels of a request, ready to paste."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ def remedy(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """What to do: tune all that was asked for on a model, in the way in which the file was.
+    """Return the remedy: tune all requested levels of a model with the settings of the file.
 
-    What the file has is not tuned again.
-
-    Where a budget gives some samplers levels to tune and others none, there is a command for each
-    such group.
+    Existing entries are not tuned again. If a budget gives some samplers levels to tune and others
+    none, each such group has its own command.
 
     Args:
         missing: with the file and its entries.
-        subject: the model, as it was asked for.
-        made: the samplers that were asked for.
+        subject: the requested model.
+        made: the requested samplers.
         counts: numbers of steps, or None for ``budgets``.
         budgets: of evaluations.
     """
@@ -53,7 +51,7 @@ def remedy(
             *(("--sampler", label) for label in samplers),
             (flag, ",".join(map(str, fitting))),
         ]
-        axes += [*_way(missing.entries, subject), ("--out", missing.file)]
+        axes += [*_tuning_options(missing.entries, subject), ("--out", missing.file)]
         words = [word for axis in axes for word in axis]
         commands.append(
             shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))])
@@ -67,7 +65,7 @@ def remedy(
 
 
 def loading(made: Sequence[Any]) -> list[str]:
-    """The options that make samplers known which are not built in: users' files, and the folder
+    """Return the options that load samplers that are not built in: users' files, and the folder
     with clones of peers.
     """
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
@@ -77,9 +75,9 @@ def loading(made: Sequence[Any]) -> list[str]:
     )
 
 
-def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
-    """How the last entry of the model was tuned, or else the last of all: rows that were tuned
-    in different ways are not compared.
+def _tuning_options(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
+    """Return the settings of the model's last entry, or else of the last of all: rows with
+    different tuning settings are not compared.
     """
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
@@ -91,10 +89,10 @@ def _way(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
         ("--test-latents", setting.test_latents),
         ("--seed", setting.seed),
     )
-    what = [] if setting.what == "grid" else [("--what", setting.what)]
-    way = [
-        *what,
+    target = [] if setting.what == "grid" else [("--what", setting.what)]
+    options = [
+        *target,
         ("--objective", setting.objective),
         *((flag, str(number)) for flag, number in numbers),
     ]
-    return [*way, ("--holdout-model", last.elsewhere.model)] if own else way
+    return [*options, ("--holdout-model", last.elsewhere.model)] if own else options

@@ -1,4 +1,4 @@
-"""Schedules by name: how N, sigma_min and sigma_max become a grid."""
+"""Schedules by name: maps from N, sigma_min and sigma_max to a grid."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…).
+    """Schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…).
 
     Attributes:
         name: registry name.
-        options: those that are not at their default.
-        searched: what :meth:`for_model` found, for a schedule that needs a model; what
-            :meth:`for_sampler` made of it, for one that needs a sampler too.
+        options: without defaults.
+        searched: result of :meth:`for_model`, for a schedule that needs a model; of
+            :meth:`for_sampler`, if it needs a sampler too.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Schedule:
     searched: Any = field(default=None, compare=False, repr=False)
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """The grid of ``n`` steps.
+        """Return the grid of ``n`` steps.
 
         Raises:
             ValueError: the levels do not make a grid, the options take them out of the range of
@@ -61,7 +61,11 @@ class Schedule:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
             return SCHEDULES[self.name].make(
-                n, sigma_min, sigma_max, to_zero=to_zero, **_resolved(self.name, self.options)
+                n,
+                sigma_min,
+                sigma_max,
+                to_zero=to_zero,
+                **_resolve_options(self.name, self.options),
             )
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
@@ -72,27 +76,27 @@ class Schedule:
 
     @property
     def label(self) -> str:
-        """As the command line writes it."""
+        """Name and options as on the command line."""
         return format_spec({"name": self.name, **dict(self.options)})
 
     @property
     def process(self) -> Process | None:
-        """Whose native time its levels are in; None for most."""
-        return _resolved(self.name, self.options).get("process")
+        """Process whose native time the levels are in; None for most."""
+        return _resolve_options(self.name, self.options).get("process")
 
     @property
     def needs_model(self) -> bool:
-        """Whether its levels depend on the model."""
+        """True if the levels depend on the model."""
         return SCHEDULES[self.name].needs_model
 
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """This schedule on a model: itself, unless it needs one.
+        """Return this schedule on a model: itself, unless it needs one.
 
         Args:
             model: on ``device``.
-            cache: folder where a search is kept; None searches again each time.
+            cache: folder of search results; None searches again each time.
             device: "cpu" or "cuda".
         """
         if not self.needs_model:
@@ -102,16 +106,16 @@ class Schedule:
         )
 
     def bare(self) -> Schedule:
-        """This schedule without what was searched for it."""
+        """Return this schedule without its search results."""
         return replace(self, searched=None)
 
     @property
     def needs_sampler(self) -> bool:
-        """Whether its levels depend on the sampler too."""
+        """True if the levels depend on the sampler too."""
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """This schedule, on a model, for a sampler: itself, unless it needs one.
+        """Return this schedule, on a model, for a sampler: itself, unless it needs one.
 
         Raises:
             ValueError: it has nothing for the sampler.
@@ -123,70 +127,70 @@ class Schedule:
         )
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
-        """The sampler on its grid of ``n`` steps: itself, unless coefficients were tuned for it."""
+        """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Whether it can have levels for such a sampler: one that needs a sampler has none for
-        what cannot be tuned.
+        """Return True if it can have levels for such a sampler: tuned schedules need a tunable
+        one.
         """
         return not self.needs_sampler or not tuned.untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """A grid of ``n`` steps to count evaluations on: its own, or another one where its own
-        are there for some numbers of steps only.
+        """Return a grid of ``n`` steps to count evaluations on: its own, or a karras grid for tuned
+        schedules.
         """
         make = karras if self.needs_sampler else self
         return make(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """What the table says about its grid of ``n`` steps: what it cost, and what it is worth
-        elsewhere; nothing for a formula.
+        """Return the table's columns about its grid of ``n`` steps: cost and transfer; none for a
+        formula.
         """
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
 def options_of(name: str) -> dict[str, Any]:
-    """Options of a schedule and their defaults; a process is meant by name."""
+    """Return the options of a schedule and their defaults; a process by its name."""
     parameters = inspect.signature(SCHEDULES[name].make).parameters.values()
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "to_zero"]
     return {p.name: next(iter(PROCESSES)) if p.name == "process" else p.default for p in options}
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """A schedule from its name and options.
+    """Make a schedule from its name and options.
 
     Raises:
         ValueError: unknown name or option, or an option that gives no grid.
     """
-    given = parse_spec(spec)
-    name = given.pop("name")
+    options = parse_spec(spec)
+    name = options.pop("name")
     if name not in SCHEDULES:
         close = difflib.get_close_matches(name, SCHEDULES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(SCHEDULES)}"
         raise ValueError(f"unknown schedule {name!r}; {hint}")
-    known = options_of(name)
-    for key, value in given.items():
-        if key not in known:
+    defaults = options_of(name)
+    for key, value in options.items():
+        if key not in defaults:
             raise ValueError(
-                f"schedule {name!r} has no option {key!r}; its options: {', '.join(known) or 'none'}"
+                f"schedule {name!r} has no option {key!r}; its options: {', '.join(defaults) or 'none'}"
             )
-        if not _fits(value, known[key]):
+        if not _fits(value, defaults[key]):
             raise ValueError(
                 f"schedule {name!r}: option {key!r} must be a "
-                f"{type(known[key]).__name__}, got {value!r}"
+                f"{type(defaults[key]).__name__}, got {value!r}"
             )
-    schedule = Schedule(name, tuple(sorted((k, v) for k, v in given.items() if v != known[k])))
+    schedule = Schedule(name, tuple(sorted((k, v) for k, v in options.items() if v != defaults[k])))
     if schedule.needs_model:
-        SCHEDULES[name].make(**given)
+        SCHEDULES[name].make(**options)
     else:
         for lo, hi in _TRIALS:
             schedule(_TRIAL_STEPS, lo, hi)
     return schedule
 
 
-def _resolved(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """All options of a schedule, with the process itself in place of its name."""
+def _resolve_options(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """Return all options of a schedule, with the process itself in place of its name."""
     resolved = options_of(name) | dict(options)
     if "process" in resolved:
         process = resolved["process"]
@@ -199,7 +203,7 @@ def _resolved(name: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Whether an option's value is of its default's type; an integer may stand for a float."""
+    """Return True if an option's value has its default's type; an integer may stand for a float."""
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(default)

@@ -1,1 +1,1 @@
-"""Runs a suite into a run directory: executors, interim looks, progress and provenance."""
+"""Runs of a suite into a run directory: executors, interim analyses, progress and provenance."""

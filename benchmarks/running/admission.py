@@ -1,6 +1,5 @@
-"""Before anything is computed: what a run is goes into ``run.json``, and what the present code
-would not make, or is damaged, is set aside; and, writing nothing, how the cells of a directory stand
-before that.
+"""Admission: ``run.json`` describes the run, and damaged or outdated cells are set aside. Also,
+without writing, the states of a directory's cells.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from .progress import Reporter
 from .setup import Setup
 
 Digests = Mapping[str, tuple[str, str]]
-"""The digests of each model's record and of its extractor's, by the name of the model."""
+"""Digests of each model's record and of its extractor's, by the name of the model."""
 
 
 def admit(setup: Setup) -> Digests:
-    """Plan all cells in the run directory, which is locked, with nothing beside them that is
-    damaged or of other code.
+    """Plan all cells in the locked run directory, and set aside all that is damaged or of other
+    code.
 
-    Those that cannot run have their rows then.
+    Cells that cannot run have their rows then.
     """
     run = setup.directory
     _announce(setup)
@@ -43,7 +42,7 @@ def admit(setup: Setup) -> Digests:
                 continue
             run.mend(cell.key)
             if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-                # they are about to be read; those of a finished cell are only kept
+                # they are about to be read; a finished cell's are only kept
                 run.mend_shards(cell.key)
     with run.together():
         for cell in setup.cells:
@@ -55,18 +54,18 @@ def admit(setup: Setup) -> Digests:
 
 
 def _announce(setup: Setup) -> None:
-    """Write what this run is before anything is computed.
+    """Describe this run before anything is computed.
 
     Earlier runs into the same directory stay on record.
     """
     run, about = setup.directory, setup.about
-    known = run.run()
-    earlier = list(known.get("earlier", []))
-    if known and _essence(known) != _essence(about):
-        earlier.append({"suite": known.get("suite"), "provenance": known.get("provenance")})
-    models: Mapping[str, str] = known.get("models") or {}
-    same = {name for name, found in models.items() if about["models"].get(name, found) == found}
-    curvature: Mapping[str, Any] = known.get(CURVATURE) or {}
+    stored = run.run()
+    earlier = list(stored.get("earlier", []))
+    if stored and _essence(stored) != _essence(about):
+        earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
+    models: Mapping[str, str] = stored.get("models") or {}
+    same = {name for name, own in models.items() if about["models"].get(name, own) == own}
+    curvature: Mapping[str, Any] = stored.get(CURVATURE) or {}
     if run.old and (count := run.set_all_aside(UNPROVEN)):
         log.warning(
             "%d cells in %s are set aside: what made them was not kept by the "
@@ -74,12 +73,12 @@ def _announce(setup: Setup) -> None:
             count,
             run.path,
         )
-    kept = {name: found for name, found in curvature.items() if name in same}
-    run.announce({**about, CURVATURE: kept, "earlier": earlier})
+    curvature_of_same = {name: own for name, own in curvature.items() if name in same}
+    run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
 
 
 def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """What makes two runs into a directory the same one."""
+    """Return the values that two runs into a directory share if they are the same one."""
     where = run.get("provenance") or {}
     return (
         run.get("suite"),
@@ -88,8 +87,8 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _inspect_others(setup: Setup, identity: Identity) -> None:
-    """Rows of earlier runs that this one does not ask for, as far as their samplers and models
-    are here.
+    """Inspect rows of earlier runs that this one does not request, if their samplers and models are
+    available.
     """
     run, models = setup.directory, setup.models
     keys, spaces = {cell.key for cell in setup.cells}, {c.model: c.space for c in setup.cells}
@@ -102,8 +101,7 @@ def _inspect_others(setup: Setup, identity: Identity) -> None:
         same = [cell for cell in before if cell.key == key]
         for cell in same:
             identity.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # of a sampler that is not loaded, or searched levels that are gone: the model is known all
-        # the same
+        # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
         if not same:
             identity.inspect_model(key, str(record["model"]))
 
@@ -111,21 +109,21 @@ def _inspect_others(setup: Setup, identity: Identity) -> None:
 State = Literal[
     "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
 ]
-"""Of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set aside, and is
-what would be made now. ``ended``: it failed, and is not tried again. ``not told``: the last run into
-the directory did not ask for it, and what it was made by is not here to compare with.
+"""State of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set
+aside, and equals the cell of the present code. ``ended``: it failed, and is not tried again. ``not
+told``: the last run into the directory did not request it, and its fingerprints cannot be compared.
 """
 
 
 class Standing(NamedTuple):
-    """How a cell stands.
+    """State of one cell.
 
     Attributes:
         cell: its key.
-        model, sampler: as its row has them.
+        model, sampler: from its row.
         steps: numbers of steps; None for adaptive samplers.
         state: see :data:`State`.
-        why: in a clause; "" where there is nothing to say.
+        why: reason in a clause, or "".
     """
 
     cell: str
@@ -137,24 +135,24 @@ class Standing(NamedTuple):
 
 
 def standings(setup: Setup) -> list[Standing]:
-    """How the cells of a run directory stand: those that the run asks for, then others.
+    """Return the states of a run directory's cells: requested ones, then others.
 
     Args:
-        setup: of the run that would go on with it.
+        setup: of the run that would continue.
     """
     run = setup.directory
     identity = Identity(run, setup.makers, setup.probes.fingerprint, writes=False)
-    asked = {
-        cell.key: _asked(setup, identity, cell, scorer)
+    requested = {
+        cell.key: _requested_standing(setup, identity, cell, scorer)
         for name in setup.models
         for scorer in [_scorer(setup, identity, name)]
         for cell in setup.cells_of(name)
     }
-    return [*asked.values(), *_others(setup, identity, set(asked))]
+    return [*requested.values(), *_other_standings(setup, identity, set(requested))]
 
 
 def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
-    """What says whether cells of a model are scored as they would be now."""
+    """Return a scorer that detects whether a model's cells have present scores."""
     cells = [cell for cell in setup.cells_of(name) if not cell.skip]
 
     def watch(*_: object) -> Any:
@@ -171,7 +169,7 @@ def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
     )
 
 
-def _asked(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
+def _requested_standing(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
     run = setup.directory
     state, why = _state(run, identity, cell, scorer)
     return Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
@@ -190,17 +188,17 @@ def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple
     if ended(run, cell):
         return "ended", f"{quality.get('status')}: {quality.get('reason')}"
     if lacking := missing(run, cell):
-        there = cell.samples - sum(stop - start for start, stop in lacking)
-        return "missing", f"{there:,} of {cell.samples:,} samples are there"
+        count = cell.samples - sum(stop - start for start, stop in lacking)
+        return "missing", f"{count:,} of {cell.samples:,} samples are there"
     why = scorer.lacks(cell)
     return ("to be scored", why) if why else ("up to date", "")
 
 
-def _others(setup: Setup, identity: Identity, asked: set[str]) -> Iterator[Standing]:
-    """Cells of earlier runs into the directory."""
+def _other_standings(setup: Setup, identity: Identity, requested: set[str]) -> Iterator[Standing]:
+    """Yield the states of cells from earlier runs into the directory."""
     run = setup.directory
     for key in run.cells():
-        if key in asked:
+        if key in requested:
             continue
         record = run.read(key, CELL) or {}
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))

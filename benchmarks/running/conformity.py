@@ -1,7 +1,7 @@
-"""Conformity of a run's samplers: which of the user's own fail ``samplerbench check``.
+"""Conformity of a run's samplers: the user's samplers that fail ``samplerbench check``.
 
-Built-in samplers pass it in the tests, and other libraries' are what they are. A verdict is kept
-until the sampler or the suite changes, since a check takes about a second.
+Built-in samplers pass it in the tests, and other libraries' samplers are not checked. A verdict is
+cached until the sampler or the suite changes, since a check takes about a second.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from .setup import Setup
 
 
 class ConformanceTask(OfCell):
-    """The names of the checks that a cell's sampler fails."""
+    """Task: the names of the checks that a cell's sampler fails."""
 
     def prepare(self, world: World) -> None:
-        """Nothing is needed."""
+        """Load nothing."""
 
     def __call__(self, world: World, tell: Any) -> list[str]:  # noqa: ARG002
-        """Return them."""
+        """Return the names of the failed checks."""
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
 
 
@@ -40,19 +40,19 @@ def nonconforming(setup: Setup, table: ResultTable) -> str:
 
     Args:
         setup: of the run.
-        table: its rows. Samplers without a result are not checked: their rows say what is wrong,
-            and they may hang.
+        table: its rows. Samplers without a result are not checked: their rows give the reason, and
+            they may hang.
     """
     finished = set(table.ok.frame["cell"])
     own = {cell.label: cell for cell in setup.cells if cell.key in finished and _is_users(cell)}
-    failed = {label: names for label, cell in own.items() if (names := _failed(setup, cell))}
+    failed = {label: names for label, cell in own.items() if (names := _failed_checks(setup, cell))}
     if not failed:
         return ""
-    found = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
+    failures = "; ".join(f"{label} ({', '.join(names)})" for label, names in failed.items())
     name = own[next(iter(failed))].sampler.name
     file = samplers.plugin_file(name)
     command = f"samplerbench check {name}" + (f" --plugin {file}" if file else "")
-    return f"These samplers fail samplerbench check: {found}; {command} says why."
+    return f"These samplers fail samplerbench check: {failures}; {command} says why."
 
 
 def _is_users(cell: Cell) -> bool:
@@ -61,8 +61,8 @@ def _is_users(cell: Cell) -> bool:
     return ":" not in cell.sampler.name and not module.startswith(f"{samplers.__name__}.")
 
 
-def _failed(setup: Setup, cell: Cell) -> list[str]:
-    """The checks that a sampler fails; none where it cannot be checked, which its rows say."""
+def _failed_checks(setup: Setup, cell: Cell) -> list[str]:
+    """Return the failed checks of a sampler; empty if it cannot be checked, which its rows say."""
     look = setup.probes.of(cell)
     if look.failure:
         return []
@@ -83,6 +83,6 @@ def _failed(setup: Setup, cell: Cell) -> list[str]:
 
 
 def _suite_digest() -> str:
-    """The digest of the conformance suite's code."""
+    """Return the digest of the conformance suite's code."""
     files = sorted(Path(conformance.__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

@@ -1,5 +1,5 @@
-"""What a suite would cost here: evaluations counted from the plan, seconds from short
-measurements of each network and of scoring.
+"""Forecast of a suite's cost: evaluations counted from the plan, seconds from short measurements of
+each network and of scoring.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from ..timing.load import Load, cpu_doubts
 from .executing.pace import evaluations_per_second, expected, seconds_per_image
 
 TRIED = 256
-"""Samples of which a score is taken to see how long that takes."""
+"""Number of invented samples in a trial of scoring."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """One model's share of a suite.
+    """Forecast of one model's share of a suite.
 
     Attributes:
         model: its name.
-        cells: how many run.
-        adaptive: how many of them are guessed.
+        cells: number of cells that run.
+        adaptive: number of guessed ones.
         evaluations: network passes times samples, of sampling.
-        seconds: of network time here, for sampling.
-        references: seconds here until converged endpoints and samples are made.
-        scoring: seconds here until all cells are scored.
+        seconds: of network time on this machine, for sampling.
+        references: seconds until converged endpoints and samples are made.
+        scoring: seconds until all cells are scored.
     """
 
     model: str
@@ -62,8 +62,7 @@ def forecast(
     """Forecast the cost of sampling, references and scoring, per model; timing comes on top.
 
     Returns:
-        One forecast a model, and why their seconds are not to be trusted, such as other processes
-        on the machine.
+        One forecast a model, and reasons to distrust their seconds, such as other processes.
     """
     out, busy = [], Load()
     for name, model in models.items():
@@ -94,9 +93,9 @@ def forecast(
 def scoring_seconds(
     model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None
 ) -> float:
-    """Seconds that it takes to score these cells, from one score of a few invented samples.
+    """Forecast the seconds to score these cells, from one score of a few invented samples.
 
-    None without a reference.
+    The forecast is 0 without a reference.
 
     Args:
         model: the cells'.

@@ -1,10 +1,10 @@
-"""Which cells of a run directory the present code would make again: the others are set aside before
-anything is computed.
+"""Validity of a run directory's cells: those that the present code would not make are set aside
+before a run.
 
 A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
-model and its extractor, whose fingerprints lie in ``made/``. A digest names a record; what is
-compared are the records (:func:`.fingerprint.difference`), so that a directory that another machine
-made stays valid although the last digits of its numbers are others.
+model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
+are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
+the last digits of its numbers differ.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 
 Probe = Callable[[Cell], Fingerprint]
-"""Gives the fingerprint of a cell's sampler."""
+"""Callable that returns the fingerprint of a cell's sampler."""
 
 UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class Makers(NamedTuple):
-    """What the cells of one model are made by, beside their samplers.
+    """Fingerprints of a model and of its extractor.
 
-    The extractor is None where nothing is scored by features. Files that the model opens late are
-    named from ``folder``.
+    The extractor is None if nothing is scored by features. Names of files that the model opens late
+    are relative to ``folder``.
     """
 
     model: Fingerprint
@@ -43,14 +43,14 @@ class Makers(NamedTuple):
 
 
 class Identity:
-    """Admits cells to a run directory.
+    """Admission of cells to a run directory.
 
     Args:
         run: the directory, locked.
         makers: by the name of the model in the suite.
         probe: see :data:`Probe`; called once a cell.
-        writes: whether what is new is put on record; without, the directory is only looked at, and
-            need not be locked.
+        writes: True to record new fingerprints; False only reads the directory, which need not be
+            locked.
     """
 
     def __init__(
@@ -60,50 +60,52 @@ class Identity:
         self._aside = self.run.cells_aside()
         self._known = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {
-            name: (self._digest_of(made.model, made.folder), self._digest_of(made.extractor))
-            for name, made in makers.items()
+            name: (
+                self._digest_of(fingerprints.model, fingerprints.folder),
+                self._digest_of(fingerprints.extractor),
+            )
+            for name, fingerprints in makers.items()
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell, so that all its parts are of the present code: one of other code is set
-        aside, one set aside earlier comes back.
+        """Plan a cell, with all its parts of the present code: an outdated one is set aside, a
+        restorable one comes back.
 
         Args:
             cell: to be planned.
             record: identity columns of its row.
 
         Returns:
-            Whether it has parts beside what is written here.
+            True if it has parts besides the ones written now.
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
-        there = self.there(cell.key)
-        stored = (self.run.read(cell.key, MADE) or {}) if there else self._brought_back(cell)
-        # those on record, so that their digests stay what they are
-        kept = self._on_record(stored, sampler) or sampler
+        exists = self.there(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
+        # the recorded ones, so that their digests stay
+        recorded = self._recorded(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
         self.run.plan(
             cell.key,
-            record | {"made_by": f"{kept.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
+            record | {"made_by": f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
         )
         if not stored:
-            made = {
-                "sampler": kept.to_json(),
+            record_of_makers = {
+                "sampler": recorded.to_json(),
                 "model": model,
                 "extractor": extractor,
                 "shard": whole_shard(cell.batch_size),
                 "space": cell.space,
             }
-            self.run.write(cell.key, MADE, made)
-        return bool(stored) or there
+            self.run.write(cell.key, MADE, record_of_makers)
+        return bool(stored) or exists
 
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
-        """Set a cell of the directory aside if it is of other code, and say so.
+        """Set a cell of the directory aside if other code made it, and log it.
 
         Args:
-            cell: to be looked at.
-            extractor: whether the present extractor is that of the cell's feature space, so that
-                the two are compared.
+            cell: to be checked.
+            extractor: True to compare extractors, if the present one has the cell's feature space.
         """
         if not self.there(cell.key):
             return
@@ -112,7 +114,8 @@ class Identity:
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def fault(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Why a cell of the directory is not one that the present code would make; "" if it is.
+        """Return the reason why the present code would not make a cell of the directory; "" if it
+        would.
 
         Arguments as :meth:`inspect`.
         """
@@ -120,8 +123,7 @@ class Identity:
         return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def inspect_model(self, key: str, name: str) -> None:
-        """Set a cell of the directory aside if it is of another model, whatever else made it: a row
-        that cannot be planned again here.
+        """Set a cell aside if another model made it, for a row that cannot be planned again.
 
         Args:
             key: of the cell.
@@ -130,33 +132,33 @@ class Identity:
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._known.get(digest), self.makers[name]
         if was is not None and (
-            found := _difference(was, now.model) or self._opened_since(digest, now.folder)
+            changes := _difference(was, now.model) or self._changed_files(digest, now.folder)
         ):
-            why = f"the model is another one: {found}"
+            why = f"the model is another one: {changes}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
 
     def digests(self, name: str) -> tuple[str, str]:
-        """The digests of a model's record and of its extractor's, "" where there is none."""
+        """Return the digests of a model's record and of its extractor's, "" without one."""
         model, extractor = self._digests[name]
         return model, extractor
 
     def there(self, key: str) -> bool:
-        """Whether there is a cell; one that was planned and never begun is none."""
+        """Return True if there is a cell; one that was planned and never begun does not count."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def _fault(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
     ) -> str:
-        """Why a cell is not one that the present code would make; "" if it is."""
-        before = self._on_record(stored, sampler)
+        """Return the reason why the present code would not make a cell; "" if it would."""
+        before = self._recorded(stored, sampler)
         if before is None:
             return "its made.json is damaged or missing, so that nothing says what made it"
         kinds = ("model", "extractor")[: 1 + extractor]
         folder = self.makers[name].folder
         for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
             stands = str(stored.get(kind) or "")
-            if stands == digest:  # the record that the present one was found to equal
+            if stands == digest:  # the record that equals the present one
                 continue
             was = self._known.get(stands)
             if (was is None) != (now is None):
@@ -164,26 +166,26 @@ class Identity:
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (found := _difference(was, now) or self._opened_since(stands, folder))
+                and (changes := _difference(was, now) or self._changed_files(stands, folder))
             ):
-                return f"the {kind} is another one: {found}"
-        if before is not sampler and (found := difference(before, sampler)):
-            return f"the sampler is another one: {found}"
+                return f"the {kind} is another one: {changes}"
+        if before is not sampler and (changes := difference(before, sampler)):
+            return f"the sampler is another one: {changes}"
         return ""
 
-    def _opened_since(self, digest: str, folder: Path) -> str:
-        """What became of the files that a model on record opened late; "" if they are the same."""
+    def _changed_files(self, digest: str, folder: Path) -> str:
+        """Describe changes of the files that a model on record opened late; "" for none."""
         return difference_of(folder, self.run.opened(digest))
 
-    def _on_record(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-        """The fingerprint of a cell's sampler in its ``made.json``: ``now`` itself where that
-        is what is written there, as it mostly is.
+    def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+        """Return the fingerprint of a cell's sampler in its ``made.json``: ``now`` itself if it is
+        the same.
         """
         return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
 
     def returning(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """The folder of a cell that was set aside and is what would be made now, with its
-        ``made.json``; None if there is none.
+        """Return the folder of a restorable cell (set aside, and equal to the present code's), with
+        its ``made.json``; None if there is none.
         """
         if cell.key not in self._aside:
             return None
@@ -193,12 +195,14 @@ class Identity:
                 return folder, record
         return None
 
-    def _brought_back(self, cell: Cell) -> dict[str, Any]:
-        """The ``made.json`` of a cell that was set aside and comes back; empty if there is none."""
-        found = self.returning(cell)
-        if found is None:
+    def _restore(self, cell: Cell) -> dict[str, Any]:
+        """Restore a cell that was set aside, and return its ``made.json``; empty if there is
+        none.
+        """
+        match = self.returning(cell)
+        if match is None:
             return {}
-        folder, record = found
+        folder, record = match
         self.run.restore(cell.key, folder)
         log.warning(
             "%s is back: it was set aside when other code was there, and "
@@ -207,45 +211,49 @@ class Identity:
         )
         return record
 
-    def _digest_of(self, found: Fingerprint | None, folder: Path = Path()) -> str:
-        """The digest of the record that a fingerprint equals; of a new one where there is none."""
-        if found is None:
+    def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
+        """Return the digest of the record that equals a fingerprint, or of a new one."""
+        if fingerprint is None:
             return ""
         late: set[str] = set()
         for digest, record in self._known.items():
-            if record is not None and record.kind == found.kind and not _difference(record, found):
+            if (
+                record is not None
+                and record.kind == fingerprint.kind
+                and not _difference(record, fingerprint)
+            ):
                 opened = self.run.opened(digest)
                 if not difference_of(folder, opened):
-                    if self._writes and found.values.keys() - record.values.keys():
-                        whole = replace(record, values={**found.values, **record.values})
+                    if self._writes and fingerprint.values.keys() - record.values.keys():
+                        whole = replace(record, values={**fingerprint.values, **record.values})
                         self.run.write_made(digest, whole.to_json())
                     return digest
                 late |= opened.keys()
         # it does the same with other files, as far as its probes show
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
-        digest = without_levels(found).digest
+        digest = without_levels(fingerprint).digest
         if digest in self._known:
-            digest = hash_of([found.to_json(), files])
+            digest = hash_of([fingerprint.to_json(), files])
         if self._writes:
-            self.run.write_made(digest, found.to_json())
+            self.run.write_made(digest, fingerprint.to_json())
             if files:
                 self.run.write_opened(digest, files)
-        self._known[digest] = found
+        self._known[digest] = fingerprint
         return digest
 
 
-def without_levels(found: Fingerprint) -> Fingerprint:
-    """A fingerprint without outputs at the levels of cells."""
-    if not any(key.startswith(AT_LEVEL) for key in found.values):
-        return found
-    values = {key: at for key, at in found.values.items() if not key.startswith(AT_LEVEL)}
-    return replace(found, values=values)
+def without_levels(fingerprint: Fingerprint) -> Fingerprint:
+    """Return a fingerprint without outputs at the levels of cells."""
+    if not any(key.startswith(AT_LEVEL) for key in fingerprint.values):
+        return fingerprint
+    values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
+    return replace(fingerprint, values=values)
 
 
 def _difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What differs between two fingerprints, at the levels that both have."""
-    if found := difference(without_levels(before), without_levels(now)):
-        return found
+    """Describe the difference between two fingerprints, at the levels that both have."""
+    if words := difference(without_levels(before), without_levels(now)):
+        return words
     return next(
         (
             f"its output at sigma {float(key.removeprefix(AT_LEVEL).split()[0]):.4g} differs"

@@ -1,10 +1,10 @@
-"""Is a model fit to be measured? A wrong one gives a ranking of samplers that looks like any other.
+"""Sanity check of a model: a wrong one gives a ranking of samplers that looks like any other.
 
-Looked at before the first cell, at the cost of a few evaluations: whether outputs are finite at
-both ends of the levels, the same for the same input, and those of each row alone; and, where there
-are data, whether it denoises: the squared error of E[x0 | x] rises with sigma, stays below those of
-a constant and of a multiple of the noisy sample, unless the predicted noise is nearly right, and is
-no smaller when the model is told another level than the one that the noise has.
+Before the first cell, a few evaluations check that outputs are finite at the ends and in the middle
+of the levels, reproducible, and independent of the batch. With data they check that it denoises.
+The squared error of E[x0 | x] rises with sigma and stays below the errors of a constant and of a
+multiple of the noisy sample, unless the predicted noise is nearly right. It is no smaller for
+another level than the noise has.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ from ..sampling.fingerprint.numbers import tolerance_of
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not
 WRONG = 2.0
-"""The model is told this many times the level, and this fraction of it."""
+"""Factor for a wrong level, and for its inverse."""
 
 SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
 
 SLACK, OFF = 1.2, 0.01
-"""What chance and training explain: a ratio of two errors (half of that on the same samples),
-and a share of the data's variance.
+"""Tolerances for chance and training: a ratio of two errors (half of that on the same samples), and
+a share of the data's variance.
 """
 
 POOR, ROUGH = 2.0, 0.05
-"""The same beside the best multiple of the noisy sample, which a network need not come near at
-the smallest levels.
+"""Tolerances relative to the best multiple of the noisy sample, which a network need not approach
+at the smallest levels.
 """
 
 NOISE = 0.01
-"""The same of a network that predicts the noise, as a share of the noise's variance: far above the data a
-trained one is off by much more than a constant, since its error is multiplied by the level.
+"""Tolerance of a network that predicts the noise, as a share of the noise's variance. Far above the
+data its error is multiplied by the level, and a trained network is off by much more than a
+constant.
 """
 
 _PROCESS = (
@@ -62,30 +63,29 @@ def check_model(
     denoising: bool = True,
     device: str = "cpu",
 ) -> None:
-    """Refuse a model that cannot be what its user means.
+    """Refuse a model that cannot match its user's intent.
 
     Args:
         model: eager, on ``device``.
         reference: of the model; its held-out samples are data, if its features are the samples.
         data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's.
             Without any, and for models that are no posterior means (few-step maps, under guidance,
-            clipping and the like), a warning says that the error was not looked at.
-        denoising: whether to look at the error: not needed for models that come with this package,
-            whose tests do.
+            clipping and the like), a warning says that the error was not checked.
+        denoising: True to check the error; the tests of this package check its own models.
         device: "cpu" or "cuda".
 
     Raises:
-        ValueError: what is wrong, in one sentence.
+        ValueError: with the defect, in one sentence.
     """
     rtol, atol = tolerance_of(precision_of(model), device)
     ids = torch.arange(ROWS, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
     for sigma in (model.sigma_max, math.sqrt(model.sigma_max * model.sigma_min), model.sigma_min):
         x = z * math.sqrt(1 + sigma * sigma)
-        d = _called(model, x.clone(), sigma, ids)
+        d = _call(model, x.clone(), sigma, ids)
         _check_output(model, d, x, sigma)
         allowed = 10 * max(rtol, atol) * float(d.abs().max())
-        if (off := _distance(_called(model, x.clone(), sigma, ids), d)) > allowed:
+        if (off := _distance(_call(model, x.clone(), sigma, ids), d)) > allowed:
             raise ValueError(
                 f"model {model.name} gives the same input other outputs (by up to "
                 f"{off:.2g} at sigma {sigma:.3g}); "
@@ -93,7 +93,7 @@ def check_model(
             )
         half = ROWS // 2
         if (
-            off := _distance(_called(model, x[:half].clone(), sigma, ids[:half]), d[:half])
+            off := _distance(_call(model, x[:half].clone(), sigma, ids[:half]), d[:half])
         ) > allowed:
             raise ValueError(
                 f"model {model.name} gives a sample another output in another batch (by "
@@ -117,30 +117,30 @@ def check_model(
 def _compare_with_data(
     model: Denoiser, reference: Reference | None, data: Tensor | None, device: str
 ) -> str:
-    """Check the error on data; return why it could not be, "" if it was."""
+    """Check the error on data; return the reason if it could not be checked, else ""."""
     if model.kind == "map":
         return "it is a few-step map"
     if is_altered(model):
         return "it is no posterior mean under guidance, clipping and the like"
-    found = samples_of_truth(model, reference, device) if data is None else data.to(device)
-    if found is None or len(found) < 2:
+    samples = samples_of_truth(model, reference, device) if data is None else data.to(device)
+    if samples is None or len(samples) < 2:
         return "it has no sample(n, seed), and no --reference has samples of its shape"
-    labels, known = labels_of(model, found)
-    if not known:
+    labels, are_known = labels_of(model, samples)
+    if not are_known:
         return "nothing says which label or condition belongs to a sample"
-    _check_denoising(model, found.to(model.dtype), labels)
+    _check_denoising(model, samples.to(model.dtype), labels)
     return ""
 
 
-def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
+def _call(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
     before = x.clone()
     try:
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({type(error).__name__}: {what}){_remedy(model, error, x, sigma, ids)}"
+            f"{sigma:.3g} ({type(error).__name__}: {words}){_remedy(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
@@ -150,7 +150,7 @@ def _called(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
 
 
 def _remedy(model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor) -> str:
-    """What to do about a call that failed, where that can be seen."""
+    """Return the remedy for a failed call, if it can be detected."""
     if "require grad" in str(error) or "requires grad" in str(error):
         return "; models are called without gradients: put `with torch.enable_grad():` around what needs them"
     if len(x) > 1:
@@ -184,10 +184,10 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
     try:
         images, first = model.decode(latents), model.decode(latents[:1])
     except Exception as error:
-        what = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
-            f"({type(error).__name__}: {what})"
+            f"({type(error).__name__}: {words})"
         ) from error
     if not images.isfinite().all():
         raise ValueError(
@@ -206,7 +206,7 @@ def _distance(a: Tensor, b: Tensor) -> float:
 
 
 def is_altered(model: Denoiser) -> bool:
-    """Return True if a wrapper makes the output another thing than the posterior mean."""
+    """Return True if a wrapper makes the output different from the posterior mean."""
     inner: object = model
     while isinstance(inner, Denoiser):
         if isinstance(inner, Altered):
@@ -218,18 +218,18 @@ def is_altered(model: Denoiser) -> bool:
 def samples_of_truth(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return samples of the data, if there are any.
+    """Return samples of the data; None if there are none.
 
     Args:
         model: may draw them itself.
         reference: of the model; its held-out samples are data, if its features are the samples.
         device: "cpu" or "cuda".
-        count: how many; None for fewer the larger they are.
+        count: number of samples; None for fewer the larger they are.
     """
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
-    if reference is None or model.decoder is not None:  # whose features are those of images
+    if reference is None or model.decoder is not None:  # whose features are of images
         return None if x is None else x.to(device)
     if x is None and isinstance(reference.extractor, Identity):
         x = torch.from_numpy(reference.held_out(count)).reshape(-1, *model.event)
@@ -239,7 +239,7 @@ def samples_of_truth(
 def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
     """Return the labels of samples, and whether they are known.
 
-    What a model draws for a sample cannot be told from the data, unless it is the class.
+    Labels that a model draws for a sample do not follow from the data, except classes.
     """
     ids = torch.arange(len(x0), device=x0.device)
     if model.draw_labels(ids, SEED) is None:
@@ -249,8 +249,8 @@ def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class Errors(NamedTuple):
-    """Mean squared errors a number at one level, when the model is told that level, a smaller
-    and a larger one.
+    """Mean squared errors a number at one level, with the right level, a smaller and a larger one
+    as input.
     """
 
     sigma: float
@@ -260,7 +260,7 @@ class Errors(NamedTuple):
 
 
 def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None:
-    """Compare the errors with what every posterior mean obeys."""
+    """Compare the errors with bounds that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = float((x0 - x0.mean(0)).double().square().mean())
     errors = [
@@ -306,7 +306,8 @@ def _check_range(
 ) -> None:
     """Refuse data in [0, 1] of a model of [-1, 1], or the reverse.
 
-    A rescaled state at the rescaled level is as hard to denoise, so that the two errors can be compared.
+    A rescaled state at the rescaled level is as hard to denoise, so that the two errors can be
+    compared.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
     variance = float((x0 - x0.mean(0)).double().square().mean())
@@ -318,8 +319,8 @@ def _check_range(
     gains = []
     for sigma in levels:
         x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
-        told = min(max(scale * sigma, model.sigma_min), model.sigma_max)
-        read = ((bound(scale * x + shift, told) - shift) / scale, bound(x, sigma))
+        level = min(max(scale * sigma, model.sigma_min), model.sigma_max)
+        read = ((bound(scale * x + shift, level) - shift) / scale, bound(x, sigma))
         most = POOR * variance * sigma**2 / (variance + sigma**2) + ROUGH * variance
         better, stated = (float((d - x0).double().square().mean()) for d in read)
         if not better < min(most, stated / SLACK):
@@ -335,7 +336,7 @@ def _check_range(
 
 
 def _levels(model: Denoiser, std: float) -> list[float]:
-    """The ends, and levels about the data's standard deviation, where errors say most; falling."""
+    """Return the ends, and levels about the data's standard deviation, in falling order."""
     inner = {
         std * spreads for spreads in SPREADS if model.sigma_min < std * spreads < model.sigma_max
     }
@@ -348,14 +349,14 @@ def _errors(
     bound = model.bind(ids, SEED, labels)
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
-    def error(told: float) -> float:
+    def error(level: float) -> float:
         return float(
-            (bound(x, min(max(told, model.sigma_min), model.sigma_max)) - x0)
+            (bound(x, min(max(level, model.sigma_min), model.sigma_max)) - x0)
             .double()
             .square()
             .mean()
         )
 
-    if sigma in (model.sigma_min, model.sigma_max):  # nothing is told beyond the ends
+    if sigma in (model.sigma_min, model.sigma_max):  # no inputs beyond the ends
         return Errors(sigma, error(sigma), math.inf, math.inf)
     return Errors(sigma, error(sigma), error(sigma / WRONG), error(sigma * WRONG))

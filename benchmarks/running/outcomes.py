@@ -1,4 +1,4 @@
-"""What became of a cell in a run directory: what it lacks, whether it failed, and why."""
+"""Outcomes of cells in a run directory: missing samples, failures, and their reasons."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..timing.machine import version
 
 
 def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
-    """The shards ``(start, stop)`` that a cell lacks; none of one that has nothing to run."""
+    """Return the shards ``(start, stop)`` that a cell lacks; none for one with nothing to run."""
     return [] if ended(run, cell) else run.missing(cell.key, cell.samples)
 
 
 def ended(run: RunDir, cell: Cell) -> bool:
-    """Whether a cell is skipped, or failed as it would be run now.
+    """Return True if a cell is skipped, or failed as it would run now.
 
     Another batch size or version is another chance.
     """
@@ -28,7 +28,7 @@ def ended(run: RunDir, cell: Cell) -> bool:
 
 
 def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
-    """Say that a cell has no samples, and why."""
+    """Record that a cell has no samples, and the reason."""
     whole = {
         "samples": cell.samples,
         "attempt": _attempt(cell),
@@ -40,13 +40,13 @@ def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
 
 
 def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
-    """Make cells without a result as good as new.
+    """Reset cells without a result, so that they are tried again.
 
     Args:
         run: the directory.
-        cells: those that are about to be run.
-        every: whether all of them; else those whose process somebody else killed, which is no
-            verdict about a sampler.
+        cells: about to run.
+        every: True for all of them; else only cells whose process was killed from outside, which is
+            no verdict about a sampler.
     """
     for cell in cells:
         try:
@@ -58,5 +58,5 @@ def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
 
 
 def _attempt(cell: Cell) -> Record:
-    """What a failure may have depended on beside the cell's identity."""
+    """Return the inputs of a failure besides the cell's identity."""
     return {"batch_size": cell.batch_size, "samplerbench": version(), "samples": cell.samples}

@@ -1,5 +1,5 @@
-"""What the sampler of each cell does to three points in the plane, found where samplers run, or
-here for a built-in one.
+"""Fingerprints of the cells' samplers, made by the executor, or in this process for built-in
+ones.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from .executing.tasks import Look
 from .executing.world import World
 
 FAULT = "fault"
-"""Fact of the fingerprint of a sampler that failed when it was looked at."""
+"""Fact of the fingerprint of a sampler that failed in its probe."""
 
 ENDED = ("crashed", "timed out")
-"""Fates of samplers that are not tried again while their files are the same.
+"""Statuses of samplers that are not tried again while their files are the same.
 
-Others fail at once, so they are looked at each time.
+Others fail at once, so they are probed each time.
 """
 
 LONGEST_LOOK = 20.0
-"""Seconds; built-in samplers take milliseconds for three points."""
+"""Longest probe of a sampler, in seconds; built-in samplers take milliseconds for three points."""
 
 
 class Looked(NamedTuple):
-    """What a look at a sampler found.
+    """Result of a sampler's probe.
 
     Attributes:
-        fingerprint: what the sampler does, or how it failed.
-        failure: that of one that ended its process or hung; None for others.
+        fingerprint: of the sampler, or of its failure.
+        failure: of a sampler that ended its process or hung; None for others.
     """
 
     fingerprint: Fingerprint
@@ -42,14 +42,13 @@ class Looked(NamedTuple):
 
 
 class Probes:
-    """Looks at the samplers of cells, at each once.
+    """Probes of the samplers of cells, once each.
 
     Args:
         run: the directory, where earlier failures are on record.
         world: the models.
-        executor: where samplers run that did not come with this package.
-        time_limit: seconds that looking at a sampler may take, if that is less than
-            :data:`LONGEST_LOOK`; None or 0 for that.
+        executor: for samplers that did not come with this package.
+        time_limit: seconds for a probe, if less than :data:`LONGEST_LOOK`; None or 0 for that.
     """
 
     def __init__(
@@ -61,21 +60,20 @@ class Probes:
         self._alike: dict[tuple[object, ...], Looked] = {}
 
     def of(self, cell: Cell) -> Looked:
-        """What a cell's sampler does on the cell's grid."""
+        """Return the probe of a cell's sampler on the cell's grid."""
         if cell.key not in self._found:
-            self._found[cell.key] = self._known_failure(cell) or self._looked_at(cell)
+            self._found[cell.key] = self._recorded_failure(cell) or self._probe(cell)
         return self._found[cell.key]
 
     def fingerprint(self, cell: Cell) -> Fingerprint:
-        """The fingerprint of a cell's sampler."""
+        """Return the fingerprint of a cell's sampler."""
         return self.of(cell).fingerprint
 
-    def _looked_at(self, cell: Cell) -> Looked:
-        """The fingerprint of a sampler.
+    def _probe(self, cell: Cell) -> Looked:
+        """Probe a sampler.
 
-        One that fails on three points in the plane may still do what it was made for, so it is
-        tried, and its files are all that pins it. One that ends its process or hangs is not tried
-        again.
+        One that fails on three points in the plane may still work on its model, so it runs, pinned
+        by its files alone. One that ends its process or hangs does not run again.
         """
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
@@ -96,28 +94,30 @@ class Probes:
         if alike in self._alike:  # the same sampler on the same grid, for another model
             return self._alike[alike]
         try:
-            found = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
+            probe = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
             if not foreign and cell.start.means is None:
-                self._alike[alike] = found
-            return found
+                self._alike[alike] = probe
+            return probe
         except Failure as failure:
-            # of an exception only its type is kept: its words may name an address
+            # of an exception only its type is recorded: its words may name an address
             ended = failure.status in (*ENDED, "killed")
-            what = failure.reason if ended else failure.reason.partition(":")[0]
-            facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {what}"}
+            words = failure.reason if ended else failure.reason.partition(":")[0]
+            facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
             return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)
 
-    def _known_failure(self, cell: Cell) -> Looked | None:
-        """The fingerprint on record of a sampler that ended its process or hung, while its row
-        says the same and its origin is the same.
+    def _recorded_failure(self, cell: Cell) -> Looked | None:
+        """Return the recorded probe of a sampler that ended its process or hung, while its row says
+        the same and its origin is the same.
         """
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:
             return None
         try:
-            known = Fingerprint.from_json((self._run.read(cell.key, MADE) or {}).get("sampler"))
+            fingerprint = Fingerprint.from_json(
+                (self._run.read(cell.key, MADE) or {}).get("sampler")
+            )
         except ValueError:
             return None
         fault = f"{quality['status']}: {quality.get('reason')}"
-        same = origin_of(cell.sampler).items() <= known.exact.items()
-        return Looked(known) if same and known.exact.get(FAULT, "") == fault else None
+        same = origin_of(cell.sampler).items() <= fingerprint.exact.items()
+        return Looked(fingerprint) if same and fingerprint.exact.get(FAULT, "") == fault else None

@@ -1,4 +1,4 @@
-"""What a run tells its user while it works."""
+"""Progress of a run, for its user."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PERIOD = 30.0
 
 
 class Reporter:
-    """A progress bar in a terminal; elsewhere a line every half minute, whatever takes so long.
+    """Progress bar in a terminal; elsewhere a line every half minute.
 
     The bar counts expected network evaluations, the only unit in which cells and references are
-    comparable; beside it stand cells and samples per second.
+    comparable. Next to it stand cells and samples per second.
 
     Args:
-        console: where to.
-        cells: how many there are to sample.
+        console: for the output.
+        cells: number of cells to sample.
         evaluations: expected, over all parts of the work.
     """
 
@@ -69,10 +69,10 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """A part of the work, which fills the bar by the time it is expected to take.
+        """Show a part of the work, which fills the bar by its expected time.
 
         Args:
-            text: what is being done; "" where its parts say that.
+            text: its name; "" if its parts have names.
             evaluations: its share of the whole.
         """
         if text:
@@ -83,19 +83,19 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached)
 
     def stage(self, text: str) -> None:
-        """What is being done now."""
+        """Name the present stage."""
         self._text = text
         self._bar.update(self._task, description=text)
 
     def samples(self, count: int, evaluations: float) -> None:
-        """``count`` more samples are done, which cost ``evaluations`` in the plan's estimate."""
+        """Add ``count`` samples, which cost ``evaluations`` in the plan's estimate."""
         self._samples += count
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """``count`` more evaluations are done.
+        """Add ``count`` evaluations.
 
-        Those beyond the estimate of a part do not move the bar.
+        Evaluations beyond the estimate of a part do not move the bar.
         """
         count = min(count, self._within)
         self._within -= count
@@ -103,7 +103,7 @@ class Reporter:
         self._bar.update(self._task, completed=self._reached, note=self._note)
 
     def cell_done(self) -> None:
-        """One more cell is complete."""
+        """Count one more complete cell."""
         self._done += 1
 
     @property
@@ -122,14 +122,14 @@ class Reporter:
 
 
 class CellProgress:
-    """Cells that are sampled, several at a time, as a part of a reporter's bar.
+    """Progress of cells, several at a time, as a part of a reporter's bar.
 
-    Each fills no more of it than it was expected to take, and all of that once it is done.
+    Each fills no more of it than its expected cost, and all of that once it is done.
 
     Args:
         report: the reporter.
-        names: what to call each cell, by its key.
-        expected: evaluations that it was expected to take; none of a cell that is not in there.
+        names: of the cells, by key.
+        expected: expected evaluations of each cell, by key; none for other cells.
     """
 
     def __init__(
@@ -139,22 +139,22 @@ class CellProgress:
         self._left = {key: expected.get(key, 0.0) for key in names}
 
     def begins(self, key: str) -> None:
-        """A shard of a cell is about to be sampled; told in any thread."""
+        """Name the cell of a shard that is about to be sampled; called in any thread."""
         self._report.stage(self._names[key])
 
     def samples(self, key: str, count: int, evaluations: float) -> None:
-        """``count`` more samples of a cell are done, as in :meth:`Reporter.samples`."""
+        """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
         self._report.samples(count, self._of(key, evaluations))
 
     def done(self, key: str) -> None:
-        """A cell is complete, or has failed; said again of one that was, it is nothing."""
+        """Count a cell that is complete or has failed, once."""
         if key in self._left:
             self._report.evaluations(self._of(key, math.inf))
             del self._left[key]
             self._report.cell_done()
 
     def _of(self, key: str, evaluations: float) -> float:
-        """What these evaluations are of the bar."""
+        """Return the share of these evaluations that moves the bar."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:
             self._left[key] -= counted

@@ -1,6 +1,4 @@
-"""Where numbers come from: the machine, the software and the papers, once per run, since a
-report has no samplers to ask.
-"""
+"""Provenance of numbers: the machine, the software and the papers, stored once per run."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ NOISE = "philox4x32-10, Box-Muller in float64"
 
 
 def provenance(device: str) -> dict[str, Any]:
-    """A JSON-ready record of versions, machine, settings and command line."""
+    """Return a JSON-ready record of versions, machine, settings and command line."""
     return {
         "samplerbench": version(),
         "git": _git(),
@@ -53,8 +51,8 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
-    """For each sampler's name: ``key``, ``where`` in the paper, ``url``, and ``bibtex``, ""
-    where no entry has the key.
+    """Return, for each sampler's name, ``key``, ``where`` in the paper, ``url``, and ``bibtex`` (""
+    if no entry has the key).
     """
     entries = bibliography()
     return {
@@ -69,16 +67,13 @@ def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
 
 
 def bibliography() -> dict[str, str]:
-    """The entries of ``samplers/references.bib`` by key, as they stand there."""
+    """Return the entries of ``samplers/references.bib`` by key."""
     text = files("samplerbench.samplers").joinpath("references.bib").read_text(encoding="utf-8")
     return {match[1]: match[0] for match in _ENTRY.finditer(text)}
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that the code runs from.
-
-    None for an installed wheel.
-    """
+    """Return commit and dirty flag of the running checkout; None for an installed wheel."""
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None

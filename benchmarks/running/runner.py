@@ -1,5 +1,5 @@
-"""Runs a suite into a run directory: only what is missing, everything that was computed kept,
-an exception is a row.
+"""Run of a suite into a run directory: it computes only missing parts, stores all, and turns an
+exception into a row.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from .sharing import follow, sample
 
 @torch.no_grad()
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
-    """Run what is missing, and rebuild the table, whatever happens.
+    """Run the missing parts, and rebuild the table even after a failure.
 
     Args:
-        setup: what to run, and where.
-        retry: whether cells that have no result are run again though nothing changed.
-        timing: whether times are taken; without, the executor stays ready for another look.
+        setup: of the run.
+        retry: True to run cells without a result again although nothing changed.
+        timing: True to take times; without, the executor stays ready for another analysis.
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written any more, memory ran out, or it cannot be said which
-            device times are of.
+        ValueError: the directory cannot be written any more, memory ran out, or the device of the
+            times is ambiguous.
     """
     timed = timing and setup.suite.timing.enabled
-    apart = setup.executor.alone(setup.device) if timed else None
+    timer = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
         told(directory.path),
         directory.lock(),
-        _rebuilt_whatever_happens(directory, setup.executor),
+        _rebuilt_on_failure(directory, setup.executor),
     ):
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
@@ -70,7 +70,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
         with (
             Reporter(setup.console, len(work.cells), work.total) as report,
-            _led(directory, claims, [*work.cells]),
+            _lead_cells(directory, claims, [*work.cells]),
         ):
             if work.cells:
                 setup.executor.start()
@@ -86,38 +86,37 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             directory.check()
             claims.end()
             if timing:
-                setup.executor.close()  # what it holds would disturb the times
-                with closing(apart) if apart else nullcontext():
-                    _time(setup, report, apart)
+                setup.executor.close()  # its processes would disturb the times
+                with closing(timer) if timer else nullcontext():
+                    _time(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return table if table is not None and made_at == directory.changes else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
-    """:func:`run`; or, where another process runs in the directory, draw samples for it until it
-    lacks none. Where that one ends before it is done, this one goes on in its place; so does that
-    one, where this one slept.
+    """Run :func:`run`; or help the process that owns the directory: sample its missing shards. If
+    it dies, take over; if this process loses the lock while suspended, the other continues.
 
     Returns:
-        The table; None where the other process is still there, which will write it.
+        The table; None if the other process still runs, which will write it.
 
     Raises:
-        ValueError: as :func:`run`; or the other process draws no samples that this one could.
+        ValueError: as :func:`run`; or the other process has no samples for this one to draw.
     """
     while True:
         try:
             return run(setup, retry=retry)
         except BusyError:
             with Reporter(setup.console, len(setup.cells), 0.0) as report:
-                gone = follow(setup, report)
-            if not gone:
+                leader_is_gone = follow(setup, report)
+            if not leader_is_gone:
                 return None
 
 
 @contextmanager
-def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
-    """Within, other processes may sample these cells."""
+def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[None]:
+    """Let other processes sample these cells during the block."""
     try:
         if cells:
             claims.lead(cells)
@@ -126,13 +125,13 @@ def _led(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iterator[No
         if directory.leads:
             claims.end()
             directory.clear_strays()
-        else:  # they are of the one that leads now
+        else:  # they belong to the present leader
             claims.close()
 
 
 @contextmanager
-def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]:
-    """Where a run is stopped or fails, its table still has what was computed."""
+def _rebuilt_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
+    """Rebuild the table from computed results when the block is stopped or fails."""
     try:
         yield
     except BaseException as error:
@@ -141,9 +140,9 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
             run.check()
             rebuild(run)
         if isinstance(error, Exception) and out_of_memory(error):
-            said = " ".join(str(error).split()) or type(error).__name__
+            words = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(
-                f"the process that scores ran out of memory ({said}); free some, or ask for fewer "
+                f"the process that scores ran out of memory ({words}); free some, or ask for fewer "
                 "--samples or --reference-samples, and run the same command again, what is done "
                 "is kept"
             ) from error
@@ -151,10 +150,10 @@ def _rebuilt_whatever_happens(run: RunDir, executor: Executor) -> Iterator[None]
 
 
 class _Work(NamedTuple):
-    """Evaluations that are expected.
+    """Expected evaluations.
 
     Attributes:
-        cells: for the samples that are missing, by the key of the cell.
+        cells: for missing samples, by the key of the cell.
         references: until the cells of a model can be scored, by its name.
     """
 
@@ -163,12 +162,12 @@ class _Work(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Of everything."""
+        """Sum over cells and references."""
         return sum(self.cells.values()) + sum(self.references.values())
 
 
 def _work(setup: Setup) -> _Work:
-    """What there is to do."""
+    """Return the expected evaluations of the run."""
     cells = {
         cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
         for cell in setup.cells
@@ -179,7 +178,7 @@ def _work(setup: Setup) -> _Work:
 
 
 def _until_scored(setup: Setup, name: str) -> float:
-    """Evaluations that the references of a model are expected to take."""
+    """Return the expected evaluations for the references of a model."""
     cells = [cell for cell in setup.cells_of(name) if not cell.skip]
     return reference_evaluations(setup.suite, setup.models[name], setup.references[name], cells)
 
@@ -191,18 +190,18 @@ def _score_model(
     report: Reporter,
     again: Callable[[Cell], object],
 ) -> None:
-    """Score the cells of a model whose samples are there.
+    """Score the sampled cells of a model.
 
-    Samples that turn out to be damaged are drawn ``again``.
+    Damaged samples are drawn ``again``.
     """
 
     def watch(cell: Cell, count: int) -> Seen:
         limit = setup.limits.of(cell, count)
         return setup.executor.run(Way(cell, count), setup.world, limit=limit)
 
-    while complete := _complete(setup.directory, setup.cells_of(name)):
+    while complete := _complete_cells(setup.directory, setup.cells_of(name)):
         with setup.watch.of(name):
-            gone = Scorer(
+            damaged = Scorer(
                 setup.directory.of_model(*digests),
                 setup.suite,
                 setup.models[name],
@@ -212,40 +211,40 @@ def _score_model(
                 report,
             ).score(complete)
         setup.watch.check()
-        if gone is None:
+        if damaged is None:
             return
-        setup.directory.mend_shards(gone.key)
-        again(gone)
+        setup.directory.mend_shards(damaged.key)
+        again(damaged)
 
 
-def _complete(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that have all their samples."""
+def _complete_cells(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells that have all their samples."""
     return [cell for cell in cells if not ended(run, cell) and not missing(run, cell)]
 
 
-def _time(setup: Setup, report: Reporter, apart: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size; the first is that of the table.
+def _time(setup: Setup, report: Reporter, timer: Executor | None) -> None:
+    """Time the cells that have samples, at each batch size; the first is for the table.
 
     Args:
         setup: of the run.
-        report: told what is being done.
-        apart: has a device for them; None for that of this process.
+        report: receives the present stage.
+        timer: executor with a device for them; None for this process.
     """
     options = setup.suite.timing
     if not options.enabled:
         return
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
 
     def within() -> float | None:
-        """Seconds for the part that comes, of which each has its share of what is left."""
-        nonlocal left
-        left -= 1
-        return None if end is None else max(0.0, end - time.monotonic()) / (left + 1)
+        """Return the seconds for the next part: an equal share of the rest."""
+        nonlocal parts_left
+        parts_left -= 1
+        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
 
     for name, model in setup.models.items():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
         place = Here(model, options, setup.device)
-        if apart is not None:
-            place = There(apart, setup.world, options)
+        if timer is not None:
+            place = There(timer, setup.world, options)
         time_pending(setup.directory, cells, options, place, report.stage, within)

@@ -1,11 +1,10 @@
-"""Sampling until the question is decided: looks at N, 2 N, 4 N, … samples, where only rows that are
-still open are extended.
+"""Sequential sampling: analyses at N, 2 N, 4 N, … samples until decided, where only open rows are
+extended.
 
-A row is closed when its difference to the baseline is shown to be real or within the margin
-(:mod:`.interim`), when its standard error is as small as asked, or when it fails. One that may not
-be extended further is *undecided*. What the looks found is kept in ``looks.json`` of the run
-directory, so that a run that was killed goes on where it was, and one that ``max_samples`` stopped
-can be given more.
+A row is closed when its difference to the baseline is significant or within the margin
+(:mod:`.interim`), when its standard error is as small as requested, or when it fails. One that may
+not be extended further is *undecided*. ``looks.json`` of the run directory stores the analyses: a
+killed run continues, and one that ``max_samples`` stopped can get more.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from .setup import Setup
 
 FILE = "looks.json"
 GROWTH = 16
-"""Samples of a row at most, unless told otherwise, over those that it starts with."""
+"""Default limit of a row's samples, as a multiple of its first number."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What the looks at a run found.
+    """Results of the interim analyses of a run.
 
     Attributes:
-        until: what was asked.
+        until: settings of the analyses.
         question: all that an answer depends on.
-        made: what made each cell, by key; empty before the first look.
-        number: how often it was looked.
+        made: fingerprints of each cell, by key; empty before the first analysis.
+        number: of analyses so far.
         samples: of each cell that was extended, by key.
-        found: what is known of each row, by key.
+        found: result of each row, by key.
     """
 
     until: Until
@@ -50,17 +49,17 @@ class Looks:
 
     @property
     def rows(self) -> list[Row]:
-        """What is known of each row, in the order of the plan."""
+        """Results of the rows, in the order of the plan."""
         return [self.found[key] for key in self.first if key in self.found]
 
     @property
     def first(self) -> Mapping[str, int]:
-        """Samples that each cell starts with, by key, in the order of the plan."""
+        """First number of samples of each cell, by key, in the order of the plan."""
         return self.question["first"]
 
     def to_extend(self) -> set[str]:
-        """The cells that the next look extends: all at first, then the open ones that may have
-        more, and what they are compared with.
+        """Return the cells that the next analysis extends: all at first, then open ones below their
+        limit, and their baselines.
         """
         if not self.number:
             return set(self.first)
@@ -73,14 +72,14 @@ class Looks:
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
     def samples_at(self, key: str, look: int) -> int:
-        """Samples that an open row has at a look."""
+        """Return the samples of an open row at an analysis."""
         return self.first[key] * 2 ** (look - 1)
 
     def _most(self, key: str) -> int:
         return self.until.max_samples or GROWTH * self.first[key]
 
     def to_json(self) -> dict[str, Any]:
-        """As ``looks.json`` keeps it."""
+        """Return the content of ``looks.json``."""
         return {
             "question": self.question,
             "look": self.number,
@@ -91,43 +90,43 @@ class Looks:
 
 
 class Decided(NamedTuple):
-    """What came of a run that was looked at until it was decided."""
+    """Result of a run with interim analyses."""
 
     table: ResultTable
     looks: Looks
 
 
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Decided:
-    """Look until no row is open, then take the times.
+    """Extend and analyse until no row is open, then take the times.
 
     Args:
-        setup: its cells say how many samples the first look takes.
+        setup: its cells have the samples of the first analysis.
         until: the question.
-        retry: whether cells that have no result are run again though nothing changed.
+        retry: True to run cells without a result again although nothing changed.
 
     Raises:
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
             any may have.
     """
     run, looks = setup.directory, looks_on_record(setup, until)
-    with run.lock():  # so that what is there is of the present code
+    with run.lock():  # so that all cells are of the present code
         admit(setup)
-        made = {key: run.made_by(key) for key in looks.first}
-    if looks.made != made:  # of other code no look knows anything
-        looks = Looks(until, looks.question, made)
+        fingerprints = {key: run.made_by(key) for key in looks.first}
+    if looks.made != fingerprints:  # analyses of other code are void
+        looks = Looks(until, looks.question, fingerprints)
     while extended := looks.to_extend():
         number = looks.number + 1
         samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
-        runner.run(_with(setup, samples), retry=retry, timing=False)
+        runner.run(_with_samples(setup, samples), retry=retry, timing=False)
         retry = False  # once
-        found = {**looks.found, **look(setup, looks, extended)}
-        looks = replace(looks, number=number, samples=samples, found=found)
+        rows = {**looks.found, **look(setup, looks, extended)}
+        looks = replace(looks, number=number, samples=samples, found=rows)
         run.write_log(FILE, looks.to_json())
-    return Decided(runner.run(_with(setup, looks.samples), retry=retry), looks)
+    return Decided(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
 
 
 def looks_on_record(setup: Setup, until: Until) -> Looks:
-    """What earlier looks found of the same question; no look where there was none.
+    """Return the stored analyses of the same question; an empty record if there are none.
 
     Raises:
         ValueError: see :func:`run_until_decided`.
@@ -138,54 +137,54 @@ def looks_on_record(setup: Setup, until: Until) -> Looks:
         **until.model_dump(exclude={"max_samples"}),
         "first": {cell.key: cell.samples for cell in cells},
     }
-    # cells are the same whatever real samples they are compared with
+    # cells do not depend on the real samples of the comparison
     if setup.suite.reference is not None:
         question["against"] = {
             name: reference.identity for name, reference in setup.references.items() if reference
         }
-    known = setup.directory.read_log(FILE)
-    if known.get("question") != question:
+    stored = setup.directory.read_log(FILE)
+    if stored.get("question") != question:
         return Looks(until, question)
-    made, samples, found = known.get("made") or {}, known["samples"], known["rows"]
-    return Looks(until, question, made, known["look"], samples, found)
+    fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]
+    return Looks(until, question, fingerprints, stored["look"], samples, rows)
 
 
-def _with(setup: Setup, samples: Mapping[str, int]) -> Setup:
-    """The same run with as many samples of each cell as it has or is to have."""
+def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
+    """Return the same run with these numbers of samples."""
     cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in setup.cells]
     return replace(setup, cells=cells)
 
 
 def look(setup: Setup, looks: Looks, extended: Collection[str]) -> dict[str, Row]:
-    """The rows that were open and extended, as the next look finds them."""
+    """Return the rows that were open and extended, as the next analysis judges them."""
     number, until, first = looks.number + 1, looks.until, looks.first
     compared = [
         cell for cell in setup.cells if cell.key in first and cell.sampler.name != until.baseline
     ]
     source = read_source(setup.directory.path)
     entries = [entry for entry in source.entries if cell_of(entry) in first]
-    found = failed_at(source.failed, until) | looked_at(
+    rows = failed_at(source.failed, until) | looked_at(
         entries, until, level_at(number, max(len(compared), 1))
     )
     closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
-        for key, row in found.items()
+        for key, row in rows.items()
         if key in extended and key not in closed
     }
 
 
 def _check(until: Until, cells: list[Cell]) -> None:
-    """Refuse what could only end in disappointment.
+    """Refuse a question that cannot be decided.
 
     Raises:
         ValueError: see :func:`run_until_decided`.
     """
-    there = sorted({cell.sampler.name for cell in cells})
-    if until.baseline is not None and until.baseline not in there:
+    samplers = sorted({cell.sampler.name for cell in cells})
+    if until.baseline is not None and until.baseline not in samplers:
         raise ValueError(
             f"the baseline {until.baseline!r} is not run; choose one of "
-            f"{', '.join(there) or 'no samplers'}, or add it with --sampler"
+            f"{', '.join(samplers) or 'no samplers'}, or add it with --sampler"
         )
     most = until.max_samples
     large = next((cell for cell in cells if most is not None and cell.samples > most), None)

@@ -1,6 +1,4 @@
-"""What a run works with: models, references, cells and limits, all of them known to exist before
-anything is written.
-"""
+"""Setup of a run: models, references, cells and limits, all checked before anything is written."""
 
 from __future__ import annotations
 
@@ -49,29 +47,28 @@ from .provenance import citations, provenance
 from .watch import Watch
 
 REAL = 256
-"""Real samples that a user's model is tried on."""
+"""Number of real samples for the check of a user's model."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a run works with.
+    """Inputs of a run.
 
     Attributes:
-        suite: what was asked for.
-        directory: where everything goes; made when a run takes its lock.
+        suite: of the run.
+        directory: of all results; made when a run takes its lock.
         device: "cpu" or "cuda".
         console: for progress.
-        executor: where samplers run.
-        models: by name, on the device.
+        executor: of samplers. models: by name, on the device.
         references: theirs.
         cells: the plan.
-        world: the models as tasks ask for them.
-        limits: of the time that a shard may take.
-        makers: what models and extractors do.
-        probes: what samplers do.
-        about: what ``run.json`` says of the run.
+        world: the models for tasks.
+        limits: of the time of a shard.
+        makers: fingerprints of models and extractors.
+        probes: fingerprints of samplers.
+        about: content of ``run.json``.
         watch: over the user's files.
-        batches: what memory was found to hold of each cell.
+        batches: batch sizes that fit into memory, by cell.
     """
 
     suite: Suite
@@ -91,14 +88,17 @@ class Setup:
     batches: Batches = field(default_factory=Batches)
 
     def put_on_record(self, identity: Identity) -> None:
-        """Have files that are opened late written with the record of their model."""
-        for name, made in self.makers.items():
-            prints = [made.model, *([made.extractor] if made.extractor else [])]
+        """Register records, so that files opened late are written with their model."""
+        for name, fingerprints in self.makers.items():
+            prints = [
+                fingerprints.model,
+                *([fingerprints.extractor] if fingerprints.extractor else []),
+            ]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.record(name, identity.digests(name)[0], made.folder, prints)
+            self.watch.record(name, identity.digests(name)[0], fingerprints.folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
-        """The cells of one model, in the order of the plan."""
+        """Return the cells of one model, in the order of the plan."""
         return [cell for cell in self.cells if cell.model == model]
 
 
@@ -113,31 +113,31 @@ def set_up(
     join: bool = False,
     write: bool = True,
 ) -> Setup:
-    """Load and plan what a suite asks for; nothing is written.
+    """Load and plan a suite, without writing.
 
     Args:
         suite: what to run.
         out: run directory.
         device: "cpu" or "cuda".
         console: for progress.
-        executor: where samplers run; None runs them in this process.
-        time_limit: seconds that a shard of samples may take; None has it forecast
-            (:class:`.pace.Limits`), 0 sets none.
-        join: whether another process may run in ``out`` (:func:`.runner.run_or_join`).
-        write: whether a run is to follow; without, ``out`` must be a run directory.
+        executor: of samplers; None runs them in this process.
+        time_limit: seconds for a shard of samples; None for a forecast (:class:`.pace.Limits`), 0
+            for none.
+        join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
+        write: True if a run follows; without, ``out`` must be a run directory.
 
     Raises:
-        ValueError: something is asked for that does not exist, a model cannot be what its user
-            means, or ``out`` is no place for a run.
+        ValueError: something requested does not exist, a model fails its check, or ``out`` is no
+            place for a run.
     """
-    # a metric that is unknown, or a folder that is taken, is said now: models can take minutes
+    # an unknown metric or a used folder is reported first: models can take minutes
     asked_metrics(suite.metrics)
     directory = RunDir.at(out, join=join) if write else RunDir.open(out)
     executor = executor or InProcess()
     models, watch = load_models(suite, device), Watch(directory)
     for model in models.values():
         watch.expect(model.read.paths if model.read else ())
-        with suppress(Exception), watch.looking():  # what is wrong with it, its check says
+        with suppress(Exception), watch.looking():  # its check will give the reason
             first_fingerprint(model, device)
     with watch.looking():  # which their identities name
         references = load_references(models, suite.extractors, suite.reference)
@@ -159,10 +159,12 @@ def set_up(
     makers = {}
     for name, model in models.items():
         with watch.of(name):
-            found = _makers(suite, name, model, references[name], device)
+            fingerprints = _makers(suite, name, model, references[name], device)
             own = [cell for cell in cells if cell.model == name]
             dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
-            makers[name] = found._replace(model=_at_levels(found.model, model, own, dtype, device))
+            makers[name] = fingerprints._replace(
+                model=_at_levels(fingerprints.model, model, own, dtype, device)
+            )
     return Setup(
         suite=suite,
         directory=directory,
@@ -191,7 +193,8 @@ def set_up(
             },
             "start_errors": {name: start_errors(model) for name, model in models.items()},
             "fingerprints": {
-                name: without_levels(found.model).to_json() for name, found in makers.items()
+                name: without_levels(fingerprints.model).to_json()
+                for name, fingerprints in makers.items()
             },
             "rules": [
                 {"model": cell.model, "nfe": cell.budget, "end": cell.end, "rule": rule}
@@ -206,10 +209,10 @@ def set_up(
 def _makers(
     suite: Suite, name: str, model: Denoiser, reference: Reference | None, device: str
 ) -> Makers:
-    """What a model and its extractor do.
+    """Check a model and its extractor, and return their fingerprints.
 
     Raises:
-        ValueError: the model cannot be what its user means, or the extractor fails.
+        ValueError: the model fails its check, or the extractor fails.
     """
     own = model.read is not None  # of a user's file
     real = suite.reference if own and model.decoder is None else None  # images are no latents
@@ -230,13 +233,17 @@ def _makers(
 
 
 def _at_levels(
-    made: Fingerprint, model: Denoiser, cells: Sequence[Cell], dtype: torch.dtype, device: str
+    fingerprint: Fingerprint,
+    model: Denoiser,
+    cells: Sequence[Cell],
+    dtype: torch.dtype,
+    device: str,
 ) -> Fingerprint:
-    """A fingerprint with the output of a model of the user's at the levels of its cells, and at those
-    of converged samples, for states of ``dtype``.
+    """Add the output of a user's model at the levels of its cells and of converged samples, for
+    states of ``dtype``.
     """
     if not runs_users_code(model):
-        return made
+        return fingerprint
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
@@ -244,19 +251,18 @@ def _at_levels(
         with unseeded_draws() as draws:
             values = outputs_at(model, sorted(levels), dtype, device)
     except Exception:  # the rows will say so
-        return made
+        return fingerprint
     if draws.sources:
         raise ValueError(
             f"model {model.name} draws from {' and '.join(draws.sources)}, so that no run gives its "
             "samples again; give it a generator of its own, seeded at each call"
         )
-    return replace(made, values={**made.values, **values})
+    return replace(fingerprint, values={**fingerprint.values, **values})
 
 
 def _pace(executor: Executor, world: World, cell: Cell) -> float:
-    """Evaluations per second where cells run.
-
-    Nothing is expected of a model that fails, whose rows will say why.
+    """Return the evaluations per second on the executor; infinity for a model that fails, whose
+    rows will say why.
     """
     try:
         return executor.run(Pace(cell, 0.1), world, limit=SHORTEST_COMPILED)
@@ -265,15 +271,15 @@ def _pace(executor: Executor, world: World, cell: Cell) -> float:
 
 
 def default_out(suite: Suite) -> Path:
-    """Where a run goes unless told otherwise."""
+    """Return the default folder of a run."""
     return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
 
 
 def pick_device(device: str, suite: Suite | None = None) -> str:
-    """The device to use: ``auto`` becomes ``cuda`` where there is one.
+    """Return the device: ``auto`` becomes ``cuda`` where there is one.
 
     Raises:
-        ValueError: "cuda" without a GPU; or "auto" without one, for a suite that is made for it.
+        ValueError: "cuda" without a GPU; or "auto" without one, for a suite that needs one.
     """
     if (
         device == "auto"

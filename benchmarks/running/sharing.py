@@ -1,5 +1,5 @@
-"""Draws the samples of a run: as many shards at a time as the executor takes, and in as many
-processes as were started on the same run directory.
+"""Sampling of a run: as many shards at a time as the executor takes, shared by all processes in the
+run directory.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from .progress import CellProgress, Reporter
 from .setup import Setup
 
 PAUSE, LONGEST_PAUSE = 0.2, 15.0
-"""Seconds between looks at what others do: as few as these, and no more."""
+"""Shortest and longest pause between scans of other processes' work, in seconds."""
 
 LOOKS = 9
-"""How many times as long as its last look a process waits before it looks again, so that a thousand
-that wait leave the file system to those that draw.
+"""Pause before the next scan, as a multiple of the last scan's time: a thousand waiting processes
+leave the file system free.
 """
 
 FRESH = 1.0
-"""Seconds for which a listing of what others have claimed is believed."""
+"""Seconds for which a listing of others' claims is valid."""
 
 Item = TypeVar("Item")
 
@@ -52,16 +52,16 @@ Item = TypeVar("Item")
 def in_turn(
     shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
 ) -> list[list[Item]]:
-    """Shards in the order in which one process begins them, in groups: those of the longest cells
-    first, so that the last ones, for which all others wait, are short.
+    """Return shards in groups, in one process's order: the longest cells first, so that the last
+    shards, for which others wait, are short.
 
-    A group has those that take alike, to a factor of two. Each process begins a group elsewhere, so
-    that a thousand of them do not all ask for the same shard.
+    A group has shards of like cost, to a factor of two. Each process begins a group elsewhere: a
+    thousand of them do not all claim the same shard.
 
     Args:
-        shards: what there is, in the order of the plan.
+        shards: in the order of the plan.
         cost: evaluations per sample of one.
-        turn: where in each group to begin, 0 to 1.
+        turn: first place in each group, 0 to 1.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -74,12 +74,14 @@ def in_turn(
 
 
 def pause(looked: float) -> float:
-    """Seconds that a process waits which found nothing to draw, after a look of some seconds."""
+    """Return the back-off in seconds after a scan of ``looked`` seconds that found no free
+    shard.
+    """
     return min(LONGEST_PAUSE, max(PAUSE, LOOKS * looked))
 
 
 Failed = Callable[[Cell, int, str, str], None]
-"""Told of the first shard of a cell that failed: its first sample, status and reason."""
+"""Receiver of the first failed shard of a cell: its first sample, status and reason."""
 
 
 def sample(
@@ -91,30 +93,30 @@ def sample(
     failed: Failed,
     turn: float = 0.0,
 ) -> int:
-    """Draw the samples that cells lack, shard by shard, and wait for those that others draw.
+    """Draw the missing samples of cells, shard by shard, and wait for shards of other processes.
 
-    A failure is the row of its cell, whose other shards are not begun any more. Why it failed, its
-    first shard says, as it does where one process draws them one after the other. Where memory ran
-    out, the cell's shards are drawn in smaller batches instead (:class:`.Batches`).
+    A failure is the row of its cell, whose other shards are not begun any more. The first shard
+    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn
+    in smaller batches instead (:class:`.Batches`).
 
     Args:
-        setup: what to run, and where.
+        setup: of the run.
         cells: of one model.
-        report: told how they get on.
-        planned: evaluations that each is expected to take, by its key.
+        report: receives progress.
+        planned: expected evaluations of each cell, by its key.
         claims: of this process.
-        failed: told of failures, of others' too.
-        turn: where among shards that take alike to begin, 0 to 1.
+        failed: receives failures, also of other processes.
+        turn: first place among shards of like cost, 0 to 1.
 
     Returns:
-        How many shards this process drew.
+        Number of shards that this process drew.
     """
     by_key = {cell.key: cell for cell in cells}
     bar = CellProgress(
         report, {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}, planned
     )
     first: dict[str, int] = {}
-    drawn, seen = 0, _Seen(setup.directory, claims)
+    drawn, others_shards = 0, _OthersShards(setup.directory, claims)
     costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
 
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
@@ -129,18 +131,20 @@ def sample(
         if not lacking:
             break
         todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
-        left = Counter(cell.key for cell, *_ in todo)
+        shards_left = Counter(cell.key for cell, *_ in todo)
         tried = {cell.key: setup.batches.fitted(cell) for cell, *_ in todo}
 
         def wanted(
             number: int,
             todo: _Todo = todo,
-            seen: _Seen | None = seen,
+            others_shards: _OthersShards | None = others_shards,
             begun: list[int] = begun,
             tried: Mapping[str, Cell] = tried,
         ) -> bool:
             cell, start, stop = todo[number]
-            if cell.key in first or (seen and seen.taken(cell.key, start, stop)):
+            if cell.key in first or (
+                others_shards and others_shards.is_taken(cell.key, start, stop)
+            ):
                 return False
             if setup.batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
                 return False
@@ -183,8 +187,8 @@ def sample(
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
                     setup.directory.write_shard(cell.key, start, stop, result, release)
-                    drawn, left[cell.key] = drawn + 1, left[cell.key] - 1
-                if not left[cell.key]:
+                    drawn, shards_left[cell.key] = drawn + 1, shards_left[cell.key] - 1
+                if not shards_left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():
             if key in by_key:
@@ -193,17 +197,17 @@ def sample(
             if claims.over:
                 return drawn
             time.sleep(pause(time.monotonic() - looked))
-        # where all that is left was claimed, claims may be those of dead processes
-        seen = _Seen(setup.directory, claims) if begun else None
+        # if all remaining shards are claimed, some claims may be of dead processes
+        others_shards = _OthersShards(setup.directory, claims) if begun else None
     for key in by_key:
         bar.done(key)
     return drawn
 
 
-class _Seen:
-    """What others had claimed or drawn a moment ago, so that a process which passes their shards
-    lists folders now and then, and does not ask about each. What seems free is claimed all the same:
-    that alone decides.
+class _OthersShards:
+    """Snapshot of shards that others claimed or drew: it saves a query for each shard.
+
+    A shard that seems free must still be claimed: that alone decides.
     """
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
@@ -211,8 +215,8 @@ class _Seen:
         self._until, self._claimed = 0.0, frozenset[str]()
         self._drawn: dict[str, set[tuple[int, int]]] = {}
 
-    def taken(self, cell: str, start: int, stop: int) -> bool:
-        """Whether a shard is drawn, or was claimed a moment ago; asked in any thread."""
+    def is_taken(self, cell: str, start: int, stop: int) -> bool:
+        """Return True if a shard is drawn, or was claimed a moment ago; called in any thread."""
         if (now := time.monotonic()) > self._until:
             self._until, self._drawn = now + FRESH, {}
             self._claimed = self._claims.listed()
@@ -224,21 +228,21 @@ class _Seen:
 
 @torch.no_grad()
 def follow(setup: Setup, report: Reporter) -> bool:
-    """Draw samples for the process that has the directory's lock, until it lacks none; whether it
-    is gone, so that another is to lead.
+    """Draw samples for the process that holds the directory's lock, until none is missing. Return
+    True if it is gone and another must lead.
 
     Raises:
-        BusyError: it draws none that this process could.
+        BusyError: it has none for this process to draw.
     """
     directory = setup.directory
     claims = Claims(directory.path)
     try:
-        planned = _awaited(directory, claims)
+        planned = _await_plan(directory, claims)
         if planned is None:
             return True
         cells = [cell for cell in setup.cells if cell.key in planned]
         if not cells:
-            with directory.lock():  # that says who is there
+            with directory.lock():  # its error names the owner
                 return True
 
         _await_plans(directory, claims, cells)
@@ -252,23 +256,23 @@ def follow(setup: Setup, report: Reporter) -> bool:
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
             sample(setup, own, report, {}, claims, note, random.SystemRandom().random())
-        return claims.planned() is None and _free(directory)
+        return claims.planned() is None and _is_free(directory)
     finally:
         claims.close()
 
 
-def _awaited(directory: RunDir, claims: Claims) -> set[str] | None:
-    """The plan of the process that leads, once it is known; None where there is none any more."""
+def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
+    """Wait for the plan of the leading process; None if it is gone."""
     while (planned := claims.planned()) is None:
-        if _free(directory):
+        if _is_free(directory):
             return None
         time.sleep(PAUSE)
     return planned
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait until what the leader planned is seen here too: on a network file system that can take
-    half a minute, and what is not planned lacks nothing.
+    """Wait until the leader's plan is visible to this process. A network file system can take half
+    a minute, and a cell without a plan lacks nothing.
     """
     until = time.monotonic() + STALE
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
@@ -277,7 +281,7 @@ def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> No
         time.sleep(PAUSE)
 
 
-def _free(directory: RunDir) -> bool:
+def _is_free(directory: RunDir) -> bool:
     try:
         with directory.lock():
             return True
@@ -293,7 +297,7 @@ def _todo(directory: RunDir, cells: Sequence[Cell]) -> _Todo:
 
 
 def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> Shard:
-    """A task."""
+    """Return the task of a shard."""
     reference = setup.references[cell.model]
     return Shard(
         cell,

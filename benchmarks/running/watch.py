@@ -1,5 +1,5 @@
-"""The user's files that a run depends on: each as it was when it was first opened, and those that
-only samples and scores open, which go on record with their model.
+"""User's files that a run depends on: stamps of each from its first opening, and a record of those
+that samples and scores open.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Watch:
     def expect(self, paths: Iterable[str]) -> None:
         """Watch files that fingerprints or identities name already."""
         for path in paths:
-            self._keep(path, stamp_of(path))
+            self._stamp_once(path, stamp_of(path))
 
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
-        """A context in which whatever is opened belongs to a model, and so do results.
+        """Assign all files that the block opens, and its results, to a model.
 
         Raises:
-            ValueError: at its end, if a file was edited since it was opened; what was made of it is
-                on record as that of a file that nobody has.
+            ValueError: at its end, if a file was edited since it was opened; its results are
+                recorded with an unknown file.
         """
-        with self.looking() as seen:
+        with self.looking() as recorder:
             try:
                 yield
             finally:
-                stamps = seen.stamps
+                stamps = recorder.stamps
                 self.add(
                     name,
                     {p: (file_hash(p) or "") if stamp_of(p) == stamps[p] else "" for p in stamps},
@@ -59,90 +59,90 @@ class Watch:
 
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
-        """A context in which whatever is opened is watched."""
-        with reading() as seen:
+        """Watch all files that the block opens."""
+        with reading() as recorder:
             try:
-                yield seen
+                yield recorder
             finally:
-                for path, stamp in seen.stamps.items():
-                    self._keep(path, stamp)
+                for path, stamp in recorder.stamps.items():
+                    self._stamp_once(path, stamp)
 
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that a model opened, here or in a worker.
+        """Add files that a model opened, in this process or in a worker.
 
         Args:
             name: of the model.
             opened: SHA-256 by absolute path, "" for a file that changed since.
-            made: whether something was made of them already, whatever they are by now.
+            made: True if results were made of them already, also if they changed since.
 
         Raises:
-            ValueError: one of them is not what it was.
+            ValueError: one of them changed.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():
             if os.path.realpath(path).startswith(self._inside):
                 continue
-            here = os.path.exists(path)
-            if here:
-                self._keep(path, stamp_of(path))
+            exists = os.path.exists(path)
+            if exists:
+                self._stamp_once(path, stamp_of(path))
             before = self._hashes.setdefault(path, content)
-            same = content and before == content and (not here or file_hash(path) == content)
+            same = content and before == content and (not exists or file_hash(path) == content)
             other = other if same else path
             if same or made:
                 late[path] = content if same else ""
         self._record(name)
         if other:
-            raise ValueError(_changed(other))
+            raise ValueError(_message_of_change(other))
 
     def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
-        """Say what a model is called on record, so that its files are written there.
+        """Register the record of a model, so that its files are written with it.
 
         Args:
             name: of the model.
             digest: of its record.
             folder: that files are named from.
-            made: fingerprints with the hashes of files that need no other record.
+            made: fingerprints with hashes of files that need no other record.
         """
-        known = frozenset(
+        facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)
-            for one in made
-            for key, fact in one.exact.items()
+            for fingerprint in made
+            for key, fact in fingerprint.exact.items()
             if key.startswith(FILE)
         )
-        self._models[name] = digest, folder, known
+        self._models[name] = digest, folder, facts
         self._record(name)
 
     def check(self) -> None:
-        """Refuse to go on where a file was edited since it was opened.
+        """Refuse to continue after a file was edited since it was opened.
 
         Raises:
             ValueError: one was.
         """
         for path, stamp in self._stamps.items():
             if stamp_of(path) != stamp:
-                raise ValueError(_changed(path))
+                raise ValueError(_message_of_change(path))
 
-    def _keep(self, path: str, stamp: Stamp | None) -> None:
+    def _stamp_once(self, path: str, stamp: Stamp | None) -> None:
         if path not in self._stamps and not os.path.realpath(path).startswith(self._inside):
             self._stamps[path] = stamp
 
     def _record(self, name: str) -> None:
         if name not in self._models:
             return
-        digest, folder, known = self._models[name]
+        digest, folder, facts = self._models[name]
         late = self._late.get(name, {})
         named = {name_from(folder, path): content for path, content in sorted(late.items())}
         files = {
             name: content
             for name, content in named.items()
-            if not {(name, content), (os.path.basename(name), content)} & known
+            if not {(name, content), (os.path.basename(name), content)} & facts
         }
-        there = self._run.opened(digest) if files else {}
-        if not files.items() <= there.items():
+        recorded = self._run.opened(digest) if files else {}
+        if not files.items() <= recorded.items():
             self._run.write_opened(digest, files)
 
 
-def _changed(path: str) -> str:
+def _message_of_change(path: str) -> str:
     return (
         f"{os.path.basename(path)} changed while the run was going on; run the same command again, "
         "and what it made before is set aside"

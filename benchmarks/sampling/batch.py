@@ -1,4 +1,4 @@
-"""One batch of a cell: its latents, its noise, and an eager run that is counted and checked."""
+"""One batch of a cell: its latents, its noise, and an eager run with counts and checks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ class Batch(NamedTuple):
 def latents(
     model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
 ) -> tuple[Tensor, SampleNoise]:
-    """The states at sigma_max of these samples, and their noise: the same for every sampler."""
+    """Return the states at sigma_max of these samples, and their noise: the same for every
+    sampler.
+    """
     noise = SampleNoise(seed, ids, model.event, dtype)
     return model.sigma_max * noise.initial(), noise
 
 
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """The states at the first level of the cell's grid, and what its sampler draws noise from; for a
-    cell that begins at an infinite level, noise of standard deviation 1.
+    """Return the states at the grid's first level, and the sampler's noise. A cell from an infinite
+    level begins with noise of standard deviation 1.
     """
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
@@ -45,7 +47,7 @@ def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
 
 
 def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
-    """What the cell's sampler draws noise from: a function of ``ids``, on their device."""
+    """Return the noise of the cell's sampler: a function of ``ids``, on their device."""
     dtype = getattr(torch, cell.dtype)
     if cell.noise == "brownian":
         return BrownianNoise(cell.seed, ids, model.event, cell.sigma_max, cell.sigma_min, dtype)
@@ -55,10 +57,8 @@ def noise_of(model: Denoiser, cell: Cell, ids: Tensor) -> Noise:
 def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: Tensor) -> Batch:
     """Sample ``ids`` with the cell's sampler.
 
-    ``model`` is metered by ``meter`` and bound in ``bound``.
-
-    What the sampler says is held against the calls of the model, guidance and all, and what is
-    reported are the passes of the network.
+    ``model`` is metered by ``meter`` and bound in ``bound``. The sampler's own count is compared
+    with the calls of the model, with guidance; the result counts passes of the network.
 
     Raises:
         Failure: the counted evaluations differ from what the sampler says, or the result has the
@@ -67,13 +67,17 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
     meter.reset()
-    asked = _Asked(model, bound) if costs_vary(model, cell.grid, infinite=cell.infinite) else None
-    out = solved(cell, asked or bound, x, noise)
+    counter = (
+        _CountedSavings(model, bound)
+        if costs_vary(model, cell.grid, infinite=cell.infinite)
+        else None
+    )
+    out = solved(cell, counter or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), evaluations(cell)
-    saved = asked.saved / len(ids) if asked else 0.0
+    saved = counter.saved / len(ids) if counter else 0.0
     if says is not None and nfe + saved != says * model.passes:
         raise Failure(
             "failed",
@@ -82,9 +86,8 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     return Batch(out, nfe, meter.calls)
 
 
-class _Asked:
-    """A bound model that is guided at some levels only, and remembers how many passes its calls took
-    less than the most.
+class _CountedSavings:
+    """Bound model with guidance at some levels only, which counts the passes that its calls saved.
 
     Attributes:
         saved: passes times rows.
@@ -103,5 +106,5 @@ class _Asked:
         self.count[0] += sum(self.model.passes - self.model.passes_at(level) for level in levels)
         return self.bound(x, sigma)
 
-    def take(self, rows: Tensor) -> _Asked:
-        return _Asked(self.model, self.bound.take(rows), self.count)
+    def take(self, rows: Tensor) -> _CountedSavings:
+        return _CountedSavings(self.model, self.bound.take(rows), self.count)

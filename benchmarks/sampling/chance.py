@@ -1,5 +1,5 @@
-"""Whether code draws from a generator that everybody shares: such a draw depends on what ran
-before, and no seed of ours reaches it.
+"""Draws from global generators: they depend on what ran before, and no seed of ours reaches
+them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ REMEDY = "use the noise that it is handed, noise()"
 
 
 class Draws:
-    """The global generators as they were when this was made, to be compared with what they are."""
+    """Snapshot of the global generators, to be compared with their present states."""
 
     def __init__(self) -> None:
         self._before = _states()
 
     @property
     def sources(self) -> list[str]:
-        """The generators that have moved since, in words.
+        """Generators that have moved since the snapshot, in words.
 
-        Those of devices that came into use meanwhile are not known.
+        Generators of devices that came into use meanwhile are unknown.
         """
         return [
             name
@@ -35,27 +35,26 @@ class Draws:
 
     @property
     def sentence(self) -> str:
-        """What was drawn from, and what to do; "" if nothing was."""
-        return f"draws from {' and '.join(found)}; {REMEDY}" if (found := self.sources) else ""
+        """Sentence with the generators that were drawn from, and the remedy; "" for none."""
+        return f"draws from {' and '.join(sources)}; {REMEDY}" if (sources := self.sources) else ""
 
 
 @contextmanager
 def unseeded_draws() -> Iterator[Draws]:
-    """What the block draws from the global generators of torch, numpy and Python.
+    """Detect draws of the block from the global generators of torch, numpy and Python.
 
     >>> with unseeded_draws() as draws:
     ...     _ = torch.randn(1)
     >>> draws.sentence
     "draws from torch's global generator; use the noise that it is handed, noise()"
 
-    Nothing is restored: a program whose results do not depend on these generators does not mind,
-    and another may be using them.
+    Nothing is restored: another part of the program may be using these generators.
     """
     yield Draws()
 
 
 def _states() -> dict[str, bytes]:
-    """Generator to state. Reading them waits for no device."""
+    """Return the state of each generator. Reading them waits for no device."""
     read: dict[str, Callable[[], bytes]] = {
         "torch's global generator": lambda: torch.get_rng_state().numpy().tobytes(),
         "numpy's global generator": lambda: pickle.dumps(np.random.get_state()),  # noqa: NPY002 - it is what must stay still

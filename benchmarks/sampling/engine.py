@@ -1,7 +1,4 @@
-"""Runs the batches of a cell as the cell is executed: for quality, counted.
-
-For timing, as bare calls.
-"""
+"""Execution of a cell's batches: counted for quality, as bare calls for timing."""
 
 from __future__ import annotations
 
@@ -31,18 +28,18 @@ NewBackend = Callable[[torch.device], Backend]
 
 
 class Works(NamedTuple):
-    """What a timing pass calls, all data in place.
+    """Calls of a timing pass, all data in place.
 
     Attributes:
-        sample: the sampler on a batch.
+        sample: sampler on a batch.
         network: the calls that the sampler makes of the model, guidance and all, on the same states
             and at the same levels, executed likewise.
         calls: of the model, in one run of the sampler.
-        share: by how much the time of ``network`` is to be multiplied: more than 1 where memory has
-            no room for the states of all calls.
-        first_ms: milliseconds of the monotonic clock that the first batch took: with compilation,
-            recording, and all else that is done only once.
-        held: bytes of the states that are kept for ``network``.
+        share: factor for the time of ``network``: more than 1 where memory has no room for the
+            states of all calls.
+        first_ms: milliseconds of the monotonic clock for the first batch, with compilation,
+            recording and other one-time work.
+        held: bytes of the states stored for ``network``.
         decode: the decoder, eager, on the samples; None for a model without one.
     """
 
@@ -56,16 +53,16 @@ class Works(NamedTuple):
 
 
 class Engine:
-    """Runs batches of a cell, counted.
+    """Counted runs of a cell's batches.
 
-    No Python runs in a replay, so nothing can be counted there. A cell that is replayed makes one
-    eager pass, over its first batch, which is counted and checked; its counts are those of every
-    batch, since what is recorded makes the same evaluations every time.
+    No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
+    pass over its first batch, counted and checked. Its counts hold for every batch, since the
+    recording makes the same evaluations every time.
 
     Args:
         model: on the cell's device.
         cell: what to run.
-        backend: makes what records a run; by default a CUDA graph.
+        backend: makes the recorder of a run; by default a CUDA graph.
     """
 
     def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
@@ -80,11 +77,11 @@ class Engine:
         self._run: Recording | None = None
 
     def bind(self, ids: Tensor) -> Bound:
-        """The denoiser of a batch, counted."""
+        """Return the denoiser of a batch, counted."""
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """The samples ``ids``, with their counts.
+        """Return the samples ``ids``, with their counts.
 
         Raises:
             Failure: see :func:`sample_batch`; or the run cannot be recorded.
@@ -99,9 +96,9 @@ class Engine:
 
 
 def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """An engine of the cell.
+    """Return an engine of the cell.
 
-    While the same cell is run, the same one where it records, so that one recording serves all
+    A cell that records gets the same engine until another cell runs: one recording serves all
     parts.
     """
     return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
@@ -120,17 +117,17 @@ def works(
     *,
     room: float = math.inf,
 ) -> Works:
-    """The calls to be timed, on one batch.
+    """Prepare the calls to be timed, on one batch.
 
-    The sampler is run once and, if it is to be replayed, recorded; then it is run again, and its calls
-    of the model are kept (:mod:`.recorded`). Make them once a cell.
+    The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
+    the model are stored (:mod:`.recorded`). Call this once a cell.
 
     Args:
         model: on the cell's device.
         cell: what to run.
         ids: sample numbers, on the device.
-        backend: makes what records a run.
-        room: bytes of states that may be kept.
+        backend: makes the recorder of a run.
+        room: largest number of bytes of states.
 
     Raises:
         Failure: the run cannot be recorded.
@@ -143,13 +140,13 @@ def works(
     if captures(cell.execution):
         run = _record(model, cell, bound, ids, backend)
         sample = partial(run, x, *_context(bound, ids))
-        asked = TensorLevels(bound)
+        denoise = TensorLevels(bound)
     else:
-        sample, asked = partial(solved, cell, bound, x, noise), bound
+        sample, denoise = partial(solved, cell, bound, x, noise), bound
     samples = sample()
     finish(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solved(cell, Recorded(asked, calls), x, noise)
+    solved(cell, Recorded(denoise, calls), x, noise)
     network = calls.again
     if captures(cell.execution):
         network = Recording(lambda _: calls.again(), (x,), backend(x.device)).replay
@@ -158,7 +155,7 @@ def works(
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a device has done what it was given."""
+    """Wait until a device has finished its queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -168,7 +165,7 @@ def _record(
 ) -> Recording:
     """Record the cell's run on a batch like ``ids``.
 
-    Sample numbers and labels are inputs; whatever else is bound is fixed.
+    Sample numbers and labels are inputs; all other bindings are fixed.
     """
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
@@ -185,5 +182,5 @@ def _record(
 
 
 def _context(bound: Bound, ids: Tensor) -> tuple[Tensor, ...]:
-    """What differs between batches beside the latents."""
+    """Return the inputs that differ between batches, besides the latents."""
     return (ids,) if bound.labels is None else (ids, bound.labels)

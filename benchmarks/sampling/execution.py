@@ -1,7 +1,7 @@
-"""How runs reach the device: "eager", "compile" (the network by torch.compile), "cuda-graph" (whole
-runs replayed), or both.
+"""Execution modes: "eager", "compile" (the network by torch.compile), "cuda-graph" (replay of whole
+runs), or both.
 
-A sampler is the same mathematics in each, so the modes are compared in the same table, row by row.
+A sampler is the same mathematics in each, so one table compares the modes row by row.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from ..suites.suite import ExecutionName
 
 
 def compiles(execution: ExecutionName) -> bool:
-    """Whether the network is compiled."""
+    """Return True if the network is compiled."""
     return "compile" in execution.split("+")
 
 
 def captures(execution: ExecutionName) -> bool:
-    """Whether whole runs are replayed."""
+    """Return True if whole runs are replayed."""
     return "cuda-graph" in execution.split("+")
 
 
 def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
-    """Refuse what this machine does not have.
+    """Refuse executions that this machine cannot run.
 
-    Where something is to be compiled, a trivial program is compiled first.
+    For compilation, a trivial program is compiled first.
 
     Args:
-        executions: what a suite asks for.
+        executions: of a suite.
         device: "cpu" or "cuda".
 
     Raises:
@@ -58,8 +58,8 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
 
 
 def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
-    """Why a sampler or a model cannot be executed like this: a sentence, or "" if nothing is
-    known against it.
+    """Return the reason why a sampler or a model cannot be executed like this; "" if none is
+    known.
     """
     if execution == "eager":
         return ""
@@ -79,24 +79,22 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
 
 
 def costs_vary(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Whether an evaluation costs more at some levels of a grid than at others, an infinite one
-    above it included if asked for.
+    """Return True if some level of a grid, or an ``infinite`` one above it, costs other than
+    ``model.passes``.
     """
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
 
 def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:
-    """The model whose evaluations a cell of this execution makes: compiled once for all cells
-    that follow one another, or itself.
-    """
+    """Return the model for this execution: compiled once for consecutive cells, or itself."""
     return _compiled(model) if compiles(execution) else model
 
 
 class Compiled(Wrapper):
-    """A network compiled by torch.compile, at its first evaluation of a shape.
+    """Network compiled by torch.compile, at its first evaluation of a shape.
 
-    What is inside is one program: it is counted as a whole.
+    Its content is one program: it is counted as a whole.
 
     Args:
         inner: the network.
@@ -107,19 +105,18 @@ class Compiled(Wrapper):
         self._program = torch.compile(inner.denoise, dynamic=False)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """The inner model's.
+        """Denoise with the inner model.
 
-        Levels go in as tensors: a program is specialised to its numbers, and each float would be
-        another one.
+        Levels go in as tensors, because torch would compile another program for each float.
         """
         return self._program(x, as_levels(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
-        """Another model, compiled for itself."""
+        """Compile another model."""
         return Compiled(inner)
 
     def instrumented(self, wrap: Any) -> Denoiser:
-        """Wrap the program: nothing can look into it."""
+        """Wrap the program as a whole."""
         return wrap(self)
 
 
@@ -133,7 +130,7 @@ def _compiled(model: Denoiser) -> Denoiser:
 
 @cache
 def _compiler_fault(device: str) -> str:
-    """What goes wrong when a trivial program is compiled: the first line; "" if nothing does."""
+    """Return the first line of the error from compiling a trivial program; "" if it works."""
     try:
         with warnings.catch_warnings(action="ignore"):
             torch.compile(_trivial)(torch.ones(2, device=device))

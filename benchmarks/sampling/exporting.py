@@ -1,4 +1,4 @@
-"""A cell's samples as images of 8 bits, in the file that ADM's evaluator and those after it read."""
+"""Export of a cell's samples as images of 8 bits, in the file format of ADM's evaluator."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def export_samples(
     how: How,
     progress: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Write all samples of a cell, those that a run scores.
+    """Write all samples of a cell that a run scores.
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
-    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file beside it says what they are. It is written
-    as it is sampled, so that memory holds one shard.
+    classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Writing follows
+    sampling: memory holds one shard.
 
     Args:
         model: on the cell's device.
         cell: not one to be skipped.
-        path: of the ``.npz`` file; its folder is there.
+        path: of the ``.npz`` file; its folder exists.
         how: whether values are rounded to the nearest grey level or cut off.
-        progress: told the number of samples after each batch.
+        progress: receives the number of samples after each batch.
 
     Raises:
         ValueError: as :func:`check_exportable`.
@@ -90,7 +90,7 @@ def export_samples(
 
 
 def _labels(model: Denoiser, cell: Cell, start: int, stop: int) -> NDArray[np.int64] | None:
-    """The classes of samples; None where there are none."""
+    """Return the classes of samples; None for an unconditional model."""
     if not model.classes:
         return None
     labels = model.bind(torch.arange(start, stop, device=cell.device), cell.seed).labels

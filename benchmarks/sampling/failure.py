@@ -1,20 +1,21 @@
-"""What becomes of work that cannot be completed: its row says why.
+"""Failure of a task: the status and reason of its row.
 
-What is imported here is quick to import.
+All imports of this module are quick.
 """
 
 from __future__ import annotations
 
 
 class Failure(Exception):  # noqa: N818 - it becomes the status of a row
-    """A task that cannot be completed: the status and the reason of its row.
+    """Task that cannot be completed: the status and the reason of its row.
 
     Attributes:
         status: "failed", "diverged", "skipped"; "crashed" if the process ended, "timed out" if it
-            had to be ended, "killed" if somebody else ended it, which says nothing of the task.
+            had to be ended, "killed" if another process ended it, which says nothing about the
+            task.
         reason: in plain words, on one line.
-        shrink: what to divide the batch by before another try is worth it, >= 2, where memory ran
-            out; 0 where that is not why.
+        shrink: divisor of the batch for another try after memory ran out, >= 2; 0 for other
+            failures.
     """
 
     def __init__(self, status: str, reason: str, shrink: int = 0) -> None:
@@ -24,5 +25,5 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
         self.shrink = shrink
 
     def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
-        """Pickled with all its parts."""
+        """Pickle all parts."""
         return Failure, (self.status, self.reason, self.shrink)

@@ -1,5 +1,5 @@
-"""Counts network evaluations where they happen: at the innermost network, below guidance and
-every other wrapper.
+"""Counters of network evaluations, at the innermost network, below guidance and every other
+wrapper.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ class Meter:
 
     Attributes:
         rows: evaluations: network passes times samples.
-        calls: sequential calls of the network, whatever the batch.
+        calls: sequential calls of the network, for any batch size.
     """
 
     rows: int = 0
     calls: int = 0
 
     def add(self, rows: int) -> None:
-        """One more call, on ``rows`` rows."""
+        """Count one more call, on ``rows`` rows."""
         self.rows += rows
         self.calls += 1
 
     def attach(self, model: Denoiser) -> Denoiser:
-        """The same model, counted."""
+        """Return the same model, counted."""
         return model.instrumented(lambda network: Metered(network, self))
 
     def reset(self) -> None:
-        """Start again at zero."""
+        """Reset the counts to zero."""
         self.rows = self.calls = 0
 
 
 class Metered(Wrapper):
-    """A network whose evaluations are counted.
+    """Network with counted evaluations.
 
-    One that hides several passes behind a call says so in ``passes``.
+    A network with several passes in a call declares them in ``passes``.
     """
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
@@ -56,7 +56,7 @@ class Metered(Wrapper):
         return self.inner.denoise(x, sigma, labels)
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
-        """The network's own, counted where an exact model integrates it."""
+        """Return the network's own endpoint, counted where an exact model integrates it."""
         inner = (
             self.inner.observed(self.meter.add)
             if isinstance(self.inner, ExactModel)
@@ -67,10 +67,10 @@ class Metered(Wrapper):
 
 @dataclass
 class Teller(Meter):
-    """A meter that passes on what it counts, for progress.
+    """Meter that reports its counts, for progress.
 
     Attributes:
-        tell: told the rows of each call.
+        tell: receives the rows of each call.
     """
 
     tell: Callable[[int], object] = field(kw_only=True)

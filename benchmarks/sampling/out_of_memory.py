@@ -1,4 +1,4 @@
-"""Memory that runs out: how to tell, and samples in batches that become smaller until they fit."""
+"""Memory errors: their detection, and samples in batches that shrink until they fit."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 _SAYS = ("out of memory", "can't allocate memory", "alloc_failed", "std::bad_alloc")
-"""What the RuntimeErrors of torch's allocators say, and those of the libraries below it: of CUDA, of
-the CPU, of cuBLAS and cuDNN, of C++.
+"""Phrases in RuntimeErrors of torch's allocators and the libraries below: CUDA, the CPU, cuBLAS and
+cuDNN, C++.
 """
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, so that less may fit: on a GPU, in Python, or in torch on the CPU."""
+    """Return True if memory ran out: on a GPU, in Python, or in torch on the CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = " ".join(str(error).lower().split())
@@ -22,9 +22,9 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
-    """What ``draw`` makes of ``ids``, batch by batch.
+    """Return the results of ``draw`` for ``ids``, batch by batch.
 
-    Where memory runs out, what is left is drawn in batches of half the size, down to one.
+    After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
 
     Args:
         ids: sample numbers ``(n,)``, n >= 1.

@@ -1,10 +1,8 @@
-"""The calls that a run makes of its model, kept with what they were shown, so that they can be made
-again without the sampler.
+"""Calls of the model during a run, stored with their inputs, to be repeated without the sampler.
 
-What an evaluation costs can hang on the level (guidance at some levels only, experts by level), on the
-rows that are asked for, and on a GPU on the numbers themselves, since the power that they draw moves the
-clocks. So a run's network is timed on the run's own states, all of them, and not on one call times their
-number.
+The cost of an evaluation can depend on the level (guidance at some levels only, experts by level),
+on the rows, and on a GPU on the numbers themselves, since their power moves the clocks. So a run's
+network is timed on all of the run's own states, and not on one call times their number.
 """
 
 from __future__ import annotations
@@ -17,7 +15,9 @@ from torch import Tensor
 from ...samplers.types import Denoise
 
 ROOM = 2**30
-"""Bytes of states that are kept on a CPU; on a GPU a quarter of what is free, if that is less."""
+"""Bytes of states that are stored on a CPU; on a GPU a quarter of the free memory, if that is
+less.
+"""
 
 
 class Call(NamedTuple):
@@ -35,16 +35,16 @@ class Call(NamedTuple):
 
 
 class Calls:
-    """The calls of a run, in order.
+    """Calls of a run, in order.
 
-    Where their states outgrow the room, every second one of those that are kept is dropped, again
-    and again: those that are left are spread evenly over the run, and stand for the others.
+    When their states outgrow the room, every second stored call is dropped. The others stay evenly
+    spread over the run, and stand for all.
 
     Args:
-        room: bytes of states that may be kept; at least one call is.
+        room: most bytes of states; at least one call is stored.
 
     Attributes:
-        kept: in order.
+        kept: stored calls, in order.
         count: how many calls there were.
     """
 
@@ -54,7 +54,7 @@ class Calls:
         self._room, self._stride = room, 1
 
     def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
-        """One more call."""
+        """Add one more call."""
         if self.count % self._stride == 0:
             levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
             self.kept.append(Call(denoise, x.clone(), levels))
@@ -64,19 +64,19 @@ class Calls:
 
     @property
     def held(self) -> int:
-        """Bytes of the states that are kept."""
+        """Bytes of the stored states."""
         return sum(map(_bytes, self.kept))
 
     @property
     def share(self) -> float:
-        """Calls for each one that is kept: by this, the time of those is to be multiplied."""
+        """Ratio of calls to stored calls, the factor for the time of the latter."""
         return self.count / len(self.kept) if self.kept else 0.0
 
     def again(self) -> Tensor:
-        """Make the calls that were kept; the answer to the last.
+        """Repeat the stored calls; return the result of the last.
 
         Raises:
-            IndexError: there was none.
+            IndexError: no call is stored.
         """
         *others, last = self.kept
         for call in others:
@@ -85,28 +85,28 @@ class Calls:
 
 
 class Recorded:
-    """A bound denoiser whose calls are kept.
+    """Bound denoiser that stores its calls.
 
     Args:
-        denoise: what answers.
-        calls: where they are kept.
+        denoise: the denoiser.
+        calls: their store.
     """
 
     def __init__(self, denoise: Denoise, calls: Calls) -> None:
         self._denoise, self._calls = denoise, calls
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The answer."""
+        """Store the call, and denoise."""
         self._calls.add(self._denoise, x, sigma)
         return self._denoise(x, sigma)
 
     def take(self, rows: Tensor) -> Recorded:
-        """The same for a subset or repeats of the batch."""
+        """Return the recorder for a subset or repeats of the batch."""
         return Recorded(self._denoise.take(rows), self._calls)
 
 
 def room_on(device: torch.device) -> float:
-    """Bytes of states that may be kept on a device."""
+    """Return the most bytes of states to store on a device."""
     if device.type != "cuda":
         return ROOM
     free, _ = torch.cuda.mem_get_info(device)

@@ -1,5 +1,5 @@
-"""Runs one shard of one cell: samples [start, stop), batch by batch, counted, checked and
-reduced to what metrics need.
+"""Run of one shard of one cell: samples [start, stop), batch by batch, counted, checked and reduced
+to the needs of metrics.
 """
 
 from __future__ import annotations
@@ -37,27 +37,23 @@ __all__ = [
 Arrays = dict[str, NDArray]
 
 CONVERGED_IDS = 2**31
-"""Sample numbers from here on belong to converged samples: their latents are disjoint from
-those of every run.
-"""
+"""First sample number of converged samples: their latents are disjoint from every run's."""
 
 SHARD = 512
-"""Samples of a whole shard, at least: what a kill can cost.
+"""Fewest samples of a whole shard: the loss from a kill.
 
-Of features in no more dimensions, shards keep exact moments.
+Shards of features in no more dimensions store exact moments.
 """
 
 BATCH = "batch"
-"""Array of a shard with the size of its batches, where memory held none of the cell's."""
+"""Array of a shard with the size of its batches, if memory could not hold the cell's."""
 
 _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
 class Scored(Protocol):
-    """What features are made with: the extractor, and the range that values are clamped to
-    first, or None.
-    """
+    """Extractor of features, and the range to clamp values to first, or None."""
 
     @property
     def extractor(self) -> Extractor: ...
@@ -77,30 +73,29 @@ def sample_shard(
     endpoints: int,
     progress: Callable[[int], None],
 ) -> Arrays:
-    """Samples ``start`` … ``stop - 1`` of a cell.
+    """Draw samples ``start`` … ``stop - 1`` of a cell.
 
     Args:
         model: on ``device``.
-        reference: gives the features, of decoded samples; None for a model without any.
+        reference: gives the features of decoded samples; None for a model without features.
         cell: what to run.
         start: first sample number.
         stop: one past the last.
         device: where the state lives.
-        keep: samples below this number are kept as pictures.
-        endpoints: samples below this number are kept whole, for ``rmse``.
-        progress: told the number of samples after each batch.
+        keep: samples below this number are stored as pictures.
+        endpoints: samples below this number are stored whole, for ``rmse``.
+        progress: receives the number of samples after each batch.
 
     Returns:
         ``features`` (n, d), their exact ``moments_*`` in float64 where d <= :data:`SHARD`,
         ``endpoint`` (k, *event), ``picture``; ``sizes``, ``nfe`` and ``clamped`` of the batches,
-        and the largest ``depth``; with labels, ``own_label`` (n,): whether a sample lies in its
-        class.
+        and the largest ``depth``; with labels, ``own_label`` (n,): True for samples in their class.
 
     Raises:
         Failure: see :class:`Engine`; or a sample is not finite.
     """
     engine = engine_of(model, cell)
-    features, kept, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
+    features, stored, clamped, own, nfe, sizes, depth = [], [], [], [], [], [], 0
     for ids, first, last in batches(cell, start, stop):
         ids = ids.to(device)
         bound = engine.bind(ids)
@@ -121,7 +116,7 @@ def sample_shard(
         sizes.append(len(x))
         depth = max(depth, batch.depth)
         if first < max(keep, endpoints):
-            kept.append(x[: max(keep, endpoints) - first].cpu().numpy())
+            stored.append(x[: max(keep, endpoints) - first].cpu().numpy())
         if reference is not None:
             scored, share = clamp(model.decode(x), reference.clamp)
             features.append(reference.extractor(scored))
@@ -131,7 +126,7 @@ def sample_shard(
         if modes is not None:
             own.append((modes == labels).cpu().numpy())
         progress(len(x))
-    whole = np.concatenate(kept) if kept else np.empty((0, *model.event))
+    whole = np.concatenate(stored) if stored else np.empty((0, *model.event))
     arrays: Arrays = {
         "nfe": np.array(nfe),
         "sizes": np.array(sizes),
@@ -143,7 +138,7 @@ def sample_shard(
         arrays["own_label"] = np.concatenate(own)
     if features:
         rows = np.concatenate(features)
-        # moments beside the features, unless they would outweigh them
+        # moments next to the features, unless they would outweigh them
         exact = rows.shape[1] <= SHARD
         half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
         arrays |= {
@@ -158,17 +153,17 @@ def sample_shard(
 
 
 def whole_shard(batch: int) -> int:
-    """Samples of a whole shard of a cell that is run in batches of this size: whole batches."""
+    """Return the number of samples in a whole shard: whole batches of this size."""
     return batch * -(-SHARD // batch)
 
 
 def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and which of
-    them count.
+    """Yield batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and the
+    range that counts.
 
-    A sampler that couples a batch always runs whole batches of the same members, so that its
-    samples do not depend on how many were asked for, or on interruptions. Programs and recordings
-    are made for one shape, so they run whole batches too.
+    A sampler that couples a batch always runs whole batches of the same members: its samples do not
+    depend on the number of samples, or on interruptions. Programs and recordings have one shape, so
+    they run whole batches too.
     """
     size = cell.batch_size
     if cell.sampler.batch_coupled or cell.execution != "eager":
@@ -181,7 +176,7 @@ def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, in
 
 
 def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]:
-    """Samples inside the data range, and the share of values that were outside."""
+    """Return samples inside the data range, and the share of values that were outside."""
     if limits is None:
         return x, 0.0
     inside = x.clamp(*limits)

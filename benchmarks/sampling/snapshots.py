@@ -1,4 +1,4 @@
-"""The few samples of a cell that a report shows."""
+"""Samples of a cell for the pictures of a report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ POINTS = 512
 
 
 def how_many(model: Denoiser, images: int) -> int:
-    """Samples kept for pictures: ``images`` of an image model, a cloud of points in two
-    dimensions, none otherwise.
+    """Return the number of samples for pictures: ``images`` of an image model, a cloud of points in
+    two dimensions, else 0.
     """
     if len(model.decoded_event) == 3:
         return images
@@ -25,14 +25,13 @@ def how_many(model: Denoiser, images: int) -> int:
 def pictures(
     model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None
 ) -> dict[str, NDArray]:
-    """Samples as a report shows them.
+    """Return samples as a report shows them.
 
     Args:
         model: gives the shape of a sample.
         reference: gives the range of values.
         x: samples ``(k, *event)``.
-        converged: ``(m, *event)`` where the same latents lead in the limit, sample by sample; None
-            where nothing is known of it.
+        converged: ``(m, *event)`` limits of the same latents, sample by sample; None if unknown.
 
     Returns:
         ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
@@ -44,8 +43,8 @@ def pictures(
 
 
 def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Values ``(..., *event)`` as a report shows them: latents decoded, images in uint8, anything
-    else in one dimension in float32.
+    """Return values ``(..., *event)`` for a report: latents decoded, images in uint8, others in one
+    dimension in float32.
     """
     if model.decoder is not None:
         before = x.shape[: x.ndim - len(model.event)]
@@ -58,7 +57,7 @@ def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Values shown as black and white: the card's data range, else three standard deviations
+    """Return the values for black and white: the card's data range, else three standard deviations
     about the mean, else -1 and 1.
     """
     if reference is None:

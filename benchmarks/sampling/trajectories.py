@@ -1,6 +1,4 @@
-"""The way of a few samples from noise to data, for reports: what a sampler asked the denoiser,
-and what it was told.
-"""
+"""Trajectories of a few samples, for reports: the inputs and outputs of the denoiser."""
 
 from __future__ import annotations
 
@@ -19,13 +17,15 @@ from .infinity import solved
 from .snapshots import how_many, shown
 
 PANELS = 8
-"""Evaluations shown, spread evenly over the run; the first and the last are among them."""
+"""Number of evaluations shown, spread evenly over the run; the first and the last are among
+them.
+"""
 IMAGES = 2
 CLOUD = 256
 
 Arrays = dict[str, NDArray]
 Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""``(sigma, x, d)`` of each evaluation that all samples make together, and the end."""
+"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
 
 
 def evolution(
@@ -34,7 +34,7 @@ def evolution(
     cell: Cell,
     watch: Callable[[int], Seen] | None = None,
 ) -> Arrays:
-    """The trajectory of a cell's first samples.
+    """Return the trajectory of a cell's first samples.
 
     States are shown as x s / sqrt(s² + sigma²), with s the root mean square of the end: noise as
     large as the data, at every level.
@@ -43,24 +43,25 @@ def evolution(
         model: on the cell's device.
         reference: gives the range of values.
         cell: what to run.
-        watch: runs that many samples (:func:`watched`), perhaps elsewhere; None runs them here.
+        watch: runs that many samples (:func:`watched`), perhaps in another process; None runs them
+            in this one.
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`.snapshots.shown`. Nothing where there is nothing to show, where a
-        sample depends on its batch, and where the run fails: a picture is not worth a row.
+        *event)``, all as :func:`.snapshots.shown`. Empty without pictures, for a batch-coupled
+        sampler, and after a failure: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        seen, end = watch(count) if watch else watched(model, cell, count)
+        evaluations, end = watch(count) if watch else watched(model, cell, count)
     except Exception:
         return {}
-    if not seen or not np.isfinite(end).all():
+    if not evaluations or not np.isfinite(end).all():
         return {}
-    places = np.unique(np.linspace(0, len(seen) - 1, PANELS).round().astype(int))
-    sigma, x, d = (np.stack([seen[place][part] for place in places]) for part in range(3))
+    places = np.unique(np.linspace(0, len(evaluations) - 1, PANELS).round().astype(int))
+    sigma, x, d = (np.stack([evaluations[place][part] for place in places]) for part in range(3))
     scale = float(np.square(end, dtype=np.float64).mean()) ** 0.5 or 1.0
     level = sigma.reshape(-1, *[1] * (x.ndim - 1))
     arrays = {"x": x * scale / np.sqrt(scale**2 + level**2), "d": d, "end": end}
@@ -71,18 +72,18 @@ def evolution(
 
 @torch.no_grad()
 def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
-    """Run the first ``count`` samples of a cell and look on."""
+    """Run the first ``count`` samples of a cell and record their evaluations."""
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
     bound = model.bind(ids, cell.seed)
     x, noise = begin(model, cell, ids)
-    seen: list[tuple[NDArray, NDArray, NDArray]] = []
+    evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
     def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
-            seen.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
+            evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return seen, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()
+    return evaluations, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()

@@ -1,1 +1,1 @@
-"""From a cell's samples to the quality columns of its row: metrics, and what they compare with."""
+"""Scores of a cell's samples: the quality columns of its row, by metrics and their references."""

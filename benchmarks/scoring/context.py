@@ -1,6 +1,4 @@
-"""What a metric sees of one cell (:class:`..metrics.metric.Context`), read from its shards when
-asked for.
-"""
+"""Metrics' view of one cell (:class:`..metrics.metric.Context`), read lazily from its shards."""
 
 from __future__ import annotations
 
@@ -26,15 +24,15 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class CellContext(Context):
-    """One cell's samples and what they are compared with.
+    """Samples of one cell, and references to compare them with.
 
     Attributes:
-        shards: what they hold.
+        shards: their contents.
         samples: how many samples the cell has.
         data: about the model's data.
-        scale: what features are compared with; None for a model without a reference.
-        truth: where the latents lead; None for samples that no limit belongs to.
-        follows_path: whether ``truth`` is where the Brownian paths lead, and not the ODE.
+        scale: references of features; None for a model without a reference.
+        truth: endpoints of the latents; None for samples without a limit.
+        follows_path: True if ``truth`` holds limits of Brownian paths, False for the ODE.
     """
 
     shards: parts.Gathered
@@ -46,9 +44,9 @@ class CellContext(Context):
 
     @cached_property
     def met(self) -> frozenset[Need]:
-        """The needs of metrics that are met here."""
+        """Needs of metrics that are met."""
         truth: Need = "path limit" if self.follows_path else "reference solution"
-        there: dict[Need, bool] = {
+        availability: dict[Need, bool] = {
             "samples": True,
             "features": self.scale is not None,
             "modes": self.data.exact is not None or bool(self.classes),
@@ -57,7 +55,7 @@ class CellContext(Context):
             truth: self.truth is not None,
             "labels": all("own_label" in shard for shard in self.shards.parts),
         }
-        return frozenset(need for need, is_met in there.items() if is_met)
+        return frozenset(need for need, is_met in availability.items() if is_met)
 
     @property
     def count(self) -> int:
@@ -69,7 +67,7 @@ class CellContext(Context):
 
     @property
     def feature_rows(self) -> Rows:
-        return _there(self.shards.features, "features")
+        return _require(self.shards.features, "features")
 
     @property
     def moments(self) -> Moments:
@@ -114,23 +112,23 @@ class CellContext(Context):
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
-        return _there(parts.own_labels(self.shards.parts, self.samples), "labels")
+        return _require(parts.own_labels(self.shards.parts, self.samples), "labels")
 
     @property
     def training(self) -> tuple[FloatArray, float]:
-        known = _there(self.data.training, "training set")
-        return known.examples, known.threshold
+        examples = _require(self.data.training, "training set")
+        return examples.examples, examples.threshold
 
     @property
     def mixtures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return _there(self.data.mixtures, "coefficients")
+        return _require(self.data.mixtures, "coefficients")
 
     def coefficients(self, x: NDArray) -> FloatArray:
         return self.data.coefficients(x)
 
     @property
     def solution(self) -> Endpoints:
-        return _there(self.truth, "path limit" if self.follows_path else "reference solution")
+        return _require(self.truth, "path limit" if self.follows_path else "reference solution")
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         return self.data.once(key, make)
@@ -160,15 +158,15 @@ class CellContext(Context):
 
     @property
     def _scale(self) -> Scale:
-        return _there(self.scale, "features")
+        return _require(self.scale, "features")
 
 
-def _there(found: Value | None, need: Need) -> Value:
-    """What is there, since its need is met.
+def _require(value: Value | None, need: Need) -> Value:
+    """Return a value, since its need is met.
 
     Raises:
-        ValueError: a metric asked for what it does not say that it needs.
+        ValueError: a metric asked for data that are not among its needs.
     """
-    if found is None:
+    if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
-    return found
+    return value

@@ -1,5 +1,5 @@
-"""What references will take before anything can be scored: evaluations for converged endpoints,
-converged samples and paths.
+"""Forecast of the work on references before any scoring: converged endpoints, converged samples and
+paths.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from ..suites.suite import Suite
 from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
-"""Evaluations that an exact model's endpoint is expected to take where it has no closed form.
-
-Measured are 500 to 1000.
+"""Expected evaluations of an exact model's endpoint without a closed form: 500 to 1000 in
+measurements.
 """
 
 DOUBLINGS = 3
 """Expected number of solutions, each on twice the steps, until a reference has converged."""
 
 STAGES = 2
-"""Evaluations of a step of the pathwise limit."""
+"""Number of evaluations of a step of the pathwise limit."""
 
 
 class _EvaluatedError(Exception):
-    """An endpoint takes evaluations."""
+    """Evaluation during the search for an endpoint."""
 
 
 def reference_evaluations(
@@ -40,11 +39,11 @@ def reference_evaluations(
     reference: Reference | None,
     cells: Sequence[Cell],
 ) -> float:
-    """Evaluations that are expected before the cells of one model can be scored, if nothing of it
-    is there yet.
+    """Return the expected evaluations before the cells of one model can be scored, if nothing is
+    stored yet.
 
     Args:
-        suite: what was asked for.
+        suite: of the run.
         model: on its device.
         reference: its truth; None for none.
         cells: of the model.
@@ -59,21 +58,21 @@ def reference_evaluations(
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):
-        total += endpoints * STAGES * _doubled(PATH.first)
+        total += endpoints * STAGES * _steps_of_doublings(PATH.first)
     if reference is not None and reference.converged is None:
         total += suite.converged_samples * CONVERGED_STEPS * model.passes
     return total
 
 
 def endpoints_asked(suite: Suite, cell: Cell) -> int:
-    """How many samples of a cell are compared with their converged endpoints."""
+    """Return the number of a cell's samples that are compared with their converged endpoints."""
     entry = next(e for e in suite.models if format_spec(parse_spec(e.name)) == cell.model)
     return min(cell.samples, entry.reference_samples or suite.reference_samples)
 
 
 def per_endpoint(model: Denoiser, cell: Cell) -> float:
-    """Evaluations that one converged endpoint is expected to take: none in closed form, else
-    found out by asking for one.
+    """Return the expected evaluations for one converged endpoint: none in closed form, else
+    detected by a trial.
     """
 
     def stop(_rows: int) -> None:
@@ -82,13 +81,13 @@ def per_endpoint(model: Denoiser, cell: Cell) -> float:
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
     try:
-        found = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
+        endpoint = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
     except _EvaluatedError:
         return EXACT_FLOW
-    return 0.0 if found is not None else model.passes * _doubled(ODE.first)
+    return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)
 
 
-def _doubled(first: int) -> float:
+def _steps_of_doublings(first: int) -> float:
     return float(sum(first << k for k in range(DOUBLINGS)))
 
 

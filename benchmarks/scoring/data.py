@@ -1,5 +1,5 @@
-"""What is known about the data of a model beyond features: its modes, its training set, the
-distributions of its coefficients.
+"""Data of a model beyond features: its modes, its training set, the distributions of its
+coefficients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..metrics.memorisation import memorised_threshold
 Value = TypeVar("Value")
 
 _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde": "fashion-kde"}
-"""Model to the card whose ``pixels`` hold its training images."""
+"""Card with the training images of a model, in its ``pixels``."""
 
 
 class TrainingSet:
@@ -38,12 +38,12 @@ class TrainingSet:
 
     @cached_property
     def threshold(self) -> float:
-        """The ratio of distances below which a sample counts as memorised."""
+        """Ratio of distances below which a sample counts as memorised."""
         return memorised_threshold(self.examples, self.held_out)
 
 
 def training_set(model: Denoiser) -> TrainingSet | None:
-    """The training set of a built-in model, guided or not; None where it is not shipped.
+    """Return the training set of a built-in model, guided or not; None where it is not shipped.
 
     ``digits`` was trained on seven of every nine images (``models.cards.datasets.digits``), and the
     other two are held out. The clouds hold all the images that there are, so each is held out from
@@ -64,27 +64,27 @@ def training_set(model: Denoiser) -> TrainingSet | None:
 
 @dataclass(frozen=True)
 class Data:
-    """What is known about the data of one model, found out once."""
+    """Data of one model, computed once."""
 
     model: Denoiser
     device: str
     _known: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
-        """What ``make`` gave the first time that it was asked for under this key."""
+        """Return the result of ``make`` from the first call under this key."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]  # pyright: ignore[reportReturnType] - what this key's maker gives
 
     @cached_property
     def exact(self) -> ExactModel | None:
-        """The exact model at the heart of this one, on the CPU; None if there is none."""
+        """Exact model at the heart of this one, on the CPU; None if there is none."""
         inner = innermost(self.model)
         return inner.to("cpu") if isinstance(inner, ExactModel) else None
 
     @cached_property
     def training(self) -> TrainingSet | None:
-        """The training set, where it is shipped."""
+        """Training set, where it is shipped."""
         return training_set(self.model)
 
     @cached_property
@@ -99,10 +99,10 @@ class Data:
         return weights, means, stds
 
     def modes(self, x: NDArray) -> NDArray[np.int64] | None:
-        """Modes ``(n,)`` of samples ``(n, *event)``."""
+        """Return modes ``(n,)`` of samples ``(n, *event)``; None where the model has none."""
         modes = self.model.mode_of(torch.from_numpy(x).to(self.device))
         return None if modes is None else modes.cpu().numpy()
 
     def coefficients(self, x: NDArray) -> FloatArray:
-        """Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
+        """Return Haar coefficients ``(n, d)`` of samples ``(n, *event)`` of a ``wavelet``."""
         return haar(torch.from_numpy(x).double()).flatten(1).numpy()

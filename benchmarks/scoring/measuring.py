@@ -1,4 +1,4 @@
-"""What metrics give for the samples of a cell; those whose numbers are there are not asked again."""
+"""Measurement of a cell's samples by metrics; valid stored numbers are reused."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from .versions import METRICS, asked_metrics, checked, kept_numbers, versions_of
 def measure(
     cell: Cell,
     context: CellContext,
-    asked: Mapping[str, str],
-    there: Mapping[str, str],
+    requested: Mapping[str, str],
+    stored_versions: Mapping[str, str],
     done: Mapping[str, Any],
     arrays: Arrays,
 ) -> tuple[Record, Arrays]:
-    """The quality columns of a cell and the influence values behind them.
+    """Return the quality columns of a cell and their influence values.
 
     Args:
-        cell: whose samples.
-        context: they, and what they are compared with.
-        asked: versions of the metrics that the suite asks for, by name.
-        there: versions of the metrics whose numbers are there.
-        done: these numbers.
+        cell: of the samples.
+        context: the samples and their references.
+        requested: versions of the suite's metrics, by name.
+        stored_versions: versions of the metrics with stored numbers.
+        done: stored numbers.
         arrays: their influence values.
     """
-    known = asked_metrics(None)
-    present, versions = versions_of(known), {}
+    all_metrics = asked_metrics(None)
+    present, versions = versions_of(all_metrics), {}
     record: Record = {METRICS: versions}
     influences: Arrays = {}
-    for metric in known:
+    for metric in all_metrics:
         columns: Record | None = {}
         values: Arrays = {}
-        if there.get(metric.name) == present[metric.name]:
+        if stored_versions.get(metric.name) == present[metric.name]:
             columns, values = kept_numbers(metric, done, arrays)
-        elif metric.name not in asked:
+        elif metric.name not in requested:
             continue
         elif metric.needs <= context.met:
-            columns, values = _of_metric(metric, cell, context, record)
+            columns, values = _run_metric(metric, cell, context, record)
         if columns is None:
-            continue  # it failed, and is asked again by the next run
+            continue  # it failed; the next run tries it again
         versions[metric.name] = present[metric.name]
         record |= columns
         influences |= values
     return record, influences
 
 
-def _of_metric(
+def _run_metric(
     metric: Metric, cell: Cell, context: CellContext, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """What one metric gives.
+    """Return the results of one metric.
 
-    One that is not built in fails alone: it gives None, and the reason is put into the row.
+    A plugin fails alone: its result is None, and the reason goes into the row.
     """
     if not origin(metric):
-        found = metric(context)
-        return dict(found.columns), dict(found.influence)
+        measured = metric(context)
+        return dict(measured.columns), dict(measured.influence)
     try:
         return checked(metric, metric(context))
     except (Exception, SystemExit) as error:

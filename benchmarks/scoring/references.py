@@ -1,6 +1,4 @@
-"""What the samples of each model are scored against: the model's own reference, or one in the
-feature space that a suite names.
-"""
+"""References for scoring: the model's own, or one in the feature space of a suite."""
 
 from __future__ import annotations
 
@@ -33,13 +31,13 @@ from .real.statistics import read_statistics
 Made = TypeVar("Made")
 
 CARD = "card"
-"""The extractor that leaves each model its own."""
+"""Extractor that leaves each model its own."""
 PIXELS = "pixels"
-"""The samples themselves: what a model that draws its data and knows no features is compared in."""
+"""Feature space of the samples themselves, for a model that draws its data and has no features."""
 STEP = 1e-7
-"""What numbers of a user's reference are rounded to, as a share of the largest."""
+"""Rounding of the numbers in a user's reference, as a share of the largest."""
 LARGEST_OWN = 4096
-"""Values of a sample up to which that is done unasked: the covariance of more takes gigabytes."""
+"""Largest sample for :data:`PIXELS` by default: the covariance of more values takes gigabytes."""
 
 
 def load_references(
@@ -48,18 +46,18 @@ def load_references(
     source: str | None = None,
     cache: Path | None = None,
 ) -> dict[str, Reference | None]:
-    """What the samples of each model are scored against.
+    """Return the reference of each model's samples.
 
-    Made once, since it can cost tens of thousands of samples.
+    Call it once, since it can cost tens of thousands of samples.
 
     Args:
         models: by name.
         extractor: feature space, of all models or by name; ``card`` leaves each model its own, or
-            the samples themselves where it draws its data and has none; others are those of
+            the samples themselves where it draws its data and has none; others as for
             :func:`.make_extractor`.
-        source: where real samples come from in another feature space (:func:`.real_data`), or
-            their statistics (:func:`.read_statistics`).
-        cache: folder where features of real samples are kept; None for the default one.
+        source: of real samples in another feature space (:func:`.real_data`), or of their
+            statistics (:func:`.read_statistics`).
+        cache: folder for features of real samples; None for the default one.
 
     Raises:
         ValueError: a user's model cannot give its samples or moments, or there is no such
@@ -67,55 +65,56 @@ def load_references(
     """
     references = {}
     for name, model in models.items():
-        own = _tried(name, model.reference)
+        own = _call(name, model.reference)
         spec = extractor if isinstance(extractor, str) else extractor[name]
         space = _space(name, model, own, spec)
         chosen = (
-            own if space == CARD else _rescored(model, own, space, source, cache or default_cache())
+            own
+            if space == CARD
+            else _reference_in_space(model, own, space, source, cache or default_cache())
         )
         # now, not at the end of a run
-        loaded = None if chosen is None else _tried(name, chosen.loaded)
+        loaded = None if chosen is None else _call(name, chosen.loaded)
         if loaded is not None and runs_users_code(model):
-            loaded = _tried(name, partial(_pinned, loaded))
+            loaded = _call(name, partial(_pin_numbers, loaded))
         references[name] = loaded
     return references
 
 
-def _pinned(reference: Reference) -> Reference:
-    """A reference of a user's model, whose numbers are a part of what it is: no file says them all."""
+def _pin_numbers(reference: Reference) -> Reference:
+    """Put the numbers of a user's reference into its identity, since no file holds them all."""
     some = (reference.mean, reference.cov.ravel(), reference.held_out(MANY_ROWS).ravel())
-    found = np.array([x for part in some for x in reduced(part)])
-    numbers = np.where(np.isfinite(found), found, 0.0)  # a check refuses what is not finite
+    values = np.array([x for part in some for x in reduced(part)])
+    numbers = np.where(np.isfinite(values), values, 0.0)  # a check refuses what is not finite
     # rounded, since last digits depend on the machine
     steps = np.round(numbers / (np.abs(numbers).max(initial=0.0) or 1.0) / STEP).astype(int)
     return replace(reference, identity=f"{reference.identity} data {hash_of(steps.tolist())}")
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """What gives the features that :func:`load_references` compares a model's samples in, without
-    what they are compared with.
+    """Return the extractor of :func:`load_references` for a model, without a reference.
 
     Raises:
         ValueError: as there.
     """
-    own = _tried(name, model.reference)
+    own = _call(name, model.reference)
     space = _space(name, model, own, spec)
     if space == CARD:
         return own and own.extractor
-    made = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
-    return made.extractor if isinstance(made, Reference) else made
+    space_extractor = make_extractor(space, Samples(model.decoded_event, model.decoded_limits, own))
+    return space_extractor.extractor if isinstance(space_extractor, Reference) else space_extractor
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """The feature space of a model: the samples themselves, where it draws its data, and not
-    too large ones, and knows no features.
+    """Return the feature space of a model: pixels for small samples of a model that draws its data
+    and has no features.
     """
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
-    return spec if _tried(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
+    return spec if _call(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
 
 
-def _tried(name: str, make: Callable[[], Made]) -> Made:
+def _call(name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except Exception as error:  # of a user's model
@@ -124,26 +123,26 @@ def _tried(name: str, make: Callable[[], Made]) -> Made:
         ) from error
 
 
-def _rescored(
+def _reference_in_space(
     model: Denoiser, own: Reference | None, spec: str, source: str | None, cache: Path
 ) -> Reference:
-    """The reference of a model in another feature space."""
-    seen = Samples(model.decoded_event, model.decoded_limits, own)
+    """Return the reference of a model in another feature space."""
+    samples = Samples(model.decoded_event, model.decoded_limits, own)
     try:
-        extractor = make_extractor(spec, seen)
+        extractor = make_extractor(spec, samples)
     except ValueError as error:
         raise ValueError(f"--extractor on model {model.name}: {error}") from error
     if isinstance(extractor, Reference):
         return extractor
     if isinstance(extractor, Quantised):  # samples are, real ones are not
-        return extractor.reference(_compared(model, own, extractor.inner, source, cache))
-    return _compared(model, own, extractor, source, cache)
+        return extractor.reference(_reference_for(model, own, extractor.inner, source, cache))
+    return _reference_for(model, own, extractor, source, cache)
 
 
-def _compared(
+def _reference_for(
     model: Denoiser, own: Reference | None, extractor: Extractor, source: str | None, cache: Path
 ) -> Reference:
-    """What samples of a model are compared with in the space of an extractor."""
+    """Return the reference of a model in the space of an extractor."""
     limits, note = model.decoded_limits, ""
     if source is None and isinstance(extractor, Identity):
         exact = (
@@ -156,7 +155,7 @@ def _compared(
     file = read_statistics(source) if source is not None else None
     if file is not None:
         try:
-            known = file.of(extractor, limits)
+            moments = file.of(extractor, limits)
         except ValueError:
             if not file.images:
                 raise
@@ -164,11 +163,11 @@ def _compared(
                 f"{file.path.name} has statistics of other features: the moments are of its images"
             )
         else:
-            return given_reference(file, known, model, extractor, cache)
+            return given_reference(file, moments, model, extractor, cache)
     data = real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
-    return replace(_measured(extractor, data, limits, cache), note=note)
+    return replace(_reference_from_data(extractor, data, limits, cache), note=note)
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
@@ -199,10 +198,10 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
-    """A reference in pixels from the moments that a model knows of its data; None if it knows none.
+    """Return a reference in pixels from a model's own moments of its data; None without moments.
 
-    A model that draws its data has held-out samples too, and no range: its moments are those of
-    values that were never clamped.
+    A model that draws its data has held-out samples too, and no range: its moments belong to values
+    that were never clamped.
     """
     moments = model.moments() if model.decoder is None else None
     if moments is None or own is None:
@@ -231,16 +230,16 @@ def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> 
     )
 
 
-def _measured(
+def _reference_from_data(
     extractor: Extractor, real: RealData, limits: tuple[float, float] | None, cache: Path
 ) -> Reference:
-    """The moments of real samples' features, and the features of held-out ones."""
-    found = measured(extractor, real, limits, cache)
-    statistics = Statistics(found.mean, found.cov, lambda n: found.held_out[:n])
+    """Return a reference from the moments of real samples' features and held-out features."""
+    features = measured(extractor, real, limits, cache)
+    statistics = Statistics(features.mean, features.cov, lambda n: features.held_out[:n])
     return Reference(
         extractor,
         len(real.reference),
-        f"{found.data}-{extractor.identity}",
+        f"{features.data}-{extractor.identity}",
         lambda: statistics,
         clamp=limits,
     )

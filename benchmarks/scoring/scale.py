@@ -1,4 +1,4 @@
-"""What the samples of one model are scored against: truths that all its cells share."""
+"""References of one model that all its cells share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
 
 ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
-"""To be raised with every change of the Fréchet distances that moves a value or an error."""
+"""Version of the Fréchet distances, raised with every change of a value or an error."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The reference of a model, and its converged samples.
+    """Reference of a model, and its converged samples.
 
     Attributes:
         reference: features of real or exact samples.
         converged: ``(m, d)`` features of converged samples of the model; None for a few-step map,
-            of which no solver gives any.
+            which has none.
     """
 
     reference: Reference
@@ -32,13 +32,13 @@ class Scale:
     _held_out: dict[int, FloatArray] = field(default_factory=dict, repr=False, compare=False)
 
     def held_out(self, n: int) -> FloatArray:
-        """The first ``n`` held-out features, or all that there are; drawn once."""
+        """Return the first ``n`` held-out features, or all; drawn once."""
         if n not in self._held_out:
             self._held_out[n] = self.reference.held_out(n)
         return self._held_out[n]
 
     def held_out_rows(self, n: int) -> Rows:
-        """The same, a block at a time, drawn every time that they are read where they are many."""
+        """Return :meth:`held_out`, a block at a time; many rows are drawn again for each pass."""
         d = len(self.reference.mean)
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
@@ -48,7 +48,7 @@ class Scale:
 
     @cached_property
     def identity(self) -> str:
-        """What numbers must share to be comparable."""
+        """Identity that comparable numbers share."""
         sets = (
             f"sets/1 as many held-out samples: kid and swd({PROJECTIONS}, seed {SEED}) up "
             f"to {MOST}, "

@@ -1,6 +1,4 @@
-"""Scores the finished cells of one model, against truths that all of them share, and writes
-what reports read.
-"""
+"""Scoring of one model's finished cells, against shared references, and files for reports."""
 
 from __future__ import annotations
 
@@ -37,14 +35,14 @@ from .versions import asked_metrics, measured_versions, versions_of
 Watch = Callable[[Cell, int], Seen]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
-"""Item of ``quality.json`` that says which files beside it were written."""
+"""Item of ``quality.json`` that lists the files written next to it."""
 
 ASKED = "asked"
-"""Item of ``quality.json`` with all that can be known before scoring of what a score depends on."""
+"""Item of ``quality.json`` with all inputs of a score that are known before scoring."""
 
 
 class _GoneError(Exception):
-    """A shard that was to be scored is damaged, missing, or keeps too few samples whole."""
+    """Shard for scoring that is damaged, missing, or stores too few samples whole."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__(f"a shard of {cell.key} is gone")
@@ -52,30 +50,30 @@ class _GoneError(Exception):
 
 
 class Progress(Protocol):
-    """Told how scoring gets on."""
+    """Receiver of the progress of scoring."""
 
     def stage(self, text: str) -> None:
-        """What is being done now."""
+        """Name the present stage."""
         ...
 
     def evaluations(self, count: float) -> None:
-        """``count`` more evaluations are done."""
+        """Add ``count`` evaluations."""
         ...
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """The scoring of one model's cells in one run directory.
+    """Scoring of one model's cells in one run directory.
 
     Attributes:
-        run: where the parts are.
-        suite: what was asked for.
+        run: directory of the parts.
+        suite: of the run.
         model: on the device.
         reference: its truth; None for none.
         endpoint_count: how many samples are compared with their converged endpoints.
-        watch: runs the first samples of a cell and looks on, for a picture
+        watch: runs the first samples of a cell and records them, for a picture
             (:func:`..sampling.trajectories.watched`).
-        report: told what is being done, and the evaluations that references take.
+        report: receives stages, and the evaluations for references.
     """
 
     run: RunDir
@@ -88,30 +86,30 @@ class Scorer:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Of the metrics that the suite asks for, by name."""
+        """Versions of the suite's metrics, by name."""
         return versions_of(asked_metrics(self.suite.metrics))
 
     @cached_property
     def solved(self) -> Denoiser:
-        """The same model, whose evaluations move the bar."""
+        """Same model, with evaluations that move the bar."""
         return Teller(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell that is not
-        scored as it would be now.
+        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell without a
+        present score.
 
-        Where it is asked for and endpoints are known, the curvature of the paths to them goes into
+        If requested and endpoints are known, the curvature of the paths to them goes into
         ``run.json``.
 
         Args:
             cells: of the model, which have all their samples; at least one.
 
         Returns:
-            A cell whose samples turned out to be damaged, or to be kept whole too few, so that they
-            must be drawn again before the others can be scored; None if all are scored.
+            A cell with damaged samples, or too few stored whole: they must be drawn again before
+                the others can be scored. None if all are scored.
         """
-        known = self.run.run().get(CURVATURE) or {}
-        curvature_lacks = self.suite.path_curvature and cells[0].model not in known
+        curvatures = self.run.run().get(CURVATURE) or {}
+        curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
         if not curvature_lacks and not any(map(self._pending, cells)):
             return None
         try:
@@ -128,15 +126,15 @@ class Scorer:
                 truth = truths.get(truth_of(self.model, cell))
                 stamp = self._stamp(cell, truth, scale)
                 done = self.run.read(cell.key, QUALITY) or {}
-                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _asked_of(done)}
+                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
                 same = done.get("status") == "ok" and before == stamp
                 if same and not self._pending(cell):
                     continue
                 self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
                 try:
-                    shards, follows_path = self._gathered(cell), cell.sampler.stochastic
+                    shards, follows_path = self._gather(cell), cell.sampler.stochastic
                     context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
-                    record, influences = self._scored(cell, context, done if same else {})
+                    record, influences = self._score_cell(cell, context, done if same else {})
                     whole = {"status": "ok", "reason": "", **stamp, **record}
                     self.run.write_score(cell.key, whole, influences)
                 except (ArithmeticError, ValueError) as error:
@@ -151,39 +149,41 @@ class Scorer:
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:
-        """Whether a cell is not scored as it would be now, as far as can be said without its
-        samples and truths.
+        """Return True if a cell has no present score, as far as known without its samples and
+        references.
         """
         return bool(self.lacks(cell))
 
     def lacks(self, cell: Cell) -> str:
-        """What a cell that has its samples lacks to be scored as it would be now, in a clause; "" for
-        nothing.
-        """
+        """Return the reason why a sampled cell has no present score, in a clause; "" if it has."""
         done = self.run.read(cell.key, QUALITY) or {}
         if not done:
             return "its samples are not scored yet"
-        before, now = _asked_of(done) or {}, self._asked(cell)
+        before, now = _stored_inputs(done) or {}, self._inputs(cell)
         if before != now:
             other = [name for name in now if before.get(name) != now[name]] or ["what is asked"]
             return f"scored with other {' and '.join(other).replace('_', ' ')}"
-        there = measured_versions(done)
-        other = [name for name, version in self.versions.items() if there.get(name) != version]
+        stored_versions = measured_versions(done)
+        other = [
+            name for name, version in self.versions.items() if stored_versions.get(name) != version
+        ]
         if other:
-            kind = "is new" if other[0] not in there else "has another version"
+            kind = "is new" if other[0] not in stored_versions else "has another version"
             return f"metric {other[0]} {kind}" + (
                 f", and {n} more" if (n := len(other) - 1) else ""
             )
-        kept = done.get(KEPT) or {}
+        written = done.get(KEPT) or {}
         files = {
             PICTURES: self.run.samples(cell.key),
             PATHS: self.run.evolution(cell.key),
             INFLUENCE: self.run.part(cell.key, INFLUENCE),
         }
-        gone = [name for name, path in files.items() if kept.get(name) and not path.is_file()]
-        return f"its {gone[0]} is gone" if gone else ""
+        missing_files = [
+            name for name, path in files.items() if written.get(name) and not path.is_file()
+        ]
+        return f"its {missing_files[0]} is gone" if missing_files else ""
 
-    def _asked(self, cell: Cell) -> Record:
+    def _inputs(self, cell: Cell) -> Record:
         return {
             "samples": cell.samples,
             "endpoints": self.endpoint_count,
@@ -191,18 +191,23 @@ class Scorer:
             "reference": self.reference.identity if self.reference else None,
         }
 
-    def _scored(
+    def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """The quality columns and influence values of a cell, with its pictures written.
+        """Return the quality columns and influence values of a cell, with its pictures written.
 
-        What is ``done`` and valid stays.
+        Valid numbers of ``done`` stay.
         """
         shards, written = context.shards.parts, {}
-        there, arrays = measured_versions(done), self.run.influence(cell.key) if done else None
+        stored_versions, arrays = (
+            measured_versions(done),
+            self.run.influence(cell.key) if done else None,
+        )
         if (done.get(KEPT) or {}).get(INFLUENCE) and arrays is None:
-            there = {}
-        record, influences = measure(cell, context, self.versions, there, done, arrays or {})
+            stored_versions = {}
+        record, influences = measure(
+            cell, context, self.versions, stored_versions, done, arrays or {}
+        )
         record |= {**count_columns(shards), KEPT: written}
         if context.scale is not None:
             record["clamped"] = clamped(shards)
@@ -221,13 +226,13 @@ class Scorer:
         return record, influences
 
     def _stamp(self, cell: Cell, truth: Endpoints | None, scale: Scale | None) -> Record:
-        """What a score depends on beside the parts and the metrics."""
+        """Return the inputs of a score besides the parts and the metrics."""
         return {
             "samples": cell.samples,
             "reference_steps": truth.steps if truth else None,
             "reference_count": len(truth.x) if truth else None,
             "estimator": scale.identity if scale else None,
-            ASKED: self._asked(cell),
+            ASKED: self._inputs(cell),
         }
 
     def _scale(self, first: Cell) -> Scale | None:
@@ -243,19 +248,19 @@ class Scorer:
         )
 
     def _whole(self, cell: Cell) -> NDArray:
-        """The samples of a cell that were kept whole, as many as are compared."""
+        """Return the samples of a cell that were stored whole, as many as are compared."""
         return kept(self._shards(cell), most=self.endpoint_count)
 
-    def _gathered(self, cell: Cell) -> Gathered:
-        """What the shards of a cell hold."""
+    def _gather(self, cell: Cell) -> Gathered:
+        """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
         def again() -> Iterator[NDArray]:
-            paths = [self.run.shard(cell.key, *each) for each in self._ranges(cell)]
+            paths = [self.run.shard(cell.key, *bounds) for bounds in self._ranges(cell)]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
-                for one in stored:
-                    yield one.read()
+                for array in stored:
+                    yield array.read()
             except Damaged as fault:
                 raise _GoneError(cell) from fault
 
@@ -265,14 +270,14 @@ class Scorer:
         return self.run.ranges(cell.key, cell.samples)
 
     def _shards(self, cell: Cell) -> Iterator[Arrays]:
-        """The shards that cover the cell's samples, in order."""
+        """Yield the shards that cover the cell's samples, in order."""
         for start, stop in self._ranges(cell):
             shard = self.run.read_shard(cell.key, start, stop)
             if (
                 shard is not None
                 and len(shard["endpoint"]) < min(stop, self.endpoint_count) - start
             ):
-                # made when fewer samples were to be compared with their endpoints
+                # made when fewer samples were compared with their endpoints
                 self.run.drop_shard(cell.key, start, stop)
                 shard = None
             if shard is None:
@@ -280,11 +285,11 @@ class Scorer:
             yield shard
 
 
-def _asked_of(done: Mapping[str, Any]) -> Any:
-    """What a score was asked for, without the one version of before metrics had their own."""
-    asked = done.get(ASKED)
+def _stored_inputs(done: Mapping[str, Any]) -> Any:
+    """Return the inputs of a stored score, without the old version of all metrics."""
+    inputs = done.get(ASKED)
     return (
-        {name: value for name, value in asked.items() if name != "quality_version"}
-        if isinstance(asked, dict)
-        else asked
+        {name: value for name, value in inputs.items() if name != "quality_version"}
+        if isinstance(inputs, dict)
+        else inputs
     )

@@ -1,4 +1,4 @@
-"""What a cell's shards hold, put together: features stay in their files where they are many."""
+"""Merged contents of a cell's shards: many features stay in their files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..sampling.shard import BATCH, Arrays
 
 
 class Gathered(NamedTuple):
-    """The shards of a cell.
+    """Contents of a cell's shards.
 
     Attributes:
-        parts: what each holds, in order, without features and moments.
+        parts: content of each, in order, without features and moments.
         features: ``(n, d)`` of the samples; None for a model without features.
-        moments: those that the shards keep, merged; None where these do not cover the samples.
+        moments: merged from the shards; None if these do not cover the samples.
     """
 
     parts: Sequence[Arrays]
@@ -33,15 +33,15 @@ class Gathered(NamedTuple):
 def gathered(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> Gathered:
-    """What a cell's shards hold, each read once and let go.
+    """Gather the contents of a cell's shards, reading each once.
 
     Args:
         shards: in order, covering [0, ``samples``).
         samples: how many the cell has.
-        again: gives their features once more, in order, so that more than a block of them need not
-            be kept; None to keep them all.
+        again: yields their features once more, in order, to hold one block in memory; None to hold
+            all.
     """
-    parts, held, merged, covered, values = [], [], None, 0, 0
+    parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
     for shard in shards:
         parts.append({key: shard[key] for key in shard if not _is_large(key)})
@@ -49,9 +49,9 @@ def gathered(
         if features is None:
             continue
         shape, values = (samples, *features.shape[1:]), values + features.size
-        held.append(features)
+        features_in_memory.append(features)
         if again is not None and values > VALUES:
-            held.clear()
+            features_in_memory.clear()
         if "moments_n" in shard:
             moments = _moments(shard)
             merged, covered = merged.merge(moments) if merged else moments, covered + moments.n
@@ -60,7 +60,7 @@ def gathered(
     rows = (
         Pieces(shape, again)
         if again is not None and values > VALUES
-        else Held(np.concatenate(held).astype(np.float64)[:samples])
+        else Held(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return Gathered(parts, rows, merged if covered == samples else None)
 
@@ -77,44 +77,44 @@ def _moments(shard: Arrays) -> Moments:
 
 
 def known_samples(
-    model: Denoiser, reference: Reference | None, found: Gathered, samples: int
+    model: Denoiser, reference: Reference | None, contents: Gathered, samples: int
 ) -> Rows:
-    """As many samples ``(n, *event)`` as there are: all of them where the features are the
-    samples themselves, else those kept whole. Of a latent model they are latents.
+    """Return the available samples ``(n, *event)``: all if the features are the samples, else those
+    stored whole. A latent model has latents.
     """
     features = reference is not None and isinstance(reference.extractor, Identity)
-    if features and model.decoder is None and found.features is not None:
-        return found.features.each(lambda x: x.reshape(-1, *model.event), model.event)
-    return Held(kept(found.parts)[:samples])
+    if features and model.decoder is None and contents.features is not None:
+        return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
+    return Held(kept(contents.parts)[:samples])
 
 
 def kept(shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None) -> NDArray:
-    """Samples 0 … k - 1 as they were kept whole, or as a ``picture``; of ``most``, if given, which
-    ends the reading early.
+    """Return samples 0 … k - 1 as stored whole, or as a ``picture``; the first ``most``, which ends
+    the reading early.
 
-    A shard keeps what was asked for when it was sampled. Where more is asked for later, later
-    shards keep samples whose predecessors are gone; they end at the gap, because a row of the
-    result must be the sample of that number.
+    A shard stores as many as its run requested. If a later run requests more, later shards store
+    samples whose predecessors are gone. The result ends at this gap, because its rows must be the
+    samples of that number.
     """
-    found, count = [], 0
+    arrays, count = [], 0
     for shard in shards:
-        found.append(shard[name])
+        arrays.append(shard[name])
         count += len(shard[name])
         if len(shard[name]) < shard["sizes"].sum() or (most is not None and count >= most):
             break
-    return np.concatenate(found)[:most]
+    return np.concatenate(arrays)[:most]
 
 
 def own_labels(shards: Sequence[Arrays], samples: int) -> NDArray[np.bool_] | None:
-    """Whether each conditional sample is in the class it was asked for; None for others."""
+    """Return a mask of the conditional samples in their own class; None for others."""
     if not all("own_label" in shard for shard in shards):
         return None
     return np.concatenate([shard["own_label"] for shard in shards])[:samples]
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Counted evaluations: the mean over samples, and the longest sequential chain; and the smallest
-    batch, where memory held no whole ones.
+    """Return counted evaluations, mean over samples, the longest sequential chain, and the smallest
+    batch after memory ran out.
     """
     columns: Record = {
         "nfe": _mean_over_batches(shards, "nfe"),
@@ -125,11 +125,11 @@ def count_columns(shards: Sequence[Arrays]) -> Record:
 
 
 def clamped(shards: Sequence[Arrays]) -> float:
-    """The share of values that lay outside the data's range, and were clamped for the features."""
+    """Return the share of values outside the data's range, which features clamp."""
     return _mean_over_batches(shards, "clamped")
 
 
 def _mean_over_batches(shards: Sequence[Arrays], name: str) -> float:
-    """The mean over samples of what was measured per batch."""
+    """Return the mean over samples of a value per batch."""
     values, sizes = (np.concatenate([shard[key] for shard in shards]) for key in (name, "sizes"))
     return float(np.average(values, weights=sizes))

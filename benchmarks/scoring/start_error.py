@@ -1,4 +1,4 @@
-r"""What a start from noise alone costs: the error of the samples that no steps take away.
+r"""Error of a start from noise alone, which no number of steps removes.
 
 At sigma_max = S the noisy data are x0 + S z, and a run begins at S z. For Gaussian data with mean
 m_k and variance c_k along their principal axes the probability flow maps x(S) to m_k + g_k (x_k -
@@ -21,13 +21,13 @@ from ...models import Denoiser
 from ..suites.start import moments_of
 
 LARGEST = 1024
-"""Dimensions up to which a run begins with this, a second's work on the covariance."""
+"""Largest dimension for start errors, a second's work on the covariance."""
 
 
 def start_errors(model: Denoiser) -> dict[str, float]:
-    """The error of each start of a model, were its data Gaussian.
+    """Return the error of each start of a model, were its data Gaussian.
 
-    Empty where nobody knows their mean and covariance.
+    It is empty if their mean and covariance are unknown.
     """
     moments = moments_of(model) if math.prod(model.event) <= LARGEST else None
     if moments is None:
@@ -39,7 +39,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 
 
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
-    """The root mean square Wasserstein distance per dimension, in the units of the data.
+    """Return the root mean square Wasserstein distance per dimension, in the units of the data.
 
     Args:
         means: ``(D,)``, or ``(classes, D)``, over which squares are averaged.

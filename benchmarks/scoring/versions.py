@@ -1,8 +1,7 @@
-"""Which numbers of a scored cell are still those that each metric would give: versions by metric.
+"""Versions by metric: they decide which numbers of a scored cell are still valid.
 
-``quality.json`` keeps under :data:`METRICS` the version of every metric that was asked, whether its
-needs were met or not. A metric that changed, or is new, is measured from the cell's shards; the
-numbers of the others stay as they are.
+``quality.json`` stores under :data:`METRICS` the version of every requested metric, also with unmet
+needs. A changed or new metric is measured from the cell's shards; the other numbers stay.
 """
 
 from __future__ import annotations
@@ -26,61 +25,64 @@ from ..sampling.shard import Arrays
 METRICS = "metrics"
 
 _ONE_VERSION = ("quality_version", 8)
-"""What stood in the place of versions by metric, and its last value: all metrics of that time have
-it
-for their first version.
-"""
+"""Key and last value of the former version of all metrics, which is each metric's first version."""
 
 
 def asked_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """The metrics of these names; all that are known for None.
+    """Return the metrics of these names; all known ones for None.
 
     Raises:
-        ValueError: one is not known, or an installed one cannot be loaded.
+        ValueError: one is unknown, or an installed one cannot be loaded.
     """
-    known = metrics()
+    all_metrics = metrics()
     for name in names or ():
-        if name not in known:
-            raise ValueError(f"unknown metric {name!r}; {choices(name, known)}")
-    return [found for found in known.values() if names is None or found.name in names]
+        if name not in all_metrics:
+            raise ValueError(f"unknown metric {name!r}; {choices(name, all_metrics)}")
+    return [metric for metric in all_metrics.values() if names is None or metric.name in names]
 
 
-def version_of(found: Metric) -> str:
-    """What must be the same for numbers of a metric to stay: its version, and a plugin's code."""
-    where = origin(found)
-    return f"{found.version} of {where}, code {_code_of(found)}" if where else str(found.version)
+def version_of(metric: Metric) -> str:
+    """Return the key that keeps a metric's numbers valid: its version, and a plugin's code."""
+    where = origin(metric)
+    return (
+        f"{metric.version} of {where}, code {_code_digest(metric)}"
+        if where
+        else str(metric.version)
+    )
 
 
-def _code_of(found: Metric) -> str:
-    """Digest of the files that a metric is made of; of its own lines where it was typed in."""
-    module = sys.modules.get(found.measure.__module__)
-    files = code_of(module, found.measure.__module__.partition(".")[0]) if module else {}
+def _code_digest(metric: Metric) -> str:
+    """Return a digest of a metric's files; of its own lines if it was typed in."""
+    module = sys.modules.get(metric.measure.__module__)
+    files = code_of(module, metric.measure.__module__.partition(".")[0]) if module else {}
     if files:
         return hash_of(files)
     try:
-        return hash_of({"": inspect.getsource(found.measure)})
+        return hash_of({"": inspect.getsource(metric.measure)})
     except (OSError, TypeError):
         return "unknown"
 
 
-def versions_of(found: Sequence[Metric]) -> dict[str, str]:
-    """Of several metrics, by name."""
-    return {metric.name: version_of(metric) for metric in found}
+def versions_of(chosen: Sequence[Metric]) -> dict[str, str]:
+    """Return the versions of several metrics, by name."""
+    return {metric.name: version_of(metric) for metric in chosen}
 
 
 def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
-    """The versions of the metrics that a ``quality.json`` holds the numbers of."""
+    """Return the versions of the metrics with numbers in a ``quality.json``."""
     if METRICS in done:
-        known = done[METRICS]
-        return dict(known) if isinstance(known, dict) else {}
+        versions = done[METRICS]
+        return dict(versions) if isinstance(versions, dict) else {}
     key, last = _ONE_VERSION
     if done.get(key) != last:
         return {}
-    return {name: str(last) for name, found in metrics().items() if version_of(found) == str(last)}
+    return {
+        name: str(last) for name, metric in metrics().items() if version_of(metric) == str(last)
+    }
 
 
 def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
-    """The columns and influence values of a metric that are there already."""
+    """Return the stored columns and influence values of a metric."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
     names = {
         name for q in metric.quantities for name in (q.influence, q.reference_influence) if name
@@ -89,8 +91,8 @@ def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tup
     return record, {name: arrays[name] for name in names & arrays.keys()}
 
 
-def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
-    """What somebody's metric gives, if the table has room for it.
+def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
+    """Check the results of a plugin's metric against its columns.
 
     Raises:
         ValueError: a value is not of its column's kind, or influence values are no finite numbers.
@@ -98,12 +100,12 @@ def checked(metric: Metric, found: Measured) -> tuple[Record, Arrays]:
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }
-    columns: Record = {name: jsonable(value) for name, value in found.columns.items()}
+    columns: Record = {name: jsonable(value) for name, value in measured.columns.items()}
     if wrong := next(filter(None, (misfit(columns[n], kinds[n], n) for n in columns)), ""):
         raise ValueError(wrong)
-    arrays = {name: np.asarray(values, np.float64) for name, values in found.influence.items()}
+    arrays = {name: np.asarray(values, np.float64) for name, values in measured.influence.items()}
     for name, values in arrays.items():
         if values.ndim != 1 or not np.isfinite(values).all():
-            what = f"the influence values {name!r} have the shape {values.shape}"
-            raise ValueError(f"{what}; they must be (n,), a finite number for each sample")
+            subject = f"the influence values {name!r} have the shape {values.shape}"
+            raise ValueError(f"{subject}; they must be (n,), a finite number for each sample")
     return columns, arrays

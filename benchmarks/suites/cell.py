@@ -1,4 +1,4 @@
-"""A cell: one row of the table, and the name of the folder of what is computed for it."""
+"""Cell: one row of the table, and the name of the folder with its results."""
 
 from __future__ import annotations
 
@@ -16,50 +16,46 @@ from .start import Start
 from .suite import ExecutionName, NoiseName
 
 SAMPLING_VERSION = 4
-"""Raised when the noise, or what a shard keeps, changes: what neither a sampler nor a model
-does by itself.
-"""
+"""Version of the noise and of the content of shards, which pin neither a sampler nor a model."""
 
 _ANSWERS = ("suite", "samples", "batch_size", "origin")
-"""Columns that are no part of the question: who asked, how far it was pursued, and which file
-or version gave the answer.
-"""
+"""Columns excluded from the cell's key: suite name, sample count, batch size, origin."""
 
 
 class GridMaker(Protocol):
-    """What a cell keeps of the schedule that made its grid."""
+    """Schedule of a cell's grid."""
 
     @property
     def label(self) -> str:
-        """As the command line writes it."""
+        """Name as on the command line."""
         ...
 
     def facts(self, n: int) -> Record:
-        """What the table says about its grid of ``n`` steps."""
+        """Return the table's columns about its grid of ``n`` steps."""
         ...
 
     def bare(self) -> GridMaker:
-        """The same, without what was searched for it."""
+        """Return the schedule without its search results."""
         ...
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table to be: a model, a sampler on a grid, and how many samples.
+    """One future row of the table: a model, a sampler on a grid, and a number of samples.
 
     Attributes:
         model: the model's spec.
         sampler: the configured sampler.
-        schedule: what made the grid.
+        schedule: source of the grid.
         start: makes the first state from a latent.
         end: "zero" or "sigma_min".
         noise: "white" or "brownian"; None for a deterministic sampler.
         grid: the noise levels; None if the budget buys no step, with the reason in ``skip``.
         steps: intervals; None for an adaptive sampler.
-        budget: evaluations per sample that were allowed; None if steps were asked for.
+        budget: allowed evaluations per sample; None for a suite with steps.
         samples, seed, batch_size, dtype: as in the suite.
         sigma_min, sigma_max: the model's range.
-        identity: what pins the model's numbers, and the extractor's.
+        identity: identities of the model and of the extractor.
         device: "cpu" or "cuda".
         skip: why there is nothing to run; "" if there is.
         execution: how runs reach the device.
@@ -97,21 +93,21 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The sampler as the command line writes it."""
+        """Sampler as on the command line."""
         return label_of(self.sampler)
 
     @cached_property
     def facts(self) -> Record:
-        """What else the row says of the schedule of a grid (:meth:`GridMaker.facts`), and of what
-        was found for the sampler.
+        """Further columns on the schedule of the grid (:meth:`GridMaker.facts`) and on the fitted
+        sampler.
         """
-        found = dict(getattr(self.sampler, "facts", {}))
+        facts = dict(getattr(self.sampler, "facts", {}))
         if self.steps is None or self.grid is None:
-            return found
-        return found | dict(self.schedule.facts(self.steps))
+            return facts
+        return facts | dict(self.schedule.facts(self.steps))
 
     def record(self, suite: str) -> Record:
-        """The identity columns of the row."""
+        """Return the identity columns of the row."""
         return {
             "suite": suite,
             "model": self.model,
@@ -147,22 +143,23 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Name of the cell's folder: readable, and a hash of everything that was asked for.
+        """Name of the cell's folder: readable, with a hash of all that defines the cell.
 
-        The number of samples is not among it: a larger one extends the cell. Nor is the batch size,
-        unless the sampler couples a batch. What the names stand for, the code and the files behind
-        them, is pinned by :mod:`..running.identity`: one question has one folder, whatever answered
-        it.
+        The number of samples is excluded: a larger one extends the cell. So is the batch size,
+        unless the sampler couples a batch. :mod:`..running.identity` pins the code and files: the
+        same configuration has one folder under any code.
         """
-        what = {k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)}
-        what |= {"version": SAMPLING_VERSION} | (
+        identity = {
+            k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)
+        }
+        identity |= {"version": SAMPLING_VERSION} | (
             {} if self.space == "card" else {"space": self.space}
         )
         if tuned := self.facts.get("tuning_digest"):
-            what["levels"] = tuned
+            identity["levels"] = tuned
         if self.sampler.batch_coupled:
-            what["batch_size"] = self.batch_size
-        digest = hashlib.sha256(canonical(what).encode()).hexdigest()[:10]
+            identity["batch_size"] = self.batch_size
+        digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:10]
         size = (
             f"nfe{self.budget}"
             if self.budget is not None
@@ -174,6 +171,6 @@ class Cell:
 
 
 def file_name(text: str, digest: str) -> str:
-    """A readable and safe name for a file: what can be kept of ``text``, and a digest."""
+    """Return a readable and safe file name: the safe part of ``text``, and a digest."""
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-._+")[-80:].lstrip("-._+")
     return f"{readable or 'x'}-{digest}"

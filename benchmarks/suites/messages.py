@@ -1,4 +1,4 @@
-"""Errors in a suite, as pydantic finds them, in one plain sentence."""
+"""Errors in a suite, found by pydantic, in one plain sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from .spec import shown
 
 COMMAND_LINE = "the command line"
-"""Where values come from that options gave; their places are then said as options."""
+"""Source of values from options; messages name these places as options."""
 
 _OPTIONS = {"models": "model", "samplers": "sampler", "schedules": "schedule"}
 
@@ -45,7 +45,7 @@ _KINDS = {
 
 
 def sentence(error: ValidationError, where: str, known: Iterable[str]) -> str:
-    """The first mistake, where it is, and what to write instead.
+    """Describe the first mistake: its place, and the remedy.
 
     Args:
         error: of a suite.
@@ -79,8 +79,8 @@ def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """``models.0.samples``: keys and numbers of entries, without the names of types that
-    alternatives have.
+    """Return ``models.0.samples``: keys and numbers of entries, without the type names of
+    alternatives.
     """
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
@@ -88,7 +88,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 
 def _option(loc: tuple[int | str, ...]) -> str:
-    """The option that a place stands for: what is said last, as ``--max-samples`` of
+    """Return the option for a place: its last key, as ``--max-samples`` of
     ``until.max_samples``.
     """
     name = [

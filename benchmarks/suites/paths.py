@@ -1,4 +1,4 @@
-"""Files that a suite names are looked for beside the suite's own file."""
+"""Paths in a suite, relative to the suite's own file."""
 
 from __future__ import annotations
 
@@ -13,54 +13,52 @@ DATA_SETS = ("fashion-mnist", "digits", "emoji")
 """Real samples that a suite names instead of a file."""
 
 _PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
-"""Schemes, such as those of ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+"""Schemes, as in ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
 _FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A suite's table, with the files of its models, schedules, extractor and real samples looked
-    for beside its own file.
+    """Resolve the paths of models, schedules, extractor and real samples against the suite's
+    folder.
 
     Args:
-        data: what the TOML file says; what is no such file, or not of the right form, stays as it
-            is.
-        folder: where the TOML file is. Of a file in the working directory nothing changes, and no
-            digest.
+        data: content of the TOML file; entries that are no such files stay unchanged.
+        folder: of the TOML file. In the working directory nothing changes, and no digest.
     """
-    found = dict(data)
+    placed = dict(data)
     if folder.resolve() == Path.cwd():
-        return found
+        return placed
     for axis in ("models", "schedules"):
-        if isinstance(found.get(axis), list):
-            found[axis] = [_entry(entry, folder) for entry in found[axis]]
+        if isinstance(placed.get(axis), list):
+            placed[axis] = [_resolve_entry(entry, folder) for entry in placed[axis]]
     for key in ("extractor", "reference", "real"):
-        if isinstance(found.get(key), str):
-            found[key] = _placed(found[key], folder)
+        if isinstance(placed.get(key), str):
+            placed[key] = _resolve_text(placed[key], folder)
     for key in ("reference", "real"):  # a folder of images
-        source = found.get(key)
+        source = placed.get(key)
         if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
-            found[key] = str(folder / source)
-    return found
+            placed[key] = str(folder / source)
+    return placed
 
 
-def _entry(entry: Any, folder: Path) -> Any:
-    """A model or schedule: a text, or a table whose ``name`` is a text or another table."""
+def _resolve_entry(entry: Any, folder: Path) -> Any:
+    """Resolve a model or schedule: a text, or a table whose ``name`` is a text or another table."""
     if isinstance(entry, str):
         try:
             spec = parse_spec(entry)
         except ValueError:
             return entry  # said when the suite is checked
-        moved = _moved(spec, folder)
+        moved = _resolve_table(spec, folder)
         return entry if moved == spec else format_spec(moved)
-    return _moved(entry, folder) if isinstance(entry, Mapping) else entry
+    return _resolve_table(entry, folder) if isinstance(entry, Mapping) else entry
 
 
-def _moved(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _resolve_table(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     def moved(value: Any) -> Any:
         return (
-            _moved(value, folder)
+            _resolve_table(value, folder)
             if isinstance(value, Mapping)
-            else _placed(value, folder)
+            else _resolve_text(value, folder)
             if isinstance(value, str)
             else value
         )
@@ -68,7 +66,7 @@ def _moved(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {key: moved(value) for key, value in table.items()}
 
 
-def _placed(text: str, folder: Path) -> str:
+def _resolve_text(text: str, folder: Path) -> str:
     match = _PREFIX.fullmatch(text)
     if match is None or not _FILE.search(text):
         return text
@@ -76,6 +74,6 @@ def _placed(text: str, folder: Path) -> str:
 
 
 def behind_schemes(text: str) -> str:
-    """What stands behind the schemes of ``truncate:inception:weights.pth``: a file, if any."""
+    """Return the part after the schemes of ``truncate:inception:weights.pth``: a file, if any."""
     match = _PREFIX.fullmatch(text)
     return text if match is None else match[2]

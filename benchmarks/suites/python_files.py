@@ -1,5 +1,5 @@
-"""Files that a suite may name only if it is trusted: Python files, which would run as code, and files
-outside its folder, which whoever wrote the suite has no business with.
+"""Files that need a trusted suite: Python files, which run as code, and files outside its
+folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PYTHON = re.compile(r"\.py(:|$)")
 
 
 def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
-    """The Python files that a suite names: the suite's key, and the text with the file."""
+    """Yield the Python files that a suite names: the suite's key, and the text with the file."""
     texts = [
         *(("models", text) for entry in suite.models for text in _texts(entry.name)),
         ("extractor", suite.extractor),
@@ -28,11 +28,10 @@ def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
 
 
 def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
-    """The files that a suite names outside the folder of its own file: the suite's key, and the text
-    with the file.
+    """Yield the files outside the suite's folder: the suite's key, and the text with the file.
 
-    Links in the folder are followed wherever they lead: who has the folder has made them, and what
-    is behind them is read as data.
+    Links in the folder are followed: the owner of the folder made them, and their targets are read
+        as data.
     """
     folder = os.path.abspath(file.parent)
     texts = [
@@ -52,7 +51,7 @@ def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in a model's spec: its name and the values of its options."""
+    """Yield all texts in a model's spec: its name and the values of its options."""
     if isinstance(value, str):
         spec = parse_spec(value)
         yield from _texts(spec) if len(spec) > 1 else (spec["name"],)
@@ -68,22 +67,22 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
     """Refuse a suite that would run Python files, or reads files outside its folder.
 
     Args:
-        suite: as its file has it.
+        suite: content of its file.
         where: the name of a built-in suite, or the file, as the user named it.
-        replaced: keys that the command line replaces; what it names, the user asked for.
+        replaced: keys that the command line replaces: the user named these files.
 
     Raises:
         ValueError: it names one.
     """
     outside = () if where in built_in() else outside_files(suite, Path(where))
-    for named, what in (
+    for named, words in (
         (python_files(suite), "the Python file {}, which would run"),
         (outside, "{}, which is outside its folder"),
     ):
         text = next((text for key, text in named if key not in replaced), None)
         if text is not None:
             raise ValueError(
-                f"{where} names {what.format(shown(text, 300))}; look at "
+                f"{where} names {words.format(shown(text, 300))}; look at "
                 "it, and add --trust-suite, or name it "
                 "yourself with an option, such as --model or --extractor"
             )

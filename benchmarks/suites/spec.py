@@ -1,7 +1,6 @@
-"""Names with options, as the command line and suites write them: samplers, schedules and models are
-asked for in one way.
+"""Names with options, one syntax for samplers, schedules and models in commands and suites.
 
-What reads them is :mod:`samplerbench.samplers.spec`, since ``make`` takes the same words.
+:mod:`samplerbench.samplers.spec` parses them, since ``make`` takes the same texts.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ N(mean, sum_k c_k u_k u_k^T) the flow from level S to level s has a closed form,
 
     x(s) = mean + sum_k sqrt((c_k + s^2) / (c_k + S^2)) u_k u_k^T (x(S) - mean),
 
-and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726, where it is
-called analytical teleportation). A network that is told the class of each sample follows that
-class's data: it has a mean for each, and the covariance about them.
+and replaces the first steps of any sampler (Wang and Vastola 2024, arXiv:2412.09726: analytical
+teleportation). A class-conditional network has a mean for each class, and the covariance about
+them.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ SPREADS = 3.0
 axis.
 
 Of 20, 10, 5, 3, 2 and 1.5, on five exact models with ipndm and dpmpp_2m at 5, 10 and 20
-evaluations: rmse falls to 0.57 of what it is without a start on geometric average, and rises by 6 %
+evaluations: rmse falls to 0.57 of its value without a start on geometric average, and rises by 6 %
 at most. At 1.5 the Gaussian's own error dominates.
 """
 LARGEST = 4096
-"""Dimensions of the largest covariance that is diagonalised."""
+"""Largest number of dimensions for which a covariance is diagonalised."""
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A start: makes first states from latents.
+    """Map from latents to first states.
 
     Attributes:
         name: "noise", "mean" or "gaussian".
         sigma_max: where the latents lie.
-        sigma: where the states lie, and grids begin; of "noise" and "mean" it is sigma_max, or where
-            the model's own scheduler begins.
-        means: ``(1, *event)``, or ``(classes, *event)`` for a model that is told the class of each
-            sample; of "mean" and "gaussian".
-        gaussian: with the first mean and the data's covariance, of start "gaussian".
+        sigma: where the states lie, and grids begin; for "noise" and "mean" sigma_max, or the first
+            level of the model's own scheduler.
+        means: ``(1, *event)``, or ``(classes, *event)`` for a class-conditional model; for "mean"
+            and "gaussian".
+        gaussian: with the first mean and the data's covariance, for start "gaussian".
         skip: why the model has no such start (then ``sigma`` is sigma_max); "" if it has.
     """
 
@@ -60,9 +60,9 @@ class Start:
     skip: str = ""
 
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """States at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
+        """Return states at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
 
-        Bit-identical in any batch.
+        They are bit-identical in any batch.
 
         Args:
             x: not modified.
@@ -84,7 +84,7 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """The start of this name for a model.
+    """Make the start of this name for a model.
 
     Args:
         name: "noise", "mean" or "gaussian".
@@ -127,7 +127,7 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
 
 
 def moments_of(model: Denoiser) -> Moments | None:
-    """Mean or means and covariance of a model's data, or None where nobody knows them or they
-    are too large to diagonalise.
+    """Return mean(s) and covariance of a model's data; None if unknown, or too large to
+    diagonalise.
     """
     return model.moments() if math.prod(model.event) <= LARGEST else None

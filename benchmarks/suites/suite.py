@@ -1,4 +1,4 @@
-"""A suite: which models, samplers, schedules and budgets to run, and how.
+"""Suite: models, samplers, schedules and budgets of a run, and its settings.
 
 TOML on disk, checked when it is read.
 """
@@ -22,19 +22,19 @@ from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
 
 Spec = str | dict[str, Any]
 LARGEST = 1_000_000
-"""Steps or evaluations of a run: grids are lists."""
+"""Most steps or evaluations of a run: grids are lists."""
 
 CHECKPOINT = "checkpoint:"
-"""How the name of a model begins that is a file of the user's."""
+"""Prefix of the name of a model from a user's file."""
 
 LARGEST_FILE = 256 << 10
 MOST_POINTS = 500
-"""Bytes of a TOML file, and points in a line of it: a key of many parts, such as ``a.a.a``, takes
-memory that grows with their square.
+"""Limits of a TOML file: its bytes, and the points in a line. A key of many parts, such as
+``a.a.a``, takes memory that grows with their square.
 """
 
 MOST_SAMPLES = 1_000_000_000
-"""Samples of a cell or a batch; larger numbers are slips."""
+"""Most samples of a cell or a batch; larger numbers are slips."""
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Several = Annotated[int, Field(ge=2, le=MOST_SAMPLES)]
@@ -45,34 +45,33 @@ ExecutionName = Literal["eager", "compile", "cuda-graph", "compile+cuda-graph"]
 
 
 class Strict(BaseModel):
-    """A table in which an unknown key is an error."""
+    """Table in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _several(value: Any) -> Any:
-    """One number stands for a list of one."""
+    """Wrap one number in a list."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
 class Timing(Strict):
-    """The timing pass.
+    """Settings of the timing pass.
 
     Attributes:
-        enabled: whether there is one.
+        enabled: True for a timing pass.
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0
-            takes the suite's. The first is the one of the result table; all of them are in
-            ``timing.csv``.
+            takes the suite's. The first is in the result table; all of them are in ``timing.csv``.
         seconds: most wall time to spend on it, per model and batch size.
         min_rounds, max_rounds: how often each cell is timed.
         half_width: a cell is settled when the 95 % interval of its median is within this of the
             median, relative to it.
         energy_seconds: length of the window in which a cell's energy is measured, on a GPU with
             NVML; 0 for no such measurement.
-        minutes: most wall time for all of it, over all models and batch sizes; cells that there is no
-            time for are timed by the next run. 0 for no such limit.
-        sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell, which
-            ends earlier where throughput grows no more; 0 for no sweep.
+        minutes: most wall time over all models and batch sizes; the next run times the other cells.
+            0 for no such limit.
+        sweep: largest batch of a sweep over batch sizes 1, 2, 4, … of each model's first cell,
+            which ends when throughput stops growing; 0 for no sweep.
         tf32: whether a GPU may compute products and convolutions of float32 in TF32 while it is
             timed.
         cudnn_benchmark: whether cuDNN tries its algorithms before it chooses one.
@@ -96,16 +95,16 @@ class Timing(Strict):
 
 
 class Until(Strict):
-    """Sequential sampling: when a row has samples enough (``benchmarks.running.sequential``).
+    """Sequential sampling: limits for a row's samples (``benchmarks.running.sequential``).
 
     Attributes:
         baseline: registry name of the sampler that each row is compared with, at the same model,
             budget, start, end and schedule; None asks for no comparison.
-        metric: column that is compared, and whose standard error is meant; None for fd_conv where
-            there is a baseline, else fid_proxy.
-        margin: share of the baseline's value that does not matter.
+        metric: column of the comparison and of the standard error; None for fd_conv where there is
+            a baseline, else fid_proxy.
+        margin: equivalence margin, as a share of the baseline's value.
         target_se: standard error at which a row is precise enough, decided or not; None for none.
-        max_samples: no row gets more; None for 16 times what it starts with.
+        max_samples: most samples of a row; None for 16 times its first number.
     """
 
     baseline: str | None = None
@@ -132,14 +131,14 @@ class Until(Strict):
 
     @property
     def column(self) -> str:
-        """The column that the question is about."""
+        """Column of the comparison."""
         return self.metric or ("fid_proxy" if self.baseline is None else "fd_conv")
 
 
 class ModelEntry(Strict):
-    """A model of a suite, with what differs from the suite for it.
+    """Model of a suite, with its deviations from the suite.
 
-    ``published`` is what ``compare --published`` looks it up by; no number depends on it.
+    ``published`` is the key for ``compare --published``; no number depends on it.
     """
 
     name: Spec
@@ -153,13 +152,13 @@ class ModelEntry(Strict):
 
 
 class Suite(Strict):
-    """What to run.
+    """Configuration of a run.
 
     Attributes:
-        name: of the suite; part of the default run directory.
+        name: part of the default run directory.
         version: results of different versions are not compared.
-        models, samplers, schedules: the axes, as specs; without schedules each model has its default
-            (:mod:`samplerbench.benchmarks.planning.native`).
+        models, samplers, schedules: the axes, as specs; without schedules each model has its
+            default (:mod:`samplerbench.benchmarks.planning.native`).
         steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
             largest grid that fits is taken).
         tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
@@ -169,27 +168,24 @@ class Suite(Strict):
         start: how runs begin (``benchmarks.suites.start``).
         sigma_start: the level down to which start "gaussian" goes without an evaluation; None
             leaves it to the data's spread.
-        noise: what stochastic samplers get: independent numbers, or the increments of one Brownian
-            path per sample.
+        noise: of stochastic samplers: independent numbers, or the increments of one Brownian path
+            per sample.
         execution: how runs reach the device (``benchmarks.sampling.execution``).
-        device: "cuda" for a suite that makes no sense without a GPU: it runs elsewhere only if that
-            is asked for.
+        device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
         batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
-        keep: how many images are kept as pictures; of a model in two dimensions, 512 points unless
+        keep: number of images stored as pictures; of a model in two dimensions, 512 points unless
             it is 0.
-        converged_samples: how many converged samples fd_conv is computed against, where the model's
-            card has none.
+        converged_samples: number of converged samples for fd_conv, where the model's card has none.
         extractor: feature space of the Fréchet distance and its like: ``card`` for the model's own,
             ``card:32`` for 32 axes of it, or one of
             :func:`samplerbench.models.extractors.make_extractor`.
-        reference: where real samples, or their statistics, come from in another feature space
-            (``benchmarks.scoring.real``); None has the model draw them. It was once called
-            ``real``, and still can be.
+        reference: source of real samples, or of their statistics, in another feature space
+            (``benchmarks.scoring.real``); None has the model draw them. Its old name is ``real``.
         metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
             all.
-        path_curvature: whether to measure how the paths of each model bend
+        path_curvature: True to measure the curvature of each model's paths
             (``benchmarks.scoring.path_curvature.curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
@@ -272,11 +268,10 @@ class Suite(Strict):
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits of what the samples are.
+        """Eight hexadecimal digits that pin the samples.
 
-        When to stop is not among it, so that a run can be continued to a decision, or to more times.
-
-        Keys that came later do not count at their defaults: runs from before keep their folders.
+        ``until`` is excluded: a run can be continued to a decision, or to more times. Younger keys
+        do not count at their defaults: older runs keep their folders.
         """
         young = {
             name
@@ -304,52 +299,52 @@ class Suite(Strict):
 
     @property
     def extractors(self) -> dict[str, str]:
-        """The feature space of each model, by its spec."""
+        """Feature space of each model, by its spec."""
         return extractors_of(self.model_dump())
 
     def replaced(self, **axes: Any) -> Suite:
-        """This suite with some axes replaced.
+        """Return this suite with some axes replaced.
 
-        What single models, or a list of timed batch sizes, say about the same goes with it.
+        Deviations of single models, or a list of timed batch sizes, are replaced with them.
         """
-        given = {key: value for key, value in axes.items() if value is not None}
+        changes = {key: value for key, value in axes.items() if value is not None}
         data = self.model_dump()
-        if "models" in given:
+        if "models" in changes:
             own = {canonical(parse_spec(m["name"])): m for m in data["models"]}
-            given["models"] = [
+            changes["models"] = [
                 own.get(canonical(parse_spec(name))) or _in_place_of(data["models"], name)
-                for name in given["models"]
+                for name in changes["models"]
             ]
-        data |= given
-        if {"steps", "nfe"} & set(given):
-            data |= {key: given.get(key) for key in ("steps", "nfe")}
-        if "batch_size" in given and len(self.timing.batch_size) > 1:
+        data |= changes
+        if {"steps", "nfe"} & set(changes):
+            data |= {key: changes.get(key) for key in ("steps", "nfe")}
+        if "batch_size" in changes and len(self.timing.batch_size) > 1:
             data["timing"]["batch_size"] = (0,)
-        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(given) else set()
-        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(given)
+        cleared = {"steps", "nfe"} if {"steps", "nfe"} & set(changes) else set()
+        cleared |= {"samples", "batch_size", "reference_samples", "extractor"} & set(changes)
         data["models"] = [{k: v for k, v in m.items() if k not in cleared} for m in data["models"]]
         return check_suite(data, COMMAND_LINE)
 
 
-def _model_entry(place: int, given: object) -> object:
-    """A model that is asked for by its name alone, as a table.
+def _model_entry(place: int, entry: object) -> object:
+    """Return a model that is given by its name alone as a table.
 
     Raises:
-        ValueError: it is an object, which no other process and no later run could make again.
+        ValueError: it is an object, which another process or a later run cannot make again.
     """
-    if isinstance(given, str):
-        return {"name": given}
-    if isinstance(given, Mapping | ModelEntry):
-        return given
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, Mapping | ModelEntry):
+        return entry
     raise ValueError(
-        f"models.{place}: a model is a text such as 'gmm-2d', not a {type(given).__name__}; write "
+        f"models.{place}: a model is a text such as 'gmm-2d', not a {type(entry).__name__}; write "
         "the class into a file, and give 'my_model.py:MyClass' (docs/adding-a-model.md)"
     )
 
 
 def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """The entry of a model that replaces a suite's: of a suite for one checkpoint, that checkpoint where
-    the user has it, with what the suite says of it.
+    """Return the entry of a model that replaces a suite's. A suite for one checkpoint keeps its
+    settings for the user's copy.
     """
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
@@ -358,13 +353,13 @@ def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
 
 
 def _is_path(spec: Mapping[str, Any]) -> bool:
-    """Whether a model is a checkpoint by its path, with its family or without."""
+    """Return True for a model that is a checkpoint by its path, with or without its family."""
     path = str(spec["name"]).partition("?")[0]
     return path.startswith(CHECKPOINT) or Path(path).exists()
 
 
 def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
-    """The feature space of each model of a suite as it is stored, by the model's spec."""
+    """Return the feature space of each model of a stored suite, by the model's spec."""
     default = suite.get("extractor", "card")
     return {
         format_spec(parse_spec(entry["name"])): entry.get("extractor") or default
@@ -373,26 +368,26 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
 
 
 def built_in() -> dict[str, Path]:
-    """Built-in suites: name to TOML file."""
+    """Return the built-in suites: name to TOML file."""
     folder = Path(__file__).parent
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def load_suite(name: str) -> Suite:
-    """A built-in suite by name, or the suite of a TOML file.
+    """Load a built-in suite by name, or the suite of a TOML file.
 
     Raises:
         ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
             names it.
     """
-    known = built_in()
-    path = known.get(name, Path(name))
+    suites = built_in()
+    path = suites.get(name, Path(name))
     if not path.is_file():
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, suites, n=1)
         hint = (
             f"did you mean {close[0]}?"
             if close
-            else (f"built-in suites: {', '.join(known)}; or give the path of a TOML file")
+            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
         )
         raise ValueError(f"unknown suite {name!r}; {hint}")
     try:
@@ -403,13 +398,13 @@ def load_suite(name: str) -> Suite:
     ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
         raise ValueError(f"{path.name} is not valid TOML: {error}") from error
     return check_suite(
-        {"name": path.stem, **(data if name in known else with_placed_files(data, path.parent))},
+        {"name": path.stem, **(data if name in suites else with_placed_files(data, path.parent))},
         path.name,
     )
 
 
 def _text(path: Path) -> str:
-    """What is in a TOML file.
+    """Read a TOML file.
 
     Raises:
         ValueError: it is too large, or no UTF-8.
@@ -429,10 +424,10 @@ def check_suite(data: Mapping[str, Any], where: str) -> Suite:
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
-        known = {
+        keys = {
             **Suite.model_fields,
             **ModelEntry.model_fields,
             **Timing.model_fields,
             **Until.model_fields,
         }
-        raise ValueError(sentence(error, where, known)) from error
+        raise ValueError(sentence(error, where, keys)) from error

@@ -1,5 +1,5 @@
-"""Wall time, as docs/timing.md defines it: time per sample, overhead, intervals, and reasons not to
-trust them.
+"""Wall time (docs/timing.md): time per sample, overhead, intervals, and reasons to distrust
+them.
 """
 
 from ...results.comparison.times.medians import median_interval

@@ -1,15 +1,14 @@
-"""The timing pass over the cells of one model: rounds over all cells in random order, so that drift
-of the machine hits all alike.
+"""Timing pass over the cells of one model: rounds over all cells in random order, to share the
+machine's drift.
 
-A round times each cell's whole ``sample(batch)`` and, beside it, the calls that it makes of the model, on
-the states that it shows it, so that
+A round times each cell's whole ``sample(batch)`` and its calls of the model, on the same states, so
+that
 
     solver = total - network,        overhead = solver / network
 
-are differences of times that were taken side by side in every round. The decoder of a latent model
-is timed apart, on the same number of latents; it is part of neither. A round in which the machine was
-disturbed is discarded and counted. Rounds go on until the 95 % interval of every median is narrow, or
-the time is spent.
+are differences of adjacent times in every round. The decoder of a latent model is timed separately,
+on the same number of latents; it is part of neither. A disturbed round is discarded and counted.
+Rounds go on until the 95 % interval of every median is narrow, or the time is spent.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ from .disturbances import watched_block
 from .watch import Visit, Watch
 
 WARM_UP_SHARE = 0.25
-"""Share of the time that warming up may take, over all cells."""
+"""Share of the time for warming up, over all cells."""
 
 ROUND_ROOM = 4
-"""The states of the cells that are timed together may take this many times the room of one cell."""
+"""Memory for the states of all cells timed together, as a multiple of one cell's."""
 
 Done = Callable[[str, Record], None]
 Progress = Callable[[float, str], None]
@@ -63,20 +62,20 @@ def time_cells(
     clock: Stopwatch | None = None,
     within: float | None = None,
 ) -> None:
-    """Time the cells of one model: all at a time whose states fit into memory together.
+    """Time the cells of one model, as many at a time as fit into memory.
 
     Args:
         model: on ``device``.
         cells: finished cells, the most important first.
-        options: how long and how exactly.
+        options: duration and precision.
         device: "cpu" or "cuda".
         batch_size: samples per timed batch; 0 takes each cell's own.
-        progress: told the share of the pass that is done, and what is being timed.
-        done: given the key and the timing columns of a cell as soon as it is settled, or when the
-            time is spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
-        clock: what times a call; by default :meth:`.Clock.time` of the device.
-        within: seconds in which all must be done. Only so many cells are begun as can be visited
-            often enough in them; ``done`` is not told of the others.
+        progress: receives the share of the pass that is done, and the label of the cell.
+        done: receives the key and the timing columns of a cell once it is settled, or the time is
+            spent. A cell that cannot be timed gets a ``timing_reason`` and no times.
+        clock: times a call; by default :meth:`.Clock.time` of the device.
+        within: seconds for all. Only cells that can be visited often enough are begun; the others
+            never reach ``done``.
     """
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
@@ -84,8 +83,8 @@ def time_cells(
     waiting = deque(Watch(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
-    with settings as kept:
-        about = {f"timing_{name}": value for name, value in kept.items()}
+    with settings as applied:
+        about = {f"timing_{name}": value for name, value in applied.items()}
         about["timing_second_clock"] = own.second
         while waiting:
             _Pass(
@@ -104,7 +103,7 @@ def time_cells(
 
 @dataclass
 class _Pass:
-    """One pass: the open watches, and how their times are taken."""
+    """Timing pass: the open watches, and their settings."""
 
     model: Denoiser
     options: Timing
@@ -122,25 +121,25 @@ class _Pass:
     cold: Cold | None = None
 
     def run(self, waiting: deque[Watch]) -> None:
-        """Open as many cells as there is memory and time for, and go round until none is open or the
-        time is spent. What is open then is concluded as it is.
+        """Time as many cells as memory and time allow, in rounds, until none is open or the time is
+        spent. Then conclude the open cells with the times they have.
         """
-        self._open(waiting)
+        self._begin_cells(waiting)
         order = random.Random(0)
-        while self.watches and not self._spent():
+        while self.watches and not self._is_spent():
             order.shuffle(self.watches)
             for watch in list(self.watches):
-                if self._late():
+                if self._is_late():
                     break
                 self._visit(watch)
             self.rounds += 1
         for watch in self.watches:
             self._conclude(watch)
 
-    def _open(self, waiting: deque[Watch]) -> None:
-        """The first round."""
-        room, held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
-        while waiting and held <= ROUND_ROOM * room:
+    def _begin_cells(self, waiting: deque[Watch]) -> None:
+        """Visit cells for the first time."""
+        room, bytes_held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
+        while waiting and bytes_held <= ROUND_ROOM * room:
             if not self._has_time(a_round, longest):
                 waiting.clear()
                 break
@@ -148,34 +147,36 @@ class _Pass:
             self.watches.append(watch)
             self._visit(watch, room)
             if watch.works is not None:
-                held += watch.works.held
+                bytes_held += watch.works.held
                 a_round += watch.visits[-1].seconds
             longest = max(longest, time.perf_counter() - begin)
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Whether one cell more can be visited as often as all must be; the first always, unless it is late."""
+        """Return True if one cell more can be visited often enough; the first always, unless
+        late.
+        """
         if self.until is None or not self.watches:
-            return not self._late()
-        left = self.until - time.monotonic() - longest
+            return not self._is_late()
+        seconds_left = self.until - time.monotonic() - longest
         more = a_round * (1 + 1 / len(self.watches))
-        return (self.options.min_rounds - 1) * more <= left
+        return (self.options.min_rounds - 1) * more <= seconds_left
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.begun
 
-    def _late(self) -> bool:
+    def _is_late(self) -> bool:
         return self.until is not None and time.monotonic() > self.until
 
-    def _spent(self) -> bool:
-        """Whether another round would go beyond the time."""
-        return self._late() or (
+    def _is_spent(self) -> bool:
+        """Return True if another round would go beyond the time."""
+        return self._is_late() or (
             self.rounds >= self.options.min_rounds
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
     def _visit(self, watch: Watch, room: float = 0.0) -> None:
-        """One more time of a cell, and its end if that is enough or it fails."""
+        """Time a cell once more, and conclude it if that is enough or it fails."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), watch.cell.label)
         try:
@@ -220,7 +221,7 @@ class _Pass:
                 }
 
     def _measure(self, watch: Watch) -> None:
-        """One time of the whole sampler, one of its calls of the model, and of the decoder."""
+        """Time the whole sampler, its calls of the model, and the decoder once."""
         assert watch.works is not None
         run, begin = watch.works, time.perf_counter()
         with watched_block(self.device, self.gpu) as block:
@@ -236,11 +237,11 @@ class _Pass:
         watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, doubts, seconds))
 
     def _conclude(self, watch: Watch) -> None:
-        """Energy, if it is asked for and counted, then the columns."""
+        """Measure energy, if requested and available, then report the columns."""
         if watch.works is None:
             return
         before = time.perf_counter()
-        if self.gpu is not None and self.options.energy_seconds and not self._late():
+        if self.gpu is not None and self.options.energy_seconds and not self._is_late():
             watch.joules = joules_per_call(
                 watch.works.sample,
                 self.gpu.joules,

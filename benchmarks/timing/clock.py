@@ -1,9 +1,9 @@
-"""The time of one call on a device by two clocks, and warm-up.
+"""Time of one call on a device by two clocks, and warm-up.
 
-A second clock that counts something else than seconds tells a slower sampler from a slower machine:
+A second clock that does not count seconds separates a slower sampler from a slower machine:
 
-* on a GPU the cycles of its multiprocessors, which stay what they are when the clock is lowered;
-* on a CPU the processor time of all threads, which stays what it is when others take the cores.
+* on a GPU the cycles of its multiprocessors, which a lower clock does not change;
+* on a CPU the processor time of all threads, which other processes do not change.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MEDIAN_OF, MOST_MEDIANS = 3, 20
 
 
 class Reading(NamedTuple):
-    """One time of one call.
+    """Time of one call.
 
     Attributes:
         ms: milliseconds on the device: between CUDA events on a GPU, of the monotonic clock on a
             CPU.
         wall_ms: milliseconds of the monotonic clock until the device is idle again; equal to ``ms``
             on a CPU.
-        second: by the second clock (:attr:`Clock.second`); None where there is none.
+        second: by the second clock (:attr:`Clock.second`); None without one.
     """
 
     ms: float
@@ -38,14 +38,14 @@ class Reading(NamedTuple):
 
 
 class Clock:
-    """Times a call on a device.
+    """Clock of calls on a device.
 
     Args:
         device: "cpu" or "cuda".
-        sm_clock: tells the clock of the multiprocessors; None for none, as on a CPU.
+        sm_clock: clock of the multiprocessors; None for none, as on a CPU.
 
     Attributes:
-        second: what the second clock counts.
+        second: unit of the second clock.
     """
 
     def __init__(self, device: str, sm_clock: SmClock | None = None) -> None:
@@ -53,7 +53,7 @@ class Clock:
         self.second = (sm_clock.name if sm_clock else "") if self._cuda else "ms of processor time"
 
     def time(self, work: Callable[[], object]) -> Reading:
-        """The time of one call, complete on the device."""
+        """Time one call until it is complete on the device."""
         return self._on_gpu(work) if self._cuda else _on_cpu(work)
 
     def _on_gpu(self, work: Callable[[], object]) -> Reading:
@@ -90,7 +90,7 @@ def warm_up(
         most_ms: gives up after this time, or after 20 medians.
 
     Returns:
-        Whether they agreed.
+        True if they agreed.
     """
     times: list[float] = []
     before = 0.0

@@ -1,6 +1,4 @@
-"""Disturbances while a block of calls is timed, and the reasons that they give not to trust its
-times.
-"""
+"""Disturbances while a block of calls is timed, as reasons to distrust its times."""
 
 from __future__ import annotations
 
@@ -17,20 +15,20 @@ from .device.gpu import Gpu, GpuState, gpu_doubts
 from .load import Load, cpu_doubts
 
 APART, APART_MS = 0.05, 0.1
-"""CUDA events and the wall clock may differ by this share of the time, or this many
-milliseconds: launching and synchronising cost some.
+"""Allowed difference of CUDA events and the wall clock, as a share of the time or in milliseconds:
+launching and synchronising cost some.
 """
 
 
 @dataclass
 class Block:
-    """What was seen during one block of calls.
+    """Observations during one block of calls.
 
     Attributes:
         load: growth of the machine's counters.
         state: of the GPU, at its end; None on a CPU or without NVML.
         peak: most bytes that torch held on the GPU; None on a CPU.
-        grown: how often torch's allocator asked the driver for memory, which takes long and waits
+        grown: number of the allocator's requests to the driver for memory, which take long and wait
             for the device.
     """
 
@@ -40,54 +38,53 @@ class Block:
     grown: int = 0
 
     def doubts(self, readings: Sequence[Reading]) -> list[str]:
-        """Why the times of the block are not to be trusted, each in a few words."""
+        """Return the reasons to distrust the times of the block, each in a few words."""
         return doubts([self], readings)
 
 
 @contextmanager
 def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
-    """Watch the block that runs inside, during which no garbage is collected.
+    """Observe the block inside, without garbage collection.
 
     Yields:
-        What is filled in at the end.
+        The observations, filled in at the end.
     """
-    seen, cuda, asked = Block(), device.startswith("cuda"), 0
+    block, cuda, segments = Block(), device.startswith("cuda"), 0
     collects = gc.isenabled()
     gc.disable()
     try:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-            asked = _asked_for_memory()
+            segments = _count_segments()
         before = Load.of_this_moment()
-        yield seen
-        seen.load = Load.of_this_moment().since(before)
+        yield block
+        block.load = Load.of_this_moment().since(before)
         if cuda:
-            seen.peak = torch.cuda.max_memory_allocated()
-            seen.grown = _asked_for_memory() - asked
+            block.peak = torch.cuda.max_memory_allocated()
+            block.grown = _count_segments() - segments
         if gpu is not None:
-            seen.state = gpu.state()
+            block.state = gpu.state()
     finally:
         if collects:
             gc.enable()
 
 
 def doubts(blocks: Sequence[Block], readings: Sequence[Reading]) -> list[str]:
-    """Why the times that were taken in some blocks are not to be trusted, each in a few words; empty
-    if they are.
+    """Return the reasons to distrust the times of some blocks, each in a few words; empty for none.
 
     Args:
-        blocks: one or more; what is too little to be seen in each may be seen in all.
+        blocks: one or more; a disturbance too small to show in each may show in all.
         readings: the times.
     """
     states = [block.state for block in blocks if block.state is not None]
-    found = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
-    found += gpu_doubts(states) + _clocks_disagree(readings)
+    reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())
+    reasons += gpu_doubts(states) + _clocks_disagree(readings)
     grown = sum(block.grown for block in blocks)
-    return found + ([f"torch asked the driver for memory {grown} times"] if grown else [])
+    return reasons + ([f"torch asked the driver for memory {grown} times"] if grown else [])
 
 
 def total_load(blocks: Sequence[Block]) -> Load:
-    """The growth of the counters over all blocks."""
+    """Return the growth of the counters over all blocks."""
     total = Load()
     for block in blocks:
         total = total.and_(block.load)
@@ -95,9 +92,7 @@ def total_load(blocks: Sequence[Block]) -> Load:
 
 
 def observed(blocks: Sequence[Block]) -> dict[str, object]:
-    """What was seen, for the raw record: seconds of the load, and the range of each number of the
-    GPU.
-    """
+    """Return the raw record: seconds of the load, and the range of each number of the GPU."""
     ranges: dict[str, object] = {}
     for name in GpuState._fields:
         values = [
@@ -110,13 +105,13 @@ def observed(blocks: Sequence[Block]) -> dict[str, object]:
     return {**total_load(blocks)._asdict(), **ranges}
 
 
-def _asked_for_memory() -> int:
-    """Segments that torch's allocator has had from the driver so far."""
+def _count_segments() -> int:
+    """Return the number of segments that torch's allocator has had from the driver so far."""
     return int(torch.cuda.memory_stats().get("segment.all.allocated", 0))
 
 
 def _clocks_disagree(readings: Sequence[Reading]) -> list[str]:
-    """Whether CUDA events and the wall clock tell different stories, compared by their sums."""
+    """Return the reason if CUDA events and the wall clock disagree, by their sums; empty if not."""
     ms, wall = sum(r.ms for r in readings), sum(r.wall_ms for r in readings)
     if abs(wall - ms) <= max(APART * wall, APART_MS * len(readings)):
         return []

@@ -1,4 +1,4 @@
-"""Load of the machine by the kernel's counters, and the reasons that it gives not to trust times.
+"""Load of the machine by the kernel's counters, as reasons to distrust times.
 
 Three views, since each is missing somewhere: the time that this process's own threads were ready to
 run and had no core (schedstat; on any Linux, in containers too), the busy time of the whole machine
@@ -16,7 +16,7 @@ from typing import NamedTuple
 TICK = 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
 CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
 CONTENT = 0.02
-"""Shares of time below this are left alone: a kernel always has something to do."""
+"""Share of time below which load is ignored: a kernel always has some work."""
 OTHERS = 0.10
 """Share of the machine that other processes may take: they slow caches, memory and turbo clocks
 before they take a core.
@@ -26,14 +26,13 @@ SHORT = 0.2
 
 
 class Load(NamedTuple):
-    """Counters at one moment, or their growth over an interval: only differences and sums of
-    differences mean anything.
+    """Counters at one moment, or their growth over an interval: only differences and their sums
+    have a meaning.
 
     Attributes:
         wall: seconds of the monotonic clock.
         cpu: seconds of processor time of this process, all threads.
-        waited: seconds that its threads were ready and had no core; None where the kernel does not
-            say.
+        waited: seconds that its threads were ready and had no core; None if unknown.
         busy: seconds of processor time of the whole machine, over all cores; None where unknown.
         stolen: seconds that a hypervisor took from all cores; None where unknown.
         throttled: how often the cgroup's limit stopped the process.
@@ -48,12 +47,19 @@ class Load(NamedTuple):
 
     @classmethod
     def of_this_moment(cls) -> Load:
-        """The counters as they are."""
-        busy, stolen = _machine()
-        return cls(time.perf_counter(), time.process_time(), _waited(), busy, stolen, _throttled())
+        """Read the counters."""
+        busy, stolen = _machine_seconds()
+        return cls(
+            time.perf_counter(),
+            time.process_time(),
+            _wait_for_cores(),
+            busy,
+            stolen,
+            _throttle_count(),
+        )
 
     def since(self, earlier: Load) -> Load:
-        """The growth from ``earlier`` to here.
+        """Return the growth since ``earlier``.
 
         A counter that fell, as when a thread ended, has not grown.
         """
@@ -65,14 +71,14 @@ class Load(NamedTuple):
         )
 
     def and_(self, other: Load) -> Load:
-        """The growth over both of two intervals."""
+        """Return the growth over both of two intervals."""
         return Load(
             *(None if a is None or b is None else a + b for a, b in zip(self, other, strict=True))  # type: ignore[arg-type]
         )
 
 
 def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
-    """Why times that were taken during an interval are not to be trusted; empty if they are.
+    """Return the reasons to distrust times taken during an interval; empty for none.
 
     Args:
         load: the growth of the counters over the interval.
@@ -97,18 +103,20 @@ def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
     return doubts
 
 
-def _waited() -> float | None:
-    """Run-queue delay of all threads of this process (second number of schedstat), nanoseconds."""
-    total, known = 0, False
+def _wait_for_cores() -> float | None:
+    """Return the run-queue delay of this process's threads in seconds (second number of
+    schedstat).
+    """
+    total, is_known = 0, False
     for path in Path("/proc/self/task").glob("*/schedstat"):
         with suppress(OSError, ValueError, IndexError):  # a thread may end in between
-            total, known = total + int(path.read_text().split()[1]), True
-    return total / 1e9 if known else None
+            total, is_known = total + int(path.read_text().split()[1]), True
+    return total / 1e9 if is_known else None
 
 
-def _machine() -> tuple[float | None, float | None]:
-    """Busy and stolen seconds over all cores: the first line of /proc/stat, in ticks (user nice
-    system idle iowait irq softirq steal).
+def _machine_seconds() -> tuple[float | None, float | None]:
+    """Return busy and stolen seconds over all cores: the first line of /proc/stat, in ticks (user
+    nice system idle iowait irq softirq steal).
     """
     try:
         with open("/proc/stat", encoding="ascii") as file:
@@ -118,7 +126,7 @@ def _machine() -> tuple[float | None, float | None]:
     return (user + nice + system + irq + softirq) * TICK, steal * TICK
 
 
-def _throttled() -> int:
+def _throttle_count() -> int:
     for path in CGROUP_STAT:
         with suppress(OSError, ValueError, StopIteration), open(path, encoding="ascii") as file:
             return int(next(line for line in file if line.startswith("nr_throttled")).split()[1])

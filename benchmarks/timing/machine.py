@@ -1,7 +1,4 @@
-"""Facts about the machine: read from the operating system and from torch, never changed.
-
-What cannot be read is None.
-"""
+"""Facts about the machine, read from the operating system and from torch; None if unknown."""
 
 from __future__ import annotations
 
@@ -21,9 +18,7 @@ CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 def machine() -> dict[str, Any]:
-    """What stays the same while the process runs: system, processor, cores, limits of the
-    container, memory.
-    """
+    """Return the fixed facts: system, processor, cores, limits of the container, memory."""
     return {
         "system": platform.platform(),
         "cpu": cpu_name(),
@@ -37,7 +32,7 @@ def machine() -> dict[str, Any]:
 
 
 def version() -> str:
-    """Version of the installed package."""
+    """Return the version of the installed package."""
     try:
         return importlib.metadata.version("samplerbench")
     except importlib.metadata.PackageNotFoundError:
@@ -45,15 +40,15 @@ def version() -> str:
 
 
 def conditions() -> dict[str, Any]:
-    """What changes: the load averages over 1, 5 and 15 minutes."""
+    """Return the varying facts: the load averages over 1, 5 and 15 minutes."""
     with suppress(OSError, AttributeError):
         return {"load_average": [round(load, 2) for load in os.getloadavg()]}
     return {"load_average": None}
 
 
 def device_of(device: str) -> dict[str, Any]:
-    """The device that samples are computed on: a GPU with its memory in bytes, driver and power
-    limit, or the processor.
+    """Return the device of samples: a GPU with its memory in bytes, driver and power limit, or the
+    processor.
     """
     if not device.startswith("cuda"):
         return {"type": "cpu", "name": cpu_name()}
@@ -69,7 +64,7 @@ def device_of(device: str) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's model name."""
+    """Return the processor's model name."""
     for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -77,7 +72,9 @@ def cpu_name() -> str:
 
 
 def cpu_limit() -> float | None:
-    """Cores' worth of time that the cgroup allows (version 2, then 1); None without a limit."""
+    """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a
+    limit.
+    """
     quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
         quota, period = (

@@ -1,4 +1,4 @@
-"""Times the cells of a run directory that were not timed as they would be now."""
+"""Timing of a run directory's cells without present times."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .table import SWEEP, timing_file
 
 
 class Place(Protocol):
-    """Where times of a model are taken."""
+    """Timer of a model's cells."""
 
     def machine(self) -> Record:
-        """What :func:`machine_of` gives there."""
+        """Return the result of :func:`machine_of` for its device."""
         ...
 
     def time(
@@ -45,12 +45,11 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Here:
-    """This process.
+    """Timer in this process.
 
     Attributes:
         model: on the device.
-        options: how long and how exactly.
-        device: "cpu" or "cuda".
+        options: duration and precision. device: "cpu" or "cuda".
     """
 
     model: Denoiser
@@ -87,7 +86,7 @@ class Here:
 
 
 def machine_of(device: str) -> Record:
-    """What times of this process depend on."""
+    """Return the conditions for times of this process."""
     return {
         "timing_device": device,
         "timing_device_name": device_of(device)["name"],
@@ -106,13 +105,12 @@ def time_pending(
     """Time the cells of one model that lack times, at each batch size, and sweep over batch sizes.
 
     Args:
-        run: where the times are.
+        run: stores the times.
         cells: of the model, with samples.
-        options: batch sizes, how long and how exactly.
-        place: where they are taken.
-        stage: told what is being done.
-        within: asked before each batch size, and before the sweep: seconds in which it must be
-            done; None for no limit.
+        options: batch sizes, duration and precision.
+        place: the timer.
+        stage: receives the present stage.
+        within: gives, before each batch size and before the sweep, its seconds; None for no limit.
     """
     machine = place.machine() if cells else {}
     for size in options.batch_size if cells else ():
@@ -143,14 +141,14 @@ def time_pending(
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
             return
         title = f"{cell.model}: throughput of {cell.label}"
-        found = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
-        if found.get("points"):
-            run.write(cell.key, SWEEP, {**stamp, **found})
+        result = place.sweep(cell, within(), lambda batch: stage(f"{title}, batches of {batch}"))
+        if result.get("points"):
+            run.write(cell.key, SWEEP, {**stamp, **result})
 
 
 def _too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Why a batch is not timed: memory held no such batch when samples were drawn, and here there
-    is no worker that could be lost; "" where nothing speaks against it.
+    """Return the reason not to time a batch: memory could not hold it while sampling, and here no
+    worker shields this process. It is "" if nothing speaks against it.
     """
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
@@ -162,9 +160,9 @@ def _too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _stamp(cell: Cell, options: Timing, size: int) -> Record:
-    """What times, or the lack of them, depend on beside the machine and the cell's identity.
+    """Return the inputs of times, or of their lack, besides the machine and the cell's identity.
 
-    One of these changed is another chance.
+    A change of one of these is another chance.
     """
     return {
         "timing_batch_size": size or cell.batch_size,

@@ -1,7 +1,7 @@
-"""Throughput against the batch size, up to where a larger batch brings nothing more.
+"""Throughput against the batch size, up to the point where larger batches gain nothing.
 
-The knee is the smallest batch with nearly the largest throughput: below it a GPU waits for launches,
-above it samples wait for one another.
+The knee is the smallest batch with nearly the largest throughput: below it a GPU waits for
+launches, above it samples wait for one another.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from .clock import Clock, warm_up
 from .device.settings import backends_set
 
 GAIN = 1.05
-"""A doubling that brings less than this is none; after two in a row the sweep ends."""
+"""Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""
 NEARLY = 0.9
-"""The knee has this share of the largest throughput."""
+"""Share of the largest throughput at the knee."""
 FEWEST, MOST = 6, 15
-"""Calls that are timed at each size."""
+"""Fewest and most calls timed at each size."""
 WARM_UP_MS = 5000.0
 
 
 class Point(NamedTuple):
-    """One batch size.
+    """Time at one batch size.
 
     Attributes:
         batch: samples.
@@ -46,16 +46,16 @@ class Point(NamedTuple):
 
     @property
     def samples_per_second(self) -> float:
-        """Throughput."""
+        """Throughput in samples per second."""
         return 1e3 * self.batch / self.ms
 
 
 class Sweep(NamedTuple):
-    """A sweep over batch sizes.
+    """Sweep over batch sizes.
 
     Attributes:
         points: from small to large.
-        ended: why there is no larger one, in a few words.
+        ended: reason for the end, in a few words.
     """
 
     points: list[Point]
@@ -63,7 +63,7 @@ class Sweep(NamedTuple):
 
     @property
     def knee(self) -> int:
-        """The smallest batch with :data:`NEARLY` the largest throughput; 0 where nothing was timed."""
+        """Smallest batch with :data:`NEARLY` the largest throughput; 0 where nothing was timed."""
         return knee_of(self.points)
 
 
@@ -75,11 +75,13 @@ def sweep_on(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """A sweep up to the options' largest batch, under their settings, as it is kept."""
+    """Sweep up to the options' largest batch, under their settings, and return the stored
+    record.
+    """
     with backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         clock = Clock(device).time
-        found = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
-    return {"points": found.points, "knee": found.knee, "ended": found.ended}
+        result = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
+    return {"points": result.points, "knee": result.knee, "ended": result.ended}
 
 
 def knee_of(points: Sequence[Point]) -> int:
@@ -102,10 +104,10 @@ def sweep(
 
     Args:
         model: on the cell's device.
-        cell: what is run.
+        cell: of the sampler.
         clock: times a call.
-        most: the largest batch that is tried.
-        progress: told the batch that comes.
+        most: the largest batch.
+        progress: receives the next batch size.
         within: seconds after which it ends.
     """
     until = None if within is None else time.monotonic() + within
@@ -116,7 +118,7 @@ def sweep(
             return Sweep(points, "the time was spent")
         progress(batch)
         try:
-            points.append(Point(batch, _timed(model, cell, clock, batch)))
+            points.append(Point(batch, _median_ms(model, cell, clock, batch)))
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -130,7 +132,7 @@ def sweep(
     return Sweep(points, f"{most} samples are the most that were asked for")
 
 
-def _timed(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
+def _median_ms(model: Denoiser, cell: Cell, clock: Stopwatch, batch: int) -> float:
     run = works(model, cell, torch.arange(batch, device=cell.device), room=0.0)
     warm_up(run.sample, clock, WARM_UP_MS)
     times: list[float] = []

@@ -1,5 +1,5 @@
-"""``timing.csv``: one line per cell and batch size, for suites that time several. The result table has
-the first size only. ``throughput.csv``: one line per model and batch size of a sweep.
+"""``timing.csv``: one line per cell and batch size, for suites with several; ``throughput.csv``:
+one line per model and batch size of a sweep.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SWEEP = "sweep.json"
 
 
 def timing_file(size: int, options: Timing) -> str:
-    """Name of the part with a cell's times at one batch size.
+    """Return the name of the part with a cell's times at one batch size.
 
     The first size has the name that the result table reads.
     """
@@ -65,9 +65,9 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
     ``throughput.csv`` if there was a sweep.
 
     Args:
-        run: where the parts are.
+        run: directory of the parts.
         cells: keys, in the order of the lines.
-        options: which batch sizes.
+        options: with the batch sizes.
     """
     if options.enabled and options.sweep:
         lines = [line for cell in cells for line in _sweep_lines(run, cell)]
@@ -98,14 +98,14 @@ THROUGHPUT = (
 
 
 def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
-    found = run.read(cell, SWEEP)
-    if not found:
+    result = run.read(cell, SWEEP)
+    if not result:
         return []
     row = {**(run.read(cell, IDENTITY) or {}), **(run.read(cell, QUALITY) or {})}
-    about = [row.get("model"), row.get("sampler"), row.get("nfe"), found["timing_device_name"]]
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), result["timing_device_name"]]
     return [
-        [*about, batch, ms, 1e3 * batch / ms, batch == found["knee"], found["ended"]]
-        for batch, ms in found["points"]
+        [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
+        for batch, ms in result["points"]
     ]
 
 

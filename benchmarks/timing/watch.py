@@ -1,4 +1,4 @@
-"""The times of one cell, round by round, and the columns that they become."""
+"""Times of one cell, round by round, and their columns."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .device.gpu import STEADY
 from .disturbances import Block, doubts, observed
 
 MOST_DISCARDED = 2
-"""A cell is visited at most this many times as often as rounds are asked for."""
+"""Most visits of a cell, as a multiple of the requested rounds."""
 
 
 class Visit(NamedTuple):
-    """What one round took of one cell.
+    """Times of one cell in one round.
 
     Attributes:
         round: its number.
         total: the sampler's whole call.
         network_ms: the same calls of the model, without the sampler.
         decoder_ms: decoding the batch; None without a decoder.
-        cold_ms: the sampler's whole call with caches emptied before; None where that is not asked.
-        block: what was seen of the machine meanwhile.
-        doubts: why the times are not to be trusted; empty if they are.
-        seconds: that all of it took.
+        cold_ms: the sampler's whole call with caches emptied before; None if not requested.
+        block: observations of the machine meanwhile.
+        doubts: reasons to distrust the times; empty for none.
+        seconds: duration of the visit.
     """
 
     round: int
@@ -48,16 +48,16 @@ class Visit(NamedTuple):
 
 @dataclass
 class Watch:
-    """The times of one cell so far.
+    """Times of one cell so far.
 
     Attributes:
-        cell: what is timed.
+        cell: that is timed.
         batch: samples of a call.
         visits: in order.
         works: the calls; None before the first round and after the last.
         facts: columns that are known from the start.
-        warm: whether the warm-up ended by agreement.
-        joules: energy of a call; None where there is no counter.
+        warm: True if the warm-up ended by agreement.
+        joules: energy of a call; None without a counter.
     """
 
     cell: Cell
@@ -70,9 +70,7 @@ class Watch:
 
     @property
     def undisturbed(self) -> list[Visit]:
-        """The visits whose times are to be trusted: nothing was seen, and the clock of the GPU was
-        that of most.
-        """
+        """Visits with trustworthy times: no doubts, and a usual clock of the GPU."""
         fine = [visit for visit in self.visits if not visit.doubts]
         clocks = [v.block.state.sm_clock for v in fine if v.block.state and v.block.state.sm_clock]
         if not clocks:
@@ -87,38 +85,38 @@ class Watch:
 
     @property
     def kept(self) -> list[Visit]:
-        """The visits that count: those that were not disturbed; all where these are too few, or not
-        even half, so that a flag must say why.
+        """Visits that count: the undisturbed ones, or all if these are too few or less than half,
+        so that a flag must say why.
         """
         fine = self.undisturbed
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def settled(self, options: Timing) -> bool:
-        """Whether the interval of the median is as narrow as asked."""
-        kept = self.kept
-        return settled([v.total.ms for v in kept], options.half_width, options.min_rounds)
+        """Return True if the interval of the median is as narrow as requested."""
+        visits = self.kept
+        return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def enough(self, options: Timing) -> bool:
-        """Whether there are as many rounds as are allowed."""
+        """Return True if there are as many rounds as allowed."""
         return (
             len(self.undisturbed) >= options.max_rounds
             or len(self.visits) >= MOST_DISCARDED * options.max_rounds
         )
 
     def columns(self, options: Timing, device: str) -> Record:
-        """The timing columns, the raw times and the disturbances."""
-        kept, cuda = self.kept, device.startswith("cuda")
-        times, walls = [v.total.ms for v in kept], [v.total.wall_ms for v in kept]
-        own = [v.total.ms - v.network_ms for v in kept]
-        network, solver = median(v.network_ms for v in kept), median(own)
-        decoder = [v.decoder_ms for v in kept if v.decoder_ms is not None]
-        cold = [v.cold_ms for v in kept if v.cold_ms is not None]
+        """Return the timing columns, the raw times and the disturbances."""
+        visits, cuda = self.kept, device.startswith("cuda")
+        times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
+        own = [v.total.ms - v.network_ms for v in visits]
+        network, solver = median(v.network_ms for v in visits), median(own)
+        decoder = [v.decoder_ms for v in visits if v.decoder_ms is not None]
+        cold = [v.cold_ms for v in visits if v.cold_ms is not None]
         enough = len(times) >= FEWEST
         low, high = median_interval(times)
         quarter, middle, three = np.percentile(times, [25, 50, 75]) / self.batch
         latency = median(walls) + (median(decoder) if decoder else 0.0)
-        peaks = [v.block.peak for v in kept if v.block.peak is not None]
-        blocks = [v.block for v in kept]
+        peaks = [v.block.peak for v in visits if v.block.peak is not None]
+        blocks = [v.block for v in visits]
         steps = self.cell.steps
         return {
             "ms_per_sample": float(middle),
@@ -137,9 +135,9 @@ class Watch:
             "peak_memory_mb": max(peaks) / 2**20 if peaks else None,
             "joules_per_sample": None if self.joules is None else self.joules / self.batch,
             "timing_converged": self.settled(options),
-            "timing_discarded": len(self.visits) - len(kept),
-            "timing_flag": "; ".join(doubts(blocks, [v.total for v in kept])),
-            "timing_rounds": len(kept),
+            "timing_discarded": len(self.visits) - len(visits),
+            "timing_flag": "; ".join(doubts(blocks, [v.total for v in visits])),
+            "timing_rounds": len(visits),
             "timing_batch_size": self.batch,
             "timing_device": device,
             "timing_execution": self.cell.execution,
@@ -147,19 +145,19 @@ class Watch:
             "timing_observed": observed(blocks),
             "timing_disturbances": Counter(text for v in self.visits for text in _kinds(v)),
             "raw_total_ms": times,
-            "raw_rounds": [v.round for v in kept],
-            "raw_second": [v.total.second for v in kept],
+            "raw_rounds": [v.round for v in visits],
+            "raw_second": [v.total.second for v in visits],
             "raw_wall_ms": walls if cuda else [],
-            "raw_network_ms": [v.network_ms for v in kept],
+            "raw_network_ms": [v.network_ms for v in visits],
             "raw_decoder_ms": decoder,
             "raw_cold_ms": cold,
-            "raw_discarded_ms": [v.total.ms for v in self.visits if v not in kept],
+            "raw_discarded_ms": [v.total.ms for v in self.visits if v not in visits],
             **self.facts,
         }
 
 
 def _kinds(visit: Visit) -> list[str]:
-    """The doubts of a visit without their numbers, to be counted."""
+    """Return the doubts of a visit without their numbers, to be counted."""
     return [
         " ".join(word for word in text.split() if not any(map(str.isdigit, word)))
         for text in visit.doubts

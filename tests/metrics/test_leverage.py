@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics.estimators.leverage import _beyond, excess
+from samplerbench.benchmarks.metrics.estimators.leverage import _higher_order_factors, excess
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 
@@ -25,7 +25,7 @@ def removed(s: np.ndarray, z: np.ndarray, n: int) -> tuple[float, float]:
 def formula(s: np.ndarray, z: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     p, w = float(s @ z**2), np.outer(s, s) / np.add.outer(s, s)
     g = 2 * float(z**2 @ w @ z**2) / (n * p)
-    bias, influence = _beyond(np.array(g))
+    bias, influence = _higher_order_factors(np.array(g))
     return p * (influence + g / 2), p / n * (bias + g / 4)
 
 

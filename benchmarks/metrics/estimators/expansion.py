@@ -62,7 +62,7 @@ as float16 (half an ulp is 2**-11).
 
 @dataclass(frozen=True, eq=False)
 class FrechetReference:
-    """The side that samples are compared with; its factorisation is computed once.
+    """Fixed side of a Fréchet distance; its factorisation is computed once.
 
     Attributes:
         mean: ``(d,)`` float64.
@@ -89,7 +89,7 @@ class FrechetReference:
 
     @classmethod
     def of(cls, moments: Moments) -> FrechetReference:
-        """The moments of a finite set as the fixed reference."""
+        """Take the moments of a finite set as the fixed reference."""
         return cls(moments.mean, moments.cov, moments.n)
 
     @cached_property
@@ -115,7 +115,7 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """FD to a distribution with this ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1
+        """Return the FD to a distribution with this ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1
         Sigma2)^½ = ``cross``.
         """
         shift = mean - self.mean
@@ -123,14 +123,14 @@ class FrechetReference:
 
 
 class Side(NamedTuple):
-    """The plug-in value, and what the finite number of samples on one side does to it.
+    """Plug-in value, and the effect of the finite number of samples on one side.
 
     Attributes:
         raw: the plug-in value.
         bias: of second order, and beyond it what single samples add (:mod:`.leverage`); estimated.
         influence: ``(n,)`` IF less each sample's own part in it (why: :mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
-        noise: what an interval needs beside the standard error; None unless asked for.
+        noise: further moments for an interval; None unless requested.
     """
 
     raw: float
@@ -141,20 +141,20 @@ class Side(NamedTuple):
 
     @property
     def debiased(self) -> float:
-        """To second order."""
+        """Value without the bias of second order."""
         return self.raw - self.bias
 
 
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
-    """Value, bias, influence, flags and, if asked for, noise of one side's samples and their
-    own moments, the other side being fixed.
+    """Return value, bias, influence and flags of one side with its own ``moments``; the other side
+    is fixed.
     """
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
-    whitened = _whitened(reference, moments, rows)
+    whitened = _whiten(reference, moments, rows)
     s, away = whitened.s, moments.mean - reference.mean
     weights = np.outer(s, s) / np.add.outer(s, s)
     shift, square, along, pairs = np.empty((4, n))
@@ -179,18 +179,19 @@ class _Whitened(NamedTuple):
 
     Attributes:
         s: ``(k,)`` its singular values.
-        blocks: where a block of samples lies, they less their mean ``(m, d)``, and z ``(m, k)``,
-            whitened; every time that it is called.
+        blocks: yields the slice of a block, its centred samples ``(m, d)``, and z ``(m, k)``,
+            whitened.
     """
 
     s: FloatArray
     blocks: Blocks
 
 
-def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
-    """By the smaller side: with A = centred R, A^T A / (n - 1) = M has the same non-zero
-    eigenvalues as the ``(n, n)`` Gram matrix A A^T / (n - 1), whose unit eigenvectors are z /
-    sqrt(n - 1).
+def _whiten(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whitened:
+    """Whiten samples by the smaller side.
+
+    With A = centred R, A^T A / (n - 1) = M has the same non-zero eigenvalues as the ``(n, n)`` Gram
+    matrix A A^T / (n - 1). Its unit eigenvectors are z / sqrt(n - 1).
     """
     n, rank = moments.n, reference.rank
     if n > rank:
@@ -204,7 +205,7 @@ def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whi
                 centred = block - moments.mean
                 yield where, centred, centred @ along
 
-        return _Whitened(s, _once_if_one(by_map, n <= rows.size))
+        return _Whitened(s, _cache_if_one(by_map, n <= rows.size))
     centred = rows[:] - moments.mean  # no more samples than directions
     projected = centred @ reference.factor
     values, vectors = np.linalg.eigh(projected @ projected.T / (n - 1))
@@ -213,21 +214,21 @@ def _whitened(reference: FrechetReference, moments: Moments, rows: Rows) -> _Whi
     return _Whitened(np.sqrt(values[keep]), lambda: iter([(slice(0, n), centred, z)]))
 
 
-def _once_if_one(make: Blocks, is_one: bool) -> Blocks:
-    """The same blocks, kept where there is only one."""
+def _cache_if_one(make: Blocks, is_one: bool) -> Blocks:
+    """Return the same blocks, cached if there is only one."""
     if not is_one:
         return make
-    found = list(make())
-    return lambda: iter(found)
+    cached = list(make())
+    return lambda: iter(cached)
 
 
 def resolved(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which eigenvalues exceed a symmetric eigensolver's rounding error, d eps of the largest."""
+    """Return a mask of eigenvalues above the eigensolver's rounding error, d eps of the largest."""
     return values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0)
 
 
 def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> tuple[str, ...]:
-    """Reasons not to trust the interval, a short phrase each."""
+    """Return the reasons not to trust the interval, a short phrase each."""
     flags = []
     wanted = SAMPLES_PER_FEATURE * reference.rank
     if n < wanted:

@@ -1,4 +1,4 @@
-r"""Fréchet distance extrapolated to infinitely many samples, as the literature does it.
+r"""Fréchet distance extrapolated to infinitely many samples.
 
 The bias of the plug-in falls as 1 / N, so a straight line through plug-in values at several N meets
 1 / N = 0 at an unbiased one (Chong and Forsyth 2020, arXiv:1911.07023, section 3). Here the sizes
@@ -26,7 +26,7 @@ SEED = 0
 def fd_infinity(
     reference: FrechetReference, features: ArrayLike | Rows, parts: int = PARTS, seed: int = SEED
 ) -> float:
-    """The intercept of the line.
+    """Return the intercept of the line.
 
     Args:
         reference: the fixed truth.

@@ -4,7 +4,7 @@ Two estimands, never to be mixed: :func:`estimate` takes the reference as the fi
 field's convention), and :func:`population_estimate` takes both sides as samples of unknown
 distributions.
 
-The influence function IF, the bias of second order, and its q(x) are those of :mod:`.expansion`.
+The influence function IF, the bias of second order, and its q(x) come from :mod:`.expansion`.
 
 **Third order.** What is left after the second falls as 1 / N², and its constant grows with the
 tails: at 15 samples a feature it is 2 % of the bias for Gaussian features in 128 dimensions and 8 %
@@ -14,9 +14,9 @@ after the second order, and D_{N/2} its mean over the two halves of the samples,
     value = (4 D_N - D_{N/2}) / 3
 
 has no 1 / N² term (Richardson). The halves are random, by a fixed seed: where classes take turns,
-every second sample is not like the others. The first-order noise of the halves averages to that of
-the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of the halves,
-with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
+every second sample is not like the others. The first-order noise of the halves averages to the
+noise of the whole, so it stays; the variance of second order, V in the whole, 2 V in the mean of
+the halves, with covariance V, becomes (16 + 2 - 8) V / 9 = 10/9 V.
 
 **Standard error.** To second order the value is a U-statistic, F + mean IF(x_i) + mean_{i≠j} h(x_i,
 x_j) / 2, where h(x, x) = 2 q(x). IF taken at the sample's own moments estimates IF(x_i) + mean_j
@@ -45,22 +45,22 @@ from .rows import Rows, rows_of
 from .second_order import interval, sum_of_noise
 
 SEED = 0
-"""Of the halves."""
+"""Seed of the random halves."""
 
 EXCESS = 8 / 9
-"""Variance of second order that ``se`` has too much, in units of V: 2 - 10/9."""
+"""Excess of ``se`` over the variance of second order, in units of V: 2 - 10/9."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrechetEstimate:
-    """A Fréchet distance with what is known about its error.
+    """Fréchet distance with its error.
 
     Attributes:
         raw: the plug-in value, biased upwards; what published tables report. Never negative beyond
             rounding.
         value: raw - bias. Scatters around 0, so may be negative, when the true distance is 0. The
-            order of the samples decides who is in which half of the extrapolation, and so moves
-            ``value`` by a fraction of ``se``.
+            order of the samples decides the halves of the extrapolation, and so moves ``value`` by
+            a fraction of ``se``.
         se: standard error of ``value``. First order: where the true distance is near 0 it is up to
             √2 too large, since the noise of the influence counts second-order terms twice.
         low, high: ends of its 95 % interval, >= 0; not symmetric (:mod:`.second_order`).
@@ -69,8 +69,8 @@ class FrechetEstimate:
         flag: why the interval is not to be trusted; empty if it is.
         influence: ``(n,)`` influence of each generated sample, its own term out, mean 0, in the
             order of the samples.
-        reference_influence: ``(m,)`` that of each reference sample in the population estimand; None
-            if the reference is fixed.
+        reference_influence: ``(m,)`` influence of each reference sample in the population estimand;
+            None if the reference is fixed.
     """
 
     raw: float
@@ -86,7 +86,7 @@ class FrechetEstimate:
 
 
 def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
-    """Plug-in Fréchet distance, in squared feature units, >= 0 up to rounding.
+    """Return the plug-in Fréchet distance, in squared feature units, >= 0 up to rounding.
 
     Raises:
         ValueError: dimensions differ, or ``moments`` hold fewer than two samples.
@@ -101,16 +101,15 @@ def frechet_distance(reference: FrechetReference, moments: Moments) -> float:
 def estimate(
     reference: FrechetReference, features: ArrayLike | Rows, moments: Moments | None = None
 ) -> FrechetEstimate:
-    """Distance of the samples' distribution to the fixed reference: bias removed, with standard
-    error (formulas above).
+    """Estimate the distance to the fixed reference: bias removed, with standard error.
 
     Args:
-        reference: taken as exact, whatever its ``n``.
-        features: ``(n, d)`` features of n >= 2 independent samples, any real dtype; as :class:`.Rows`
-            they are never in memory as a whole.
+        reference: taken as exact for any ``n``.
+        features: ``(n, d)`` features of n >= 2 independent samples, any real dtype; as
+            :class:`.Rows` they are never in memory as a whole.
         moments: their moments in full precision, where ``features`` are stored rounded; they decide
-            ``raw``. Bias and error are always those of ``features``, so that these are whitened by
-            their own covariance and rounding is never divided by a tiny s.
+            ``raw``. Bias and error always come from ``features``: whitened by their own covariance,
+            rounding is never divided by a tiny s.
 
     Raises:
         ValueError: dimensions differ, fewer than two samples, or a value that is not finite.
@@ -124,14 +123,14 @@ def estimate(
     side = expand(reference, rows, rows.moments, with_noise=True)
     halves = [expand(reference, half, half.moments).debiased for (half,) in _halves(rows)]
     raw = side.raw if moments is None else frechet_distance(reference, moments)
-    return _estimate(raw, side.bias + _left(side.debiased, halves), (side,))
+    return _estimate(raw, side.bias + _third_order_bias(side.debiased, halves), (side,))
 
 
 def population_estimate(
     features_a: ArrayLike | Rows, features_b: ArrayLike | Rows
 ) -> FrechetEstimate:
-    """Distance between the distributions behind two *independent* sets, each of which brings its
-    own bias and variance.
+    """Estimate the distance between the distributions of two *independent* sets, each with its own
+    bias and variance.
 
     The errors of the two sides are independent, so the mixed second-order term averages to zero:
     biases add, and so do variances. Sets from shared latents are not independent; their biases
@@ -139,28 +138,29 @@ def population_estimate(
 
     Args:
         features_a: ``(n, d)`` of the generated samples, n >= 2.
-        features_b: ``(m, d)`` of what they are compared with (converged samples from other
-            latents), m >= 2.
+        features_b: ``(m, d)`` of converged samples from other latents, m >= 2.
 
     Raises:
         ValueError: as in :func:`estimate`.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
-    a, b = _both(rows_a, rows_b, with_noise=True)
+    a, b = _expand_both(rows_a, rows_b, with_noise=True)
     halves = [
-        one.debiased - other.bias
-        for one, other in (_both(x, y) for x, y in _halves(rows_a, rows_b))
+        half_a.debiased - half_b.bias
+        for half_a, half_b in (_expand_both(x, y) for x, y in _halves(rows_a, rows_b))
     ]
-    return _estimate(a.raw, a.bias + b.bias + _left(a.debiased - b.bias, halves), (a, b))
+    return _estimate(
+        a.raw, a.bias + b.bias + _third_order_bias(a.debiased - b.bias, halves), (a, b)
+    )
 
 
 def paired_difference(
     estimate_a: FrechetEstimate, estimate_b: FrechetEstimate
 ) -> tuple[float, float]:
-    """FD_a - FD_b, bias removed, and its standard error sd(IF_a - IF_b) / sqrt(N), for two runs
-    from the same latents in the same order.
+    """Return FD_a - FD_b, bias removed, and its standard error sd(IF_a - IF_b) / sqrt(N), for two
+    runs from the same latents in the same order.
 
-    What the latents do to both runs alike cancels in the difference; the reference samples of the
+    Effects of the latents on both runs cancel in the difference; the reference samples of the
     population estimand are shared likewise.
 
     Raises:
@@ -187,14 +187,14 @@ def paired_difference(
 
 
 def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: int) -> float:
-    """Plug-in distance of ``n`` held-out real (or exact) samples: what a perfect sampler's raw
-    value would read, to compare ``raw`` with.
+    """Return the plug-in distance of ``n`` held-out real (or exact) samples: the raw value of a
+    perfect sampler.
 
-    With fewer than ``n`` held-out samples, theirs is carried to ``n`` by its bias of second order,
-    which falls as 1 / n.
+    With fewer than ``n`` held-out samples, the value is carried to ``n`` by its bias of second
+    order, which falls as 1 / n.
 
     Args:
-        reference: what the samples are compared with.
+        reference: the fixed truth.
         held_out_features: ``(m, d)``, not in the reference set, in random order; the first ``n``
             are used.
         n: number of samples that the run has, >= 2.
@@ -209,12 +209,12 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
         rows = rows_of(rows[:n])
     if len(rows) == n:
         return frechet_distance(reference, rows.moments)
-    known = expand(reference, rows, rows.moments)
-    return known.debiased + known.bias * len(rows) / n
+    side = expand(reference, rows, rows.moments)
+    return side.debiased + side.bias * len(rows) / n
 
 
 def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> float:
-    """That of :func:`estimate` alone.
+    """Return the standard error of :func:`estimate` alone.
 
     Raises:
         ValueError: as there.
@@ -224,9 +224,9 @@ def standard_error(reference: FrechetReference, features: ArrayLike | Rows) -> f
 
 
 def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
-    """Random halves of all sides, the same ones for sides of one length.
+    """Split all sides into random halves, the same for equal lengths.
 
-    None if half of a side has no covariance.
+    Empty if half of a side has no covariance.
     """
     if min(map(len, sides)) < 4:
         return []
@@ -239,15 +239,15 @@ def _halves(*sides: Rows) -> list[tuple[Rows, ...]]:
     ]
 
 
-def _left(whole: float, halves: Sequence[float]) -> float:
-    """Bias of third order in the debiased value of the whole, a third of how much more the
-    halves have.
+def _third_order_bias(whole: float, halves: Sequence[float]) -> float:
+    """Return the bias of third order in the debiased value of the whole: a third of the excess of
+    the halves.
     """
     return (float(np.mean(halves)) - whole) / 3 if halves else 0.0
 
 
-def _both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
-    """Each side with the other fixed."""
+def _expand_both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, Side]:
+    """Expand each side with the other fixed."""
     a, b = rows_a.moments, rows_b.moments
     return expand(FrechetReference.of(b), rows_a, a, with_noise), expand(
         FrechetReference.of(a), rows_b, b, with_noise
@@ -255,7 +255,7 @@ def _both(rows_a: Rows, rows_b: Rows, with_noise: bool = False) -> tuple[Side, S
 
 
 def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate:
-    """From the plug-in value, the bias of both orders, and the samples' side, then the
+    """Combine the plug-in value, the bias of both orders, and the samples' side, then the
     reference's if that has noise too.
     """
     value, se = raw - bias, math.hypot(*(_standard_error(side.influence) for side in sides))
@@ -271,5 +271,5 @@ def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate
 
 
 def _standard_error(influence: FloatArray) -> float:
-    """Standard error of a mean of independent terms."""
+    """Return the standard error of a mean of independent terms."""
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))

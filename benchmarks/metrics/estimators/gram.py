@@ -1,7 +1,7 @@
-"""Kernel matrices a tile at a time: sums over rows and columns, and how much is left without them
-(see ``kernel``).
+"""Kernel matrices, one tile at a time: sums over rows and columns, and the variance that remains
+without them (see ``kernel``).
 
-Memory is that of the features and of one tile, whatever the number of samples.
+Memory holds the features and one tile, for any number of samples.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ BLOCK = 1024
 
 
 class Kernel(NamedTuple):
-    """A kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``,
-    and at each row with itself, ``(n,)``.
+    """Kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``, and of
+    each row with itself, ``(n,)``.
     """
 
     between: Callable[[FloatArray, FloatArray], FloatArray]
@@ -28,7 +28,9 @@ class Kernel(NamedTuple):
 
 
 def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, float]:
-    """Of the kernel matrix of one set, without its diagonal: row means ``(n,)``, mean, and V."""
+    """Return row means ``(n,)``, mean and V of the kernel matrix of one set, without its
+    diagonal.
+    """
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in blocks(x, block):
@@ -45,7 +47,7 @@ def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, f
 
 
 def left_over(sums: FloatArray, squares: float) -> float:
-    """V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its
+    """Return V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its
     rows and the sum of its squares.
     """
     n, total = len(sums), float(sums.sum())
@@ -58,7 +60,9 @@ def left_over(sums: FloatArray, squares: float) -> float:
 def across(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Of the kernel matrix between two sets: row means ``(n,)``, column means ``(m,)``, and V."""
+    """Return row means ``(n,)``, column means ``(m,)`` and V of the kernel matrix between two
+    sets.
+    """
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in blocks(x, block):
@@ -77,12 +81,12 @@ def across(
 
 
 def diagonal(x: NDArray, block: int, kernel: Kernel) -> FloatArray:
-    """k(x_i, x_i) of the rows ``(n,)``."""
+    """Return k(x_i, x_i) of the rows ``(n,)``."""
     return np.concatenate([kernel.itself(rows) for _, rows in blocks(x, block)])
 
 
 def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kernel: Kernel) -> float:
-    """sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
+    """Return sum_ij u_i k(x_i, y_j) v_j for weights ``u`` ``(n,)`` and ``v`` ``(m,)``."""
     return sum(
         float(u[i] @ kernel.between(rows, columns) @ v[j])
         for i, rows in blocks(x, block)
@@ -91,7 +95,7 @@ def form(x: NDArray, u: FloatArray, y: NDArray, v: FloatArray, block: int, kerne
 
 
 def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
-    """k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
+    """Return k(x, y) = (x·y / d + 1)³ of rows: ``(n, m)``."""
     inner = x @ y.T
     inner /= x.shape[1]
     inner += 1
@@ -99,11 +103,11 @@ def _cubic(x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 CUBIC = Kernel(_cubic, lambda x: (np.einsum("ij,ij->i", x, x) / x.shape[1] + 1) ** 3)
-"""That of KID."""
+"""Kernel of KID."""
 
 
 def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
-    """Parts of ``x`` in float64, and where they lie."""
+    """Yield parts of ``x`` in float64, each after its slice."""
     for start in range(0, len(x), block):
         where = slice(start, min(start + block, len(x)))
         yield where, as_rows(x[where])

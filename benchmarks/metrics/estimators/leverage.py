@@ -41,11 +41,11 @@ from .moments import FloatArray
 
 
 class Excess(NamedTuple):
-    """What is added to bias and influence of second order.
+    """Corrections to bias and influence of second order.
 
     Attributes:
         bias: ``(n,)`` of each sample, to be summed.
-        influence: ``(n,)`` to be taken off each sample's influence, with what is given back.
+        influence: ``(n,)`` to be taken off each sample's influence, and the part given back.
     """
 
     bias: FloatArray
@@ -53,9 +53,9 @@ class Excess(NamedTuple):
 
 
 def excess(along: FloatArray, pairs: FloatArray) -> Excess:
-    """The terms beyond second order, less those of a sample of the mean leverage.
+    """Return the terms beyond second order, less the terms of a sample of the mean leverage.
 
-    And the inflation of the others' inverse root.
+    They include the inflation of the others' inverse root.
 
     Args:
         along: ``(n,)`` p = sum_i s_i z_i², >= 0.
@@ -66,15 +66,15 @@ def excess(along: FloatArray, pairs: FloatArray) -> Excess:
         return Excess(np.zeros(n), np.zeros(n))
     leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
     mean = 2 * float(pairs.sum()) / (n * whole)
-    of_each, of_mean = _beyond(leverage), _beyond(np.array(mean))
+    of_each, of_mean = _higher_order_factors(leverage), _higher_order_factors(np.array(mean))
     return Excess(
         along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
     )
 
 
-def _beyond(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Factors of p / n in the bias and of p in the influence, without their first terms g / 4
-    and g / 2.
+def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the factors of p / n in the bias and of p in the influence, without their first terms
+    g / 4 and g / 2.
     """
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 LARGEST = 1e70
-"""Largest magnitude that is measured: the variance of a squared distance takes fourth powers,
-and float64 ends at 1.8e308.
+"""Largest magnitude that is measured: the variance of a squared distance takes fourth powers, and
+float64 ends at 1.8e308.
 """
 
 
@@ -32,8 +32,8 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Moments of ``features`` ``(n, ...)`` (any real dtype; flattened to ``(n, d)``), in two
-        passes: exact even far from the origin.
+        """Return the moments of ``features`` ``(n, ...)`` (any real dtype; flattened to ``(n,
+        d)``), in two passes: exact even far from the origin.
 
         Raises:
             ValueError: there is no sample, or :func:`as_rows` refuses them.
@@ -46,7 +46,7 @@ class Moments:
         return cls(len(rows), mean, centred.T @ centred)
 
     def merge(self, other: Moments) -> Moments:
-        """Moments of the union of two disjoint sets.
+        """Return the moments of the union of two disjoint sets.
 
         With b - a the difference of the means, M2 = M2_a + M2_b + (n_a n_b / n) (b - a)(b - a)^T
         (Chan, Golub and LeVeque 1979, eq. 1.5, for vectors). An identity of the algebra: in which
@@ -77,12 +77,12 @@ class Moments:
         return self.m2 / (self.n - 1)
 
     def as_dict(self) -> dict[str, NDArray]:
-        """Plain arrays ``n``, ``mean`` and ``m2``, ready for ``numpy.savez``."""
+        """Return plain arrays ``n``, ``mean`` and ``m2``, ready for ``numpy.savez``."""
         return {"n": np.asarray(self.n, dtype=np.int64), "mean": self.mean, "m2": self.m2}
 
     @classmethod
     def from_dict(cls, arrays: Mapping[str, NDArray]) -> Moments:
-        """The inverse of :meth:`as_dict`; takes an open ``.npz`` too."""
+        """Read the arrays of :meth:`as_dict`, also from an open ``.npz``."""
         return cls(
             int(arrays["n"]),
             np.asarray(arrays["mean"], np.float64),
@@ -91,7 +91,7 @@ class Moments:
 
 
 def as_rows(samples: ArrayLike) -> FloatArray:
-    """Samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are one already.
+    """Return samples ``(n, ...)`` as a float64 matrix ``(n, d)``; no copy if they are one already.
 
     Raises:
         ValueError: a value is NaN, infinite or beyond ``LARGEST``: that sample diverged, and no

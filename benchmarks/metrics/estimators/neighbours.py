@@ -1,5 +1,5 @@
-"""Squared distances to the nearest members of a set, a block of rows at a time: what manifold
-and memorisation metrics share.
+"""Squared distances to the nearest members of a set, one block of rows at a time, for manifold and
+memorisation metrics.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import numpy as np
 from .moments import FloatArray
 
 BLOCK = 1024
-"""Rows of the distance matrix that exist at a time."""
+"""Number of rows of the distance matrix in memory at a time."""
 
 
 def square_distances(
     x: FloatArray, y: FloatArray, block: int = BLOCK
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Rows of the ``(n, m)`` matrix |x_i - y_j|², as (which rows, values).
+    """Yield rows of the ``(n, m)`` matrix |x_i - y_j|², as (slice of the rows, values).
 
     |x|² - 2 x·y + |y|² about the mean of ``y``; what rounding leaves of a distance of 0 is taken
-    off, so that equal points are at 0.
+    off: equal points are at 0.
     """
     centre = y.mean(axis=0)
     y = y - centre
@@ -40,7 +40,7 @@ def square_distances(
 def nearest(
     x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK
 ) -> FloatArray:
-    """Squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
+    """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
     Args:
         x: ``(n, d)``.
@@ -56,9 +56,9 @@ def nearest(
         raise ValueError(
             f"a set of {len(y)} samples has no {k} neighbours of each: pass at least {k + same}"
         )
-    found = np.empty((len(x), k))
+    distances = np.empty((len(x), k))
     for rows, square in square_distances(x, y, block):
         if same:
             square[np.arange(len(square)), np.arange(rows.start, rows.stop)] = np.inf
-        found[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)
-    return found
+        distances[rows] = np.sort(np.partition(square, k - 1, axis=1)[:, :k], axis=1)
+    return distances

@@ -1,9 +1,7 @@
-"""Samples that need not lie in memory: given a block at a time, in their order, as often as they are
-asked for.
+"""Samples that need not fit into memory: read one block at a time, in order, as often as needed.
 
-What is summed over them is summed block by block, so that memory is that of a block whatever their
-number. Up to :data:`VALUES` values are one block, and the arithmetic is that of the whole array; of
-more, how they are cut changes the rounding only.
+Sums over them go block by block, in memory for one block. Up to :data:`VALUES` values are one
+block, with the arithmetic of the whole array; beyond that, the blocks change the rounding only.
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from .moments import LARGEST, FloatArray, Moments, as_rows
 
 VALUES = 1 << 23
-"""Values of a block at most (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
+"""Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Rows of a block are a multiple of this many, where there are so many: metrics that take tiles of
-them take the same tiles as of the whole.
+"""Unit of the rows of a block, if there are so many: metrics that work in tiles get the same tiles
+as from the whole.
 """
 
 
@@ -32,7 +30,7 @@ class Rows(ABC):
 
     Attributes:
         shape: ``(n, ...)``.
-        size: rows of a block, >= 1; that of the last is what is left.
+        size: rows of a block, >= 1; the last block may have fewer.
     """
 
     def __init__(self, shape: tuple[int, ...], size: int | None = None) -> None:
@@ -44,54 +42,54 @@ class Rows(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[tuple[slice, NDArray]]:
-        """Where each block lies, and its rows ``(<= size, ...)``, not to be written to."""
+        """Yield the slice of each block and its rows ``(<= size, ...)``, not to be written to."""
 
     def __getitem__(self, part: slice) -> NDArray:
-        """Rows ``part``, without a step."""
+        """Read rows ``part``, without a step."""
         start, stop, _ = part.indices(len(self))
-        found = []
+        parts = []
         for where, rows in self.blocks():
             if where.stop > start:
-                found.append(rows[max(start - where.start, 0) : max(stop - where.start, 0)])
+                parts.append(rows[max(start - where.start, 0) : max(stop - where.start, 0)])
             if where.stop >= stop:
                 break
-        if len(found) == 1:
-            return found[0]
-        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]))
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        """All of them."""
+        """Read all rows."""
         return np.asarray(self[:], dtype)
 
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
-        """Those of the rows of each part's numbers, one at least, all read once."""
-        found: list[Moments | None] = [None] * len(parts)
-        dealt = [_by_block(self, numbers) for numbers in parts]
+        """Return the moments of each part's rows, at least one a part, in one pass."""
+        merged: list[Moments | None] = [None] * len(parts)
+        dealt = [_split_by_block(self, numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
             for k, some in enumerate(numbers):
                 if len(some):
-                    these, before = Moments.of(rows[some - where.start]), found[k]
-                    found[k] = these if before is None else before.merge(these)
-        return [moments for moments in found if moments is not None]
+                    these, before = Moments.of(rows[some - where.start]), merged[k]
+                    merged[k] = these if before is None else before.merge(these)
+        return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """The rows of these numbers; in their order where they lie in one block, and block by block
-        of these rows where they lie in more.
+        """Select rows by number: in the given order if they lie in one block, else block by
+        block.
         """
-        return _Taken(self, numbers)
+        return _SelectedRows(self, numbers)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
-        """What ``change`` makes of every block, row by row: ``(n, *shape)``."""
-        return _Changed(self, change, shape)
+        """Apply ``change`` to every block, row by row: ``(n, *shape)``."""
+        return _MappedRows(self, change, shape)
 
     @cached_property
     def checked(self) -> Rows:
-        """The same as rows ``(n, d)`` in float64, each checked when it is read."""
-        return _Checked(self)
+        """Rows ``(n, d)`` in float64, each checked when it is read."""
+        return _CheckedRows(self)
 
     @cached_property
     def moments(self) -> Moments:
-        """Of rows ``(n, d)``: those of the blocks, merged.
+        """Moments of rows ``(n, d)``, merged from the blocks.
 
         Raises:
             ValueError: as :meth:`.Moments.of`.
@@ -100,7 +98,7 @@ class Rows(ABC):
 
 
 class Held(Rows):
-    """An array as rows.
+    """Rows of an array in memory.
 
     Args:
         array: ``(n, ...)``.
@@ -118,7 +116,7 @@ class Held(Rows):
 
     @cached_property
     def checked(self) -> Rows:
-        """See :attr:`Rows.checked`; all of them now."""
+        """See :attr:`Rows.checked`; all rows at once."""
         return _CheckedArray(as_rows(self._array), self.size)
 
 
@@ -126,7 +124,7 @@ class Pieces(Rows):
     """Rows ``(n, ...)`` in float64 that come in pieces of any lengths.
 
     Args:
-        shape: ``(n, ...)``; what the last piece has beyond n is left out.
+        shape: ``(n, ...)``; values of the last piece beyond n are dropped.
         read: gives the pieces ``(k, ...)`` in order, of any real dtype, every time.
         size: see :class:`Rows`.
     """
@@ -151,10 +149,10 @@ class Pieces(Rows):
             yield where, block
 
 
-class _Taken(Rows):
+class _SelectedRows(Rows):
     def __init__(self, rows: Rows, numbers: NDArray[np.integer]) -> None:
         super().__init__((len(numbers), *rows.shape[1:]), rows.size)
-        self._rows, self._numbers = rows, _by_block(rows, numbers)
+        self._rows, self._numbers = rows, _split_by_block(rows, numbers)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray]]:
         start = 0
@@ -164,15 +162,15 @@ class _Taken(Rows):
                 start += len(numbers)
 
 
-def _by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    """Numbers of rows by the block that these lie in, in their order within it."""
+def _split_by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Split row numbers by their blocks, in their order within each."""
     block = numbers // rows.size
     order = block.argsort(kind="stable")
     ends = np.searchsorted(block[order], np.arange(1, -(-len(rows) // rows.size)))
     return np.split(numbers[order], ends)
 
 
-class _Changed(Rows):
+class _MappedRows(Rows):
     def __init__(
         self, rows: Rows, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]
     ) -> None:
@@ -185,19 +183,19 @@ class _Changed(Rows):
 
 
 def block_size(shape: tuple[int, ...]) -> int:
-    """Rows of a block of samples ``(n, ...)``."""
+    """Return the number of rows in a block of samples ``(n, ...)``."""
     most = max(VALUES // max(int(np.prod(shape[1:])), 1), 1)
     return most // MULTIPLE * MULTIPLE or most
 
 
 def cuts(n: int, size: int) -> Iterator[slice]:
-    """0 … n - 1 in parts of ``size``; the last is what is left."""
+    """Yield slices of 0 … n - 1 of length ``size``; the last may be shorter."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 
 
 def rows_of(samples: ArrayLike | Rows) -> Rows:
-    """Samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read.
+    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read.
 
     Raises:
         ValueError: as :func:`.as_rows`; of samples that are read later, by their blocks.
@@ -211,7 +209,7 @@ class _CheckedArray(Held):
         return self
 
 
-class _Checked(Rows):
+class _CheckedRows(Rows):
     def __init__(self, rows: Rows) -> None:
         super().__init__((len(rows), int(np.prod(rows.shape[1:]))), rows.size)
         self._rows = rows
@@ -221,12 +219,12 @@ class _Checked(Rows):
         return self
 
     def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
-        found = self._rows.blocks()
-        for where, rows in found:
+        pending = self._rows.blocks()
+        for where, rows in pending:
             try:
                 checked = as_rows(rows)
             except ValueError:
-                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in found)
+                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in pending)
                 raise ValueError(
                     f"{bad} of {len(self)} samples are not finite (or beyond "
                     f"{LARGEST:g}): mark them as diverged before measuring"

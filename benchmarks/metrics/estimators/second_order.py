@@ -5,17 +5,17 @@ To second order the value of a Fréchet distance is F + mean IF(x_i) + ½ mean_{
 
     h(x, y) = 2 c_x · c_y + sum_ij w_ij (z_i z_j - δ_ij)_x (z_i z_j - δ_ij)_y ,
 
-and that of a kernel distance (:mod:`.kernel`) has the same form, with nothing beyond.
+and a kernel distance (:mod:`.kernel`) has the same form, with nothing beyond.
 
 **Variance.** The second sum has the variance K = E h² / (2 n²); after the extrapolation of
 :mod:`.frechet`, 10 K / 9. The error se that is taken from influences at the samples' own moments,
-which are IF(x_i) + mean_j h(x_i, x_j), counts 2 K. Of the excess, K or 8 K / 9, as much is taken
-out as the first order is seen beside it,
+which are IF(x_i) + mean_j h(x_i, x_j), counts 2 K. The excess, K or 8 K / 9, is taken out as far as
+the first order is visible,
 
     sigma² = se² - excess clip((se² - 2 K) / K, 0, 1) :
 
-all of it from where the true distance is half the plug-in bias; nothing where the value is not told
-from 0, since the noise is skewed there and it is the excess that makes intervals cover.
+all of it from where the true distance is half the plug-in bias; nothing where the value is not
+significantly above 0: the noise is skewed there, and the excess makes intervals cover.
 
 **Skewness.** A value that comes out low comes with a low error. With g = E IF³, t = E IF(x) IF(y)
 h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the distribution function
@@ -23,10 +23,10 @@ h(x, y) and s² = Var IF, the Studentised U-statistic has to order 1/√n the di
 
     delta = [g (2 z² + 1) / 6 + t (z² + 1) / 2] / (s³ √n)          (Helmers 1991, *Annals of Statistics* 19, 470, in his terms),
 
-which at ±z is that of a normal moved down by delta: too many intervals end below the truth, too few
-begin above it. Raising both ends by delta would balance them; but a value may be high by chance,
-and with it its error and its delta. So the lower end stays and the upper one rises until both tails
-together have what they should,
+which at ±z equals that for a normal moved down by delta: too many intervals end below the truth,
+too few begin above it. Raising both ends by delta would balance them; but a value may be high by
+chance, and with it its error and its delta. So the lower end stays and the upper one rises until
+both tails together have what they should,
 
     Φ(-z - rise + delta) + Φ(-z - delta) = 2 Φ(-z) :
 
@@ -53,7 +53,7 @@ from .gram import left_over
 from .moments import FloatArray
 
 ROWS = 256
-"""Samples whose pairs estimate E h²."""
+"""Number of samples whose pairs estimate E h²."""
 
 LIMIT = 1.0
 """Largest shift delta, in standard errors."""
@@ -79,11 +79,11 @@ class Noise(NamedTuple):
 
 
 Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
-"""Gives where a block of samples lies, c ``(m, d)`` and z ``(m, k)`` of them, in order."""
+"""Callable that yields slices of samples with their c ``(m, d)`` and z ``(m, k)``, in order."""
 
 
 def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray) -> Noise:
-    """From one side's samples.
+    """Compute the noise from one side's samples.
 
     Args:
         influence: ``(n,)``, mean 0.
@@ -100,8 +100,8 @@ def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: Float
     for where, centred, z in blocks():
         mean = mean + np.asarray(influence[where] @ centred)
         spread = spread + (z * influence[where][:, None]).T @ z
-        here = chosen[(where.start <= chosen) & (chosen < where.stop)] - where.start
-        some.append((centred[here], z[here]))
+        local = chosen[(where.start <= chosen) & (chosen < where.stop)] - where.start
+        some.append((centred[local], z[local]))
     mean, spread = np.asarray(mean) / n, np.asarray(spread) / n
     with_own = 2 * float(mean @ mean) + float(np.vdot(weights, spread * spread))
     # pairs of different samples
@@ -116,8 +116,8 @@ def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: Float
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """E h² from all pairs of some samples, centred, so that the terms of h in one sample alone
-    can be left out.
+    """Return E h² from all pairs of some samples, centred: the terms of h in one sample alone can
+    be left out.
     """
     # s_i s_j / (s_i + s_j) is positive and of low numerical rank
     values, vectors = np.linalg.eigh(weights)
@@ -130,7 +130,7 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def sum_of_noise(sides: Sequence[Noise]) -> Noise:
-    """The noise of a distance between independent sides.
+    """Return the noise of a distance between independent sides.
 
     E IF IF h is not negative, but its estimate may be: it counts as 0 then.
     """
@@ -143,21 +143,21 @@ def sum_of_noise(sides: Sequence[Noise]) -> Noise:
 def interval(
     value: float, se: float, noise: Noise, excess: float = 1.0, z: float = Z95
 ) -> tuple[float, float]:
-    """The ends of the interval of a squared distance, >= 0.
+    """Return the ends of the interval of a squared distance, >= 0.
 
-    (0, 0) where the value is so far below 0 that no distance explains it.
+    They are (0, 0) where the value is so far below 0 that no distance explains it.
 
-    A value below 0 is outside of its interval.
+    A value below 0 is outside its interval.
 
     Args:
         value: without bias.
         se: from influences.
         noise: of all sides.
-        excess: how much of the second order's variance ``se`` has too much, as a share of it.
+        excess: share of the second order's variance that ``se`` has too much.
         z: half-width in standard errors, > 0; 95 % by default.
     """
-    beside = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
-    sigma = math.sqrt(se**2 - excess * noise.second * min(max(beside, 0.0), 1.0))
+    first_order = (se**2 - 2 * noise.second) / noise.second if noise.second > 0 else 1.0
+    sigma = math.sqrt(se**2 - excess * noise.second * min(max(first_order, 0.0), 1.0))
     skew = noise.third * (2 * z**2 + 1) / 6 + noise.cross * (z**2 + 1) / 2
     shift = min(max(skew * (noise.unit / sigma) ** 3, -LIMIT), LIMIT) if sigma > 0 else 0.0
     down, up = end_shift(-shift, z) if shift < 0 else 0.0, end_shift(shift, z) if shift > 0 else 0.0
@@ -165,8 +165,8 @@ def interval(
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """How far an end at ``z`` moves outwards, in standard errors >= 0, for both tails to hold
-    what they should under a shift >= 0.
+    """Return the outward shift of an end at ``z``, in standard errors >= 0, for correct tails under
+    a shift >= 0.
     """
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)

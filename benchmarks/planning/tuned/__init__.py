@@ -1,1 +1,1 @@
-"""Schedules that were tuned for a sampler, read from their file (docs/tuning.md)."""
+"""Schedules tuned for a sampler, read from their file (docs/tuning.md)."""

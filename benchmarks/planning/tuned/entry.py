@@ -1,5 +1,5 @@
-"""What tuning found for a model, a sampler and a number of steps: the levels, their scores, and
-what they cost.
+"""Tuning results for a model, a sampler and a number of steps: the levels, their scores, and their
+cost.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ...suites.spec import canonical
 from ...suites.suite import Strict
 
 FORMAT: Literal[2] = 2
-"""Raised when an entry means something else."""
+"""Version of the meaning of an entry."""
 
 What = Literal["grid", "coefficients", "both"]
-"""What is tuned: the levels, by a search; the coefficients of a linear method, or these and the
+"""Tuned quantities: the levels, by a search; the coefficients of a linear method, or these and the
 levels, by least squares.
 """
 WHATS: tuple[What, ...] = get_args(What)
@@ -38,7 +38,7 @@ class Score(Strict):
 
 
 class Scores(Strict):
-    """The same latents on the best built-in schedule, and on the tuned levels.
+    """Errors of the same latents on the best built-in schedule, and on the tuned levels.
 
     Attributes:
         untuned, tuned: the two.
@@ -52,25 +52,25 @@ class Scores(Strict):
 
     @property
     def unresolved(self) -> float:
-        """The resolution as a share of the smaller root mean square."""
+        """Resolution as a share of the smaller root mean square."""
         return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
 
     @property
     def ratio(self) -> float:
-        """The tuned error over the untuned one."""
+        """Ratio of the tuned error to the untuned one."""
         return self.tuned.error / self.untuned.error
 
 
 def gap_of(train: Scores, test: Scores) -> float:
-    """The train-test gap: by how much more of the untuned error is left on other latents than
-    on those that were tuned on, relatively.
+    """Return the train-test gap: the relative increase of the error ratio from training latents to
+    others.
     """
     return test.ratio / train.ratio - 1
 
 
 class Elsewhere(Strict):
-    """The levels on a model that they were not tuned on, at the same relative positions in log
-    sigma, and the built-in schedule there.
+    """Levels on a model without its own tuning, at the same relative positions in log sigma, and
+    the built-in schedule there.
     """
 
     model: str
@@ -90,7 +90,7 @@ class Cost(Strict):
 
 
 class Setting(Strict):
-    """How an entry was tuned: entries of other settings are tuned again."""
+    """Settings of the tuning: entries with other settings are tuned again."""
 
     format: Literal[2] = FORMAT
     what: What = "grid"
@@ -102,13 +102,13 @@ class Setting(Strict):
 
 
 class Subject(Strict):
-    """What an entry is for.
+    """Key of an entry.
 
     Attributes:
         model: its spec.
-        identity: what pins the model's numbers.
-        sampler: with its options, as the command line writes it.
-        origin: what pins a plugin's sampler; "" for a built-in one.
+        identity: of the model.
+        sampler: with its options, as on the command line.
+        origin: of a plugin's sampler; "" for a built-in one.
         steps: of the grid.
     """
 
@@ -122,17 +122,17 @@ class Subject(Strict):
 
 
 class Tuned(Strict):
-    """One entry.
+    """Entry: tuned levels of one subject.
 
     Attributes:
-        subject: what it is for.
-        setting: how it was tuned.
+        subject: its key.
+        setting: of the tuning.
         levels: from sigma_max to 0.
-        coefficients: a row a step, the weight of the state and then those of the denoised images,
-            newest first (:class:`.TableRow`); None where they are the sampler's own.
+        coefficients: a row a step, the weights of the state and then of the denoised images, newest
+            first (:class:`.TableRow`); None where they are the sampler's own.
         nfe: evaluations per sample on them, counted.
-        schedule: the built-in schedule that was best on the training latents: what "untuned" means.
-        train: on the latents that were tuned on.
+        schedule: the best built-in schedule on the training latents, called "untuned".
+        train: on the training latents.
         test: on others.
         gap: the train-test gap (:func:`gap_of`).
         teacher: all endpoints of the training latents so far, coarser solutions included; entries
@@ -187,29 +187,29 @@ class Tuned(Strict):
 
     @property
     def table(self) -> Table | None:
-        """The coefficients; None where they are the sampler's own."""
+        """Coefficients; None where they are the sampler's own."""
         if self.coefficients is None:
             return None
         return tuple(TableRow(a, b) for a, *b in self.coefficients for b in [tuple(b)])
 
     @property
     def unresolved(self) -> float:
-        """The largest share of a root mean square error that its endpoints may be off by
+        """Largest share of a root mean square error by which its endpoints may be off
         (:attr:`Scores.unresolved`).
         """
         return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
 
     @property
     def digest(self) -> str:
-        """The first eight hexadecimal digits of the SHA-256 of its levels, and of its coefficients
-        if it has any: all of it that samples depend on, beside what it is for.
+        """First eight hexadecimal digits of the SHA-256 of the levels, and of the coefficients if
+        any: all that samples depend on besides the subject.
         """
-        what = self.levels if self.coefficients is None else (self.levels, self.coefficients)
-        return hashlib.sha256(canonical(what).encode()).hexdigest()[:8]
+        content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
+        return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The columns of a row at these levels."""
+        """Columns of a row at these levels."""
         scores = self.elsewhere.scores
         return {
             "tuning_digest": self.digest,

@@ -1,4 +1,4 @@
-"""The JSON file of what tuning found: one entry for each model, sampler and number of steps."""
+"""JSON file of tuning results: one entry for each model, sampler and number of steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .entry import Tuned
 
 
 class _File(Strict):
-    """The whole file."""
+    """Content of the whole file."""
 
     tuned: tuple[Tuned, ...]
 
 
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
-    """The entries of a file.
+    """Read the entries of a file.
 
     Raises:
         OSError: there is no such file.
@@ -40,7 +40,7 @@ def check_writable(path: Path) -> None:
     """Refuse a file that could not be written, before hours of search.
 
     Raises:
-        ValueError: its folder is not there, or it or its folder may not be written.
+        ValueError: its folder is missing, or it or its folder is read-only.
     """
     if not path.parent.is_dir():
         raise ValueError(

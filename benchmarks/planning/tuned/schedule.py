@@ -1,5 +1,5 @@
-"""The schedule ``tuned``: the grids of a file that ``samplerbench tune`` wrote, for each model,
-sampler and number of steps its own.
+"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of
+steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .file import read_tuned
 from .spacing import MOST_STEPS
 
 FILE = "tuned.json"
-"""Where ``samplerbench tune`` writes unless told otherwise."""
+"""Default file of ``samplerbench tune``."""
 
 
 @schedule(
@@ -44,7 +44,7 @@ def tuned(*, file: str = FILE) -> TunedFile:
     """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
 
     Args:
-        file: what it wrote.
+        file: its output.
     """
     return TunedFile(file)
 
@@ -53,9 +53,9 @@ class UntunedError(ValueError):
     """Levels that a file does not hold.
 
     Attributes:
-        what: is missing, in words.
-        file: where it should be.
-        entries: what is there.
+        what: description of the missing levels.
+        file: that lacks them.
+        entries: of the file.
     """
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
@@ -65,12 +65,12 @@ class UntunedError(ValueError):
 
 @dataclass(frozen=True)
 class TunedFile:
-    """A file of tuned grids (see :func:`tuned`)."""
+    """File of tuned grids (see :func:`tuned`)."""
 
     file: str
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """What it holds for a model; nothing is searched here.
+        """Return its entries for a model, without a search.
 
         Raises:
             ValueError: there is no such file, or it holds something else.
@@ -80,7 +80,7 @@ class TunedFile:
 
 @dataclass(frozen=True)
 class TunedOnModel:
-    """The entries of a file, and the model that they are asked for."""
+    """Entries of a file, and the model that needs them."""
 
     file: str
     model: str
@@ -88,7 +88,7 @@ class TunedOnModel:
     entries: tuple[Tuned, ...]
 
     def of(self, sampler: Sampler) -> TunedGrids:
-        """The grids for a sampler.
+        """Return the grids for a sampler.
 
         Raises:
             ValueError: no sampler of this kind can be tuned.
@@ -110,7 +110,7 @@ class TunedOnModel:
 
 @dataclass(frozen=True)
 class TunedGrids:
-    """The grids for one sampler on one model, by number of steps."""
+    """Grids for one sampler on one model, by number of steps."""
 
     source: TunedOnModel
     made: Sampler
@@ -118,7 +118,7 @@ class TunedGrids:
     entries: dict[int, Tuned]
 
     def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """The grid of ``n`` steps; the one step of n = 1 is the jump, which has nothing to tune.
+        """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
 
         Raises:
             ValueError: the file has none, or it was tuned on another range or to another end.
@@ -138,12 +138,12 @@ class TunedGrids:
         return Grid(self._entry(n).levels)
 
     def sampler_at(self, n: int) -> Sampler:
-        """The sampler on the grid of ``n`` steps: with coefficients where these were tuned."""
+        """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
         table = self._entry(n).table if n > 1 else None
         return self.made if table is None else Tabulated(stands_for=self.made, table=table)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """The columns of a row at the grid of ``n`` steps."""
+        """Return the columns of a row at the grid of ``n`` steps."""
         return self._entry(n).facts if n > 1 else {}
 
     def _entry(self, n: int) -> Tuned:
@@ -163,7 +163,7 @@ class TunedGrids:
 
 
 def untunable(sampler: Sampler) -> str:
-    """Why a sampler has no levels to tune; "" if it has."""
+    """Return the reason why a sampler has no levels to tune; "" if it has."""
     reasons = {
         "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
         "makes its own steps": sampler.adaptive or sampler.batch_coupled,

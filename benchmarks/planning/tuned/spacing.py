@@ -1,4 +1,4 @@
-"""Grids as free numbers: whatever they are, the levels fall strictly."""
+"""Grids as free numbers: the levels fall strictly for any numbers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from ....samplers import Grid
 
 LEAST = 1e-3
-"""The smallest gap between two levels, as a share of the whole range in log sigma: 1 % between
-levels from 80 to 0.002.
-"""
+"""Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
 
 MOST_STEPS = round(0.5 / LEAST)
-"""With so many steps, half of the range is given away in smallest gaps."""
+"""Most steps of a tuned grid, at which smallest gaps fill half of the range."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Spacing:
             )
 
     def grid(self, z: ArrayLike) -> Grid:
-        """The grid of ``z`` ``(steps,)``."""
+        """Return the grid of ``z`` ``(steps,)``."""
         from scipy.special import softmax  # here: few runs have a use for it
 
         gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
@@ -54,8 +52,8 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """``(steps,)`` numbers of a grid to 0, or of the nearest that has no gap below two of the
-        smallest ones.
+        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below
+        twice :data:`LEAST`.
 
         Raises:
             ValueError: another number of steps or other ends.
@@ -71,5 +69,5 @@ class Spacing:
 
     @property
     def width(self) -> float:
-        """The range in log sigma."""
+        """Range in log sigma."""
         return math.log(self.sigma_max / self.sigma_min)

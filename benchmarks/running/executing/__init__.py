@@ -1,7 +1,7 @@
-"""Where tasks run: in this process, in others that may crash or hang, or wherever an installed
-package takes them.
+"""Executors of tasks: in this process, in worker processes that may crash or hang, or by installed
+packages.
 
-What is imported here is quick to import.
+All imports of this module are quick.
 """
 
 from .executor import Call, Executor, Failure, InProcess, Serial, Task, Tell, TellOf

@@ -1,6 +1,4 @@
-"""The size of the batches that a cell's samples are drawn in: the one that was asked for, or what is
-left of it where memory ran out.
-"""
+"""Batch sizes of a cell's samples: the requested one, or a smaller one after memory ran out."""
 
 from __future__ import annotations
 
@@ -12,31 +10,31 @@ from ...suites.cell import Cell
 
 
 class Batches:
-    """What memory was found to hold of each cell, so that its later shards begin with that.
+    """Batch sizes that fit into memory, by cell, for its later shards.
 
     Samples do not depend on their batches, but for the rounding of float32. A cell whose sampler
-    couples a batch is left as it is: it would have other samples. One that is compiled or recorded
-    is compiled or recorded anew, for the smaller shape.
+    couples a batch stays unchanged: it would have other samples. A compiled or recorded one is
+    compiled or recorded again for the smaller shape.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[str, int] = {}
 
     def fitted(self, cell: Cell) -> Cell:
-        """The cell as it is drawn now."""
+        """Return the cell with its present batch size."""
         size = self._sizes.get(cell.key, cell.batch_size)
         return cell if size >= cell.batch_size else replace(cell, batch_size=size)
 
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
-        """Make the batches of a cell smaller where that may help, and say so.
+        """Make the batches of a cell smaller where that may help, and log it.
 
         Args:
-            tried: the cell as it was drawn (:meth:`fitted`).
-            count: how many samples it was to draw.
-            failure: what became of them.
+            tried: the cell of the draw (:meth:`fitted`).
+            count: number of samples to draw.
+            failure: of the draw.
 
         Returns:
-            Whether they are to be drawn again.
+            True if they must be drawn again.
         """
         size = _size(tried, count)
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
@@ -56,12 +54,12 @@ class Batches:
         return True
 
     def reason(self, cell: Cell, tried: Cell, failure: Failure) -> str:
-        """Why a cell has no samples, where :meth:`shrink` says that it will have none.
+        """Return the reason why a cell has no samples, after :meth:`shrink` returned False.
 
         Args:
-            cell: as it was asked for.
-            tried: as it was drawn last.
-            failure: what became of that.
+            cell: as requested.
+            tried: of the last draw.
+            failure: of that draw.
         """
         if not failure.shrink:
             return failure.reason
@@ -74,5 +72,5 @@ class Batches:
 
 
 def _size(cell: Cell, count: int) -> int:
-    """Samples of the largest batch that ``count`` samples of a cell make."""
+    """Return the size of the largest batch in ``count`` samples of a cell."""
     return min(cell.batch_size, count) if cell.execution == "eager" else cell.batch_size

@@ -1,5 +1,5 @@
-"""The worker's side: a process that reads tasks from a pipe, runs them one after the other, and
-ends when its parent does.
+"""Worker's side: a process that reads tasks from a pipe, runs them in turn, and ends with its
+parent.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from .remote import packed_result, unpacked
 from .vitals import offer_to_the_killer
 
 WHERE = signal.SIGUSR1
-"""Asks the process to write where it is in its code."""
+"""Signal that makes the process write its place in the code."""
 
 
 def serve(tasks: int, lifeline: int, traces: int) -> None:
     """Run tasks until the pipe is closed.
 
-    A request is what :func:`.packed` gives. Answers are ``("begun", None)`` when all is loaded and
-    the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, where the
-    task could not begin, ``("unprepared", sentence)``.
+    A request is the result of :func:`.packed`. Answers are ``("begun", None)`` when all is loaded
+    and the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, for a
+    task that could not begin, ``("unprepared", sentence)``.
 
     Args:
         tasks: file descriptor of the pipe.
@@ -39,7 +39,7 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
     pipe, process = Connection(tasks), os.getpid()
 
     def send(kind: str, value: object = None) -> None:
-        if os.getpid() != process:  # a fork that a sampler let return: its answers are nobody's
+        if os.getpid() != process:  # a fork that a sampler let return: its answers are void
             os._exit(0)
         pipe.send((kind, value))
 
@@ -49,12 +49,12 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
         except EOFError:
             return
         try:
-            task, there = unpacked(*request)
+            task, task_world = unpacked(*request)
         except ValueError as error:
             send("unprepared", str(error))
             continue
         send("begun")
-        send("done", packed_result(task, there, lambda news: send("progress", news)))
+        send("done", packed_result(task, task_world, lambda news: send("progress", news)))
 
 
 def _end_with_the_parent(lifeline: int) -> None:

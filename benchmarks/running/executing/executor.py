@@ -1,8 +1,7 @@
-"""What a task is, what may become of it, and the executors that run it: what all of them promise,
-and the one that runs it where it is called.
+"""Tasks and executors: the interface that all share, and the executor of this process.
 
-A task is picklable and says all that its result depends on, so that the same one can run here, in a
-worker process, or elsewhere. docs/adding-an-executor.md is the guide.
+A task is picklable and holds all that its result depends on: the same one can run in this process,
+in a worker process, or elsewhere. docs/adding-an-executor.md is the guide.
 """
 
 from __future__ import annotations
@@ -19,42 +18,42 @@ if TYPE_CHECKING:
     from .world import World
 
 Tell = Callable[[Any], None]
-"""Told how a task gets on, in what the task itself counts: how many more samples are done, or a
-sentence. Picklable.
+"""Receiver of a task's progress in the task's own unit: further samples, or a sentence.
+Picklable.
 """
 
 TellOf = Callable[[int, Any], None]
-"""The same of many tasks: their number comes first."""
+"""Receiver of the progress of many tasks: the task's number comes first."""
 
 Wanted = Callable[[int], bool]
-"""Whether a task, by its number, is still to be run."""
+"""Predicate on a task's number: True if the task must still run."""
 
 LONGEST = 500
-"""Letters of an exception's message that a reason keeps."""
+"""Longest part of an exception's message in a reason, in letters."""
 
 
 def silent(*_news: object) -> None:
-    """Tells nobody."""
+    """Ignore progress."""
 
 
 def always(_number: int) -> bool:
-    """Every task is wanted."""
+    """Return True: every task is wanted."""
     return True
 
 
 class Task(Protocol):
-    """Something to run."""
+    """Unit of work for an executor."""
 
     def prepare(self, world: World) -> None:
-        """Load what the task needs, which no time limit counts.
+        """Load the requirements of the task, outside its time limit.
 
         Raises:
-            ValueError: it cannot be had.
+            ValueError: one cannot be loaded.
         """
         ...
 
     def __call__(self, world: World, tell: Tell) -> Any:
-        """The result, picklable.
+        """Return the result, picklable.
 
         Raises:
             Failure: there is none.
@@ -64,7 +63,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """A function of a module and its arguments, as a task.
+    """Task: a function of a module and its arguments.
 
     Attributes:
         function: importable by its name.
@@ -75,29 +74,29 @@ class Call:
     args: tuple[Any, ...] = ()
 
     def prepare(self, world: World) -> None:
-        """Nothing is needed."""
+        """Load nothing."""
 
     def __call__(self, world: World, tell: Tell) -> Any:  # noqa: ARG002
-        """What the function returns."""
+        """Return the function's result."""
         return self.function(*self.args)
 
 
 class Executor(ABC):
-    """Runs tasks, here or elsewhere; a subclass needs :meth:`map` alone.
+    """Executor of tasks, in this process or elsewhere; a subclass needs :meth:`map` alone.
 
     Attributes:
-        keeps_limits: whether it gives up a task that takes too long.
+        keeps_limits: True if it stops a task that takes too long.
     """
 
     keeps_limits: bool = False
 
     @property
     def size(self) -> int:
-        """Tasks that run at a time, as far as is known."""
+        """Number of tasks that run at a time, as far as known."""
         return 1
 
     def start(self) -> None:
-        """Get ready early, where that takes a while."""
+        """Start up early, if that takes a while."""
         return
 
     @abstractmethod
@@ -110,32 +109,31 @@ class Executor(ABC):
         limits: Sequence[float | None] = (),
         wanted: Wanted = always,
     ) -> Generator[tuple[int, Any], None, None]:
-        """The number of each task and its result, as they finish, in any order.
+        """Yield the number of each task and its result, as they finish, in any order.
 
-        What is not taken from the iterator need not be run; where it is closed, or an exception
-        such as an interrupt leaves it, running tasks are given up.
+        Tasks beyond the last one taken need not run. When the iterator is closed, or an exception
+        such as an interrupt leaves it, running tasks are stopped.
 
         Args:
             tasks: what to run.
-            world: the models of this process, and how another one makes them.
-            tell: progress, told by the thread that iterates.
-            limits: seconds after which each task is given up, where that is possible, None for
-                never; one a task, or empty for no limits.
-            wanted: asked in any thread when a task is about to begin; one that is not wanted any
-                more is left out, without a result.
+            world: the models of this process, and the setting that recreates them in another.
+            tell: receives progress, in the iterating thread.
+            limits: seconds after which each task is stopped, if possible, None for never; one a
+                task, or empty for no limits.
+            wanted: called in any thread before a task begins; an unwanted task has no result.
 
         Yields:
             A :class:`Failure` in place of the result of a task that raised, whose process ended,
             or that took too long.
 
         Raises:
-            ValueError: a task could not be prepared; those that have not finished are given up.
+            ValueError: a task could not be prepared; unfinished tasks are stopped.
         """
 
     def run(
         self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
-        """The result of one task; arguments as in :meth:`map`.
+        """Return the result of one task; arguments as in :meth:`map`.
 
         Raises:
             Failure: in place of the result.
@@ -147,24 +145,24 @@ class Executor(ABC):
         return result
 
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
-        """What runs the tasks that take times, on a device that nothing else uses; None where that
-        is this process, once the executor is closed.
+        """Return the executor of timing tasks, on a device of their own. None stands for this
+        process, once the executor is closed.
 
         Args:
             device: "cpu" or "cuda".
 
         Raises:
-            ValueError: it cannot be said which device, or it is shared.
+            ValueError: the device is ambiguous, or it is shared.
         """
         return None
 
     def close(self) -> None:
-        """Free what is held; a later task starts anew."""
+        """Free all resources; a later task acquires them again."""
         return
 
 
 class Serial(Executor):
-    """Runs tasks one after the other, in their order; a subclass needs :meth:`run` alone."""
+    """Executor that runs tasks one by one, in order; a subclass needs :meth:`run` alone."""
 
     def map(
         self,
@@ -190,7 +188,7 @@ class Serial(Executor):
 
 
 def result_of(run: Callable[[], Any]) -> Any:
-    """What a call returns, or the failure that it raises."""
+    """Return the result of a call, or the failure that it raises."""
     try:
         return run()
     except Failure as failure:
@@ -198,13 +196,13 @@ def result_of(run: Callable[[], Any]) -> Any:
 
 
 def each(limits: Sequence[float | None], tasks: Sequence[Task]) -> Sequence[float | None]:
-    """One limit a task: those of :meth:`Executor.map`, or None for each where there are none."""
+    """Return one limit a task: from :meth:`Executor.map`, or None for each if there are none."""
     return limits or [None] * len(tasks)
 
 
 class InProcess(Serial):
-    """Runs tasks where it is called: quick to start, easy to debug, and at the mercy of what it
-    runs. Time limits are not kept.
+    """Executor in the calling process: quick to start, easy to debug, without protection from its
+    tasks. Time limits are ignored.
     """
 
     def run(
@@ -221,7 +219,7 @@ class InProcess(Serial):
 
 
 def attempted(task: Task, world: World, tell: Tell) -> Any:
-    """The result of a prepared task; whatever it raises becomes a failure with a reason.
+    """Return the result of a prepared task; any error becomes a failure with a reason.
 
     Raises:
         Failure: see :class:`Task`; or it raised something else, or tried to leave the process.
@@ -234,13 +232,13 @@ def attempted(task: Task, world: World, tell: Tell) -> Any:
         raise Failure(
             "failed", f"it called sys.exit({'' if error.code is None else repr(error.code)})"
         ) from error
-    except (KeyboardInterrupt, GeneratorExit):  # of whoever asked for the task
+    except (KeyboardInterrupt, GeneratorExit):  # of the caller
         raise
     except BaseException as error:
         raise Failure("failed", what_was_raised(error)) from error
 
 
 def what_was_raised(error: BaseException) -> str:
-    """The kind of an exception and what it says, on one line."""
+    """Return the kind of an exception and its message, on one line."""
     text = " ".join(str(error).split())[:LONGEST]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

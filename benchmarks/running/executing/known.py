@@ -1,8 +1,7 @@
-"""Executors by name: those of this package, and those that installed packages bring as entry points
-of the group ``samplerbench.executors``, this package's own for Ray among them.
+"""Executors by name: of this package, and of installed packages with entry points of the group
+``samplerbench.executors``, among them this package's own for Ray.
 
-A name never enters a number, an identity or a run directory. What is imported here is quick to
-import.
+A name never enters a number, an identity or a run directory. All imports of this module are quick.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ from .worker import Worker
 ENTRY_POINTS = "samplerbench.executors"
 
 BUILT_IN = {"worker": Worker, "in-process": InProcess}
-"""The first is the one of a run that is not told otherwise."""
+"""Built-in executors; the first is the default."""
 
 
 def executors() -> list[str]:
-    """All names. Imports nothing."""
-    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _installed())]))
+    """Return all names, without imports."""
+    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _entry_points())]))
 
 
 def make_executor(spec: str) -> Executor:
-    """The executor called ``name``, or ``name:rest``, which is made with the rest as its argument,
-    such as an address.
+    """Make the executor called ``name``, or ``name:rest`` with the rest as its argument, such as an
+    address.
 
     Raises:
         ValueError: there is none, there are two, its package cannot be imported, or it takes no
             such argument.
     """
     name, colon, rest = spec.partition(":")
-    points = [point for point in _installed() if point.name == name]
+    points = [point for point in _entry_points() if point.name == name]
     origins = ["samplerbench itself"] * (name in BUILT_IN) + [_origin(point) for point in points]
     if len(origins) > 1:
         both = " and ".join(origins)
@@ -49,11 +48,11 @@ def make_executor(spec: str) -> Executor:
     if colon and (not rest or name in BUILT_IN):
         fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
         raise ValueError(f"executor {spec!r} {fault}; write {name}")
-    make = BUILT_IN[name] if name in BUILT_IN else _loaded(points[0])
-    return _made(make, origins[0], spec)
+    make = BUILT_IN[name] if name in BUILT_IN else _load(points[0])
+    return _make(make, origins[0], spec)
 
 
-def _loaded(point: EntryPoint) -> Callable[..., Any]:
+def _load(point: EntryPoint) -> Callable[..., Any]:
     try:
         return point.load()
     except (Exception, SystemExit) as error:
@@ -62,25 +61,25 @@ def _loaded(point: EntryPoint) -> Callable[..., Any]:
         ) from error
 
 
-def _made(make: Callable[..., Any], origin: str, spec: str) -> Executor:
+def _make(make: Callable[..., Any], origin: str, spec: str) -> Executor:
     _, colon, rest = spec.partition(":")
     try:
-        made = make(rest) if colon else make()
+        executor = make(rest) if colon else make()
     except (Exception, SystemExit) as error:
         raise ValueError(f"executor {spec} of {origin} failed: {_words(error)}") from error
-    if not isinstance(made, Executor):
+    if not isinstance(executor, Executor):
         base = f"{Executor.__module__}.{Executor.__qualname__}"
         raise ValueError(
-            f"executor {spec} of {origin} made a {type(made).__name__}, which is no {base}"
+            f"executor {spec} of {origin} made a {type(executor).__name__}, which is no {base}"
         )
-    return made
+    return executor
 
 
 def _words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _installed() -> list[EntryPoint]:
+def _entry_points() -> list[EntryPoint]:
     return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
 
 

@@ -1,6 +1,4 @@
-"""How fast a network runs here, how many evaluations a cell takes, and so how long a shard of
-it may take before it hangs.
-"""
+"""Throughput of a network, evaluations of a cell, and the resulting time limit of a shard."""
 
 from __future__ import annotations
 
@@ -15,22 +13,22 @@ from ...sampling.infinity import evaluations
 from ...suites.cell import Cell
 
 ADAPTIVE_GUESS = 60
-"""Evaluations that an adaptive sampler is expected to take, for forecasts only."""
+"""Expected evaluations of an adaptive sampler, for forecasts only."""
 
 ADAPTIVE_MOST = 10
-"""How many times the guess an adaptive sampler may take before it is late."""
+"""Largest allowed multiple of that guess."""
 
 GENEROUS = 20
-"""How many times its forecast a shard may take: machines get busy, and samplers do more than
+"""Largest allowed multiple of a shard's forecast: machines get busy, and samplers do more than
 evaluate.
 """
 
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
-"""Seconds that any shard may take; a compiler takes minutes."""
+"""Shortest time limit of a shard, in seconds; a compiler takes minutes."""
 
 
 def expected(model: Denoiser, cell: Cell) -> float:
-    """Evaluations per sample that a cell is expected to take; a guess for adaptive samplers."""
+    """Return the expected evaluations per sample of a cell; a guess for adaptive samplers."""
     if cell.grid is None:
         return 0.0
     says = evaluations(cell)
@@ -40,7 +38,7 @@ def expected(model: Denoiser, cell: Cell) -> float:
 def evaluations_per_second(
     model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
 ) -> float:
-    """Network passes times samples per second, measured for about ``seconds``."""
+    """Return network passes times samples per second, measured for about ``seconds``."""
     ids = torch.arange(batch, device=device)
     bound, x = (
         model.bind(ids, 0),
@@ -58,8 +56,8 @@ def evaluations_per_second(
 
 @torch.no_grad()
 def seconds_per_image(model: Denoiser) -> float:
-    """Seconds that decoding a latent takes, measured on as many as are decoded at a time; 0 without
-    a decoder.
+    """Return the seconds to decode one latent, measured on a decoder's batch; 0 without a
+    decoder.
     """
     if model.decoder is None:
         return 0.0
@@ -70,12 +68,13 @@ def seconds_per_image(model: Denoiser) -> float:
 
 
 class Limits:
-    """Seconds that a shard of samples may take.
+    """Time limits of shards, in seconds.
 
     Args:
         models: by name.
-        asked: the user's limit for every shard; 0 for none, None to have it forecast.
-        measure: evaluations per second of a cell's model at its batch size, where it is to run.
+        asked: the user's limit for every shard; 0 for none, None for a forecast.
+        measure: returns evaluations per second of a cell's model at its batch size, on the device
+            of its run.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Limits:
         self._decoding: dict[str, float] = {}
 
     def of(self, cell: Cell, count: int) -> float | None:
-        """The limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a
+        """Return the limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a
         minute at least; None for none.
         """
         if self._asked is not None:

@@ -1,4 +1,4 @@
-"""Several worker processes at a time."""
+"""Pool of worker processes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Pool(Executor):
-    """Runs as many tasks at a time as it has workers, each with a thread that waits for it.
+    """Executor with several workers, each with a thread that waits for it.
 
-    They share the machine: each has its part of the threads of torch, one at least. What cannot be
-    sent to a worker runs in the thread that iterates. The workers live until the pool is closed;
-    one map at a time has them.
+    They share the machine: each has its part of the threads of torch, one at least. Tasks that
+    cannot be sent to a worker run in the iterating thread. The workers live until the pool is
+    closed; they serve one map at a time.
 
     Args:
         size: how many at a time, >= 1.
-        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of what
-            one may.
-        gpus: what the workers see of the machine's GPUs, one each in turn, as CUDA_VISIBLE_DEVICES
-            names them; empty leaves that as it is.
+        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of the
+            default.
+        gpus: GPUs of the workers, one each in turn, as CUDA_VISIBLE_DEVICES names them; empty for
+            no change.
     """
 
     keeps_limits = True
@@ -59,7 +59,7 @@ class Pool(Executor):
         """See :meth:`.Executor.map`."""
         todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
         setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
-        said: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
+        messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
         def work(worker: Worker) -> None:
             while not self._given_up.is_set():
@@ -70,52 +70,52 @@ class Pool(Executor):
                 try:
                     begins = wanted(number)
                 except BaseException as error:  # such as a full disk, where claims are files
-                    said.put(("error", number, error))
+                    messages.put(("error", number, error))
                     return
                 if begins:
-                    said.put(_done(worker, number, packed(task, setting), limit, said))
+                    messages.put(_outcome(worker, number, packed(task, setting), limit, messages))
                 else:
-                    said.put(("unwanted", number, None))
+                    messages.put(("unwanted", number, None))
 
         self._stop()
         self._threads = [
             Thread(target=work, args=(worker,), daemon=True)
-            for worker in self._hired(min(self._size, len(tasks)))
+            for worker in self._first_workers(min(self._size, len(tasks)))
         ]
         try:
             for thread in self._threads:
                 thread.start()
-            left = len(tasks)
-            while left:
-                kind, number, value = said.get()
+            remaining = len(tasks)
+            while remaining:
+                kind, number, value = messages.get()
                 if kind == "progress":
                     tell(number, value)
                     continue
                 if kind == "error":
                     raise value
-                left -= 1
+                remaining -= 1
                 if kind == "unwanted":
                     continue
                 if kind == "here":
-                    here = partial(
+                    in_process = partial(
                         InProcess().run, tasks[number], world, tell=partial(tell, number)
                     )
-                    value = result_of(here)
+                    value = result_of(in_process)
                 yield number, value
         finally:
             self._stop()
 
     def start(self) -> None:
         """Start all processes, whose imports take a while."""
-        for worker in self._hired(self._size):
+        for worker in self._first_workers(self._size):
             worker.start()
 
-    def _hired(self, count: int) -> list[Worker]:
-        """The first ``count`` workers."""
+    def _first_workers(self, count: int) -> list[Worker]:
+        """Return the first ``count`` workers."""
         while len(self._workers) < count:
             gpu = self._gpus[len(self._workers) % len(self._gpus)] if self._gpus else None
-            seen = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-            self._workers.append(Worker(self._memory, self._given_up, seen))
+            environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+            self._workers.append(Worker(self._memory, self._given_up, environment))
         return self._workers[:count]
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Pool(Executor):
             worker.close()
 
     def _stop(self) -> None:
-        """Give up what runs, and wait until no thread has a worker."""
+        """Stop running tasks, and wait until no thread has a worker."""
         self._given_up.set()
         for thread in self._threads:
             thread.join()
@@ -133,19 +133,19 @@ class Pool(Executor):
         self._given_up.clear()
 
 
-def _done(
+def _outcome(
     worker: Worker,
     number: int,
     sent: tuple[bytes, bytes] | None,
     limit: float | None,
-    said: SimpleQueue[tuple[str, int, Any]],
+    messages: SimpleQueue[tuple[str, int, Any]],
 ) -> tuple[str, int, Any]:
-    """What became of a task: ``done``, ``here`` for one to be run where the map is iterated, or the
-    ``error`` that ends the map.
+    """Return the outcome of a task: ``done``, ``here`` for one that the iterating thread must run,
+    or the ``error`` that ends the map.
     """
 
     def tell(news: Any) -> None:
-        said.put(("progress", number, news))
+        messages.put(("progress", number, news))
 
     if sent is None:
         return "here", number, None

@@ -1,7 +1,7 @@
-"""A task on its way: packed where it is asked for, unpacked and run in another process, and its
-result packed there. What an executor adds is how the bytes travel.
+"""Transport of tasks: packed by the caller, unpacked and run in another process, and the result
+packed there. An executor adds the transport of the bytes.
 
-What is imported here is quick to import.
+All imports of this module are quick.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from .world import Setting, World
 
 _LATEST: dict[bytes, World] = {}
-"""The world of this process by the setting that made it, so that tasks share their models."""
+"""World of this process by the setting that made it: tasks share its models."""
 
 
 def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
-    """How another process is to be set, and the task, for :func:`unpacked` there.
+    """Return the pickled setting of another process, and the pickled task, for :func:`unpacked` in
+    it.
 
-    None for a task of a class that only this process knows, such as one of a notebook.
+    It is None for a task of a class that only this process knows, such as one of a notebook.
     """
     try:
         return _bytes(setting), _bytes(task)
@@ -31,8 +32,8 @@ def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
 
 
 def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
-    """A task that another process packed, prepared, and the world that it runs in. This process is
-    set as the other one says.
+    """Unpack and prepare a task from another process, apply its setting, and return the task with
+    its world.
 
     Raises:
         ValueError: it could not be prepared.
@@ -41,21 +42,21 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
 
     try:
         if setting not in _LATEST:
-            _LATEST.clear()  # before models are loaded, so that memory never holds those of two
-            there = pickle.loads(setting)
-            there.apply()
-            _LATEST[setting] = World(there)
+            _LATEST.clear()  # before models are loaded: memory never holds two worlds
+            world_setting = pickle.loads(setting)
+            world_setting.apply()
+            _LATEST[setting] = World(world_setting)
         world = _LATEST[setting]
-        found: Task = pickle.loads(task)
-        found.prepare(world)
+        loaded: Task = pickle.loads(task)
+        loaded.prepare(world)
     except BaseException as error:  # a file of the user's that exits, among others
         _LATEST.clear()
         raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
-    return found, world
+    return loaded, world
 
 
 def packed_result(task: Task, world: World, tell: Tell = silent) -> bytes:
-    """The pickled result of a prepared task, or the :class:`Failure` in its place."""
+    """Return the pickled result of a prepared task, or the :class:`Failure` in its place."""
     try:
         result = result_of(partial(attempted, task, world, tell))
     except BaseException as error:  # one that is meant to pass all nets

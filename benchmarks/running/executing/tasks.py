@@ -1,5 +1,5 @@
-"""What a run does with the code of samplers and models: a shard of a cell, the way of a few
-samples, the pace of a network.
+"""Tasks with the code of samplers and models: a shard of a cell, trajectories of a few samples, the
+throughput of a network.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from .pace import evaluations_per_second
 from .world import World
 
 OPENED = "opened"
-"""Array of a shard's result, which is no part of the shard: the files that were opened for it."""
+"""Array of a shard's result, not stored in the shard: the files that were opened for it."""
 
 
 class SentSampler(NamedTuple):
-    """A sampler as another process is sent it: by name and options, for its class may be known by
-    name only.
+    """Sampler for another process: by name and options, since its class may be known by name only.
 
     Attributes:
         spec: its name and options.
-        origin: where its class comes from (:func:`samplerbench.samplers.origin`).
-        found: its fields that were found for a model.
-        table: the coefficients in place of its own, or None.
+        origin: of its class (:func:`samplerbench.samplers.origin`).
+        found: its fields that were fitted to a model.
+        table: tuned coefficients, or None.
     """
 
     spec: dict[str, Any]
@@ -48,7 +47,7 @@ class SentSampler(NamedTuple):
 
     @classmethod
     def of(cls, sampler: Sampler) -> SentSampler:
-        """A sampler, to be sent.
+        """Describe a sampler for another process.
 
         Raises:
             PicklingError: only this process knows its class, which was made in a notebook or a
@@ -67,10 +66,10 @@ class SentSampler(NamedTuple):
         return cls(spec, origin, samplers.found_for_model(sampler))
 
     def here(self) -> Sampler:
-        """The sampler in this process.
+        """Make the sampler in this process.
 
         Raises:
-            ValueError: it is not here, or not the same.
+            ValueError: it is unknown in this process, or not the same.
         """
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
@@ -84,10 +83,10 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class OfCell:
-    """A task about one cell.
+    """Task about one cell.
 
     Attributes:
-        cell: whose samples; its identities pin the model and the extractor.
+        cell: of the samples; its identities pin the model and the extractor.
     """
 
     cell: Cell
@@ -96,32 +95,30 @@ class OfCell:
         """Load the model.
 
         Raises:
-            ValueError: it cannot be loaded, or it is another one than the run planned with.
+            ValueError: it cannot be loaded, or it is not the one of the plan.
         """
         with world.recording(self.cell.model):
             model, extractor = world.subject(self.cell.model)
-        here = (model.identity, extractor.identity if extractor else "")
-        if here != self.cell.identity:
+        identity = (model.identity, extractor.identity if extractor else "")
+        if identity != self.cell.identity:
             raise ValueError(
                 f"the files of model {self.cell.model} changed while the run "
                 "was going on; run the same command again"
             )
 
     def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
-        """Pickled with the sampler by its name, and without what its schedule was searched with."""
+        """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
-        return _received, (type(self), bare, SentSampler.of(cell.sampler), *others)
+        return _unpickled, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
-def _received(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
+def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
     return kind(replace(cell, sampler=sampler.here()), *others)
 
 
 class Scored(NamedTuple):
-    """What features are made with: the extractor, and the range that values are clamped to
-    first, or None.
-    """
+    """Extractor of features, and the range to clamp values to first, or None."""
 
     extractor: Extractor
     clamp: tuple[float, float] | None
@@ -129,12 +126,12 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard(OfCell):
-    """Samples ``start`` … ``stop - 1`` of a cell, as :func:`.sample_shard` reduces them.
+    """Task: samples ``start`` … ``stop - 1`` of a cell, as :func:`.sample_shard` reduces them.
 
     Attributes:
         start, stop: sample numbers.
-        keep: samples below this number are kept as pictures.
-        endpoints: samples below this number are kept whole.
+        keep: samples below this number are stored as pictures.
+        endpoints: samples below this number are stored whole.
         clamp: the data's range before features are taken, or None.
     """
 
@@ -145,7 +142,7 @@ class Shard(OfCell):
     clamp: tuple[float, float] | None
 
     def __call__(self, world: World, tell: Tell) -> Arrays:
-        """The arrays of the shard.
+        """Return the arrays of the shard.
 
         Raises:
             Failure: as :func:`.sample_shard`; where memory ran out, half the batch is worth a try.
@@ -173,13 +170,13 @@ class Shard(OfCell):
             if not out_of_memory(error):
                 raise
             reason = what_was_raised(error)
-        # out here, where the exception is gone and what its frames held is free
+        # outside the handler, where the exception and its frames are freed
         raise Failure("failed", reason, shrink=2)
 
 
 @dataclass(frozen=True)
 class Look(OfCell):
-    """What a cell's sampler does on the cell's grid, without the model.
+    """Task: fingerprint of a cell's sampler on its grid, without the model.
 
     Attributes:
         event: shape of the model's samples.
@@ -188,11 +185,11 @@ class Look(OfCell):
     event: tuple[int, ...]
 
     def prepare(self, world: World) -> None:
-        """Nothing is needed."""
+        """Load nothing."""
 
     def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
-        """Return its fingerprint."""
-        # a helper that is imported here is not opened again where samples are drawn
+        """Return the fingerprint."""
+        # a helper imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
         with world.recording(self.cell.model, foreign=foreign):
             return sampler_fingerprint(self.cell, self.event)
@@ -200,31 +197,31 @@ class Look(OfCell):
 
 @dataclass(frozen=True)
 class Way(OfCell):
-    """The way of the first samples of a cell, for a picture.
+    """Task: trajectories of the first samples of a cell, for a picture.
 
     Attributes:
-        count: how many samples.
+        count: number of samples.
     """
 
     count: int
 
     def __call__(self, world: World, tell: Tell) -> Seen:  # noqa: ARG002
-        """What the sampler asked and was told, and the end."""
+        """Return the inputs and outputs of the denoiser, and the end."""
         return watched(world.subject(self.cell.model).model, self.cell, self.count)
 
 
 @dataclass(frozen=True)
 class Pace(OfCell):
-    """Evaluations per second of a cell's model at its batch size.
+    """Task: evaluations per second of a cell's model at its batch size.
 
     Attributes:
-        seconds: how long to measure, about.
+        seconds: approximate duration.
     """
 
     seconds: float
 
     def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
-        """The rate."""
+        """Return the rate."""
         return evaluations_per_second(
             world.subject(self.cell.model).model,
             self.cell.batch_size,

@@ -1,4 +1,4 @@
-"""Times that are taken where an executor has a device for them."""
+"""Times taken on a device of an executor."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from .world import World
 
 @dataclass(frozen=True)
 class Times:
-    """The times of cells of one model, at one batch size, by the key of the cell.
+    """Task: times of cells of one model, at one batch size, by the key of the cell.
 
     Attributes:
         parts: the cells.
-        options: how long and how exactly.
-        size: samples per timed batch; 0 takes each cell's own.
-        within: seconds in which all must be done; None for no limit.
+        options: duration and precision. size: samples per timed batch; 0 takes each cell's own.
+        within: seconds for all; None for no limit.
     """
 
     parts: tuple[OfCell, ...]
@@ -43,9 +42,9 @@ class Times:
             part.prepare(world)
 
     def __call__(self, world: World, tell: Tell) -> dict[str, Record]:
-        """The timing columns; news is what :data:`.Progress` is told."""
+        """Return the timing columns; news is the input of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
-        found: dict[str, Record] = {}
+        records: dict[str, Record] = {}
         time_cells(
             world.subject(cells[0].model).model,
             cells,
@@ -53,15 +52,15 @@ class Times:
             world.setting.device,
             batch_size=self.size,
             progress=lambda share, label: tell((share, label)),
-            done=found.__setitem__,
+            done=records.__setitem__,
             within=self.within,
         )
-        return found
+        return records
 
 
 @dataclass(frozen=True)
 class Throughput(OfCell):
-    """A sweep over batch sizes.
+    """Task: sweep over batch sizes.
 
     Attributes:
         options: the largest batch, and settings.
@@ -72,19 +71,19 @@ class Throughput(OfCell):
     within: float | None
 
     def __call__(self, world: World, tell: Tell) -> Record:
-        """What :func:`.sweep_on` gives; news is the batch that comes."""
+        """Return the result of :func:`.sweep_on`; news is the next batch size."""
         model = world.subject(self.cell.model).model
         return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
 class There:
-    """A :class:`.Place`: where an executor runs one task at a time, on a device of its own.
+    """Timer (:class:`.Place`) on an executor that runs one task at a time, on a device of its own.
 
     Attributes:
-        executor: what :meth:`.Executor.alone` gave.
+        executor: result of :meth:`.Executor.alone`.
         world: of the run.
-        options: how long and how exactly.
+        options: duration and precision.
     """
 
     executor: Executor
@@ -95,7 +94,7 @@ class There:
         """See :class:`.Place`.
 
         Raises:
-            ValueError: it cannot be asked.
+            ValueError: the device cannot be reached.
         """
         try:
             return self.executor.run(Call(machine_of, (self.world.setting.device,)), self.world)
@@ -113,22 +112,22 @@ class There:
         progress: Progress,
         done: Done,
     ) -> None:
-        """See :class:`.Place`. A cell that ends the process of the times leaves all without."""
+        """See :class:`.Place`. If a cell ends the process of the times, no cell has any."""
 
         def tell(news: Any) -> None:
             progress(*news)
 
         task = Times(tuple(map(OfCell, cells)), self.options, size, within)
-        found: dict[str, Record]
+        records: dict[str, Record]
         try:
-            found = self.executor.run(task, self.world, tell=tell)
+            records = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:
-            found = {cell.key: {"timing_reason": failure.reason} for cell in cells}
-        for key, record in found.items():
+            records = {cell.key: {"timing_reason": failure.reason} for cell in cells}
+        for key, record in records.items():
             done(key, record)
 
     def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
-        """See :class:`.Place`; nothing where the process of the times ends."""
+        """See :class:`.Place`; the record is empty if the process of the times ends."""
         task = Throughput(cell, self.options, within)
         try:
             return self.executor.run(task, self.world, tell=progress)

@@ -1,5 +1,5 @@
-"""What the operating system knows of a process: the memory that it holds, where it is in its
-code, and how it ended, in plain words.
+"""Facts of the operating system about a process: its memory, its place in the code, and its end, in
+plain words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MEMORY_SHARE = 0.8
-"""Of the machine's or the container's memory: what a worker may hold unless told otherwise."""
+"""Default limit of a worker, as a share of the machine's or the container's memory."""
 
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -33,8 +33,8 @@ _PACKAGES = [
 
 
 def memory_limit() -> int:
-    """Bytes that a worker may hold unless told otherwise: :data:`MEMORY_SHARE` of what the
-    machine or its container has.
+    """Return the default limit of a worker in bytes: :data:`MEMORY_SHARE` of the machine's or
+    container's memory.
     """
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUP_LIMITS:
@@ -44,7 +44,7 @@ def memory_limit() -> int:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where the system does not say."""
+    """Return the bytes of memory that a process holds; 0 if unknown."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf(
             "SC_PAGE_SIZE"
@@ -53,7 +53,7 @@ def memory_of(pid: int) -> int:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return True if a process was stopped by a signal; False where the system does not say."""
+    """Return True if a process was stopped by a signal; False if unknown."""
     with suppress(OSError, IndexError):
         # the name before it is in brackets, and may hold any
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -61,8 +61,8 @@ def is_stopped(pid: int) -> bool:
 
 
 def kernel_kills() -> int | None:
-    """How many processes of this machine the kernel has killed since it began because memory ran
-    out; None where it does not say.
+    """Return the number of processes that the kernel has killed for memory since boot; None if
+    unknown.
     """
     with suppress(OSError, ValueError, StopIteration):
         lines = _COUNTERS.read_text(encoding="ascii").splitlines()
@@ -71,24 +71,22 @@ def kernel_kills() -> int | None:
 
 
 def offer_to_the_killer() -> None:
-    """Ask the kernel to end this process first when memory runs out, rather than the one that
-    keeps the results.
-    """
+    """Ask the kernel to end this process first when memory runs out, rather than its parent."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def gibibytes(count: int) -> str:
-    """``1.5 GiB``."""
+    """Format as ``1.5 GiB``."""
     return f"{count / 2**30:.3g} GiB"
 
 
 def how_it_ended(code: int, memory: bool | None = None) -> str:
-    """What an exit code says, as the end of a sentence that begins with the process.
+    """Describe an exit code, as the end of a sentence about the process.
 
     Args:
         code: as subprocess has it, minus the number of a signal.
-        memory: whether a process that was killed was so because memory ran out; None for unknown.
+        memory: True if a killed process was killed because memory ran out; None for unknown.
 
     >>> how_it_ended(-11)
     'ended with signal 11 (segmentation fault)'
@@ -109,11 +107,11 @@ def how_it_ended(code: int, memory: bool | None = None) -> str:
 
 
 def place_in(traces: str) -> str:
-    """Where a process was, from what ``faulthandler`` wrote of it: ``, in step (mine.py, line
-    12)``; "" where nothing tells.
+    """Return the place of a process from a dump of ``faulthandler``: ``, in step (mine.py, line
+    12)``; "" if unknown.
 
-    The innermost frame that is neither of Python, of an installed package nor of this library, else
-    the innermost of all.
+    It is the innermost frame outside Python, installed packages and this library, else the
+    innermost of all.
     """
     frames = [match.groupdict() for match in _FRAME.finditer(_main_thread(traces))]
     own = [frame for frame in frames if not _foreign(frame["file"])]
@@ -124,7 +122,9 @@ def place_in(traces: str) -> str:
 
 
 def _main_thread(traces: str) -> str:
-    """The last dump of the thread that runs tasks: the one of the child's main function."""
+    """Return the last dump of the thread that runs tasks: the thread of the child's main
+    function.
+    """
     threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
     return next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
 

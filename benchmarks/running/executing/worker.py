@@ -1,9 +1,9 @@
-"""The executor that survives what it runs: one worker process, which may crash, hang, or eat the
+"""Executor that survives its tasks: one worker process, which may crash, hang, or exhaust the
 machine's memory.
 
 The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a
 fork. It has a process group of its own: an interrupt from the terminal reaches the parent alone,
-and what a sampler starts ends with it.
+and children of a sampler end with it.
 """
 
 from __future__ import annotations
@@ -38,32 +38,30 @@ if TYPE_CHECKING:
     from .world import World
 
 TICK = 0.1
-"""Seconds between looks at a worker that says nothing."""
+"""Seconds between checks of a silent worker."""
 
 GAP = 1.0
-"""Seconds between two such looks from which on this process was stopped, or its machine slept."""
+"""Time between two such checks that means a pause of this process or its machine, in seconds."""
 STOPPED = 3600.0
-"""Seconds that a worker may be stopped while its parent is not."""
+"""Longest discounted stop of a worker, in seconds, while its parent runs."""
 
 PATIENCE = 2.0
-"""Seconds for a worker that is to be ended to say where it is."""
+"""Seconds for a dying worker to report its place in the code."""
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals with which an operator, a scheduler or the kernel ends a process, and which no sampler
-sends itself.
+"""Signals by which an operator, a scheduler or the kernel ends a process, and which samplers do not
+send.
 """
 
 
 SHRINK = 8
-"""What to divide a batch by that ended the process: each try costs a process, and perhaps the calm of
-the machine, so that there are fewer than where an allocation is refused.
+"""Batch divisor after an out-of-memory kill; larger than after a refused allocation, because each
+retry costs a process.
 """
 
 
 class _Process(NamedTuple):
-    """A running worker: the process, the pipe to it, what keeps it alive, and where it writes
-    where it is.
-    """
+    """Running worker: the process, the pipe to it, its lifeline, and the file of its traces."""
 
     process: subprocess.Popen[bytes]
     pipe: Connection
@@ -71,10 +69,9 @@ class _Process(NamedTuple):
     traces: IO[bytes]
 
 
-class _Gone(Exception):  # noqa: N818
-    """The worker ended; ``begun`` says whether it had all that the task needs, ``killed`` whether
-    somebody else ended it, and ``memory`` whether that was the kernel, whose memory ran out; None
-    where it does not say.
+class _WorkerEnd(Exception):  # noqa: N818
+    """End of the worker. ``begun``: the task had all it needs; ``killed``: another process ended
+    it; ``memory``: the kernel did, for lack of memory; None if unknown.
     """
 
     def __init__(
@@ -85,12 +82,12 @@ class _Gone(Exception):  # noqa: N818
 
 
 class Worker(Serial):
-    """Runs tasks in a process that is replaced when it dies. What cannot be sent to it runs here.
+    """Executor in a process that is replaced when it dies; unsendable tasks run in this process.
 
     Args:
         memory: bytes that it may hold; None for a share of the machine's, 0 for no limit.
-        given_up: when it is set, the task that runs is given up as by an interrupt.
-        environment: variables that its process has beside those of this one.
+        given_up: event that stops the running task, as an interrupt does.
+        environment: further variables of its process.
     """
 
     keeps_limits = True
@@ -107,8 +104,8 @@ class Worker(Serial):
         self._kills: int | None = None  # the kernel's, for memory, before the task
 
     def start(self) -> None:
-        """Start the process, unless it runs: its imports take as long as this one's, at the
-        same time.
+        """Start the process, unless it runs: its imports take as long as this process's, in
+        parallel.
         """
         if self._worker is not None and self._worker.process.poll() is None:
             return
@@ -144,13 +141,13 @@ class Worker(Serial):
         return self.run_packed(sent, tell, limit)
 
     def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
-        """:meth:`run` of a task that is :func:`.packed` already."""
+        """Run a task that is :func:`.packed` already."""
         for last in (False, True):
             try:
                 return self._run(sent, tell, limit)
-            except _Gone as gone:
-                # before the task began it is not to blame: what ran before it may have left a time
-                # bomb; nor, perhaps, where another process killed it, which it is tried again for
+            except _WorkerEnd as gone:
+                # before the task began it is not to blame: an earlier task may have left a time
+                # bomb. Nor, perhaps, after a kill by another process: then it is tried again
                 self.close()
                 if gone.begun and (gone.memory or not gone.killed):
                     raise Failure("crashed", gone.ending, SHRINK if gone.memory else 0) from None
@@ -168,7 +165,7 @@ class Worker(Serial):
                     raise ValueError(message) from None
             except (Failure, ValueError):
                 raise
-            except BaseException:  # an interrupt: what the worker is doing is of no use any more
+            except BaseException:  # an interrupt: the worker's task is useless now
                 self.close()
                 raise
         raise AssertionError("unreachable")
@@ -202,10 +199,10 @@ class Worker(Serial):
                     kind, value = worker.pipe.recv()
                     result = pickle.loads(value) if kind == "done" else None
                 except (EOFError, OSError):
-                    raise self._gone(worker, begun=begun is not None) from None
+                    raise self._ending(worker, begun=begun is not None) from None
                 except Exception:
                     ending = "wrote into the connection to its parent, and was ended"
-                    raise _Gone(f"its process {ending}", begun=begun is not None) from None
+                    raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
                 if kind == "begun":
                     begun = monotonic()
                 elif kind == "progress":
@@ -217,7 +214,7 @@ class Worker(Serial):
                 else:
                     return result
             elif worker.process.poll() is not None:
-                raise self._gone(worker, begun=begun is not None)
+                raise self._ending(worker, begun=begun is not None)
             if self._given_up is not None and self._given_up.is_set():
                 raise KeyboardInterrupt
             now, since = monotonic(), before
@@ -225,7 +222,7 @@ class Worker(Serial):
             if now - looked >= TICK:
                 looked = now
                 self._check_memory(worker)
-            # a pause of either process is no time of the task's, but a task may stop its own
+            # a pause of either process does not count, but a task may stop its own
             gap = now - since > GAP
             if begun is not None and (
                 gap or (stopped < STOPPED and is_stopped(worker.process.pid))
@@ -234,7 +231,7 @@ class Worker(Serial):
                 stopped += 0 if gap else now - since
             if begun is None or not limit or now - begun <= limit:
                 continue
-            if not worker.pipe.poll():  # what is said already is heard before anybody judges
+            if not worker.pipe.poll():  # pending messages come first
                 self._end(
                     worker,
                     "timed out",
@@ -254,7 +251,7 @@ class Worker(Serial):
             )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """Ask the worker where it is, and end it.
+        """Get the worker's place in the code, and end it.
 
         Raises:
             Failure: always.
@@ -270,17 +267,17 @@ class Worker(Serial):
         self.close()
         raise Failure(status, reason.format(place=place), shrink)
 
-    def _gone(self, worker: _Process, *, begun: bool) -> _Gone:
+    def _ending(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
         try:
             code = worker.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:  # it closed the pipe and lives on
             ending = "closed the connection to its parent, and was ended"
-            return _Gone(f"its process {ending}", begun=begun)
+            return _WorkerEnd(f"its process {ending}", begun=begun)
         memory = False
         if code == -signal.SIGKILL:
             before, now = self._kills, kernel_kills()
             memory = None if before is None or now is None else now > before
-        return _Gone(
+        return _WorkerEnd(
             f"its process {how_it_ended(code, memory)}{place_in(_read(worker.traces))}",
             begun=begun,
             killed=-code in FROM_OUTSIDE,

@@ -1,4 +1,4 @@
-"""The models of a process, and what another process must be told to make the same ones."""
+"""Models of a process, and the setting that recreates them in another."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Setting:
-    """What a process is told before its first task.
+    """Setting of a process before its first task.
 
     Attributes:
         extractors: the feature space of each model, by its spec; others have their own.
         device: "cpu" or "cuda".
         threads: torch threads.
-        plugins: files with samplers of the user's, beside the installed ones.
+        plugins: files with samplers of the user's; installed ones are found anyway.
         peers: folder with clones of peers, or None.
     """
 
@@ -42,7 +42,7 @@ class Setting:
 
     @classmethod
     def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
-        """As this process is set."""
+        """Return the setting of this process."""
         return cls(
             tuple(extractors.items()),
             device,
@@ -52,9 +52,9 @@ class Setting:
         )
 
     def apply(self) -> None:
-        """Set this process likewise.
+        """Apply the setting to this process.
 
-        An installed plugin that is broken was reported where the run began.
+        A broken installed plugin was reported by the process that began the run.
 
         Raises:
             PluginError: a file is gone or broken.
@@ -68,7 +68,7 @@ class Setting:
 
 
 class Subject(NamedTuple):
-    """A model on its device, and what gives the features of its samples.
+    """Model on its device, and its extractor; None for a model without a reference.
 
     None for a model without a reference.
     """
@@ -78,13 +78,13 @@ class Subject(NamedTuple):
 
 
 class World:
-    """Models by name: those of a run, or made when they are asked for; of these the latest is kept.
+    """Models by name: of a run, or made on demand; of the latter the latest is cached.
 
     Args:
-        setting: how this process is set.
+        setting: of this process.
         models: the run's, on the device.
         references: theirs.
-        extractors: what gives features, of models that are compared with no reference.
+        extractors: of models without a reference.
     """
 
     def __init__(
@@ -108,27 +108,27 @@ class World:
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What ``make`` gives, made once for all tasks that run in this world."""
+        """Return ``make()``, called once for all tasks in this world."""
         if key not in self._made_once:
             self._made_once[key] = make()
         return self._made_once[key]
 
     @contextmanager
     def recording(self, name: str, *, foreign: bool = False) -> Iterator[None]:
-        """A context in which files of the user's that are opened count as the model's; it costs nothing
-        where there is no code but this package's.
+        """Record the user's files that the block opens as the model's. It costs nothing where all
+        code is this package's.
         """
         if not foreign and self._is_plain(name):
             yield
             return
-        with reading() as seen:
+        with reading() as recorder:
             try:
                 yield
             finally:
-                self._opened[name] = seen.stamps | self._opened.get(name, {})
+                self._opened[name] = recorder.stamps | self._opened.get(name, {})
 
     def _is_plain(self, name: str) -> bool:
-        """Return True for a model that is here already, and has nothing of the user's."""
+        """Return True for a loaded model that has no files of the user's."""
         if name in self._known:
             model, extractor = self._known[name]
         elif self._latest is not None and self._latest[0] == name:
@@ -138,7 +138,7 @@ class World:
         return model.read is None and getattr(extractor, "read", None) is None
 
     def opened(self, name: str) -> dict[str, str]:
-        """The SHA-256 of all files that were opened for a model in this process, by absolute path; ""
+        """Return the SHA-256 of all files opened for a model in this process, by absolute path; ""
         for one that changed since.
         """
         return {
@@ -147,7 +147,7 @@ class World:
         }
 
     def subject(self, name: str) -> Subject:
-        """A model by its spec.
+        """Return a model by its spec.
 
         Raises:
             ValueError: it cannot be made.
@@ -156,10 +156,10 @@ class World:
             return self._known[name]
         if self._latest is None or self._latest[0] != name:
             self._latest = None  # before the next is loaded, so that memory never holds two
-            self._latest = name, self._made(name)
+            self._latest = name, self._make_subject(name)
         return self._latest[1]
 
-    def _made(self, name: str) -> Subject:
+    def _make_subject(self, name: str) -> Subject:
         options = parse_spec(name)
         model = make_model(options.pop("name"), **options)
         model = model.to(self.setting.device) if self.setting.device != "cpu" else model

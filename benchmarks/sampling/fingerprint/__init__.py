@@ -1,5 +1,5 @@
-"""Fingerprints of samplers, models and extractors: what each computes on fixed inputs, by which
-results of changed code are told.
+"""Fingerprints of samplers, models and extractors: their results on fixed inputs, which detect
+changed code.
 """
 
 from ....results.run_directory.fingerprint import Fingerprint, Numbers, difference

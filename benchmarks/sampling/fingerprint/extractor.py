@@ -1,6 +1,4 @@
-"""The fingerprint of a feature extractor: its features of fixed noise, and the hashes of the files
-that it is made of.
-"""
+"""Fingerprint of a feature extractor: its features of fixed noise, and the hashes of its files."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from .numbers import of_rows
 
 PROBES, SEED = 4, 0
 LOUDER = 8.0
-"""How far the second noise reaches where the data have no range."""
+"""Range of the second noise where the data have no range."""
 
 
 def extractor_fingerprint(
@@ -26,7 +24,7 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    One of the user's is tried on :data:`MANY_ROWS` louder ones, too.
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples.
 
     Args:
         extractor: maps samples ``(n, *event)`` to features ``(n, dim)``.
@@ -35,7 +33,7 @@ def extractor_fingerprint(
         device: where the samples live.
 
     Raises:
-        Exception: whatever the extractor raises.
+        Exception: raised by the extractor.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),
@@ -46,13 +44,13 @@ def extractor_fingerprint(
     if isinstance(extractor, Identity):
         return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
     read = getattr(extractor, "read", None)
-    with reading() as seen, torch.no_grad():
+    with reading() as recorder, torch.no_grad():
         features = extractor(probes(event, limits).to(device))
         values = {"features of fixed noise": of_rows(features, torch.float32, device)}
         if read is not None:
             many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
             values["features of many samples"] = of_rows(many[None], torch.float32, device)
-    exact = files_of(read, seen.paths) | exact
+    exact = files_of(read, recorder.paths) | exact
     return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
 
 

@@ -1,5 +1,5 @@
-"""The fingerprint of a model: its output on fixed noise at a few levels, and the hashes of the
-files that it is made of.
+"""Fingerprint of a model: its output on fixed noise at a few levels, and the hashes of its
+files.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from .numbers import of_rows
 
 LEVELS, ROWS, SEED = 5, 2, 0
 MANY_ROWS, LARGE = 16, 1024
-"""Samples at each level of a cell's own grid, and numbers of one from which on there are fewer."""
+"""Samples at each level of a cell's own grid, and the size of a sample above which there are
+fewer.
+"""
 AT_LEVEL = "output for many samples at sigma "
-"""What the names of these values begin with. A record has as many as its cells have levels."""
+"""Prefix of the names of these values. A record has as many as its cells have levels."""
 
 _ABSOLUTE = re.compile(
     r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
@@ -35,33 +37,33 @@ _known: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary(
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made the first time: what it opens then, it may keep.
+    """Return the fingerprint of a model, made by the first call: models may cache files.
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
-    known = _known.setdefault(model, {})
-    if device not in known:
-        known[device] = model_fingerprint(model, device)
-    return known[device]
+    by_device = _known.setdefault(model, {})
+    if device not in by_device:
+        by_device[device] = model_fingerprint(model, device)
+    return by_device[device]
 
 
 @torch.no_grad()
 def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """The fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples, between its
-    own ends.
+    """Return the fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples between
+    its ends.
 
     Args:
-        model: eager, with its wrappers (guidance and its like), on ``device``. Files that it opens
-            only when it is called count too.
+        model: eager, with its wrappers (guidance and its like), on ``device``. Files that its calls
+            open count too.
         device: "cpu" or "cuda".
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
     ids, precision = torch.arange(ROWS, device=device), precision_of(model)
     values: dict[str, Numbers] = {}
-    with reading() as seen:
+    with reading() as recorder:
         bound = model.bind(ids, SEED)
         z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
         for sigma in levels_of(model):
@@ -84,14 +86,14 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
         exact["decoded event"] = str(tuple(model.decoder.event))
         exact["decoded limits"] = str(model.decoder.limits)
     if model.read is not None and runs_users_code(model):
-        exact |= installed_code(model.read.paths | seen.paths)
+        exact |= installed_code(model.read.paths | recorder.paths)
     return Fingerprint(
-        "model", without_folders(model.name), files_of(model.read, seen.paths) | exact, values
+        "model", without_folders(model.name), files_of(model.read, recorder.paths) | exact, values
     )
 
 
 def runs_users_code(model: Denoiser) -> bool:
-    """Return True if code of the user's, or of an installed package, is called in a model."""
+    """Return True if a model calls code of the user's, or of an installed package."""
     inner: object = model
     while isinstance(inner, Denoiser):
         if isinstance(inner, FileModel | Renamed):
@@ -104,7 +106,7 @@ def runs_users_code(model: Denoiser) -> bool:
 def outputs_at(
     model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
 ) -> dict[str, Numbers]:
-    """Return the output of a model for :data:`MANY_ROWS` samples of noise at each level, reduced.
+    """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
 
     A large sample is as much work as many small ones: a level has two of them, by turns.
 
@@ -115,9 +117,9 @@ def outputs_at(
         device: "cpu" or "cuda".
 
     Raises:
-        Exception: whatever the model raises.
+        Exception: raised by the model.
     """
-    found, few = {}, math.prod(model.event) > LARGE
+    outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
     state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
     for sigma in levels:
@@ -126,12 +128,12 @@ def outputs_at(
         ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
         z = SampleNoise(SEED, ids, model.event, dtype).initial()
         d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
-        found[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
-    return found
+        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
+    return outputs
 
 
 def levels_of(model: Denoiser) -> list[float]:
-    """Levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
+    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
     ratio = model.sigma_min / model.sigma_max
     return [
         model.sigma_max,
@@ -141,9 +143,9 @@ def levels_of(model: Denoiser) -> list[float]:
 
 
 def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """The hashes of a user's files as facts.
+    """Return the hashes of a user's files as facts, with files that were opened ``later``.
 
-    ``later`` are those that were opened after it was made.
+    ``later`` files were opened after the model was made.
     """
     return (
         {}
@@ -153,20 +155,20 @@ def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dic
 
 
 def precision_of(model: Denoiser) -> torch.dtype:
-    """The coarsest dtype that a model computes in, as far as it says: that of its state, or of
-    a network in it or in its wrappers.
+    """Return the coarsest known dtype of a model: of its state, or of a network in it or in its
+    wrappers.
     """
-    found, inner = [model.dtype], model
+    candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
         dtypes = (
             getattr(inner, "network_dtype", None),
             *(parameter_dtype(value) for value in vars(inner).values()),
         )
-        found += [dtype for dtype in dtypes if dtype is not None]
+        candidates += [dtype for dtype in dtypes if dtype is not None]
         inner = getattr(inner, "inner", None)
-    return max(found, key=lambda dtype: torch.finfo(dtype).eps)
+    return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)
 
 
 def without_folders(text: str) -> str:
-    """A text without the folders of absolute paths, which differ between machines."""
+    """Return a text without the folders of absolute paths, which differ between machines."""
     return _ABSOLUTE.sub("", text)

@@ -1,5 +1,5 @@
 """Tensors and plans as short lists of numbers: entries at fixed places, and fixed random
-projections, which see all the others.
+projections of all entries.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from ....results.run_directory.fingerprint import Numbers, hash_of
 from ....samplers.noise import normal
 
 ENTRIES, PROJECTIONS = 16, 4
-"""Of a list that is longer than both together: as many entries, evenly spread, and as many
-weighted sums of all entries.
-"""
+"""Numbers of evenly spread entries and of weighted sums that stand for a longer list."""
 
 LONG_PLAN = 4000
-"""Numbers of a plan that are kept as they are.
+"""Longest plan that is stored whole.
 
-Of a longer one, the entries and projections of as many blocks as make up this size.
+A longer one has the entries and projections of blocks that make up this size.
 """
 
 _SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
@@ -35,8 +33,8 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def of_plan(numbers: list[float]) -> Numbers:
-    """Coefficients: Python floats, whose last digits depend on the machine's exp, log and linear
-    solver, and lose some to cancellation.
+    """Reduce coefficients: Python floats, whose last digits depend on the machine's exp, log and
+    linear solver, and on cancellation.
 
     Args:
         numbers: all of them, in order.
@@ -50,11 +48,11 @@ def of_plan(numbers: list[float]) -> Numbers:
 
 
 def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
-    """What a function made of some rows ``(n, …)``, each reduced by itself.
+    """Reduce the values of a function at some rows ``(n, …)``, each row by itself.
 
     Args:
         rows: its values.
-        dtype: what it computes in, which says how far rounding may carry them.
+        dtype: of the computation, which bounds the rounding.
         device: where it ran.
     """
     flat = (
@@ -67,8 +65,8 @@ def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu"
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Relative and absolute tolerance of what is computed in ``dtype``: some thousand
-    roundings, or those of a GPU's tensor cores.
+    """Return relative and absolute tolerance of results in ``dtype``: some thousand roundings, or a
+    GPU's tensor cores.
     """
     if dtype == torch.float64:
         return _STATE
@@ -78,9 +76,8 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 
 
 def reduced(row: NDArray[np.float64]) -> list[float]:
-    """A row of numbers itself, if it is short.
-
-    Else :data:`ENTRIES` of them and :data:`PROJECTIONS` weighted sums of all.
+    """Return a short row itself, else :data:`ENTRIES` of its numbers and :data:`PROJECTIONS`
+    weighted sums.
 
     The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
     in a thousand moves each by some 3 % of it.
@@ -95,15 +92,14 @@ def reduced(row: NDArray[np.float64]) -> list[float]:
 
 @lru_cache(maxsize=64)
 def _weights(count: int) -> NDArray[np.float64]:
-    """``(PROJECTIONS, count)`` fixed weights of mean square sum 1, the same on every machine."""
+    """Return ``(PROJECTIONS, count)`` fixed weights of mean square sum 1, on every machine."""
     return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
 
 
 class Flattened:
-    """Nested tuples, records and arrays as a list of their floats, and a text of everything that is
-    no float.
+    """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
 
-    What is neither number, text nor a container of such is named by its class only.
+    Objects that are neither numbers, texts nor containers contribute their class name only.
 
     Attributes:
         numbers: the floats.
@@ -116,7 +112,7 @@ class Flattened:
 
     @property
     def layout(self) -> str:
-        """A hash of where the floats stand, and of the counts, flags and texts between them."""
+        """Hash of the places of the floats, and of the counts, flags and texts between them."""
         return hash_of(self._layout)
 
     def _walk(self, value: Any) -> None:

@@ -1,5 +1,5 @@
-"""The inputs of samplers' fingerprints: three points in the plane, a mixture of two Gaussians as
-the denoiser, fixed noise.
+"""Inputs of samplers' fingerprints: three points in the plane, a mixture of two Gaussians as the
+denoiser, fixed noise.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ _KEPT = 20_000  # tensors of noise, of six numbers each
 
 
 class ProbeDenoiser:
-    """The exact denoiser of two Gaussians with one covariance, of unlike weights and widths, away
-    from the origin; float64.
+    """Exact denoiser of two Gaussians with one covariance, of unlike weights, off the origin;
+    float64.
 
     With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
     sigma²,
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    It implements :class:`~samplerbench.samplers.types.Denoise`; every row is a function of that row
-    alone.
+    It implements :class:`~samplerbench.samplers.types.Denoise`; rows are independent.
 
     Args:
-        scale: the data's, in the middle of the noise levels, so that most steps see both Gaussians.
-        event: shape of a sample, whose coordinates are by turns as those in the plane.
+        scale: of the data, in the middle of the noise levels: most steps see both Gaussians.
+        event: shape of a sample; its coordinates repeat the two of the plane.
     """
 
     def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
@@ -48,7 +47,7 @@ class ProbeDenoiser:
         )
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
+        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
         level = (
             sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
         )
@@ -61,17 +60,17 @@ class ProbeDenoiser:
         return d.to(x.dtype).reshape(x.shape)
 
     def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
-        """The same for other rows."""
+        """Return itself for other rows."""
         return self
 
 
 class CachedNoise:
-    """A source of noise whose tensors are drawn once a process: white noise does not depend on the
+    """Source of noise whose tensors are drawn once a process: white noise does not depend on the
     grid, so all cells share it.
 
     Args:
-        source: draws what is asked for the first time.
-        intervals: whether a draw depends on the levels of its step.
+        source: draws each tensor the first time.
+        intervals: True if a draw depends on the levels of its step.
     """
 
     def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:
@@ -79,7 +78,7 @@ class CachedNoise:
         self._drawn: dict[tuple[object, ...], Tensor] = {}
 
     def initial(self) -> Tensor:
-        """The latents ``(3, 2)``, standard normal."""
+        """Return the latents ``(3, 2)``, standard normal."""
         return self._once(("initial",), self._source.initial)
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
@@ -94,7 +93,7 @@ class CachedNoise:
         return answer
 
     def take(self, rows: Tensor) -> Noise:
-        """The noise of a subset or of repeats of the rows, drawn afresh."""
+        """Return the noise of a subset or of repeats of the rows, without the cache."""
         return self._source.take(rows)
 
     def _once(self, key: tuple[object, ...], draw: Callable[[], Tensor]) -> Tensor:
@@ -111,12 +110,12 @@ _paths: dict[tuple[float, float], CachedNoise] = {}
 
 
 def latents() -> Tensor:
-    """Three standard normal points ``(3, 2)``, float64."""
+    """Return three standard normal points ``(3, 2)``, float64."""
     return _WHITE.initial()
 
 
 def noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
-    """What a sampler draws from.
+    """Return the noise source of a sampler.
 
     Args:
         kind: "white", "brownian", or None for one that draws nothing.
@@ -136,5 +135,5 @@ def noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
 
 
 def scale_of(sigma_max: float, sigma_min: float) -> float:
-    """The geometric mean of the ends of the levels."""
+    """Return the geometric mean of the ends of the levels."""
     return math.sqrt(sigma_max * sigma_min)

@@ -1,4 +1,4 @@
-"""The fingerprint of a configured sampler on its own grid: levels, coefficients, and its result for
+"""Fingerprint of a configured sampler on its own grid: levels, coefficients, and its result for
 three points.
 """
 
@@ -29,29 +29,28 @@ from .model import MANY_ROWS
 from .numbers import Flattened, of_plan, of_rows
 
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
-"""What a class declares that decides how it is run, or what the row says of it."""
+"""Class attributes that decide the run of a sampler, or columns of its row."""
 
 _START_ROWS = 2
 
 ROOM = 2**17
-"""Numbers that the samples may have on which a plugin is tried, two samples at least."""
+"""Most numbers in the samples that a plugin is tried on; there are two samples at least."""
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
-    """The fingerprint of a cell's sampler, grid, noise and start.
+    """Return the fingerprint of a cell's sampler, grid, noise and start.
 
-    A built-in sampler is pinned by what it does alone, so that a new version of this package that
-    changes nothing leaves its numbers valid; one of the user's, or of another library, by its files
-    or version too.
+    The results of a built-in sampler alone pin it: a new version of this package without changed
+    results leaves its numbers valid. A user's sampler, or another library's, is also pinned by its
+    files or version.
 
     Args:
         cell: one with a grid.
-        event: shape of the samples of its model, which a plugin is tried on; None for points in
-            the plane.
+        event: sample shape of its model, for a plugin's trial; None for points in the plane.
 
     Raises:
         ValueError: the cell has no grid, or is skipped.
-        Exception: whatever the sampler raises.
+        Exception: raised by the sampler.
     """
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
@@ -59,29 +58,29 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     start = None if cell.start.means is None else cell.start
     if event is None or not samplers.origin(cell.sampler.name):
         return fingerprint_of(setup, cell.label, start)
-    with reading() as seen:
+    with reading() as recorder:
         values = {
             f"result for samples of shape {event} on {len(cell.grid)} steps": _samples(
                 setup, event, getattr(torch, cell.dtype)
             )
         }
-        found = fingerprint_of(setup, cell.label, start)
+        fingerprint = fingerprint_of(setup, cell.label, start)
     return replace(
-        found,
-        exact={**found.exact, **_hashes(_module_of(cell.sampler), seen)},
-        values={**found.values, **values},
+        fingerprint,
+        exact={**fingerprint.exact, **_hashes(_module_of(cell.sampler), recorder)},
+        values={**fingerprint.values, **values},
     )
 
 
 @dataclass(frozen=True)
 class SamplerSetup:
-    """All that decides the samples of a cell, beside its model.
+    """All that decides the samples of a cell, besides its model.
 
     Attributes:
         sampler: the configured sampler.
         grid: its levels.
         noise: "white", "brownian", or None for a deterministic sampler.
-        sigma_max, sigma_min: the model's range, which is that of a Brownian path.
+        sigma_max, sigma_min: range of the model and of a Brownian path.
     """
 
     sampler: Sampler
@@ -92,8 +91,8 @@ class SamplerSetup:
 
 
 def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
-    """The fingerprint of a sampler on a grid, under a name, with what makes its first states
-    where that is not noise alone.
+    """Return the fingerprint of a sampler on a grid, under a name, with a start that is not noise
+    alone.
     """
     sampler, grid = setup.sampler, setup.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
@@ -111,7 +110,9 @@ def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -
 
 
 def _points(setup: SamplerSetup) -> Numbers:
-    """The sampler's result for three points, in float32 if it is a peer, which may compute in it."""
+    """Return the sampler's result for three points, in float32 for a peer, which may compute in
+    it.
+    """
     noise = probe.noise_of(setup.noise, setup.sigma_max, setup.sigma_min)
     denoise = probe.ProbeDenoiser(probe.scale_of(setup.sigma_max, setup.sigma_min))
     with torch.no_grad():
@@ -120,7 +121,9 @@ def _points(setup: SamplerSetup) -> Numbers:
 
 
 def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
-    """The sampler's result for samples of a model's own shape, as many as there is room for."""
+    """Return the sampler's result for samples of a model's shape, as many as :data:`ROOM`
+    allows.
+    """
     ends = setup.sigma_max, setup.sigma_min
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
     source = (
@@ -140,7 +143,7 @@ def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) ->
 
 
 def _first_states(start: Start) -> Numbers:
-    """What the start makes of two latents."""
+    """Return the first states of two latents."""
     assert start.means is not None
     ids = torch.arange(_START_ROWS)
     latents = samplers.SampleNoise(
@@ -154,7 +157,7 @@ def _first_states(start: Start) -> Numbers:
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
-    """Version and files of what is not built in."""
+    """Return version and files of a sampler that is not built in."""
     origin = samplers.origin(sampler.name)
     if not origin:
         return {}
@@ -162,12 +165,14 @@ def origin_of(sampler: Sampler) -> dict[str, Fact]:
 
 
 def files_of_sampler(sampler: Sampler) -> frozenset[str]:
-    """The files of a plugin's code, and those that were opened when it was imported."""
+    """Return the files of a plugin's code, and the files that were opened when it was imported."""
     module = _module_of(sampler) if samplers.origin(sampler.name) else None
     if module is None:
         return frozenset()
-    seen = samplers.seen_at_import(module.__name__)
-    return frozenset(modules_of(module)) | (_opened(module, seen) if seen else frozenset())
+    recorder = samplers.seen_at_import(module.__name__)
+    return frozenset(modules_of(module)) | (
+        _files_opened(module, recorder) if recorder else frozenset()
+    )
 
 
 def _module_of(sampler: Sampler) -> ModuleType | None:
@@ -175,20 +180,20 @@ def _module_of(sampler: Sampler) -> ModuleType | None:
 
 
 def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
-    """The hashes of the files of a plugin: its code, and all that was opened when it was imported
-    and since.
-    """
+    """Return the hashes of a plugin's files: its code, and all files opened at import and since."""
     if module is None:
         return {}
     imported = samplers.seen_at_import(module.__name__)
     recorders = [*seen, *([imported] if imported else [])]
-    opened = frozenset(path for each in recorders for path in _opened(module, each))
+    opened = frozenset(path for recorder in recorders for path in _files_opened(module, recorder))
     folder = Path(module_file(module.__name__) or ".").parent
     files = named_hashes(opened, folder) | code_of(module)
     return {FILE + name: digest for name, digest in files.items()}
 
 
-def _opened(module: ModuleType, seen: FileRecorder) -> frozenset[str]:
-    """The user's files that a recorder saw, and data of the package that a module belongs to."""
+def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
+    """Return the user's files that a recorder saw, and data files of the module's package."""
     root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
-    return seen.paths | frozenset(path for path in tuple(seen.opened) if is_data(path, root))
+    return recorder.paths | frozenset(
+        path for path in tuple(recorder.opened) if is_data(path, root)
+    )

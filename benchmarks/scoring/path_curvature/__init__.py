@@ -1,1 +1,1 @@
-"""The curvature of a model's probability-flow trajectories, for runs that ask for it."""
+"""Curvature of a model's probability-flow trajectories, for runs that request it."""

@@ -1,5 +1,5 @@
-"""The curvature of a model's trajectories from the latents that ``rmse`` compares: measured once a
-run directory, summarised in ``run.json``.
+"""Curvature of a model's trajectories from the latents of ``rmse``: measured once a run directory,
+summarised in ``run.json``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..solutions.endpoints import tag_of
 from .paths import FloatArray, Path, arc_length, deviation, follow, jump, straightness
 
 MOST = 64
-"""Latents followed."""
+"""Largest number of latents to follow."""
 BANDS = 16
 """Bands of equal width in lam, from sigma_max to sigma_min, of the profile."""
 STEPS = (64, 128, 256, 512)
@@ -36,47 +36,47 @@ Arrays = dict[str, NDArray]
 
 
 def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Measure the curvature of a model's trajectories, unless the run directory has it, and write
-    the summary into ``run.json``.
+    """Measure the curvature of a model's trajectories, unless stored, and write the summary into
+    ``run.json``.
 
     A path that is not finite has no summary.
 
     Args:
-        run: where single samples' values are kept.
+        run: stores the values of single samples.
         model: on the device of ``cell``.
-        cell: any of the model's, for its name, seed, dtype, device and batches.
+        cell: any cell of the model, for its name, seed, dtype, device and batches.
         ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed
             again.
     """
     count = min(len(ends), MOST)
     name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
-    found = run.read_reference(name)
-    if found is None:
+    arrays = run.read_reference(name)
+    if arrays is None:
         ids = torch.arange(count, device=cell.device)
-        found = converged(
+        arrays = converged(
             model, ids, cell.seed, getattr(torch, cell.dtype), cell.batch_size, spread(model, ends)
         )
-        run.write_reference(name, found)
-    if all(np.isfinite(values).all() for values in found.values()):
+        run.write_reference(name, arrays)
+    if all(np.isfinite(values).all() for values in arrays.values()):
         about: dict[str, Any] = run.run()
-        run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(found)}})
+        run.write_run({**about, KEY: {**(about.get(KEY) or {}), cell.model: summary(arrays)}})
 
 
 @torch.no_grad()
 def converged(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """:func:`measured` on so many steps that more would change it little.
+    """Run :func:`measured` on so many steps that more would change it little.
 
-    Arguments as there.
+    The arguments are the same.
     """
-    found: Arrays = {}
+    arrays: Arrays = {}
     for steps in STEPS:
-        found = measured(model, ids, seed, dtype, batch, unit, steps)
-        # so that what is not finite ends it
-        if not found["missing"].mean() > NEGLIGIBLE * found["way"][:, -1].mean():
+        arrays = measured(model, ids, seed, dtype, batch, unit, steps)
+        # in this form, values that are not finite end the loop
+        if not arrays["missing"].mean() > NEGLIGIBLE * arrays["way"][:, -1].mean():
             break
-    return found
+    return arrays
 
 
 def measured(
@@ -88,7 +88,7 @@ def measured(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Single samples' values on ``steps`` karras steps to 0.
+    """Return single samples' values on ``steps`` karras steps to 0.
 
     Args:
         model: on the device of ``ids``.
@@ -101,8 +101,8 @@ def measured(
 
     Returns:
         ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) the arc length of d from
-        sigma_max to each; ``missing`` (n,) by how much more steps would lengthen the last;
-        ``jump``, ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+        sigma_max to each; ``missing`` (n,) the growth of the last with more steps; ``jump``,
+        ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -119,41 +119,40 @@ def measured(
     return {"sigma": edges, "steps": np.array(steps), "unit": np.array(unit), **values}
 
 
-def summary(found: Arrays) -> dict[str, Any]:
-    """Means over latents with their standard errors (None for a single one), and the levels at
-    which the curvature lies.
+def summary(arrays: Arrays) -> dict[str, Any]:
+    """Return means over latents with their standard errors (None for a single one), and the levels
+    of the curvature.
 
     Returns:
         ``curvature``, ``jump``, ``deviation``, ``straightness``, each with ``_se``; ``resolution``,
-        how much of the curvature the steps do not see; ``half``, the levels between which the
-        middle half of it lies; ``profile``, its density in lam in each band, between the ``edges``;
-        ``samples``, ``steps``, ``unit``.
+        the curvature between the steps; ``half``, the levels about its middle half; ``profile``,
+        its density in lam in each band, between the ``edges``; ``samples``, ``steps``, ``unit``.
     """
-    whole = {"curvature": found["way"][:, -1]} | {
-        name: found[name] for name in ("jump", "deviation", "straightness")
+    whole = {"curvature": arrays["way"][:, -1]} | {
+        name: arrays[name] for name in ("jump", "deviation", "straightness")
     }
     record: dict[str, Any] = {}
     for name, values in whole.items():
         record |= {name: float(values.mean()), f"{name}_se": _error(values)}
-    lengths, lam = found["way"].mean(0), -np.log(found["sigma"])
+    lengths, lam = arrays["way"].mean(0), -np.log(arrays["sigma"])
     return record | {
-        "resolution": float(found["missing"].mean()),
+        "resolution": float(arrays["missing"].mean()),
         "half": [
             float(np.exp(-np.interp(share * lengths[-1], lengths, lam))) for share in (0.25, 0.75)
         ],
         "profile": (np.diff(lengths) / np.diff(lam)).tolist(),
-        "edges": found["sigma"].tolist(),
-        "samples": len(found["way"]),
-        "steps": int(found["steps"]),
-        "unit": float(found["unit"]),
+        "edges": arrays["sigma"].tolist(),
+        "samples": len(arrays["way"]),
+        "steps": int(arrays["steps"]),
+        "unit": float(arrays["unit"]),
     }
 
 
 def spread(model: Denoiser, ends: NDArray) -> float:
-    """The standard deviation of the data, root mean square over dimensions: the model's own where
-    it is known, else that of the ``ends``.
+    """Return the standard deviation of the data, root mean square over dimensions: the model's own
+    if known, else of the ``ends``.
 
-    Data that do not vary have straight paths, whatever the unit: 1.
+    Data that do not vary have straight paths in any unit: 1.
     """
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
@@ -172,11 +171,11 @@ def spread(model: Denoiser, ends: NDArray) -> float:
 
 
 def _values(path: Path, unit: float, edges: FloatArray) -> Arrays:
-    gone = arc_length(path, unit)
+    lengths_at_nodes = arc_length(path, unit)
     lam = -np.log(path.sigma)
-    lengths = np.stack([np.interp(-np.log(edges), lam, one) for one in gone.T])
+    lengths = np.stack([np.interp(-np.log(edges), lam, row) for row in lengths_at_nodes.T])
     # a polygon's length is of second order in its sides
-    missing = (gone[-1] - arc_length(path, unit, every=2)[-1]) / 3
+    missing = (lengths_at_nodes[-1] - arc_length(path, unit, every=2)[-1]) / 3
     return {
         "way": lengths,
         "missing": missing,

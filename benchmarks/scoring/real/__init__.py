@@ -1,3 +1,1 @@
-"""Where the data come from that samples are compared with: real samples, or what somebody computed
-of them.
-"""
+"""Data to compare samples with: real samples, or statistics of them from elsewhere."""

@@ -1,4 +1,4 @@
-"""Opening somebody's files of arrays: no pickles, and no more memory than a file of real samples takes."""
+"""Safe reading of array files: no pickles, and no more memory than a file of real samples takes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 MOST_TIMES, SMALL = 100, 64 << 20
-"""How many times its size an archive may be unpacked, and bytes up to which nobody minds.
+"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always
+allowed.
 
 Photographs are packed to a half, drawings to a twentieth.
 """
 
 
 def open_arrays(path: Path) -> Any:
-    """Return what ``numpy.load`` gives.
+    """Return the result of ``numpy.load``.
 
     Raises:
         ValueError: the file holds Python objects, or is far larger unpacked.
-        Exception: whatever a damaged file raises.
+        Exception: raised for a damaged file.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -42,7 +43,7 @@ PICKLED = "it holds Python objects, which are not read; save numbers"
 
 
 def reason(error: Exception) -> str:
-    """Return why a file cannot be read, in words that offer nothing unsafe."""
+    """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
     if "allow_pickle" in str(error):
         return PICKLED
     return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"

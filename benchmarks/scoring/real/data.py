@@ -1,5 +1,5 @@
-"""Real samples of a model's data, for feature spaces that its card does not know: from a file,
-a folder of images, or a data set.
+"""Real samples of a model's data, for feature spaces without a card: from a file, a folder of
+images, or a data set.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .statistics import read_statistics
 from .torchvision_sets import PREFIX, torchvision_set
 
 HELD_OUT = 6
-"""Every sixth sample of a file is held out, as in Fashion-MNIST's 60 000 and 10 000."""
+"""Stride of a file's held-out samples, as in Fashion-MNIST's 60 000 and 10 000."""
 
 MODEL_SAMPLES = 10_000
-"""Of a model that can draw its own data: for the reference, and as many held out."""
+"""Size of the reference, and of the held-out set, from a model that draws its own data."""
 
 SEED, HELD_OUT_SEED = 3_000_000, 3_000_001
 
@@ -37,7 +37,7 @@ class RealData(NamedTuple):
     Attributes:
         reference: for the moments.
         held_out: others.
-        name: where they come from.
+        name: of their source.
     """
 
     reference: Tensor
@@ -46,10 +46,10 @@ class RealData(NamedTuple):
 
 
 def real_data(model: Denoiser, source: str | None) -> RealData:
-    """Real samples for a model: of a latent model with a decoder, images.
+    """Return real samples for a model: images, for a latent model with a decoder.
 
     Args:
-        model: whose data it is.
+        model: of the data.
         source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
             (:func:`read_folder`); or
             ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
@@ -82,19 +82,19 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
     name = source.rpartition(":")[0] if source.startswith(PREFIX) else Path(source).name
     if held_out is not None:
         return RealData(samples, held_out, name)
-    held = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
-    if held.sum() < 2:
+    is_held_out = torch.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+    if is_held_out.sum() < 2:
         raise ValueError(
             f"--reference {source} has {len(samples)} samples; give at least {2 * HELD_OUT}"
         )
-    return RealData(samples[~held], samples[held], name)
+    return RealData(samples[~is_held_out], samples[is_held_out], name)
 
 
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """The real samples of a source, ``(n, *event)`` float32, and those that it holds out, if it
-    has a part for that.
+    """Return the real samples of a source, ``(n, *event)`` float32, and its held-out part, if it
+    has one.
 
     Args:
         source: as :func:`real_data` takes it.
@@ -122,7 +122,7 @@ def read_samples(
 
 
 def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
-    """Real samples that are in no reference set; None if statistics are all that the source has.
+    """Return real samples outside every reference set; None for a source of statistics alone.
 
     Raises:
         ValueError: as :func:`real_data`.

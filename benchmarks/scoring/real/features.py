@@ -1,4 +1,4 @@
-"""Features of real samples, which are taken once and kept."""
+"""Features of real samples, computed once and cached."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from ...sampling.shard import clamp
 from .data import RealData
 
 MADE_BY = "made_by"
-"""The array of cached features that holds the record of what made them: what the extractor does
-beside what its files say.
-"""
+"""Array of cached features with the fingerprint of their extractor."""
 OPENED = "opened"
-"""The array with the files that were opened meanwhile, whose other content is another extractor."""
+"""Array with the files opened meanwhile; if they change, so does the extractor."""
 
 Limits = tuple[float, float] | None
 
@@ -47,10 +45,10 @@ class Measured(NamedTuple):
 
 
 def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
-    """The moments of real samples' features, and the features of held-out ones, from the cache
-    if this extractor made what is there.
+    """Return the moments of real samples' features, and the features of held-out ones, cached by
+    extractor.
     """
-    data = _named(real.name, *real[:2])
+    data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
         moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
@@ -58,31 +56,31 @@ def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) 
         return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
 
     event = tuple(real.reference.shape[1:])
-    stored = _cached(extractor, event, limits, cache, data, make)
+    stored = _cache(extractor, event, limits, cache, data, make)
     return Measured(stored["mean"], stored["cov"], stored["held_out"], data)
 
 
 def features_of(
     extractor: Extractor, samples: Tensor, name: str, limits: Limits, cache: Path
 ) -> FloatArray:
-    """The features ``(n, d)`` of real samples, likewise."""
+    """Return the features ``(n, d)`` of real samples, cached by extractor."""
 
     def make() -> dict[str, np.ndarray]:
         return {"features": extractor(clamp(samples, limits)[0])}
 
-    event, data = tuple(samples.shape[1:]), _named(name, samples)
-    return _cached(extractor, event, limits, cache, data, make)["features"]
+    event, data = tuple(samples.shape[1:]), _name_with_digest(name, samples)
+    return _cache(extractor, event, limits, cache, data, make)["features"]
 
 
-def _named(name: str, *parts: Tensor) -> str:
-    """A name for samples that says which they are."""
+def _name_with_digest(name: str, *parts: Tensor) -> str:
+    """Return a name for samples with a digest of their values."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
     return f"{name}-{digest.hexdigest()[:16]}"
 
 
-def _cached(
+def _cache(
     extractor: Extractor,
     event: tuple[int, ...],
     limits: Limits,
@@ -90,22 +88,22 @@ def _cached(
     data: str,
     make: Callable[[], dict[str, np.ndarray]],
 ) -> Mapping[str, np.ndarray]:
-    """What ``make`` gives, from the cache if this extractor made what is there."""
+    """Return the result of ``make``, from the cache if this extractor made the stored one."""
     name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
     path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
     stored = read_npz(path)
-    if stored is None or _made_by_another(stored, now):
-        with reading() as seen:
+    if stored is None or _is_outdated(stored, now):
+        with reading() as recorder:
             stored = make()
-        opened = {file: file_hash(file) or "" for file in sorted(seen.paths)}
+        opened = {file: file_hash(file) or "" for file in sorted(recorder.paths)}
         about = {MADE_BY: now.to_json(), OPENED: opened}
         write_npz(path, stored | {name: np.array(json.dumps(it)) for name, it in about.items()})
     return stored
 
 
-def _made_by_another(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Whether cached features cannot be shown to be those of an extractor that does what the
-    present one does.
+def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Return True if cached features cannot be shown to come from an extractor that equals the
+    present one.
     """
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))

@@ -1,10 +1,9 @@
-"""A reference of statistics that somebody computed: the moments, and whatever else their file has.
+"""Reference from precomputed statistics: the moments, and all else in their file.
 
-Fréchet distances need the moments only. What compares samples with samples (the kernel distance,
-precision and recall) needs features of real ones: those of the file, or of the images in it. The
-floor, what as many real samples get, needs ones that the moments were not made of, so no such file
-gives it. The size of the set behind the moments is in no estimate: the reference is the fixed
-truth, as in published numbers, and its own noise is in no error.
+Fréchet distances need the moments only. Comparisons of samples with samples (the kernel distance,
+precision and recall) need features of real ones, stored in the file or from its images. The floor
+needs real samples outside the moments, so no such file gives it. The reference is the fixed truth,
+as in published numbers: neither the size of its set nor its noise enters an estimate or an error.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from .statistics import Known, StatisticsFile
 def given_reference(
     file: StatisticsFile, known: Known, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """What the samples of a model are compared with.
+    """Return the reference of a model's samples from a file of statistics.
 
     Args:
-        file: that the statistics are from.
-        known: those of the extractor's features (:meth:`.StatisticsFile.of`).
-        model: whose samples.
+        file: of the statistics.
+        known: statistics of the extractor's features (:meth:`.StatisticsFile.of`).
+        model: of the samples.
         extractor: gives their features.
-        cache: folder where features of the file's images are kept.
+        cache: folder for features of the file's images.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
@@ -58,10 +57,10 @@ def given_reference(
 
 
 def _note(file: StatisticsFile, known: Known, fits: bool) -> str:
-    """What cannot be measured, and why."""
+    """Describe the metrics that cannot be measured, and the reason."""
     if known.features is not None or fits:
-        what = "the features" if known.features is not None else "images"
-        lacks = f"has {what} that its moments were made of, none beside them: no floor"
+        data = "the features" if known.features is not None else "images"
+        lacks = f"has {data} that its moments were made of, none beside them: no floor"
     else:
         other = " of the model's size" if file.images else ""
         lacks = f"has moments and no real samples{other}: no kid, precision, recall and their like, no floor"
@@ -70,7 +69,7 @@ def _note(file: StatisticsFile, known: Known, fits: bool) -> str:
 
 
 def _spread(available: int, n: int) -> NDArray[np.int_]:
-    """Places of ``n`` of the samples, or of all, evenly: those of one class may stand together."""
+    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
     return np.linspace(0, available - 1, min(n, available)).round().astype(int)
 
 

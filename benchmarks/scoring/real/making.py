@@ -19,20 +19,18 @@ from .statistics import write_statistics
 from .torchvision_sets import PREFIX
 
 BYTES = (-1.0, 1.0)
-"""Range that bytes are brought to where no model says another; features of images of 8 bits do not
-depend on it.
-"""
+"""Range for bytes without a model; features of images of 8 bits do not depend on it."""
 
 Shape = tuple[tuple[int, ...], tuple[float, float] | None]
 """Shape of a sample, and the range of its values."""
 
 
 class Made(NamedTuple):
-    """What was written.
+    """Result of :func:`make_statistics`.
 
     Attributes:
         n: samples.
-        extractor: what gave their features.
+        extractor: of their features.
     """
 
     n: int
@@ -45,11 +43,10 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
 
     Args:
         source: as ``--reference`` takes it: a folder of images, an array, a data set, of which the
-            training images count. None is held out: what published numbers are compared with is
-            whole.
+            training images count. None is held out, as in published numbers.
         spec: of the extractor.
         out: ``.npz`` file.
-        model: whose data they are; says their shape and range. None takes these from images.
+        model: gives their shape and range. None takes these from images.
 
     Raises:
         ValueError: there is no such source or extractor, the two do not go together, or the range
@@ -62,8 +59,8 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
         _shape(source, spec) if model is None else (model.decoded_event, model.decoded_limits)
     )
     own = None if model is None else model.reference()
-    found = make_extractor(spec, Samples(event, limits, own))
-    extractor = found.extractor if isinstance(found, Reference) else found
+    space = make_extractor(spec, Samples(event, limits, own))
+    extractor = space.extractor if isinstance(space, Reference) else space
     samples, _ = read_samples(source, event, limits, "the data" if model is None else model.name)
     features = extractor(clamp(samples, limits)[0])
     write_statistics(out, features, extractor, limits)
@@ -71,20 +68,20 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
 
 
 def _shape(source: str, spec: str) -> Shape:
-    """Of images in a folder or in bytes.
+    """Return the shape and range of images in a folder or in bytes.
 
     Raises:
-        ValueError: it says neither.
+        ValueError: the source has neither.
     """
     path = Path(source)
     if path.is_dir():
         return _of_folder(path), BYTES
     if path.suffix in (".npy", ".npz") and path.is_file():
-        found = _array(path)
-        if found is not None and found[1] == np.uint8:
-            return _of_bytes(found[0]), BYTES
-        if found is not None and spec == "pixels":
-            return found[0][1:], None
+        header = _array_header(path)
+        if header is not None and header[1] == np.uint8:
+            return _of_bytes(header[0]), BYTES
+        if header is not None and spec == "pixels":
+            return header[0][1:], None
     if not path.exists() and source not in DATA_SETS and not source.startswith(PREFIX):
         raise ValueError(f"there is no file or folder {source}")
     raise ValueError(
@@ -94,14 +91,14 @@ def _shape(source: str, spec: str) -> Shape:
 
 
 def _of_bytes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """(channels, h, w) of grey images, or of ones with the channels last or first."""
+    """Return (channels, h, w) of grey images, or of ones with the channels last or first."""
     if len(shape) == 3:
         return (1, *shape[1:])
     return (shape[3], *shape[1:3]) if len(shape) == 4 and shape[3] in (1, 3) else shape[1:]
 
 
 def _of_folder(path: Path) -> tuple[int, ...]:
-    """The shape of the first image: grey or RGB, as it is."""
+    """Return the shape of the first image: grey or RGB."""
     first = min(
         (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()), default=None
     )
@@ -123,8 +120,8 @@ def _of_folder(path: Path) -> tuple[int, ...]:
         ) from error
 
 
-def _array(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
-    """Shape and dtype of the samples of a file; None where reading them will say what is wrong."""
+def _array_header(path: Path) -> tuple[tuple[int, ...], np.dtype] | None:
+    """Return shape and dtype of the samples of a file; None for a file that reading will refuse."""
     try:
         stored = open_arrays(path)
         if isinstance(stored, np.ndarray):

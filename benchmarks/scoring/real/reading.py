@@ -1,4 +1,4 @@
-"""Samples that are read from files of arrays and from folders of images."""
+"""Samples from files of arrays and from folders of images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def read_array(
     limits: tuple[float, float] | None,
     most: int | None = None,
 ) -> Tensor:
-    """The samples of a file, ``(n, …)`` float32.
+    """Read the samples of a file, ``(n, …)`` float32.
 
     Args:
-        path: ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the model's
-            own range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0
-            to ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are
-            put first.
+        path: ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the
+            model's own range. Bytes (uint8) of a model with ``limits`` are images, from
+            ``limits[0]`` for 0 to ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w,
+            channels)`` the channels are put first.
         event: shape of a sample.
         limits: range of the model's data; None leaves bytes as they are.
         most: samples at most, spread evenly over the file; None for all.
@@ -54,13 +54,13 @@ def read_array(
         raise ValueError(
             f"--reference {path.name} has the arrays {', '.join(arrays)}; call the one that is meant x"
         )
-    found = next(iter(arrays.values())) if name is None else arrays[name]
-    if found.dtype.kind not in "fiu":
-        raise ValueError(f"--reference {path.name} holds {found.dtype}, not numbers")
-    if most is not None and most < len(found):
-        found = found[np.linspace(0, len(found) - 1, most).round().astype(int)]
-    values = found.astype(np.float32)
-    if found.dtype == np.uint8 and limits is not None and len(event) == 3:
+    array = next(iter(arrays.values())) if name is None else arrays[name]
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"--reference {path.name} holds {array.dtype}, not numbers")
+    if most is not None and most < len(array):
+        array = array[np.linspace(0, len(array) - 1, most).round().astype(int)]
+    values = array.astype(np.float32)
+    if array.dtype == np.uint8 and limits is not None and len(event) == 3:
         low, high = limits
         values = values / 255 * (high - low) + low
         if event[0] == 1 and values.shape[1:] == event[1:]:
@@ -71,12 +71,12 @@ def read_array(
 
 
 def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
-    """The images of a folder and of the folders in it, sorted by path, ``(n, *event)`` float32 from
-    ``limits[0]`` for black on.
+    """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32;
+    black is ``limits[0]``.
 
     Args:
         folder: with files whose names end in one of :data:`SUFFIXES`; others are left alone.
-        event: (1, h, w) for grey images, or (3, h, w) for RGB; colours become what the model has.
+        event: (1, h, w) for grey images, or (3, h, w) for RGB; colours are converted.
         limits: range of the model's data.
 
     Raises:
@@ -107,10 +107,10 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    """An image as ``event`` of 8-bit numbers.
+    """Read an image as ``event`` of 8-bit numbers.
 
     Raises:
-        ValueError: it is none, or has another size.
+        ValueError: it is no image, or has another size.
     """
     try:
         from PIL import Image
@@ -131,10 +131,10 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """A Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is.
+    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is.
 
     Raises:
-        ValueError: it has another size, or is none.
+        ValueError: it has another size, or is no image.
     """
     channels, height, width = event
     size = getattr(image, "size", None)

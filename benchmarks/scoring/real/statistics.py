@@ -1,5 +1,5 @@
-"""Statistics of real samples that somebody computed: means and covariances of features, or the
-features themselves, in the files that evaluators of the field write.
+"""Precomputed statistics of real samples: means and covariances of features, or the features
+themselves, in the field's file formats.
 
 | file | holds |
 |---|---|
@@ -11,7 +11,7 @@ features themselves, in the files that evaluators of the field write.
 | torch-fidelity's cache ``.pt`` | ``mu``, ``sigma``; or a tensor of features |
 | score_sde's ``*_stats.npz`` | ``pool_3``, features |
 
-All covariances are divided by N - 1, and nearly none of the files says N. Nothing of a file is
+All covariances are divided by N - 1, and nearly none of the files has N. No code of a file is
 executed.
 """
 
@@ -34,9 +34,9 @@ from ...metrics.estimators.moments import Moments
 from .arrays import open_arrays, reason
 
 INCEPTION = "inception-v3-2048"
-"""The features of the FID: the original network with the original's resizing."""
+"""Features of the FID: the original network with the original's resizing."""
 SPATIAL = "inception-v3-spatial-2023"
-"""Of ADM's sFID."""
+"""Features of ADM's sFID."""
 
 _CLEAN_FID = re.compile(
     r"_(clean|legacy_tensorflow|legacy_pytorch)(_clip_vit_b_32)?_[a-z0-9+]+_(\d+|na)(_kid)?$"
@@ -49,15 +49,15 @@ _OTHER = (".pkl", ".pickle", ".pt", ".pth")
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What a file says of real samples in one feature space.
+    """Statistics of real samples in one feature space.
 
     Attributes:
         mean: ``(d,)`` float64.
         cov: ``(d, d)`` float64.
-        n: how many samples; None if the file does not say.
-        space: of the features, such as :data:`INCEPTION`; "" if the file does not tell.
-        extractor: what made them exactly (:func:`origin_of`); "" if the file does not tell.
-        features: ``(n, d)`` of the same samples; None where moments are all that is known.
+        n: number of samples; None if unknown.
+        space: of the features, such as :data:`INCEPTION`; "" if unknown.
+        extractor: their exact origin (:func:`origin_of`); "" if unknown.
+        features: ``(n, d)`` of the same samples; None for moments alone.
     """
 
     mean: FloatArray
@@ -82,13 +82,12 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsFile:
-    """A file of statistics.
+    """File of statistics.
 
     Attributes:
         path: of the file.
         known: in one or more feature spaces.
-        images: shape of the images that are in it too, as ``arr_0`` (ADM's); None if there are
-            none.
+        images: shape of the images in it, as ``arr_0`` (ADM's); None if there are none.
     """
 
     path: Path
@@ -96,39 +95,40 @@ class StatisticsFile:
     images: tuple[int, ...] | None = None
 
     def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> Known:
-        """What it says of the features of an extractor.
+        """Return the statistics of an extractor's features.
 
         Args:
             extractor: gives the samples' features.
             limits: range of the samples.
 
         Raises:
-            ValueError: it says nothing of them, as far as the file and the extractor tell.
+            ValueError: it has none, as far as the file and the extractor tell.
         """
-        name, dims = self.path.name, [len(each.mean) for each in self.known]
+        name, dims = self.path.name, [len(statistics.mean) for statistics in self.known]
         exact, space = origin_of(extractor, limits), getattr(extractor, "space", "")
-        fitting = [each for each in self.known if len(each.mean) == extractor.dim]
+        fitting = [statistics for statistics in self.known if len(statistics.mean) == extractor.dim]
         if not fitting:
             raise ValueError(
                 f"--reference {name} has statistics of {' and '.join(map(str, dims))} features, but "
                 f"{extractor.identity} gives {extractor.dim}; give the extractor that it was made with"
             )
         right = [
-            each
-            for each in fitting
-            if each.extractor in ("", exact) and ("" in (each.space, space) or each.space == space)
+            statistics
+            for statistics in fitting
+            if statistics.extractor in ("", exact)
+            and ("" in (statistics.space, space) or statistics.space == space)
         ]
         if not right:
-            made = fitting[0].extractor or fitting[0].space
+            origin = fitting[0].extractor or fitting[0].space
             raise ValueError(
-                f"--reference {name} has statistics of {made}, but the features are those of "
+                f"--reference {name} has statistics of {origin}, but the features are those of "
                 f"{exact if fitting[0].extractor else space}, and distances between two feature "
                 "spaces mean nothing; give the extractor that it was made with"
             )
         return right[0]
 
     def has_images_of(self, event: tuple[int, ...]) -> bool:
-        """Whether images are in it that are like samples of shape ``event``."""
+        """Return True if it has images of the shape ``event``."""
         if self.images is None or len(event) != 3:
             return False
         channels, height, width = event
@@ -137,8 +137,8 @@ class StatisticsFile:
 
 
 def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """What pins features that are kept in a file: what made them, and of values in which range,
-    where that matters to them.
+    """Return the identity of features in a file: their extractor, and the range of values where it
+    matters.
     """
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
@@ -147,7 +147,7 @@ def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
 
 
 def read_statistics(source: str) -> StatisticsFile | None:
-    """The statistics in a file; None if the source is none, such as an array of samples.
+    """Read the statistics in a file; None for a source without any, such as an array of samples.
 
     Args:
         source: as ``--reference`` takes it.
@@ -163,9 +163,9 @@ def read_statistics(source: str) -> StatisticsFile | None:
     except CheckpointError as error:
         raise ValueError(f"--reference: {error}") from None
     except Exception as error:  # a damaged file can raise anything
-        what = reason(error)
+        words = reason(error)
         raise ValueError(
-            f"--reference {path.name} has no statistics that can be used: {' '.join(what.split())}"
+            f"--reference {path.name} has no statistics that can be used: {' '.join(words.split())}"
         ) from error
 
 
@@ -186,13 +186,13 @@ def _of_npz(path: Path) -> StatisticsFile | None:
 
 
 def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> StatisticsFile:
-    """Of ``mu`` and ``sigma``, with what stands beside them."""
+    """Read ``mu`` and ``sigma``, and further statistics in or next to the file."""
     images = _shape(path) if "arr_0" in keys else None
     spatial = {"mu_s", "sigma_s"} <= keys
     clean = _CLEAN_FID.search(path.stem)
     space = INCEPTION if images or spatial else _clean_fid(clean)
-    beside = path.with_name(f"{path.stem}_kid.npz")
-    features = open_arrays(beside)["feats"] if clean and beside.is_file() else None
+    kid_file = path.with_name(f"{path.stem}_kid.npz")
+    features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
     first = Known(
         *_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
@@ -207,14 +207,14 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    """That of ``arr_0``, which is not read for it: it can take gigabytes."""
+    """Return the shape of ``arr_0`` without reading it: it can take gigabytes."""
     with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as array:
         read_magic(array)
         return read_array_header_1_0(array)[0]
 
 
 def _clean_fid(name: re.Match[str] | None) -> str:
-    """The feature space that the name of a file of clean-fid tells; "" of others."""
+    """Return the feature space in the file name of clean-fid; "" for others."""
     if name is None:
         return ""
     mode, clip = name[1].replace("_", "-"), name[2]
@@ -224,10 +224,10 @@ def _clean_fid(name: re.Match[str] | None) -> str:
 
 
 def _of_pickle(path: Path) -> StatisticsFile:
-    """EDM2's pickle and torch-fidelity's cache, read as data."""
+    """Read EDM2's pickle and torch-fidelity's cache as data."""
     value = open_checkpoint(path).value
-    found = _TORCH_FIDELITY.search(path.stem)
-    space = "" if found is None else _torch_fidelity(found[1], found[2])
+    match = _TORCH_FIDELITY.search(path.stem)
+    space = "" if match is None else _torch_fidelity(match[1], match[2])
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
@@ -235,7 +235,7 @@ def _of_pickle(path: Path) -> StatisticsFile:
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
-    known = [
+    spaces_in_file = [
         Known(
             *_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
@@ -244,11 +244,11 @@ def _of_pickle(path: Path) -> StatisticsFile:
         for name, part in parts.items()
         if isinstance(part, Mapping) and {"mu", "sigma"} <= set(part)
     ]
-    if not known:
+    if not spaces_in_file:
         raise ValueError(
             "statistics are mu and sigma, or a tensor of features; images go into a folder, .npy or .npz"
         )
-    return StatisticsFile(path, tuple(known))
+    return StatisticsFile(path, tuple(spaces_in_file))
 
 
 def _torch_fidelity(network: str, layer: str) -> str:
@@ -277,13 +277,13 @@ def _of_features(features: np.ndarray, space: str) -> Known:
 def write_statistics(
     path: Path, features: FloatArray, extractor: Extractor, limits: tuple[float, float] | None
 ) -> None:
-    """Write what :func:`read_statistics` and EDM's scripts read.
+    """Write a file for :func:`read_statistics` and EDM's scripts.
 
     Args:
         path: of the ``.npz`` file: ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the
-            covariance by N - 1; and, which others pass over, ``n`` and ``extractor``.
+            covariance by N - 1; and ``n`` and ``extractor``, which other readers ignore.
         features: ``(n, d)`` of n >= 2 real samples.
-        extractor: what made them.
+        extractor: of the features.
         limits: range of the samples.
 
     Raises:

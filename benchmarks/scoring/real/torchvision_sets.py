@@ -17,13 +17,13 @@ PREFIX = "torchvision:"
 def torchvision_set(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """The training and the test images of a data set, ``(n, *event)`` float32 each; nothing is
-    downloaded.
+    """Return the training and the test images of a local data set, ``(n, *event)`` float32 each,
+    without downloads.
 
     Args:
         source: ``torchvision:NAME:FOLDER``, such as ``torchvision:CIFAR10:data``, with the name
             of the class and its ``root``.
-        event: (1, h, w) for grey images or (3, h, w) for RGB; colours become what the model has.
+        event: (1, h, w) for grey images or (3, h, w) for RGB; colours are converted.
         limits: range of the model's data.
 
     Raises:
@@ -40,7 +40,9 @@ def torchvision_set(
             f"--reference {source}: the model's samples {event} are no grey or RGB images of a known "
             "range; give a .npy file"
         )
-    parts = [_images(_made(source, name, folder, part), source, event) for part in (True, False)]
+    parts = [
+        _images(_load_part(source, name, folder, part), source, event) for part in (True, False)
+    ]
     low, high = limits
     train, test = (
         torch.from_numpy(part.astype(np.float32) / 255 * (high - low) + low) for part in parts
@@ -48,7 +50,7 @@ def torchvision_set(
     return train, test
 
 
-def _made(source: str, name: str, folder: str, train: bool) -> Any:
+def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
     try:
         from torchvision import datasets  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -69,12 +71,12 @@ def _made(source: str, name: str, folder: str, train: bool) -> Any:
     try:
         return kind(folder, **options)  # pyright: ignore[reportCallIssue] - looked at above
     except Exception as error:  # each set has its own ways to miss its files
-        what = " ".join(str(error).split())[:200]
+        words = " ".join(str(error).split())[:200]
         raise ValueError(
-            f"--reference {source}: {what or type(error).__name__}; put its files into {folder}, as "
+            f"--reference {source}: {words or type(error).__name__}; put its files into {folder}, as "
             "torchvision does with download=True"
         ) from error
 
 
-def _images(found: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
-    return np.stack([pixels_of(image, event, source) for image, *_ in found])
+def _images(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
+    return np.stack([pixels_of(image, event, source) for image, *_ in data_set])

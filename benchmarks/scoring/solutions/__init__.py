@@ -1,1 +1,1 @@
-"""Reference solutions: where the probability flow, or the path of the reverse SDE, ends."""
+"""Reference solutions: ends of the probability flow, or of paths of the reverse SDE."""

@@ -18,7 +18,7 @@ from .endpoints import CONVERGED_STEPS, SOLVER, converged_samples
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--samples", type=int, default=5000)

@@ -1,6 +1,4 @@
-"""Reference solutions by doubling: on more and more steps, until more would change no number in the
-table.
-"""
+"""Reference solutions by doubling the steps, until more would change no number in the table."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ MARGIN = 1e-5
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None),
-    and how far off they may be (RMS).
+    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and
+    their error (RMS).
     """
 
     x: NDArray
@@ -31,13 +29,13 @@ class Endpoints:
 
 
 class Doubling(NamedTuple):
-    """When doubling the steps of a reference solution stops.
+    """Stopping rule for doubling the steps of a reference solution.
 
     Attributes:
         first, last: the fewest and the most steps.
         negligible: doubling the steps once more would move it by less than this share of the
             smallest error in the table.
-        gain: how much less the next doubling moves it than the last did.
+        gain: factor by which the next doubling moves it less than the last.
     """
 
     first: int
@@ -53,9 +51,9 @@ def doubled(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """The first ``solve(steps)`` that one more doubling of the steps hardly moves.
+    """Return the first ``solve(steps)`` that one more doubling of the steps hardly moves.
 
-    Every solution is kept in the run directory.
+    The run directory stores every solution.
     """
 
     def kept(steps: int) -> NDArray:
@@ -72,8 +70,8 @@ def doubled(
 def converged(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """The first ``solve(steps)`` that one more doubling moves little, beside its distance to what
-    was ``measured``.
+    """Return the first ``solve(steps)`` that one more doubling moves little, relative to its
+    distance to ``measured``.
     """
     steps, previous = first, None
     while True:
@@ -89,8 +87,8 @@ def converged(
 
 
 def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Where doubling starts: half of the most steps that are stored, so that a reference never
-    becomes coarser than it was.
+    """Return the first number of steps: half of the most stored, to keep references from becoming
+    coarser.
     """
     return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 

@@ -1,9 +1,9 @@
 """Reference solutions: converged endpoints of the same latents, and converged samples from other
 latents.
 
-The endpoint of a latent is a property of the model: from its own sigma_max to 0, whatever grid a
-cell uses. Exact models know it in closed form or integrate to 1e-12; for networks the reference
-solver's steps are doubled until doubling no longer matters.
+The endpoint of a latent is a property of the model: from its own sigma_max to 0, for any grid of a
+cell. Exact models know it in closed form or integrate to 1e-12; for networks the reference solver's
+steps are doubled until doubling no longer matters.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from .doubling import Doubling, Endpoints, doubled
 from .path_limit import SUBDIVISION, path_limit
 
 SOLVER = "dpm_solver_3m"
-"""Third order at one evaluation a step: the cheapest built-in way to converge."""
+"""Solver of third order at one evaluation a step: the cheapest built-in way to converge."""
 
 CONVERGED_STEPS = 64
-"""Steps of the converged samples of fd_conv: their discretisation error is far below the noise
-of a covariance.
+"""Steps of converged samples of fd_conv: their discretisation error is far below a covariance's
+noise.
 """
 
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""A gain of 8 at the solver's third order; second order is assumed."""
+"""Doubling of ODE solutions; second order is assumed: the solver's third would gain 8."""
 
 PATH = Doubling(64, 1 << (DEPTH - SUBDIVISION), negligible=0.05, gain=2)
-"""Of a path, errors are random: a twentieth adds a 400th of its square.
+"""Doubling of paths, whose errors are random: a twentieth adds a 400th of its square.
 
 The order is 1.5, and at last 1: first order is assumed.
 """
@@ -49,7 +49,7 @@ The order is 1.5, and at last 1: first order is assumed.
 def solve(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, steps: int, batch: int
 ) -> torch.Tensor:
-    """Endpoints of the probability-flow ODE by the reference solver on ``steps`` karras steps."""
+    """Return endpoints of the probability-flow ODE by the reference solver on karras steps."""
     grid = karras(steps, model.sigma_min, model.sigma_max)
     sampler = make(SOLVER)
 
@@ -70,18 +70,18 @@ def endpoints(
     batch: int,
     measured: Sequence[NDArray],
 ) -> Endpoints:
-    """Converged endpoints of samples 0 … count - 1, from the run directory if they are there.
+    """Return converged endpoints of samples 0 … count - 1, from the run directory if stored.
 
     Args:
-        run: where they are kept.
+        run: stores them.
         model: on ``device``.
         seed: of the latents.
         dtype: of the state.
         device: "cpu" or "cuda".
         count: how many.
         batch: samples per batch.
-        measured: what deterministic samplers made of the same latents, each ``(<= count, *event)``:
-            the smallest distance to these decides when the reference is converged.
+        measured: results of deterministic samplers from the same latents, each ``(<= count,
+            *event)``; the smallest distance to these decides when the reference is converged.
     """
     tag = tag_of(model, seed, dtype, count)
     ids = torch.arange(count, device=device)
@@ -99,14 +99,14 @@ def endpoints(
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
         return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-    found = doubled(
+    solution = doubled(
         run,
         tag,
         lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch),
         measured,
         ODE,
     )
-    return replace(found, modes=_modes(model, found.x, device))
+    return replace(solution, modes=_modes(model, solution.x, device))
 
 
 def path_endpoints(
@@ -119,12 +119,12 @@ def path_endpoints(
     batch: int,
     measured: Sequence[NDArray],
 ) -> Endpoints:
-    """The pathwise limits of samples 0 … count - 1: the reverse SDE's states at sigma_min along
-    their Brownian paths, denoised.
+    """Return the pathwise limits of samples 0 … count - 1: the reverse SDE's states at sigma_min
+    along their Brownian paths, denoised.
 
-    That is the limit at 0 but for terms of fourth order in sigma_min, and exactly what the step to
-    0 makes of the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that
-    follow the paths.
+    It is the limit at 0 but for terms of fourth order in sigma_min, and exactly the step to 0 from
+    the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that follow the
+    paths.
     """
 
     def limit(steps: int) -> torch.Tensor:
@@ -151,8 +151,8 @@ def converged_features(
     count: int,
     batch: int,
 ) -> NDArray[np.float64]:
-    """Features ``(m, d)`` of converged samples whose latents no run uses: the card's, or
-    ``count`` that are computed and kept.
+    """Return features ``(m, d)`` of converged samples from latents of no run: the card's, or
+    ``count`` computed and stored.
     """
     if reference.converged is not None:
         return reference.converged
@@ -168,13 +168,13 @@ def converged_features(
 def converged_samples(
     model: Denoiser, count: int, seed: int, dtype: torch.dtype, batch: int, device: str
 ) -> torch.Tensor:
-    """``count`` converged samples of the model from latents that no run uses."""
+    """Draw ``count`` converged samples of the model from latents that no run uses."""
     ids = torch.arange(CONVERGED_IDS, CONVERGED_IDS + count, device=device)
     return solve(model, ids, seed, dtype, CONVERGED_STEPS, batch)
 
 
 def tag_of(model: Denoiser, *what: object) -> str:
-    """The name of a file about a model and ``what`` else its content depends on."""
+    """Return the name of a file about a model and ``what`` else its content depends on."""
     text = repr((model.identity, model.sigma_max, model.sigma_min, *what))
     return file_name(model.name, hashlib.sha256(text.encode()).hexdigest()[:10])
 

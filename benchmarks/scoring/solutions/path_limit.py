@@ -1,5 +1,5 @@
-"""The pathwise limit of the reverse SDE: the end of a sample along its Brownian path as steps
-become infinitely many.
+"""Pathwise limit of the reverse SDE: the end of a sample along its Brownian path for infinitely
+many steps.
 
 In y = x / sigma^2 and tau = 1 / sigma^2 the SDE is dy = d dtau + dW (``samplers.brownian``):
 additive noise of constant size, for which SRA1 of Rössler 2010 (doi:10.1137/09076636X, section 5)
@@ -20,16 +20,16 @@ from ....samplers import Denoise
 from ....samplers.brownian.tree import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the pieces of a step over which J is summed: a 16th of what the increment alone
-leaves open of J stays open.
+"""log2 of the pieces of a step over which J is summed: a 16th of J's uncertainty given the
+increment remains.
 """
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
-"""Numbers of a path that are made at once (64 MiB)."""
+"""Most numbers of a path in memory (64 MiB)."""
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
-    """States at ``tree.sigma_floor``, by 2^log2_steps steps evenly spaced in log sigma.
+    """Return states at ``tree.sigma_floor``, by 2^log2_steps steps evenly spaced in log sigma.
 
     Args:
         denoise: bound to the samples of ``tree``.
@@ -51,7 +51,7 @@ def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int)
 
 
 def _step(denoise: Denoise, y: Tensor, levels: list[float], path: Tensor) -> Tensor:
-    """One step of SRA1 over ``levels``, at which the path is ``path``."""
+    """Take one step of SRA1 over ``levels``, at which the path is ``path``."""
     path = path - path[0]
     clock = torch.tensor(levels, dtype=torch.float64, device=y.device) ** -2
     area = torch.trapezoid(path, clock, dim=0)

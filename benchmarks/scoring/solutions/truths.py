@@ -1,4 +1,4 @@
-"""What the samples of a model's cells are compared with one by one."""
+"""Endpoints to compare samples with one by one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ Truth = Callable[..., Endpoints]
 
 
 def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
-    """What a cell's samples are compared with one by one.
+    """Return the kind of endpoints for a cell's samples; None for samples without a limit.
 
-    None for samples that no limit belongs to.
-
-    A pathwise limit needs a sampler that claims to converge to it and an exact denoiser, since it
-    takes thousands of evaluations; the Gaussian start follows the ODE, not the path. The path of a
+    A pathwise limit needs a sampler that claims to converge to it, and an exact denoiser, since it
+    takes thousands of evaluations. The Gaussian start follows the ODE, not the path. The path of a
     few-step map is known at its end alone.
     """
     if model.kind == "map":
@@ -48,17 +46,17 @@ def truths_of(
     whole: Callable[[Cell], NDArray],
     stage: Callable[[str], None],
 ) -> Mapping[Truth | None, Endpoints]:
-    """Converged endpoints of both kinds, where there are cells to be compared with them.
+    """Return converged endpoints of both kinds, where cells need them.
 
-    How exact they must be depends on what the cells made of the latents.
+    Their required accuracy depends on the cells' own results.
 
     Args:
-        run: where they are kept.
+        run: stores them.
         model: of the cells.
-        solved: the same model, as it is evaluated for this.
+        solved: the same model, with counted evaluations.
         cells: to be compared.
-        whole: gives the samples of a cell that were kept whole, ``(k, *event)``.
-        stage: told what is being done.
+        whole: gives the samples of a cell that were stored whole, ``(k, *event)``.
+        stage: receives the present stage.
     """
     truths: dict[Truth | None, Endpoints] = {}
     for truth in (endpoints, path_endpoints):
@@ -66,8 +64,8 @@ def truths_of(
         if comparable:
             measured = [whole(cell) for cell in comparable]
             first, count = comparable[0], max(map(len, measured))
-            what = "endpoints" if truth is endpoints else "paths"
-            stage(f"{first.model}: converged {what} of {count} samples")
+            kind = "endpoints" if truth is endpoints else "paths"
+            stage(f"{first.model}: converged {kind} of {count} samples")
             truths[truth] = truth(
                 run,
                 solved,

@@ -1,1 +1,1 @@
-"""The device that is timed: its clock, counters, caches and settings."""
+"""Timed device: its clock, counters, caches and settings."""

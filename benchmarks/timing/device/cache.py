@@ -1,5 +1,5 @@
-"""Emptying the caches before a call, so that a small batch is timed as one that comes alone is: with
-the network's weights in memory and not in the cache, where the last call left them.
+"""Cold caches: a small batch is timed as if it came alone, with the network's weights in memory
+only.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import torch
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 UNKNOWN = 128 * 2**20
-"""Bytes of the last cache where nobody says."""
+"""Bytes of the last cache where the system does not report it."""
 
 
 class Cold:
-    """Overwrites twice the bytes of a device's last cache.
+    """Buffer that overwrites twice the bytes of a device's last cache.
 
     Args:
         device: "cpu" or "cuda".
@@ -25,12 +25,14 @@ class Cold:
         self._held = torch.empty(2 * last_cache(device) // 4, dtype=torch.float32, device=device)
 
     def empty(self) -> None:
-        """Leave nothing in the cache of what was there."""
+        """Evict all other data from the cache."""
         self._held.zero_()
 
 
 def last_cache(device: str) -> int:
-    """Bytes of the last cache of a device: the L2 of a GPU, the largest of a processor."""
+    """Return the bytes of the last cache of a device: the L2 of a GPU, the largest of a
+    processor.
+    """
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
     sizes = [0]

@@ -1,4 +1,4 @@
-"""Energy per sample: a counter read before and after some seconds of nothing but the sampler."""
+"""Energy per sample: a counter read before and after some seconds of the sampler alone."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def joules_per_call(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
-    """Energy of one call, of the whole device: its idle power is in it.
+    """Return the energy of one call, of the whole device, with its idle power.
 
     Args:
         work: the call; repeated for at least ``seconds``.
-        joules: the energy counter, J; None where there is none.
-        finish: returns when the device has done what it was given.
+        joules: reads the energy counter, J; None without one.
+        finish: returns when the device has finished its work.
         seconds: length of the window; the counter moves every few hundredths of a second, so a
             second is the least that makes sense.
         clock: seconds.
 
     Returns:
-        J per call; None where the counter says nothing.
+        J per call; None without a counter.
     """
     finish()
     before, begin, calls = joules(), clock(), 0

@@ -1,8 +1,7 @@
-"""State of the GPU by NVML: clocks, temperature, throttling, other processes, energy. Nothing is
-changed.
+"""State of the GPU by NVML, unchanged: clocks, temperature, throttling, other processes, energy.
 
-NVML is the library behind nvidia-smi; its Python binding is the optional package nvidia-ml-py. What
-a card or a driver does not offer is None.
+NVML is the library of nvidia-smi; its Python binding is the optional package nvidia-ml-py. Values
+that a card or a driver does not offer are None.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ REASONS = {
 speed; an idle GPU or set clocks do not.
 """
 STEADY = 0.05
-"""How much the SM clock may move, relative, while one cell is timed."""
+"""Largest relative change of the SM clock while one cell is timed."""
 
 
 class GpuState(NamedTuple):
-    """One moment of a GPU; None for what it does not say.
+    """State of a GPU at one moment; None for unknown values.
 
     Attributes:
-        reasons: bits of why the clocks are where they are.
+        reasons: bits of the reasons for the clocks.
         temperature: degrees Celsius.
         sm_clock: MHz.
         power: W.
-        others: processes that compute on it beside this one.
+        others: number of other processes that compute on it.
     """
 
     reasons: int | None
@@ -52,7 +51,7 @@ class GpuState(NamedTuple):
 
 @dataclass(frozen=True)
 class Gpu:
-    """The GPU that torch uses, as NVML sees it.
+    """GPU that torch uses, by NVML.
 
     Attributes:
         nvml: the module ``pynvml``.
@@ -64,9 +63,9 @@ class Gpu:
 
     @classmethod
     def of_torch(cls) -> Gpu | None:
-        """The current device of torch.
+        """Return the current device of torch.
 
-        None without a GPU, without nvidia-ml-py, or without a driver that answers.
+        It is None without a GPU, without nvidia-ml-py, or without a driver that answers.
         """
         if not torch.cuda.is_available():
             return None
@@ -77,46 +76,45 @@ class Gpu:
             return cls(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}"))
         except (
             Exception
-        ):  # NVML has an exception class a sentence; whatever it is, there are no counters
+        ):  # NVML has an exception class a sentence; after any of them there are no counters
             return None
 
     def state(self) -> GpuState:
-        """The device as it is."""
+        """Return the present state of the device."""
         nvml, handle = self.nvml, self.handle
         return GpuState(
-            _asked(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
-            _asked(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
-            _asked(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
-            _asked(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            _asked(
-                lambda: _others(
+            _query(lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))),
+            _query(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
+            _query(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            _query(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
+            _query(
+                lambda: _count_others(
                     [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
                 )
             ),
         )
 
     def joules(self) -> float | None:
-        """Energy since the driver was loaded, J.
+        """Return the energy since the driver was loaded, J.
 
         The counter moves every few hundredths of a second.
         """
-        return _asked(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
+        return _query(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def about(self) -> dict[str, Any]:
-        """Driver version and enforced power limit in W."""
-        driver = _asked(self.nvml.nvmlSystemGetDriverVersion)
+        """Return the driver version and the enforced power limit in W."""
+        driver = _query(self.nvml.nvmlSystemGetDriverVersion)
         return {
             "driver": driver.decode() if isinstance(driver, bytes) else driver,
-            "power_limit_w": _asked(
+            "power_limit_w": _query(
                 lambda: self.nvml.nvmlDeviceGetEnforcedPowerLimit(self.handle) / 1e3
             ),
         }
 
 
 def gpu_doubts(states: list[GpuState]) -> list[str]:
-    """Why times that were taken while a GPU went through these states are not to be trusted.
-
-    Empty if they are.
+    """Return the reasons to distrust times taken while a GPU went through these states; empty for
+    none.
     """
     bits = 0
     for state in states:
@@ -129,10 +127,10 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
     return doubts + ([f"{others} other processes on the GPU"] if others else [])
 
 
-def _others(pids: list[int]) -> int:
-    """How many processes are not this one.
+def _count_others(pids: list[int]) -> int:
+    """Return the number of other processes.
 
-    In a container this process may go by a number of the host: then one of them is.
+    In a container this process may go by a number of the host: then one of them is this one.
     """
     return (
         max(0, len(pids) - 1)
@@ -141,7 +139,7 @@ def _others(pids: list[int]) -> int:
     )
 
 
-def _asked(question: Callable[[], T]) -> T | None:
+def _query(question: Callable[[], T]) -> T | None:
     with suppress(Exception):  # NVML_ERROR_NOT_SUPPORTED and its kin
         return question()
     return None

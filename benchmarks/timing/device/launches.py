@@ -1,6 +1,4 @@
-"""How often a call goes to a GPU: what the host launches, and the kernels that run. At small batches
-that is what the time is made of.
-"""
+"""Launches of a call on a GPU, and the kernels that run. At small batches they make up the time."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
-"""Beginnings of the names of the CUDA calls that start work on the device; a replayed graph is one."""
+"""Prefixes of the CUDA calls that start work on the device; a replayed graph is one."""
 
 
 class Launches(NamedTuple):
@@ -26,14 +24,14 @@ class Launches(NamedTuple):
 
 
 def launches(work: Callable[[], object]) -> Launches:
-    """The launches of one call, by torch's profiler; it is called once."""
+    """Count the launches of one call, by torch's profiler; it is called once."""
     from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
 
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         work()
         torch.cuda.synchronize()
-    events = list(seen.events() or ())
+    events = list(profiler.events() or ())
     return Launches(
         sum(event.name.startswith(LAUNCHES) for event in events),
         sum("CUDA" in str(event.device_type) for event in events),

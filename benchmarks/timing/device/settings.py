@@ -1,4 +1,4 @@
-"""What torch may do to be fast, set for a timing pass and put back after it."""
+"""Speed settings of torch, set for a timing pass and restored after it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ....results.record import Record
 
 @contextmanager
 def backends_set(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
-    """Within, products and convolutions of float32 are, or are not, computed in TF32 on a GPU, and cuDNN
-    does, or does not, try its algorithms before it chooses one.
+    """Set, for the block, TF32 for products and convolutions of float32 on a GPU, and cuDNN's
+    search for algorithms.
 
     Yields:
-        What is set, to be kept beside the times.
+        The settings, to be stored with the times.
     """
     backends = torch.backends
     before = (

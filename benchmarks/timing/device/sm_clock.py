@@ -1,5 +1,5 @@
-"""The clock of a GPU's multiprocessors while something ran: from two counters of one of them, read by
-a kernel before and after, or where no kernel can be made as NVML tells it afterwards.
+"""Clock of a GPU's multiprocessors during a call: from two counters read by a kernel before and
+after, or else by NVML afterwards.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ CYCLES, NANOSECONDS = 0, 1
 
 
 class SmClock(Protocol):
-    """Tells the mean clock of the multiprocessors between two moments.
+    """Mean clock of the multiprocessors between two moments.
 
     Attributes:
-        name: what is counted with it, and how.
+        name: its unit, and its source.
     """
 
     name: str
 
     def start(self) -> None:
-        """The first moment, in the order of the work on the device."""
+        """Mark the first moment, in the order of the work on the device."""
         ...
 
     def mhz(self) -> float | None:
-        """The clock from then until now, when the device is idle; None where nobody knows."""
+        """Return the clock from the mark until now, when the device is idle; None if unknown."""
         ...
 
 
 def sm_clock(gpu: Gpu | None) -> SmClock | None:
-    """The best that the machine has, for the current CUDA device; None where it has none."""
+    """Return the best clock of the machine for the current CUDA device; None for none."""
     with suppress(Exception):  # no Triton, or one that cannot compile here
         kernel = import_module(f"{__package__}.sm_counters").read_counters
-        found = Counters(kernel)
-        found.start()
-        if (found.mhz() or 0.0) > 0:
-            return found
+        counters = Counters(kernel)
+        counters.start()
+        if (counters.mhz() or 0.0) > 0:
+            return counters
     return ClockOfNvml(gpu) if gpu is not None and gpu.state().sm_clock else None
 
 
 class Counters:
-    """From the counters of multiprocessor 0.
+    """Clock from the counters of multiprocessor 0.
 
     Args:
         read: a kernel that writes its cycles and the nanoseconds of the GPU's timer into an int64
@@ -71,7 +71,7 @@ class Counters:
 
 
 class ClockOfNvml:
-    """As NVML tells it at the end, which is renewed a few times a second only."""
+    """Clock that NVML reports at the end, renewed a few times a second only."""
 
     name = "SM cycles, by NVML's clock"
 

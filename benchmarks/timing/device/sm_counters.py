@@ -1,4 +1,4 @@
-"""A Triton kernel that reads two counters of a multiprocessor, where Triton is."""
+"""Triton kernel that reads two counters of a multiprocessor, if Triton is installed."""
 # pyright: reportPossiblyUnboundVariable=false, reportIndexIssue=false
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ import torch
 try:
     import triton  # pyright: ignore[reportMissingImports]
     import triton.language as tl  # pyright: ignore[reportMissingImports]
-except ImportError:  # as beside torch's builds for CPUs
+except ImportError:  # as with torch's builds for CPUs
     triton = None
 
 BLOCKS = 4
-"""Blocks for each multiprocessor that are started, so that one of them runs on the first."""
+"""Blocks started for each multiprocessor: one of them runs on the first."""
 
 if triton is not None:
 

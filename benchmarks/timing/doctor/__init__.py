@@ -1,4 +1,4 @@
-"""What this machine is, what it can measure, and whether times taken here can be trusted."""
+"""Facts about this machine, its counters, and a verdict on times taken with it."""
 
 from .examine import Diagnosis, examine
 

@@ -1,4 +1,4 @@
-"""The clocks and counters that this machine has."""
+"""Clocks and counters of this machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TRIES = 2000
 
 
 def counters() -> dict[str, Any]:
-    """What times, load and energy can be read from here.
+    """Return the available sources of times, load and energy.
 
     Returns:
         ``perf_counter_ns``: the smallest step of the clock that was seen, ns; ``run_queue``,
-            ``machine_load``: whether the kernel tells how
-        long threads waited for a core, and how busy all cores are; ``cuda_events``; ``nvml``,
-        ``gpu_energy``: whether NVML answers, and counts energy; ``rapl``: whether the processor's
-        energy counter is "readable", "not readable" or "absent".
+            ``machine_load``: True if the kernel reports the wait for a core, and the load of all
+            cores; ``cuda_events``; ``nvml``, ``gpu_energy``: True if NVML answers, and counts
+            energy; ``rapl``: the processor's energy counter is "readable", "not readable" or
+            "absent".
     """
     load, gpu = Load.of_this_moment(), Gpu.of_torch()
     return {
@@ -40,7 +40,9 @@ def counters() -> dict[str, Any]:
 
 
 def resolution_ns() -> int:
-    """The smallest difference > 0 of two readings of ``perf_counter_ns``, reading included."""
+    """Return the smallest difference > 0 of two readings of ``perf_counter_ns``, reading
+    included.
+    """
     times = [time.perf_counter_ns() for _ in range(TRIES)]
     return min((later - sooner for sooner, later in pairwise(times) if later > sooner), default=0)
 

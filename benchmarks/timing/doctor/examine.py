@@ -1,4 +1,4 @@
-"""All that ``doctor`` finds out about a machine."""
+"""Diagnosis of a machine for ``doctor``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """Diagnosis of a machine.
 
     Attributes:
         version: of samplerbench.
         machine, conditions, device, counters: facts by name.
         threads: that torch uses.
-        packages: requirements and what is installed.
+        packages: requirements and installed versions.
         steadiness: of each device's reference work, by device.
-        broken: what does not work and has to, a sentence each.
+        broken: defects, a sentence each.
     """
 
     version: str
@@ -42,22 +42,22 @@ class Diagnosis:
 
     @property
     def extras(self) -> dict[str, list[str]]:
-        """What of each extra is missing, by extra."""
+        """Missing packages of each extra, by extra."""
         return {
             extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
             for extra in _extras(self.packages)
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return a JSON-ready record."""
         return {
             **{
                 name: getattr(self, name)
                 for name in ("version", "machine", "conditions", "device", "threads", "counters")
             },
             "steadiness": {
-                name: {**asdict(found), "verdict": found.verdict}
-                for name, found in self.steadiness.items()
+                name: {**asdict(result), "verdict": result.verdict}
+                for name, result in self.steadiness.items()
             },
             "packages": {
                 p.name: {"version": p.version, "needs": p.needs, "extra": p.extra, "fits": p.fits}
@@ -97,7 +97,7 @@ def _extras(required: list[Package]) -> list[str]:
 
 
 def _missing(required: list[Package]) -> list[str]:
-    """What everyone needs and is not here."""
+    """Return the missing packages that everyone needs, a sentence each."""
     if not required:
         return [f"{NAME} is not installed: pip install -e . in its folder"]
     return [
@@ -109,7 +109,7 @@ def _missing(required: list[Package]) -> list[str]:
 
 
 def _silent_models() -> list[str]:
-    """Shipped networks that cannot be loaded, or give something that is not finite."""
+    """Return the shipped networks that cannot be loaded, or give values that are not finite."""
     broken = []
     for name in SHIPPED:
         try:

@@ -1,4 +1,4 @@
-"""Packages: what samplerbench needs, what its extras bring, and what of it is here."""
+"""Packages: requirements of samplerbench and its extras, and the installed versions."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _REQUIREMENT = re.compile(
 
 
 class Package(NamedTuple):
-    """A requirement of samplerbench.
+    """Requirement of samplerbench.
 
     Attributes:
         name: of the distribution.
-        needs: which versions, such as ``>=2.6``.
-        extra: the extra that asks for it; "" if everyone needs it.
-        version: what is installed; None if nothing is.
+        needs: required versions, such as ``>=2.6``.
+        extra: the extra that needs it; "" if everyone does.
+        version: installed; None if missing.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Package(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether it is installed, in no older version than asked for."""
+        """True if it is installed in no older version than required."""
         if self.version is None:
             return False
         least = re.search(r">=\s*([\d.]+)", self.needs)
@@ -52,15 +52,14 @@ class Package(NamedTuple):
 
 
 def packages(requirements: list[str] | None = None) -> list[Package]:
-    """Every requirement, those of everyone first.
+    """Return every requirement, those without an extra first.
 
     Args:
-        requirements: as in a distribution's metadata; those of the installed samplerbench by
-            default.
+        requirements: as in a distribution's metadata; by default of the installed samplerbench.
     """
-    given = requirements if requirements is not None else _of_this_package()
-    found = [_package(match) for text in given if (match := _REQUIREMENT.match(text))]
-    return sorted(found, key=lambda package: (package.extra != "", package.extra))
+    texts = requirements if requirements is not None else _of_this_package()
+    required = [_package(match) for text in texts if (match := _REQUIREMENT.match(text))]
+    return sorted(required, key=lambda package: (package.extra != "", package.extra))
 
 
 def _of_this_package() -> list[str]:
@@ -79,5 +78,5 @@ def _package(match: re.Match[str]) -> Package:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The release of a version: 2.13.0+cpu is (2, 13, 0)."""
+    """Return the release of a version: 2.13.0+cpu is (2, 13, 0)."""
     return tuple(int(part) for part in re.findall(r"\d+", re.match(r"[\d.]*", version)[0]))  # type: ignore[index]

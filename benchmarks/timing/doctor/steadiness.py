@@ -1,5 +1,5 @@
-"""How steady the machine is: one fixed piece of work, timed again and again, and what the
-counters saw meanwhile.
+"""Steadiness of the machine: one fixed piece of work, timed repeatedly, and the counters
+meanwhile.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from .. import Clock, median_interval
 from ..load import Load, cpu_doubts
 
 SIDE = {"cpu": 384, "cuda": 4096}
-"""Of the square matrices whose product is the work: some milliseconds on one core, or on a GPU."""
+"""Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""
 STEADY, USABLE = 0.02, 0.10
-"""Relative interquartile range up to which one time is as good as another, and up to which
-medians of many are.
+"""Relative interquartile range up to which single times are steady, and up to which medians of many
+are usable.
 """
 
 
@@ -33,7 +33,7 @@ class Steadiness:
         half_width: half of the 95 % interval of the median, relative to it.
         slowest: the largest time relative to the median.
         runs: number of times.
-        doubts: what the counters saw; empty if nothing was wrong.
+        doubts: findings of the counters; empty for none.
     """
 
     ms: float
@@ -45,7 +45,7 @@ class Steadiness:
 
     @property
     def verdict(self) -> str:
-        """Whether times that are taken here are to be trusted, in one sentence."""
+        """Verdict on times taken on this machine, in one sentence."""
         if self.doubts or self.spread > USABLE:
             why = "; ".join(self.doubts) or (
                 f"the same work took times that spread by {self.spread:.0%}"

@@ -1,6 +1,4 @@
-"""Tasks on a cluster of machines, with Ray (the extra ``cluster``), which is imported when it is
-used.
-"""
+"""Tasks on a cluster of machines, with Ray (the extra ``cluster``), which is imported on use."""
 
 from .ray_executor import Ray
 

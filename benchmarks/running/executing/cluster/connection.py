@@ -1,5 +1,5 @@
-"""The connection of this process to a Ray cluster: one that is there, or one of this machine that
-is started for it, which nobody else can use and of which nothing is left.
+"""Connection to a Ray cluster: an existing one, or a private one on this machine that ends with the
+connection.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import Any
 
 EXTRA = "pip install 'samplerbench[cluster]'"
 ADDRESS = "RAY_ADDRESS"
-"""Environment variable that Ray sets in the commands it is given (``ray job submit``)."""
+"""Environment variable that Ray sets in its commands (``ray job submit``)."""
 
 PROBE = 5.0
-"""Seconds that the machine of an address may take to answer."""
+"""Time limit of an address's answer, in seconds."""
 
 OBJECTS = 2**29
-"""Bytes that results may take on this machine until they are read; what is more goes to the disk."""
+"""Bytes of unread results on this machine; more go to the disk."""
 
 LONGEST_FOLDER = 32
-"""Letters of a folder in which Ray's sockets have names that the system allows (107 letters)."""
+"""Longest path of a folder for Ray's sockets, whose names may have 107 letters in all."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""What Ray is told before it is imported, unless the user says otherwise: nothing is sent to its
-makers, and its talk stays out of the terminal.
+"""Settings of Ray before its import, unless the user has others: nothing is sent to its makers, and
+its logs stay out of the terminal.
 """
 
 
 def the_library() -> Any:
-    """The module ``ray``.
+    """Return the module ``ray``.
 
     Raises:
         ValueError: it is not installed.
@@ -52,19 +52,19 @@ def the_library() -> Any:
         ray: ModuleType = importlib.import_module("ray")
     except ImportError as error:
         raise ValueError(f"--executor ray needs Ray ({error}); {EXTRA}") from error
-    # lost machines are told of on the standard output, whatever ray.init is told of logs
+    # lost machines are reported on the standard output under any log setting of ray.init
     talker: Any = importlib.import_module("ray._private.worker")
     talker.print_to_stdstream = lambda *_, **__: None
     return ray
 
 
 class Connection:
-    """A connection to a cluster, from when it is first needed until it is closed.
+    """Connection to a cluster, from its first use until it is closed.
 
     Args:
-        address: ``host:port`` of the cluster's head, or "auto" for the one that runs on this
-            machine; "" for what the environment says (:data:`ADDRESS`), and else for a cluster of
-            this machine alone, whose ports are bound to localhost and ask for a token.
+        address: ``host:port`` of the cluster's head, or "auto" for this machine's; "" for the
+            environment's (:data:`ADDRESS`), or else for a cluster of this machine alone, whose
+            ports are bound to localhost and need a token.
     """
 
     def __init__(self, address: str = "") -> None:
@@ -74,23 +74,23 @@ class Connection:
 
     @property
     def local(self) -> bool:
-        """Whether the cluster is one of this machine alone, started for this process."""
+        """True if the cluster was started for this process, on this machine alone."""
         return self._ours and not self.address
 
     def check(self) -> None:
-        """See that a cluster can be joined.
+        """Check that a cluster can be joined.
 
         Raises:
-            ValueError: Ray is missing, or nobody answers at the address.
+            ValueError: Ray is missing, or no cluster answers at the address.
         """
         if self.address:
-            _answers(self.address)
+            _check_address(self.address)
             the_library()
         else:
             the_library_bound_here()
 
     def open(self, cpus: int, gpus: int) -> Any:
-        """Connect, unless that is done; a process that is connected already stays so.
+        """Connect, if not connected.
 
         Args:
             cpus: cores of a cluster of this machine alone.
@@ -100,19 +100,19 @@ class Connection:
             The module ``ray``.
 
         Raises:
-            ValueError: Ray is missing, does not answer, or is of another version.
+            ValueError: Ray is missing, does not answer, or has another version.
         """
         ray = the_library_bound_here() if not self.address else the_library()
         if ray.is_initialized():
             return ray
         quietly = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
         if self.address:
-            _answers(self.address)
+            _check_address(self.address)
             quietly.pop("include_dashboard")
-            asked = {"address": self.address, **quietly}
+            options = {"address": self.address, **quietly}
         else:
             self._folder = _folder()
-            asked = {
+            options = {
                 **quietly,
                 "address": "local",
                 "include_dashboard": False,
@@ -121,9 +121,9 @@ class Connection:
                 "object_store_memory": OBJECTS,
                 "_temp_dir": self._folder,
             }
-        with _signals_as_they_were():
+        with _signals_restored():
             try:
-                ray.init(**asked)
+                ray.init(**options)
             except Exception as error:
                 self.close()
                 raise ValueError(self._fault(error)) from error
@@ -135,13 +135,13 @@ class Connection:
         ours, self._ours = self._ours, False
         folder, self._folder = self._folder, ""
         if ours:
-            with _signals_as_they_were():
+            with _signals_restored():
                 the_library().shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _fault(self, error: Exception) -> str:
-        """What went wrong, in a sentence."""
+        """Describe an error in a sentence."""
         words = " ".join(str(error).split())
         if not self.address:
             return f"Ray does not start on this machine ({type(error).__name__}: {words})"
@@ -158,12 +158,12 @@ class Connection:
 
 
 def the_library_bound_here() -> Any:
-    """The module ``ray``, told that nobody but this machine reaches what it starts, and nobody
-    without the token; a machine has several users.
+    """Return the module ``ray``, restricted to this machine and a token: a machine has several
+    users.
 
     Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
-    several machines, which is what the first variable says. It reads both when it is imported; in a
-    process that has done so there is no token.
+    several machines, which the first variable selects. It reads both at import; in a process that
+    has imported it there is no token.
 
     Raises:
         ValueError: it is not installed.
@@ -179,11 +179,11 @@ def the_library_bound_here() -> Any:
     return ray
 
 
-def _answers(address: str) -> None:
-    """See that somebody listens there, which takes Ray itself a minute.
+def _check_address(address: str) -> None:
+    """Check that a server listens at an address, which takes Ray itself a minute.
 
     Raises:
-        ValueError: nobody does, or it is no address.
+        ValueError: none does, or it is no address.
     """
     if address == "auto":
         return
@@ -205,14 +205,14 @@ def _answers(address: str) -> None:
 
 
 def _folder() -> str:
-    """A new folder for Ray's sockets and logs."""
+    """Make a new folder for Ray's sockets and logs."""
     usual = tempfile.gettempdir()
     return tempfile.mkdtemp(prefix="sb-ray-", dir=usual if len(usual) < LONGEST_FOLDER else "/tmp")
 
 
 @contextmanager
-def _signals_as_they_were() -> Iterator[None]:
-    """Within, Ray may handle signals as it likes; afterwards they are the run's again."""
+def _signals_restored() -> Iterator[None]:
+    """Restore the signal handlers after the block, in which Ray may set its own."""
     handled = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in handled}
     try:

@@ -1,6 +1,4 @@
-"""The actors of a map: hired as the cluster has room, asked, waited for, and replaced when their
-machine is lost.
-"""
+"""Actors of a map: hired as the cluster has room, and replaced when their machine is lost."""
 
 from __future__ import annotations
 
@@ -13,28 +11,28 @@ from typing import Any, NamedTuple
 from .host import About, Facts, Host, Place, Share
 
 LONGEST = 300
-"""Letters that are kept of what Ray says of a loss."""
+"""Longest part of Ray's message about a loss, in letters."""
 
 STILLBORN = 3
-"""Actors, one after the other, that may fail to start where their machine is there."""
+"""Consecutive actors that fail to start on a running machine, until an error."""
 
 UNLUCKY = 100
-"""Actors, one after the other, whose machines may be lost before they are there."""
+"""Consecutive actors whose machines are lost before they start, until an error."""
 
 LOOK = 2.0
-"""Seconds between looks at what the cluster has."""
+"""Seconds between queries of the cluster's resources."""
 
 
 @dataclass(eq=False)
 class Member:
-    """An actor.
+    """Actor of the crew.
 
     Attributes:
         actor: Ray's handle.
-        starting: becomes its :class:`.About` when it is there; None afterwards.
+        starting: becomes its :class:`.About` when it has started; None afterwards.
         stream: of the task that it runs, or None.
-        node: name of its machine, once it is there.
-        lacks: what is missing there, in words.
+        node: name of its machine, once it has started.
+        lacks: missing parts of its machine, in words.
     """
 
     actor: Any
@@ -45,11 +43,11 @@ class Member:
 
 
 class Said(NamedTuple):
-    """What an actor says of its task.
+    """Message of an actor about its task.
 
     Attributes:
-        member: which.
-        news: how the task gets on.
+        member: the actor.
+        news: progress of the task.
         kind: "" while it runs; "done", "unprepared", or "lost" with the actor.
         value: the pickled result, or a sentence.
     """
@@ -66,9 +64,9 @@ class Crew:
     Args:
         ray: the module, connected.
         share: of each.
-        jobs: how many at most; None for as many as there is room for.
+        jobs: largest number; None for as many as fit.
         memory: bytes that each may hold, as in :class:`.Host`.
-        grows: whether the cluster may get more machines.
+        grows: True if the cluster may get more machines.
     """
 
     def __init__(
@@ -80,16 +78,18 @@ class Crew:
         self._looked, self._room = float("-inf"), 0
 
     def room(self) -> int:
-        """How many the cluster has room for, were it empty; looked up every :data:`LOOK`."""
+        """Return the number of actors that fit into the empty cluster, queried every
+        :data:`LOOK`.
+        """
         if time.monotonic() - self._looked > LOOK:
-            self._room = sum(self.share.room(found) for found in machines(self._ray))
+            self._room = sum(self.share.room(resources) for resources in machines(self._ray))
             self._looked = time.monotonic()
         return self._room
 
     def fit(self, wanted: int) -> None:
-        """Hire until there are as many as are wanted and the cluster has room for.
+        """Hire actors up to the wanted number and the cluster's room.
 
-        A cluster that may grow is asked for as many again: they wait, and an autoscaler sees them.
+        A cluster that may grow gets twice the requests: they wait, and an autoscaler sees them.
         """
         most = self._jobs
         if most is None:
@@ -98,37 +98,37 @@ class Crew:
             self._hire()
 
     def idle(self) -> list[Member]:
-        """Those that wait for a task."""
+        """Return the actors that wait for a task."""
         return [m for m in self.members if m.starting is None and m.stream is None]
 
     def busy(self) -> list[Member]:
-        """Those that have one."""
+        """Return the actors with a task."""
         return [m for m in self.members if m.stream is not None]
 
     def waiting(self) -> list[Member]:
-        """Those that are not there yet."""
+        """Return the actors that have not started yet."""
         return [m for m in self.members if m.starting is not None]
 
     def give(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
-        """Have a task run."""
+        """Run a task on an actor."""
         member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
 
     def said(self, seconds: float) -> Iterator[Said]:
-        """What is said of tasks, waited for this long at most.
+        """Yield the messages about tasks, after a wait of at most this many seconds.
 
         Raises:
             ValueError: machines have other versions, or no actor can start.
         """
-        asked = {m.starting if m.stream is None else m.stream: m for m in self.members}
-        asked.pop(None, None)
-        if not asked:
+        members = {m.starting if m.stream is None else m.stream: m for m in self.members}
+        members.pop(None, None)
+        if not members:
             return
-        ready, _ = self._ray.wait(list(asked), timeout=seconds)
+        ready, _ = self._ray.wait(list(members), timeout=seconds)
         if ready:  # of the others, those that are ready too
-            ready, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=0)
+            ready, _ = self._ray.wait(list(members), num_returns=len(members), timeout=0)
         for ref in ready:
-            if (said := self._heard(asked[ref])) is not None:
-                yield said
+            if (message := self._read_message(members[ref])) is not None:
+                yield message
 
     def dismiss(self, members: list[Member]) -> None:
         """End actors, at once."""
@@ -143,26 +143,26 @@ class Crew:
             "num_gpus": self.share.gpus,
             "accelerator_type": self.share.accelerator or None,
             "scheduling_strategy": "SPREAD",
-            "max_restarts": 0,  # what was lost is tried again here, a bounded number of times
+            "max_restarts": 0,  # this process retries lost tasks, a bounded number of times
         }
-        made = self._ray.remote(Host).options(**options)
-        actor = made.remote(self._place, self._memory, self.share, self._jobs)
+        host = self._ray.remote(Host).options(**options)
+        actor = host.remote(self._place, self._memory, self.share, self._jobs)
         self.members.append(Member(actor, actor.about.remote()))
 
-    def _heard(self, member: Member) -> Said | None:
-        """What an actor says; None if that is not of a task."""
+    def _read_message(self, member: Member) -> Said | None:
+        """Read a message of an actor; None if it is not about a task."""
         started = member.starting is None
         try:
             if not started:
-                self._begins(member, self._ray.get(member.starting))
+                self._register(member, self._ray.get(member.starting))
                 return None
-            said = Said(member, *self._ray.get(next(member.stream)))
+            message = Said(member, *self._ray.get(next(member.stream)))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             self.dismiss([member])
             if started:
                 return Said(member, [], "lost", in_words(error))
             # of a machine that is gone it takes Ray a while to know
-            by_itself = getattr(error, "actor_init_failed", not _of_an_actor(self._ray, error))
+            by_itself = getattr(error, "actor_init_failed", not _is_actor_loss(self._ray, error))
             self._stillborn += by_itself
             self._unlucky += not by_itself
             if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
@@ -171,33 +171,33 @@ class Crew:
                 f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
                 "installed on every machine of the cluster, where `ray start` is called"
             ) from error
-        if said.kind:
+        if message.kind:
             member.stream = None
-        return said
+        return message
 
-    def _begins(self, member: Member, about: About) -> None:
-        """An actor is there."""
+    def _register(self, member: Member, about: About) -> None:
+        """Register an actor that has started."""
         self._stillborn, self._unlucky, member.starting = 0, 0, None
         member.node, member.lacks = about.node, about.lacks
-        if found := Facts.here().differences(about.facts):
+        if differences := Facts.here().differences(about.facts):
             raise ValueError(
-                f"machine {about.node} of the Ray cluster has {found}; install the same versions "
+                f"machine {about.node} of the Ray cluster has {differences}; install the same versions "
                 "on all machines, or numbers would depend on where they were made"
             )
 
 
-def _of_an_actor(ray: Any, error: BaseException) -> bool:
-    """Whether an actor was lost, rather than its code or its environment at fault."""
+def _is_actor_loss(ray: Any, error: BaseException) -> bool:
+    """Return True if an actor was lost, rather than its code or its environment at fault."""
     return isinstance(error, ray.exceptions.RayActorError | ray.exceptions.NodeDiedError)
 
 
 def machines(ray: Any) -> list[dict[str, float]]:
-    """The resources of each machine of the cluster."""
+    """Return the resources of each machine of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def in_words(error: BaseException) -> str:
-    """What Ray says of a loss, in a line: its reason, where it gives one."""
+    """Return Ray's reason for a loss, in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if "because" in line or "Error: " in line]
     return (reasons[-1:] or lines[:1] or [type(error).__name__])[0][:LONGEST].rstrip(". ")

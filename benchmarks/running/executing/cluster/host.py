@@ -1,7 +1,7 @@
-"""What runs on a node of the cluster: an actor that holds a :class:`.Worker`.
+"""Actor on a node of the cluster, with a :class:`.Worker`.
 
 The worker keeps limits of time and memory, and dies in the place of the actor. So the death of a
-sampler's process is known from that of the machine, after which a task is tried elsewhere.
+sampler's process differs from the loss of a machine, after which a task is tried elsewhere.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from ..vitals import memory_limit
 from ..worker import Worker
 
 PERIOD = 0.5
-"""Seconds for which news is collected before it is sent."""
+"""Seconds between reports of progress."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Environment variables that the processes of a node have as this one, or have not: Ray sets the
-first, and sums depend on it in their last digit.
+"""Environment variables that the processes of a node copy from this one, unset ones too: Ray sets
+the first, and sums depend on it in their last digit.
 """
 TYPE = "accelerator_type:"
-"""How Ray calls the resource that a machine has for the type of its devices."""
+"""Prefix of Ray's resource for the type of a machine's devices."""
 OWN = "SAMPLERBENCH_"
-"""How the names of this package's environment variables begin."""
+"""Prefix of this package's environment variables."""
 
 
 class Facts(NamedTuple):
-    """What must be the same on all machines for a sample to be the same.
+    """Versions that all machines must share for equal samples.
 
     Attributes:
-        samplerbench, torch: versions, without what stands behind a "+"; "" where it is missing.
-            Of Python and its own version, Ray sees to that itself.
+        samplerbench, torch: versions, without the part after a "+"; "" if missing. Ray itself
+            compares its own version and Python's.
     """
 
     samplerbench: str
@@ -49,11 +49,11 @@ class Facts(NamedTuple):
 
     @classmethod
     def here(cls) -> Facts:
-        """Of this process."""
+        """Return the facts of this process."""
         return cls(_version("samplerbench"), _version("torch"))
 
     def differences(self, other: Facts) -> str:
-        """What another machine has beside what this one has, in words; "" for none."""
+        """Describe the differences of another machine from this one; "" for none."""
         return " and ".join(
             f"{name} {theirs or 'none'} where this process has {mine or 'none'}"
             for name, mine, theirs in zip(self._fields, self, other, strict=True)
@@ -62,12 +62,12 @@ class Facts(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where the process is that asks.
+    """Environment of the calling process.
 
     Attributes:
         folder: its working folder.
-        path: where it finds modules.
-        environment: its variables that count; None for one that it has not.
+        path: search path of modules.
+        environment: its relevant variables; None for an unset one.
     """
 
     folder: str
@@ -76,7 +76,7 @@ class Place(NamedTuple):
 
     @classmethod
     def here(cls) -> Place:
-        """Of this process."""
+        """Return the environment of this process."""
         own = {name: value for name, value in os.environ.items() if name.startswith(OWN)}
         return cls(
             os.getcwd(),
@@ -85,7 +85,7 @@ class Place(NamedTuple):
         )
 
     def take(self) -> str:
-        """Be there, as far as this machine has the same folders; what is missing, in words."""
+        """Apply the environment, if this machine has the same folders; describe missing parts."""
         for name, value in self.environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -99,11 +99,11 @@ class Place(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What one actor is given of a machine.
+    """Share of a machine for one actor.
 
     Attributes:
         cpus: cores, >= 1.
-        gpus: of a device; a part of one may be shared with others.
+        gpus: number, or part, of devices.
         accelerator: type of the device, as Ray calls it, such as "H100"; "" for any.
     """
 
@@ -112,7 +112,7 @@ class Share(NamedTuple):
     accelerator: str = ""
 
     def room(self, resources: Mapping[str, float]) -> int:
-        """How many actors a machine has room for, were it empty.
+        """Return the number of actors that fit into an empty machine.
 
         >>> Share(2, 0.5).room({"CPU": 16.0, "GPU": 2.0})
         4
@@ -125,25 +125,27 @@ class Share(NamedTuple):
         return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
 
     def room_here(self) -> int:
-        """:meth:`room` of the machine on which an actor runs."""
+        """Return :meth:`room` of the machine on which an actor runs."""
         import ray  # pyright: ignore[reportMissingImports]
 
-        here = ray.get_runtime_context().get_node_id()
-        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+        node_id = ray.get_runtime_context().get_node_id()
+        return next(
+            self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == node_id
+        )
 
     def __str__(self) -> str:
-        """``1 CPU and 0.5 GPU of type H100``."""
+        """Format as ``1 CPU and 0.5 GPU of type H100``."""
         device = f" of type {self.accelerator}" if self.accelerator else ""
         return f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU{device}" if self.gpus else "")
 
 
 class About(NamedTuple):
-    """What an actor says first.
+    """First message of an actor.
 
     Attributes:
         node: name of its machine.
         facts: of its process.
-        lacks: what is missing there, in words; "" for nothing.
+        lacks: missing parts of the machine, in words; "" for none.
     """
 
     node: str
@@ -152,13 +154,13 @@ class About(NamedTuple):
 
 
 class Host:
-    """An actor.
+    """Actor that runs tasks in a worker.
 
     Args:
-        place: of the process that asks.
-        memory: bytes that the worker may hold; None for its part of what one may, 0 for no limit.
-        share: what it is given of a machine.
-        most: how many of its kind there are in all; None for as many as there is room for.
+        place: of the calling process.
+        memory: bytes that the worker may hold; None for its part of the default, 0 for no limit.
+        share: of its machine.
+        most: number of actors in all; None for as many as fit.
     """
 
     def __init__(self, place: Place, memory: int | None, share: Share, most: int | None) -> None:
@@ -170,7 +172,7 @@ class Host:
         self._worker.start()
 
     def about(self) -> About:
-        """What this machine is."""
+        """Describe this machine."""
         return About(platform.node(), Facts.here(), self._lacks)
 
     def run(
@@ -179,27 +181,27 @@ class Host:
         """Run a task that is :func:`.packed`.
 
         Yields:
-            News, and what became of it: "" while it runs; "done" and the pickled result, or
-            failure; or "unprepared" and the sentence.
+            News, and the outcome: "" while it runs; "done" and the pickled result, or failure; or
+                "unprepared" and the sentence.
         """
-        said: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
         def work() -> None:
             try:
                 run = partial(
-                    self._worker.run_packed, sent, lambda news: said.put(("", news)), limit
+                    self._worker.run_packed, sent, lambda news: messages.put(("", news)), limit
                 )
-                said.put(("done", pickle.dumps(result_of(run), pickle.HIGHEST_PROTOCOL)))
+                messages.put(("done", pickle.dumps(result_of(run), pickle.HIGHEST_PROTOCOL)))
             except BaseException as error:
                 words = str(error) if isinstance(error, ValueError) else repr(error)
-                said.put(("unprepared", words))
+                messages.put(("unprepared", words))
 
         Thread(target=work, daemon=True).start()
         while True:
             news, until = [], monotonic() + PERIOD
-            while (left := until - monotonic()) > 0:
+            while (seconds_left := until - monotonic()) > 0:
                 try:
-                    kind, value = said.get(timeout=left)
+                    kind, value = messages.get(timeout=seconds_left)
                 except Empty:
                     break
                 if kind:

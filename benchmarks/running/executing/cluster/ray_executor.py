@@ -1,4 +1,4 @@
-"""The executor that runs tasks on the machines of a Ray cluster."""
+"""Executor on the machines of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from ..world import Setting, World
 
 TRIES = 3
-"""How often a task may be begun whose machine is lost."""
+"""Most tries of a task whose machine is lost."""
 
 TICK = 0.2
-"""Seconds between looks at whether the cluster has room for more."""
+"""Seconds between checks for more room in the cluster."""
 
 PATIENCE = 15.0
-"""Seconds without any actor after which the user is told what is waited for."""
+"""Seconds without any actor after which the user gets the reason for the wait."""
 
 log = logging.getLogger("samplerbench")
 
 
 class Ray(Executor):
-    """Runs tasks in actors, each of which holds a worker process and loads the model once.
+    """Executor with actors, each of which holds a worker process and loads the model once.
 
     A task whose machine is lost is tried elsewhere, :data:`TRIES` times in all. Each actor has its
-    part of the threads of torch, one at least, and as many cores. What cannot be sent runs in the
-    thread that iterates. The actors live until the executor is closed; one map at a time has them.
+    part of the threads of torch, one at least, and as many cores. Tasks that cannot be sent run in
+    the iterating thread. The actors serve one map at a time, and live until the executor is closed.
 
     Args:
         address: as in :class:`.Connection`.
-        jobs: how many actors; None for one a GPU, or one a core where tasks run on processors, and
-            for more as the cluster grows.
-        gpus: of each actor; None for one where tasks run on CUDA, and for none elsewhere.
-        memory: bytes that each worker may hold; None for its part of what one may on its machine,
-            0 for no limit.
-        accelerator: type of the device that times are of, as Ray calls it, such as "H100"; "" for
-            the one type that the cluster has.
+        jobs: number of actors; None for one a GPU, or one a core for tasks on processors, and for
+            more as the cluster grows.
+        gpus: of each actor; None for one on CUDA, and for none elsewhere.
+        memory: bytes that each worker may hold; None for its part of the machine's default, 0 for
+            no limit.
+        accelerator: type of the timed device, as Ray calls it, such as "H100"; "" for the only type
+            of the cluster.
     """
 
     keeps_limits = True
@@ -81,7 +81,7 @@ class Ray(Executor):
 
     @property
     def size(self) -> int:
-        """Actors that were asked for; where the cluster is to decide, those that there are by now."""
+        """Number of requested actors; if the cluster decides, the number that fits by now."""
         return self._jobs or (self._crew.room() if self._crew else 1)
 
     def map(
@@ -96,7 +96,7 @@ class Ray(Executor):
         """See :meth:`.Executor.map`."""
         if not tasks:
             return
-        crew = self._hired(world.setting)
+        crew = self._crew_for(world.setting)
         setting = replace(world.setting, threads=crew.share.cpus)
         todo, within = deque(range(len(tasks))), each(limits, tasks)
         runs, begun, idle_since = dict[Any, int](), Counter[int](), time.monotonic()
@@ -109,42 +109,42 @@ class Ray(Executor):
                         if not begun[number] and not wanted(number):
                             continue
                         if (sent := packed(tasks[number], setting)) is None:
-                            here = InProcess().run
-                            run = partial(here, tasks[number], world, tell=partial(tell, number))
+                            local = InProcess().run
+                            run = partial(local, tasks[number], world, tell=partial(tell, number))
                             yield number, result_of(run)
                             continue
                         begun[number] += 1
                         runs[member] = number
                         crew.give(member, sent, within[number])
-                for said in crew.said(TICK):
-                    number = runs[said.member]
-                    for news in said.news:
+                for message in crew.said(TICK):
+                    number = runs[message.member]
+                    for news in message.news:
                         tell(number, news)
-                    if said.kind:
-                        del runs[said.member]
-                    if said.kind == "lost" and begun[number] < TRIES:
+                    if message.kind:
+                        del runs[message.member]
+                    if message.kind == "lost" and begun[number] < TRIES:
                         todo.appendleft(number)
-                    elif said.kind:
-                        yield number, _result(said)
-                idle_since = _told_of_waiting(crew, idle_since)
+                    elif message.kind:
+                        yield number, _result(message)
+                idle_since = _waiting_since(crew, idle_since)
         finally:
             crew.dismiss(crew.busy())
             if not self._connection.local:  # else the cluster would grow for nothing
                 crew.dismiss(crew.waiting())
 
     def check(self) -> None:
-        """See early that a cluster can be joined; nothing is joined or started.
+        """Check early that a cluster can be joined, without joining or starting one.
 
         Raises:
-            ValueError: Ray is not installed, or nobody answers at the address.
+            ValueError: Ray is not installed, or no cluster answers at the address.
         """
         self._connection.check()
 
     def alone(self, device: str) -> Executor | None:
-        """An actor that holds a whole GPU of one type: a GPU of this process may be another's.
+        """Return an executor with an actor that holds a whole GPU of one type.
 
         See :meth:`.Executor.alone`. On processors this process takes the times, unless a type of
-        accelerator is asked for.
+        accelerator is given.
         """
         if self._gpus is not None and self._gpus < 1:
             raise ValueError(
@@ -153,9 +153,12 @@ class Ray(Executor):
             )
         if not self._accelerator and not device.startswith("cuda"):
             return None
-        found = machines(self._opened(self._gpus or 1.0, 1))
+        nodes = machines(self._connected_ray(self._gpus or 1.0, 1))
         types = {
-            name.removeprefix(TYPE) for each in found for name in each if name.startswith(TYPE)
+            name.removeprefix(TYPE)
+            for machine in nodes
+            for name in machine
+            if name.startswith(TYPE)
         }
         if not self._accelerator and len(types) > 1:
             raise ValueError(
@@ -179,20 +182,20 @@ class Ray(Executor):
             crew.dismiss(list(crew.members))
         self._connection.close()
 
-    def _hired(self, setting: Setting) -> Crew:
-        """The crew for tasks of a setting."""
-        asked = (setting.device, setting.threads)
-        if self._crew is not None and self._asked != asked:
+    def _crew_for(self, setting: Setting) -> Crew:
+        """Return the crew for tasks of a setting."""
+        needs = (setting.device, setting.threads)
+        if self._crew is not None and self._asked != needs:
             self._crew.dismiss(list(self._crew.members))
             self._crew = None
         if self._crew is None:
-            self._asked = asked
-            self._crew = self._made(*asked)
+            self._asked = needs
+            self._crew = self._make_crew(*needs)
         return self._crew
 
-    def _made(self, device: str, threads: int) -> Crew:
+    def _make_crew(self, device: str, threads: int) -> Crew:
         gpus = (1.0 if device.startswith("cuda") else 0.0) if self._gpus is None else self._gpus
-        ray = self._opened(gpus, threads)
+        ray = self._connected_ray(gpus, threads)
         share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
         grows = not self._connection.local
         crew = Crew(ray, share, self._jobs, self._memory, grows=grows)
@@ -200,26 +203,26 @@ class Ray(Executor):
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return crew
 
-    def _opened(self, gpus: float, threads: int) -> Any:
-        """The module ``ray``, connected."""
+    def _connected_ray(self, gpus: float, threads: int) -> Any:
+        """Return the module ``ray``, connected."""
         return self._connection.open(max(_cores(), self._jobs or 1, threads), _gpus(gpus))
 
 
-def _result(said: Said) -> Any:
-    """What became of a task that is not tried again.
+def _result(message: Said) -> Any:
+    """Return the outcome of a task that is not tried again.
 
     Raises:
         ValueError: it could not be prepared.
     """
-    if said.kind == "done":
-        return pickle.loads(said.value)
-    if said.kind == "lost":
+    if message.kind == "done":
+        return pickle.loads(message.value)
+    if message.kind == "lost":
         return Failure(
-            "crashed", f"its machine or its Ray actor was lost {TRIES} times: {said.value}"
+            "crashed", f"its machine or its Ray actor was lost {TRIES} times: {message.value}"
         )
-    node, lacks = said.member.node, said.member.lacks
+    node, lacks = message.member.node, message.member.lacks
     raise ValueError(
-        f"{said.value} (on machine {node} of the Ray cluster"
+        f"{message.value} (on machine {node} of the Ray cluster"
         + (
             f"; {lacks}: files that the command names must be there at the same path, as on a shared"
             " file system"
@@ -230,8 +233,8 @@ def _result(said: Said) -> Any:
     )
 
 
-def _told_of_waiting(crew: Crew, since: float) -> float:
-    """Since when no actor is there, or infinity where that was told already."""
+def _waiting_since(crew: Crew, since: float) -> float:
+    """Return when the wait for an actor began; infinity once it is reported."""
     if len(crew.waiting()) < len(crew.members) or not crew.members:
         return time.monotonic() if since < float("inf") else since
     if time.monotonic() - since > PATIENCE:
@@ -244,34 +247,33 @@ def _told_of_waiting(crew: Crew, since: float) -> float:
     return since
 
 
-def _part(found: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
-    """Threads of each actor: its part of those that there are for all, and no more than cores that
-    its machine has for it.
+def _part(nodes: Sequence[dict[str, float]], gpus: float, jobs: int | None, threads: int) -> int:
+    """Return the threads of each actor: its part of the total, at most the machine's cores for it.
 
     Args:
-        found: the resources of each machine.
+        nodes: the resources of each machine.
         gpus: of each actor.
-        jobs: how many actors; None for as many as there is room for.
+        jobs: number of actors; None for as many as fit.
         threads: for all.
     """
     alone = Share(1, gpus)
-    count = jobs or sum(map(alone.room, found))
+    count = jobs or sum(map(alone.room, nodes))
     most = (
-        int(each.get("CPU", 0.0) // max(1, alone.room(each) if gpus else 1))
-        for each in found
-        if alone.room(each)
+        int(machine.get("CPU", 0.0) // max(1, alone.room(machine) if gpus else 1))
+        for machine in nodes
+        if alone.room(machine)
     )
     return max(1, min(threads // max(1, count), max(most, default=1)))
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _gpus(each: float) -> int:
-    """GPUs that torch sees here, where any are asked for."""
-    if not each:
+def _gpus(per_actor: float) -> int:
+    """Return the number of GPUs that torch sees in this process; 0 if none is requested."""
+    if not per_actor:
         return 0
     import torch
 
