@@ -120,7 +120,7 @@ class Program(nn.Module):
         name = next((str(details[k]) for k in details if k.endswith("_name")), "")
         if kind not in ("parameter", "buffer", "tensor_constant") or name not in archive.tensors:
             raise self._refusal(f"has an input of the kind {kind}, or one without its weights")
-        buffer = f"kept_{len(self._held)}"
+        buffer = f"kept_{len(self._buffer_names)}"
         self.register_buffer(buffer, archive.tensors[name])
         self._buffer_names[arg["name"]] = buffer
 
