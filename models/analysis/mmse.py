@@ -16,14 +16,16 @@ from torch import Tensor
 from ..denoiser import Denoiser
 from ..exact.base import ExactModel
 from .estimate import FloatArray
-from .mmse_curve import Curve
+from .mmse_curve import MMSECurve
 from .posterior_trace import posterior_trace
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
 """What is averaged at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
-def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]) -> Curve:
+def tabulate(
+    spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
+) -> MMSECurve:
     """The curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and
     noise ``(n, *event)``.
     """
@@ -32,7 +34,7 @@ def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
             for g in gamma
         ]
-    return Curve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))
+    return MMSECurve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
@@ -46,7 +48,7 @@ def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
 
 def exact_mmse(
     model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
-) -> Curve:
+) -> MMSECurve:
     """The curve of an exact model, by its posterior trace: less noisy than squared errors, and with
     the same mean.
 
@@ -69,7 +71,7 @@ def denoising_loss(
     *,
     seed: int = 0,
     labels: Tensor | None = None,
-) -> Curve:
+) -> MMSECurve:
     """Mean squared error E |x0 - d|² of any denoiser on given clean samples.
 
     It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,

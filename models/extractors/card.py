@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..cards.features import FashionExtractor
@@ -38,7 +36,7 @@ def load(count: str, samples: Samples) -> Reference:
         spec = f"card:{count}" if count else "card"
         what = f"{spec!r} {'reduces' if count else 'is'} the model's own features, and it has none"
         raise ValueError(f"{what}; use another extractor, such as pixels")
-    return projected(own, int(count)) if count else own
+    return project(own, int(count)) if count else own
 
 
 class Projected:
@@ -60,7 +58,7 @@ class Projected:
         return self._inner(x) @ self.axes
 
 
-def projected(reference: Reference, count: int) -> Reference:
+def project(reference: Reference, count: int) -> Reference:
     """A reference in the first ``count`` axes of its features: moments, held-out and converged
     features are projected, none is made anew.
 
@@ -95,24 +93,4 @@ def projected(reference: Reference, count: int) -> Reference:
         extractor=extractor,
         identity=f"{reference.identity}-axes{count}-{digest}",
         make=statistics,
-    )
-
-
-def principal_axes(cov: FloatArray) -> Tensor:
-    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
-
-    The largest entry of each is positive.
-
-    Raises:
-        ValueError: the covariance is singular.
-    """
-    variances, vectors = np.linalg.eigh(cov)
-    if variances[0] <= 1e-9 * variances[-1]:
-        raise ValueError(
-            "the features vary in fewer directions than they are: no axes "
-            "can be in units of their standard deviation"
-        )
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
-    return torch.from_numpy(
-        (vectors * np.sign(largest) / np.sqrt(variances))[:, ::-1].astype(np.float32)
     )

@@ -1,1 +1,9 @@
 """Network architectures, and the shipped score networks as denoisers."""
+
+from .autoencoder import Autoencoder
+from .classifier import Classifier
+from .edm import EDMPrecond
+from .flow_map import MapPrecond
+from .unet import UNet
+
+__all__ = ["Autoencoder", "Classifier", "EDMPrecond", "MapPrecond", "UNet"]

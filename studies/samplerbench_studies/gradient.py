@@ -21,7 +21,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.tuning.free import Free, What, arrays_of
 from samplerbench.benchmarks.tuning.problem import TuningProblem
-from samplerbench.models.denoiser import Bound
+from samplerbench.models import Bound
 from samplerbench.samplers import Grid, Sampler
 from samplerbench.samplers.families.tabulated import tabulate
 

@@ -28,7 +28,7 @@ from samplerbench.benchmarks.sampling.shard import clamp
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.results.run_directory.disk.files import read_npz, write_npz
 from samplerbench.results.text import markdown_table, short
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make

@@ -25,7 +25,7 @@ from samplerbench.benchmarks.metrics.endpoint import (
     flip_columns,
 )
 from samplerbench.models import make_model
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.results.comparison.distances import typical
 from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.comparison.estimates import estimate_of

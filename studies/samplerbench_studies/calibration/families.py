@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.models import make_model
-from samplerbench.models.extractors.card import projected
+from samplerbench.models.extractors import project
 
+from ..arrays import FloatArray
 from .law import Law, Population
 
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
@@ -148,7 +148,7 @@ def network(d: int) -> Population:
     """
     reference = make_model("fashion").reference()
     assert reference is not None
-    reduced = projected(reference, d)
+    reduced = project(reference, d)
     pool = reduced.held_out(10_000)
     c = pool - pool.mean(axis=0)
     third = np.stack([(c * column[:, None]).T @ c for column in c.T]) / len(c)

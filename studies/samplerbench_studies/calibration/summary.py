@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.results.comparison.estimates import Estimate, difference
 from samplerbench.results.comparison.significance import LEVEL, Evidence, claim, verdicts
 from samplerbench.results.text import Z95
 
+from ..arrays import FloatArray
 from .pairs import LEVELS
 from .trials import Arrays, Case
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, Moments, estimate, population_estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import KernelEstimate, kid
 from samplerbench.benchmarks.scoring.scale import ESTIMATOR
 from samplerbench.results.comparison.estimates import Estimate as Judged
 from samplerbench.results.comparison.estimates import difference
 
+from ..arrays import FloatArray
 from .families import FAMILIES
 from .pairs import LEVELS, MARGIN, PILOT, SamplerPairs, SimulatedSampler
 

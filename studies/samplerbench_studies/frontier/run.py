@@ -23,7 +23,7 @@ from samplerbench.benchmarks.running.executing import Executor, Failure, InProce
 from samplerbench.benchmarks.running.executing.world import Setting, World
 from samplerbench.benchmarks.suites.cell import file_name
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.results.run_directory.disk.files import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 

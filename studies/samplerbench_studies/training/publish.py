@@ -19,22 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import (
-    AXES,
-    CARDS,
-    CONVERGED,
-    WEIGHTS,
-    Card,
-    CardError,
-    load_card,
-    write_card,
-    write_tensors,
-)
-from samplerbench.models.nets.classifier import Classifier
-from samplerbench.models.nets.edm import EDMPrecond, edm_loss
+from samplerbench.models import Card, CardError, load_card
+from samplerbench.models.cards import AXES, CARDS, CONVERGED, WEIGHTS, datasets
+from samplerbench.models.nets import Classifier, EDMPrecond
 
 from . import train, train_extractor
+from .cards import write_card, write_tensors
+from .loss import edm_loss
 
 EXTRACTOR = "fashion-features"
 EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from samplerbench.models.cards import datasets
-from samplerbench.models.nets.edm import EDMPrecond, edm_loss
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models.nets import EDMPrecond, UNet
 
 from .loop import Optimisation, epoch_rows, fit, step_generator
+from .loss import edm_loss
 
 
 @dataclass(frozen=True)

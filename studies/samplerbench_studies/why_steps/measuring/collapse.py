@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray, as_rows
+from samplerbench.benchmarks.metrics.estimators.moments import as_rows
 from samplerbench.benchmarks.metrics.memorisation import (
     binomial_interval,
     distance_ratio,
@@ -15,6 +15,7 @@ from samplerbench.benchmarks.metrics.memorisation import (
 )
 from samplerbench.benchmarks.scoring.data import training_set
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval
 from ..statistics.spread import modes_kept, total_variance, variance_kept
 from .effort import Effort

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.metrics.estimators.frechet import paired_difference
 from samplerbench.benchmarks.planning.equal_error import equal_error
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras
 
 from ..statistics.intervals import Interval, bootstrap

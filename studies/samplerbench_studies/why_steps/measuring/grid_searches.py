@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.benchmarks.tuning.search import mean_of
 
+from ...arrays import FloatArray
 from ...gradient import Unrolled
 
 BOX = 2.0

@@ -12,8 +12,7 @@ import torch
 
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.models import Denoiser
-from samplerbench.models.guidance import ClassifierFree
+from samplerbench.models import ClassifierFree, Denoiser
 from samplerbench.samplers import integrate, make
 from samplerbench.samplers.loop import GridSampler
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.benchmarks.tuning.free import What
 from samplerbench.benchmarks.tuning.problem import (
     TEST_IDS,
@@ -22,6 +21,7 @@ from samplerbench.benchmarks.tuning.search import candidates, mean_of
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, Sampler, make
 
+from ...arrays import FloatArray
 from ...gradient import Unrolled
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort

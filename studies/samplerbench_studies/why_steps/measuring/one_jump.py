@@ -13,8 +13,9 @@ from samplerbench.benchmarks.metrics import FrechetReference, population_estimat
 from samplerbench.benchmarks.metrics import estimate as estimate_fixed
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import FloatArray, estimate
+from samplerbench.models.analysis import estimate_mean
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval
 from ..statistics.neighbourhoods import Neighbourhoods
 from .effort import Effort
@@ -141,7 +142,7 @@ class ComparisonData:
         about = (
             self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
         )
-        found = estimate(
+        found = estimate_mean(
             np.square(x.double().flatten(1).numpy() - about).sum(1) / np.trace(self.cov)
         )
         return Interval.normal(found.value, found.error)

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, 
 from samplerbench.benchmarks.metrics.estimators.moments import as_rows
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.models.exact import Gaussian
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source
 
 from ..statistics.intervals import Interval

@@ -14,7 +14,7 @@ import torch
 from samplerbench.benchmarks.metrics.estimators.moments import as_rows
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import (
     Grid,
     GridSampler,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
 
+from ...arrays import FloatArray
 from .intervals import Interval
 
 NONE_SEEN = 3.0

@@ -14,9 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
 from samplerbench.benchmarks.metrics.precision_recall import MANIFOLD
+
+from ...arrays import FloatArray
 
 USUAL = 0.975
 

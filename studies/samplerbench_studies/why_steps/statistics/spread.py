@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerbench.benchmarks.metrics.coverage import mode_counts
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 
+from ...arrays import FloatArray
 from .intervals import Interval, bootstrap
 
 EXACT = 4096
