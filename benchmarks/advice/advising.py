@@ -11,12 +11,12 @@ from pathlib import Path
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
 from ..running.executing import Executor, Failure, InProcess
-from ..running.executing.world import Setting, World
+from ..running.executing.world import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import Advice, Choice, Value
 from .answer.pictures import FILE
 from .asked.question import question_of
-from .asked.subject import described, load, sampler_of, span_of
+from .asked.subject import described, load_subject, sampler_of, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
 from .finding.distributions import distributions
@@ -102,7 +102,7 @@ def advise(
     check_folder(folder)
     if default is not None:
         sampler_of(default)  # before a model is loaded, which may take minutes
-    asked = load(model, device, seed, extractor, only, library)
+    asked = load_subject(model, device, seed, extractor, only, library)
     run = Run(
         asked, folder, clock, executor or InProcess(), asked.now(default), library, ms, progress
     )
@@ -119,8 +119,8 @@ def advise(
 def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
     asked, store = run.asked, Store(run.out, question_of(run.asked))
     extractors = {asked.spec: asked.extractor}
-    world = World(
-        Setting.here(extractors, asked.device),
+    world = WorkerContext(
+        WorkerConfig.here(extractors, asked.device),
         {asked.spec: asked.model},
         extractors={asked.spec: asked.features},
     )

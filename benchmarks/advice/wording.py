@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from ...results.text import interval, short
+from ...results.text import format_number, interval
 from .answer import Best, Choice, Value, configuration
 
 Verdict = Literal["closer", "farther", "open"]
@@ -57,7 +57,7 @@ def _beside_one(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
     first = 3 if abs(value - 1) < 0.2 else 2
-    found = [short(value, digits) for digits in range(first, 6)]
+    found = [format_number(value, digits) for digits in range(first, 6)]
     return next((one for one in found if one != "1" or value == 1), found[-1])
 
 
@@ -84,7 +84,7 @@ def measured(value: Value | None) -> str:
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
-        return short(value.value)
+        return format_number(value.value)
     return interval(value.value, value.low, value.high) + ("?" if value.flag else "")
 
 

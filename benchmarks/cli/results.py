@@ -312,14 +312,14 @@ def print_headline(table: ResultTable) -> None:
     for each model and estimator.
     """
     from ...results.comparison.headline import headline
-    from ...results.text import short
+    from ...results.text import format_number
     from ...results.values import rows_of
 
     for _, lines in headline(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
             f"{first['model']}: evaluations until fd_conv is within "
-            f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
+            f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
@@ -405,7 +405,7 @@ def _ruled(whole: Any, *, measured: bool) -> str:
 
     Nothing where it was not measured, as without a reference or in an older table.
     """
-    from ...results.text import short
+    from ...results.text import format_number
 
     if not len(whole):
         return (
@@ -414,7 +414,7 @@ def _ruled(whole: Any, *, measured: bool) -> str:
             else ""
         )
     at = whole["dominated_from"].iloc[0]
-    where = "at none of these budgets" if at != at else f"from {short(at)} evaluations on"
+    where = "at none of these budgets" if at != at else f"from {format_number(at)} evaluations on"
     return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
 
 
@@ -423,10 +423,10 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
     """
     from ...results.intervals import printed
-    from ...results.text import short
+    from ...results.text import format_number
 
     def shown(name: str, digits: int = 2) -> str:
-        return "" if row[name] is None else short(printed(name, row[name]), digits)
+        return "" if row[name] is None else format_number(printed(name, row[name]), digits)
 
     order = (
         ""

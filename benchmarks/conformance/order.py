@@ -25,7 +25,7 @@ from torch import Tensor
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.loop import planned
 from .check import Check
-from .problems import GRIDS, INTERIOR, POINTS, ExactProblem, ThreeModes, problems, uneven
+from .problems import GRIDS, INTERIOR, POINTS, ExactProblem, ThreeModes, problems, uneven_grid
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -114,7 +114,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     slopes = {key: entry["slope"] for key, entry in table.items()}
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
-    gaussian = _convergence(sampler, problems()[0], uneven)
+    gaussian = _convergence(sampler, problems()[0], uneven_grid)
     order = sampler.order
     right = order is None or all(
         _fits(slope, order, exactly=key.startswith(ThreeModes.name))
@@ -176,7 +176,7 @@ def _prepare(history: int) -> None:
     """Ask for all truths in one pass, once a process: start values, the step after them, and the
     end.
     """
-    grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven) for n in STEPS]
+    grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
         problem.prepare(levels)

@@ -19,7 +19,7 @@ from ..planning.cache import default_cache, remembered
 from ..suites.cell import Cell
 from .executing import Failure
 from .executing.tasks import OfCell
-from .executing.world import World
+from .executing.world import WorkerContext
 from .probes import LONGEST_LOOK
 from .setup import Setup
 
@@ -27,10 +27,10 @@ from .setup import Setup
 class ConformanceTask(OfCell):
     """The names of the checks that a cell's sampler fails."""
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Nothing is needed."""
 
-    def __call__(self, world: World, tell: Any) -> list[str]:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
         """Return them."""
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
 

@@ -13,7 +13,7 @@ from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
 
-ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
+FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """To be raised with every change of the Fréchet distances that moves a value or an error."""
 
 
@@ -57,4 +57,4 @@ class Scale:
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
         converged = 0 if self.converged is None else len(self.converged)
-        return "; ".join((ESTIMATOR, extractor, reference, f"{converged} converged", sets))
+        return "; ".join((FRECHET_ESTIMATOR, extractor, reference, f"{converged} converged", sets))

@@ -8,11 +8,11 @@ import torch
 
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import tabulate
-from .free import Free, projected
+from .free import FreeParameters, projected
 from .least_squares import fit
 from .problem import TuningProblem
 from .runs import Runs
-from .search import OBJECTIVES, Found, candidates, mean_of
+from .search import OBJECTIVES, Found, candidate_grids, power_mean
 from .teacher import BATCH
 
 EQUATIONS = 2 / 3
@@ -43,9 +43,9 @@ def fitted(
     model, power = problem.model, OBJECTIVES[objective]
 
     def error(made: Sampler, grid: Grid) -> float:
-        return mean_of(problem.distances(made, grid), power)
+        return power_mean(problem.distances(made, grid), power)
 
-    untuned, early = candidates(steps, model)
+    untuned, early = candidate_grids(steps, model)
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
@@ -57,7 +57,7 @@ def fitted(
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if what == "both":
         start = projected(start, model.sigma_min, model.sigma_max)
-    free = Free(made, start, model.sigma_min, model.sigma_max, what)
+    free = FreeParameters(made, start, model.sigma_min, model.sigma_max, what)
     found = fit(free, runs.off, equations, power)
     if error(found.sampler, found.grid) >= error(made, own.grid):
         return own

@@ -14,7 +14,7 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ..planning.tuned.spacing import LEAST, Spacing
 
-What = Literal["levels", "coefficients", "both"]
+FreeKind = Literal["levels", "coefficients", "both"]
 """What is free: levels of a sampler that stays what it is, the coefficients of its table on fixed
 levels, or both.
 """
@@ -23,7 +23,7 @@ _GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies 
 
 
 @dataclass(eq=False)
-class Free:
+class FreeParameters:
     """A sampler and its grid as functions of free numbers.
 
     The numbers are 0 at the start, and are what follows in this order, as far as it is free:
@@ -49,7 +49,7 @@ class Free:
     start: Grid
     sigma_min: float
     sigma_max: float
-    what: What
+    what: FreeKind
     older: int | None = None
 
     def __post_init__(self) -> None:

@@ -96,9 +96,9 @@ def search(
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
 
     def error(grid: Grid) -> float:
-        return mean_of(problem.distances(sampler, grid), power)
+        return power_mean(problem.distances(sampler, grid), power)
 
-    untuned, early = candidates(steps, model)
+    untuned, early = candidate_grids(steps, model)
     known = [] if begun is None else [begun]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *known])}
     for start in known or sorted(errors, key=errors.__getitem__)[:STARTS]:
@@ -110,7 +110,7 @@ def search(
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
 
 
-def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
+def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
     """The grids of the built-in schedules with their names, and those that leave sigma_min out."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
@@ -118,7 +118,7 @@ def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]
     return untuned, early
 
 
-def mean_of(distances: NDArray[np.float64], power: int) -> float:
+def power_mean(distances: NDArray[np.float64], power: int) -> float:
     """The power mean, the geometric one for power 0; in the units of the distances."""
     values = np.maximum(distances, FLOOR)  # so that no log and no power fails
     if power == 0:

@@ -54,7 +54,7 @@ class Typical(NamedTuple):
     df: int
 
 
-def typical(distances: Array, apart: float) -> Typical:
+def typical_error(distances: Array, apart: float) -> Typical:
     """Return the typical error of distances.
 
     Args:
@@ -94,7 +94,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
     """
     n = len(distances)
     if summary == "typical":
-        found = typical(distances, apart)
+        found = typical_error(distances, apart)
         if n < 2:
             return Summed(found.value, math.nan, math.nan, math.nan)
         spread = float(found.influence.std(ddof=1)) / math.sqrt(n)

@@ -37,7 +37,7 @@ from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number, text
-from .distances import IMAGINARY_FLIPS, largest_square, typical
+from .distances import IMAGINARY_FLIPS, largest_square, typical_error
 from .shares import changes, share_error
 
 
@@ -138,7 +138,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if influence is not None and quantity.apart:
         apart = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
-            _, influence, jump, _ = typical(influence, apart)
+            _, influence, jump, _ = typical_error(influence, apart)
         else:
             influence, jump = np.square(influence), largest_square(influence, apart)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)

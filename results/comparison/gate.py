@@ -17,7 +17,7 @@ from typing import Literal
 
 from ..intervals import printed
 from ..quantities import Quantity, judged
-from ..text import short
+from ..text import format_number
 from .compare import choose, matched_cells, no_shared_cell, row_name
 from .entries import Entry, Source, measured, read_source
 from .pairing import Matches, Pair, match_cells
@@ -123,8 +123,8 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
     if found is None:
         return None
     values = (printed(quantity.name, side.value) for side in (found.baseline, found.candidate))
-    detail = " → ".join(map(short, values))
-    detail += f" ± {short(found.gap.se, 2)}" if found.gap.se is not None else ""
+    detail = " → ".join(map(format_number, values))
+    detail += f" ± {format_number(found.gap.se, 2)}" if found.gap.se is not None else ""
     detail += f" ({found.reason})" if found.reason else ""
     return _Draft(row_name(pair.candidate.record), quantity.name, detail, found.evidence)
 
@@ -156,7 +156,7 @@ def _time(pair: Pair, share: float) -> _Draft | None:
     return _Draft(
         name,
         "time",
-        f"× {short(ratio.value)} [{short(low)}, {short(high)}]",
+        f"× {format_number(ratio.value)} [{format_number(low)}, {format_number(high)}]",
         Evidence(ratio.log, ratio.se, margin),
     )
 

@@ -16,7 +16,7 @@ GAP, REACH = 0.035, 0.09
 """Of the width of the axes: from the last point to its leader, and from there to the name."""
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
     fit; their order stays.
 
@@ -50,7 +50,9 @@ def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -
     start = max(
         ((math.log(one.points[-1].x) - left) / (right - left) for one in series), default=1.0
     )
-    for one, y, place in zip(series, at, spread(at, 1.3 * size / height, 0.0, 1.0), strict=True):
+    for one, y, place in zip(
+        series, at, spread_labels(at, 1.3 * size / height, 0.0, 1.0), strict=True
+    ):
         x = (math.log(one.points[-1].x) - left) / (right - left)
         line, end = max(start, 1.0) + GAP, max(start, 1.0) + REACH
         axes.plot(

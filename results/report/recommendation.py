@@ -11,7 +11,7 @@ from ..comparison.findings import Findings
 from ..comparison.pareto import FrontPosition, Point, front_positions, point_of, surely_cheaper
 from ..comparison.verdicts import Panel
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import number, text
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -91,8 +91,8 @@ def _front(panel: Panel, unit: str, cost: str, found: dict[int, FrontPosition]) 
     ]
     kept = _distinct_costs(first, points)
     costs = [points[index].cost for index in kept]
-    ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [
-        f"{short(cost)} or more" for cost in costs[-1:]
+    ranges = [f"{format_number(low)} to {format_number(high)}" for low, high in pairwise(costs)] + [
+        f"{format_number(cost)} or more" for cost in costs[-1:]
     ]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [

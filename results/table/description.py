@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..escaping import printable
-from ..text import short
+from ..text import format_number
 from ..values import empty, rows_of
 
 WORDS = (
@@ -125,9 +125,9 @@ def _work(frame: pd.DataFrame) -> str:
         if asked:
             many = len(asked) > MOST_BUDGETS
             values = (
-                f"{asked[0]} to {short(asked[-1])}"
+                f"{asked[0]} to {format_number(asked[-1])}"
                 if many
-                else listed([short(value) for value in asked])
+                else listed([format_number(value) for value in asked])
             )
             return f"{values} {unit}{'s' if asked != [1] else ''} a sample"
     return ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run_directory.reading import run_record
-from ..text import Z95, short
+from ..text import Z95, format_number
 from .sparkline import sparkline
 
 KEY = "path_curvature"
@@ -24,19 +24,23 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     """
     if not found:
         return ()
-    spread = "" if found["curvature_se"] is None else f" ± {short(Z95 * found['curvature_se'], 2)}"
+    spread = (
+        ""
+        if found["curvature_se"] is None
+        else f" ± {format_number(Z95 * found['curvature_se'], 2)}"
+    )
     top, (high, *_, low) = max(found["profile"]), found["edges"]
     if not top > 0:
         return ("paths: straight",)
     drawn = sparkline(found["profile"], (top / 100, top))
-    half = " to ".join(short(level, 2) for level in found["half"])
+    half = " to ".join(format_number(level, 2) for level in found["half"])
     return (
-        f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a "
-        f"jump misses {short(found['jump'])};",
-        f"bars: bending from sigma {short(high, 2)} |{drawn}| to {short(low, 1)}, half of "
+        f"paths: curvature {format_number(found['curvature'])}{spread} standard deviations, a "
+        f"jump misses {format_number(found['jump'])};",
+        f"bars: bending from sigma {format_number(high, 2)} |{drawn}| to {format_number(low, 1)}, half of "
         f"it {half};",
-        f"measures of the literature: deviation {short(found['deviation'], 2)}, "
-        f"straightness {short(found['straightness'], 2)}",
+        f"measures of the literature: deviation {format_number(found['deviation'], 2)}, "
+        f"straightness {format_number(found['straightness'], 2)}",
     )
 
 

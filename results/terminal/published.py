@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..published.reproduction import CLOSE, Reproduction
-from ..text import interval, short
+from ..text import format_number, interval
 from ..values import number, text
 
 
@@ -49,7 +49,7 @@ def _models(one: Reproduction) -> tuple[str, str]:
 
 def _row(one: Reproduction) -> str:
     name = text(one.row, "curve") or text(one.row, "sampler")
-    return f"{name} at {short(number(one.row, 'nfe'))} NFE"
+    return f"{name} at {format_number(number(one.row, 'nfe'))} NFE"
 
 
 def _print_row(numbers: list[Reproduction], console: Console) -> None:

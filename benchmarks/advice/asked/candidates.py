@@ -129,11 +129,11 @@ def ours(names: Iterable[str] | None = None) -> list[Candidate]:
     """
     chosen = samplers.names() if names is None else names
     return on_schedules(
-        "ours", [spec for name in chosen if takes_part(name) for spec in variants(name)]
+        "ours", [spec for name in chosen if is_candidate(name) for spec in variants(name)]
     )
 
 
-def takes_part(name: str) -> bool:
+def is_candidate(name: str) -> bool:
     """Whether a registered sampler is one of this library's own methods for the
     probability-flow ODE, under its first name.
     """

@@ -25,8 +25,8 @@ from ...suites.cell import Cell
 from ...suites.spec import label_of, parse_spec
 from ...suites.suite import Suite, check_suite
 from ..answer import configuration
-from ..exports import LIBRARIES, export, missing, written_out
-from .candidates import SCHEDULES, takes_part, variants
+from ..exports import LIBRARIES, export, is_written_as_numbers, missing
+from .candidates import SCHEDULES, is_candidate, variants
 
 USUAL = (
     *(
@@ -63,10 +63,10 @@ OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler"
 """Solvers of the libraries that their users would try next: of diffusers by class, at the defaults that
 ``from_config`` gives them in the folder, and of the others by our names, on karras.
 """
-OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
 """The field of those configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
-FIELDS = (*LIBRARIES, *OWN.values())
+FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
 """What a configuration can be the best of."""
 
 
@@ -182,7 +182,7 @@ class Asked:
             *SCHEDULES,
             *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
         ]
-        chosen = [name for name in samplers.names() if takes_part(name)]
+        chosen = [name for name in samplers.names() if is_candidate(name)]
         specs = self.only or [spec for name in chosen for spec in variants(name)]
         cells = self.cells([s for s in specs if not _stochastic(s)], schedules, budget)
         cells.sort(key=_rank)
@@ -221,15 +221,19 @@ class Asked:
         return Entry(_label(cell), cell, libraries)
 
     def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
-        """The libraries that take its steps, and :data:`OWN` of those that have a solver for them."""
+        """The libraries that take its steps, and :data:`OWN_FIELDS` of those that have a solver for them."""
         model, grid = self.model, cell.grid
         there = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
         if grid is None:
             return frozenset(there)
         if exported:
             there = {n for n in there if self._exports(n, cell.sampler, grid)}
-        own = {n for n in there & set(OWN) if not written_out(n, cell.sampler, grid, model)}
-        return frozenset(there | {OWN[name] for name in own})
+        own = {
+            n
+            for n in there & set(OWN_FIELDS)
+            if not is_written_as_numbers(n, cell.sampler, grid, model)
+        }
+        return frozenset(there | {OWN_FIELDS[name] for name in own})
 
     def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
         try:
@@ -290,7 +294,7 @@ def _has_scheduler(model: Denoiser) -> bool:
         return True
 
 
-def load(
+def load_subject(
     spec: str,
     device: str,
     seed: int,

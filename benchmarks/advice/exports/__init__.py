@@ -80,7 +80,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     return Export(library, code, remark)
 
 
-def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
     """Whether a library has no solver for these steps, so that the lines write them out as numbers.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..answer import Alternative, Best, Budget, Choice, Lines, Value
-from ..asked.subject import OWN, Entry
+from ..asked.subject import OWN_FIELDS, Entry
 from ..exports import LIBRARIES, export
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced
@@ -48,7 +48,7 @@ def answer(
             continue
         leader = left[0]
         squares = known.get(leader.label)
-        own = race.left.get(OWN.get(library, ""), ())
+        own = race.left.get(OWN_FIELDS.get(library, ""), ())
         own = own[0] if own and own[0].label != leader.label else None
         theirs = None if own is None else known.get(own.label)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None

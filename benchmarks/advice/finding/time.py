@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...running.executing import Failure
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ..racing.measuring import Bench
 from ..racing.tasks import Paces
 from ..racing.truth import FIRST, RULE
@@ -19,7 +19,7 @@ COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
 
-def paces(run: Run, world: World) -> tuple[float, float]:
+def paces(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Evaluations a second of all workers together, and of a batch of one of one of them."""
     asked = run.asked
     task = Paces(asked.spec, asked.model.identity, asked.device, (1, BATCH), 0.3)

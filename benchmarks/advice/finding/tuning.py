@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ....samplers import Grid
 from ...running.executing import Failure
-from ...tuning.free import What
-from ..asked.subject import OWN, Entry
+from ...tuning.free import FreeKind
+from ..asked.subject import OWN_FIELDS, Entry
 from ..exports import LIBRARIES
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced, raced_again
@@ -20,7 +20,7 @@ from ..racing.tuned import (
     CHOOSING,
     EQUATIONS,
     START,
-    Numbers,
+    FittedNumbers,
     Tune,
     evaluations_of,
     fittable,
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
     budget: int
     entries: list[Entry]
-    what: What
+    what: FreeKind
     leads: list[str]
 
     @property
@@ -65,7 +65,7 @@ class Target(NamedTuple):
         return evaluations(self.budget, len(grid) if grid else self.budget, self.what)
 
 
-def evaluations(budget: int, steps: int, what: What) -> float:
+def evaluations(budget: int, steps: int, what: FreeKind) -> float:
     """That a fit of a sampler takes, about, whose steps make the evaluations of a budget."""
     return ITERATIONS * evaluations_of(steps, what) * budget / steps
 
@@ -160,11 +160,11 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
     """Coefficients of what leads for each library that takes numbers, and levels of the best solvers of those
     that have their own; of each sampler once.
     """
-    found: dict[tuple[str, What], Target] = {}
-    own = (*OWN.values(), "comfyui")
+    found: dict[tuple[str, FreeKind], Target] = {}
+    own = (*OWN_FIELDS.values(), "comfyui")
     for name, each in race.left.items():
         for entry in each[: OF_EACH if name in own else 1]:
-            free: What = "coefficients" if entry.cell.sampler.own_grid else "both"
+            free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
             what = "levels" if name in own else free
             if not fittable(entry.cell, what, run.asked.model):
                 continue
@@ -181,7 +181,7 @@ def _affordable(
     run: Run, bench: Bench, targets: Sequence[Target], seconds: float
 ) -> Iterator[Target]:
     """What there is time for: first what is for the library that is asked about, the cheapest first."""
-    own = {run.library, OWN.get(run.library, "")}
+    own = {run.library, OWN_FIELDS.get(run.library, "")}
 
     def place(target: Target) -> tuple[bool, float]:
         return own.isdisjoint(target.leads), target.cost
@@ -194,7 +194,7 @@ def _affordable(
 
 def _fitted(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
-) -> Iterator[tuple[Target, Numbers | None]]:
+) -> Iterator[tuple[Target, FittedNumbers | None]]:
     """What was found for each, None where nothing was better than it is. What is in the folder comes first, and is
     not looked for again unless there is more time than there was.
     """
@@ -230,10 +230,10 @@ def _fitted(
             yield targets[number], _read(kept[number])
 
 
-def _read(kept: Sequence[Any]) -> Numbers | None:
+def _read(kept: Sequence[Any]) -> FittedNumbers | None:
     """What the folder has of a fit."""
     levels, rows, _ = kept
-    return None if levels is None else Numbers.read(levels, rows)
+    return None if levels is None else FittedNumbers.read(levels, rows)
 
 
 def _starts(run: Run, target: Target) -> tuple[Grid, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....results.text import short
+from ....results.text import format_number
 from ..answer import Advice
 
 LONG = 12
@@ -21,7 +21,7 @@ def facts(advice: Advice) -> list[tuple[str, str]]:
         *about,
         ("now", advice.default),
         ("device", advice.device),
-        ("time", f"{short(took)} minutes of {short(given)} that were given"),
+        ("time", f"{format_number(took)} minutes of {format_number(given)} that were given"),
         *(
             [("times", f"per sample, in batches of {advice.timed_batch}")]
             if advice.timed_batch
@@ -54,4 +54,4 @@ def _text(value: Any) -> str:
         return (" × " if sizes else " ").join(map(_text, value))
     if isinstance(value, int):
         return f"{value:,}"
-    return short(value, 5) if isinstance(value, float) else str(value)
+    return format_number(value, 5) if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 
 from ....results.figures.axes import logarithmic
-from ....results.figures.inline import inline
+from ....results.figures.inline import inline_svg
 from ....results.figures.labels import name_at_the_right
 from ....results.figures.markers import line, markers
 from ....results.figures.series import Point, Series
@@ -101,7 +101,7 @@ def _drawn(found: Sequence[Series], width: Width) -> str:
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     name_at_the_right(axes, found)
-    svg = inline(encoded(figure, "svg").decode(), COLOURS)
+    svg = inline_svg(encoded(figure, "svg").decode(), COLOURS)
     return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 

@@ -12,7 +12,7 @@ from ..asked.subject import FIELDS, Entry
 from .clock import OutOfTime
 from .measuring import Bench, Late
 from .paired import Squares, error
-from .race import Race, hopeful
+from .race import Race, is_hopeful
 from .truth import FIRST
 
 LOOK = 4
@@ -224,7 +224,7 @@ def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
 def _hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
     """Whether it was not far behind in all its fields at both budgets before; what was not tried may be."""
     return not entry.libraries or any(
-        hopeful(
+        is_hopeful(
             [one.errors.get(entry.label, 0.0) for one in before], [one.best[name] for one in before]
         )
         for name in entry.libraries

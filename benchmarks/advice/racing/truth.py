@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...running.executing import Executor, Failure
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ...sampling.shard import CONVERGED_IDS
-from ...scoring.solutions.doubling import Doubling, converged
+from ...scoring.solutions.doubling import Doubling, solve_by_doubling
 from ...scoring.solutions.endpoints import CONVERGED_STEPS
 from ..asked.subject import Asked
 from .paired import Squares
@@ -69,7 +69,7 @@ class Truth:
     asked: Asked
     store: Store
     executor: Executor
-    world: World
+    world: WorkerContext
     steps: int | None = None
     resolution: float = 0.0
     most: int = RULE.last
@@ -89,7 +89,7 @@ class Truth:
             self.steps = 0
         if self.steps == 0:
             return
-        found = converged(
+        found = solve_by_doubling(
             lambda steps: self.ends(0, FIRST, steps),
             measured,
             RULE._replace(last=self.most),

@@ -17,11 +17,11 @@ from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executing import Tell
 from ...running.executing.tasks import OfCell
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical
-from ...tuning.free import Free, What, projected
+from ...tuning.free import FreeKind, FreeParameters, projected
 from ...tuning.least_squares import DAMPINGS, fit, mean
 from ...tuning.runs import Runs
 from ..answer import TUNED_LEVELS
@@ -34,7 +34,7 @@ WHOLE, OLDER = 12, 4
 """Of more steps than this, so many older weights of each are free, and not all."""
 
 
-class Numbers(NamedTuple):
+class FittedNumbers(NamedTuple):
     """What is found for a sampler.
 
     Attributes:
@@ -46,12 +46,12 @@ class Numbers(NamedTuple):
     table: Table | None
 
     @classmethod
-    def of(cls, sampler: Sampler, grid: Grid) -> Numbers:
+    def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
         """Those of a sampler on its grid."""
         return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
 
     @classmethod
-    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> Numbers:
+    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
         """From JSON values; no rows stand for the sampler's own."""
         table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
         return cls(tuple(levels), table or None)
@@ -84,10 +84,10 @@ class TunedGrid:
         return self
 
 
-def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
+def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
     """The cell with what was found for its sampler in place of its levels and coefficients."""
     digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
-    sampler, grid = on_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
     kept = grid is not None and grid.sigma == numbers.levels
@@ -98,7 +98,7 @@ def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
     )
 
 
-def on_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
+def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     """A sampler and the grid that it steps along: of one that has levels of its own, these and its
     coefficients.
     """
@@ -115,13 +115,13 @@ def _bare(sampler: Sampler) -> Sampler:
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
-def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
+def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
     """Whether a configuration has such numbers: two steps or more, to 0 from a finite level, without noise, and an
     evaluation that costs the same at every level where levels are to move.
     """
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
-    sampler, grid = on_levels(cell.sampler, cell.grid)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
     own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
     if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
         return False
@@ -134,7 +134,7 @@ def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
     return what == "levels" or not untabulable(sampler, grid)
 
 
-def evaluations_of(steps: int, what: What) -> float:
+def evaluations_of(steps: int, what: FreeKind) -> float:
     """Evaluations that an iteration of a fit takes, about."""
     whole = EQUATIONS * steps + len(DAMPINGS) * CHOOSING * steps
     levels = steps * steps
@@ -158,18 +158,18 @@ class Tune(OfCell):
     """
 
     starts: tuple[Grid, ...]
-    what: What
+    what: FreeKind
     ends: NDArray
     seconds: float
     deadline: float
 
-    def __call__(self, world: World, tell: Tell) -> tuple[Numbers | None, bool]:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
         """What was found, None where nothing is better, and whether the search came to its end."""
         begun, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
         model = world.subject(cell.model).model
-        sampler, own = on_levels(cell.sampler, cell.grid)
+        sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
         runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)
@@ -186,7 +186,7 @@ class Tune(OfCell):
         fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
-        free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
+        free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
         found = fit(free, runs.off, EQUATIONS, late=late)
         better = found.after < error(own, choosing)
-        return (Numbers.of(found.sampler, found.grid) if better else None), found.ended
+        return (FittedNumbers.of(found.sampler, found.grid) if better else None), found.ended

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...sampling.failure import Failure
 
 if TYPE_CHECKING:
-    from .world import World
+    from .world import WorkerContext
 
 Tell = Callable[[Any], None]
 """Told how a task gets on, in what the task itself counts: how many more samples are done, or a
@@ -45,7 +45,7 @@ def always(_number: int) -> bool:
 class Task(Protocol):
     """Something to run."""
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load what the task needs, which no time limit counts.
 
         Raises:
@@ -53,7 +53,7 @@ class Task(Protocol):
         """
         ...
 
-    def __call__(self, world: World, tell: Tell) -> Any:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:
         """The result, picklable.
 
         Raises:
@@ -74,10 +74,10 @@ class Call:
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Nothing is needed."""
 
-    def __call__(self, world: World, tell: Tell) -> Any:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """What the function returns."""
         return self.function(*self.args)
 
@@ -104,7 +104,7 @@ class Executor(ABC):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
@@ -133,7 +133,7 @@ class Executor(ABC):
         """
 
     def run(
-        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """The result of one task; arguments as in :meth:`map`.
 
@@ -169,7 +169,7 @@ class Serial(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
@@ -184,7 +184,7 @@ class Serial(Executor):
 
     @abstractmethod
     def run(
-        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """See :meth:`Executor.run`."""
 
@@ -210,7 +210,7 @@ class InProcess(Serial):
     def run(
         self,
         task: Task,
-        world: World,
+        world: WorkerContext,
         *,
         tell: Tell = silent,
         limit: float | None = None,  # noqa: ARG002
@@ -220,7 +220,7 @@ class InProcess(Serial):
         return attempted(task, world, tell)
 
 
-def attempted(task: Task, world: World, tell: Tell) -> Any:
+def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
     """The result of a prepared task; whatever it raises becomes a failure with a reason.
 
     Raises:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from .executor import Failure, Task, Tell, attempted, result_of, silent
 
 if TYPE_CHECKING:
-    from .world import Setting, World
+    from .world import WorkerConfig, WorkerContext
 
-_LATEST: dict[bytes, World] = {}
+_LATEST: dict[bytes, WorkerContext] = {}
 """The world of this process by the setting that made it, so that tasks share their models."""
 
 
-def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
+def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
     """How another process is to be set, and the task, for :func:`unpacked` there.
 
     None for a task of a class that only this process knows, such as one of a notebook.
@@ -30,21 +30,21 @@ def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
         return None
 
 
-def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
+def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     """A task that another process packed, prepared, and the world that it runs in. This process is
     set as the other one says.
 
     Raises:
         ValueError: it could not be prepared.
     """
-    from .world import World
+    from .world import WorkerContext
 
     try:
         if setting not in _LATEST:
             _LATEST.clear()  # before models are loaded, so that memory never holds those of two
             there = pickle.loads(setting)
             there.apply()
-            _LATEST[setting] = World(there)
+            _LATEST[setting] = WorkerContext(there)
         world = _LATEST[setting]
         found: Task = pickle.loads(task)
         found.prepare(world)
@@ -54,7 +54,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
     return found, world
 
 
-def packed_result(task: Task, world: World, tell: Tell = silent) -> bytes:
+def packed_result(task: Task, world: WorkerContext, tell: Tell = silent) -> bytes:
     """The pickled result of a prepared task, or the :class:`Failure` in its place."""
     try:
         result = result_of(partial(attempted, task, world, tell))

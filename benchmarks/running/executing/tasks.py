@@ -24,7 +24,7 @@ from ...sampling.trajectories import Seen, watched
 from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
 from .pace import evaluations_per_second
-from .world import World
+from .world import WorkerContext
 
 OPENED = "opened"
 """Array of a shard's result, which is no part of the shard: the files that were opened for it."""
@@ -92,7 +92,7 @@ class OfCell:
 
     cell: Cell
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model.
 
         Raises:
@@ -144,7 +144,7 @@ class Shard(OfCell):
     endpoints: int
     clamp: tuple[float, float] | None
 
-    def __call__(self, world: World, tell: Tell) -> Arrays:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
         """The arrays of the shard.
 
         Raises:
@@ -187,10 +187,10 @@ class Look(OfCell):
 
     event: tuple[int, ...]
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Nothing is needed."""
 
-    def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Return its fingerprint."""
         # a helper that is imported here is not opened again where samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
@@ -208,7 +208,7 @@ class Way(OfCell):
 
     count: int
 
-    def __call__(self, world: World, tell: Tell) -> Seen:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Seen:  # noqa: ARG002
         """What the sampler asked and was told, and the end."""
         return watched(world.subject(self.cell.model).model, self.cell, self.count)
 
@@ -223,7 +223,7 @@ class Pace(OfCell):
 
     seconds: float
 
-    def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """The rate."""
         return evaluations_per_second(
             world.subject(self.cell.model).model,

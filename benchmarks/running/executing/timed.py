@@ -14,7 +14,7 @@ from ...timing.pending import machine_of
 from ...timing.sweep import sweep_on
 from .executor import Call, Executor, Failure, Tell
 from .tasks import OfCell
-from .world import World
+from .world import WorkerContext
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Times:
     size: int
     within: float | None
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model.
 
         Raises:
@@ -42,7 +42,7 @@ class Times:
         for part in self.parts:
             part.prepare(world)
 
-    def __call__(self, world: World, tell: Tell) -> dict[str, Record]:
+    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
         """The timing columns; news is what :data:`.Progress` is told."""
         cells = [part.cell for part in self.parts]
         found: dict[str, Record] = {}
@@ -71,7 +71,7 @@ class Throughput(OfCell):
     options: Timing
     within: float | None
 
-    def __call__(self, world: World, tell: Tell) -> Record:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Record:
         """What :func:`.sweep_on` gives; news is the batch that comes."""
         model = world.subject(self.cell.model).model
         return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
@@ -88,7 +88,7 @@ class There:
     """
 
     executor: Executor
-    world: World
+    world: WorkerContext
     options: Timing
 
     def machine(self) -> Record:

@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerConfig:
     """What a process is told before its first task.
 
     Attributes:
@@ -41,7 +41,7 @@ class Setting:
     peers: Path | None
 
     @classmethod
-    def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
+    def here(cls, extractors: Mapping[str, str], device: str) -> WorkerConfig:
         """As this process is set."""
         return cls(
             tuple(extractors.items()),
@@ -77,7 +77,7 @@ class Subject(NamedTuple):
     extractor: Extractor | None
 
 
-class World:
+class WorkerContext:
     """Models by name: those of a run, or made when they are asked for; of these the latest is kept.
 
     Args:
@@ -89,7 +89,7 @@ class World:
 
     def __init__(
         self,
-        setting: Setting,
+        setting: WorkerConfig,
         models: Mapping[str, Denoiser] | None = None,
         references: Mapping[str, Reference | None] | None = None,
         extractors: Mapping[str, Extractor | None] | None = None,

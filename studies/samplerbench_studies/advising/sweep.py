@@ -24,7 +24,7 @@ from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.sampling.engine import engine_of
 from samplerbench.benchmarks.sampling.failure import Failure
-from samplerbench.benchmarks.scoring.solutions.doubling import Doubling, converged
+from samplerbench.benchmarks.scoring.solutions.doubling import Doubling, solve_by_doubling
 from samplerbench.benchmarks.scoring.solutions.endpoints import solve
 from samplerbench.benchmarks.suites.cell import Cell
 from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
@@ -262,7 +262,7 @@ class Sweep:
 
         cells = [self.cell(Configuration(name, "karras"), 20) for name in PROBES]
         probes = [self._samples(cell, ids) for cell in cells]
-        found = converged(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
+        found = solve_by_doubling(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
         return {
             "x": found.x,
             "resolution": np.asarray(found.resolution),

@@ -26,7 +26,7 @@ from samplerbench.benchmarks.metrics.endpoint import (
 )
 from samplerbench.models import make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.results.comparison.distances import typical
+from samplerbench.results.comparison.distances import typical_error
 from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.comparison.estimates import estimate_of
 from samplerbench.results.comparison.pairing import Pair
@@ -205,7 +205,7 @@ def calibrated(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
     replicates, a column each.
     """
     true = {
-        "typical_error": [typical(e, law.apart).value for e in law.truth.distances],
+        "typical_error": [typical_error(e, law.apart).value for e in law.truth.distances],
         "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
         "rmse": [math.sqrt(float(np.square(e).mean())) for e in law.truth.distances],
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table, short
+from samplerbench.results.text import csv_field, format_number, markdown_table
 
 from .verdict import Row, misses, sentences
 
@@ -72,10 +72,10 @@ def _cells(row: Row) -> list[str]:
         f"{row['level']:g}",
         left,
         f"{row['coverage']:.1%}",
-        short(row["se_ratio"]),
+        format_number(row["se_ratio"]),
         f"{row['difference_coverage']:.1%}",
-        short(row["difference_se_ratio"]),
-        short(row["pairing_gain"]),
+        format_number(row["difference_se_ratio"]),
+        format_number(row["pairing_gain"]),
         f"{row['false_rate']:.1%}",
         f"{row['power']:.1%}",
         "yes" if row["flagged"] else "",

@@ -12,9 +12,9 @@ import numpy as np
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, Moments, estimate, population_estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
-from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
+from samplerbench.benchmarks.metrics.kernel import KERNEL_ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import KernelEstimate, kid
-from samplerbench.benchmarks.scoring.scale import ESTIMATOR
+from samplerbench.benchmarks.scoring.scale import FRECHET_ESTIMATOR
 from samplerbench.results.comparison.estimates import Estimate as Judged
 from samplerbench.results.comparison.estimates import difference
 
@@ -59,7 +59,7 @@ class Case:
     @property
     def identity(self) -> str:
         """All that replicates must share to be counted together, beside the cell."""
-        estimator = KERNEL if self.metric == "kid" else ESTIMATOR
+        estimator = KERNEL if self.metric == "kid" else FRECHET_ESTIMATOR
         metric = (
             f"{estimator}; {REFERENCE[self.metric]} reference samples"
             if self.metric in REFERENCE

@@ -83,7 +83,7 @@ def frontier(
     import torch
 
     from samplerbench.benchmarks.advice.asked.candidates import SIDES, default
-    from samplerbench.samplers.peers.locate import clone
+    from samplerbench.samplers.peers.locate import find_clone
 
     from ..frontier import Frontier, from_peers, ours
     from ..frontier.measure import ENDS
@@ -122,7 +122,7 @@ def frontier(
             f"Peers are left out, since {', '.join(absent)} cannot be imported; pip "
             "install 'samplerbench[peers]' brings them."
         )
-    not_cloned = [repository for repository in CLONES if clone(repository) is None]
+    not_cloned = [repository for repository in CLONES if find_clone(repository) is None]
     if not_cloned and not absent:
         say(
             "Peers that only run from clones are left out: --peers-path names no folder "

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.benchmarks.advice.racing.race import Leading, Race, hopeful
+from samplerbench.benchmarks.advice.racing.race import Leading, Race, is_hopeful
 from samplerbench.benchmarks.running.executing import Executor, Failure, InProcess
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.cell import file_name
 from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
@@ -87,7 +87,7 @@ class Frontier:
                 f"the frontier screens on {self.screen} of the first half of "
                 f"{self.samples} samples; give more samples"
             )
-        self._world = World(Setting.here({}, "cpu"))
+        self._world = WorkerContext(WorkerConfig.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """Rows of the table: model, end, budget, criterion, side, the winner, its errors, and how
@@ -199,7 +199,7 @@ class Frontier:
             for c in candidates
         ]
         best = [min(errors) for errors in zip(*found, strict=True)]
-        return [c for c, errors in zip(candidates, found, strict=True) if hopeful(errors, best)]
+        return [c for c, errors in zip(candidates, found, strict=True) if is_hopeful(errors, best)]
 
     def _key(self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int) -> str:
         which = [problem.name, problem.end, candidate.side, candidate.label]

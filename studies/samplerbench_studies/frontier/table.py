@@ -10,7 +10,7 @@ import numpy as np
 
 from samplerbench.benchmarks.advice.asked.candidates import Candidate
 from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table, short
+from samplerbench.results.text import csv_field, format_number, markdown_table
 
 from .measure import Errors
 
@@ -179,10 +179,10 @@ def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
         [
             (
                 *(row[key] for key in ("model", "end", "budget", "side", "sampler", "schedule")),
-                short(row[criterion]),
+                format_number(row[criterion]),
                 f"{row['flip_fraction']:.1%}",
-                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, "
-                f"{short(row['ratio_high'])}]",
+                f"{format_number(row['ratio_to_ours'])} [{format_number(row['ratio_low'])}, "
+                f"{format_number(row['ratio_high'])}]",
             )
             for row in rows
         ],

@@ -30,7 +30,7 @@ from .crew import Crew, Said, machines
 from .host import TYPE, Share
 
 if TYPE_CHECKING:
-    from ..world import Setting, World
+    from ..world import WorkerConfig, WorkerContext
 
 TRIES = 3
 """How often a task may be begun whose machine is lost."""
@@ -87,7 +87,7 @@ class Ray(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
@@ -179,7 +179,7 @@ class Ray(Executor):
             crew.dismiss(list(crew.members))
         self._connection.close()
 
-    def _hired(self, setting: Setting) -> Crew:
+    def _hired(self, setting: WorkerConfig) -> Crew:
         """The crew for tasks of a setting."""
         asked = (setting.device, setting.threads)
         if self._crew is not None and self._asked != asked:

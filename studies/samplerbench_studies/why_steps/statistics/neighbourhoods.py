@@ -14,7 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
+from samplerbench.benchmarks.metrics.estimators.neighbours import (
+    neighbour_distances,
+    square_distances,
+)
 from samplerbench.benchmarks.metrics.precision_recall import MANIFOLD
 
 from ...arrays import FloatArray
@@ -45,7 +48,7 @@ class Neighbourhoods:
                 "what is usual; take one that has"
             )
         self._real = real
-        self._reach = nearest(real, real, MANIFOLD, same=True)[:, -1]
+        self._reach = neighbour_distances(real, real, MANIFOLD, same=True)[:, -1]
         found = self.near(unseen)
         self.most = float(np.quantile(found, USUAL))
         self.unseen, self.usual = float(self.passes(found).mean()), float(np.median(found))
