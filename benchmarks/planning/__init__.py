@@ -1,3 +1,32 @@
 """From a suite to cells: what a budget buys, and schedules by formula, searched on a model, or
 tuned for a sampler.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cache import default_cache
+    from .fitting import Pilot
+    from .planner import plan
+
+__all__ = [
+    "Pilot",
+    "default_cache",
+    "plan",
+]
+
+_HOMES = {
+    "Pilot": "fitting",
+    "default_cache": "cache",
+    "plan": "planner",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

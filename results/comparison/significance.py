@@ -100,7 +100,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdicts(
+def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
     """The verdict of each line of a table.
@@ -129,7 +129,7 @@ def verdicts(
 
 
 def claim(evidence: Evidence | None, level: float) -> Verdict:
-    """The verdict of a pair by itself at a level, as :func:`verdicts` gives it.
+    """The verdict of a pair by itself at a level, as :func:`judge_table` gives it.
 
     What lies within the margin is never called different.
 

@@ -19,11 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.tuning.free import FreeKind, FreeParameters, arrays_of
-from samplerbench.benchmarks.tuning.problem import TuningProblem
+from samplerbench.benchmarks.tuning import FreeKind, FreeParameters, TuningProblem, arrays_of
 from samplerbench.models import Bound
-from samplerbench.samplers import Grid, Sampler
-from samplerbench.samplers.families.tabulated import tabulate
+from samplerbench.samplers import Grid, Sampler, tabulate
 
 BACKWARD = 2
 """Evaluations that the backward pass of one is counted as: it multiplies twice where the forward

@@ -22,15 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.sampling.shard import clamp
-from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.spec import parse_spec
+from samplerbench.benchmarks.metrics import FrechetReference, estimate
+from samplerbench.benchmarks.planning import Pilot
+from samplerbench.benchmarks.sampling import clamp
+from samplerbench.benchmarks.scoring import load_references
+from samplerbench.benchmarks.suites import parse_spec
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
-from samplerbench.results.text import format_number, markdown_table
+from samplerbench.results import format_number, markdown_table
+from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 
 MODES = "family:modes(dim=21, std=0.0725, seed=315, sigma_min=0.002, sigma_max=80.0)"

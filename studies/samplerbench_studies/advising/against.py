@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from samplerbench.benchmarks.advice.answer import TUNED_LEVELS, Advice, Budget, Choice
-from samplerbench.benchmarks.advice.asked.subject import OWN_FIELDS
+from samplerbench.benchmarks.advice.asked import OWN_FIELDS
 from samplerbench.benchmarks.advice.exports import is_written_as_numbers
-from samplerbench.benchmarks.advice.racing.tuned import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice.racing import FittedNumbers, tuned_cell
 
 from .criteria import Distances
 from .sweep import Configuration, Sweep

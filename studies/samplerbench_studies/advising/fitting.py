@@ -19,26 +19,21 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.advice.asked.subject import load_subject
-from samplerbench.benchmarks.advice.racing.tuned import (
-    CHOOSING,
-    EQUATIONS,
-    OLDER,
-    WHOLE,
-    resolve_levels,
-)
-from samplerbench.benchmarks.planning.cache import default_cache
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.tuning.free import FreeParameters
-from samplerbench.benchmarks.tuning.least_squares import fit
-from samplerbench.benchmarks.tuning.problem import (
+from samplerbench.benchmarks.advice.asked import load_subject
+from samplerbench.benchmarks.advice.racing import resolve_levels
+from samplerbench.benchmarks.advice.racing.tuned import CHOOSING, EQUATIONS, OLDER, WHOLE
+from samplerbench.benchmarks.planning import Pilot, default_cache
+from samplerbench.benchmarks.tuning import (
+    OBJECTIVES,
     TEST_IDS,
     TRAIN_IDS,
+    FreeParameters,
+    Runs,
     TuningProblem,
+    fit,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.runs import Runs
-from samplerbench.benchmarks.tuning.search import OBJECTIVES, power_mean
 from samplerbench.samplers import Grid, Sampler, karras, make
 
 from ..gradient import Unrolled

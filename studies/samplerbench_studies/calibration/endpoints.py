@@ -19,22 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.endpoint import (
-    distance_columns,
-    endpoint_distance,
-    flip_columns,
-)
+from samplerbench.benchmarks.metrics import distance_columns, endpoint_distance, flip_columns
 from samplerbench.models import make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.results.comparison.distances import typical_error
-from samplerbench.results.comparison.entries import Entry
-from samplerbench.results.comparison.estimates import estimate_of
-from samplerbench.results.comparison.pairing import Pair
-from samplerbench.results.comparison.significance import LEVEL, claim
-from samplerbench.results.comparison.verdicts import judge
-from samplerbench.results.quantities.built_in import ENDPOINTS
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz, write_text
-from samplerbench.results.text import Z95, csv_field, markdown_table
+from samplerbench.results import markdown_table
+from samplerbench.results.comparison import Entry, Pair, claim, estimate_of, judge, typical_error
+from samplerbench.results.comparison.significance import LEVEL
+from samplerbench.results.quantities import ENDPOINTS
+from samplerbench.results.run_directory import read_npz, write_npz, write_text
+from samplerbench.results.text import Z95, csv_field
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 
 SAMPLES = (32, 64, 256, 1000, 2000)

@@ -10,9 +10,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.benchmarks.running.executing import (
+    Call,
+    Executor,
+    Failure,
+    InProcess,
+    WorkerConfig,
+    WorkerContext,
+)
+from samplerbench.results.run_directory import read_npz, write_npz
 
 from .families import FAMILIES
 from .summary import summarise

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.results.comparison.estimates import Estimate, difference
-from samplerbench.results.comparison.significance import LEVEL, Evidence, claim, verdicts
+from samplerbench.results.comparison import Estimate, Evidence, claim, difference, judge_table
+from samplerbench.results.comparison.significance import LEVEL
 from samplerbench.results.text import Z95
 
 from ..arrays import FloatArray
@@ -120,5 +120,7 @@ def false_tables(evidence: Sequence[Evidence]) -> float | None:
     """
     lines = evidence[1::2]
     tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]
-    wrong = [any(verdict in ("better", "worse") for verdict in verdicts(table)) for table in tables]
+    wrong = [
+        any(verdict in ("better", "worse") for verdict in judge_table(table)) for table in tables
+    ]
     return sum(wrong) / len(wrong) if wrong else None

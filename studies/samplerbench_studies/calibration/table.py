@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, format_number, markdown_table
+from samplerbench.results import format_number, markdown_table
+from samplerbench.results.run_directory import write_text
+from samplerbench.results.text import csv_field
 
 from .verdict import Row, misses, sentences
 

@@ -10,13 +10,19 @@ from typing import Literal
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics import FrechetEstimate, Moments, estimate, population_estimate
-from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
-from samplerbench.benchmarks.metrics.kernel import KERNEL_ESTIMATOR as KERNEL
-from samplerbench.benchmarks.metrics.kernel import KernelEstimate, kid
-from samplerbench.benchmarks.scoring.scale import FRECHET_ESTIMATOR
-from samplerbench.results.comparison.estimates import Estimate as Judged
-from samplerbench.results.comparison.estimates import difference
+from samplerbench.benchmarks.metrics import KERNEL_ESTIMATOR as KERNEL
+from samplerbench.benchmarks.metrics import (
+    SAMPLES_PER_FEATURE,
+    FrechetEstimate,
+    KernelEstimate,
+    Moments,
+    estimate,
+    kid,
+    population_estimate,
+)
+from samplerbench.benchmarks.scoring import FRECHET_ESTIMATOR
+from samplerbench.results.comparison import Estimate as Judged
+from samplerbench.results.comparison import difference
 
 from ..arrays import FloatArray
 from .families import FAMILIES

@@ -9,18 +9,20 @@ from typing import Annotated
 
 import typer
 
-from samplerbench.benchmarks.cli.common.console import err, out, print_rows, say
-from samplerbench.benchmarks.cli.common.isolation import workers
-from samplerbench.benchmarks.cli.common.options import (
-    LARGEST_SEED,
-    MOST,
+from samplerbench.benchmarks.cli.common import (
     JobsOption,
     OutOption,
     PeersPath,
     Plugins,
+    error_console,
     integers,
     load_plugins,
+    print_rows,
+    say,
+    workers,
 )
+from samplerbench.benchmarks.cli.common.console import out
+from samplerbench.benchmarks.cli.common.options import LARGEST_SEED, MOST
 
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
@@ -83,7 +85,7 @@ def frontier(
     import torch
 
     from samplerbench.benchmarks.advice.asked.candidates import SIDES, default
-    from samplerbench.samplers.peers.locate import find_clone
+    from samplerbench.samplers.peers import find_clone
 
     from ..frontier import Frontier, from_peers, ours
     from ..frontier.measure import ENDS
@@ -113,7 +115,7 @@ def frontier(
     study = Frontier(
         out_dir or FRONTIER_HOME,
         executor=executor,
-        progress=lambda stage: err.print(stage, markup=False),
+        progress=lambda stage: error_console.print(stage, markup=False),
         **{key: value for key, value in chosen.items() if value},  # type: ignore[arg-type]
     )
     absent = [library for library in LIBRARIES if find_spec(library) is None]

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.benchmarks.planning.cache import default_cache
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.running.executing import Tell
-from samplerbench.benchmarks.running.executing.world import WorkerContext
+from samplerbench.benchmarks.planning import Pilot, default_cache
+from samplerbench.benchmarks.running.executing import Tell, WorkerContext
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
 

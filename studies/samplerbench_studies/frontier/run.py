@@ -18,13 +18,19 @@ import numpy as np
 import torch
 
 from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.benchmarks.advice.racing.race import Leading, Race, is_hopeful
-from samplerbench.benchmarks.running.executing import Executor, Failure, InProcess
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
-from samplerbench.benchmarks.suites.cell import file_name
+from samplerbench.benchmarks.advice.racing import Race, is_hopeful
+from samplerbench.benchmarks.advice.racing.race import Leading
+from samplerbench.benchmarks.running.executing import (
+    Executor,
+    Failure,
+    InProcess,
+    WorkerConfig,
+    WorkerContext,
+)
+from samplerbench.benchmarks.suites import file_name
 from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 
 from .measure import End, Errors, ExactProblem, Samples, grid_within

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, format_number, markdown_table
+from samplerbench.results import format_number, markdown_table
+from samplerbench.results.run_directory import write_text
+from samplerbench.results.text import csv_field
 
 from .measure import Errors
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.conformance.order import rms
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
+from samplerbench.benchmarks.conformance import INTERIOR, Rational, ThreeModes, rms
 from samplerbench.samplers import SampleNoise, karras, make
 from samplerbench.samplers.peers import diffusers
 

@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from samplerbench.benchmarks.conformance.order import rms
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
+from samplerbench.benchmarks.conformance import INTERIOR, Rational, ThreeModes, rms
 from samplerbench.samplers import Grid, NoNoise, karras, make
-from samplerbench.samplers.peers import diffusers, k_diffusion, locate
-from samplerbench.samplers.peers.dpm_solver import VarianceExploding
+from samplerbench.samplers.peers import VarianceExploding, diffusers, k_diffusion, locate
 
 
 def unipc_dtype() -> Iterator[str]:

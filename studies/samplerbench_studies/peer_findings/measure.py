@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from samplerbench.benchmarks.conformance.order import rms, slope
-from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes, uneven_grid
-from samplerbench.benchmarks.suites.spec import parse_spec
+from samplerbench.benchmarks.conformance import INTERIOR, ThreeModes, rms, slope, uneven_grid
+from samplerbench.benchmarks.suites import parse_spec
 from samplerbench.samplers import Grid, NoNoise, karras, make
 from samplerbench.samplers.peers import set_peers_path
 

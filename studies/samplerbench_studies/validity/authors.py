@@ -14,14 +14,18 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from samplerbench.samplers import Grid, get
-from samplerbench.samplers.families.linear import LinearRow
-from samplerbench.samplers.families.multistep import Multistep, analytic_gain
-from samplerbench.samplers.methods.dpm2 import DPM2
-from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp3MPublished
-from samplerbench.samplers.methods.heun import Heun
-from samplerbench.samplers.registry import register_unlisted
-from samplerbench.samplers.types import Denoise, Source, StepNoise
+from samplerbench.samplers import (
+    Denoise,
+    Grid,
+    LinearRow,
+    Multistep,
+    Source,
+    StepNoise,
+    get,
+    register_unlisted,
+)
+from samplerbench.samplers.families.multistep import analytic_gain
+from samplerbench.samplers.methods import DPM2, DPMpp3MPublished, Heun
 
 _URL = "https://arxiv.org/abs/2312.00094"
 _QUANTILE = 0.995

@@ -10,16 +10,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.running import runner
+from samplerbench.benchmarks import Suite, make_schedule
+from samplerbench.benchmarks.running import Setup, runner, set_up
 from samplerbench.benchmarks.running.executing import Executor
-from samplerbench.benchmarks.running.setup import Setup, set_up
-from samplerbench.benchmarks.suites.cell import file_name
-from samplerbench.benchmarks.suites.spec import label_of
-from samplerbench.benchmarks.suites.suite import Suite, check_suite
+from samplerbench.benchmarks.suites import check_suite, file_name, label_of
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.results.result_table import ResultTable
+from samplerbench.results import ResultTable
 from samplerbench.results.values import number, rows_of, text
 from samplerbench.samplers import make
 

@@ -10,8 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table
+from samplerbench.results import markdown_table
+from samplerbench.results.run_directory import write_text
+from samplerbench.results.text import csv_field
 
 from .choosing import Tried
 from .correlation import REPLICATES, STATISTICS, Pair, counted, interval

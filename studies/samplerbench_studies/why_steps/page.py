@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from samplerbench.results import report
-from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.run_directory import write_text
 
 from .figures.drawing import css
 from .glossary import Introductions

@@ -8,8 +8,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from samplerbench.benchmarks.running.executing import Call, Executor, Failure
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing import (
+    Call,
+    Executor,
+    Failure,
+    WorkerConfig,
+    WorkerContext,
+)
 from samplerbench.models import make_model
 
 from .measuring.effort import Effort

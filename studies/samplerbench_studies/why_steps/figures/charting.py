@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from samplerbench.results.figures.labels import spread_labels
+from samplerbench.results.figures import spread_labels
 
 from ..statistics.intervals import Interval
 from .drawing import INK, SOFT

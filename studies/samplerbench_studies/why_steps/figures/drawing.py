@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from samplerbench.results.figures.inline import inline_svg
+from samplerbench.results.figures import inline_svg
 
 from ..measuring.row import Figure
 from .narrow import parts

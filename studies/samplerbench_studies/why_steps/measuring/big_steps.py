@@ -7,11 +7,11 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks import make_schedule
 from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid
-from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
+from samplerbench.samplers.schedules import cheapest_path, staircase_costs
 
 from ...analysis.path_kl import path_kl
 from ..statistics.intervals import Interval

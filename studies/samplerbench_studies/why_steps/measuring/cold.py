@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.metrics.estimators.moments import as_rows
-from samplerbench.benchmarks.scoring.data import training_set
+from samplerbench.benchmarks.metrics import FrechetEstimate, as_rows, paired_difference
+from samplerbench.benchmarks.scoring import training_set
 from samplerbench.models import Denoiser
 from samplerbench.models.analysis import estimate_mean
 

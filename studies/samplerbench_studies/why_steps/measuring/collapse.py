@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import as_rows
-from samplerbench.benchmarks.metrics.memorisation import (
+from samplerbench.benchmarks.metrics import (
+    as_rows,
     binomial_interval,
     distance_ratio,
     duplicate_share,
 )
-from samplerbench.benchmarks.scoring.data import training_set
+from samplerbench.benchmarks.scoring import training_set
 
 from ...arrays import FloatArray
 from ..statistics.intervals import Interval

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error
-from samplerbench.benchmarks.metrics.estimators.frechet import paired_difference
+from samplerbench.benchmarks.metrics import endpoint_error, paired_difference
 from samplerbench.benchmarks.planning.equal_error import equal_error
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras

@@ -11,12 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
-    FrechetReference,
-    estimate,
-    paired_difference,
-)
-from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks.metrics import FrechetReference, estimate, paired_difference
 from samplerbench.models import Denoiser
 from samplerbench.models.analysis import MMSECurve, denoising_loss
 from samplerbench.models.exact import PointCloud

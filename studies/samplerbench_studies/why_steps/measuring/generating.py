@@ -6,13 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
-    FrechetEstimate,
-    FrechetReference,
-    estimate,
-)
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.benchmarks.sampling.shard import clamp
+from samplerbench.benchmarks.metrics import FrechetEstimate, FrechetReference, estimate
+from samplerbench.benchmarks.sampling import clamp, latents
 from samplerbench.models import Denoiser
 from samplerbench.models.cards import FashionExtractor
 from samplerbench.models.exact import ExactModel

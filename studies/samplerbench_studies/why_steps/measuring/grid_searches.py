@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.tuning.search import power_mean
+from samplerbench.benchmarks.tuning import power_mean
 
 from ...arrays import FloatArray
 from ...gradient import Unrolled

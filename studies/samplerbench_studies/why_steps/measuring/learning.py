@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.tuning.free import FreeKind
-from samplerbench.benchmarks.tuning.problem import (
+from samplerbench.benchmarks.tuning import (
     TEST_IDS,
     TRAIN_IDS,
+    FreeKind,
     TuningProblem,
+    candidate_grids,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.search import candidate_grids, power_mean
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, Sampler, make
 

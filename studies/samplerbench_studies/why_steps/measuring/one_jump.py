@@ -9,9 +9,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics import FrechetReference, population_estimate
+from samplerbench.benchmarks.metrics import FrechetReference, binomial_interval, population_estimate
 from samplerbench.benchmarks.metrics import estimate as estimate_fixed
-from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models import Denoiser
 from samplerbench.models.analysis import estimate_mean
 

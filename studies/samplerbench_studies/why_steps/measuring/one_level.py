@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate
+from samplerbench.benchmarks.metrics import FrechetEstimate
 from samplerbench.models import Denoiser
 from samplerbench.models.analysis import estimate_mean
 from samplerbench.models.exact import ExactModel

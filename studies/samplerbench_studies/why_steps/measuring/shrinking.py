@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.memorisation import binomial_interval
+from samplerbench.benchmarks.metrics import binomial_interval
 from samplerbench.models import Denoiser
 from samplerbench.models.analysis import (
     Estimate,

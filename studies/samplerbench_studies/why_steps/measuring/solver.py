@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import endpoint_error
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras, make
 

@@ -11,8 +11,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.metrics.estimators.moments import as_rows
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import as_rows
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import (

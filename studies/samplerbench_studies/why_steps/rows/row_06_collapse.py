@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from samplerbench.benchmarks.metrics.memorisation import CONFIDENCE, LEVEL, binomial_interval
+from samplerbench.benchmarks.metrics import binomial_interval
+from samplerbench.benchmarks.metrics.memorisation import CONFIDENCE, LEVEL
 
 from ..figures.collapse import DETAILS, draw
 from ..measuring.collapse import CollapseResult, measure

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.neighbours import (
-    neighbour_distances,
-    square_distances,
-)
+from samplerbench.benchmarks.metrics import neighbour_distances, square_distances
 
 from ...arrays import FloatArray
 from .intervals import Interval

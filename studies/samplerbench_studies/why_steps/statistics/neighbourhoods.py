@@ -14,10 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.neighbours import (
-    neighbour_distances,
-    square_distances,
-)
+from samplerbench.benchmarks.metrics import neighbour_distances, square_distances
 from samplerbench.benchmarks.metrics.precision_recall import MANIFOLD
 
 from ...arrays import FloatArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.coverage import mode_counts
+from samplerbench.benchmarks.metrics import mode_counts
 from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 
