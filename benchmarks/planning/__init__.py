@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from .cache import default_cache
     from .fitting import Pilot
     from .planner import plan
+    from .schedules import Schedule
 
 __all__ = [
     "Pilot",
+    "Schedule",
     "default_cache",
     "plan",
 ]
 
 _HOMES = {
     "Pilot": "fitting",
+    "Schedule": "schedules",
     "default_cache": "cache",
     "plan": "planner",
 }

@@ -128,7 +128,7 @@ def judge_table(
     ]
 
 
-def claim(evidence: Evidence | None, level: float) -> Verdict:
+def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
     """The verdict of a pair by itself at a level, as :func:`judge_table` gives it.
 
     What lies within the margin is never called different.

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from samplerbench.models.nets import edm_loss
 from samplerbench_studies.training import loop, train, train_extractor
-from samplerbench_studies.training.loss import edm_loss
 
 
 def test_an_epoch_sees_each_image_at_most_once():

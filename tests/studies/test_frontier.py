@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.advice.asked.candidates import default, is_candidate
+from samplerbench.benchmarks.advice.asked import is_candidate
 from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 from samplerbench_studies.frontier import Frontier, ours
+from samplerbench_studies.frontier.candidates import default
 from samplerbench_studies.frontier.measure import Errors, ExactProblem, Samples
 from samplerbench_studies.frontier.problems import PARTS, problems
 from samplerbench_studies.frontier.table import compare, summary

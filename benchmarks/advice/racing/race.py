@@ -52,17 +52,6 @@ def not_worse(ranked: Sequence[int], known: Mapping[int, Squares], look: int) ->
     return {one for one in ranked if not worse(known[one], leader, level)}
 
 
-@dataclass(frozen=True)
-class Leading:
-    """A rule: the first ``count`` stay."""
-
-    count: int
-
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
-        """See :class:`Keep`."""
-        return set(ranked[: self.count])
-
-
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
     """Whether a configuration is worth a try at a larger budget.
 

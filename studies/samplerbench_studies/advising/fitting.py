@@ -21,7 +21,6 @@ from scipy.optimize import minimize
 
 from samplerbench.benchmarks.advice.asked import load_subject
 from samplerbench.benchmarks.advice.racing import resolve_levels
-from samplerbench.benchmarks.advice.racing.tuned import CHOOSING, EQUATIONS, OLDER, WHOLE
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.tuning import (
     OBJECTIVES,
@@ -38,6 +37,10 @@ from samplerbench.samplers import Grid, Sampler, karras, make
 
 from ..gradient import Unrolled
 
+EQUATIONS, CHOOSING = 64, 32
+"""Latents that numbers are fitted to, and that choose how far: those of ``advise``."""
+WHOLE, OLDER = 12, 4
+"""Of more steps than this, so many older weights of each are free, and not all."""
 GRADIENTS = (30, 120)
 TESTED = 256
 

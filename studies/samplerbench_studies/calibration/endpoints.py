@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from samplerbench.benchmarks.metrics import distance_columns, endpoint_distance, flip_columns
 from samplerbench.models import make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.results import markdown_table
+from samplerbench.results import csv_lines, markdown_table
 from samplerbench.results.comparison import Entry, Pair, claim, estimate_of, judge, typical_error
-from samplerbench.results.comparison.significance import LEVEL
 from samplerbench.results.quantities import ENDPOINTS
 from samplerbench.results.run_directory import read_npz, write_npz, write_text
-from samplerbench.results.text import Z95, csv_field
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
+
+from .summary import Z95
 
 SAMPLES = (32, 64, 256, 1000, 2000)
 POPULATION = 20_000
@@ -228,7 +228,7 @@ def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict
         row = pair.candidate.record
         flagged = bool(quantity.flag and row[quantity.flag])
         low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])  # type: ignore[arg-type]
-        verdict = claim(found.evidence, LEVEL)
+        verdict = claim(found.evidence)
         counted |= {
             f"{name}_flagged": float(flagged),
             f"{name}_coverage": math.nan if flagged else float(low <= b <= high),
@@ -297,8 +297,8 @@ HEADS = {
 def write_endpoints(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
     """Write ``endpoints.csv`` and ``endpoints.md``; return the path of the latter."""
     header = ["law", "n", *sorted({name for row in rows for name in row} - {"law", "n"})]
-    lines = [",".join(csv_field(row.get(name)) for name in header) for row in rows]
-    write_text(folder / "endpoints.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row.get(name) for name in header] for row in rows))
+    write_text(folder / "endpoints.csv", lines)
     cells = [[_cell(row.get(name)) for name in HEADS] for row in rows]
     parts = ["# Calibration of distances to endpoints", "", *_sentences(rows), ""]
     write_text(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from samplerbench.results.comparison import Estimate, Evidence, claim, difference, judge_table
-from samplerbench.results.comparison.significance import LEVEL
-from samplerbench.results.text import Z95
 
 from ..arrays import FloatArray
 from .pairs import LEVELS
 from .trials import Arrays, Case
 
+Z95 = 1.959963984540054
+"""Half-width of a 95 % normal interval in standard errors."""
 TABLE = 10
 """Lines of a table whose verdicts are corrected together."""
 
@@ -61,14 +61,11 @@ def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
         "difference_coverage": covered(gap - (a - b), error),
         "difference_se_ratio": float(error.mean() / gap.std(ddof=1)),
         "pairing_gain": float(unpaired / gap.var(ddof=1)),
-        "false_rate": float(np.mean([claim(line, LEVEL) in ("better", "worse") for line in other])),
+        "false_rate": float(np.mean([claim(line) in ("better", "worse") for line in other])),
         "false_tables": false_tables(other),
         "power": float(
             np.mean(
-                [
-                    claim(Evidence(*line, 0.0), LEVEL) == "better"
-                    for line in zip(gap, error, strict=True)
-                ]
+                [claim(Evidence(*line, 0.0)) == "better" for line in zip(gap, error, strict=True)]
             )
         ),
         "replicates": len(value),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from samplerbench.results import format_number, markdown_table
+from samplerbench.results import csv_lines, format_number, markdown_table
 from samplerbench.results.run_directory import write_text
-from samplerbench.results.text import csv_field
 
 from .verdict import Row, misses, sentences
 
@@ -26,8 +25,8 @@ def write_calibration(rows: Sequence[Row], folder: Path) -> Path:
         The path of the latter.
     """
     header = list(rows[0])
-    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
-    write_text(folder / "calibration.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row[key] for key in header] for row in rows))
+    write_text(folder / "calibration.csv", lines)
     parts = [
         "# Calibration of the intervals",
         "",

@@ -21,8 +21,9 @@ from samplerbench.benchmarks.cli.common import (
     say,
     workers,
 )
-from samplerbench.benchmarks.cli.common.console import out
-from samplerbench.benchmarks.cli.common.options import LARGEST_SEED, MOST
+
+MOST = 1_000_000_000
+LARGEST_SEED = 2**63 - 1
 
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
@@ -84,10 +85,10 @@ def frontier(
     """
     import torch
 
-    from samplerbench.benchmarks.advice.asked.candidates import SIDES, default
     from samplerbench.samplers.peers import find_clone
 
     from ..frontier import Frontier, from_peers, ours
+    from ..frontier.candidates import SIDES, default
     from ..frontier.measure import ENDS
     from ..frontier.problems import PARTS, problems
     from ..frontier.table import summary, write_frontier
@@ -138,4 +139,4 @@ def frontier(
     for sentence in summary(rows):
         say(sentence)
     say(f"Table: {write_frontier(rows, study.out)}")
-    out.print()
+    say("")

@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.running.executing import Tell, WorkerContext
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
+
+from .candidates import Candidate
 
 BATCH = 256
 

@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
 from samplerbench.benchmarks.advice.racing import Race, is_hopeful
-from samplerbench.benchmarks.advice.racing.race import Leading
 from samplerbench.benchmarks.running.executing import (
     Executor,
     Failure,
@@ -33,12 +31,24 @@ from samplerbench.models.exact import ExactModel
 from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 
+from .candidates import Candidate
 from .measure import End, Errors, ExactProblem, Samples, grid_within
 from .problems import HOME
 from .table import CRITERIA, row
 
 BUDGETS = (5, 8, 10, 15, 20, 30)
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class KeepBest:
+    """A rule: the first ``count`` stay."""
+
+    count: int
+
+    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
+        """Return those that stay, of configurations ranked best first."""
+        return set(ranked[: self.count])
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,7 @@ class Frontier:
                 fields,
                 (self.screen, self.samples // 2),
                 partial(self._measured, problem, budget, some),
-                keep=Leading(self.finalists),
+                keep=KeepBest(self.finalists),
                 score=attrgetter(criterion),
                 join=lambda _, more: more,
                 to_the_end=True,

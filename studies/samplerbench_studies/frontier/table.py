@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.results import format_number, markdown_table
+from samplerbench.results import csv_lines, format_number, markdown_table
 from samplerbench.results.run_directory import write_text
-from samplerbench.results.text import csv_field
 
+from .candidates import Candidate
 from .measure import Errors
 
 CRITERIA = ("median", "rms")
@@ -150,8 +149,8 @@ def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
         The path of the latter.
     """
     header = list(rows[0]) if rows else []
-    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
-    write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row[key] for key in header] for row in rows))
+    write_text(folder / "frontier.csv", lines)
     parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
     for criterion in CRITERIA:
         parts += [

@@ -21,11 +21,10 @@ from torch import Tensor
 
 from samplerbench.models import Card, CardError, load_card
 from samplerbench.models.cards import AXES, CARDS, CONVERGED, WEIGHTS, datasets
-from samplerbench.models.nets import Classifier, EDMPrecond
+from samplerbench.models.nets import Classifier, EDMPrecond, edm_loss
 
 from . import train, train_extractor
 from .cards import write_card, write_tensors
-from .loss import edm_loss
 
 EXTRACTOR = "fashion-features"
 EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from samplerbench.models.cards import datasets
-from samplerbench.models.nets import EDMPrecond, UNet
+from samplerbench.models.nets import EDMPrecond, UNet, edm_loss
 
 from .loop import Optimisation, epoch_rows, fit, step_generator
-from .loss import edm_loss
 
 
 @dataclass(frozen=True)

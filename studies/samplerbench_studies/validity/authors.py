@@ -7,6 +7,7 @@ methods with an analytic first step, and has fourth-order weights of its own for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -24,7 +25,6 @@ from samplerbench.samplers import (
     get,
     register_unlisted,
 )
-from samplerbench.samplers.families.multistep import analytic_gain
 from samplerbench.samplers.methods import DPM2, DPMpp3MPublished, Heun
 
 _URL = "https://arxiv.org/abs/2312.00094"
@@ -73,7 +73,9 @@ class Analytic:
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         """The denoised image ``(batch, *event)``."""
-        return x * analytic_gain(self.level) if sigma == self.level else self.inner(x, sigma)
+        if sigma == self.level:
+            return x * (1 - self.level / math.hypot(1, self.level))
+        return self.inner(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:
         """Of a subset of the samples."""

@@ -21,6 +21,9 @@ from ..statistics.spread import modes_kept, total_variance, variance_kept
 from .effort import Effort
 from .generating import generate, unlabelled
 
+UNSEEN = 0.01
+"""Share of unseen data that counts as near-copies: the level of the threshold of the metric."""
+
 COUNTS = (1, 2, 4, 8, 16, 32)
 SAMPLES = {"gmm-2d": 2048, "digits-cloud": 2048, "digits": 2048, "fashion": 512}
 LEAST = 96

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, FrechetReference, estimate
 from samplerbench.benchmarks.sampling import clamp, latents
-from samplerbench.models import Denoiser
+from samplerbench.models import Denoiser, Reference
 from samplerbench.models.cards import FashionExtractor
 from samplerbench.models.exact import ExactModel
-from samplerbench.models.extractors import project
+from samplerbench.models.extractors import Samples, make_extractor
 from samplerbench.samplers import Grid, Sampler, karras, make
 
 from ...arrays import FloatArray
@@ -107,7 +107,9 @@ class DistanceToData:
                 f"model {model.name} has no reference to measure its samples by; take one that has"
             )
         if n is not None and isinstance(found.extractor, FashionExtractor):
-            found = project(found, min(AXES, n // SAMPLES_PER_AXIS))
+            samples = Samples(model.decoded_event, model.decoded_limits, found)
+            found = make_extractor(f"card:{min(AXES, n // SAMPLES_PER_AXIS)}", samples)
+            assert isinstance(found, Reference)
         self._model, self.reference = model, found
         self._truth = FrechetReference(found.mean, found.cov)
         self.flags: list[str] = []
