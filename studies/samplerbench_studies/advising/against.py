@@ -112,7 +112,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
 
 
 def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
-    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`.
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.FIELDS`.
 
     A solver of a library's own is named apart only where the recommendation is none.
     """

@@ -89,7 +89,7 @@ def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[
 
 def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
     """The exact classifier log p(label | x, sigma), differentiable in x: what
-    ``models.guidance.ClassifierGuidance`` takes.
+    ``samplerbench.models.guidance.ClassifierGuidance`` takes.
 
     With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
     x) = d_c - d.

@@ -95,7 +95,7 @@ def covariance_trace(
         seed: decides the directions, which all rows share.
 
     Returns:
-        One :class:`~.estimate.Estimate` a row, of error 0 where it is exact.
+        One :class:`~samplerbench.models.analysis.Estimate` a row, of error 0 where it is exact.
 
     Raises:
         ValueError: fewer than two probes, which give no error.

@@ -32,7 +32,7 @@ def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
     from other latents; ``false_tables``: the same of tables of ``TABLE`` such lines, corrected by
     Holm's method, any false line counting. ``power``: how often the second sampler, which is worse,
     was called so. All of that is asked of the judge of every other table
-    (``results.comparison.verdicts``), by whom these differences were taken, too.
+    (``samplerbench.results.comparison``), by whom these differences were taken, too.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
     who = {

@@ -1,6 +1,6 @@
 """Write the card of ``fashion-kde``: ``python -m samplerbench_studies.training.make_fashion_kde``.
 
-Needs the data set: see ``models.cards.datasets``.
+Needs the data set: see ``samplerbench.models.cards.datasets``.
 """
 
 from __future__ import annotations

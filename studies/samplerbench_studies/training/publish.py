@@ -183,7 +183,7 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
         (card.folder / file).unlink()
         print(
             f"{file} belonged to other weights and is gone; make it anew (see "
-            "models.build.reference)"
+            "samplerbench_studies.training.reference)"
         )
     return write_card(after) if stale else after
 

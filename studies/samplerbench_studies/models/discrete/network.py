@@ -43,7 +43,7 @@ class ReverseNetwork(nn.Module):
     of which the network learns the second part: it stays of moderate size at all signals.
 
     Args:
-        channels, embedding, patch, group: of :class:`~samplerbench.models.nets.unet.UNet`.
+        channels, embedding, patch, group: of :class:`~samplerbench.models.nets.UNet`.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class JumpResult(NamedTuple):
         steps: N.
         spread: E |x - mean|² over the data's, about the mean of the class where the model is told
             one: 0 for the mean, 1 for data.
-        among: share of the samples that pass for real (:class:`.neighbourhoods.Neighbourhoods`).
+        among: share of the samples that pass for real (:class:`..statistics.neighbourhoods.Neighbourhoods`).
         near: in how many neighbourhoods of real samples they are, the median.
         unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
