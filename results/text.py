@@ -19,7 +19,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
 
     "–" if it is empty.
 
-    >>> [short(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
+    >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
     """
     if value is None or empty(value):

@@ -13,19 +13,9 @@ if TYPE_CHECKING:
     from .planner import plan
     from .schedules import Schedule
 
-__all__ = [
-    "Pilot",
-    "Schedule",
-    "default_cache",
-    "plan",
-]
+__all__ = ["Pilot", "Schedule", "default_cache", "plan"]
 
-_HOMES = {
-    "Pilot": "fitting",
-    "Schedule": "schedules",
-    "default_cache": "cache",
-    "plan": "planner",
-}
+_HOMES = {"Pilot": "fitting", "Schedule": "schedules", "default_cache": "cache", "plan": "planner"}
 
 
 def __getattr__(name: str) -> object:

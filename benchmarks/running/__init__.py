@@ -9,17 +9,9 @@ if TYPE_CHECKING:
     from .runner import run
     from .setup import Setup, set_up
 
-__all__ = [
-    "Setup",
-    "run",
-    "set_up",
-]
+__all__ = ["Setup", "run", "set_up"]
 
-_HOMES = {
-    "Setup": "setup",
-    "run": "runner",
-    "set_up": "setup",
-}
+_HOMES = {"Setup": "setup", "run": "runner", "set_up": "setup"}
 
 
 def __getattr__(name: str) -> object:

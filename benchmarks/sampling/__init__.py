@@ -13,19 +13,9 @@ if TYPE_CHECKING:
     from .failure import Failure
     from .shard import clamp
 
-__all__ = [
-    "Failure",
-    "clamp",
-    "engine_of",
-    "latents",
-]
+__all__ = ["Failure", "clamp", "engine_of", "latents"]
 
-_HOMES = {
-    "Failure": "failure",
-    "clamp": "shard",
-    "engine_of": "engine",
-    "latents": "batch",
-}
+_HOMES = {"Failure": "failure", "clamp": "shard", "engine_of": "engine", "latents": "batch"}
 
 
 def __getattr__(name: str) -> object:

@@ -10,17 +10,9 @@ if TYPE_CHECKING:
     from .references import load_references
     from .scale import FRECHET_ESTIMATOR
 
-__all__ = [
-    "FRECHET_ESTIMATOR",
-    "load_references",
-    "training_set",
-]
+__all__ = ["FRECHET_ESTIMATOR", "load_references", "training_set"]
 
-_HOMES = {
-    "FRECHET_ESTIMATOR": "scale",
-    "load_references": "references",
-    "training_set": "data",
-}
+_HOMES = {"FRECHET_ESTIMATOR": "scale", "load_references": "references", "training_set": "data"}
 
 
 def __getattr__(name: str) -> object:

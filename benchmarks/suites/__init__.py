@@ -13,13 +13,7 @@ if TYPE_CHECKING:
     from .spec import format_spec, label_of, parse_spec
     from .suite import check_suite
 
-__all__ = [
-    "check_suite",
-    "file_name",
-    "format_spec",
-    "label_of",
-    "parse_spec",
-]
+__all__ = ["check_suite", "file_name", "format_spec", "label_of", "parse_spec"]
 
 _HOMES = {
     "check_suite": "suite",

@@ -7,11 +7,4 @@ from .kde import KernelDensity
 from .mixture import GaussianMixture
 from .mppca import MPPCA
 
-__all__ = [
-    "MPPCA",
-    "ExactModel",
-    "Gaussian",
-    "GaussianMixture",
-    "KernelDensity",
-    "PointCloud",
-]
+__all__ = ["MPPCA", "ExactModel", "Gaussian", "GaussianMixture", "KernelDensity", "PointCloud"]

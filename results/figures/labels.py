@@ -23,7 +23,7 @@ def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) 
     This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
     range as a whole.
 
-    >>> spread([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
+    >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
     """
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])

@@ -9,14 +9,7 @@ if TYPE_CHECKING:
     from .candidates import SCHEDULES, is_candidate, variants
     from .subject import FIELDS, OWN_FIELDS, load_subject
 
-__all__ = [
-    "FIELDS",
-    "OWN_FIELDS",
-    "SCHEDULES",
-    "is_candidate",
-    "load_subject",
-    "variants",
-]
+__all__ = ["FIELDS", "OWN_FIELDS", "SCHEDULES", "is_candidate", "load_subject", "variants"]
 
 _HOMES = {
     "FIELDS": "subject",

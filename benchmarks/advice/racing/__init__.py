@@ -9,13 +9,7 @@ if TYPE_CHECKING:
     from .race import Race, is_hopeful
     from .tuned import FittedNumbers, resolve_levels, tuned_cell
 
-__all__ = [
-    "FittedNumbers",
-    "Race",
-    "is_hopeful",
-    "resolve_levels",
-    "tuned_cell",
-]
+__all__ = ["FittedNumbers", "Race", "is_hopeful", "resolve_levels", "tuned_cell"]
 
 _HOMES = {
     "FittedNumbers": "tuned",
