@@ -4,6 +4,7 @@ networks.
 
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
+from .guidance import ClassifierFree
 from .objects import from_function, from_network
 from .reference import Extractor, Identity, Reference, Statistics
 from .registry import make_model, model_names, use_model
@@ -12,6 +13,7 @@ __all__ = [
     "Bound",
     "Card",
     "CardError",
+    "ClassifierFree",
     "Denoiser",
     "Extractor",
     "Identity",

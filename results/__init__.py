@@ -16,10 +16,23 @@ if TYPE_CHECKING:
     from .comparison.compare import compare, compare_with
     from .quantities import columns
     from .result_table import ResultTable, load
+    from .text import csv_lines, format_number, markdown_table
 
-__all__ = ["ResultTable", "columns", "compare", "compare_with", "load"]
+__all__ = [
+    "ResultTable",
+    "columns",
+    "compare",
+    "compare_with",
+    "csv_lines",
+    "format_number",
+    "load",
+    "markdown_table",
+]
 
 _HOME = {
+    "csv_lines": "text",
+    "format_number": "text",
+    "markdown_table": "text",
     "ResultTable": "result_table",
     "columns": "quantities",
     "compare": "comparison.compare",

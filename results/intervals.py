@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .quantities import distances, flags
 from .record import Record
-from .text import Z95, ends, interval, short
+from .text import Z95, ends, format_number, interval
 from .values import number, text
 
 
@@ -52,7 +52,7 @@ def plus_minus(row: Record, name: str) -> str:
     asymmetric = value is None or se is None or bounds(row, name) != ends(value, se)
     if value is None or se is None or asymmetric or printed(name, value) != value:
         return with_bounds(row, name)
-    return f"{short(value)} ± {short(Z95 * se, 2)}"
+    return f"{format_number(value)} ± {format_number(Z95 * se, 2)}"
 
 
 def flag_of(row: Record, name: str) -> str:

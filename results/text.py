@@ -14,12 +14,12 @@ Z95 = 1.959963984540054
 """Half-width of a 95 % normal interval in standard errors."""
 
 
-def short(value: float | None, digits: int = 3) -> str:
+def format_number(value: float | None, digits: int = 3) -> str:
     """A number to ``digits`` significant digits, without needless zeros or exponents.
 
     "–" if it is empty.
 
-    >>> [short(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
+    >>> [format_number(v) for v in (0.012345, 1.5, 12345.6, 2e-7, None)]
     ['0.0123', '1.5', '12346', '2e-7', '–']
     """
     if value is None or empty(value):
@@ -45,8 +45,10 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     >>> interval(2, 1.5, 4), interval(2, None, None), interval(None, None, None)
     ('2 [1.5, 4]', '2', '–')
     """
-    return short(value) + (
-        f" [{short(low)}, {short(high)}]" if low is not None and high is not None else ""
+    return format_number(value) + (
+        f" [{format_number(low)}, {format_number(high)}]"
+        if low is not None and high is not None
+        else ""
     )
 
 

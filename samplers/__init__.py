@@ -19,6 +19,7 @@ from .families.linear import LinearMultistep, LinearRow, jump
 from .families.multistep import Multistep, MultistepToZero, SelfStarting
 from .families.stages import LinearStages
 from .families.startup import StartRow, Startup
+from .families.tabulated import tabulate
 from .grid import Grid
 from .loop import GridSampler, integrate
 from .noise import NoNoise, SampleNoise
@@ -34,6 +35,7 @@ from .registry import (
     plugin_files,
     register,
     register_family,
+    register_unlisted,
     seen_at_import,
     spec_of,
 )
@@ -84,8 +86,10 @@ __all__ = [
     "plugin_files",
     "register",
     "register_family",
+    "register_unlisted",
     "seen_at_import",
     "spec_of",
+    "tabulate",
     "uniform_lambda",
     "uniform_time",
 ]

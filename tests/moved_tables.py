@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.racing.tuned import on_levels
-from samplerbench.benchmarks.tuning.free import Free
+from samplerbench.benchmarks.advice.racing.tuned import resolve_levels
+from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.samplers import make
 
 MOVED = ("auto", "dpmpp_2m", "ipndm", "dpmpp_2m(analytic_first=True)")
@@ -11,6 +11,6 @@ MOVED = ("auto", "dpmpp_2m", "ipndm", "dpmpp_2m(analytic_first=True)")
 
 def moved(spec, grid):
     """A sampler with other coefficients than its own, and the levels that they are for."""
-    sampler, levels = on_levels(make(spec), grid)
-    free = Free(sampler, levels, 0.5 * levels.sigma[-2], levels.sigma[0], "coefficients")
+    sampler, levels = resolve_levels(make(spec), grid)
+    free = FreeParameters(sampler, levels, 0.5 * levels.sigma[-2], levels.sigma[0], "coefficients")
     return free.made(0.1 * np.random.default_rng(len(grid)).normal(size=free.size)), levels

@@ -3,6 +3,8 @@ import is executed.
 """
 
 import ast
+import importlib
+import inspect
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
@@ -260,3 +262,77 @@ def test_nothing_imports_itself_by_a_detour(package, folders):
 def test_a_circle_is_found():
     assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+def exports(init: Path) -> set[str]:
+    """The names in ``__all__`` of a package; of a list that is computed, those of its imports."""
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            if isinstance(node.value, ast.List) and all(
+                isinstance(name, ast.Constant) for name in node.value.elts
+            ):
+                return set(ast.literal_eval(node.value))
+            return set(importlib.import_module("samplerbench").__all__)
+    return set()
+
+
+def reaching_inside(path: Path, text: str) -> Iterator[str]:
+    """The lines of a module that import from samplerbench what no package of it exports."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found = [("", alias.name) for alias in node.names if "samplerbench." in alias.name]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found = [(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in found:
+            outer, *inner = (module or name).split(".")
+            if outer != "samplerbench":
+                continue
+            init = ROOT.joinpath(*(inner or [outer]), "__init__.py")
+            if not module or not init.exists() or name not in exports(init):
+                yield f"{path.name}:{node.lineno} imports {name} of {module or name}"
+
+
+def test_studies_import_what_packages_export():
+    """A package is a folder with ``__init__.py``, and exports the names in its ``__all__``."""
+    modules = sorted((ROOT / "studies" / "samplerbench_studies").rglob("*.py"))
+    assert len(modules) > 100
+    broken = [
+        line for path in modules for line in reaching_inside(path, path.read_text(encoding="utf-8"))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("statement", "broken"),
+    [
+        ("from samplerbench import run", []),
+        ("import samplerbench", []),
+        ("from samplerbench.benchmarks.metrics import kid", []),
+        ("from ..arrays import FloatArray", []),
+        ("from samplerbench.benchmarks.metrics.kernel import kid", ["kid of samplerbench."]),
+        ("def f():\n    from samplerbench.results import report", ["x.py:2 imports report of"]),
+        ("from samplerbench.samplers import _HOMES", ["_HOMES of samplerbench.samplers"]),
+        ("import samplerbench.samplers.grid", ["samplerbench.samplers.grid"]),
+    ],
+)
+def test_a_line_of_a_study_that_reaches_inside_is_named(statement, broken):
+    found = list(reaching_inside(Path("x.py"), statement))
+    assert len(found) == len(broken)
+    assert all(part in line for part, line in zip(broken, found, strict=True))
+
+
+def test_exports_exist_and_are_documented():
+    """Each name in ``__all__`` is there; a class or function of the package has a docstring."""
+    for package in sorted(PROJECT):
+        for folder in folders(package):
+            if "perf" in folder.parts or not exports(folder / "__init__.py"):
+                continue
+            module = importlib.import_module(
+                ".".join(("samplerbench", *folder.relative_to(ROOT).parts))
+            )
+            for name in module.__all__:
+                value = getattr(module, name)
+                if inspect.isfunction(value) or inspect.isclass(value):
+                    assert inspect.getdoc(value), f"{module.__name__}.{name}"

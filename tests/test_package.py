@@ -1,12 +1,64 @@
 """The package as a whole."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from samplerbench import benchmarks, models, results, samplers
 
+REFUSING = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in REFUSED:
+            raise ModuleNotFoundError(f"{name} is refused", name=name)
+
+REFUSED = {"scipy", "torchdiffeq", "pandas", "pydantic", "typer", "rich", "jinja2", "markupsafe"}
+REFUSED |= {"matplotlib", "plotly", "pyarrow", "safetensors"}
+REFUSED -= set(sys.modules)  # what starts with the interpreter
+sys.meta_path.insert(0, Refuse())
+"""
+"""Code that lets nothing be imported but torch, NumPy, and what these need."""
+
+
+def fresh_process(code: str) -> str:
+    """Return what a new interpreter prints that runs the code."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
 
 @pytest.mark.parametrize("package", [samplers, models, benchmarks, results])
 def test_package__is_typed(package):
     assert Path(next(iter(package.__path__)), "py.typed").exists()
+
+
+def test_import_samplerbench__takes_less_than_a_tenth_of_a_second():
+    code = "import time; began = time.perf_counter(); import samplerbench; print(time.perf_counter() - began)"
+    assert min(float(fresh_process(code)) for _ in range(3)) < 0.1
+
+
+def test_samplers__need_torch_and_numpy_only():
+    use = """
+import importlib, pkgutil
+from samplerbench import samplers
+
+for module in pkgutil.walk_packages(samplers.__path__, "samplerbench.samplers."):
+    importlib.import_module(module.name)
+for name in samplers.__all__:
+    getattr(samplers, name)
+print(samplers.make("heun").nfe(samplers.karras(18, 0.002, 80.0)))
+"""
+    assert fresh_process(REFUSING + use) == "35"
+
+
+def test_samplers__a_process_without_pandas_refuses_results():
+    done = subprocess.run(
+        [sys.executable, "-c", f"{REFUSING}from samplerbench.results import load"],
+        capture_output=True,
+        text=True,
+    )
+    assert "pandas is refused" in done.stderr

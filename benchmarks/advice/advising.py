@@ -11,12 +11,12 @@ from pathlib import Path
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
 from ..running.executing import Executor, Failure, InProcess
-from ..running.executing.world import Setting, World
+from ..running.executing.world import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import Advice, Choice, Value
 from .answer.pictures import FILE
 from .asked.question import question_of
-from .asked.subject import described, load, sampler_of, span_of
+from .asked.subject import described, load_subject, sampler_of, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
 from .finding.distributions import distributions

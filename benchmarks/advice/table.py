@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ...results.text import short
+from ...results.text import format_number
 from .answer import Advice, Alternative, Best, Budget, Choice, Value
 from .wording import Verdict, apart, beside, measured, named, open_ratio, same, verdict
 
@@ -108,8 +108,8 @@ def row(budget: Budget, library: str) -> Row:
         "python" in budget.best and same(choice, budget.best["python"].choice),
         beside_own_solvers(budget),
         _with_now(
-            "" if choice.ms is None else short(choice.ms),
-            "" if default.ms is None or not other else short(default.ms),
+            "" if choice.ms is None else format_number(choice.ms),
+            "" if default.ms is None or not other else format_number(default.ms),
         ),
         best.tied,
         nearer(budget),

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ...results.escaping import escape_markdown, printable
-from ...results.text import filled, markdown_table, short
+from ...results.text import filled, format_number, markdown_table
 from .answer import Advice, Best
 from .sentences import leading
 from .table import Row, audience, table, title
@@ -140,14 +140,14 @@ def _code(best: Best) -> list[str]:
 def _describe_measurement(advice: Advice) -> str:
     """Return how the answer was measured, in two sentences."""
     exact = (
-        f"known to {short(advice.resolution, 2)}"
+        f"known to {format_number(advice.resolution, 2)}"
         if advice.resolution
         else "which are known exactly"
     )
     return (
         "Errors are geometric means of the distance per dimension to the converged samples of the same "
         f"latents, {exact}, on {counted(advice.scored_on, 'latent')} that chose nothing, with 95 % "
-        f"intervals; no FID. It took {short(advice.minutes[0], 2)} minutes on "
+        f"intervals; no FID. It took {format_number(advice.minutes[0], 2)} minutes on "
         f"{printable(advice.device)}."
     )
 

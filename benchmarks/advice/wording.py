@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal
 
-from ...results.text import interval, short
+from ...results.text import format_number, interval
 from .answer import Best, Choice, Value, configuration
 
 Verdict = Literal["closer", "farther", "open"]
@@ -80,7 +80,7 @@ def measured(value: Value | None) -> str:
     if value is None:
         return "–"
     if value.low == value.high and not value.flag:
-        return short(value.value)
+        return format_number(value.value)
     return interval(value.value, value.low, value.high) + ("?" if value.flag else "")
 
 

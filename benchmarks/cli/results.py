@@ -308,14 +308,14 @@ def print_headline(table: ResultTable) -> None:
     for each model and estimator.
     """
     from ...results.comparison.headline import headline
-    from ...results.text import short
+    from ...results.text import format_number
     from ...results.values import rows_of
 
     for _, lines in headline(table).groupby(["model", "estimator"], sort=False):
         first = lines.iloc[0]
         say(
             f"{first['model']}: evaluations until fd_conv is within "
-            f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
+            f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
         )
         rows = [
             {**row, "name": row["curve"], "shown": f"{row['shown']}{'†' if row['flag'] else ''}"}
@@ -407,7 +407,7 @@ def _dominance(whole: Any, *, measured: bool) -> str:
             else ""
         )
     at = whole["dominated_from"].iloc[0]
-    where = "at none of these budgets" if at != at else f"from {short(at)} evaluations on"
+    where = "at none of these budgets" if at != at else f"from {format_number(at)} evaluations on"
     return f"The model's error dominates the lead in a ranking by fid_proxy {where}."
 
 
@@ -416,7 +416,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
     """
     from ...results.intervals import printed
-    from ...results.text import short
+    from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else short(printed(name, row[name]), digits)

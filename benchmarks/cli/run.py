@@ -402,7 +402,7 @@ def _interval(row: dict[str, Any]) -> str:
 
     if row.get("low") is None:
         return ""
-    return f"{short(row['difference'], 2)} [{short(row['low'], 2)}, {short(row['high'], 2)}]"
+    return f"{format_number(row['difference'], 2)} [{format_number(row['low'], 2)}, {format_number(row['high'], 2)}]"
 
 
 def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:

@@ -21,13 +21,24 @@ from .counts import check_nfe
 from .diagnosis import diagnose
 from .moments import check_moments
 from .noise import check_noise
-from .order import check_order, check_tolerance
-from .problems import AnisotropicGaussian
+from .order import check_order, check_tolerance, rms, slope
+from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, uneven_grid
 from .purity import check_batch, check_purity
 from .recorder import noise_for
 from .strong import check_strong
 
-__all__ = ["Check", "Conformance", "check_sampler", "print_conformance"]
+__all__ = [
+    "INTERIOR",
+    "Check",
+    "Conformance",
+    "Rational",
+    "ThreeModes",
+    "check_sampler",
+    "print_conformance",
+    "rms",
+    "slope",
+    "uneven_grid",
+]
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:

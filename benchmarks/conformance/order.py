@@ -25,7 +25,7 @@ from torch import Tensor
 from ...samplers import Denoise, Grid, GridSampler, NoNoise, Sampler, Source, StepNoise, integrate
 from ...samplers.loop import planned
 from .check import Check
-from .problems import GRIDS, INTERIOR, POINTS, ExactProblem, ThreeModes, problems, uneven
+from .problems import GRIDS, INTERIOR, POINTS, ExactProblem, ThreeModes, problems, uneven_grid
 
 STEPS = (24, 48, 96, 192, 384, 768)
 FLOOR = 1e-10
@@ -110,7 +110,7 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     slopes = {key: entry["slope"] for key, entry in table.items()}
     local = {key: entry["local_slope"] for key, entry in table.items()}
     shipped = {key: entry["as_shipped_slope"] for key, entry in table.items()}
-    gaussian = _convergence(sampler, problems()[0], uneven)
+    gaussian = _convergence(sampler, problems()[0], uneven_grid)
     order = sampler.order
     right = order is None or all(
         _fits(slope, order, exactly=key.startswith(ThreeModes.name))

@@ -31,7 +31,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 
 @cache
-def uneven(n: int) -> Grid:
+def uneven_grid(n: int) -> Grid:
     """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
 
     On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep

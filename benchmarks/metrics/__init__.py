@@ -9,8 +9,16 @@ import pkgutil
 
 from .coefficients import coefficient_distances
 from .coverage import ModeCoverage, against_counts, against_proportions, mode_counts
-from .endpoint import EndpointError, endpoint_error, flip_fraction
+from .endpoint import (
+    EndpointError,
+    distance_columns,
+    endpoint_distance,
+    endpoint_error,
+    flip_columns,
+    flip_fraction,
+)
 from .energy import energy_distance
+from .estimators.expansion import SAMPLES_PER_FEATURE
 from .estimators.fd_infinity import fd_infinity
 from .estimators.frechet import (
     FrechetEstimate,
@@ -21,16 +29,26 @@ from .estimators.frechet import (
     paired_difference,
     population_estimate,
 )
-from .estimators.moments import Moments
+from .estimators.moments import Moments, as_rows
+from .estimators.neighbours import neighbour_distances, square_distances
 from .estimators.rows import Rows
 from .fid import dominated
-from .kernel import KernelEstimate, kid
-from .memorisation import Memorisation, duplicate_share, memorisation, memorised_threshold
+from .kernel import KERNEL_ESTIMATOR, KernelEstimate, kid
+from .memorisation import (
+    Memorisation,
+    binomial_interval,
+    distance_ratio,
+    duplicate_share,
+    memorisation,
+    memorised_threshold,
+)
 from .metric import Context, Measured, Metric, metric, metrics
 from .precision_recall import PrecisionRecall, precision_recall
 from .sliced_wasserstein import SlicedWasserstein, sliced_wasserstein
 
 __all__ = [
+    "KERNEL_ESTIMATOR",
+    "SAMPLES_PER_FEATURE",
     "Context",
     "EndpointError",
     "FrechetEstimate",
@@ -46,13 +64,19 @@ __all__ = [
     "SlicedWasserstein",
     "against_counts",
     "against_proportions",
+    "as_rows",
+    "binomial_interval",
     "coefficient_distances",
+    "distance_columns",
+    "distance_ratio",
     "dominated",
     "duplicate_share",
+    "endpoint_distance",
     "endpoint_error",
     "energy_distance",
     "estimate",
     "fd_infinity",
+    "flip_columns",
     "flip_fraction",
     "floor",
     "frechet_distance",
@@ -62,10 +86,12 @@ __all__ = [
     "metric",
     "metrics",
     "mode_counts",
+    "neighbour_distances",
     "paired_difference",
     "population_estimate",
     "precision_recall",
     "sliced_wasserstein",
+    "square_distances",
 ]
 
 for _module in pkgutil.iter_modules(__path__):

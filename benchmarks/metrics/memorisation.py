@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import DUPLICATES, MEMORISED
 from .estimators.moments import FloatArray, as_rows
-from .estimators.neighbours import nearest
+from .estimators.neighbours import neighbour_distances
 from .estimators.rows import Rows, rows_of
 from .metric import Context, Measured, metric
 
@@ -66,7 +66,7 @@ def distance_ratio(x: ArrayLike, training: ArrayLike, *, same: bool = False) -> 
             f"samples of {rows.shape[1]} values cannot be compared with "
             f"examples of {examples.shape[1]}"
         )
-    first, second = nearest(rows, examples, 2, same=same).T
+    first, second = neighbour_distances(rows, examples, 2, same=same).T
     return np.sqrt(np.divide(first, second, out=np.zeros_like(first), where=first > 0))
 
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import MANIFOLDS
 from .estimators.moments import as_rows
-from .estimators.neighbours import BLOCK, nearest, square_distances
+from .estimators.neighbours import BLOCK, neighbour_distances, square_distances
 from .metric import Context, Measured, metric
 
 MANIFOLD = 3
@@ -69,9 +69,9 @@ def precision_recall(
     if len(x) <= MANIFOLD or len(y) <= DENSITY:
         need = f"more than {MANIFOLD} samples and more than {DENSITY} real ones"
         raise ValueError(f"precision and recall need {need}, not {len(x)} and {len(y)}: pass more")
-    own = nearest(y, y, DENSITY, same=True, block=block)
+    own = neighbour_distances(y, y, DENSITY, same=True, block=block)
     near, wide = own[:, MANIFOLD - 1], own[:, DENSITY - 1]
-    reach = nearest(x, x, MANIFOLD, same=True, block=block)[:, -1]
+    reach = neighbour_distances(x, x, MANIFOLD, same=True, block=block)[:, -1]
     precise, balls = 0, 0
     recalled, covered = np.zeros(len(y), bool), np.zeros(len(y), bool)
     for rows, square in square_distances(x, y, block):

@@ -10,7 +10,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Call, Executor, InProcess, Worker
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import load_suite
 
@@ -41,12 +41,12 @@ def test_shard(benchmark: BenchmarkFixture, executor: Executor, model: str) -> N
         suite.reference_samples,
         reference.clamp if reference else None,
     )
-    world = World(Setting.here(suite.extractors, "cpu"), models, references)
+    world = WorkerContext(WorkerConfig.here(suite.extractors, "cpu"), models, references)
     benchmark.pedantic(executor.run, args=(task, world), rounds=3, warmup_rounds=1)
 
 
 def test_task(benchmark: BenchmarkFixture, executor: Executor) -> None:
     """The way there and back."""
     benchmark.group = "task that does nothing"
-    world = World(Setting.here({}, "cpu"))
+    world = WorkerContext(WorkerConfig.here({}, "cpu"))
     benchmark.pedantic(executor.run, args=(Call(abs, (1,)), world), rounds=50, warmup_rounds=1)

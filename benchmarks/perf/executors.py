@@ -22,7 +22,7 @@ import torch
 from ..planning.planner import load_models, plan
 from ..running.executing import Call, Executor, InProcess, Pool, Task, Worker
 from ..running.executing.tasks import Shard
-from ..running.executing.world import Setting, World
+from ..running.executing.world import WorkerConfig, WorkerContext
 from ..scoring.references import load_references
 from ..suites.suite import Suite, check_suite
 
@@ -30,7 +30,9 @@ EMPTY = 500
 """Tasks of the first table."""
 
 
-def seconds(executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: World) -> float:
+def seconds(
+    executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], world: WorkerContext
+) -> float:
     """What tasks take together, once others have run.
 
     Raises:
@@ -49,7 +51,7 @@ def seconds(executor: Executor, tasks: Sequence[Task], warm: Sequence[Task], wor
 def empty_tasks() -> dict[str, float]:
     """Milliseconds of an empty task, by executor."""
     executors = {"in-process": InProcess(), "worker": Worker(), "--jobs 2": Pool(2)}
-    world, found = World(Setting.here({}, "cpu")), {}
+    world, found = WorkerContext(WorkerConfig.here({}, "cpu")), {}
     for name, executor in executors.items():
         tasks = [Call(abs, (1,))] * EMPTY
         found[name] = 1e3 * seconds(executor, tasks, tasks[:8], world) / EMPTY
@@ -88,7 +90,7 @@ def of_fashion(model: str, samples: int, shard: int) -> dict[int, float]:
     found = {}
     for workers in (1, 2):
         torch.set_num_threads(workers)  # one each
-        pool, world = Pool(workers), World(Setting.here({}, "cpu"), models, references)
+        pool, world = Pool(workers), WorkerContext(WorkerConfig.here({}, "cpu"), models, references)
         warm = [Shard(cell, 0, min(shard, 64), 0, 0, clamp)] * 4 * workers  # all load the model
         found[workers] = samples / seconds(pool, tasks, warm, world)
         pool.close()

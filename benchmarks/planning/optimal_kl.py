@@ -11,7 +11,7 @@ import torch
 
 from ...models import Denoiser
 from ...models.analysis.mmse import denoising_loss, exact_mmse
-from ...models.analysis.mmse_curve import Curve, gammas
+from ...models.analysis.mmse_curve import MMSECurve, gammas
 from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
@@ -104,11 +104,11 @@ class Search:
         }
         key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
         stored = remembered(cache, "mmse", key, lambda: _measure(model, self.samples, device))
-        curve = Curve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
+        curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])
 
     def _search(
-        self, curve: Curve, sigma_min: float, sigma_max: float, evaluations: int
+        self, curve: MMSECurve, sigma_min: float, sigma_max: float, evaluations: int
     ) -> Searched:
         stop = max(self.end, sigma_min)
         below = (sigma_min,) if stop > sigma_min else ()

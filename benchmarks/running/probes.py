@@ -14,7 +14,7 @@ from ..sampling.fingerprint import origin_of
 from ..suites.cell import Cell
 from .executing import Executor, Failure, InProcess
 from .executing.tasks import Look
-from .executing.world import World
+from .executing.world import WorkerContext
 
 FAULT = "fault"
 """Fact of the fingerprint of a sampler that failed in its probe."""
@@ -52,7 +52,7 @@ class Probes:
     """
 
     def __init__(
-        self, run: RunDir, world: World, executor: Executor, time_limit: float | None
+        self, run: RunDir, world: WorkerContext, executor: Executor, time_limit: float | None
     ) -> None:
         self._run, self._world, self._executor = run, world, executor
         self._limit = min(time_limit or LONGEST_LOOK, LONGEST_LOOK)

@@ -39,7 +39,7 @@ from .executing import Executor, Failure, InProcess
 from .executing.batches import Batches
 from .executing.pace import SHORTEST_COMPILED, Limits
 from .executing.tasks import Pace
-from .executing.world import Setting, World
+from .executing.world import WorkerConfig, WorkerContext
 from .identity import Identity, Makers, without_levels
 from .model_check import check_model
 from .probes import Probes
@@ -79,7 +79,7 @@ class Setup:
     models: Mapping[str, Denoiser]
     references: Mapping[str, Reference | None]
     cells: Sequence[Cell]
-    world: World
+    world: WorkerContext
     limits: Limits
     makers: Mapping[str, Makers]
     probes: Probes
@@ -155,7 +155,7 @@ def set_up(
     for reference in references.values():
         read = getattr(reference and reference.extractor, "read", None)
         watch.expect(read.paths if read else ())
-    world = World(Setting.here(suite.extractors, device), models, references)
+    world = WorkerContext(WorkerConfig.here(suite.extractors, device), models, references)
     makers = {}
     for name, model in models.items():
         with watch.of(name):

@@ -57,4 +57,4 @@ class Scale:
         extractor = self.reference.extractor.identity
         reference = f"reference {self.reference.identity}"
         converged = 0 if self.converged is None else len(self.converged)
-        return "; ".join((ESTIMATOR, extractor, reference, f"{converged} converged", sets))
+        return "; ".join((FRECHET_ESTIMATOR, extractor, reference, f"{converged} converged", sets))

@@ -4,3 +4,52 @@ probability flow ends (docs/tuning.md).
 They are tuned for each sampler and number of steps by themselves, on latents that no run scores and by the
 distance to converged endpoints alone: no feature extractor takes part.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .free import FreeKind, FreeParameters, arrays_of
+    from .least_squares import fit
+    from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
+    from .runs import Runs
+    from .search import OBJECTIVES, candidate_grids, power_mean
+
+__all__ = [
+    "OBJECTIVES",
+    "TEST_IDS",
+    "TRAIN_IDS",
+    "FreeKind",
+    "FreeParameters",
+    "Runs",
+    "TuningProblem",
+    "arrays_of",
+    "candidate_grids",
+    "fit",
+    "power_mean",
+    "tuning_problem",
+]
+
+_HOMES = {
+    "FreeKind": "free",
+    "FreeParameters": "free",
+    "OBJECTIVES": "search",
+    "Runs": "runs",
+    "TEST_IDS": "problem",
+    "TRAIN_IDS": "problem",
+    "TuningProblem": "problem",
+    "arrays_of": "free",
+    "candidate_grids": "search",
+    "fit": "least_squares",
+    "power_mean": "search",
+    "tuning_problem": "problem",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

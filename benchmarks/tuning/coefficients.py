@@ -8,11 +8,11 @@ import torch
 
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import tabulate
-from .free import Free, projected
+from .free import FreeParameters, projected
 from .least_squares import fit
 from .problem import TuningProblem
 from .runs import Runs
-from .search import OBJECTIVES, Found, candidates, mean_of
+from .search import OBJECTIVES, Found, candidate_grids, power_mean
 from .teacher import BATCH
 
 EQUATIONS = 2 / 3
@@ -45,7 +45,7 @@ def fitted(
     def error(solver: Sampler, grid: Grid) -> float:
         return mean_of(problem.distances(solver, grid), power)
 
-    untuned, early = candidates(steps, model)
+    untuned, early = candidate_grids(steps, model)
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid

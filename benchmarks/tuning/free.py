@@ -46,7 +46,7 @@ class Free:
     start: Grid
     sigma_min: float
     sigma_max: float
-    what: What
+    what: FreeKind
     older: int | None = None
 
     def __post_init__(self) -> None:

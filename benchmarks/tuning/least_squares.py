@@ -2,7 +2,7 @@ r"""Levels and coefficients that bring a sampler nearest to known endpoints, by 
 backward pass, so for any model, and in a few dozen runs.
 
 What is made small is a power mean over latents of the distance e_s = |r_s(z)| between sample and endpoint, the
-geometric mean for power 0, as a function of the free numbers z (:class:`.free.Free`). Samples are nearly
+geometric mean for power 0, as a function of the free numbers z (:class:`.free.FreeParameters`). Samples are nearly
 linear in them:
 
     r_s(z + dz) = r_s(z) + J_s dz,        J_s from one run a number, by differences.
@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...samplers import Grid, Sampler
-from .free import Free
-from .search import mean_of
+from .free import FreeParameters
+from .search import power_mean
 
 Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
@@ -73,7 +73,7 @@ class _LateError(Exception):
 
 
 def fit(
-    free: Free, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
+    free: FreeParameters, off: Off, equations: int, power: int = 0, late: Callable[[], bool] = bool
 ) -> Fit:
     """Fit the free numbers of a sampler.
 

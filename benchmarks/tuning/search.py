@@ -90,7 +90,7 @@ def search(
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
 
     def error(grid: Grid) -> float:
-        return mean_of(problem.distances(sampler, grid), power)
+        return power_mean(problem.distances(sampler, grid), power)
 
     untuned, early = candidates(steps, model)
     starts = [] if begun is None else [begun]

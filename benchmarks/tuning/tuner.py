@@ -12,7 +12,7 @@ from ..planning.tuned.entry import WHATS, Tuned, What
 from ..planning.tuned.file import check_writable, read_tuned, write_tuned
 from ..running.executing import Executor, Failure, InProcess, Tell
 from ..running.executing.tasks import SentSampler
-from ..running.executing.world import Setting, World
+from ..running.executing.world import WorkerConfig, WorkerContext
 from .problem import MOST
 from .search import OBJECTIVES
 from .target import Target
@@ -33,7 +33,7 @@ class Tune:
     models: tuple[str, str]
     options: tuple[Any, ...]
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the models."""
         self._tuning(world)
 
@@ -110,7 +110,7 @@ class Tuner:
 
         self._options = (self.latents, self.test_latents, self.seed, self.objective, self.what)
         models = {named.name: named.model for named in (self.subject, self.other)}
-        self._world = World(Setting.here({}, self.device), models)
+        self._world = WorkerContext(WorkerConfig.here({}, self.device), models)
 
     def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
         """Return the entries of the targets (:func:`.target.targets_of`), from the file or tuned now,

@@ -29,7 +29,7 @@ from ..planning.tuned.entry import (
 from ..running.executing import Tell
 from .coefficients import fitted
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .search import OBJECTIVES, Found, mean_of, search
+from .search import OBJECTIVES, Found, power_mean, search
 from .target import Target
 
 
@@ -130,10 +130,10 @@ class Tuning:
         return Scores(untuned=before, tuned=after, resolution=problem.resolution)
 
     def _score(self, distances: NDArray[np.float64]) -> Score:
-        error = mean_of(distances, OBJECTIVES[self.objective])
+        error = power_mean(distances, OBJECTIVES[self.objective])
         return Score(
             error=error,
-            rms=mean_of(distances, OBJECTIVES["rms"]),
+            rms=power_mean(distances, OBJECTIVES["rms"]),
             median=float(np.median(distances)),
         )
 

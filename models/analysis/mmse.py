@@ -16,7 +16,7 @@ from torch import Tensor
 from ..denoiser import Denoiser
 from ..exact.base import ExactModel
 from .estimate import FloatArray
-from .mmse_curve import Curve
+from .mmse_curve import MMSECurve
 from .posterior_trace import posterior_trace
 
 Spread = Callable[[Tensor, Tensor, float], Tensor]
@@ -32,7 +32,7 @@ def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
             for g in gamma
         ]
-    return Curve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))
+    return MMSECurve(np.asarray(gamma, dtype=np.float64), np.stack(columns, 1))
 
 
 def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:

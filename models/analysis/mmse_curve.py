@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .estimate import Estimate, FloatArray, estimate
+from .estimate import Estimate, FloatArray, estimate_mean
 
 if TYPE_CHECKING:
     from scipy.interpolate import CubicSpline
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class MMSECurve:
     """A tabulated MMSE curve; between the nodes, gamma mmse is a cubic spline in log gamma.
 
     Attributes:
@@ -59,7 +59,7 @@ class Curve:
 
     def value(self, gamma: float) -> Estimate:
         """mmse(gamma)."""
-        return estimate(self.at(gamma))
+        return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
         """Return the curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the
@@ -78,7 +78,7 @@ class Curve:
                 "an MMSE curve of two nodes does not show how well it is interpolated; give it more"
             )
         keep = sorted({*range(0, len(self.gamma), 2), len(self.gamma) - 1})
-        return Curve(self.gamma[keep], self.draws[:, keep])
+        return MMSECurve(self.gamma[keep], self.draws[:, keep])
 
     def _place(self, gamma: FloatArray | float) -> FloatArray:
         low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)

@@ -7,7 +7,6 @@ covariance about these means is pooled over the classes; its lower triangle is s
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..reference import FloatArray, Moments

@@ -69,6 +69,17 @@ class KernelDensity(ExactModel):
         """Return the cloud's log-density at s; finite at sigma = 0."""
         return self._cloud.log_density_rows(x, self._level(sigma)[0], labels)
 
+    @property
+    def labels(self) -> Tensor | None:
+        """Class of each point, ``(N,)`` int64; None for a model without classes."""
+        return self._cloud.labels
+
+    def responsibilities(
+        self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """p(j | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, N)`` float64."""
+        return self._cloud.responsibilities(x, self._level(per_row(sigma, x))[0], labels)
+
     def draw(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw a point and noise around it. The first m of n samples do not depend on n."""
         for_point, for_noise = rng.spawn(2)

@@ -101,6 +101,11 @@ class GaussianMixture(ExactModel):
         """Log-sum-exp of the components' joint log-densities."""
         return self._terms(x, sigma, labels).log_joint.logsumexp(1)
 
+    @property
+    def weights(self) -> Tensor:
+        """Probability of each component, ``(K,)`` float64."""
+        return self._weights
+
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..cards.features import FashionExtractor
@@ -37,7 +35,7 @@ def load(count: str, samples: Samples) -> Reference:
         spec = f"card:{count}" if count else "card"
         what = f"{spec!r} {'reduces' if count else 'is'} the model's own features, and it has none"
         raise ValueError(f"{what}; use another extractor, such as pixels")
-    return projected(own, int(count)) if count else own
+    return project(own, int(count)) if count else own
 
 
 class Projected:

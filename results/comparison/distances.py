@@ -54,7 +54,7 @@ class Typical(NamedTuple):
     df: int
 
 
-def typical(distances: Array, apart: float) -> Typical:
+def typical_error(distances: Array, apart: float) -> Typical:
     """Return the typical error of distances.
 
     Args:

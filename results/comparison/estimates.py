@@ -37,7 +37,7 @@ from ..quantities import Quantity, Summary, judged
 from ..record import Record
 from ..text import Z95
 from ..values import number, text
-from .distances import IMAGINARY_FLIPS, largest_square, typical
+from .distances import IMAGINARY_FLIPS, largest_square, typical_error
 from .shares import changes, share_error
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 from ..intervals import printed
 from ..quantities import Quantity, judged
-from ..text import short
+from ..text import format_number
 from .compare import choose, matched_cells, no_shared_cell, row_name
 from .entries import Entry, Source, measured, read_source
 from .pairing import Matches, Pair, match_cells
@@ -158,7 +158,7 @@ def _time(pair: Pair, share: float) -> _Draft | None:
     return _Draft(
         name,
         "time",
-        f"× {short(ratio.value)} [{short(low)}, {short(high)}]",
+        f"× {format_number(ratio.value)} [{format_number(low)}, {format_number(high)}]",
         Evidence(ratio.log, ratio.se, margin),
     )
 

@@ -31,7 +31,7 @@ import pandas as pd
 from ..intervals import bounds, flag_of
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..text import Z95, short
+from ..text import Z95, format_number
 from ..values import number, rows_of, text
 from .significance import LEVEL, Evidence, claim
 
@@ -130,11 +130,11 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
 
     def in_range(value: float) -> str:
         return (
-            f"> {short(largest)}"
+            f"> {format_number(largest)}"
             if value == math.inf
-            else f"≤ {short(smallest)}"
+            else f"≤ {format_number(smallest)}"
             if value <= smallest
-            else short(value)
+            else format_number(value)
         )
 
     return (

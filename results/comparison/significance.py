@@ -98,7 +98,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def verdicts(
+def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
     """The verdict of each line of a table.
@@ -126,8 +126,8 @@ def verdicts(
     ]
 
 
-def claim(evidence: Evidence | None, level: float) -> Verdict:
-    """The verdict of a pair by itself at a level, as :func:`verdicts` gives it.
+def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
+    """The verdict of a pair by itself at a level, as :func:`judge_table` gives it.
 
     A difference within the margin is never called better or worse.
 

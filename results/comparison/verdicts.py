@@ -27,7 +27,7 @@ from .entries import Entry
 from .estimates import Difference, Estimate, difference, dominated
 from .pairing import Pair
 from .shares import PairedShares
-from .significance import LEVEL, Evidence, Verdict, claim, verdicts
+from .significance import LEVEL, Evidence, Verdict, claim, judge_table
 from .times.speed import Word, speed
 from .times.walltime import NoRatio, time_ratio
 

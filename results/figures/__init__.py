@@ -5,6 +5,8 @@ Imported only where one is asked for.
 
 from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
+from .inline import inline_svg
+from .labels import spread_labels
 from .ranking import ranking
 from .samples import samples
 from .sheet import Sheet, Width, save
@@ -19,9 +21,11 @@ __all__ = [
     "Width",
     "draw",
     "front",
+    "inline_svg",
     "ranking",
     "samples",
     "save",
+    "spread_labels",
     "timing",
     "work_precision",
     "write_figures",

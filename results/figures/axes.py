@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from ..quantities import find, quantities
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import empty, number
 from .sheet import SOFT
 
@@ -57,7 +57,7 @@ def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) ->
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value)))
     axes.grid(axis="y")
 
 

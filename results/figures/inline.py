@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 
-def inline(svg: str, variables: Mapping[str, str]) -> str:
+def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
     """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
     figure has, as wide as there is room.
 

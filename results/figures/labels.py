@@ -16,14 +16,14 @@ GAP, REACH = 0.035, 0.09
 """Shares of the width of the axes: from the last point to its leader, and from there to the name."""
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
     fit; their order stays.
 
     This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
     range as a whole.
 
-    >>> spread([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
+    >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
     [0.45, 0.55, 0.9]
     """
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])

@@ -13,7 +13,7 @@ from ..palette import style
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..text import short
+from ..text import format_number
 from ..values import number, rows_of, text
 from .axes import short_title
 from .markers import THICK, lift, markers
@@ -97,11 +97,11 @@ def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) ->
     ]
     names = [label(text(row, "curve")) for row in rows]
     a_texts = [
-        f"{name}  {short(printed(left, number(row, left)))}"
+        f"{name}  {format_number(printed(left, number(row, left)))}"
         for name, row in zip(names, rows, strict=True)
     ]
     b_texts = [
-        short(printed(right, number(row, right))) + f"  {name}" * (wide > ROOMY)
+        format_number(printed(right, number(row, right))) + f"  {name}" * (wide > ROOMY)
         for name, row in zip(names, rows, strict=True)
     ]
     margins = [LETTER * max(map(len, texts)) + 0.15 for texts in (a_texts, b_texts)]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
-from ..text import short
+from ..text import format_number
 from ..values import number, rows_of, text
 from .ranking import nearest
 from .series import label
@@ -74,7 +74,7 @@ def _draw(axes: Axes, rows: list[Record]) -> None:
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
     for place, row, end in zip(places, rows, map(sum, zip(network, own, strict=True)), strict=True):
-        words = f"{short(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (
+        words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (
             " †" if row.get("timing_flag") else ""
         )
         axes.annotate(

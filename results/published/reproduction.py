@@ -20,7 +20,7 @@ from ..comparison.entries import Source, read_source
 from ..comparison.verdicts import MARGIN
 from ..intervals import bounds, flag_of
 from ..record import Record
-from ..text import Z95, short
+from ..text import Z95, format_number
 from ..values import number, text
 from .protocol import Difference, differences, is_inception
 from .rows import Published, checked_model, model_in, rows_of_model
@@ -83,9 +83,9 @@ class Reproduction:
         if self.paper is None or self.difference is None or self.reach is None:
             return self.outcome + (f": {self.reason}" if self.reason else "")
         if self.outcome in ("reproduced", "undecided"):
-            share = f"{short(100 * self.reach / self.paper.value, 2)} %"
+            share = f"{format_number(100 * self.reach / self.paper.value, 2)} %"
             colon = ":" if self.outcome == "undecided" else ""
-            words = f"{self.outcome}{colon} within {short(self.reach)} ({share})"
+            words = f"{self.outcome}{colon} within {format_number(self.reach)} ({share})"
         else:
             ends = f"[{_signed(self.difference_low)}, {_signed(self.difference_high)}]"
             share = f"{_signed(100 * self.difference / self.paper.value, 2)} %"
@@ -281,4 +281,4 @@ def _at(row: Record, paper: Published) -> tuple[float, float | None, float | Non
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
-    return ("+" if value is not None and value > 0 else "") + short(value, digits)
+    return ("+" if value is not None and value > 0 else "") + format_number(value, digits)

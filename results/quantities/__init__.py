@@ -16,11 +16,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..record import AROUND, ROW, Column, Kind
-from .built_in import BUILT_IN
+from .built_in import BUILT_IN, ENDPOINTS
 from .quantity import Floor, Quantity, Summary, To
 
 __all__ = [
     "BUILT_IN",
+    "ENDPOINTS",
     "ENTRY_POINTS",
     "Floor",
     "Installed",

@@ -12,7 +12,7 @@ from ..comparison.findings import BASELINE, Best, Findings, Standing
 from ..intervals import plus_minus, printed
 from ..quantities import Quantity
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import number, rows_of, text
 
 TYPICAL = 10
@@ -109,13 +109,13 @@ def _jump(rows: list[Record]) -> str:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
     times = (
-        f", {short(raw / floor, 2)} times what perfect samples get"
+        f", {format_number(raw / floor, 2)} times what perfect samples get"
         if raw is not None and floor
         else ""
     )
     return (
         f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of "
-        f"{short(raw)}{times}."
+        f"{format_number(raw)}{times}."
     )
 
 
@@ -190,8 +190,8 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
         return words.get(best.standing, "")
     low, high = (number(row, quantity.name) or 0.0 for row in (best.row, best.baseline))
     if not _above_zero(best.row, quantity):
-        return f", where {best.against} has {short(printed(quantity.name, high))}"
-    return f", {short(high / low, 2)} times better than {best.against}"
+        return f", where {best.against} has {format_number(printed(quantity.name, high))}"
+    return f", {format_number(high / low, 2)} times better than {best.against}"
 
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
@@ -237,7 +237,7 @@ def _floor(crossings: pd.DataFrame) -> str:
         if rivals
         else ""
     )
-    floor = f"{short(first['tolerance'])}, the floor of {first['samples']} samples"
+    floor = f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
     return (
         f"{subject} until a sampler's own error is below {floor}: {first['curve']}, "
         f"{first['shown']}{flag}{open_}."

@@ -29,7 +29,7 @@ from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief
 from ..table.latex import latex
 from ..table.reading import run_names
-from ..text import choices, interval, short
+from ..text import choices, format_number, interval
 from ..values import empty, number, rows_of, text
 from .current import ingredients, note
 from .listing import MARKS, listing_of
@@ -197,7 +197,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(number=number, short=short, interval=interval, printed=printed)
+    environment.globals.update(
+        number=number, short=format_number, interval=interval, printed=printed
+    )
     environment.filters.update(
         brief=brief, whole=_unbroken_names, with_bounds=with_bounds, plus_minus=plus_minus
     )

@@ -14,7 +14,7 @@ from ..comparison.verdicts import Line as JudgedLine
 from ..intervals import flag_of, plus_minus
 from ..quantities import columns, flags, quantities
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import empty, number, rows_of, text
 
 MARKS = {
@@ -165,7 +165,7 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
         return ""
     return (
-        short(float(next(iter(values))))
+        format_number(float(next(iter(values))))
         if str(frame[name].dtype) == "Float64"
         else str(next(iter(values)))
     )

@@ -9,7 +9,7 @@ from ..comparison.findings import Findings
 from ..comparison.pareto import FrontPosition, Point, front_positions, point_of, surely_cheaper
 from ..comparison.verdicts import Panel
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import number, text
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))

@@ -9,7 +9,7 @@ from ..quantities import Quantity, flags, quantities
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
-from ..text import filled, markdown_table, short
+from ..text import filled, format_number, markdown_table
 from ..values import number, rows_of, text
 from .answer import NOTHING, answer
 
@@ -68,9 +68,9 @@ def _cells(row: Record, quantity: Quantity) -> list[str]:
     value = (
         _flagged(row, name)
         if quantity.error == "interval"
-        else short(printed(name, number(row, name)))
+        else format_number(printed(name, number(row, name)))
     )
-    return [value, short(number(row, floor.column))] if floor and floor.perfect else [value]
+    return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]
 
 
 def _flagged(row: Record, name: str) -> str:

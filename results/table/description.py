@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..escaping import printable
-from ..text import short
+from ..text import format_number
 from ..values import empty, rows_of
 
 WORDS = (

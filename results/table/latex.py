@@ -13,7 +13,7 @@ import pandas as pd
 from ..intervals import flag_of, printed
 from ..palette import FAMILIES, family
 from ..record import Record
-from ..text import short
+from ..text import format_number
 from ..values import number, rows_of, text
 from .curves import comparable_parts
 
@@ -159,7 +159,7 @@ def rounded(value: float, se: float | None) -> tuple[str, str]:
     (('13.42', '0.56'), ('172', '13'), ('0.5', ''))
     """
     if se is None or not 0 < se < math.inf:
-        return short(value), ""
+        return format_number(value), ""
     digits = max(0, 1 - math.floor(math.log10(se)))
     return f"{value:.{digits}f}", f"{se:.{digits}f}"
 

@@ -17,7 +17,7 @@ from ..comparison.verdicts import Line
 from ..escaping import printable
 from ..intervals import printed
 from ..table.tuned import NAME, Tuning
-from ..text import short
+from ..text import format_number
 
 _TUNING_HEADINGS = (
     "sampler",
@@ -89,16 +89,22 @@ def _cells(line: Line) -> tuple[str, ...]:
     """Return the cells that follow a name."""
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
-    time = "" if line.time_ratio is None else f"×{short(line.time_ratio)}{sure}"
-    return at, short(printed(line.metric, line.value)), _difference(line), line.verdict, time
+    time = "" if line.time_ratio is None else f"×{format_number(line.time_ratio)}{sure}"
+    return (
+        at,
+        format_number(printed(line.metric, line.value)),
+        _difference(line),
+        line.verdict,
+        time,
+    )
 
 
 def _difference(line: Line) -> str:
     """``Δ [low, high]`` with two digits; a star marks rows taken as independent."""
     star = "" if line.paired else "*"
     if line.low is None or line.high is None:
-        return short(line.difference, 2) + star
-    return f"{short(line.difference, 2)} [{short(line.low, 2)}, {short(line.high, 2)}]{star}"
+        return format_number(line.difference, 2) + star
+    return f"{format_number(line.difference, 2)} [{format_number(line.low, 2)}, {format_number(line.high, 2)}]{star}"
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
@@ -153,11 +159,11 @@ def _order(key: tuple[str, str, int | None]) -> tuple[int, str]:
 
 
 def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
-    other = f"{tuning.other}: {short(tuning.other_untuned)} → {short(tuning.other_error)}"
+    other = f"{tuning.other}: {format_number(tuning.other_untuned)} → {format_number(tuning.other_error)}"
     return (
         f"{tuning.teacher:,}",
         f"{tuning.search:,}",
-        short(tuning.seconds),
+        format_number(tuning.seconds),
         f"{tuning.gap:+.0%}",
         other,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..run_directory.reading import run_record
-from ..text import Z95, short
+from ..text import Z95, format_number
 from .sparkline import sparkline
 
 KEY = "path_curvature"
@@ -24,7 +24,11 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     """
     if not found:
         return ()
-    spread = "" if found["curvature_se"] is None else f" ± {short(Z95 * found['curvature_se'], 2)}"
+    spread = (
+        ""
+        if found["curvature_se"] is None
+        else f" ± {format_number(Z95 * found['curvature_se'], 2)}"
+    )
     top, (high, *_, low) = max(found["profile"]), found["edges"]
     if not top > 0:
         return ("paths: straight",)
@@ -35,8 +39,8 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
         f"jump misses {short(found['jump'])};",
         f"bars: bending from sigma {short(high, 2)} |{bars}| to {short(low, 1)}, half of "
         f"it {half};",
-        f"measures of the literature: deviation {short(found['deviation'], 2)}, "
-        f"straightness {short(found['straightness'], 2)}",
+        f"measures of the literature: deviation {format_number(found['deviation'], 2)}, "
+        f"straightness {format_number(found['straightness'], 2)}",
     )
 
 

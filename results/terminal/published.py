@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..published.reproduction import CLOSE, Reproduction
-from ..text import interval, short
+from ..text import format_number, interval
 from ..values import number, text
 
 

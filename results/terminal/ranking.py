@@ -26,7 +26,7 @@ from ..quantities import judged
 from ..record import Record
 from ..result_table import ResultTable
 from ..table.curves import comparable_parts
-from ..text import short
+from ..text import format_number
 from ..values import number, rows_of, text
 from .sparkline import ASCII, BLOCKS, positive_range, sparkline
 
@@ -142,7 +142,7 @@ class Ranking:
             "green" if verdict == "better" else ""
         )
         return Text(
-            f"{short(printed(self.metric, value))}{flag}{'*' if value == best else ' '}{mark}",
+            f"{format_number(printed(self.metric, value))}{flag}{'*' if value == best else ' '}{mark}",
             style=style,
         )
 

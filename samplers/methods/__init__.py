@@ -7,5 +7,11 @@ here (docs/adding-a-sampler.md).
 import importlib
 import pkgutil
 
+from .dpm2 import DPM2
+from .dpm_solver_multistep import DPMpp3MPublished
+from .heun import Heun
+
+__all__ = ["DPM2", "DPMpp3MPublished", "Heun"]
+
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

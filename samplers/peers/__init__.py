@@ -8,15 +8,19 @@
 from __future__ import annotations
 
 from .base import Peer
-from .by_name import ADAPTERS, available, resolve
-from .locate import peers_path, set_peers_path
+from .by_name import ADAPTERS, available, load_peer_module, resolve
+from .dpm_solver import VarianceExploding
+from .locate import find_clone, peers_path, set_peers_path
 from .translate import export_sigmas, translate
 
 __all__ = [
     "ADAPTERS",
     "Peer",
+    "VarianceExploding",
     "available",
     "export_sigmas",
+    "find_clone",
+    "load_peer_module",
     "peers_path",
     "resolve",
     "set_peers_path",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import difflib
 from functools import lru_cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any
+
+from .locate import clone_file, load_script
 
 _MODULES = {
     "diffusers": "diffusers",
@@ -45,6 +48,24 @@ def resolve(name: str) -> Any:
         )
         raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
     return _make(name, _origin(library, target))
+
+
+def load_peer_module(name: str, *siblings: str) -> ModuleType:
+    """Return the module that holds the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
+
+    Args:
+        name: of a peer of diffusers, of k-diffusion, or of a clone.
+        siblings: files beside that of a clone, which it imports by bare names.
+
+    Raises:
+        ValueError: the library is not here; the sentence says what to install or to clone.
+    """
+    library = name.partition(":")[0]
+    if library == "diffusers":
+        return _module(library).library(name)
+    if library == "k-diffusion":
+        return _module(library).module(name)
+    return load_script(clone_file(name), *siblings)
 
 
 def available() -> list[str]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..types import Source
 from .base import Peer, define
 from .call import Call
-from .locate import clone, digest, load_inside, missing, version
+from .locate import digest, find_clone, load_inside, missing, version
 
 PREFIX = "k-diffusion"
 _OURS = {
@@ -71,7 +71,7 @@ class KDiffusion(Peer):
 
 def folder(name: str) -> Path:
     """The package folder: of the clone if there is one, of the installed package otherwise."""
-    cloned = clone("k-diffusion")
+    cloned = find_clone("k-diffusion")
     if cloned is not None:
         return cloned / "k_diffusion"
     spec = importlib.util.find_spec("k_diffusion")
@@ -104,7 +104,7 @@ def make(name: str) -> type[Peer]:
     takes = inspect.signature(getattr(module(name), target)).parameters
     options = {key: parameter.default for key, parameter in takes.items() if key not in _OURS}
     adaptive = "rtol" in takes
-    origin = digest(folder(name) / "sampling.py") if clone("k-diffusion") else version(PREFIX)
+    origin = digest(folder(name) / "sampling.py") if find_clone("k-diffusion") else version(PREFIX)
     return define(
         KDiffusion,
         name,

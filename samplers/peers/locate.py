@@ -62,7 +62,7 @@ def peers_path() -> Path | None:
     return _folder
 
 
-def clone(repository: str) -> Path | None:
+def find_clone(repository: str) -> Path | None:
     """The clone of a repository, or None."""
     root = _folder or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     return root / repository if root is not None and (root / repository).is_dir() else None
@@ -76,7 +76,7 @@ def cloned_file(name: str, url: str, *candidates: str) -> Path:
     """
     for candidate in candidates:
         repository, _, inner = candidate.partition("/")
-        folder = clone(repository)
+        folder = find_clone(repository)
         if folder is not None and (folder / inner).is_file():
             return folder / inner
     raise ValueError(

@@ -12,6 +12,7 @@ from .discrete import discrete_leading, discrete_linspace, discrete_trailing, ed
 from .native import Process, beta, edm_vp, quadratic_time, uniform_time
 from .optimised import align_your_steps
 from .registry import SCHEDULES, Entry, schedule
+from .search import cheapest_path, staircase_costs
 
 __all__ = [
     "SCHEDULES",
@@ -19,6 +20,7 @@ __all__ = [
     "Process",
     "align_your_steps",
     "beta",
+    "cheapest_path",
     "discrete_leading",
     "discrete_linspace",
     "discrete_trailing",
@@ -31,6 +33,7 @@ __all__ = [
     "quadratic_time",
     "schedule",
     "sohl_dickstein_1503",
+    "staircase_costs",
     "uniform_lambda",
     "uniform_time",
 ]

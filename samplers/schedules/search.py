@@ -46,7 +46,7 @@ def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
     """The path divergence in nats that a step of ``ddpm`` from one level to another adds, derived in
-    ``models.analysis.path_kl``: the area between the MMSE curve and a stair above it.
+    ``samplerbench_studies.analysis.path_kl``: the area between the MMSE curve and a stair above it.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 

@@ -19,11 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.tuning.free import Free, What, arrays_of
-from samplerbench.benchmarks.tuning.problem import TuningProblem
-from samplerbench.models.denoiser import Bound
-from samplerbench.samplers import Grid, Sampler
-from samplerbench.samplers.families.tabulated import tabulate
+from samplerbench.benchmarks.tuning import FreeKind, FreeParameters, TuningProblem, arrays_of
+from samplerbench.models import Bound
+from samplerbench.samplers import Grid, Sampler, tabulate
 
 BACKWARD = 2
 """Evaluations that the backward pass of one is counted as: it multiplies twice where the forward
@@ -49,7 +47,7 @@ _TINY = 1e-18  # of a squared distance, so that its root has a slope at 0
 class Unrolled:
     """The logarithm of a mean distance as a function of free numbers, with its gradient.
 
-    The numbers are those of :class:`.Free`, 0 at the start.
+    The numbers are those of :class:`.FreeParameters`, 0 at the start.
 
     Attributes:
         problem: its latents and endpoints.
@@ -64,12 +62,14 @@ class Unrolled:
     sampler: Sampler
     start: Grid
     power: int
-    what: What
+    what: FreeKind
     calls: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         model = self.problem.model
-        self.free = Free(self.sampler, self.start, model.sigma_min, model.sigma_max, self.what)
+        self.free = FreeParameters(
+            self.sampler, self.start, model.sigma_min, model.sigma_max, self.what
+        )
 
     def __call__(self, z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """The logarithm of the error at ``z`` ``(size,)``, and its gradient.

@@ -22,15 +22,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.sampling.shard import clamp
-from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.spec import parse_spec
+from samplerbench.benchmarks.metrics import FrechetReference, estimate
+from samplerbench.benchmarks.planning import Pilot
+from samplerbench.benchmarks.sampling import clamp
+from samplerbench.benchmarks.scoring import load_references
+from samplerbench.benchmarks.suites import parse_spec
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.exact.base import ExactModel
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
-from samplerbench.results.text import markdown_table, short
+from samplerbench.models.exact import ExactModel
+from samplerbench.results import format_number, markdown_table
+from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 
 MODES = "family:modes(dim=21, std=0.0725, seed=315, sigma_min=0.002, sigma_max=80.0)"
@@ -175,8 +175,8 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
             values: NDArray[np.float64] = np.array([float(r[column]) for r in own])
             low, high = values.min(), values.max()
             ratio = f"{high / low:.2f}" if low > 0 else "-"
-            cells += [short(float(np.median(values))), ratio]
-        cost = short(float(np.mean([float(r["evaluations"]) for r in own])))
+            cells += [format_number(float(np.median(values))), ratio]
+        cost = format_number(float(np.mean([float(r["evaluations"]) for r in own])))
         lines.append((name, n, len(own), *cells, cost))
     header = ("problem", "NFE", "probes", "median", "ratio", "RMS", "ratio", "FID", "ratio", "cost")
     return markdown_table(header, lines)

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from samplerbench.benchmarks.planning.cache import default_cache
-from samplerbench.benchmarks.planning.fitting import Pilot
+from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.models import make_model
-from samplerbench.results.text import markdown_table
+from samplerbench.results import markdown_table
 from samplerbench.samplers import karras, make
 
 REFERENCE = Path("results/reference")

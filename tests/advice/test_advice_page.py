@@ -20,7 +20,7 @@ from samplerbench.benchmarks.advice.page.plot import curves
 from samplerbench.benchmarks.advice.table import table
 from samplerbench.benchmarks.advice.told import markdown, tell
 from samplerbench.benchmarks.cli.common.console import Safe
-from samplerbench.results.text import short
+from samplerbench.results.text import format_number
 
 VOID = {"meta", "img", "input", "br", "link", "path", "use"}
 
@@ -74,7 +74,7 @@ def numbers(text):
 
 
 def texts(*values):
-    return [short(one) for value in values for one in (value.value, value.low, value.high)]
+    return [format_number(one) for value in values for one in (value.value, value.low, value.high)]
 
 
 def test_every_number_of_the_table_is_the_answer_s(page):
@@ -98,7 +98,10 @@ def test_every_number_of_the_table_is_the_answer_s(page):
     assert cells[5][2] == "what you use now fails it <diverged>"
     assert "no difference shown" in cells[5][4]
     # its own error, once: it is what is used now
-    assert (cells[20][2], cells[20][3]) == ("what you use now", short(at_20.choice.error.value))
+    assert (cells[20][2], cells[20][3]) == (
+        "what you use now",
+        format_number(at_20.choice.error.value),
+    )
 
 
 def test_the_page_needs_nothing_else(page):

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise
 from samplerbench.benchmarks.advice.asked import subject
-from samplerbench.benchmarks.advice.asked.subject import load
+from samplerbench.benchmarks.advice.asked.subject import load_subject
 from samplerbench.benchmarks.advice.exports.table import steps_of
 from samplerbench.benchmarks.advice.racing import truth
 from samplerbench.benchmarks.advice.racing.clock import OutOfTime
 from samplerbench.benchmarks.advice.racing.forecasting import errors_of, ordered
 from samplerbench.benchmarks.advice.racing.tasks import Ends
-from samplerbench.benchmarks.advice.racing.tuned import Numbers, tuned_cell
+from samplerbench.benchmarks.advice.racing.tuned import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
@@ -56,11 +56,11 @@ def cell_of(choice, entries):
     if choice.label in known:
         return known[choice.label]
     base = next(entry.cell for entry in entries if entry.cell.label == choice.sampler)
-    return tuned_cell(base, Numbers.read(choice.levels, choice.coefficients))
+    return tuned_cell(base, FittedNumbers.read(choice.levels, choice.coefficients))
 
 
 def test_the_recommendation_is_the_best_of_a_sweep_on_fresh_latents(answered, error_of):
-    asked = load("gaussian", "cpu", 0, "card", FEW)
+    asked = load_subject("gaussian", "cpu", 0, "card", FEW)
     for budget in answered[1].budgets:
         entries = asked.entries(budget.nfe, auto=False)
         least = min(error_of(entry.cell) for entry in entries)
@@ -213,7 +213,7 @@ def test_the_command_writes_the_page_and_wrong_input_is_code_2(tmp_path):
 
 def test_a_forecast_is_exact_where_the_denoiser_is_linear():
     """On a Gaussian nothing is of second order, so the error that is forecast is the one that is made."""
-    asked = load("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
+    asked = load_subject("gaussian", "cpu", 0, "card", ("heun", "dpmpp_2m", "unipc_2"))
     pilot = Pilot(asked.model, None)
     rows = torch.from_numpy(pilot.look.rows)
     for entry in asked.entries(8, auto=False)[:6]:
@@ -235,7 +235,7 @@ def test_a_forecast_is_exact_where_the_denoiser_is_linear():
 
 
 def test_what_is_forecast_to_do_well_comes_first():
-    asked = load("gmm-64d", "cpu", 0, "card", ())
+    asked = load_subject("gmm-64d", "cpu", 0, "card", ())
     look = Pilot(asked.model, None).look
     entries = asked.entries(10, auto=False)[::9]
     found = ordered(look, entries)

@@ -10,21 +10,21 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
-from samplerbench.benchmarks.advice.asked.subject import OWN, load
+from samplerbench.benchmarks.advice.asked.subject import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.advice.finding.tuning import _starts, _targets
 from samplerbench.benchmarks.advice.racing.measuring import Bench
 from samplerbench.benchmarks.advice.racing.one_budget import Raced
 from samplerbench.benchmarks.advice.racing.store import Store
 from samplerbench.benchmarks.advice.racing.tuned import (
-    Numbers,
+    FittedNumbers,
     Tune,
     fittable,
-    on_levels,
+    resolve_levels,
     tuned_cell,
 )
 from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.sampling.shard import begin, sample_shard
-from samplerbench.benchmarks.tuning.free import Free
+from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.benchmarks.tuning.runs import Runs
 from samplerbench.samplers import Grid, NoNoise
 
@@ -33,7 +33,7 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def asked():
-    return load("gmm-2d", "cpu", 0, "card", ())
+    return load_subject("gmm-2d", "cpu", 0, "card", ())
 
 
 def cell_of(asked, sampler, schedule="karras", budget=6):
@@ -56,9 +56,9 @@ PLAIN = ("dpmpp_2m", "dpmpp_2m(analytic_first=True)", "ipndm(through_zero=True)"
 def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     cell = cell_of(asked, name)
     assert fittable(cell, what, asked.model)
-    sampler, grid = on_levels(cell.sampler, cell.grid)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
     model = asked.model
-    free = Free(sampler, grid, model.sigma_min, model.sigma_max, what)
+    free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, what)
     kept, part = runs_of(model, cell), slice(2, 9)
     point = 0.1 * np.random.default_rng(0).normal(size=free.size)
     for z in (point, *(point + 0.01 * row for row in np.eye(free.size)), 2 * point):
@@ -72,7 +72,7 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
 
 def test_a_run_with_one_other_level_is_the_whole_run(asked):
     cell = cell_of(asked, "auto")
-    sampler, grid = on_levels(cell.sampler, cell.grid)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
     runs = runs_of(asked.model, cell)
     runs.off(sampler, grid, slice(None))
     for k in range(1, len(grid)):
@@ -86,7 +86,7 @@ def test_a_run_with_one_other_level_is_the_whole_run(asked):
 def test_few_evaluations_are_made_again(asked):
     meter = Meter()
     model, cell = meter.attach(asked.model), cell_of(asked, "ipndm", budget=8)
-    free = Free(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
+    free = FreeParameters(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
     runs = runs_of(model, cell)
     for z in (np.zeros(free.size), *(0.01 * np.eye(free.size))):
         runs.off(free.made(z), free.grid(z), slice(None))
@@ -98,40 +98,40 @@ def test_few_evaluations_are_made_again(asked):
 def test_a_cell_of_what_was_found_is_what_it_was_found_for(asked, name):
     """The table of a sampler stands for it, and other numbers are another cell."""
     cell = cell_of(asked, name)
-    sampler, grid = on_levels(cell.sampler, cell.grid)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
     model = asked.model
-    same = Free(sampler, grid, model.sigma_min, model.sigma_max, "coefficients")
-    found = Numbers.of(same.made(np.zeros(same.size)), grid)
-    again = tuned_cell(cell, Numbers.read(found.levels, found.rows))
+    same = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, "coefficients")
+    found = FittedNumbers.of(same.made(np.zeros(same.size)), grid)
+    again = tuned_cell(cell, FittedNumbers.read(found.levels, found.rows))
 
     def samples(cell):
         made = sample_shard(model, None, cell, 0, COUNT, "cpu", 0, COUNT, lambda _: None)
         return torch.from_numpy(made["endpoint"])
 
     torch.testing.assert_close(samples(again), samples(cell), rtol=0, atol=1e-6)
-    moved = Numbers.of(same.made(np.full(same.size, 0.1)), grid)
+    moved = FittedNumbers.of(same.made(np.full(same.size, 0.1)), grid)
     assert len({cell.key, again.key, tuned_cell(cell, moved).key}) == 3
 
 
 def test_levels_stay_in_the_library_whose_solver_is_on_them(asked):
     cell = cell_of(asked, "dpmpp_2m")
     levels = (cell.sigma_max, 5.0, 1.5, 0.7, 0.3, 0.1, 0.0)
-    entry = asked.entry(tuned_cell(cell, Numbers(levels, None)), exported=True)
+    entry = asked.entry(tuned_cell(cell, FittedNumbers(levels, None)), exported=True)
     assert entry.label == "dpmpp_2m on tuned levels"
-    assert {"python", "k-diffusion", "comfyui", OWN["k-diffusion"]} <= entry.libraries
+    assert {"python", "k-diffusion", "comfyui", OWN_FIELDS["k-diffusion"]} <= entry.libraries
 
 
 def test_coefficients_go_where_numbers_are_taken(asked):
     cell = cell_of(asked, "dpmpp_2m")
     model = asked.model
-    free = Free(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "both")
+    free = FreeParameters(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "both")
     z = np.full(free.size, 0.05)
     z[-1] = 0.3
-    found = Numbers.of(free.made(z), free.grid(z))
+    found = FittedNumbers.of(free.made(z), free.grid(z))
     entry = asked.entry(tuned_cell(cell, found), exported=True)
     assert entry.label == "dpmpp_2m with tuned levels and coefficients"
     assert "comfyui" not in entry.libraries
-    assert OWN["k-diffusion"] not in entry.libraries
+    assert OWN_FIELDS["k-diffusion"] not in entry.libraries
     assert {"python", "k-diffusion"} <= entry.libraries
 
 

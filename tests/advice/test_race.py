@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from samplerbench.benchmarks.advice.racing.clock import Clock, OutOfTime
 from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
-from samplerbench.benchmarks.advice.racing.race import LEVEL, Leading, Race, not_worse
+from samplerbench.benchmarks.advice.racing.race import LEVEL, Race, not_worse
 from samplerbench.benchmarks.advice.racing.scoring import of_one_length
 
 RUNGS = (4, 8, 16, 32, 64)
@@ -152,8 +152,12 @@ def test_leaders_are_looked_at_as_far_as_is_asked_whatever_the_time():
     assert len(made.known[made.left("all")[0]]) == 16
 
 
-def test_a_rule_of_the_leading_keeps_as_many():
-    found, _ = race(squares_of([4.0, 3.0, 2.0, 1.0], spread=0.01), keep=Leading(2), rungs=(4, 8))
+def test_race__a_rule_says_who_stays():
+    found, _ = race(
+        squares_of([4.0, 3.0, 2.0, 1.0], spread=0.01),
+        keep=lambda ranked, _known, _look: set(ranked[:2]),
+        rungs=(4, 8),
+    )
     assert found.left("all") == [3, 2]
 
 

@@ -19,7 +19,7 @@ from tiny import run
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Executor, InProcess, Pool, Worker
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
@@ -34,7 +34,7 @@ the most that was seen, 2.1e-4 with Heun at 5 evaluations (docs/scaling.md).
 """
 
 SLOW = pytest.mark.faults
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def cell_of(model, sampler, batch, nfe=9):

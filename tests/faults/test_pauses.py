@@ -83,9 +83,9 @@ import new_processes, os, sys, time
 new_processes.fork_from_here()
 from pathlib import Path
 from samplerbench.benchmarks.running.executing import Call, Worker
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 
-worker, world, folder = Worker(), World(Setting.here({}, "cpu")), Path(sys.argv[1])
+worker, world, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
 worker.run(Call(os.getpid), world)
 for number in range(3):
     (folder / f"{number}").touch()

@@ -22,7 +22,8 @@ from samplerbench.benchmarks.suites.python_files import refuse_untrusted
 from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
 from samplerbench.benchmarks.suites.suite import Suite, built_in, load_suite
 from samplerbench.models import load_card, make_model
-from samplerbench.models.cards.card import CARDS, _toml
+from samplerbench.models.cards.card import CARDS
+from samplerbench_studies.training.cards import _toml
 
 SPECS = {"parse": 240, "sampler": 200, "schedule": 160, "model": 100}
 SUITES, CARDS_READ, IMAGES = 250, 200, 50

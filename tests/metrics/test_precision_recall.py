@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from samplerbench.benchmarks.metrics import precision_recall
-from samplerbench.benchmarks.metrics.estimators.neighbours import nearest
+from samplerbench.benchmarks.metrics.estimators.neighbours import neighbour_distances
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 
@@ -91,10 +91,12 @@ def test_neighbours_are_those_of_brute_force(seed, block):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((11, 3)), rng.standard_normal((9, 3)) + 50
     np.testing.assert_allclose(
-        nearest(x, y, 4, block=block), np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4], rtol=1e-9
+        neighbour_distances(x, y, 4, block=block),
+        np.sort(cdist(x, y, "sqeuclidean"), 1)[:, :4],
+        rtol=1e-9,
     )
     np.testing.assert_allclose(
-        nearest(y, y, 4, same=True, block=block),
+        neighbour_distances(y, y, 4, same=True, block=block),
         np.sort(cdist(y, y, "sqeuclidean"), 1)[:, 1:5],
         rtol=1e-9,
     )
@@ -115,4 +117,4 @@ def test_what_cannot_be_measured_is_refused(x, y, message):
 
 def test_too_few_neighbours_are_refused():
     with pytest.raises(ValueError, match="no 3 neighbours"):
-        nearest(np.zeros((3, 1)), np.zeros((3, 1)), 3, same=True)
+        neighbour_distances(np.zeros((3, 1)), np.zeros((3, 1)), 3, same=True)

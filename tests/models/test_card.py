@@ -6,16 +6,9 @@ import pytest
 import torch
 
 from samplerbench.models import CardError, load_card
-from samplerbench.models.cards.card import (
-    CARDS,
-    WEIGHTS,
-    Card,
-    _toml,
-    card_names,
-    write_card,
-    write_tensors,
-)
+from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, card_names
 from samplerbench_studies import CARDS as STUDY_CARDS
+from samplerbench_studies.training.cards import _toml, write_card, write_tensors
 
 
 @pytest.fixture

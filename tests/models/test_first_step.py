@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.analysis.mmse_curve import Curve
+from samplerbench.models.analysis.mmse_curve import MMSECurve
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench_studies.analysis.first_step import chain, first_step_bound
 
@@ -62,5 +62,5 @@ def test_the_bound_is_the_sum_of_its_divergences():
         rows = torch.from_numpy(x0 + nodes / math.sqrt(g))[:, None]
         errors.append(weights @ (x0 - model.denoise(rows, g**-0.5, None).numpy()[:, 0]) ** 2)
     blind = np.array([(x0 - POINTS.mean().item()) ** 2])
-    found = first_step_bound(Curve(gamma, np.array([errors])), blind, 1, [beta], steps)
+    found = first_step_bound(MMSECurve(gamma, np.array([errors])), blind, 1, [beta], steps)
     assert found[0, 0] == pytest.approx(total, rel=1e-6)

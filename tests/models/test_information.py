@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.models.analysis.estimate import Estimate, estimate
+from samplerbench.models.analysis.estimate import Estimate, estimate_mean
 from samplerbench.models.analysis.mmse import denoising_loss, exact_mmse, gaussian_mmse, normal_like
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.perturbed import Perturbed
@@ -42,13 +42,13 @@ def quadrature_mmse(model, gamma):
 
 
 def test_an_estimate_is_a_mean_with_its_error():
-    found = estimate(np.array([1.0, 2.0, 3.0]), 0.5)
+    found = estimate_mean(np.array([1.0, 2.0, 3.0]), 0.5)
     assert found == Estimate(2.0, pytest.approx(1 / math.sqrt(3)), 0.5)
     assert found.covers(2.0 + 4 / math.sqrt(3) + 0.49)
     assert not found.covers(2.0 + 4 / math.sqrt(3) + 0.51)
-    assert estimate(np.ones(1)).error == math.inf
+    assert estimate_mean(np.ones(1)).error == math.inf
     with pytest.raises(ValueError, match="at least one draw"):
-        estimate(np.ones(0))
+        estimate_mean(np.ones(0))
 
 
 def test_the_curve_of_a_gaussian_is_its_closed_form():
@@ -94,7 +94,7 @@ def test_common_random_numbers_make_a_curve_fall_and_a_gaussian_bounds_it():
 @given(st.floats(0.02, 20.0), st.floats(0.02, 20.0))
 def test_integrals_of_a_curve_are_exact_and_add_up(a, b):
     gamma = gammas(0.01, 80.0, 129)
-    curve = Curve(gamma, gaussian_mmse(VARIANCES, gamma)[None])
+    curve = MMSECurve(gamma, gaussian_mmse(VARIANCES, gamma)[None])
     low, high = sorted((a**-2, b**-2))
     primitive = np.log1p(np.outer([low, high], VARIANCES)).sum(1)
     assert float(curve.integral(low, high)[0]) == pytest.approx(
@@ -106,7 +106,7 @@ def test_integrals_of_a_curve_are_exact_and_add_up(a, b):
 
 
 def test_sampling_noise_does_not_make_a_mean_curve_rise():
-    curve = Curve(
+    curve = MMSECurve(
         np.array([1.0, 2.0, 3.0, 4.0]), np.array([[5.0, 3.0, 4.0, 1.0], [3.0, 1.0, 2.0, 1.0]])
     )
     assert curve.mean().tolist() == [4.0, 2.0, 2.0, 1.0]
@@ -118,11 +118,11 @@ def test_a_curve_answers_on_its_nodes_only():
     with pytest.raises(ValueError, match="spans gamma"):
         curve.at(200.0)
     with pytest.raises(ValueError, match="at least two nodes"):
-        Curve(np.array([1.0, 2.0, 1.5, 3.0]), np.ones((1, 4)))
+        MMSECurve(np.array([1.0, 2.0, 1.5, 3.0]), np.ones((1, 4)))
     with pytest.raises(ValueError, match="give it more"):
-        Curve(np.array([1.0, 2.0]), np.ones((1, 2))).halved()
+        MMSECurve(np.array([1.0, 2.0]), np.ones((1, 2))).halved()
     with pytest.raises(ValueError, match="needs draws"):
-        Curve(np.array([1.0, 2.0, 3.0, 4.0]), np.ones((1, 5)))
+        MMSECurve(np.array([1.0, 2.0, 3.0, 4.0]), np.ones((1, 5)))
     with pytest.raises(ValueError, match="0 < sigma_min < sigma_max"):
         gammas(1.0, 1.0, 5)
 
@@ -139,7 +139,7 @@ def test_the_information_of_a_gaussian_is_half_its_log_determinant(sigma):
 def test_the_bound_covers_the_tail_wherever_the_curve_begins(first):
     gamma = np.geomspace(first, 100.0, 201)
     # a Gaussian attains one end of it
-    curve = Curve(gamma, gaussian_mmse(VARIANCES, gamma)[None].repeat(2, 0))
+    curve = MMSECurve(gamma, gaussian_mmse(VARIANCES, gamma)[None].repeat(2, 0))
     found = information(curve, 0.1, VARIANCES)
     assert abs(found.value - 0.5 * float(np.log1p(100 * VARIANCES).sum())) <= found.bound + 1e-9
 
@@ -161,7 +161,7 @@ def test_the_information_of_a_mixture_is_a_difference_of_entropies(sigma):
     found, _ = exact_information(model, sigma, 2000)
     x0 = model.sample(20_000, 99)
     x = x0 + sigma * normal_like(x0, 98)
-    other = estimate(
+    other = estimate_mean(
         (-model.log_density(x, sigma) - math.log(2 * math.pi * math.e * sigma**2)).numpy()
     )
     assert abs(found.value - other.value) < 4 * math.hypot(found.error, other.error) + found.bound

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.methods.ancestral import DDIM
@@ -22,7 +22,7 @@ from samplerbench_studies.analysis.transition import transition_kl
 
 VARIANCES = np.linalg.eigvalsh(gaussian().moments()[1])
 GAMMA = gammas(0.002, 80.0, 257)
-GAUSSIAN = Curve(GAMMA, gaussian_mmse(VARIANCES, GAMMA)[None].repeat(2, 0))
+GAUSSIAN = MMSECurve(GAMMA, gaussian_mmse(VARIANCES, GAMMA)[None].repeat(2, 0))
 
 
 @pytest.fixture(scope="module")

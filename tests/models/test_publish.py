@@ -4,16 +4,10 @@ import pytest
 import torch
 
 from samplerbench.models import CardError
-from samplerbench.models.cards.card import (
-    AXES,
-    CONVERGED,
-    REFERENCE,
-    WEIGHTS,
-    write_card,
-    write_tensors,
-)
+from samplerbench.models.cards.card import AXES, CONVERGED, REFERENCE, WEIGHTS
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench_studies.training import train
+from samplerbench_studies.training.cards import write_card, write_tensors
 from samplerbench_studies.training.publish import publish_network, release
 from samplerbench_studies.training.reference import add_converged, build_reference
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.nets.edm import edm_loss
+from samplerbench.models.nets import edm_loss
 from samplerbench_studies.training import loop, train, train_extractor
 
 

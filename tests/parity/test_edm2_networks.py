@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet
-from samplerbench.samplers.peers.locate import clone
+from samplerbench.samplers.peers.locate import find_clone
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
@@ -22,7 +22,7 @@ OTHER |= {"concat_balance": 0.7, "attn_balance": 0.4, "clip_act": 2.0, "dropout"
 @pytest.fixture
 def theirs(monkeypatch):
     """Its module of networks; what it imports is forgotten afterwards."""
-    folder = clone("edm2")
+    folder = find_clone("edm2")
     if folder is None:
         pytest.skip("there is no clone of edm2 in $SAMPLERBENCH_PEERS")
     before = set(sys.modules)

@@ -11,7 +11,7 @@ from samplerbench.benchmarks.planning.cache import remembered
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
 from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
 from samplerbench_studies.analysis.path_kl import path_kl
 
@@ -35,7 +35,7 @@ def optimal(gmm):
 def table(size):
     gamma = np.geomspace(0.01, 100.0, size)
     variances = np.array([0.3, 1.0, 4.0])
-    curve = Curve(gamma, gaussian_mmse(variances, gamma)[None])
+    curve = MMSECurve(gamma, gaussian_mmse(variances, gamma)[None])
     integral = np.log1p(np.outer(gamma, variances)).sum(1) - np.log1p(gamma[0] * variances).sum()
     return gamma**-0.5, curve, staircase_costs(gamma**-0.5, curve.draws[0], integral)
 

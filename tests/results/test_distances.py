@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.results.comparison.distances import carried_by_few, summed, typical
+from samplerbench.results.comparison.distances import carried_by_few, summed, typical_error
 
 
 def lognormal(rng, n, spread, flips=0.0):
@@ -14,35 +14,37 @@ def lognormal(rng, n, spread, flips=0.0):
 
 def test_typical__is_a_geometric_mean_without_both_fifths():
     e = np.array([0.0, 1.0, 2.0, 4.0, 1e9])
-    assert typical(e, 1.0).value == pytest.approx(2.0)
+    assert typical_error(e, 1.0).value == pytest.approx(2.0)
 
 
 def test_typical__does_not_depend_on_units():
     e = lognormal(np.random.default_rng(0), 50, 0.7)
-    assert typical(7 * e, 7.0).value == pytest.approx(7 * typical(e, 1.0).value)
-    assert typical(7 * e, 7.0).influence == pytest.approx(typical(e, 1.0).influence)
+    assert typical_error(7 * e, 7.0).value == pytest.approx(7 * typical_error(e, 1.0).value)
+    assert typical_error(7 * e, 7.0).influence == pytest.approx(typical_error(e, 1.0).influence)
 
 
 def test_typical__flips_move_it_little_and_the_mean_square_much():
     rng = np.random.default_rng(1)
     plain, flipped = lognormal(rng, 20_000, 0.5), lognormal(rng, 20_000, 0.5, flips=0.01)
-    assert typical(flipped, 1.0).value == pytest.approx(typical(plain, 1.0).value, rel=0.05)
+    assert typical_error(flipped, 1.0).value == pytest.approx(
+        typical_error(plain, 1.0).value, rel=0.05
+    )
     assert np.mean(flipped**2) > 3 * np.mean(plain**2)
 
 
 def test_typical__its_influence_is_the_derivative_in_a_sample():
     """Of the logarithm, in the weight of a sample, to first order in 1 / n: a sample twice."""
     e = np.sort(lognormal(np.random.default_rng(2), 2000, 0.8))
-    found = typical(e, 1.0)
+    found = typical_error(e, 1.0)
     for i in (10, 700, 1300, 1990):
-        twice = np.log(typical(np.append(e, e[i]), 1.0).value / found.value) * len(e)
+        twice = np.log(typical_error(np.append(e, e[i]), 1.0).value / found.value) * len(e)
         assert twice == pytest.approx(found.influence[i], abs=0.01)
 
 
 @pytest.mark.parametrize(("n", "flips"), [(32, 0.0), (32, 0.05), (256, 0.01)])
 def test_summed__typical_intervals_cover(n, flips):
     rng = np.random.default_rng(3)
-    truth = typical(lognormal(rng, 10**6, 0.8, flips), 1.0).value
+    truth = typical_error(lognormal(rng, 10**6, 0.8, flips), 1.0).value
     draws = [summed(lognormal(rng, n, 0.8, flips), 1.0, "typical") for _ in range(1000)]
     assert 0.93 <= np.mean([found.low <= truth <= found.high for found in draws]) <= 0.98
 

@@ -10,7 +10,7 @@ from PIL import Image
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
 from samplerbench.results.figures.axes import floor_of
 from samplerbench.results.figures.export import slug
-from samplerbench.results.figures.labels import spread
+from samplerbench.results.figures.labels import spread_labels
 from samplerbench.results.figures.samples import strip
 from samplerbench.results.figures.series import Point, notable, point_of, series_of
 from samplerbench.results.palette import style
@@ -28,7 +28,7 @@ def texts(figure):
 
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=8), st.floats(0.01, 0.12))
 def test_spread_places_are_apart_in_order_in_range_and_as_near_as_can_be(wanted, gap):
-    places = spread(wanted, gap, 0.0, 1.0)
+    places = spread_labels(wanted, gap, 0.0, 1.0)
     inorder = [
         place for _, place in sorted(zip(wanted, places, strict=True), key=lambda pair: pair[0])
     ]
@@ -44,7 +44,7 @@ def test_spread_places_are_apart_in_order_in_range_and_as_near_as_can_be(wanted,
 
 
 def test_spread_with_no_room_stays_in_order():
-    assert spread([0.5] * 4, 0.5, 0.0, 1.0) == [0.0, 0.5, 1.0, 1.5]
+    assert spread_labels([0.5] * 4, 0.5, 0.0, 1.0) == [0.0, 0.5, 1.0, 1.5]
 
 
 def test_a_value_that_is_not_positive_is_drawn_as_the_end_of_its_interval():

@@ -11,7 +11,7 @@ from runs import add, make_run
 from samplerbench.results.comparison import shown as module
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.shown import shown
-from samplerbench.results.comparison.significance import Evidence, verdicts
+from samplerbench.results.comparison.significance import Evidence, judge_table
 from samplerbench.results.report import build
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable, load
@@ -79,8 +79,8 @@ P = st.lists(st.floats(-6, 6), min_size=1, max_size=12)
 @given(P, st.integers(1, 12))
 def test_lines_that_are_not_seen_never_leave_more_verdicts_than_if_they_were(differences, seen):
     lines = [Evidence(difference, 1, 0.1) for difference in differences]
-    some = verdicts(lines[:seen], unseen=len(lines[seen:]))
-    for part, whole in zip(some, verdicts(lines), strict=False):
+    some = judge_table(lines[:seen], unseen=len(lines[seen:]))
+    for part, whole in zip(some, judge_table(lines), strict=False):
         assert part in (whole, "inconclusive")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.results.comparison.significance import Evidence, holm, upper_tail, verdicts
+from samplerbench.results.comparison.significance import Evidence, holm, judge_table, upper_tail
 
 P = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -69,27 +69,28 @@ def test_tail_is_the_normal_one_and_without_error_the_sign_decides():
     ],
 )
 def test_verdict_of_a_line(difference, se, margin, verdict):
-    assert verdicts([Evidence(difference, se, margin)]) == [verdict]
+    assert judge_table([Evidence(difference, se, margin)]) == [verdict]
 
 
 def test_edges_are_where_the_tests_have_their_level():
     z2, z1 = NormalDist().inv_cdf(0.975), NormalDist().inv_cdf(0.95)
-    assert verdicts([Evidence(z2 + 1e-6, 1, 0)]) == ["worse"]
-    assert verdicts([Evidence(z2 - 1e-6, 1, 0)]) == ["inconclusive"]
-    assert verdicts([Evidence(0, 1, z1 + 1e-6)]) == ["equivalent"]
-    assert verdicts([Evidence(0, 1, z1 - 1e-6)]) == ["inconclusive"]
+    assert judge_table([Evidence(z2 + 1e-6, 1, 0)]) == ["worse"]
+    assert judge_table([Evidence(z2 - 1e-6, 1, 0)]) == ["inconclusive"]
+    assert judge_table([Evidence(0, 1, z1 + 1e-6)]) == ["equivalent"]
+    assert judge_table([Evidence(0, 1, z1 - 1e-6)]) == ["inconclusive"]
 
 
 def test_lines_without_evidence_are_no_tests():
     line = Evidence(2.0, 1.0, 0.0)  # p = 0.046: significant alone, not beside a second test
-    assert verdicts([None, line, None]) == ["no verdict", "worse", "no verdict"]
-    assert verdicts([line, Evidence(0.0, 1.0, 0.0)]) == ["inconclusive"] * 2
+    assert judge_table([None, line, None]) == ["no verdict", "worse", "no verdict"]
+    assert judge_table([line, Evidence(0.0, 1.0, 0.0)]) == ["inconclusive"] * 2
 
 
 def test_false_claims_about_tables_of_nothing_stay_below_the_level():
     rng = np.random.default_rng(0)
     tables = [
-        verdicts([Evidence(float(d), 1.0, 0.0) for d in rng.normal(size=20)]) for _ in range(1000)
+        judge_table([Evidence(float(d), 1.0, 0.0) for d in rng.normal(size=20)])
+        for _ in range(1000)
     ]
     wrong = sum(any(verdict in ("better", "worse") for verdict in table) for table in tables)
     assert wrong / 1000 < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)

@@ -11,7 +11,7 @@ from samplerbench.results.escaping import escape_markdown
 from samplerbench.results.quantities import column_names, columns
 from samplerbench.results.result_table import ResultTable, load, rebuild
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.text import markdown_table, short
+from samplerbench.results.text import format_number, markdown_table
 
 
 def test_one_row_for_each_planned_cell_with_its_status(run):
@@ -200,8 +200,8 @@ def test_markdown_leaves_ordinary_names_alone():
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12))
 def test_short_keeps_three_digits(value):
-    assert float(short(value)) == pytest.approx(value, rel=5.1e-3)
-    assert len(short(value)) <= 9
+    assert float(format_number(value)) == pytest.approx(value, rel=5.1e-3)
+    assert len(format_number(value)) <= 9
 
 
 def test_where_takes_several_values_and_refuses_what_is_not_there(run):

@@ -14,7 +14,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.terminal.sparkline import positive_range, sparkline
-from samplerbench.results.text import short
+from samplerbench.results.text import format_number
 
 
 def printed(table, width=80, **options):
@@ -218,8 +218,8 @@ def test_numbers_and_marks_are_never_cut_and_long_names_fold(width):
     head = next(line.split() for line in lines if "sampler" in line)[1:]
     assert len(head) >= 2
     for budget in map(int, head):
-        assert f"{short(max(values[budget], 0.0))}†*" in body
-        assert f"{short(max(values[budget], 0.0))}†*▲" in body
+        assert f"{format_number(max(values[budget], 0.0))}†*" in body
+        assert f"{format_number(max(values[budget], 0.0))}†*▲" in body
 
 
 def test_in_a_pipe_everything_is_on_its_line(tmp_path):

@@ -12,7 +12,7 @@ from quiet_runs import quiet_run
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.common import isolation
 from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess, Pool
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -28,7 +28,7 @@ SUITE = {
     "converged_samples": 64,
     "timing": {"enabled": False},
 }
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -140,7 +140,7 @@ def test_what_was_finished_before_an_interrupt_is_kept(serial, tmp_path):
 
 def test_workers_share_the_threads_and_the_gpus():
     pool = Pool(3, gpus=("5", "7"))
-    world = World(replace(WORLD.setting, threads=8))
+    world = WorkerContext(replace(WORLD.setting, threads=8))
     with new_processes.ready():
         found = list(pool.map([Call(_seen) for _ in range(12)], world))
         pool.close()

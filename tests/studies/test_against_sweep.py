@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, Lines
-from samplerbench.benchmarks.advice.asked.subject import OWN
+from samplerbench.benchmarks.advice.asked.subject import OWN_FIELDS
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import make_model
@@ -159,7 +159,7 @@ def test_a_ratio_is_to_the_best_that_the_library_has(sweep, tmp_path):
 def test_a_library_s_own_solver_is_compared_with_its_own(sweep):
     """It is named where the recommendation is none; where it is one, it is the recommendation."""
     theirs, ours = Configuration("dpmpp_2m", "karras"), Configuration("reab_2", "karras")
-    own, of = OWN["k-diffusion"], {(OWN["k-diffusion"], BUDGET): {"rmse": theirs}}
+    own, of = OWN_FIELDS["k-diffusion"], {(OWN_FIELDS["k-diffusion"], BUDGET): {"rmse": theirs}}
 
     def rows(choice, **more):
         (whole,) = advice(("k-diffusion", *choice)).budgets

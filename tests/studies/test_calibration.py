@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance
-from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
+from samplerbench.benchmarks.metrics.kernel import KERNEL_ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
-from samplerbench.benchmarks.scoring.scale import ESTIMATOR
+from samplerbench.benchmarks.scoring.scale import FRECHET_ESTIMATOR
 from samplerbench.benchmarks.suites.suite import load_suite
 from samplerbench.results.run_directory.disk.files import read_npz, write_npz
 from samplerbench_studies.calibration import Calibration
@@ -181,8 +181,8 @@ def test_each_metric_names_its_own_estimator():
     fd, population, kernel = (
         Case(metric, "gaussian", 4, 40).identity for metric in ("fd", "fd_conv", "kid")
     )
-    assert ESTIMATOR in fd
-    assert f"{ESTIMATOR}; 2000 reference samples" in population
+    assert FRECHET_ESTIMATOR in fd
+    assert f"{FRECHET_ESTIMATOR}; 2000 reference samples" in population
     assert KERNEL in kernel
     assert "levels 0, 1, 10; margin 0.1; floor of 40" in fd
     assert "500 reference samples" in kernel

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.advice.asked.candidates import default, takes_part
+from samplerbench.benchmarks.advice.asked import is_candidate
 from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 from samplerbench_studies.frontier import Frontier, ours
+from samplerbench_studies.frontier.candidates import default
 from samplerbench_studies.frontier.measure import Errors, ExactProblem, Samples
 from samplerbench_studies.frontier.problems import PARTS, problems
 from samplerbench_studies.frontier.table import compare, summary
@@ -94,7 +95,7 @@ def test_the_hopeless_are_left_out_at_larger_budgets(tmp_path):
 
 
 def test_ours_are_own_deterministic_fixed_grid_methods_without_aliases():
-    chosen = [name for name in names() if takes_part(name)]
+    chosen = [name for name in names() if is_candidate(name)]
     assert {"euler", "heun", "zab_3", "unipc_3"} <= set(chosen)
     assert not {"ddim", "ddpm", "auto", "scipy_rk45", "torchdiffeq_rk4"} & set(chosen)
     assert all(not make(name).stochastic for name in chosen)

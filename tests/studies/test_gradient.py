@@ -11,7 +11,7 @@ import torch
 from samplerbench.benchmarks.planning.tuned.spacing import Spacing
 from samplerbench.benchmarks.tuning.free import levels_of
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, mean_of
+from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, power_mean
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.samplers import karras, make
@@ -73,7 +73,7 @@ def test_value_and_gradient_are_those_of_the_error_that_is_tuned(what, objective
     def direct(z):
         table = descent.free.table(z)
         own = sampler if table is None else Tabulated(stands_for=sampler, table=table)
-        return np.log(mean_of(train.distances(own, descent.free.grid(z)), power))
+        return np.log(power_mean(train.distances(own, descent.free.grid(z)), power))
 
     value, slope = descent(z)
     assert value == pytest.approx(direct(z), abs=1e-9)

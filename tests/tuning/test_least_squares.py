@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.tuning.free import Free, projected
+from samplerbench.benchmarks.tuning.free import FreeParameters, projected
 from samplerbench.benchmarks.tuning.least_squares import Fit, fit, mean
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.runs import Runs
-from samplerbench.benchmarks.tuning.search import mean_of
+from samplerbench.benchmarks.tuning.search import power_mean
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 
@@ -31,12 +31,12 @@ def fitted(problem, sampler, grid, what, power=0):
     model = problem.model
     x = torch.cat([states for _, states in problem.batches])
     runs = Runs(model, problem.ids, problem.seed, x, problem.endpoints, len(x))
-    free = Free(sampler, grid, model.sigma_min, model.sigma_max, what)
+    free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, what)
     return fit(free, runs.off, FITTED, power)
 
 
 def error(problem, found):
-    return mean_of(problem.distances(found.sampler, found.grid), 0)
+    return power_mean(problem.distances(found.sampler, found.grid), 0)
 
 
 @pytest.mark.parametrize("name", ["euler", "dpmpp_2m", "ipndm"])
@@ -44,7 +44,7 @@ def error(problem, found):
 def test_it_comes_nearer_on_latents_that_it_has_not_seen(name, what, train, test, gmm):
     sampler, grid = make(name), karras(5, gmm.sigma_min, gmm.sigma_max)
     found = fitted(train, sampler, grid, what)
-    untuned = mean_of(test.distances(sampler, grid), 0)
+    untuned = power_mean(test.distances(sampler, grid), 0)
     assert found.after < 0.9 * found.before
     assert error(test, found) < 0.9 * untuned
     assert isinstance(found.sampler, Tabulated) == (what != "levels")
@@ -57,7 +57,7 @@ def test_it_comes_nearer_than_auto(train, test, gmm):
     levels, method = auto.levels(grid), auto.method(grid)
     table = Tabulated(stands_for=auto, table=tabulate(method, levels))
     found = fitted(train, table, levels, "coefficients")
-    assert error(test, found) < 0.8 * mean_of(test.distances(auto, grid), 0)
+    assert error(test, found) < 0.8 * power_mean(test.distances(auto, grid), 0)
     assert found.sampler.nfe(found.grid) == 6
     assert found.sampler.stands_for is auto
 
@@ -66,15 +66,15 @@ def test_levels_of_a_method_of_several_evaluations_are_fitted_too(train, test, g
     sampler, grid = make("heun"), karras(4, gmm.sigma_min, gmm.sigma_max)
     found = fitted(train, sampler, grid, "levels")
     assert found.sampler == sampler
-    assert error(test, found) < 0.9 * mean_of(test.distances(sampler, grid), 0)
+    assert error(test, found) < 0.9 * power_mean(test.distances(sampler, grid), 0)
 
 
 @pytest.mark.parametrize("power", [0, 1, 2])
 def test_each_mean_is_made_small(power, train, test, gmm):
     sampler, grid = make("dpmpp_2m"), karras(6, gmm.sigma_min, gmm.sigma_max)
     found = fitted(train, sampler, grid, "coefficients", power)
-    untuned = mean_of(test.distances(sampler, grid), power)
-    assert mean_of(test.distances(found.sampler, found.grid), power) < 0.8 * untuned
+    untuned = power_mean(test.distances(sampler, grid), power)
+    assert power_mean(test.distances(found.sampler, found.grid), power) < 0.8 * untuned
 
 
 class Linear:
@@ -157,9 +157,9 @@ def test_levels_are_found_from_a_grid_that_ends_at_the_lowest_level(train, test,
     sampler, grid = make("dpmpp_2m"), karras(5, gmm.sigma_min, gmm.sigma_max)
     start = projected(grid, gmm.sigma_min, gmm.sigma_max)
     found = fitted(train, sampler, start, "levels")
-    untuned = mean_of(test.distances(sampler, grid), 0)
+    untuned = power_mean(test.distances(sampler, grid), 0)
     assert error(test, found) < 0.5 * untuned
-    free = Free(sampler, start, gmm.sigma_min, gmm.sigma_max, "levels")
+    free = FreeParameters(sampler, start, gmm.sigma_min, gmm.sigma_max, "levels")
     near = free.grid(1e-9 * np.eye(free.size)[0])
     assert near.sigma == pytest.approx(free.grid(np.zeros(free.size)).sigma, rel=1e-3)
 
@@ -174,7 +174,7 @@ def test_few_latents_at_a_time_give_the_same(monkeypatch):
 
 def test_older_weights_can_be_left_as_they_are():
     grid = karras(6, 0.002, 80.0)
-    few = Free(make("dpmpp_2m"), grid, 0.002, 80.0, "coefficients", older=1)
+    few = FreeParameters(make("dpmpp_2m"), grid, 0.002, 80.0, "coefficients", older=1)
     assert few.size == 6 + 5
     own = tabulate(make("dpmpp_2m"), grid)
     moved = few.table(np.ones(few.size))

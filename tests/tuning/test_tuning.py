@@ -30,7 +30,7 @@ from samplerbench.benchmarks.tuning.search import (
     OBJECTIVES,
     Found,
     built_in,
-    mean_of,
+    power_mean,
     search,
 )
 from samplerbench.benchmarks.tuning.target import Target, targets_of
@@ -131,9 +131,9 @@ def test_it_finds_the_one_free_level_of_two_steps(scanned, objective, train):
     found = search(train, sampler, 2, objective)
 
     def error(lam):
-        return mean_of(train.distances(sampler, two_steps(lam)), power)
+        return power_mean(train.distances(sampler, two_steps(lam)), power)
 
-    best = scan[np.argmin([mean_of(each, power) for each in distances])]
+    best = scan[np.argmin([power_mean(each, power) for each in distances])]
     exact = minimize_scalar(
         error, bounds=(best - 0.03, best + 0.03), method="bounded", options={"xatol": 1e-5}
     )
@@ -149,12 +149,12 @@ def test_it_is_never_worse_than_the_best_schedule_that_it_names(name, steps, obj
     sampler = make(name)
     found = search(train, sampler, steps, objective)
     errors = {
-        schedule: mean_of(train.distances(sampler, grid), OBJECTIVES[objective])
+        schedule: power_mean(train.distances(sampler, grid), OBJECTIVES[objective])
         for schedule, grid in built_in(steps, train.model).items()
     }
     assert found.schedule == min(errors, key=errors.get)
     assert (
-        mean_of(train.distances(sampler, found.grid), OBJECTIVES[objective])
+        power_mean(train.distances(sampler, found.grid), OBJECTIVES[objective])
         <= errors[found.schedule]
     )
 

@@ -4,19 +4,12 @@ code, on the same schedules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 from .... import samplers
-from ....samplers.peers import available
-from ...planning.schedules import Schedule, make_schedule
-from ...running.executing.tasks import SentSampler
-from ...suites.spec import label_of
-
-Side = Literal["ours", "peers", "auto"]
-SIDES: tuple[Side, ...] = ("ours", "peers", "auto")
 
 SCHEDULES = (
     "karras(rho=4.0)",
@@ -41,26 +34,6 @@ EXCLUDED = ("torchdiffeq_", "scipy_", "torchsde_", "paradigms", "auto")
 which has a side of its own.
 """
 
-PEERS: tuple[dict[str, Any], ...] = (
-    *({"name": "azula:zABSampler", "max_order": k} for k in (2, 3, 4)),
-    *({"name": "azula:vABSampler", "max_order": k} for k in (2, 3, 4)),
-    *({"name": "azula:zEABSampler", "max_order": k} for k in (2, 3, 4)),
-    *({"name": "azula:xEABSampler", "max_order": k} for k in (2, 3, 4)),
-    {"name": "k-diffusion:sample_lms"},
-    {"name": "k-diffusion:sample_dpmpp_2m"},
-    {"name": "k-diffusion:sample_heun"},
-    {"name": "k-diffusion:sample_dpm_2"},
-    *(
-        {"name": "diffusers:UniPCMultistepScheduler", "solver_order": k, "solver_type": b}
-        for k in (2, 3)
-        for b in ("bh1", "bh2")
-    ),
-    *({"name": "diffusers:DPMSolverMultistepScheduler", "solver_order": k} for k in (2, 3)),
-    *({"name": "diffusers:DEISMultistepScheduler", "solver_order": k} for k in (2, 3)),
-)
-"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of
-the peers extra.
-"""
 
 CLONES: tuple[dict[str, Any], ...] = (
     *(

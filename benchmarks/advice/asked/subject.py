@@ -25,8 +25,8 @@ from ...suites.cell import Cell
 from ...suites.spec import label_of, parse_spec
 from ...suites.suite import Suite, check_suite
 from ..answer import configuration
-from ..exports import LIBRARIES, export, missing, written_out
-from .candidates import SCHEDULES, takes_part, variants
+from ..exports import LIBRARIES, export, is_written_as_numbers, missing
+from .candidates import SCHEDULES, is_candidate, variants
 
 USUAL = (
     *(
@@ -182,7 +182,7 @@ class Asked:
             *SCHEDULES,
             *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
         ]
-        chosen = [name for name in samplers.names() if takes_part(name)]
+        chosen = [name for name in samplers.names() if is_candidate(name)]
         specs = self.only or [spec for name in chosen for spec in variants(name)]
         cells = self.cells([s for s in specs if not _stochastic(s)], schedules, budget)
         cells.sort(key=_rank)
@@ -289,7 +289,7 @@ def _has_scheduler(model: Denoiser) -> bool:
         return True
 
 
-def load(
+def load_subject(
     spec: str,
     device: str,
     seed: int,

@@ -18,6 +18,8 @@ from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from . import comfyui, diffusers, k_diffusion, python
 
+__all__ = ["LIBRARIES", "Export", "export", "is_written_as_numbers", "missing"]
+
 LIBRARIES: tuple[str, ...] = ("python", "diffusers", "k-diffusion", "comfyui")
 
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from ....samplers import Grid
 from ...running.executing import Failure
-from ...tuning.free import What
-from ..asked.subject import OWN, Entry
+from ...tuning.free import FreeKind
+from ..asked.subject import OWN_FIELDS, Entry
 from ..exports import LIBRARIES
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced, raced_again
@@ -20,7 +20,7 @@ from ..racing.tuned import (
     CHOOSING,
     EQUATIONS,
     START,
-    Numbers,
+    FittedNumbers,
     Tune,
     evaluations_of,
     fittable,
@@ -50,7 +50,7 @@ class Target(NamedTuple):
 
     budget: int
     entries: list[Entry]
-    what: What
+    what: FreeKind
     leads: list[str]
 
     @property

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ....results import report
 from ....results.escaping import printable
 from ....results.run_directory.disk.files import write_text
-from ....results.text import short
+from ....results.text import format_number
 from ..answer import Advice, Best, Budget
 from ..answer.pictures import Pictures
 from ..sentences import leading
@@ -129,7 +129,7 @@ def _paste(budget: Budget, best: Best) -> Paste:
         texts.is_best,
         best.lines.code,
         best.lines.remark,
-        tuple(short(level, 5) for level in best.choice.levels),
+        tuple(format_number(level, 5) for level in best.choice.levels),
         own_solver(best),
         best.own_lines.code if best.own_lines else "",
     )

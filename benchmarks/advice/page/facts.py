@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....results.text import short
+from ....results.text import format_number
 from ..answer import Advice
 
 LONG = 12
@@ -54,4 +54,4 @@ def _text(value: Any) -> str:
         return (" × " if sizes else " ").join(map(_text, value))
     if isinstance(value, int):
         return f"{value:,}"
-    return short(value, 5) if isinstance(value, float) else str(value)
+    return format_number(value, 5) if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 
 from ....results.figures.axes import logarithmic
-from ....results.figures.inline import inline
+from ....results.figures.inline import inline_svg
 from ....results.figures.labels import name_at_the_right
 from ....results.figures.markers import line, markers
 from ....results.figures.series import Point, Series

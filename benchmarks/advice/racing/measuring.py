@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...running.executing import Executor, Failure
 from ...running.executing.executor import always
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ..asked.subject import Asked, Entry
 from .paired import Squares
 from .store import Store
@@ -41,7 +41,7 @@ class Bench:
     asked: Asked
     store: Store
     executor: Executor
-    world: World
+    world: WorkerContext
     truth: Truth
     rate: float
     failures: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from ..asked.subject import FIELDS, Entry
 from .clock import OutOfTime
 from .measuring import Bench, Late
 from .paired import Squares, error
-from .race import Race, hopeful
+from .race import Race, is_hopeful
 from .truth import FIRST
 
 LOOK = 4

@@ -13,7 +13,7 @@ from ..asked.subject import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio, root_mean_square
 from .truth import FIRST, SCORED
-from .tuned import Numbers
+from .tuned import FittedNumbers
 
 COUNTS = (FIRST, 32, 64, 128, 256)
 
@@ -76,7 +76,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         nfe=_nfe(bench, entry),
         steps=cell.steps,
         levels=() if used is None else tuple(used.sigma),
-        coefficients=tuple(map(tuple, Numbers.of(cell.sampler, used).rows)) if used else (),
+        coefficients=tuple(map(tuple, FittedNumbers.of(cell.sampler, used).rows)) if used else (),
         error=None if squares is None else log_error(squares).interval(),
         rms=None if squares is None else root_mean_square(squares),
         median=None if squares is None else float(np.median(np.sqrt(squares))),

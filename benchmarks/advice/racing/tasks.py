@@ -19,7 +19,7 @@ from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.pace import evaluations_per_second
 from ...running.executing.tasks import OfCell, Scored
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ...sampling.engine import finish
 from ...sampling.infinity import solved
 from ...sampling.shard import begin, clamp, latents, sample_shard
@@ -74,7 +74,7 @@ class OfModel:
     identity: str
     device: str
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model.
 
         Raises:

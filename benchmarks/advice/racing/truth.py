@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...running.executing import Executor, Failure
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ...sampling.shard import CONVERGED_IDS
-from ...scoring.solutions.doubling import Doubling, converged
+from ...scoring.solutions.doubling import Doubling, solve_by_doubling
 from ...scoring.solutions.endpoints import CONVERGED_STEPS
 from ..asked.subject import Asked
 from .paired import Squares
@@ -69,7 +69,7 @@ class Truth:
     asked: Asked
     store: Store
     executor: Executor
-    world: World
+    world: WorkerContext
     steps: int | None = None
     resolution: float = 0.0
     most: int = RULE.last

@@ -17,11 +17,11 @@ from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executing import Tell
 from ...running.executing.tasks import OfCell
-from ...running.executing.world import World
+from ...running.executing.world import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical
-from ...tuning.free import Free, What, projected
+from ...tuning.free import FreeKind, FreeParameters, projected
 from ...tuning.least_squares import DAMPINGS, fit, mean
 from ...tuning.runs import Runs
 from ..answer import TUNED_LEVELS
@@ -87,7 +87,7 @@ class TunedGrid:
 def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
     """Return the cell with fitted numbers in place of its levels and coefficients."""
     digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
-    sampler, grid = on_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
     if numbers.table is not None:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
     is_own_grid = grid is not None and grid.sigma == numbers.levels
@@ -123,7 +123,7 @@ def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
     """
     if cell.skip or cell.grid is None or cell.infinite or not cell.grid.to_zero:
         return False
-    sampler, grid = on_levels(cell.sampler, cell.grid)
+    sampler, grid = resolve_levels(cell.sampler, cell.grid)
     own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
     if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
         return False
@@ -160,7 +160,7 @@ class Tune(OfCell):
     """
 
     starts: tuple[Grid, ...]
-    what: What
+    what: FreeKind
     ends: NDArray
     seconds: float
     deadline: float
@@ -171,7 +171,7 @@ class Tune(OfCell):
         seconds = min(self.seconds, self.deadline - time.time())
         assert cell.grid is not None
         model = world.subject(cell.model).model
-        sampler, own = on_levels(cell.sampler, cell.grid)
+        sampler, own = resolve_levels(cell.sampler, cell.grid)
         ids = torch.arange(START, START + len(self.ends), device=cell.device)
         ends = torch.from_numpy(self.ends).to(cell.device)
         runs = Runs(model, ids, cell.seed, begin(model, cell, ids)[0], ends, cell.batch_size)

@@ -37,7 +37,7 @@ def square_distances(
         yield slice(start, start + len(rows)), square
 
 
-def nearest(
+def neighbour_distances(
     x: FloatArray, y: FloatArray, k: int, *, same: bool = False, block: int = BLOCK
 ) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.

@@ -4,11 +4,18 @@ packages.
 All imports of this module are quick.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from .executor import Call, Executor, Failure, InProcess, Serial, Task, Tell, TellOf
 from .known import ENTRY_POINTS, executors, make_executor
 from .pool import Pool
 from .remote import packed, packed_result, unpacked
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .world import WorkerConfig, WorkerContext
 
 __all__ = [
     "ENTRY_POINTS",
@@ -22,9 +29,20 @@ __all__ = [
     "Tell",
     "TellOf",
     "Worker",
+    "WorkerConfig",
+    "WorkerContext",
     "executors",
     "make_executor",
     "packed",
     "packed_result",
     "unpacked",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the context of a worker when it is first used: it imports the models."""
+    if name not in ("WorkerConfig", "WorkerContext"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import world
+
+    return getattr(world, name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...sampling.failure import Failure
 
 if TYPE_CHECKING:
-    from .world import World
+    from .world import WorkerContext
 
 Tell = Callable[[Any], None]
 """Receiver of a task's progress in the task's own unit: further samples, or a sentence.
@@ -103,7 +103,7 @@ class Executor(ABC):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
@@ -131,7 +131,7 @@ class Executor(ABC):
         """
 
     def run(
-        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """Return the result of one task; arguments as in :meth:`map`.
 
@@ -167,7 +167,7 @@ class Serial(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),
@@ -182,7 +182,7 @@ class Serial(Executor):
 
     @abstractmethod
     def run(
-        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """See :meth:`Executor.run`."""
 
@@ -208,7 +208,7 @@ class InProcess(Serial):
     def run(
         self,
         task: Task,
-        world: World,
+        world: WorkerContext,
         *,
         tell: Tell = silent,
         limit: float | None = None,  # noqa: ARG002

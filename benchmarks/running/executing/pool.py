@@ -16,7 +16,7 @@ from .vitals import memory_limit
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .world import World
+    from .world import WorkerContext
 
 
 class Pool(Executor):
@@ -50,7 +50,7 @@ class Pool(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),

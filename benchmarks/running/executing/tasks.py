@@ -24,7 +24,7 @@ from ...sampling.trajectories import Seen, watched
 from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
 from .pace import evaluations_per_second
-from .world import World
+from .world import WorkerContext
 
 OPENED = "opened"
 """Array of a shard's result, not stored in the shard: the files that were opened for it."""
@@ -91,7 +91,7 @@ class OfCell:
 
     cell: Cell
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model.
 
         Raises:

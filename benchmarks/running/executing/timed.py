@@ -14,7 +14,7 @@ from ...timing.pending import machine_of
 from ...timing.sweep import sweep_on
 from .executor import Call, Executor, Failure, Tell
 from .tasks import OfCell
-from .world import World
+from .world import WorkerContext
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Times:
     size: int
     within: float | None
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model.
 
         Raises:
@@ -87,7 +87,7 @@ class There:
     """
 
     executor: Executor
-    world: World
+    world: WorkerContext
     options: Timing
 
     def machine(self) -> Record:

@@ -35,7 +35,7 @@ from .vitals import (
 )
 
 if TYPE_CHECKING:
-    from .world import World
+    from .world import WorkerContext
 
 TICK = 0.1
 """Seconds between checks of a silent worker."""
@@ -132,7 +132,7 @@ class Worker(Serial):
         self._worker = _Process(process, ours, lifeline, traces)
 
     def run(
-        self, task: Task, world: World, *, tell: Tell = silent, limit: float | None = None
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
         """See :meth:`.Executor.run`."""
         sent = packed(task, world.setting)

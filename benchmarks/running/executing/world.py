@@ -89,7 +89,7 @@ class World:
 
     def __init__(
         self,
-        setting: Setting,
+        setting: WorkerConfig,
         models: Mapping[str, Denoiser] | None = None,
         references: Mapping[str, Reference | None] | None = None,
         extractors: Mapping[str, Extractor | None] | None = None,

@@ -64,10 +64,10 @@ def doubled(
             run.write_reference(name, stored)
         return stored["x"]
 
-    return converged(kept, measured, rule, _first_steps(run, tag, rule.first))
+    return solve_by_doubling(kept, measured, rule, _first_steps(run, tag, rule.first))
 
 
-def converged(
+def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
     """Return the first ``solve(steps)`` that one more doubling moves little, relative to its

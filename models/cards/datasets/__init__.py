@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .noto_emoji import emoji as emoji
+from .noto_emoji import emoji
+
+__all__ = ["PROVENANCE", "digits", "emoji", "fashion_mnist"]
 
 PROVENANCE: dict[str, dict[str, object]] = {
     "fashion_mnist": {

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...comparison.shown import ranked_curves
 from ...run_directory.reading import pictures_at
-from ...text import short
+from ...text import format_number
 from ...values import number, rows_of, text
 from .drawing import Box, common_box, data_uri, scatter, side_by_side, with_alpha
 
@@ -127,7 +127,7 @@ def _strip(
     image = data_uri(
         side_by_side(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2)
     )
-    levels = (*(short(float(sigma), 2) for sigma in arrays["sigma"]), "end")
+    levels = (*(format_number(float(sigma), 2) for sigma in arrays["sigma"]), "end")
     alt = (
         f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from "
         f"noise level {levels[0]} to {levels[-2]} and the end"

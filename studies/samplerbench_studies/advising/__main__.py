@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from samplerbench.benchmarks.advice.asked.subject import FIELDS, load
+from samplerbench.benchmarks.advice.asked import FIELDS, load_subject
 
 from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep
@@ -32,7 +32,7 @@ def best_of(sweep: Sweep, budgets: Sequence[int], only: Sequence[str] = ()) -> B
         budgets: evaluations per sample.
         only: samplers, in place of all.
     """
-    subject = load(sweep.model_spec, "cpu", sweep.seed, "card", only)
+    subject = load_subject(sweep.model_spec, "cpu", sweep.seed, "card", only)
     best: dict[tuple[str, int], dict[str, Configuration]] = {}
     for budget in budgets:
         of: dict[str, list[Configuration]] = {library: [] for library in FIELDS}

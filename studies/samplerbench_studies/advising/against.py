@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from samplerbench.benchmarks.advice.answer import TUNED_LEVELS, Advice, Budget, Choice
-from samplerbench.benchmarks.advice.asked.subject import OWN
-from samplerbench.benchmarks.advice.exports import written_out
-from samplerbench.benchmarks.advice.racing.tuned import Numbers, tuned_cell
+from samplerbench.benchmarks.advice.asked import OWN_FIELDS
+from samplerbench.benchmarks.advice.exports import is_written_as_numbers
+from samplerbench.benchmarks.advice.racing import FittedNumbers, tuned_cell
 
 from .criteria import Distances
 from .sweep import Configuration, Sweep
@@ -112,7 +112,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
 
 
 def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
-    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.subject.FIELDS`.
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.FIELDS`.
 
     A solver of a library's own is named apart only where the recommendation is none.
     """
@@ -120,12 +120,12 @@ def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
         library: configuration_of(best.choice, budget.nfe, sweep)
         for library, best in budget.best.items()
     }
-    for library in found.keys() & OWN.keys():
+    for library in found.keys() & OWN_FIELDS.keys():
         own, cell = budget.best[library].own, sweep.cell(found[library], budget.nfe)
         if own is not None:
-            found[OWN[library]] = configuration_of(own, budget.nfe, sweep)
-        elif cell.grid and not written_out(library, cell.sampler, cell.grid, sweep.model):
-            found[OWN[library]] = found[library]
+            found[OWN_FIELDS[library]] = configuration_of(own, budget.nfe, sweep)
+        elif cell.grid and not is_written_as_numbers(library, cell.sampler, cell.grid, sweep.model):
+            found[OWN_FIELDS[library]] = found[library]
     return found
 
 
@@ -140,7 +140,7 @@ def configuration_of(choice: Choice, budget: int, sweep: Sweep) -> Configuration
     if not choice.coefficients and choice.schedule != TUNED_LEVELS:
         return Configuration(choice.sampler, choice.schedule or OWN_LEVELS)
     base = sweep.cell(Configuration(choice.sampler, OWN_LEVELS), budget)
-    cell = tuned_cell(base, Numbers.read(choice.levels, choice.coefficients))
+    cell = tuned_cell(base, FittedNumbers.read(choice.levels, choice.coefficients))
     one = Configuration(choice.label, str(cell.facts["tuning_digest"]))
     sweep.planned[one, budget] = cell
     return one

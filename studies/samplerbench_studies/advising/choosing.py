@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.results.text import markdown_table
+from samplerbench.results import markdown_table
 
 from .criteria import CRITERIA, Distances
 

@@ -19,24 +19,28 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.advice.asked.subject import load
-from samplerbench.benchmarks.advice.racing.tuned import CHOOSING, EQUATIONS, OLDER, WHOLE, on_levels
-from samplerbench.benchmarks.planning.cache import default_cache
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.tuning.free import Free
-from samplerbench.benchmarks.tuning.least_squares import fit
-from samplerbench.benchmarks.tuning.problem import (
+from samplerbench.benchmarks.advice.asked import load_subject
+from samplerbench.benchmarks.advice.racing import resolve_levels
+from samplerbench.benchmarks.planning import Pilot, default_cache
+from samplerbench.benchmarks.tuning import (
+    OBJECTIVES,
     TEST_IDS,
     TRAIN_IDS,
+    FreeParameters,
+    Runs,
     TuningProblem,
+    fit,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.runs import Runs
-from samplerbench.benchmarks.tuning.search import OBJECTIVES, mean_of
 from samplerbench.samplers import Grid, Sampler, karras, make
 
 from ..gradient import Unrolled
 
+EQUATIONS, CHOOSING = 64, 32
+"""Latents that numbers are fitted to, and that choose how far: those of ``advise``."""
+WHOLE, OLDER = 12, 4
+"""Of more steps than this, so many older weights of each are free, and not all."""
 GRADIENTS = (30, 120)
 TESTED = 256
 
@@ -65,7 +69,7 @@ def rows_of(
     """``sampler`` itself, and what each way makes of it."""
 
     def error(problem: TuningProblem, made: Sampler, levels: Grid) -> float:
-        return mean_of(problem.distances(made, levels), OBJECTIVES["geometric"])
+        return power_mean(problem.distances(made, levels), OBJECTIVES["geometric"])
 
     yield Row("auto", 0, error(train, sampler, grid), error(test, sampler, grid), 0)
     model = train.model
@@ -74,7 +78,7 @@ def rows_of(
     runs = Runs(model, train.ids, train.seed, x, train.endpoints, len(x))
     begun, before = time.perf_counter(), train.meter.rows
     older = None if len(grid) <= WHOLE else OLDER
-    free = Free(sampler, grid, model.sigma_min, model.sigma_max, "coefficients", older)
+    free = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, "coefficients", older)
     found = fit(free, runs.off, EQUATIONS)
     yield Row(
         "least squares",
@@ -118,7 +122,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="as run takes it")
     parser.add_argument("--nfe", default="6,10", help="budgets")
     args = parser.parse_args()
-    model = load(args.model, "cpu", 0, "card", ()).model
+    model = load_subject(args.model, "cpu", 0, "card", ()).model
     train = tuning_problem(model, TRAIN_IDS, EQUATIONS + CHOOSING, 0)
     test = tuning_problem(model, TEST_IDS, TESTED, 0)
     print("| evaluations | way | evaluations a latent | error | on other latents | of auto's | s |")
@@ -127,7 +131,7 @@ def main() -> None:
         grid = karras(budget // model.passes, model.sigma_min, model.sigma_max)
         with torch.no_grad():
             auto = Pilot(model, default_cache(), "cpu").fitted(make("auto"), grid)
-            sampler, levels = on_levels(auto, grid)
+            sampler, levels = resolve_levels(auto, grid)
             for problem in (train, test):
                 problem.settle((sampler, levels))
         own = 0.0

@@ -20,17 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.benchmarks.sampling.engine import engine_of
-from samplerbench.benchmarks.sampling.failure import Failure
-from samplerbench.benchmarks.scoring.solutions.doubling import Doubling, converged
-from samplerbench.benchmarks.scoring.solutions.endpoints import solve
-from samplerbench.benchmarks.suites.cell import Cell
-from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
-from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.benchmarks import Cell, Suite
+from samplerbench.benchmarks.planning import plan
+from samplerbench.benchmarks.sampling import Failure, engine_of, latents
+from samplerbench.benchmarks.scoring.solutions import Doubling, solve, solve_by_doubling
+from samplerbench.benchmarks.suites import format_spec, parse_spec
 from samplerbench.models import Denoiser, make_model
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.results.run_directory import read_npz, write_npz
 
 from .criteria import CRITERIA, Distances
 
@@ -262,7 +258,7 @@ class Sweep:
 
         cells = [self.cell(Configuration(name, "karras"), 20) for name in PROBES]
         probes = [self._samples(cell, ids) for cell in cells]
-        found = converged(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
+        found = solve_by_doubling(solved, [x.numpy() for x in probes], CONVERGED, CONVERGED.first)
         return {
             "x": found.x,
             "resolution": np.asarray(found.resolution),

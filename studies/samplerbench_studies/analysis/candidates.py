@@ -9,11 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from samplerbench.models.denoiser import per_row
-from samplerbench.models.exact.base import ExactModel
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.kde import KernelDensity
-from samplerbench.models.exact.mixture import GaussianMixture
+from samplerbench.models.exact import ExactModel, GaussianMixture, KernelDensity, PointCloud
 
 
 def responsibilities(
@@ -34,10 +30,7 @@ def responsibilities(
     Raises:
         ValueError: the model has no components.
     """
-    if isinstance(model, KernelDensity):
-        level = per_row(sigma, x)
-        return model._cloud.responsibilities(x, model._level(level)[0], labels)
-    if isinstance(model, GaussianMixture | PointCloud):
+    if isinstance(model, GaussianMixture | KernelDensity | PointCloud):
         return model.responsibilities(x, sigma, labels)
     raise ValueError(
         f"model {model.name} has no components to choose from; take a mixture or a point cloud"
@@ -96,7 +89,7 @@ def classes_along(model: ExactModel, states: Sequence[Tensor], levels: Sequence[
 
 def class_log_prob(model: ExactModel) -> Callable[[Tensor, float | Tensor, Tensor], Tensor]:
     """The exact classifier log p(label | x, sigma), differentiable in x: what
-    ``models.guidance.ClassifierGuidance`` takes.
+    ``samplerbench.models.guidance.ClassifierGuidance`` takes.
 
     With it, classifier guidance is classifier-free guidance, by Bayes' rule: sigma² grad log p(c |
     x) = d_c - d.
@@ -124,7 +117,7 @@ def class_prior(model: ExactModel) -> Tensor:
     """
     classes = _classes_of(model)
     weights = (
-        model._weights
+        model.weights
         if isinstance(model, GaussianMixture)
         else torch.full((len(classes),), 1 / len(classes), dtype=torch.float64)
     )
@@ -133,9 +126,8 @@ def class_prior(model: ExactModel) -> Tensor:
 
 def _classes_of(model: ExactModel) -> Tensor:
     """Class of each component or point, ``(K,)``."""
-    inner = model._cloud if isinstance(model, KernelDensity) else model
     classes = getattr(
-        inner, "component_class" if isinstance(inner, GaussianMixture) else "labels", None
+        model, "component_class" if isinstance(model, GaussianMixture) else "labels", None
     )
     if classes is None:
         raise ValueError(

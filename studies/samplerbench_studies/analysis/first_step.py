@@ -25,8 +25,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from samplerbench.models.analysis.estimate import FloatArray
-from samplerbench.models.analysis.mmse_curve import Curve
+from samplerbench.models.analysis import MMSECurve
+
+from ..arrays import FloatArray
 
 
 def chain(beta: float, steps: int) -> FloatArray:
@@ -42,7 +43,7 @@ def chain(beta: float, steps: int) -> FloatArray:
 
 
 def first_step_bound(
-    curve: Curve, blind: FloatArray, dim: int, betas: Sequence[float], steps: int
+    curve: MMSECurve, blind: FloatArray, dim: int, betas: Sequence[float], steps: int
 ) -> FloatArray:
     """The bound of each sample for each ``beta``, ``(n, len(betas))`` nats.
 

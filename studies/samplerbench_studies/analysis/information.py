@@ -14,15 +14,15 @@ import math
 
 import numpy as np
 
-from samplerbench.models.analysis.estimate import Estimate, FloatArray, estimate
-from samplerbench.models.analysis.mmse import exact_mmse
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import Estimate, MMSECurve, estimate_mean, exact_mmse, gammas
+from samplerbench.models.exact import ExactModel
+
+from ..arrays import FloatArray
 
 MOST_NODES = 1025
 
 
-def information(curve: Curve, sigma: float, variances: FloatArray) -> Estimate:
+def information(curve: MMSECurve, sigma: float, variances: FloatArray) -> Estimate:
     """I(x0; x_sigma) from a tabulated curve.
 
     The part below the first node gamma_0 lies between 1/2 gamma_0 mmse(gamma_0), as mmse falls, and
@@ -48,12 +48,12 @@ def information(curve: Curve, sigma: float, variances: FloatArray) -> Estimate:
         0.5 * float(np.log1p(start * variances).sum()),
     )
     bound = abs(float((draws - coarse).mean())) + abs(high - low) / 2
-    return estimate(draws + (low + high) / 2, bound)
+    return estimate_mean(draws + (low + high) / 2, bound)
 
 
 def exact_information(
     model: ExactModel, sigma: float, samples: int = 256, seed: int = 0, *, tolerance: float = 1e-3
-) -> tuple[Estimate, Curve]:
+) -> tuple[Estimate, MMSECurve]:
     """I(x0; x_sigma) of an exact model, its nodes doubled until quadrature and tail are certain.
 
     Args:
@@ -87,10 +87,10 @@ def exact_information(
         curve = _refined(curve, model, samples, seed)
 
 
-def _refined(curve: Curve, model: ExactModel, samples: int, seed: int) -> Curve:
+def _refined(curve: MMSECurve, model: ExactModel, samples: int, seed: int) -> MMSECurve:
     """The curve with a node between every two."""
     between = np.sqrt(curve.gamma[1:] * curve.gamma[:-1])
     extra = exact_mmse(model, between, samples, seed)
     gamma = np.concatenate([curve.gamma, between])
     order = gamma.argsort()
-    return Curve(gamma[order], np.concatenate([curve.draws, extra.draws], 1)[:, order])
+    return MMSECurve(gamma[order], np.concatenate([curve.draws, extra.draws], 1)[:, order])

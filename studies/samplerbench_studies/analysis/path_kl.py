@@ -46,16 +46,16 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from samplerbench.models.analysis.estimate import Estimate, FloatArray, estimate
-from samplerbench.models.analysis.mmse import normal_like
-from samplerbench.models.analysis.mmse_curve import Curve
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import Estimate, MMSECurve, estimate_mean, normal_like
+from samplerbench.models.exact import ExactModel
+
+from ..arrays import FloatArray
 
 NODES_PER_NAT = 3
 """Gauss-Legendre nodes per unit of log gamma in a step, beside the first four."""
 
 
-def step_kl(curve: Curve, levels: Sequence[float]) -> FloatArray:
+def step_kl(curve: MMSECurve, levels: Sequence[float]) -> FloatArray:
     """Each sample's part of the divergence in each step, ``(n, N)`` nats for N steps between
     positive levels.
 
@@ -73,13 +73,13 @@ def step_kl(curve: Curve, levels: Sequence[float]) -> FloatArray:
     )
 
 
-def path_kl(curve: Curve, levels: Sequence[float]) -> Estimate:
+def path_kl(curve: MMSECurve, levels: Sequence[float]) -> Estimate:
     """KL(P || Q) in nats of the module's docstring, with a bound for the interpolation.
 
     Arguments as in :func:`step_kl`.
     """
     draws, coarse = (step_kl(c, levels).sum(1) for c in (curve, curve.halved()))
-    return estimate(draws, abs(float((draws - coarse).mean())))
+    return estimate_mean(draws, abs(float((draws - coarse).mean())))
 
 
 def girsanov_kl(
@@ -107,7 +107,7 @@ def girsanov_kl(
             if weight:
                 moved = model.denoise(y / at, 1 / math.sqrt(at), None) - frozen
                 total += 0.5 * weight * moved.flatten(1).square().sum(1)
-    return estimate(total.numpy())
+    return estimate_mean(total.numpy())
 
 
 def start_bound(second_moment: float, sigma_max: float) -> float:

@@ -24,9 +24,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from samplerbench.models.analysis.estimate import Estimate, estimate
-from samplerbench.models.analysis.mmse import normal_like
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import Estimate, estimate_mean, normal_like
+from samplerbench.models.exact import ExactModel
 
 ROWS = 16
 """Samples whose covariances are held at a time."""
@@ -78,7 +77,7 @@ def transition_kl(
     matched, covariance = (torch.cat(part) for part in zip(*parts, strict=True))
     shape = exact - matched
     return TransitionKL(
-        *(estimate(draws.numpy()) for draws in (shape + covariance, shape, covariance))
+        *(estimate_mean(draws.numpy()) for draws in (shape + covariance, shape, covariance))
     )
 
 

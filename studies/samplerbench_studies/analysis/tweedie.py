@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samplerbench.models.analysis.estimate import Estimate, estimate
-from samplerbench.models.denoiser import Denoiser, column
+from samplerbench.models import Denoiser
+from samplerbench.models.analysis import Estimate, estimate_mean
 
 SMALL = 128
 """Dimensions up to which a trace takes one product per direction, and is exact."""
@@ -56,7 +56,7 @@ def covariance_product(
     model: Denoiser, x: Tensor, sigma: float | Tensor, v: Tensor, labels: Tensor | None = None
 ) -> Tensor:
     """Cov[x0 | x] v for each row, like ``x``; arguments as in :func:`jacobian_product`."""
-    return column(sigma, x) ** 2 * jacobian_product(model, x, sigma, v, labels)[1]
+    return _column(sigma, x) ** 2 * jacobian_product(model, x, sigma, v, labels)[1]
 
 
 def covariance(model: Denoiser, x: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
@@ -95,7 +95,7 @@ def covariance_trace(
         seed: decides the directions, which all rows share.
 
     Returns:
-        One :class:`~.estimate.Estimate` a row, of error 0 where it is exact.
+        One :class:`~samplerbench.models.analysis.Estimate` a row, of error 0 where it is exact.
 
     Raises:
         ValueError: fewer than two probes, which give no error.
@@ -114,7 +114,7 @@ def covariance_trace(
         draws.append(
             (v * covariance_product(model, x, sigma, v, labels)).flatten(1).sum(1).double()
         )
-    return [estimate(row.cpu().numpy()) for row in torch.stack(draws, 1)]
+    return [estimate_mean(row.cpu().numpy()) for row in torch.stack(draws, 1)]
 
 
 def asymmetry(
@@ -161,3 +161,10 @@ def _unit(x: Tensor, j: int) -> Tensor:
     v = torch.zeros_like(x).flatten(1)
     v[:, j] = 1
     return v.reshape(x.shape)
+
+
+def _column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+    """Return levels that broadcast against ``x``: a number, or ``(batch, 1, …)``."""
+    if isinstance(sigma, Tensor):
+        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return sigma

@@ -19,23 +19,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.endpoint import (
-    distance_columns,
-    endpoint_distance,
-    flip_columns,
-)
+from samplerbench.benchmarks.metrics import distance_columns, endpoint_distance, flip_columns
 from samplerbench.models import make_model
-from samplerbench.models.exact.base import ExactModel
-from samplerbench.results.comparison.distances import typical
-from samplerbench.results.comparison.entries import Entry
-from samplerbench.results.comparison.estimates import estimate_of
-from samplerbench.results.comparison.pairing import Pair
-from samplerbench.results.comparison.significance import LEVEL, claim
-from samplerbench.results.comparison.verdicts import judge
-from samplerbench.results.quantities.built_in import ENDPOINTS
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz, write_text
-from samplerbench.results.text import Z95, csv_field, markdown_table
+from samplerbench.models.exact import ExactModel
+from samplerbench.results import csv_lines, markdown_table
+from samplerbench.results.comparison import Entry, Pair, claim, estimate_of, judge, typical_error
+from samplerbench.results.quantities import ENDPOINTS
+from samplerbench.results.run_directory import read_npz, write_npz, write_text
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
+
+from .summary import Z95
 
 SAMPLES = (32, 64, 256, 1000, 2000)
 POPULATION = 20_000
@@ -205,7 +198,7 @@ def calibrated(law: PairLaw, n: int, replicates: int) -> dict[str, Any]:
     replicates, a column each.
     """
     true = {
-        "typical_error": [typical(e, law.apart).value for e in law.truth.distances],
+        "typical_error": [typical_error(e, law.apart).value for e in law.truth.distances],
         "flip_fraction": [float(f.mean()) for f in law.truth.flipped],
         "rmse": [math.sqrt(float(np.square(e).mean())) for e in law.truth.distances],
     }
@@ -235,7 +228,7 @@ def _replicate(drawn: Draws, apart: float, true: dict[str, list[float]]) -> dict
         row = pair.candidate.record
         flagged = bool(quantity.flag and row[quantity.flag])
         low, high = float(row[f"{name}_low"]), float(row[f"{name}_high"])  # type: ignore[arg-type]
-        verdict = claim(found.evidence, LEVEL)
+        verdict = claim(found.evidence)
         counted |= {
             f"{name}_flagged": float(flagged),
             f"{name}_coverage": math.nan if flagged else float(low <= b <= high),
@@ -304,8 +297,8 @@ HEADS = {
 def write_endpoints(rows: Sequence[dict[str, Any]], folder: Path) -> Path:
     """Write ``endpoints.csv`` and ``endpoints.md``; return the path of the latter."""
     header = ["law", "n", *sorted({name for row in rows for name in row} - {"law", "n"})]
-    lines = [",".join(csv_field(row.get(name)) for name in header) for row in rows]
-    write_text(folder / "endpoints.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row.get(name) for name in header] for row in rows))
+    write_text(folder / "endpoints.csv", lines)
     cells = [[_cell(row.get(name)) for name in HEADS] for row in rows]
     parts = ["# Calibration of distances to endpoints", "", *_sentences(rows), ""]
     write_text(

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.models import make_model
-from samplerbench.models.extractors.card import projected
+from samplerbench.models import Reference, make_model
+from samplerbench.models.extractors import Samples, make_extractor
 
+from ..arrays import FloatArray
 from .law import Law, Population
 
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
@@ -146,9 +146,10 @@ def network(d: int) -> Population:
     """Features of 10 000 real images on the first d axes of the shipped extractor, drawn with
     replacement.
     """
-    reference = make_model("fashion").reference()
-    assert reference is not None
-    reduced = projected(reference, d)
+    model = make_model("fashion")
+    samples = Samples(model.decoded_event, model.decoded_limits, model.reference())
+    reduced = make_extractor(f"card:{d}", samples)
+    assert isinstance(reduced, Reference)
     pool = reduced.held_out(10_000)
     c = pool - pool.mean(axis=0)
     third = np.stack([(c * column[:, None]).T @ c for column in c.T]) / len(c)

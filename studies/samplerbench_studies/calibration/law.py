@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, frechet_distance
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+
+from ..arrays import FloatArray
 
 Draw = Callable[[np.random.Generator, int], FloatArray]
 

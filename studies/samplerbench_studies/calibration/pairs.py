@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import root_scalar
 
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, frechet_distance
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 
+from ..arrays import FloatArray
 from .families import FAMILIES
 from .law import FeatureMap, Law, Population
 

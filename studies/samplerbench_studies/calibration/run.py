@@ -10,9 +10,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess
-from samplerbench.benchmarks.running.executing.world import Setting, World
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.benchmarks.running.executing import (
+    Call,
+    Executor,
+    Failure,
+    InProcess,
+    WorkerConfig,
+    WorkerContext,
+)
+from samplerbench.results.run_directory import read_npz, write_npz
 
 from .families import FAMILIES
 from .summary import summarise
@@ -100,7 +106,7 @@ class Calibration:
         chunks = [(cell, part) for cell in order for part in self._missing(kept[cell])]
         tasks = [Call(Case.replicates, chunk) for chunk in chunks]
         failure, early = None, {}
-        for which, drawn in self.executor.map(tasks, World(Setting.here({}, "cpu"))):
+        for which, drawn in self.executor.map(tasks, WorkerContext(WorkerConfig.here({}, "cpu"))):
             cell, part = chunks[which]
             if isinstance(drawn, Failure):
                 failure = failure or Failure(drawn.status, f"{cell.name}: {drawn.reason}")

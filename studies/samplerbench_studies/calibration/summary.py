@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.results.comparison.estimates import Estimate, difference
-from samplerbench.results.comparison.significance import LEVEL, Evidence, claim, verdicts
-from samplerbench.results.text import Z95
+from samplerbench.results.comparison import Estimate, Evidence, claim, difference, judge_table
 
+from ..arrays import FloatArray
 from .pairs import LEVELS
 from .trials import Arrays, Case
 
+Z95 = 1.959963984540054
+"""Half-width of a 95 % normal interval in standard errors."""
 TABLE = 10
 """Lines of a table whose verdicts are corrected together."""
 
@@ -32,7 +32,7 @@ def summarise(cell: Case, arrays: Arrays) -> list[dict[str, Any]]:
     from other latents; ``false_tables``: the same of tables of ``TABLE`` such lines, corrected by
     Holm's method, any false line counting. ``power``: how often the second sampler, which is worse,
     was called so. All of that is asked of the judge of every other table
-    (``results.comparison.verdicts``), by whom these differences were taken, too.
+    (``samplerbench.results.comparison``), by whom these differences were taken, too.
     """
     at = [{name: values[:, i] for name, values in arrays.items()} for i in range(len(LEVELS))]
     who = {
@@ -61,14 +61,11 @@ def _of_level(cell: Case, arrays: Arrays, i: int) -> dict[str, Any]:
         "difference_coverage": covered(gap - (a - b), error),
         "difference_se_ratio": float(error.mean() / gap.std(ddof=1)),
         "pairing_gain": float(unpaired / gap.var(ddof=1)),
-        "false_rate": float(np.mean([claim(line, LEVEL) in ("better", "worse") for line in other])),
+        "false_rate": float(np.mean([claim(line) in ("better", "worse") for line in other])),
         "false_tables": false_tables(other),
         "power": float(
             np.mean(
-                [
-                    claim(Evidence(*line, 0.0), LEVEL) == "better"
-                    for line in zip(gap, error, strict=True)
-                ]
+                [claim(Evidence(*line, 0.0)) == "better" for line in zip(gap, error, strict=True)]
             )
         ),
         "replicates": len(value),
@@ -120,5 +117,7 @@ def false_tables(evidence: Sequence[Evidence]) -> float | None:
     """
     lines = evidence[1::2]
     tables = [lines[start : start + TABLE] for start in range(0, len(lines) - TABLE + 1, TABLE)]
-    wrong = [any(verdict in ("better", "worse") for verdict in verdicts(table)) for table in tables]
+    wrong = [
+        any(verdict in ("better", "worse") for verdict in judge_table(table)) for table in tables
+    ]
     return sum(wrong) / len(wrong) if wrong else None

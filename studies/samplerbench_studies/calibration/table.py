@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table, short
+from samplerbench.results import csv_lines, format_number, markdown_table
+from samplerbench.results.run_directory import write_text
 
 from .verdict import Row, misses, sentences
 
@@ -25,8 +25,8 @@ def write_calibration(rows: Sequence[Row], folder: Path) -> Path:
         The path of the latter.
     """
     header = list(rows[0])
-    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
-    write_text(folder / "calibration.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row[key] for key in header] for row in rows))
+    write_text(folder / "calibration.csv", lines)
     parts = [
         "# Calibration of the intervals",
         "",
@@ -72,10 +72,10 @@ def _cells(row: Row) -> list[str]:
         f"{row['level']:g}",
         left,
         f"{row['coverage']:.1%}",
-        short(row["se_ratio"]),
+        format_number(row["se_ratio"]),
         f"{row['difference_coverage']:.1%}",
-        short(row["difference_se_ratio"]),
-        short(row["pairing_gain"]),
+        format_number(row["difference_se_ratio"]),
+        format_number(row["pairing_gain"]),
         f"{row['false_rate']:.1%}",
         f"{row['power']:.1%}",
         "yes" if row["flagged"] else "",

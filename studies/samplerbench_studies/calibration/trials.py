@@ -10,15 +10,21 @@ from typing import Literal
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics import FrechetEstimate, Moments, estimate, population_estimate
-from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.metrics.kernel import ESTIMATOR as KERNEL
-from samplerbench.benchmarks.metrics.kernel import KernelEstimate, kid
-from samplerbench.benchmarks.scoring.scale import ESTIMATOR
-from samplerbench.results.comparison.estimates import Estimate as Judged
-from samplerbench.results.comparison.estimates import difference
+from samplerbench.benchmarks.metrics import KERNEL_ESTIMATOR as KERNEL
+from samplerbench.benchmarks.metrics import (
+    SAMPLES_PER_FEATURE,
+    FrechetEstimate,
+    KernelEstimate,
+    Moments,
+    estimate,
+    kid,
+    population_estimate,
+)
+from samplerbench.benchmarks.scoring import FRECHET_ESTIMATOR
+from samplerbench.results.comparison import Estimate as Judged
+from samplerbench.results.comparison import difference
 
+from ..arrays import FloatArray
 from .families import FAMILIES
 from .pairs import LEVELS, MARGIN, PILOT, SamplerPairs, SimulatedSampler
 
@@ -59,7 +65,7 @@ class Case:
     @property
     def identity(self) -> str:
         """All that replicates must share to be counted together, beside the cell."""
-        estimator = KERNEL if self.metric == "kid" else ESTIMATOR
+        estimator = KERNEL if self.metric == "kid" else FRECHET_ESTIMATOR
         metric = (
             f"{estimator}; {REFERENCE[self.metric]} reference samples"
             if self.metric in REFERENCE

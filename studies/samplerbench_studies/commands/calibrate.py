@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from samplerbench.benchmarks.cli.common.console import err, say
-from samplerbench.benchmarks.cli.common.isolation import workers
-from samplerbench.benchmarks.cli.common.options import JobsOption
+from samplerbench.benchmarks.cli.common import JobsOption, error_console, say, workers
 from samplerbench.benchmarks.running.executing import Failure
 
 Part = Literal["endpoints", "features", "both"]
@@ -46,7 +44,7 @@ def calibrate(
     from ..calibration.verdict import sentences
 
     def progress(line: str) -> None:
-        err.print(line, markup=False)
+        error_console.print(line, markup=False)
 
     replicates = replicates or (40 if quick else 500)
     if part != "features":

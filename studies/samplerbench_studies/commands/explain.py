@@ -10,9 +10,7 @@ from typing import Annotated
 
 import typer
 
-from samplerbench.benchmarks.cli.common.console import say
-from samplerbench.benchmarks.cli.common.isolation import cores, workers
-from samplerbench.benchmarks.cli.common.options import JobsOption, integers
+from samplerbench.benchmarks.cli.common import JobsOption, cores, integers, say, workers
 from samplerbench.benchmarks.running.executing import Failure
 
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
@@ -70,7 +68,7 @@ def explain(
 
 def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
     """Where a run is kept: one with other models leaves that of the built-in ones alone."""
-    from samplerbench.benchmarks.suites.cell import file_name
+    from samplerbench.benchmarks.suites import file_name
 
     if not pairs:
         return effort

@@ -9,18 +9,21 @@ from typing import Annotated
 
 import typer
 
-from samplerbench.benchmarks.cli.common.console import err, out, print_rows, say
-from samplerbench.benchmarks.cli.common.isolation import workers
-from samplerbench.benchmarks.cli.common.options import (
-    LARGEST_SEED,
-    MOST,
+from samplerbench.benchmarks.cli.common import (
     JobsOption,
     OutOption,
     PeersPath,
     Plugins,
+    error_console,
     integers,
     load_plugins,
+    print_rows,
+    say,
+    workers,
 )
+
+MOST = 1_000_000_000
+LARGEST_SEED = 2**63 - 1
 
 FRONTIER_HOME = Path("results") / "runs" / "frontier"
 FRONTIER_COLUMNS = {
@@ -82,10 +85,10 @@ def frontier(
     """
     import torch
 
-    from samplerbench.benchmarks.advice.asked.candidates import SIDES, default
-    from samplerbench.samplers.peers.locate import clone
+    from samplerbench.samplers.peers import find_clone
 
     from ..frontier import Frontier, from_peers, ours
+    from ..frontier.candidates import SIDES, default
     from ..frontier.measure import ENDS
     from ..frontier.problems import PARTS, problems
     from ..frontier.table import summary, write_frontier
@@ -113,7 +116,7 @@ def frontier(
     study = Frontier(
         out_dir or FRONTIER_HOME,
         executor=executor,
-        progress=lambda stage: err.print(stage, markup=False),
+        progress=lambda stage: error_console.print(stage, markup=False),
         **{key: value for key, value in chosen.items() if value},  # type: ignore[arg-type]
     )
     absent = [library for library in LIBRARIES if find_spec(library) is None]
@@ -122,7 +125,7 @@ def frontier(
             f"Peers are left out, since {', '.join(absent)} cannot be imported; pip "
             "install 'samplerbench[peers]' brings them."
         )
-    not_cloned = [repository for repository in CLONES if clone(repository) is None]
+    not_cloned = [repository for repository in CLONES if find_clone(repository) is None]
     if not_cloned and not absent:
         say(
             "Peers that only run from clones are left out: --peers-path names no folder "
@@ -136,4 +139,4 @@ def frontier(
     for sentence in summary(rows):
         say(sentence)
     say(f"Table: {write_frontier(rows, study.out)}")
-    out.print()
+    say("")

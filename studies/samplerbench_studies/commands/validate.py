@@ -8,9 +8,16 @@ from typing import Annotated
 
 import typer
 
-from samplerbench.benchmarks.cli.common.console import err, print_rows, say
-from samplerbench.benchmarks.cli.common.isolation import workers
-from samplerbench.benchmarks.cli.common.options import MOST, JobsOption, OutOption
+from samplerbench.benchmarks.cli.common import (
+    JobsOption,
+    OutOption,
+    error_console,
+    print_rows,
+    say,
+    workers,
+)
+
+MOST = 1_000_000_000
 
 VALIDATE_HOME = Path("results") / "runs" / "validate"
 VALIDATE_COLUMNS = {
@@ -67,7 +74,7 @@ def validate(
         models=model or (),
         depth=depth,
         explore=explore,
-        console=err,
+        console=error_console,
         executor=executor,
     )
     with closing(executor):

@@ -13,13 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.benchmarks.planning.cache import default_cache
-from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.running.executing import Tell
-from samplerbench.benchmarks.running.executing.world import World
+from samplerbench.benchmarks.planning import Pilot, default_cache
+from samplerbench.benchmarks.running.executing import Tell, WorkerContext
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
+
+from .candidates import Candidate
 
 BATCH = 256
 
@@ -115,12 +114,12 @@ class Samples:
     start: int
     stop: int
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the model."""
         world.subject(self.model)
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> NDArray | None:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
         """The samples ``(n, *event)``; None if there is no grid or the sampler raises on it."""
         model = world.subject(self.model).model
         try:

@@ -17,22 +17,38 @@ from typing import Any
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.benchmarks.advice.racing.race import Leading, Race, hopeful
-from samplerbench.benchmarks.running.executing import Executor, Failure, InProcess
-from samplerbench.benchmarks.running.executing.world import Setting, World
-from samplerbench.benchmarks.suites.cell import file_name
+from samplerbench.benchmarks.advice.racing import Race, is_hopeful
+from samplerbench.benchmarks.running.executing import (
+    Executor,
+    Failure,
+    InProcess,
+    WorkerConfig,
+    WorkerContext,
+)
+from samplerbench.benchmarks.suites import file_name
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.models.exact import ExactModel
+from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise
 
+from .candidates import Candidate
 from .measure import End, Errors, ExactProblem, Samples, grid_within
 from .problems import HOME
 from .table import CRITERIA, row
 
 BUDGETS = (5, 8, 10, 15, 20, 30)
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class KeepBest:
+    """A rule: the first ``count`` stay."""
+
+    count: int
+
+    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
+        """Return those that stay, of configurations ranked best first."""
+        return set(ranked[: self.count])
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class Frontier:
                 f"the frontier screens on {self.screen} of the first half of "
                 f"{self.samples} samples; give more samples"
             )
-        self._world = World(Setting.here({}, "cpu"))
+        self._world = WorkerContext(WorkerConfig.here({}, "cpu"))
 
     def __call__(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """Rows of the table: model, end, budget, criterion, side, the winner, its errors, and how
@@ -148,7 +164,7 @@ class Frontier:
                 fields,
                 (self.screen, self.samples // 2),
                 partial(self._measured, problem, budget, some),
-                keep=Leading(self.finalists),
+                keep=KeepBest(self.finalists),
                 score=attrgetter(criterion),
                 join=lambda _, more: more,
                 to_the_end=True,
@@ -199,7 +215,7 @@ class Frontier:
             for c in candidates
         ]
         best = [min(errors) for errors in zip(*found, strict=True)]
-        return [c for c, errors in zip(candidates, found, strict=True) if hopeful(errors, best)]
+        return [c for c, errors in zip(candidates, found, strict=True) if is_hopeful(errors, best)]
 
     def _key(self, problem: ExactProblem, candidate: Candidate, budget: int, samples: int) -> str:
         which = [problem.name, problem.end, candidate.side, candidate.label]

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.asked.candidates import Candidate
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table, short
+from samplerbench.results import csv_lines, format_number, markdown_table
+from samplerbench.results.run_directory import write_text
 
+from .candidates import Candidate
 from .measure import Errors
 
 CRITERIA = ("median", "rms")
@@ -149,8 +149,8 @@ def write_frontier(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
         The path of the latter.
     """
     header = list(rows[0]) if rows else []
-    lines = [",".join(csv_field(row[key]) for key in header) for row in rows]
-    write_text(folder / "frontier.csv", "\n".join([",".join(header), *lines, ""]))
+    lines = csv_lines(header, ([row[key] for key in header] for row in rows))
+    write_text(folder / "frontier.csv", lines)
     parts = [*(f"- {sentence}" for sentence in summary(rows)), ""]
     for criterion in CRITERIA:
         parts += [
@@ -179,10 +179,10 @@ def _markdown(rows: Sequence[Mapping[str, Any]], criterion: str) -> str:
         [
             (
                 *(row[key] for key in ("model", "end", "budget", "side", "sampler", "schedule")),
-                short(row[criterion]),
+                format_number(row[criterion]),
                 f"{row['flip_fraction']:.1%}",
-                f"{short(row['ratio_to_ours'])} [{short(row['ratio_low'])}, "
-                f"{short(row['ratio_high'])}]",
+                f"{format_number(row['ratio_to_ours'])} [{format_number(row['ratio_low'])}, "
+                f"{format_number(row['ratio_high'])}]",
             )
             for row in rows
         ],

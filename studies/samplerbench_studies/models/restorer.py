@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models.nets import UNet
 
 
 class Restorer(nn.Module):

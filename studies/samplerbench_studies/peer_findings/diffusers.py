@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.conformance.order import rms
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
+from samplerbench.benchmarks.conformance import INTERIOR, Rational, ThreeModes, rms
 from samplerbench.samplers import SampleNoise, karras, make
-from samplerbench.samplers.peers import diffusers
+from samplerbench.samplers.peers import load_peer_module
 
 from .libraries import Counted
 
@@ -20,7 +19,7 @@ def levels() -> Iterator[str]:
     """5. diffusers: levels that rise, repeat, start too high, or are rounded; a coefficient with
     the wrong sign.
     """
-    library = diffusers.library("diffusers:EulerDiscreteScheduler")
+    library = load_peer_module("diffusers:EulerDiscreteScheduler")
     euler = library.EulerDiscreteScheduler(
         use_karras_sigmas=True, sigma_min=0.002, sigma_max=80.0, final_sigmas_type="sigma_min"
     )
@@ -86,7 +85,7 @@ def steps_to_zero() -> Iterator[str]:
     """9. diffusers' UniPC with bh1 gives NaN in the step to 0, which is its default end; DEIS and
     SA-Solver cannot make that step.
     """
-    library = diffusers.library("diffusers:UniPCMultistepScheduler")
+    library = load_peer_module("diffusers:UniPCMultistepScheduler")
     for name, options in (
         ("UniPCMultistepScheduler", {"solver_type": "bh1"}),
         ("UniPCMultistepScheduler", {"solver_type": "bh2"}),

@@ -13,18 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torchdiffeq import odeint
 
-from samplerbench.benchmarks.conformance.order import rms
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
+from samplerbench.benchmarks.conformance import INTERIOR, Rational, ThreeModes, rms
 from samplerbench.samplers import Grid, NoNoise, karras, make
-from samplerbench.samplers.peers import diffusers, k_diffusion, locate
-from samplerbench.samplers.peers.dpm_solver import VarianceExploding
+from samplerbench.samplers.peers import VarianceExploding, load_peer_module
 
 
 def unipc_dtype() -> Iterator[str]:
     """Both UniPCs on the dtype that is not the default."""
     x = torch.ones(2, 3, 1, 1, dtype=torch.float64)
-    module = locate.load_script(locate.clone_file("UniPC:multistep"))
+    module = load_peer_module("UniPC:multistep")
     solver = module.UniPC(
         lambda y, t: y / (1 + t.reshape(-1, 1, 1, 1)), VarianceExploding(), variant="bh2"
     )
@@ -34,7 +33,7 @@ def unipc_dtype() -> Iterator[str]:
     )
     torch.set_default_dtype(torch.float64)
     try:
-        scheduler = diffusers.library("diffusers:UniPCMultistepScheduler").UniPCMultistepScheduler(
+        scheduler = load_peer_module("diffusers:UniPCMultistepScheduler").UniPCMultistepScheduler(
             solver_order=3
         )
         scheduler.set_timesteps(5)
@@ -63,7 +62,7 @@ def raises(what: str, run: Callable[[], Any]) -> str:
 
 def tab_consistency() -> Iterator[str]:
     """Weights of a consistent method sum to the step."""
-    module = locate.load_script(locate.clone_file("diff-sampler:deis_sampler"), "solver_utils")
+    module = load_peer_module("diff-sampler:deis_sampler", "solver_utils")
     levels = torch.tensor(karras(10, 0.002, 80.0).sigma[:-1], dtype=torch.float64)
     rows = module.get_deis_coeff_list(levels, 4, deis_mode="tab")
     off = [
@@ -98,7 +97,6 @@ def torchdiffeq_in_sigma() -> Iterator[str]:
     """6. torchdiffeq's adaptive solvers, integrated in sigma, step past the end and interpolate
     back.
     """
-    odeint = locate.installed("torchdiffeq", "torchdiffeq", "torchdiffeq").odeint
     problem, grid = ThreeModes(), Grid((80.0, 0.002))
     start = problem.start * 80 / INTERIOR[1]
     truth = make("dpm_solver_3m").sample(
@@ -128,7 +126,7 @@ def _slope(denoise: Counted) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda s, y: (y - denoise(y, float(s))) / s
 
 
-def _error(run: Callable[[], Tensor], truth: Tensor) -> str:
+def _error(run: Callable[[], Any], truth: Tensor) -> str:
     try:
         return f"error {rms(run()[-1], truth):.1e}"
     except Exception as problem:
@@ -153,7 +151,7 @@ def unused_noise() -> Iterator[str]:
     """7. k-diffusion and EDM draw a batch of noise in every step even where none is used; two
     samplers fail on one step.
     """
-    sampling = k_diffusion.module("k-diffusion:sample_heun")
+    sampling = load_peer_module("k-diffusion:sample_heun")
     x, levels = torch.ones(2, 3, 8, 8) * 80, torch.tensor(karras(10, 0.002, 80.0).sigma)
     for name in ("sample_euler", "sample_heun", "sample_dpm_2"):
         with _Draws() as draws:

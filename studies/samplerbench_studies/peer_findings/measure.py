@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from samplerbench.benchmarks.conformance.order import rms, slope
-from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes, uneven
-from samplerbench.benchmarks.suites.spec import parse_spec
+from samplerbench.benchmarks.conformance import INTERIOR, ThreeModes, rms, slope, uneven_grid
+from samplerbench.benchmarks.suites import parse_spec
 from samplerbench.samplers import Grid, NoNoise, karras, make
 from samplerbench.samplers.peers import set_peers_path
 
@@ -99,7 +98,7 @@ def diff_sampler() -> Iterator[str]:
         yield order(f"diff-sampler:ipndm_v_sampler(max_order={k})")
         yield order(f"zab_{k}")
     for spec in ("diff-sampler:ipndm_v_sampler(max_order=3)", "zab_3", "ipndm_3"):
-        yield f"on steps that alternate as 1 to 2, {order(spec, uneven)}"
+        yield f"on steps that alternate as 1 to 2, {order(spec, uneven_grid)}"
     for n in (50, 200):
         yield (
             f"thresholded x0 prediction, {n} steps: error "
@@ -115,7 +114,7 @@ def diff_sampler() -> Iterator[str]:
 def equal_step_weights() -> Iterator[str]:
     """8. iPNDM: a low order by theory, among the best at few steps."""
     for spec in ("ipndm", "zab_3"):
-        yield f"on steps that alternate as 1 to 2, {order(spec, uneven)}"
+        yield f"on steps that alternate as 1 to 2, {order(spec, uneven_grid)}"
     for n in (6, 10, 15, 40):
         grid = karras(n, 0.05, 10.0, to_zero=False)
         yield f"{n} steps: " + ", ".join(

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import REFERENCE, Card, write_tensors
+from samplerbench.models import Card
+from samplerbench.models.cards import REFERENCE
 from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
 from samplerbench_studies import CARDS
 
@@ -23,6 +24,7 @@ from ..models.discrete.binomial import bernoulli_kl, diffuse, reverse_flip, sign
 from ..models.discrete.bound import bound
 from ..models.discrete.hamming import hamming, majority, pack
 from ..models.discrete.network import CARD, ReverseNetwork
+from .cards import write_tensors
 from .loop import Optimisation, epoch_rows, fit, step_generator
 from .publish import architecture, checkpoint, release
 

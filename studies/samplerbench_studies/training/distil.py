@@ -25,11 +25,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samplerbench.models.cards.card import CARDS, Card, load_card, write_tensors
-from samplerbench.models.nets.edm import EDMPrecond
-from samplerbench.models.nets.flow_map import MapPrecond
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models import Card, load_card
+from samplerbench.models.cards import CARDS
+from samplerbench.models.nets import EDMPrecond, MapPrecond, UNet
 
+from .cards import write_tensors
 from .loop import Optimisation, fit, step_generator
 from .publish import architecture, checkpoint, release
 

@@ -29,9 +29,9 @@ from scipy.linalg import eigh
 from scipy.special import logsumexp
 from torch import Tensor
 
-from samplerbench.models.cards.card import Card
+from samplerbench.models import Card
 from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
-from samplerbench.models.exact.mppca import MPPCA
+from samplerbench.models.exact import MPPCA
 
 from .publish import release
 
@@ -175,7 +175,7 @@ def squared_distances(x: Array, chosen: Array) -> NDArray[np.float64]:
 def fit(images: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
     """Fit every class.
 
-    The tensors that :class:`~samplerbench.models.exact.mppca.MPPCA` is made of, at the precision
+    The tensors that :class:`~samplerbench.models.exact.MPPCA` is made of, at the precision
     they are stored in.
     """
     x, y = images.reshape(len(images), -1).numpy(), labels.numpy()

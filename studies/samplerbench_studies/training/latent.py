@@ -21,11 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import CARDS, Card
-from samplerbench.models.cards.latent import AUTOENCODER, NETWORK
-from samplerbench.models.nets.autoencoder import LATENT, Autoencoder
-from samplerbench.models.nets.edm import EDMPrecond
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, datasets
+from samplerbench.models.nets import Autoencoder, EDMPrecond
 
 from . import train
 from .loop import Optimisation, epoch_rows, fit, step_generator
@@ -58,6 +56,11 @@ class AutoencoderRecipe(Optimisation):
     noise: float = 0.1
     edges: float = 1.0
 
+
+LATENT = (4, 8, 8)
+"""Shape of a latent."""
+AUTOENCODER, NETWORK = "autoencoder.", "network."
+"""Beginnings of the names of the weights."""
 
 LATENTS = train.Recipe(
     "fashion_mnist",

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import torch
 
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, write_card, write_tensors
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, WEIGHTS
 from samplerbench.models.cards.datasets import PROVENANCE, digits
+
+from .cards import write_card, write_tensors
 
 LEVELS = 16
 

@@ -1,6 +1,6 @@
 """Write the card of ``fashion-kde``: ``python -m samplerbench_studies.training.make_fashion_kde``.
 
-Needs the data set: see ``models.cards.datasets``.
+Needs the data set: see ``samplerbench.models.cards.datasets``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, write_card, write_tensors
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, WEIGHTS
 from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
+
+from .cards import write_card, write_tensors
 
 LEVELS = 255
 PER_CLASS = 250

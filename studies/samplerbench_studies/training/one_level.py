@@ -21,13 +21,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import Card, write_tensors
-from samplerbench.models.cards.latent import fashion_latent
-from samplerbench.models.nets.edm import EDMPrecond
+from samplerbench.models import Card, load_card
+from samplerbench.models.cards import LatentNetwork, datasets
+from samplerbench.models.nets import EDMPrecond
 from samplerbench_studies import CARDS
 
 from . import train
+from .cards import write_tensors
 from .latent import LATENTS, NOT_OF_TRAINING, Labelled, latents_of, seconds
 from .publish import EXTRACTOR, SIGMA_RANGE, architecture, checkpoint, release
 
@@ -65,7 +65,7 @@ def data_of(name: str, split: Literal["train", "test"]) -> Labelled:
     """Return the images, or their latents, that a network learns, with their labels."""
     images, labels = datasets.fashion_mnist(split)
     if name in ON_LATENTS:
-        images = latents_of(fashion_latent().autoencoder.network, images)
+        images = latents_of(LatentNetwork(load_card("fashion-latent")).autoencoder.network, images)
     return images, labels
 
 

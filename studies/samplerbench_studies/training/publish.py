@@ -19,22 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import (
-    AXES,
-    CARDS,
-    CONVERGED,
-    WEIGHTS,
-    Card,
-    CardError,
-    load_card,
-    write_card,
-    write_tensors,
-)
-from samplerbench.models.nets.classifier import Classifier
-from samplerbench.models.nets.edm import EDMPrecond, edm_loss
+from samplerbench.models import Card, CardError, load_card
+from samplerbench.models.cards import AXES, CARDS, CONVERGED, WEIGHTS, datasets
+from samplerbench.models.nets import Classifier, EDMPrecond, edm_loss
 
 from . import train, train_extractor
+from .cards import write_card, write_tensors
 
 EXTRACTOR = "fashion-features"
 EXTRACTORS = {"fashion": EXTRACTOR, "digits": "", "emoji": "blocks-8"}
@@ -193,7 +183,7 @@ def release(card: Card, weights: Mapping[str, Tensor]) -> Card:
         (card.folder / file).unlink()
         print(
             f"{file} belonged to other weights and is gone; make it anew (see "
-            "models.build.reference)"
+            "samplerbench_studies.training.reference)"
         )
     return write_card(after) if stale else after
 

@@ -23,23 +23,19 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import (
+from samplerbench.models import Card, CardError, load_card, make_model
+from samplerbench.models.cards import (
     AXES,
     CONVERGED,
     MOMENTS,
     REFERENCE,
-    Card,
-    CardError,
-    load_card,
-    write_card,
-    write_tensors,
+    clamped_features,
+    datasets,
+    extractor_of,
 )
-from samplerbench.models.cards.moments import pack
-from samplerbench.models.cards.reference import clamped_features, extractor_of
-from samplerbench.models.extractors.card import principal_axes
-from samplerbench.models.reference import FloatArray
-from samplerbench.models.registry import make_model
+
+from ..arrays import FloatArray
+from .cards import write_card, write_tensors
 
 EXACT_SAMPLES = 60_000
 EXACT_SEED = 2_000_000
@@ -51,6 +47,41 @@ _LOAD: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "digits": datasets.digits,
     "emoji": datasets.emoji,
 }
+
+
+def pack_moments(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """The moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1)
+    / 2,)``.
+
+    Args:
+        samples: ``(n, *event)``, n > k.
+        labels: ``(n,)`` int64, of which 0 … k - 1 all occur.
+    """
+    flat = samples.flatten(1).double()
+    means = torch.stack([flat[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
+    rest = flat - means[labels]
+    cov = rest.T @ rest / (len(flat) - len(means))
+    return {"means": means.float(), "lower": cov[tuple(torch.tril_indices(*cov.shape))].float()}
+
+
+def principal_axes(cov: FloatArray) -> Tensor:
+    """Projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
+
+    The largest entry of each is positive.
+
+    Raises:
+        ValueError: the covariance is singular.
+    """
+    variances, vectors = np.linalg.eigh(cov)
+    if variances[0] <= 1e-9 * variances[-1]:
+        raise ValueError(
+            "the features vary in fewer directions than they are: no axes "
+            "can be in units of their standard deviation"
+        )
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    return torch.from_numpy(
+        (vectors * np.sign(largest) / np.sqrt(variances))[:, ::-1].astype(np.float32)
+    )
 
 
 class Samples(Protocol):
@@ -90,7 +121,7 @@ def build_reference(card: Card) -> Card:
 def add_moments(card: Card) -> Card:
     """Write ``moments.safetensors`` and the card; returns the card."""
     images, labels = _LOAD[str(card.data["name"])]("train")
-    write_tensors(card.folder / MOMENTS, pack(images, labels))
+    write_tensors(card.folder / MOMENTS, pack_moments(images, labels))
     script = f"python -m samplerbench_studies.training.reference {card.name} --moments"
     return write_card(replace(card, moments={"set": "train", "n": len(images), "script": script}))
 

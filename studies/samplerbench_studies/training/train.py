@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from samplerbench.models.cards import datasets
-from samplerbench.models.nets.edm import EDMPrecond, edm_loss
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models.nets import EDMPrecond, UNet, edm_loss
 
 from .loop import Optimisation, epoch_rows, fit, step_generator
 

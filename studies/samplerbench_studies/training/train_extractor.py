@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from samplerbench.models.cards import datasets
-from samplerbench.models.nets.classifier import Classifier
+from samplerbench.models.nets import Classifier
 
 from .loop import epoch_rows, save
 

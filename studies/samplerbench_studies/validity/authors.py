@@ -7,6 +7,7 @@ methods with an analytic first step, and has fourth-order weights of its own for
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -14,14 +15,17 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from samplerbench.samplers import Grid, get
-from samplerbench.samplers.families.linear import LinearRow
-from samplerbench.samplers.families.multistep import Multistep, analytic_gain
-from samplerbench.samplers.methods.dpm2 import DPM2
-from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp3MPublished
-from samplerbench.samplers.methods.heun import Heun
-from samplerbench.samplers.registry import register_unlisted
-from samplerbench.samplers.types import Denoise, Source, StepNoise
+from samplerbench.samplers import (
+    Denoise,
+    Grid,
+    LinearRow,
+    Multistep,
+    Source,
+    StepNoise,
+    get,
+    register_unlisted,
+)
+from samplerbench.samplers.methods import DPM2, DPMpp3MPublished, Heun
 
 _URL = "https://arxiv.org/abs/2312.00094"
 _QUANTILE = 0.995
@@ -69,7 +73,9 @@ class Analytic:
 
     def __call__(self, x: Tensor, sigma: float | Tensor, /) -> Tensor:
         """The denoised image ``(batch, *event)``."""
-        return x * analytic_gain(self.level) if sigma == self.level else self.inner(x, sigma)
+        if sigma == self.level:
+            return x * (1 - self.level / math.hypot(1, self.level))
+        return self.inner(x, sigma)
 
     def take(self, rows: Tensor, /) -> Self:
         """Of a subset of the samples."""

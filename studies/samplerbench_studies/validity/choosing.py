@@ -2,7 +2,7 @@
 
 1. Methods, sets, what is plainly bad, columns and models were fixed before anything was measured
    (:mod:`.methods`, :mod:`.sets`, :data:`.measuring.COLUMNS`, :data:`.predicting.MODELS`).
-2. On CIFAR-10 alone every predictor is ranked by :func:`score`, for both questions.
+2. On CIFAR-10 alone every predictor is ranked by :attr:`Tried.score`, for both questions.
 3. The first of each is written down in :data:`CHOICES`.
 4. The other sets are predicted by these two, once.
 """

@@ -8,19 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
-from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.running import runner
+from samplerbench.benchmarks import Suite, make_schedule
+from samplerbench.benchmarks.running import Setup, run, set_up
 from samplerbench.benchmarks.running.executing import Executor
-from samplerbench.benchmarks.running.setup import Setup, set_up
-from samplerbench.benchmarks.suites.cell import file_name
-from samplerbench.benchmarks.suites.spec import label_of
-from samplerbench.benchmarks.suites.suite import Suite, check_suite
+from samplerbench.benchmarks.suites import check_suite, file_name, label_of
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.results.result_table import ResultTable
-from samplerbench.results.values import number, rows_of, text
+from samplerbench.results import ResultTable
 from samplerbench.samplers import make
 
 from .methods import Method, axes
@@ -128,7 +125,7 @@ def measure(
     )
     wanted = chosen(setup, asked, depth)
     cells = [cell for cell in setup.cells if cell.key in wanted]
-    table = runner.run(replace(setup, cells=cells), timing=False)
+    table = run(replace(setup, cells=cells), timing=False)
     return columns(table, wanted)
 
 
@@ -160,13 +157,13 @@ def columns(table: ResultTable, wanted: Mapping[str, Place]) -> Measured:
     evaluations are not the budget, are left out.
     """
     measured: Measured = {}
-    for row in rows_of(table.frame):
-        place = wanted.get(text(row, "cell"))
-        if place is None or text(row, "status") != "ok" or number(row, "nfe") != place[1]:
+    for row in table.frame.to_dict("records"):
+        place = wanted.get(row["cell"])
+        if place is None or row["status"] != "ok" or row["nfe"] != place[1]:
             continue
         measured[place] = {
-            column: value
+            column: float(row[column])
             for column in (*COLUMNS, OWN_ERROR)
-            if (value := number(row, column)) is not None
+            if column in row and not pd.isna(row[column])
         }
     return measured

@@ -18,9 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samplerbench.benchmarks.suites.spec import format_spec
-from samplerbench.results.published.rows import Published
-from samplerbench.results.published.solvers import GRIDS
+from samplerbench.benchmarks.suites import format_spec
+from samplerbench.results.published import GRIDS, Published
 
 from . import authors  # noqa: F401 - makes the authors' variants known
 

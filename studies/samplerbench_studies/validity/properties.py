@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.models import Denoiser, make_model
 from samplerbench.samplers import SampleNoise, karras, make
 
 from .choosing import Tried
 from .measuring import OWN_ERROR, Measured
 from .table import Row
+
+SEARCH_IDS = 2**30
+"""Number of the first latent, which no run scores."""
 
 _DRAWN, _STEPS = 512, 20
 """Samples that stand for the data of a model that does not know its data's covariance."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from samplerbench.results.published.rows import rows_of_model
+from samplerbench.results.published import rows_of_model
 
 from .methods import Method, method_of
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from samplerbench.benchmarks.running.executing import Executor
-from samplerbench.results.published.rows import rows_of_model
-from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.published import rows_of_model
+from samplerbench.results.run_directory import write_text
 
 from .choosing import CHOICES, tried
 from .correlation import REPLICATES

@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from samplerbench.results.run_directory.disk.files import write_text
-from samplerbench.results.text import csv_field, markdown_table
+from samplerbench.results import csv_lines, markdown_table
+from samplerbench.results.run_directory import write_text
 
 from .choosing import Tried
 from .correlation import REPLICATES, STATISTICS, Pair, counted, interval
@@ -140,8 +140,7 @@ def measured_rows(measured: Mapping[str, Measured]) -> list[Row]:
 def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Rows as a CSV, empty where a row lacks a key; numbers with six digits."""
     header = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [",".join(csv_field(_cell(row.get(key))) for key in header) for row in rows]
-    write_text(path, "\n".join([",".join(header), *lines, ""]))
+    write_text(path, csv_lines(header, ([_cell(row.get(key)) for key in header] for row in rows)))
 
 
 def markdown(rows: Sequence[Row]) -> str:

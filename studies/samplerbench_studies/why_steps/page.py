@@ -12,8 +12,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from samplerbench.results import report
-from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.report import TEMPLATES as REPORT_TEMPLATES
+from samplerbench.results.run_directory import write_text
 
 from .figures.drawing import css
 from .glossary import Introductions
@@ -22,7 +22,7 @@ from .measuring.row import Answer, Figure, Row
 from .opening import PARTS, Part
 from .rows import rows
 
-TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
+TEMPLATES = (Path(__file__).parent / "templates", REPORT_TEMPLATES)
 """This page's own, and the stylesheet that it shares with reports."""
 
 WORDS = {

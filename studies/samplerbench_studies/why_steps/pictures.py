@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from samplerbench.models import make_model
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 
 from .figures.big_steps import staircases
 from .figures.one_jump import strips

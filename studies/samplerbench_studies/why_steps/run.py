@@ -8,8 +8,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from samplerbench.benchmarks.running.executing import Call, Executor, Failure
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing import (
+    Call,
+    Executor,
+    Failure,
+    WorkerConfig,
+    WorkerContext,
+)
 from samplerbench.models import make_model
 
 from .measuring.effort import Effort
@@ -74,7 +79,7 @@ def explain(
     wanted = [number for number in (numbers or sorted(known)) if number not in found]
     keys = {number: key_of(known[number], effort) for number in wanted}
     tasks = [Call(_measured, (plan, number)) for number in wanted]
-    for which, result in executor.map(tasks, World(Setting.here({}, "cpu"))):
+    for which, result in executor.map(tasks, WorkerContext(WorkerConfig.here({}, "cpu"))):
         number = wanted[which]
         if isinstance(result, Failure):
             told(number, result, None)

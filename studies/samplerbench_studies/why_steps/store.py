@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 import samplerbench
-from samplerbench.results.run_directory.disk.files import read_npz, write_npz
+from samplerbench.results.run_directory import read_npz, write_npz
 
 from .measuring.effort import Effort
 from .measuring.row import Answer, M, Row

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from samplerbench.results.run_directory.disk.files import write_text
+from samplerbench.results.run_directory import write_text
 
 START, END = "<!-- verdicts of the page -->", "<!-- end of the verdicts -->"
 """Marks of the document between which they go."""

@@ -23,12 +23,12 @@ from samplerbench.benchmarks.running.executing import (
     make_executor,
 )
 from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
 GUIDE = Path(__file__).parents[3] / "docs" / "examples" / "fresh_process.py"
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def of_the_guide():
@@ -192,7 +192,7 @@ def test_what_only_this_process_knows_runs_in_the_thread_that_iterates(executor)
 
 
 def test_tasks_see_the_models_and_the_setting_of_the_world(executor):
-    world = World(WORLD.setting)
+    world = WorkerContext(WORLD.setting)
     assert executor.run(Asking(0), world) == ((2,), WORLD.setting.threads)
 
 
@@ -208,7 +208,7 @@ def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
     models = load_models(suite)
     cells = plan(suite, models, load_references(models))
     tasks = [Shard(cell, 0, 20, 4, 8, None) for cell in cells]
-    here = [task(World(WORLD.setting), lambda _: None) for task in tasks]
+    here = [task(WorkerContext(WORLD.setting), lambda _: None) for task in tasks]
     found = dict(executor.map(tasks, WORLD))
     for number, mine in enumerate(here):
         assert mine.keys() == found[number].keys()

@@ -22,11 +22,11 @@ from samplerbench.benchmarks.running.executing.vitals import (
     memory_of,
     place_in,
 )
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,10 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
     models, references, planned = cells(
         samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian"
     )
-    here, there = World(Setting.here({}, "cpu"), models, references), World(Setting.here({}, "cpu"))
+    here, there = (
+        WorkerContext(WorkerConfig.here({}, "cpu"), models, references),
+        WorkerContext(WorkerConfig.here({}, "cpu")),
+    )
     assert len(planned) == 18
     for cell in planned:
         task = Shard(cell, 0, 40, 8, 16, None)

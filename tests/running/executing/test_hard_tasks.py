@@ -12,9 +12,9 @@ import new_processes
 import pytest
 
 from samplerbench.benchmarks.running.executing import Call, Failure, Worker
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from samplerbench.benchmarks.cli.common.isolation import OnRay
 from samplerbench.benchmarks.running.executing import Call, Failure, InProcess
 from samplerbench.benchmarks.running.executing.cluster import Ray, connection, crew, host
 from samplerbench.benchmarks.running.executing.cluster.ray_executor import TRIES, _part
-from samplerbench.benchmarks.running.executing.world import Setting, World
+from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 
 if importlib.util.find_spec("ray") is None:
@@ -42,7 +42,7 @@ SUITE = {
     "converged_samples": 64,
     "timing": {"enabled": False},
 }
-WORLD = World(Setting.here({}, "cpu"))
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 
 
 def processes(word):
@@ -234,7 +234,10 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
             patched.setattr(host.Place, "here", lambda: gone)
             executor.close()
             with pytest.raises(ValueError, match="it has no folder /no/such/folder: files that"):
-                executor.run(Call(abs, (-1,)), World(Setting((), "cpu", 1, (Path("/x.py"),), None)))
+                executor.run(
+                    Call(abs, (-1,)),
+                    WorkerContext(WorkerConfig((), "cpu", 1, (Path("/x.py"),), None)),
+                )
     finally:
         executor.close()
 

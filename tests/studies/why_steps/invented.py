@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from samplerbench.models.analysis.estimate import Estimate
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
 from samplerbench_studies.why_steps.measuring import (
     big_steps,
     cold,
@@ -91,7 +91,7 @@ def candidates():
 
 def stairs():
     gamma = gammas(big_steps.LOW, big_steps.HIGH, 33)
-    curve = Curve(gamma, np.outer((0.9, 1.0, 1.1), 200 / (1 + gamma)))
+    curve = MMSECurve(gamma, np.outer((0.9, 1.0, 1.1), 200 / (1 + gamma)))
     lost = {
         grid: [
             big_steps.Losses(n, about(5e4 / n, 100 / n), about(160 / n, 1))

@@ -30,7 +30,7 @@ from .crew import Crew, Said, machines
 from .host import TYPE, Share
 
 if TYPE_CHECKING:
-    from ..world import Setting, World
+    from ..world import WorkerConfig, WorkerContext
 
 TRIES = 3
 """Most tries of a task whose machine is lost."""
@@ -87,7 +87,7 @@ class Ray(Executor):
     def map(
         self,
         tasks: Sequence[Task],
-        world: World,
+        world: WorkerContext,
         *,
         tell: TellOf = silent,
         limits: Sequence[float | None] = (),

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from samplerbench.models.cards.card import load_card
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models import load_card
+from samplerbench.models.nets import UNet
 from samplerbench_studies import CARDS
 
 CARD = "fashion-binomial"
@@ -43,7 +43,7 @@ class ReverseNetwork(nn.Module):
     of which the network learns the second part: it stays of moderate size at all signals.
 
     Args:
-        channels, embedding, patch, group: of :class:`~samplerbench.models.nets.unet.UNet`.
+        channels, embedding, patch, group: of :class:`~samplerbench.models.nets.UNet`.
     """
 
     def __init__(

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from samplerbench.models.analysis.estimate import FloatArray
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
+from samplerbench.models.analysis import MMSECurve, gammas
 
 from ...analysis.path_kl import path_kl
+from ...arrays import FloatArray
 from ..measuring.big_steps import HIGH, LOW, Losses, levels
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
@@ -45,7 +45,7 @@ and no feature sees. That is why the FID proxy levels off while nats still fall.
 
 
 @styled
-def staircases(mmse: Curve, png: Path | None = None) -> Figure:
+def staircases(mmse: MMSECurve, png: Path | None = None) -> Figure:
     """The curve with the stairs of four numbers of steps; the nats between them."""
     caption = (
         "Blue: how wrong the best prediction of the image is, on average, while the "
@@ -173,13 +173,13 @@ def single_steps(single: Mapping[str, Sequence[Transition]]) -> Figure:
 
 
 def staircase(
-    curve: Curve, at: Sequence[float], points: int = 400
+    curve: MMSECurve, at: Sequence[float], points: int = 400
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fine levels ``(points,)`` from high to low, the mean curve there, and the stair above it:
     mmse at the start of each step.
     """
     gamma = gammas(LOW, HIGH, points)
-    mean = Curve(curve.gamma, curve.mean()[None])
+    mean = MMSECurve(curve.gamma, curve.mean()[None])
     fine, starts = gamma**-0.5, np.asarray(at[:-1])
     place = (starts[None, :] >= fine[:, None] * (1 - 1e-9)).sum(1) - 1
     return fine, mean.at(gamma)[0], mean.at(starts**-2.0)[0][place]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from samplerbench.results.figures.labels import spread
+from samplerbench.results.figures import spread_labels
 
 from ..statistics.intervals import Interval
 from .drawing import INK, SOFT
@@ -91,7 +91,7 @@ def separate_labels(axes: Axes, names: Sequence[Annotation], gap: float = 11) ->
     scale = POINTS / axes.figure.dpi
     heights = [float(axes.transData.transform(name.xy)[1]) * scale for name in names]
     wanted = [height + name.xyann[1] for name, height in zip(names, heights, strict=True)]
-    places = spread(wanted, gap, axes.bbox.y0 * scale, axes.bbox.y1 * scale)
+    places = spread_labels(wanted, gap, axes.bbox.y0 * scale, axes.bbox.y1 * scale)
     for name, height, place in zip(names, heights, places, strict=True):
         name.xyann = (name.xyann[0], place - height)
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import PercentFormatter
 
-from samplerbench.benchmarks.metrics.memorisation import LEVEL
-
+from ..measuring.collapse import UNSEEN
 from ..measuring.row import Figure
 from ..statistics.intervals import Interval
 from .charting import curve, level, separate_labels, step_axis
@@ -36,7 +35,7 @@ def draw(counts: Sequence[int], variance: Lines, modes: Lines, copies: Lines) ->
         one.tick_params(labelleft=True)  # a panel may be seen alone
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="\u202f%"))
     axes[0].set_ylabel("share")
-    level(axes[2], LEVEL, "unseen: 1 %", 0.17)
+    level(axes[2], UNSEEN, "unseen: 1 %", 0.17)
     return figure(canvas, ALT, CAPTION)
 
 

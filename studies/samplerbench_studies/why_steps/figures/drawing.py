@@ -19,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-from samplerbench.results.figures.inline import inline
+from samplerbench.results.figures import inline_svg
 
 from ..measuring.row import Figure
 from .narrow import parts
@@ -139,7 +139,7 @@ def figure(
         )
     buffer = io.BytesIO()
     _save(canvas, buffer, format="svg", metadata={"Date": None})
-    whole = inline(
+    whole = inline_svg(
         buffer.getvalue().decode(), {colour: name for colour, (name, _) in THEME.items()}
     )
     outermost = re.search(r'<g id="([^"]+)"', whole)

@@ -7,12 +7,11 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.models.analysis.mmse import exact_mmse
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.benchmarks import make_schedule
+from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid
-from samplerbench.samplers.schedules.search import cheapest_path, staircase_costs
+from samplerbench.samplers.schedules import cheapest_path, staircase_costs
 
 from ...analysis.path_kl import path_kl
 from ..statistics.intervals import Interval
@@ -63,7 +62,7 @@ class BigStepsResult(NamedTuple):
         flags: of the Fréchet distances.
     """
 
-    curve: Curve
+    curve: MMSECurve
     losses: dict[str, list[Losses]]
     single: dict[str, list[Transition]]
     flags: list[str]
@@ -90,7 +89,7 @@ def measure(effort: Effort) -> BigStepsResult:
     return BigStepsResult(curve, found, single, to_data.flags)
 
 
-def tabulated(model: ExactModel, samples: int, nodes: int) -> Curve:
+def tabulated(model: ExactModel, samples: int, nodes: int) -> MMSECurve:
     """The MMSE curve between the levels."""
     return exact_mmse(model, gammas(LOW, HIGH, nodes), samples)
 
@@ -107,9 +106,9 @@ class Best:
         curve: from :func:`tabulated`.
     """
 
-    def __init__(self, curve: Curve) -> None:
+    def __init__(self, curve: MMSECurve) -> None:
         gamma = gammas(LOW, HIGH, FINE + 1)
-        mean = Curve(curve.gamma, curve.mean()[None])
+        mean = MMSECurve(curve.gamma, curve.mean()[None])
         integral = np.array([0.0, *mean.integral(gamma[0], gamma[1:])[0]])
         self.levels = (HIGH, *(gamma[1:-1] ** -0.5).tolist(), LOW)
         self.cost = staircase_costs(self.levels, np.minimum.accumulate(mean.at(gamma)[0]), integral)
@@ -121,7 +120,7 @@ class Best:
 
 def losses(
     model: ExactModel,
-    curve: Curve,
+    curve: MMSECurve,
     counts: Sequence[int],
     samples: Mapping[int, int],
     to_data: DistanceToData,

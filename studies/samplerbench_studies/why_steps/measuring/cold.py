@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray, as_rows
-from samplerbench.benchmarks.scoring.data import training_set
+from samplerbench.benchmarks.metrics import FrechetEstimate, as_rows, paired_difference
+from samplerbench.benchmarks.scoring import training_set
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import estimate
+from samplerbench.models.analysis import estimate_mean
 
+from ...arrays import FloatArray
 from ...models.degradation import Blend
 from ..statistics.alike import alike, reach_of
 from ..statistics.intervals import Interval
@@ -206,7 +206,7 @@ class Bench:
 
     def error(self, x: FloatArray) -> Interval:
         """Mean squared distance to the pictures that were degraded, over their variance."""
-        found = estimate(np.square(x - self.rows(self.x0[: self.n])).sum(1) / self.variance)
+        found = estimate_mean(np.square(x - self.rows(self.x0[: self.n])).sum(1) / self.variance)
         return Interval.normal(found.value, found.error)
 
 

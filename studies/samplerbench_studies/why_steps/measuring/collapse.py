@@ -7,18 +7,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray, as_rows
-from samplerbench.benchmarks.metrics.memorisation import (
+from samplerbench.benchmarks.metrics import (
+    as_rows,
     binomial_interval,
     distance_ratio,
     duplicate_share,
 )
-from samplerbench.benchmarks.scoring.data import training_set
+from samplerbench.benchmarks.scoring import training_set
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval
 from ..statistics.spread import modes_kept, total_variance, variance_kept
 from .effort import Effort
 from .generating import generate, unlabelled
+
+UNSEEN = 0.01
+"""Share of unseen data that counts as near-copies: the level of the threshold of the metric."""
 
 COUNTS = (1, 2, 4, 8, 16, 32)
 SAMPLES = {"gmm-2d": 2048, "digits-cloud": 2048, "digits": 2048, "fashion": 512}

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error
-from samplerbench.benchmarks.metrics.estimators.frechet import paired_difference
-from samplerbench.benchmarks.planning.equal_error import equal_error
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks.metrics import endpoint_error, paired_difference
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras
 
 from ..statistics.intervals import Interval, bootstrap
@@ -68,7 +67,8 @@ def measure_equal_steps(effort: Effort) -> EqualStepsResult:
     fine = FAST_FINE if effort.fast else FINE
     for name, full in (("gmm-64d", 384), ("fashion", SAMPLES // 2)):
         model, n = effort.model(name), effort.samples(full)
-        made = equal_error(teacher_steps=fine, latents=effort.samples(64, 16)).on(model)
+        options = {"teacher_steps": fine, "latents": effort.samples(64, 16)}
+        made = make_schedule({"name": "equal_error", **options}).for_model(model)
         truth = ends(model, n, fine)
         to_data = None if isinstance(model, ExactModel) else DistanceToData(model, n)
         for sampler, counts in STEPS.items():

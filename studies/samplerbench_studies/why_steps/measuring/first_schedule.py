@@ -11,21 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
-    FrechetReference,
-    estimate,
-    paired_difference,
-)
-from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks.metrics import FrechetReference, estimate, paired_difference
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import FloatArray
-from samplerbench.models.analysis.mmse import denoising_loss
-from samplerbench.models.analysis.mmse_curve import Curve
-from samplerbench.models.exact.cloud import PointCloud
+from samplerbench.models.analysis import MMSECurve, denoising_loss
+from samplerbench.models.exact import PointCloud
 from samplerbench.samplers import Grid
 
 from ...analysis.first_step import chain, first_step_bound
 from ...analysis.path_kl import step_kl
+from ...arrays import FloatArray
 from ...models.discrete.binomial import signals
 from ...models.discrete.bound import bound
 from ...models.discrete.hamming import BinaryReference, fashion_binary
@@ -311,7 +306,7 @@ def _bounds(denoiser: Denoiser, x0: Tensor) -> FloatArray:
     ends = [chain(beta, CHAIN) for beta in (BETAS[0], BETAS[-1])]
     gamma = np.geomspace(0.9 * min(one[-2] for one in ends), 1.1 * ends[0][0], 97)
     blind = denoising_loss(denoiser, x0, [1e-9, 1e-8]).draws[:, 0]
-    curve: Curve = denoising_loss(denoiser, x0, gamma)
+    curve: MMSECurve = denoising_loss(denoiser, x0, gamma)
     return first_step_bound(curve, blind, x0[0].numel(), BETAS, CHAIN)
 
 

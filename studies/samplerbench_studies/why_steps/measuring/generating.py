@@ -6,20 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import (
-    FrechetEstimate,
-    FrechetReference,
-    estimate,
-)
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.benchmarks.sampling.shard import clamp
-from samplerbench.models import Denoiser
-from samplerbench.models.cards.features import FashionExtractor
-from samplerbench.models.exact.base import ExactModel
-from samplerbench.models.extractors.card import projected
+from samplerbench.benchmarks.metrics import FrechetEstimate, FrechetReference, estimate
+from samplerbench.benchmarks.sampling import clamp, latents
+from samplerbench.models import Denoiser, Reference
+from samplerbench.models.cards import FashionExtractor
+from samplerbench.models.exact import ExactModel
+from samplerbench.models.extractors import Samples, make_extractor
 from samplerbench.samplers import Grid, Sampler, karras, make
 
+from ...arrays import FloatArray
 from .effort import Effort
 
 BATCH = 96
@@ -112,7 +107,9 @@ class DistanceToData:
                 f"model {model.name} has no reference to measure its samples by; take one that has"
             )
         if n is not None and isinstance(found.extractor, FashionExtractor):
-            found = projected(found, min(AXES, n // SAMPLES_PER_AXIS))
+            samples = Samples(model.decoded_event, model.decoded_limits, found)
+            found = make_extractor(f"card:{min(AXES, n // SAMPLES_PER_AXIS)}", samples)
+            assert isinstance(found, Reference)
         self._model, self.reference = model, found
         self._truth = FrechetReference(found.mean, found.cov)
         self.flags: list[str] = []

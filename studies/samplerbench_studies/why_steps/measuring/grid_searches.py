@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.tuning.search import mean_of
+from samplerbench.benchmarks.tuning import power_mean
 
+from ...arrays import FloatArray
 from ...gradient import Unrolled
 
 BOX = 2.0
@@ -66,7 +66,7 @@ class Trial:
         self._check()
         found = self.descent
         distances = found.problem.distances(found.free.made(z), found.free.grid(z))
-        return self._seen(float(np.log(mean_of(distances, found.power))), z)
+        return self._seen(float(np.log(power_mean(distances, found.power))), z)
 
     def slope(self, z: NDArray[np.float64]) -> tuple[float, FloatArray]:
         """The same, with its gradient."""

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.metrics.memorisation import binomial_interval
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.models import Denoiser
-from samplerbench.models.guidance import ClassifierFree
-from samplerbench.samplers import integrate, make
-from samplerbench.samplers.loop import GridSampler
+from samplerbench.benchmarks.metrics import binomial_interval
+from samplerbench.benchmarks.sampling import latents
+from samplerbench.models import ClassifierFree, Denoiser
+from samplerbench.samplers import GridSampler, integrate, make
 
 from ..statistics.deciding import (
     ClassCourse,

@@ -13,14 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.metrics.precision_recall import precision_recall
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import FrechetEstimate, paired_difference, precision_recall
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
-from samplerbench.samplers import Grid, integrate, make
-from samplerbench.samplers.loop import GridSampler
+from samplerbench.samplers import Grid, GridSampler, integrate, make
 
+from ...arrays import FloatArray
 from ..statistics.intervals import NORMAL, Interval
 from .effort import Effort
 from .generating import BATCH, SAMPLES, DistanceToData, exact_model, generate, grid_of

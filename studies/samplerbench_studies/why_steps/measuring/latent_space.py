@@ -14,13 +14,13 @@ from scipy.stats import ttest_ind
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import FrechetEstimate, paired_difference
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.cards.latent import LatentNetwork
+from samplerbench.models.cards import LatentNetwork
 from samplerbench.samplers import make
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .generating import BATCH, SAMPLES, DistanceToData, generate, grid_of

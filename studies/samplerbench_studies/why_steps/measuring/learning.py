@@ -10,18 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.tuning.free import What
-from samplerbench.benchmarks.tuning.problem import (
+from samplerbench.benchmarks.tuning import (
     TEST_IDS,
     TRAIN_IDS,
+    FreeKind,
     TuningProblem,
+    candidate_grids,
+    power_mean,
     tuning_problem,
 )
-from samplerbench.benchmarks.tuning.search import candidates, mean_of
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, Sampler, make
 
+from ...arrays import FloatArray
 from ...gradient import Unrolled
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
@@ -181,7 +182,7 @@ def ratio(above: Sequence[FloatArray], below: Sequence[FloatArray]) -> Interval:
 
 
 def _log(distances: FloatArray) -> float:
-    return float(np.log(mean_of(distances, POWER)))
+    return float(np.log(power_mean(distances, POWER)))
 
 
 def _case(
@@ -217,7 +218,7 @@ def starting_grid(problem: TuningProblem, sampler: Sampler, model: Denoiser) -> 
     """The best of the grids that are formulas, at the evaluations that all methods have: with and
     without one at the lowest level.
     """
-    untuned, early = candidates(STEPS, model)
+    untuned, early = candidate_grids(STEPS, model)
     return min([*untuned, *early], key=lambda grid: problem.distances(sampler, grid).mean())
 
 
@@ -227,7 +228,7 @@ def _found(
     train: TuningProblem,
     test: TuningProblem,
     budget: int,
-    what: What,
+    what: FreeKind,
     name: str,
     method: Method,
 ) -> _Found:
@@ -253,7 +254,7 @@ def _found(
     course = Course(
         name,
         marks,
-        [mean_of(scores[k], POWER) for k in at],
+        [power_mean(scores[k], POWER) for k in at],
         _mean(distances),
         seconds,
         trial.descent.free.grid(z).sigma,
@@ -270,7 +271,7 @@ def _doubling(first: int, end: int) -> list[int]:
 
 
 def _mean(distances: FloatArray) -> Interval:
-    return bootstrap(lambda rows: mean_of(distances[rows], POWER), len(distances))
+    return bootstrap(lambda rows: power_mean(distances[rows], POWER), len(distances))
 
 
 def _best(found: dict[str, _Found], names: Sequence[str]) -> _Found:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import FloatArray
-from samplerbench.models.analysis.mmse import normal_like
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import normal_like
+from samplerbench.models.exact import ExactModel
 
 from ...analysis.locality import receptive_radius, sensitivity
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .generating import generate, unlabelled

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.benchmarks.metrics import FrechetEstimate, endpoint_error, paired_difference
+from samplerbench.benchmarks.sampling import latents
+from samplerbench.models.exact import ExactModel
 
 from ..statistics.intervals import Interval
 from ..statistics.spread import total_variance

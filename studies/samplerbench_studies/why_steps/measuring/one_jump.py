@@ -9,12 +9,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics import FrechetReference, population_estimate
+from samplerbench.benchmarks.metrics import FrechetReference, binomial_interval, population_estimate
 from samplerbench.benchmarks.metrics import estimate as estimate_fixed
-from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import FloatArray, estimate
+from samplerbench.models.analysis import estimate_mean
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval
 from ..statistics.neighbourhoods import Neighbourhoods
 from .effort import Effort
@@ -35,7 +35,7 @@ class JumpResult(NamedTuple):
         steps: N.
         spread: E |x - mean|² over the data's, about the mean of the class where the model is told
             one: 0 for the mean, 1 for data.
-        among: share of the samples that pass for real (:class:`.neighbourhoods.Neighbourhoods`).
+        among: share of the samples that pass for real (:class:`..statistics.neighbourhoods.Neighbourhoods`).
         near: in how many neighbourhoods of real samples they are, the median.
         unseen, usual: the same two of real samples that nobody has seen: what is to be reached.
         to_data, to_converged: Fréchet distances, in squared feature units; None with fewer samples
@@ -141,7 +141,7 @@ class ComparisonData:
         about = (
             self.mean[labels.numpy()] if self.mean.ndim == 2 and labels is not None else self.mean
         )
-        found = estimate(
+        found = estimate_mean(
             np.square(x.double().flatten(1).numpy() - about).sum(1) / np.trace(self.cov)
         )
         return Interval.normal(found.value, found.error)

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.benchmarks.metrics import FrechetEstimate
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import estimate
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import estimate_mean
+from samplerbench.models.exact import ExactModel
 
 from ...analysis.path_kl import path_kl
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from ..statistics.spread import variance_kept
 from .big_steps import LOW, levels, tabulated
@@ -226,5 +226,5 @@ def start_loss(model: ExactModel, level: float, n: int) -> Interval:
     pure = -0.5 * (x / level).flatten(1).square().sum(1) - model.dim * (
         math.log(level) + 0.5 * math.log(2 * math.pi)
     )
-    found = estimate((model.log_density(x, level) - pure).numpy())
+    found = estimate_mean((model.log_density(x, level) - pure).numpy())
     return Interval.normal(found.value, found.error)

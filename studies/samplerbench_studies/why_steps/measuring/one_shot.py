@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
 from samplerbench.models import Denoiser
 from samplerbench.samplers import NoNoise, make
 
 from ...analysis.pairs import COUPLINGS, FRESH, NUMBERS, keys, one_shot
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from ..statistics.spread import total_variance, variance_kept
 from .effort import Effort

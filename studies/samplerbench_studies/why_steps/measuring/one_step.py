@@ -10,11 +10,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.metrics.estimators.frechet import FrechetEstimate, paired_difference
-from samplerbench.benchmarks.metrics.estimators.moments import as_rows
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import FrechetEstimate, as_rows, paired_difference
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.gaussian import Gaussian
+from samplerbench.models.exact import Gaussian
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source
 
 from ..statistics.intervals import Interval

@@ -12,15 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.memorisation import binomial_interval
+from samplerbench.benchmarks.metrics import binomial_interval
 from samplerbench.models import Denoiser
-from samplerbench.models.analysis.estimate import Estimate, FloatArray, estimate
-from samplerbench.models.analysis.mmse import denoising_loss, exact_mmse, normal_like
-from samplerbench.models.analysis.mmse_curve import Curve, gammas
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.analysis import (
+    Estimate,
+    MMSECurve,
+    denoising_loss,
+    estimate_mean,
+    exact_mmse,
+    gammas,
+    normal_like,
+)
+from samplerbench.models.exact import ExactModel
 
 from ...analysis.candidates import class_probabilities, effective_number, responsibilities
 from ...analysis.information import information
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval
 from .effort import Effort
 from .generating import generate
@@ -49,7 +56,7 @@ class PathEntropies(NamedTuple):
 
     def number(self, place: int) -> Interval:
         """The exponential of the mean entropy at a level: the effective number of candidates."""
-        found = estimate(self.entropy[:, place])
+        found = estimate_mean(self.entropy[:, place])
         return Interval(*(math.exp(end) for end in Interval.normal(found.value, found.error)))
 
     def rising(self) -> int:
@@ -63,7 +70,7 @@ class PathEntropies(NamedTuple):
         """Mutual information of the state and the candidate, log K less the mean entropy, for
         equally likely ones.
         """
-        found = estimate(self.most - self.entropy[:, place])
+        found = estimate_mean(self.most - self.entropy[:, place])
         return Interval.normal(found.value, found.error)
 
 
@@ -139,7 +146,7 @@ def entropies_along_paths(
     return PathEntropies(np.asarray(levels), entropy.numpy(), math.log(found[0].shape[1]))
 
 
-def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:
+def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> MMSECurve:
     """The MMSE curve down to a level: exact, or the denoising loss of a network on samples of
     its own, which lies above it.
     """
@@ -154,7 +161,7 @@ def curve_of(model: Denoiser, lowest: float, samples: int, nodes: int) -> Curve:
     )
 
 
-def known(model: Denoiser, curve: Curve, levels: Sequence[float]) -> list[Estimate]:
+def known(model: Denoiser, curve: MMSECurve, levels: Sequence[float]) -> list[Estimate]:
     """I(x0; x_sigma) in nats at each level, from the curve; given the class, where the model is
     told one.
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.models import Denoiser
-from samplerbench.models.cards.card import load_card
-from samplerbench.models.cards.latent import fashion_latent
-from samplerbench.models.cards.network import NetworkDenoiser
+from samplerbench.models import Denoiser, load_card
+from samplerbench.models.cards import LatentNetwork, NetworkDenoiser
 from samplerbench_studies import CARDS
 
 from .effort import Effort
@@ -26,7 +24,7 @@ def small_network(effort: Effort, name: str) -> Denoiser:
 def network_on_latents(name: str) -> Denoiser:
     """Return a network of the page on the latents of ``fashion-latent``, which decodes them."""
     network = NetworkDenoiser(load_card(name, CARDS))
-    network.decoder, network.limits = fashion_latent().decoder, None
+    network.decoder, network.limits = LatentNetwork(load_card("fashion-latent")).decoder, None
     return network
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.metrics.endpoint import endpoint_error
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.benchmarks.metrics import endpoint_error
+from samplerbench.benchmarks.sampling import latents
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras, make
 
+from ...arrays import FloatArray
 from ..statistics.intervals import Interval, bootstrap
 from .effort import Effort
 from .generating import exact_model, generate

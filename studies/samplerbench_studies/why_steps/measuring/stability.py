@@ -11,10 +11,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.metrics.estimators.moments import as_rows
-from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.metrics import as_rows
+from samplerbench.benchmarks.sampling import latents
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import (
     Grid,
     GridSampler,

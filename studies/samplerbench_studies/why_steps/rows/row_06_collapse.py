@@ -8,14 +8,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from samplerbench.benchmarks.metrics.memorisation import CONFIDENCE, LEVEL, binomial_interval
+from samplerbench.benchmarks.metrics import binomial_interval
 
 from ..figures.collapse import DETAILS, draw
-from ..measuring.collapse import CollapseResult, measure
+from ..measuring.collapse import UNSEEN, CollapseResult, measure
 from ..measuring.row import Answer, Row, Verdict
 from ..statistics.intervals import Interval
 from .wording import INTERVALS, brackets, percent
 
+CONFIDENCE = 0.95
+"""Of the interval of a share."""
 BIG = 4
 """Up to so many steps of a whole run count as big ones."""
 KEPT = 0.9
@@ -31,7 +33,7 @@ def answer(found: CollapseResult) -> Answer:
     ]
     modes = found.modes.get("gmm-2d", [Interval(1, 1, 1)])
     verdict = judge(
-        found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), LEVEL
+        found.variance["gmm-2d"][0], modes[0], largest(few, found.samples["digits"]), UNSEEN
     )
     return Answer(
         draw(found.counts, found.variance, found.modes, found.copies),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
+from samplerbench.benchmarks.metrics import neighbour_distances, square_distances
 
+from ...arrays import FloatArray
 from .intervals import Interval
 
 NONE_SEEN = 3.0
@@ -17,7 +17,7 @@ def reach_of(real: FloatArray) -> float:
     """How near two pictures are that count as alike: half of the real ones ``(m, d)`` have another
     one within it.
     """
-    return float(np.sqrt(np.median(nearest(real, real, 1, same=True))))
+    return float(np.sqrt(np.median(neighbour_distances(real, real, 1, same=True))))
 
 
 def alike(x: FloatArray, reach: float, *, draws: int = 400, seed: int = 0) -> Interval:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.models.analysis.estimate import FloatArray
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 
 from ...analysis.candidates import class_probabilities, effective_number
+from ...arrays import FloatArray
 from .intervals import Interval, bootstrap
 
 EVEN = 0.5

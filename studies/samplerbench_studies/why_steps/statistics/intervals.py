@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.models.analysis.estimate import Estimate
+from samplerbench.models.analysis import Estimate
+
+from ...arrays import FloatArray
 
 NORMAL = 1.96
 """Standard errors to either side of a 95 % interval."""

@@ -14,10 +14,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
-from samplerbench.benchmarks.metrics.estimators.neighbours import nearest, square_distances
-from samplerbench.benchmarks.metrics.precision_recall import MANIFOLD
+from samplerbench.benchmarks.metrics import neighbour_distances, square_distances
 
+from ...arrays import FloatArray
+
+MANIFOLD = 3
+"""Neighbour at which the neighbourhood of a sample ends, as in the metric precision."""
 USUAL = 0.975
 
 
@@ -44,7 +46,7 @@ class Neighbourhoods:
                 "what is usual; take one that has"
             )
         self._real = real
-        self._reach = nearest(real, real, MANIFOLD, same=True)[:, -1]
+        self._reach = neighbour_distances(real, real, MANIFOLD, same=True)[:, -1]
         found = self.near(unseen)
         self.most = float(np.quantile(found, USUAL))
         self.unseen, self.usual = float(self.passes(found).mean()), float(np.median(found))

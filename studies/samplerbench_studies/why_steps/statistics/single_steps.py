@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 
 from ...analysis.transition import transition_kl
 from .intervals import Interval

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.benchmarks.metrics.coverage import mode_counts
-from samplerbench.benchmarks.metrics.estimators.moments import FloatArray
+from samplerbench.benchmarks.metrics import mode_counts
 from samplerbench.models import Denoiser
-from samplerbench.models.exact.base import ExactModel
+from samplerbench.models.exact import ExactModel
 
+from ...arrays import FloatArray
 from .intervals import Interval, bootstrap
 
 EXACT = 4096

@@ -1,0 +1,135 @@
+"""Configurations of the frontier: every fixed-grid sampler with its options, and the peers' own code, on
+the same schedules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from samplerbench.benchmarks import make_schedule
+from samplerbench.benchmarks.advice.asked import SCHEDULES, is_candidate, variants
+from samplerbench.benchmarks.planning import Schedule
+from samplerbench.benchmarks.suites import label_of
+from samplerbench.samplers import make, non_default
+from samplerbench.samplers import names as registered
+from samplerbench.samplers.peers import available
+
+Side = Literal["ours", "peers", "auto"]
+SIDES: tuple[Side, ...] = ("ours", "peers", "auto")
+
+PEERS: tuple[dict[str, Any], ...] = (
+    *({"name": "azula:zABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:vABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:zEABSampler", "max_order": k} for k in (2, 3, 4)),
+    *({"name": "azula:xEABSampler", "max_order": k} for k in (2, 3, 4)),
+    {"name": "k-diffusion:sample_lms"},
+    {"name": "k-diffusion:sample_dpmpp_2m"},
+    {"name": "k-diffusion:sample_heun"},
+    {"name": "k-diffusion:sample_dpm_2"},
+    *(
+        {"name": "diffusers:UniPCMultistepScheduler", "solver_order": k, "solver_type": b}
+        for k in (2, 3)
+        for b in ("bh1", "bh2")
+    ),
+    *({"name": "diffusers:DPMSolverMultistepScheduler", "solver_order": k} for k in (2, 3)),
+    *({"name": "diffusers:DEISMultistepScheduler", "solver_order": k} for k in (2, 3)),
+)
+"""The multistep methods that lead the peers' tables, and their usual defaults, by the names of
+the peers extra.
+"""
+
+CLONES: tuple[dict[str, Any], ...] = (
+    *(
+        {"name": "diff-sampler:ipndm_sampler", "max_order": k, "afs": afs}
+        for k in (2, 3, 4)
+        for afs in (False, True)
+    ),
+    *(
+        {"name": "diff-sampler:dpm_pp_sampler", "max_order": k, "afs": afs}
+        for k in (2, 3)
+        for afs in (False, True)
+    ),
+    *(
+        {"name": "diff-sampler:deis_sampler", "max_order": k, "deis_mode": mode}
+        for k in (2, 3, 4)
+        for mode in ("tab", "rhoab")
+    ),
+    *(
+        {"name": "diff-sampler:unipc_sampler", "max_order": k, "variant": variant}
+        for k in (2, 3)
+        for variant in ("bh1", "bh2")
+    ),
+    *(
+        {"name": "UniPC:multistep", "max_order": k, "variant": variant}
+        for k in (2, 3)
+        for variant in ("bh1", "bh2")
+    ),
+    *({"name": "dpm-solver:multistep", "max_order": k} for k in (2, 3)),
+)
+"""Peers that only run from a clone (--peers-path), and only from one that holds their file."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration.
+
+    Attributes:
+        side: whose it is.
+        sampler: configured.
+        spec: the sampler as the command line writes it.
+        schedule: of its grids.
+    """
+
+    side: Side
+    sampler: Any
+    spec: str
+    schedule: Schedule
+
+    @property
+    def label(self) -> str:
+        """Sampler and schedule."""
+        return f"{self.spec} on {self.schedule.label}"
+
+    def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[Any, ...]]:
+        """Pickled with the sampler by its name."""
+        sampler = {"name": self.sampler.name, **non_default(self.sampler)}
+        return _received, (self.side, sampler, self.spec, self.schedule)
+
+
+def _received(side: Side, sampler: dict[str, Any], spec: str, schedule: Schedule) -> Candidate:
+    return Candidate(side, make(sampler), spec, schedule)
+
+
+def ours(names: Iterable[str] | None = None) -> list[Candidate]:
+    """Every deterministic sampler on a fixed grid that is no adapter and no alias, with all
+    combinations of the options it has.
+    """
+    chosen = registered() if names is None else names
+    return on_schedules(
+        "ours", [spec for name in chosen if is_candidate(name) for spec in variants(name)]
+    )
+
+
+def from_peers(*, clones: bool) -> list[Candidate]:
+    """The peers' configurations; with ``clones``, those that are found in --peers-path too."""
+    found = set(available()) if clones else set()
+    return on_schedules("peers", [*PEERS, *(spec for spec in CLONES if spec["name"] in found)])
+
+
+def default() -> list[Candidate]:
+    """The one default."""
+    return on_schedules("auto", [{"name": "auto"}], SCHEDULES[:1])
+
+
+def on_schedules(
+    side: Side, specs: Iterable[Mapping[str, Any]], schedules: Iterable[str] = SCHEDULES
+) -> list[Candidate]:
+    """Each sampler on each schedule."""
+    made = [make_schedule(schedule) for schedule in schedules]
+    return [
+        Candidate(side, sampler, label_of(sampler), schedule)
+        for sampler in map(make, specs)
+        for schedule in made
+    ]
