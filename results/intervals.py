@@ -38,7 +38,7 @@ def with_bounds(row: Record, name: str) -> str:
     """``value [low, high]``, with the value inside; alone where its interval is not known."""
     value, ends = printed(name, number(row, name)), bounds(row, name)
     if value is None or ends is None:
-        return short(value)
+        return format_number(value)
     low, high = (printed(name, end) or 0.0 for end in ends)
     return interval(value, min(low, value), max(high, value))
 

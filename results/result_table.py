@@ -20,7 +20,7 @@ from .table.latex import latex
 from .table.reading import read_csv, read_parquet, read_table
 from .table.run_rows import rows_of_run
 from .table.typed_table import TypedTable
-from .text import choices, csv_lines, markdown_table, short
+from .text import choices, csv_lines, format_number, markdown_table
 from .values import empty, rows_of
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class ResultTable(TypedTable):
 
 
 def _printed(name: str, value: float) -> str:
-    return short(printed(name, value))
+    return format_number(printed(name, value))
 
 
 def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:

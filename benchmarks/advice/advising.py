@@ -101,7 +101,7 @@ def advise(
     check_folder(folder)
     if default is not None:
         sampler_of(default)  # before a model is loaded, which may take minutes
-    model_run = load(model, device, seed, extractor, only, library)
+    model_run = load_subject(model, device, seed, extractor, only, library)
     run = Run(
         model_run,
         folder,
@@ -125,8 +125,8 @@ def advise(
 def _answered(run: Run, asked_for: Sequence[int]) -> Advice:
     model_run, store = run.asked, Store(run.out, question_of(run.asked))
     extractors = {model_run.spec: model_run.extractor}
-    world = World(
-        Setting.here(extractors, model_run.device),
+    world = WorkerContext(
+        WorkerConfig.here(extractors, model_run.device),
         {model_run.spec: model_run.model},
         extractors={model_run.spec: model_run.features},
     )

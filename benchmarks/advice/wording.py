@@ -53,7 +53,7 @@ def _beside_one(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
     first = 3 if abs(value - 1) < 0.2 else 2
-    texts = [short(value, digits) for digits in range(first, 6)]
+    texts = [format_number(value, digits) for digits in range(first, 6)]
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 

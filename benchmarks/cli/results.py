@@ -398,7 +398,7 @@ def _model_error(row: dict[str, Any]) -> str:
 
 def _dominance(whole: Any, *, measured: bool) -> str:
     """Return from where on the model's error dominates; "" where it was not measured."""
-    from ...results.text import short
+    from ...results.text import format_number
 
     if not len(whole):
         return (
@@ -419,7 +419,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:
-        return "" if row[name] is None else short(printed(name, row[name]), digits)
+        return "" if row[name] is None else format_number(printed(name, row[name]), digits)
 
     order = (
         ""

@@ -398,7 +398,7 @@ def _columns(until: Until) -> dict[str, str]:
 
 def _interval(row: dict[str, Any]) -> str:
     """Return ``Δ [low, high]`` with two digits."""
-    from ...results.text import short
+    from ...results.text import format_number
 
     if row.get("low") is None:
         return ""

@@ -170,7 +170,7 @@ def _fits(slope: float, order: int, *, exactly: bool) -> bool:
 @cache
 def _prepare(history: int) -> None:
     """Compute all truths in one pass, once a process: start values, the step after them, and the end."""
-    grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven) for n in STEPS]
+    grids = [grid(n).sigma for grid in (*GRIDS.values(), uneven_grid) for n in STEPS]
     levels = [level for sigma in grids for level in (*sigma[1 : max(history, 3) + 2], sigma[-1])]
     for problem in problems():
         problem.prepare(levels)

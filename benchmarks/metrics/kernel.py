@@ -46,7 +46,7 @@ from .estimators.moments import FloatArray
 from .estimators.second_order import Noise, interval
 from .metric import Context, Measured, metric
 
-ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
+KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
 """Version of the estimator, raised with every change that moves a value or an error: replicates of
 another one are not reused.
 """

@@ -142,7 +142,7 @@ def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
 
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
-) -> tuple[Curve, int]:
+) -> tuple[MMSECurve, int]:
     """Measure the denoising loss on the model's own samples, without data. The curve belongs to the
     model's own distribution.
     """

@@ -27,10 +27,10 @@ from .setup import Setup
 class ConformanceTask(OfCell):
     """Task: the names of the checks that a cell's sampler fails."""
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load nothing."""
 
-    def __call__(self, world: World, tell: Any) -> list[str]:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the failed checks."""
         return [check.name for check in check_sampler(self.cell.sampler, fast=True).failures]
 

@@ -260,7 +260,7 @@ def _at_levels(
     return replace(fingerprint, values={**fingerprint.values, **values})
 
 
-def _pace(executor: Executor, world: World, cell: Cell) -> float:
+def _pace(executor: Executor, world: WorkerContext, cell: Cell) -> float:
     """Return the evaluations per second on the executor; infinity for a model that fails, whose
     rows will say why.
     """

@@ -1,1 +1,22 @@
-"""Scores of a cell's samples: the quality columns of its row, by metrics and their references."""
+"""From a cell's samples to the quality columns of its row: metrics, and what they compare with."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .data import training_set
+    from .references import load_references
+    from .scale import FRECHET_ESTIMATOR
+
+__all__ = ["FRECHET_ESTIMATOR", "load_references", "training_set"]
+
+_HOMES = {"FRECHET_ESTIMATOR": "scale", "load_references": "references", "training_set": "data"}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -13,7 +13,7 @@ from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
 from ..metrics.sliced_wasserstein import PROJECTIONS, SEED
 
-ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
+FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage, extrapolated"
 """Version of the Fréchet distances, raised with every change of a value or an error."""
 
 

@@ -43,7 +43,7 @@ def fitted(
     model, power = problem.model, OBJECTIVES[objective]
 
     def error(solver: Sampler, grid: Grid) -> float:
-        return mean_of(problem.distances(solver, grid), power)
+        return power_mean(problem.distances(solver, grid), power)
 
     untuned, early = candidate_grids(steps, model)
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
@@ -57,7 +57,7 @@ def fitted(
     equations = min(max(1, round(EQUATIONS * len(x))), len(x) - 1)
     if what == "both":
         start = projected(start, model.sigma_min, model.sigma_max)
-    free = Free(initial, start, model.sigma_min, model.sigma_max, what)
+    free = FreeParameters(initial, start, model.sigma_min, model.sigma_max, what)
     result = fit(free, runs.off, equations, power)
     if error(result.sampler, result.grid) >= error(initial, own.grid):
         return own

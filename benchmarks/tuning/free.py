@@ -14,14 +14,14 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ..planning.tuned.spacing import LEAST, Spacing
 
-What = Literal["levels", "coefficients", "both"]
+FreeKind = Literal["levels", "coefficients", "both"]
 """Kind of free numbers: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
 
 _GAIN = 0.1  # of a free number, in the weight of the state: what it multiplies is mostly noise
 
 
 @dataclass(eq=False)
-class Free:
+class FreeParameters:
     """Sampler and its grid as functions of free numbers.
 
     The numbers are 0 at the start, and are the following in this order, as far as they are free:

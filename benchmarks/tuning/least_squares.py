@@ -119,7 +119,7 @@ def mean(differences: Floats, power: int) -> float:
     """Return the power mean of the root mean squares of rows ``(n, d)``; infinite where one is not finite."""
     with np.errstate(all="ignore"):
         distances = np.sqrt(np.square(differences).mean(1))
-        return mean_of(distances, power) if np.isfinite(distances).all() else np.inf
+        return power_mean(distances, power) if np.isfinite(distances).all() else np.inf
 
 
 @dataclass(frozen=True)

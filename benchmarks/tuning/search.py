@@ -92,7 +92,7 @@ def search(
     def error(grid: Grid) -> float:
         return power_mean(problem.distances(sampler, grid), power)
 
-    untuned, early = candidates(steps, model)
+    untuned, early = candidate_grids(steps, model)
     starts = [] if begun is None else [begun]
     errors = {grid: error(grid) for grid in dict.fromkeys([*untuned, *early, *starts])}
     for start in starts or sorted(errors, key=errors.__getitem__)[:STARTS]:
@@ -104,7 +104,7 @@ def search(
     return Found(min(errors, key=errors.__getitem__), untuned[best], best)
 
 
-def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
+def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:
     """Return the grids of the built-in schedules with their names, and the grids without sigma_min."""
     # of equal grids, the first name stays
     untuned = {grid: name for name, grid in reversed(built_in(steps, model).items())}
@@ -112,7 +112,7 @@ def candidates(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]
     return untuned, early
 
 
-def mean_of(distances: NDArray[np.float64], power: int) -> float:
+def power_mean(distances: NDArray[np.float64], power: int) -> float:
     """Return the power mean, the geometric one for power 0; in the units of the distances."""
     values = np.maximum(distances, FLOOR)  # so that no log and no power fails
     if power == 0:

@@ -37,7 +37,7 @@ class Tune:
         """Load the models."""
         self._tuning(world)
 
-    def __call__(self, world: World, tell: Tell) -> Tuned:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Tuned:
         """Return the entry."""
         return self._tuning(world)(self.target, tell)
 
@@ -46,7 +46,7 @@ class Tune:
         sampler, steps = self.target
         return _unpickle, (SentSampler.of(sampler), steps, self.models, self.options)
 
-    def _tuning(self, world: World) -> Tuning:
+    def _tuning(self, world: WorkerContext) -> Tuning:
         def make_tuning() -> Tuning:
             subject, other = (Named(name, world.subject(name).model) for name in self.models)
             return Tuning(subject, other, *self.options, device=world.setting.device)

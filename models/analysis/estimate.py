@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
         return abs(self.value - truth) <= errors * self.error + self.bound
 
 
-def estimate(draws: FloatArray, bound: float = 0.0) -> Estimate:
+def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
     """Return the mean of independent ``draws`` ``(n,)``; its error is infinite for a single draw.
 
     Raises:

@@ -23,7 +23,9 @@ Spread = Callable[[Tensor, Tensor, float], Tensor]
 """Integrand at (x0, x, sigma): ``(batch,)``, of conditional mean |x0 - d|² given x."""
 
 
-def tabulate(spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]) -> Curve:
+def tabulate(
+    spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
+) -> MMSECurve:
     """Return the curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and noise
     ``(n, *event)``.
     """
@@ -46,7 +48,7 @@ def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
 
 def exact_mmse(
     model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
-) -> Curve:
+) -> MMSECurve:
     """Return the curve of an exact model, by its posterior trace: less noisy than squared errors, and with
     the same mean.
 
@@ -69,7 +71,7 @@ def denoising_loss(
     *,
     seed: int = 0,
     labels: Tensor | None = None,
-) -> Curve:
+) -> MMSECurve:
     """Return the mean squared error E |x0 - d|² of any denoiser on given clean samples.
 
     It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,

@@ -67,7 +67,7 @@ class MMSECurve:
         """
         return np.minimum.accumulate(self.draws.mean(0))
 
-    def halved(self) -> Curve:
+    def halved(self) -> MMSECurve:
         """Return the curve from every other node and the last, to bound the interpolation error.
 
         Raises:

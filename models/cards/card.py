@@ -1,8 +1,8 @@
-"""Model cards: description, origin and SHA-256 of the files of a shipped model.
+"""Model cards: what a shipped model is, where it comes from, and the SHA-256 of its files.
 
 A card is a folder ``cards/NAME`` with ``card.toml`` and the files that it names. Tensors are
-safetensors (no pickles). Each read compares a file's SHA-256 with the card: a number from other
-weights would look just as good.
+safetensors (no pickles), and a file's SHA-256 is compared with the card whenever the file is read:
+a number from other weights would look just as good.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CardError(ValueError):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """Checksum and size of a file of a card."""
+    """What a file of a card must be."""
 
     sha256: str
     bytes: int
@@ -55,7 +55,7 @@ class Card:
         event: shape of one sample.
         data: name, source, licence, preprocessing, ``range`` and, with classes, ``class_counts``.
         architecture: class and arguments of the network.
-        training: recipe, steps, images seen, loss; all that reproduces the weights.
+        training: recipe, steps, images seen, loss; whatever reproduces the weights.
         reference: what ``reference.safetensors`` was computed from: extractor identity and sizes;
             or ``card``, the name of another card of the same data, whose reference it shares. Empty
             if there is no reference.
@@ -90,10 +90,10 @@ class Card:
         return f"{self.name}-{self.files[WEIGHTS].sha256[:16]}"
 
     def tensors(self, file: str = WEIGHTS) -> dict[str, Tensor]:
-        """Return the tensors of a file of this card, on the CPU.
+        """The tensors of a file of this card, on the CPU.
 
         Raises:
-            CardError: the file is missing, or does not match the card.
+            CardError: the file is missing, or not the one that the card was written for.
         """
         remedy = "reinstall samplerbench or restore the file"
         entry = self.files.get(file)
@@ -110,8 +110,8 @@ class Card:
                 f"{self.name}: {file} has {len(content)} bytes, not the "
                 f"{entry.bytes} of its card; {remedy}"
             )
-        if (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
-            short = f"sha256 {digest[:12]}…, expected {entry.sha256[:12]}…"
+        if (found := hashlib.sha256(content).hexdigest()) != entry.sha256:
+            short = f"sha256 {found[:12]}…, expected {entry.sha256[:12]}…"
             raise CardError(f"{self.name}: {file} does not match its card ({short}); {remedy}")
         try:
             return safetensors.torch.load(content)
@@ -122,7 +122,7 @@ class Card:
 
 
 def card_names(root: Path = CARDS) -> list[str]:
-    """Return names of the cards in a folder, sorted."""
+    """Names of the cards in a folder, sorted."""
     return sorted(path.parent.name for path in root.glob("*/card.toml"))
 
 
@@ -150,46 +150,3 @@ def load_card(name: str, root: Path = CARDS) -> Card:
             "reinstall samplerbench or restore the file"
         )
         raise CardError(message) from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file with the permissions of any other new file
-    (``safetensors.save_file`` makes it its owner's alone).
-    """
-    path.write_bytes(
-        safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    )
-
-
-def write_card(card: Card) -> Card:
-    """Write ``card.toml`` into the card's folder, with hash and size of each safetensors file in it.
-
-    Returns:
-        The card as it was written.
-    """
-    files = {}
-    for path in sorted(card.folder.glob("*.safetensors")):
-        content = path.read_bytes()
-        files[path.name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content))
-    fields = {
-        **vars(card),
-        "files": {name: vars(entry) for name, entry in files.items()},
-        "folder": None,
-    }
-    nonempty = {key: value for key, value in fields.items() if value}
-    (card.folder / "card.toml").write_text(_toml(nonempty), encoding="utf-8")
-    return load_card(card.name, card.folder.parent)
-
-
-def _toml(table: Mapping[str, object], prefix: str = "") -> str:
-    """TOML of scalars, lists of scalars and nested tables, as the standard library only reads."""
-    lines, tables = [], []
-    for key, value in table.items():
-        quoted = key if key.replace("_", "").isalnum() else json.dumps(key)
-        if isinstance(value, Mapping):
-            header = f"{prefix}{quoted}"
-            scalars = any(not isinstance(item, Mapping) for item in value.values())
-            tables.append((f"\n[{header}]\n" if scalars else "") + _toml(value, f"{header}."))
-        else:
-            lines.append(f"{quoted} = {json.dumps(value, ensure_ascii=False)}\n")
-    return "".join([*lines, *tables])

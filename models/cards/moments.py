@@ -1,7 +1,8 @@
 """Class means and covariance of a card's data, for initial states closer to the data than noise.
 
-A network with class labels has the flow of each class's data, so the mean is each class's own. The
-covariance about these means is pooled over the classes; its lower triangle is stored, in float32.
+A network that is told the class of each sample has the flow of that class's data, so the mean is
+each class's own. The covariance about these means is pooled over the classes; of this symmetric
+matrix the lower triangle is stored, in float32.
 """
 
 from __future__ import annotations
@@ -23,23 +24,8 @@ def card_moments(card: Card) -> Moments | None:
     return unpack(card, card.tensors(MOMENTS)) if card.moments else None
 
 
-def pack(samples: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return the moments of n samples as they are stored: ``means`` ``(k, d)`` and ``lower`` ``(d (d + 1) /
-    2,)``.
-
-    Args:
-        samples: ``(n, *event)``, n > k.
-        labels: ``(n,)`` int64, of which 0 … k - 1 all occur.
-    """
-    flat = samples.flatten(1).double()
-    means = torch.stack([flat[labels == k].mean(0) for k in range(int(labels.max()) + 1)])
-    rest = flat - means[labels]
-    cov = rest.T @ rest / (len(flat) - len(means))
-    return {"means": means.float(), "lower": cov[tuple(torch.tril_indices(*cov.shape))].float()}
-
-
 def unpack(card: Card, tensors: dict[str, Tensor]) -> Moments:
-    """Return the moments that :func:`pack` stored."""
+    """The moments that ``samplerbench_studies.training.reference`` stored."""
     means, lower = (tensors[name].double().numpy() for name in ("means", "lower"))
     classes, d = len(card.data["class_counts"]), int(np.prod(card.event))
     if means.shape != (classes, d) or lower.shape != (d * (d + 1) // 2,):

@@ -1,11 +1,12 @@
-"""``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes for
-smaller runs.
+"""``card``, the features that a model's card names, and ``card:32``, their first 32 principal axes.
 
-Intervals of the Fréchet distance need some 15 samples a feature. The axes are eigenvectors of the reference
-set's covariance, widest first, in its standard deviations: in plain coordinates the noise of the few widest
-axes drowns errors on the others, and a difference needs some four times as many samples
-(docs/decisions/0018-projected-features.md). They are a file of the extractor's card, since a new eigenbasis
-differs between machines at close eigenvalues.
+The latter is a space for runs of hundreds of samples instead of thousands.
+Intervals of the Fréchet distance need some 15 samples a feature. The axes are those of the
+reference set's covariance, widest first, each in standard deviations of the reference set: in plain
+coordinates the noise of the few widest axes drowns what samplers do wrong on the others, and a
+difference needs some four times as many samples to be seen
+(docs/decisions/0018-projected-features.md). They are fixed, a file of the extractor's card, since
+an eigenbasis that is computed anew differs between machines where eigenvalues are close.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the features of the model's own card, or their first N principal axes.
+    """The features of the model's own card, or their first N principal axes.
 
     Raises:
         ValueError: ``count`` is no number, or the model has no reference, or no axes are known for
@@ -39,12 +40,12 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class Projected:
-    """Projection of an extractor's features.
+    """An extractor's features, projected.
 
     Args:
         inner: gives the features, ``(n, d)``.
-        axes: ``(d, k)``, columns of the projection.
-        digest: of the axes; part of the identity.
+        axes: ``(d, k)``, what they are multiplied by.
+        digest: pins the axes; part of the identity.
     """
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
@@ -53,13 +54,13 @@ class Projected:
         self.identity = f"{inner.identity}-axes{self.dim}-{digest}"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
+        """Coordinates ``(n, k)`` float64 of samples ``(n, *event)``."""
         return self._inner(x) @ self.axes
 
 
-def projected(reference: Reference, count: int) -> Reference:
-    """Project a reference's moments, held-out and converged features on the first ``count`` axes of its
-    features.
+def project(reference: Reference, count: int) -> Reference:
+    """A reference in the first ``count`` axes of its features: moments, held-out and converged
+    features are projected, none is made anew.
 
     Args:
         reference: of a card.
@@ -92,24 +93,4 @@ def projected(reference: Reference, count: int) -> Reference:
         extractor=extractor,
         identity=f"{reference.identity}-axes{count}-{digest}",
         make=statistics,
-    )
-
-
-def principal_axes(cov: FloatArray) -> Tensor:
-    """Return projections ``(d, d)`` float32 that whiten a covariance, as columns, widest first.
-
-    The largest entry of each is positive.
-
-    Raises:
-        ValueError: the covariance is singular.
-    """
-    variances, vectors = np.linalg.eigh(cov)
-    if variances[0] <= 1e-9 * variances[-1]:
-        raise ValueError(
-            "the features vary in fewer directions than they are: no axes "
-            "can be in units of their standard deviation"
-        )
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
-    return torch.from_numpy(
-        (vectors * np.sign(largest) / np.sqrt(variances))[:, ::-1].astype(np.float32)
     )

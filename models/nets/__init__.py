@@ -1,1 +1,9 @@
-"""Network architectures, and networks with random weights for timing."""
+"""Network architectures, and the shipped score networks as denoisers."""
+
+from .autoencoder import Autoencoder
+from .classifier import Classifier
+from .edm import EDMPrecond, edm_loss
+from .flow_map import MapPrecond
+from .unet import UNet
+
+__all__ = ["Autoencoder", "Classifier", "EDMPrecond", "MapPrecond", "UNet", "edm_loss"]

@@ -94,7 +94,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
     """
     n = len(distances)
     if summary == "typical":
-        stats = typical(distances, apart)
+        stats = typical_error(distances, apart)
         if n < 2:
             return Summed(stats.value, math.nan, math.nan, math.nan)
         spread = float(stats.influence.std(ddof=1)) / math.sqrt(n)

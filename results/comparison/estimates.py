@@ -135,7 +135,7 @@ def estimate_of(row: Record, arrays: Mapping[str, NDArray], quantity: Quantity) 
     if influence is not None and quantity.apart:
         scale = number(row, quantity.apart) or 0.0
         if quantity.summary == "typical":
-            _, influence, jump, _ = typical(influence, scale)
+            _, influence, jump, _ = typical_error(influence, scale)
         else:
             influence, jump = np.square(influence), largest_square(influence, scale)
     return Estimate(value, se, influence, reference, reach, quantity.summary, jump)

@@ -125,8 +125,8 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
     values = (
         printed(quantity.name, side.value) for side in (judgement.baseline, judgement.candidate)
     )
-    detail = " → ".join(map(short, values))
-    detail += f" ± {short(judgement.gap.se, 2)}" if judgement.gap.se is not None else ""
+    detail = " → ".join(map(format_number, values))
+    detail += f" ± {format_number(judgement.gap.se, 2)}" if judgement.gap.se is not None else ""
     detail += f" ({judgement.reason})" if judgement.reason else ""
     return _Draft(row_name(pair.candidate.record), quantity.name, detail, judgement.evidence)
 

@@ -262,7 +262,7 @@ def judge_lines(
     return [
         _line(judgement, verdict)
         for judgement, verdict in zip(
-            items, verdicts([item.evidence for item in items], unseen=unseen), strict=True
+            items, judge_table([item.evidence for item in items], unseen=unseen), strict=True
         )
     ]
 

@@ -50,7 +50,9 @@ def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -
     start = max(
         ((math.log(curve.points[-1].x) - left) / (right - left) for curve in series), default=1.0
     )
-    for curve, y, place in zip(series, at, spread(at, 1.3 * size / height, 0.0, 1.0), strict=True):
+    for curve, y, place in zip(
+        series, at, spread_labels(at, 1.3 * size / height, 0.0, 1.0), strict=True
+    ):
         x = (math.log(curve.points[-1].x) - left) / (right - left)
         line, end = max(start, 1.0) + GAP, max(start, 1.0) + REACH
         axes.plot(

@@ -90,8 +90,8 @@ def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition])
     ]
     distinct = _distinct_costs(first, points)
     costs = [points[index].cost for index in distinct]
-    ranges = [f"{short(low)} to {short(high)}" for low, high in pairwise(costs)] + [
-        f"{short(cost)} or more" for cost in costs[-1:]
+    ranges = [f"{format_number(low)} to {format_number(high)}" for low, high in pairwise(costs)] + [
+        f"{format_number(cost)} or more" for cost in costs[-1:]
     ]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [

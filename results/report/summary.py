@@ -35,9 +35,9 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
         lines = [
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
-                short(number(row, "nfe")),
+                format_number(number(row, "nfe")),
                 *(cell for quantity in summarised for cell in _cells(row, quantity)),
-                short(number(row, "ms_per_sample")),
+                format_number(number(row, "ms_per_sample")),
             )
             for row in rows_of(rows.loc[rows["status"] == "ok"])
         ]

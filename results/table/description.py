@@ -125,9 +125,9 @@ def _work(frame: pd.DataFrame) -> str:
         if values_of:
             many = len(values_of) > MOST_BUDGETS
             values = (
-                f"{values_of[0]} to {short(values_of[-1])}"
+                f"{values_of[0]} to {format_number(values_of[-1])}"
                 if many
-                else listed([short(value) for value in values_of])
+                else listed([format_number(value) for value in values_of])
             )
             return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
     return ""

@@ -33,11 +33,11 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     if not top > 0:
         return ("paths: straight",)
     bars = sparkline(found["profile"], (top / 100, top))
-    half = " to ".join(short(level, 2) for level in found["half"])
+    half = " to ".join(format_number(level, 2) for level in found["half"])
     return (
-        f"paths: curvature {short(found['curvature'])}{spread} standard deviations, a "
-        f"jump misses {short(found['jump'])};",
-        f"bars: bending from sigma {short(high, 2)} |{bars}| to {short(low, 1)}, half of "
+        f"paths: curvature {format_number(found['curvature'])}{spread} standard deviations, a "
+        f"jump misses {format_number(found['jump'])};",
+        f"bars: bending from sigma {format_number(high, 2)} |{bars}| to {format_number(low, 1)}, half of "
         f"it {half};",
         f"measures of the literature: deviation {format_number(found['deviation'], 2)}, "
         f"straightness {format_number(found['straightness'], 2)}",

@@ -49,7 +49,7 @@ def _models(item: Reproduction) -> tuple[str, str]:
 
 def _row(item: Reproduction) -> str:
     name = text(item.row, "curve") or text(item.row, "sampler")
-    return f"{name} at {short(number(item.row, 'nfe'))} NFE"
+    return f"{name} at {format_number(number(item.row, 'nfe'))} NFE"
 
 
 def _print_row(numbers: list[Reproduction], console: Console) -> None:

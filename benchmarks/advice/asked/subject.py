@@ -63,10 +63,10 @@ OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler"
 """Solvers of the libraries that their users would try next: of diffusers by class, at the defaults that
 ``from_config`` gives them in the folder, and of the others by our names, on karras.
 """
-OWN = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
-FIELDS = (*LIBRARIES, *OWN.values())
+FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
 """Fields of a race: groups of configurations whose best is sought."""
 
 
@@ -228,8 +228,12 @@ class Asked:
             return frozenset(libraries)
         if exported:
             libraries = {n for n in libraries if self._exports(n, cell.sampler, grid)}
-        own = {n for n in libraries & set(OWN) if not written_out(n, cell.sampler, grid, model)}
-        return frozenset(libraries | {OWN[name] for name in own})
+        own = {
+            n
+            for n in libraries & set(OWN_FIELDS)
+            if not is_written_as_numbers(n, cell.sampler, grid, model)
+        }
+        return frozenset(libraries | {OWN_FIELDS[name] for name in own})
 
     def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
         try:

@@ -40,14 +40,14 @@ class Export:
 
 
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Return why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
+    """Why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
 
     Nothing is evaluated, and the library is not imported.
 
     Raises:
         ValueError: unknown library.
     """
-    if _check_library(library) == "python":
+    if _known(library) == "python":
         return ""
     if library == "diffusers":
         return diffusers.missing(sampler, model)
@@ -57,7 +57,7 @@ def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """Return the lines with which a library takes a sampler's steps.
+    """The lines with which a library takes a sampler's steps.
 
     Args:
         library: one of :data:`LIBRARIES`.
@@ -67,7 +67,7 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
         spec: the model as ``--model`` takes it.
 
     Raises:
-        ValueError: unknown library; :func:`missing` has a reason; or the library cannot take this grid.
+        ValueError: unknown library; :func:`missing` has a reason; or the library cannot be told this grid.
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
@@ -82,8 +82,8 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
     return Export(library, code, remark)
 
 
-def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Return True if a library has no solver for these steps, so that the lines write out numbers.
+def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
+    """Whether a library has no solver for these steps, so that the lines write them out as numbers.
 
     Args:
         library: one of :data:`LIBRARIES`.
@@ -91,12 +91,12 @@ def written_out(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> 
         grid: likewise.
         model: likewise.
     """
-    if _check_library(library) == "diffusers":
+    if _known(library) == "diffusers":
         return diffusers.written_out(sampler, grid, model)
     return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
 
 
-def _check_library(library: str) -> str:
+def _known(library: str) -> str:
     if library not in LIBRARIES:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"

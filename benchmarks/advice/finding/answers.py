@@ -47,7 +47,7 @@ def answer(
             continue
         leader = survivors[0]
         squares = by_label.get(leader.label)
-        own = race.left.get(OWN.get(library, ""), ())
+        own = race.left.get(OWN_FIELDS.get(library, ""), ())
         own = own[0] if own and own[0].label != leader.label else None
         theirs = None if own is None else by_label.get(own.label)
         plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None

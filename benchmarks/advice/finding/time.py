@@ -19,7 +19,7 @@ COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
 
-def paces(run: Run, world: World) -> tuple[float, float]:
+def paces(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Return evaluations a second of all workers together, and of one worker at a batch of one."""
     model_run = run.asked
     task = Paces(model_run.spec, model_run.model.identity, model_run.device, (1, BATCH), 0.3)

@@ -65,7 +65,7 @@ class Target(NamedTuple):
         return evaluations(self.budget, len(grid) if grid else self.budget, self.what)
 
 
-def evaluations(budget: int, steps: int, what: What) -> float:
+def evaluations(budget: int, steps: int, what: FreeKind) -> float:
     """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
     return ITERATIONS * evaluations_of(steps, what) * budget / steps
 
@@ -160,11 +160,11 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
     """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
     of a library's best own solvers.
     """
-    targets: dict[tuple[str, What], Target] = {}
-    own = (*OWN.values(), "comfyui")
+    targets: dict[tuple[str, FreeKind], Target] = {}
+    own = (*OWN_FIELDS.values(), "comfyui")
     for name, ranked in race.left.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
-            free: What = "coefficients" if entry.cell.sampler.own_grid else "both"
+            free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
             kind = "levels" if name in own else free
             if not fittable(entry.cell, kind, run.asked.model):
                 continue
@@ -181,7 +181,7 @@ def _affordable(
     run: Run, bench: Bench, targets: Sequence[Target], seconds: float
 ) -> Iterator[Target]:
     """Yield the targets that there is time for: the requested library's first, and the cheapest first."""
-    own = {run.library, OWN.get(run.library, "")}
+    own = {run.library, OWN_FIELDS.get(run.library, "")}
 
     def place(target: Target) -> tuple[bool, float]:
         return own.isdisjoint(target.leads), target.cost
@@ -194,7 +194,7 @@ def _affordable(
 
 def _fit_targets(
     run: Run, bench: Bench, targets: Sequence[Target], until: float
-) -> Iterator[tuple[Target, Numbers | None]]:
+) -> Iterator[tuple[Target, FittedNumbers | None]]:
     """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
     searched again only with more time than before.
     """
@@ -230,10 +230,10 @@ def _fit_targets(
             yield targets[number], _read(stored[number])
 
 
-def _read(stored: Sequence[Any]) -> Numbers | None:
+def _read(stored: Sequence[Any]) -> FittedNumbers | None:
     """Return the numbers of a stored fit."""
     levels, rows, _ = stored
-    return None if levels is None else Numbers.read(levels, rows)
+    return None if levels is None else FittedNumbers.read(levels, rows)
 
 
 def _starts(run: Run, target: Target) -> tuple[Grid, ...]:

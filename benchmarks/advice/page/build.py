@@ -69,7 +69,7 @@ def render(advice: Advice, pictures: Pictures | None) -> str:
             facts=facts(advice),
             provenance=flat(advice.provenance),
             colours=Markup(css()),
-            resolution=short(advice.resolution, 2),
+            resolution=format_number(advice.resolution, 2),
             most_latents=max(budget.latents for budget in advice.budgets),
             tried=sum(budget.tried for budget in advice.budgets),
         )

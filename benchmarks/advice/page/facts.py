@@ -21,7 +21,7 @@ def facts(advice: Advice) -> list[tuple[str, str]]:
         *about,
         ("now", advice.default),
         ("device", advice.device),
-        ("time", f"{short(took)} minutes of {short(limit)} that were given"),
+        ("time", f"{format_number(took)} minutes of {format_number(limit)} that were given"),
         *(
             [("times", f"per sample, in batches of {advice.timed_batch}")]
             if advice.timed_batch

@@ -105,7 +105,7 @@ def _drawn(series: Sequence[Series], width: Width) -> str:
     axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
     figure.draw_without_rendering()  # the layout, which says how far apart names must be
     name_at_the_right(axes, series)
-    svg = inline(encoded(figure, "svg").decode(), COLOURS)
+    svg = inline_svg(encoded(figure, "svg").decode(), COLOURS)
     return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
 
 

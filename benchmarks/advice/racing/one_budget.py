@@ -226,7 +226,7 @@ def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
 def _is_hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
     """Return False if an entry's errors were far larger than the best in all its fields at the last two budgets."""
     return not entry.libraries or any(
-        hopeful(
+        is_hopeful(
             [race.errors.get(entry.label, 0.0) for race in before],
             [race.best[name] for race in before],
         )

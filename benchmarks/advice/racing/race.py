@@ -63,7 +63,7 @@ class Leading:
         return set(ranked[: self.count])
 
 
-def hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
+def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
     """Return True if a configuration is worth a try at a larger budget.
 
     Args:

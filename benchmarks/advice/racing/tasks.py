@@ -43,7 +43,7 @@ class Ends(OfCell):
     space: str = ""
     whole: bool = True
 
-    def __call__(self, world: World, tell: Tell) -> dict[str, NDArray]:
+    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, NDArray]:
         """Return ``endpoint`` ``(n, *event)`` and ``nfe``; with a space, ``features`` ``(n, d)``.
 
         Raises:
@@ -106,7 +106,7 @@ class Solution(OfModel):
     space: str = ""
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> NDArray | None:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray | None:  # noqa: ARG002
         """Return endpoints ``(n, *event)``, or features ``(n, d)``; None where the model knows none."""
         model, own = world.subject(self.model)
         ids = torch.arange(self.start, self.stop, device=self.device)
@@ -133,7 +133,7 @@ class Pictured(OfModel):
     x: NDArray
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> NDArray:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> NDArray:  # noqa: ARG002
         """Return the images ``(n, *decoded_event)``."""
         model = world.subject(self.model).model
         return model.decode(torch.from_numpy(self.x).to(self.device)).cpu().numpy()
@@ -152,7 +152,7 @@ class Paces(OfModel):
     seconds: float
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> list[float]:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> list[float]:  # noqa: ARG002
         """Return one rate a batch size."""
         model = world.subject(self.model).model
         return [
@@ -166,7 +166,7 @@ class Looked(OfModel):
     """Probe of the model for ``auto``, kept in the cache."""
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> Look:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Look:  # noqa: ARG002
         """Return the probe.
 
         Raises:
@@ -186,7 +186,7 @@ class Fit(OfModel):
     steps: int
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> None:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> None:  # noqa: ARG002
         """Leave the rule in the cache."""
         model = world.subject(self.model).model
         grid = karras(self.steps, model.sigma_min, model.sigma_max)
@@ -206,7 +206,7 @@ class Taken(OfCell):
     repeats: int
 
     @torch.no_grad()
-    def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the median over repeats, for one sample of the batch."""
         model, cell = world.subject(self.cell.model).model, self.cell
         ids = torch.arange(self.batch, device=cell.device)

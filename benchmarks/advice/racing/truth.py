@@ -89,7 +89,7 @@ class Truth:
             self.steps = 0
         if self.steps == 0:
             return
-        solution = converged(
+        solution = solve_by_doubling(
             lambda steps: self.ends(0, FIRST, steps),
             measured,
             RULE._replace(last=self.most),

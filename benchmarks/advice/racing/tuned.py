@@ -34,7 +34,7 @@ WHOLE, OLDER = 12, 4
 """Of more steps than this, so many older weights of each are free, and not all."""
 
 
-class Numbers(NamedTuple):
+class FittedNumbers(NamedTuple):
     """Fitted numbers of a sampler.
 
     Attributes:
@@ -46,12 +46,12 @@ class Numbers(NamedTuple):
     table: Table | None
 
     @classmethod
-    def of(cls, sampler: Sampler, grid: Grid) -> Numbers:
+    def of(cls, sampler: Sampler, grid: Grid) -> FittedNumbers:
         """Return the numbers of a sampler on its grid."""
         return cls(grid.sigma, sampler.table if isinstance(sampler, Tabulated) else None)
 
     @classmethod
-    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> Numbers:
+    def read(cls, levels: Sequence[float], rows: Sequence[Sequence[float]]) -> FittedNumbers:
         """Read numbers from JSON values; no rows stand for the sampler's own."""
         table = tuple(TableRow(a, tuple(b)) for a, *b in rows)
         return cls(tuple(levels), table or None)
@@ -84,7 +84,7 @@ class TunedGrid:
         return self
 
 
-def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
+def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
     """Return the cell with fitted numbers in place of its levels and coefficients."""
     digest = hashlib.sha256(canonical([numbers.levels, numbers.rows]).encode()).hexdigest()[:8]
     sampler, grid = resolve_levels(cell.sampler, cell.grid) if cell.grid else (cell.sampler, None)
@@ -102,7 +102,7 @@ def tuned_cell(cell: Cell, numbers: Numbers) -> Cell:
     )
 
 
-def on_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
+def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
     """Return a sampler and the grid that it steps along; its own levels become a table of coefficients."""
     if not (sampler.own_grid and hasattr(sampler, "method")):
         return sampler, grid
@@ -117,7 +117,7 @@ def _bare(sampler: Sampler) -> Sampler:
     return replace(sampler, found=None) if getattr(sampler, "found", None) else sampler  # type: ignore[call-arg]
 
 
-def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
+def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
     """Return True if a configuration can be fitted: two steps or more, to 0 from a finite level, without
     noise. Where levels are to move, an evaluation must cost the same at every level.
     """
@@ -136,7 +136,7 @@ def fittable(cell: Cell, what: What, model: Denoiser) -> bool:
     return what == "levels" or not untabulable(sampler, grid)
 
 
-def evaluations_of(steps: int, what: What) -> float:
+def evaluations_of(steps: int, what: FreeKind) -> float:
     """Return about how many evaluations an iteration of a fit takes."""
     whole = EQUATIONS * steps + len(DAMPINGS) * CHOOSING * steps
     levels = steps * steps
@@ -165,7 +165,7 @@ class Tune(OfCell):
     seconds: float
     deadline: float
 
-    def __call__(self, world: World, tell: Tell) -> tuple[Numbers | None, bool]:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> tuple[FittedNumbers | None, bool]:  # noqa: ARG002
         """Return the numbers, None where none are better, and whether the search came to its end."""
         started, cell = time.perf_counter(), self.cell
         seconds = min(self.seconds, self.deadline - time.time())
@@ -188,7 +188,7 @@ class Tune(OfCell):
         fitted, choosing = slice(EQUATIONS), slice(EQUATIONS, None)
         first = starts[0] if len(starts) == 1 else min(starts, key=lambda g: error(g, fitted))
         older = None if len(first) <= WHOLE else OLDER
-        free = Free(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
+        free = FreeParameters(sampler, first, model.sigma_min, model.sigma_max, self.what, older)
         result = fit(free, runs.off, EQUATIONS, late=late)
         better = result.after < error(own, choosing)
-        return (Numbers.of(result.sampler, result.grid) if better else None), result.ended
+        return (FittedNumbers.of(result.sampler, result.grid) if better else None), result.ended

@@ -44,7 +44,7 @@ def always(_number: int) -> bool:
 class Task(Protocol):
     """Unit of work for an executor."""
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load the requirements of the task, outside its time limit.
 
         Raises:
@@ -52,7 +52,7 @@ class Task(Protocol):
         """
         ...
 
-    def __call__(self, world: World, tell: Tell) -> Any:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:
         """Return the result, picklable.
 
         Raises:
@@ -73,10 +73,10 @@ class Call:
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load nothing."""
 
-    def __call__(self, world: World, tell: Tell) -> Any:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Any:  # noqa: ARG002
         """Return the function's result."""
         return self.function(*self.args)
 
@@ -218,7 +218,7 @@ class InProcess(Serial):
         return attempted(task, world, tell)
 
 
-def attempted(task: Task, world: World, tell: Tell) -> Any:
+def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
     """Return the result of a prepared task; any error becomes a failure with a reason.
 
     Raises:

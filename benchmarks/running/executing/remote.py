@@ -15,11 +15,11 @@ from .executor import Failure, Task, Tell, attempted, result_of, silent
 if TYPE_CHECKING:
     from .world import WorkerConfig, WorkerContext
 
-_LATEST: dict[bytes, World] = {}
+_LATEST: dict[bytes, WorkerContext] = {}
 """World of this process by the setting that made it: tasks share its models."""
 
 
-def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
+def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
     """Return the pickled setting of another process, and the pickled task, for :func:`unpacked` in
     it.
 
@@ -31,7 +31,7 @@ def packed(task: Task, setting: Setting) -> tuple[bytes, bytes] | None:
         return None
 
 
-def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
+def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     """Unpack and prepare a task from another process, apply its setting, and return the task with
     its world.
 
@@ -45,7 +45,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
             _LATEST.clear()  # before models are loaded: memory never holds two worlds
             world_setting = pickle.loads(setting)
             world_setting.apply()
-            _LATEST[setting] = World(world_setting)
+            _LATEST[setting] = WorkerContext(world_setting)
         world = _LATEST[setting]
         loaded: Task = pickle.loads(task)
         loaded.prepare(world)
@@ -55,7 +55,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, World]:
     return loaded, world
 
 
-def packed_result(task: Task, world: World, tell: Tell = silent) -> bytes:
+def packed_result(task: Task, world: WorkerContext, tell: Tell = silent) -> bytes:
     """Return the pickled result of a prepared task, or the :class:`Failure` in its place."""
     try:
         result = result_of(partial(attempted, task, world, tell))

@@ -141,7 +141,7 @@ class Shard(OfCell):
     endpoints: int
     clamp: tuple[float, float] | None
 
-    def __call__(self, world: World, tell: Tell) -> Arrays:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
         """Return the arrays of the shard.
 
         Raises:
@@ -184,10 +184,10 @@ class Look(OfCell):
 
     event: tuple[int, ...]
 
-    def prepare(self, world: World) -> None:
+    def prepare(self, world: WorkerContext) -> None:
         """Load nothing."""
 
-    def __call__(self, world: World, tell: Tell) -> Fingerprint:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
         """Return the fingerprint."""
         # a helper imported now is not opened again when samples are drawn
         foreign = bool(samplers.origin(self.cell.sampler.name))
@@ -205,7 +205,7 @@ class Way(OfCell):
 
     count: int
 
-    def __call__(self, world: World, tell: Tell) -> Seen:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> Seen:  # noqa: ARG002
         """Return the inputs and outputs of the denoiser, and the end."""
         return watched(world.subject(self.cell.model).model, self.cell, self.count)
 
@@ -220,7 +220,7 @@ class Pace(OfCell):
 
     seconds: float
 
-    def __call__(self, world: World, tell: Tell) -> float:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the rate."""
         return evaluations_per_second(
             world.subject(self.cell.model).model,

@@ -41,7 +41,7 @@ class Times:
         for part in self.parts:
             part.prepare(world)
 
-    def __call__(self, world: World, tell: Tell) -> dict[str, Record]:
+    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
         """Return the timing columns; news is the input of :data:`.Progress`."""
         cells = [part.cell for part in self.parts]
         records: dict[str, Record] = {}
@@ -70,7 +70,7 @@ class Throughput(OfCell):
     options: Timing
     within: float | None
 
-    def __call__(self, world: World, tell: Tell) -> Record:
+    def __call__(self, world: WorkerContext, tell: Tell) -> Record:
         """Return the result of :func:`.sweep_on`; news is the next batch size."""
         model = world.subject(self.cell.model).model
         return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)

@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerConfig:
     """Setting of a process before its first task.
 
     Attributes:
@@ -41,7 +41,7 @@ class Setting:
     peers: Path | None
 
     @classmethod
-    def here(cls, extractors: Mapping[str, str], device: str) -> Setting:
+    def here(cls, extractors: Mapping[str, str], device: str) -> WorkerConfig:
         """Return the setting of this process."""
         return cls(
             tuple(extractors.items()),
@@ -77,7 +77,7 @@ class Subject(NamedTuple):
     extractor: Extractor | None
 
 
-class World:
+class WorkerContext:
     """Models by name: of a run, or made on demand; of the latter the latest is cached.
 
     Args:

@@ -182,7 +182,7 @@ class Ray(Executor):
             crew.dismiss(list(crew.members))
         self._connection.close()
 
-    def _crew_for(self, setting: Setting) -> Crew:
+    def _crew_for(self, setting: WorkerConfig) -> Crew:
         """Return the crew for tasks of a setting."""
         needs = (setting.device, setting.threads)
         if self._crew is not None and self._asked != needs:
