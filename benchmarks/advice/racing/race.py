@@ -52,17 +52,6 @@ def not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -
     return {number for number in ranked if not worse(values[number], leader, level)}
 
 
-@dataclass(frozen=True)
-class Leading:
-    """Rule by which the first ``count`` configurations stay."""
-
-    count: int
-
-    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
-        """See :class:`Keep`."""
-        return set(ranked[: self.count])
-
-
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
     """Return True if a configuration is worth a try at a larger budget.
 

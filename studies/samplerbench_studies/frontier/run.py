@@ -46,7 +46,7 @@ class KeepBest:
 
     count: int
 
-    def __call__(self, ranked: Sequence[int], known: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
+    def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:  # noqa: ARG002
         """Return those that stay, of configurations ranked best first."""
         return set(ranked[: self.count])
 
