@@ -100,7 +100,10 @@ def test_on_a_denoiser_the_sampler_of_maps_is_refused(tmp_path):
     ("words", "said"),
     [
         (["run", "smoke", "--schedule", "gits"], "schedule gits is searched with a denoiser"),
-        (["tune", "--sampler", "heun", "--nfe", "5"], "is a few-step map: it jumps to the end of the path"),
+        (
+            ["tune", "--sampler", "heun", "--nfe", "5"],
+            "is a few-step map: it jumps to the end of the path",
+        ),
     ],
 )
 def test_what_looks_for_levels_along_the_flow_refuses_a_map(spec, tmp_path, words, said):
