@@ -3,6 +3,7 @@ sentence, and numbers without empty digits.
 """
 
 import re
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def pages(html):
     return {"invented": html, "committed": COMMITTED.read_text("utf-8")}
 
 
+@cache
 def read(html: str) -> list[str]:
     """What is read one after the other.
 
