@@ -34,6 +34,7 @@ ALL = os.environ.get("SAMPLERBENCH_FUZZ") == "all"
 
 WORK = (
     "samplerbench.benchmarks.running.setup.set_up",
+    "samplerbench.benchmarks.planning.fitting.Pilot._search",
     "samplerbench.benchmarks.running.forecast.forecast",
     "samplerbench.benchmarks.running.executing.pace.expected",
     "samplerbench.benchmarks.tuning.tuner.Tuner.__call__",
