@@ -42,6 +42,7 @@ parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped,
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m faults -s tests/faults
+	OMP_NUM_THREADS=1 SAMPLERBENCH_FUZZ=all $(BIN)/python -m pytest tests/fuzz
 
 quick: $(VENV)/.ready            ## what answers within a minute: style, and the mathematics
 	$(BIN)/ruff check .

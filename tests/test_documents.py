@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.results.report import build
 from samplerbench.results.result_table import ResultTable
@@ -62,8 +63,8 @@ def snippet(page: str, language: str) -> str:
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_files_that_a_page_names_exist(page):
+@each("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page__files_that_a_page_names_exist(page):
     there = {name: any(f == name or f.endswith(f"/{name}") for f in FILES) for name in named(page)}
     missing = [name for name, found in there.items() if not found]
     assert not missing, f"{page.name} names {', '.join(missing)}"

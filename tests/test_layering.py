@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from looping import each
 
 ROOT = Path(__file__).parents[1]
 PROJECT = {"samplers", "models", "benchmarks", "results"}
@@ -73,7 +74,7 @@ def test_siblings_are_imported_relatively(package):
                 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("folder", "statement", "name"),
     [
         ("samplers", "from ..models import card", "models"),
@@ -86,7 +87,7 @@ def test_siblings_are_imported_relatively(package):
         ("results", "def f():\n    import torch.nn", "torch"),
     ],
 )
-def test_the_reader_of_imports(folder, statement, name):
+def test_imports__the_reader_of_imports(folder, statement, name):
     assert list(imported(ROOT / folder / "x.py", statement)) == [name]
 
 
@@ -249,11 +250,11 @@ def graph_of(package: str, *, folders: bool) -> dict[str, set[str]]:
     return graph
 
 
-@pytest.mark.parametrize(
+@each(
     ("package", "folders"),
     list(product(("benchmarks", "results", "models", "samplers"), (False, True))),
 )
-def test_nothing_imports_itself_by_a_detour(package, folders):
+def test_package__nothing_imports_itself_by_a_detour(package, folders):
     graph = graph_of(package, folders=folders)
     assert len(graph) >= (len(FLOORS) if package == "benchmarks" else 7)
     assert not circle(graph), " imports ".join(circle(graph))

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from looping import each
 from rich.console import Console
 
 import samplerbench
@@ -80,8 +81,8 @@ def test_check_sampler__prints_its_verdict_and_each_failure_in_a_line():
     assert repr(failed) == str(failed)
 
 
-@pytest.mark.parametrize("name", benchmarks.__all__)
-def test_what_the_harness_offers_is_there(name):
+@each("name", benchmarks.__all__)
+def test_python_api__what_the_harness_offers_is_there(name):
     assert getattr(benchmarks, name).__name__ == name
 
 
@@ -189,7 +190,7 @@ def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
     assert table.frame["farthest"].item() > 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("asked", "words"),
     [
         ({"suite": "smoek"}, "unknown suite 'smoek'; did you mean smoke?"),
@@ -204,7 +205,7 @@ def test_a_metric_and_a_sampler_of_this_session_run(here, monkeypatch):
     ],
     ids=lambda value: "" if isinstance(value, dict) else value[:30],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence(here, asked, words):
+def test_python_api__a_mistake_is_one_sentence(here, asked, words):
     (here / "code.toml").write_text('models = ["code.py:make"]\nsamplers = ["euler"]\nnfe = [1]\n')
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
         run(**asked)

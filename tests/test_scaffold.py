@@ -8,6 +8,7 @@ from pathlib import Path
 
 import new_processes
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.cli.scaffold import new_package, next_steps
 from samplerbench.benchmarks.conformance import check_sampler
@@ -119,7 +120,7 @@ def test_what_is_written_is_tidy(tmp_path, kind):
         assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "name", "sentence"),
     [
         ("solver", "my-solver", "a solver needs a lower-case Python name such as " "my_solver, got 'my-solver'"),
@@ -135,7 +136,7 @@ def test_what_is_written_is_tidy(tmp_path, kind):
         ("metric", "json", "a Python module called 'json' is already installed; choose another name"),
     ],
 )  # fmt: skip
-def test_a_name_that_will_not_do_is_refused(tmp_path, kind, name, sentence):
+def test_new__a_name_that_will_not_do_is_refused(tmp_path, kind, name, sentence):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared
         new_package(kind, name, tmp_path)
     assert str(caught.value).startswith(sentence)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.cli.common import console
 from samplerbench.models.cards import card
@@ -41,8 +42,8 @@ def test_a_typo_in_a_suite_is_refused_with_a_suggestion(samplerbench, tmp_path):
     )
 
 
-@pytest.mark.parametrize("text", ["0", "5,0", "-1", "ten", "", "5,,6", "1.5"])
-def test_bad_budgets_are_refused(samplerbench, text):
+@each("text", ["0", "5,0", "-1", "ten", "", "5,,6", "1.5"])
+def test_cli__bad_budgets_are_refused(samplerbench, text):
     refused(
         samplerbench("run", "smoke", "--nfe", text),
         "give whole numbers >= 1, separated by commas, such as --nfe 5,10,20",

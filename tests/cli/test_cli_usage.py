@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from looping import each
 
 import samplerbench.results
 from samplerbench.benchmarks.cli.usage import EXAMPLES
@@ -88,8 +89,8 @@ def test_the_version_is_that_of_the_package(samplerbench):
     assert samplerbench("--version") == (0, f"samplerbench {version('samplerbench')}\n", "")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_both_helps_with_examples_on_lines_of_their_own(samplerbench, command):
+@each("command", COMMANDS)
+def test_help__of_every_command_has_examples_on_lines_of_their_own(samplerbench, command):
     args = [command] if command else []
     long, short = samplerbench(*args, "--help"), samplerbench(*args, "-h")
     assert long == short
@@ -105,8 +106,8 @@ def test_without_a_command_there_is_the_help(samplerbench):
     assert "Usage: samplerbench" in out
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name])
-def test_examples_have_options_that_exist(samplerbench, command):
+@each("command", [name for name in COMMANDS if name])
+def test_help__examples_have_options_that_exist(samplerbench, command):
     text = samplerbench(command, "--help-all")[1]
     usage, _, examples = text.partition("Examples:")
     for word in examples.split():
@@ -114,7 +115,7 @@ def test_examples_have_options_that_exist(samplerbench, command):
             assert f"{word} " in usage or f"{word}\n" in usage
 
 
-@pytest.mark.parametrize(
+@each(
     ("args", "sentence"),
     [
         (["rnu"], "error: no such command 'rnu'"),
@@ -175,7 +176,9 @@ def test_examples_have_options_that_exist(samplerbench, command):
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )
-def test_wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(samplerbench, args, sentence):
+def test_cli__wrong_usage_is_one_sentence_with_the_thing_and_the_remedy(
+    samplerbench, args, sentence
+):
     refused(samplerbench(*args), sentence)
 
 

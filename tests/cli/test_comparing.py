@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from looping import each
 from typer.testing import CliRunner
 
 from samplerbench import samplers
@@ -128,8 +129,8 @@ def test_shares_are_read_as_people_write_them(text, value):
     assert share(text, "--margin") == pytest.approx(value)
 
 
-@pytest.mark.parametrize("usage", USAGES, ids=lambda usage: usage.samplers[0])
-def test_authors_samplers_schedules_and_sources_exist(usage):
+@each("usage", USAGES, ids=lambda usage: usage.samplers[0])
+def test_authors__authors_samplers_schedules_and_sources_exist(usage):
     assert set(usage.samplers) <= set(samplers.names())
     assert set(usage.schedules) <= set(SCHEDULES)
     assert usage.key in references()

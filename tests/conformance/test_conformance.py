@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 import torch
+from looping import each
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, print_conformance
@@ -24,8 +25,8 @@ def test_installed_plugins_load() -> None:
     assert FAILURES == {}
 
 
-@pytest.mark.parametrize("name", names())
-def test_sampler_conforms(name: str) -> None:
+@each("name", names())
+def test_check_sampler__every_sampler_passes(name: str) -> None:
     result = checked(name)
     assert result.passed, "; ".join(f"{check.name}: {check.detail}" for check in result.failures)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source, make
@@ -256,7 +256,7 @@ class Mutable(Declared):
         return Euler().sample(denoise, x, grid, noise)
 
 
-@pytest.mark.parametrize(
+@each(
     ("cls", "failing"),
     [
         (WrongWeight, "order"),
@@ -286,7 +286,7 @@ class Mutable(Declared):
         (Mutable, "value object"),
     ],
 )
-def test_a_fault_is_found(cls: type, failing: str) -> None:
+def test_check_sampler__a_fault_is_found(cls: type, failing: str) -> None:
     HISTORY.clear()
     result = check_sampler(cls(), fast=True)
     assert not result.passed

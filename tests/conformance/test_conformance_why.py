@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from looping import each
 from rich.console import Console
 
 from samplerbench.benchmarks.conformance import Conformance, check_sampler, print_conformance
@@ -157,7 +158,7 @@ class SecretNoise(DDPM):
     stochastic = False
 
 
-@pytest.mark.parametrize(
+@each(
     ("cls", "sentence"),
     [
         (
@@ -192,7 +193,7 @@ class SecretNoise(DDPM):
         (SecretNoise, "it draws noise: declare stochastic = True"),
     ],
 )
-def test_the_pattern_of_the_failures_says_why(cls, sentence):
+def test_check_sampler__the_pattern_of_the_failures_says_why(cls, sentence):
     result = check_sampler(cls())
     assert not result.passed
     assert [why for why in result.why if why.startswith(sentence)], (result.why, result.failures)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from looping import each
 from networks import SCHEDULE, network
 from torch import Tensor
 
@@ -38,8 +39,8 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("sampler", [*map(make, FIXED), *OTHERS], ids=lambda s: s.name)
-def test_lines_for_python_give_the_same_samples(sampler):
+@each("sampler", [*map(make, FIXED), *OTHERS], ids=lambda s: s.name)
+def test_export__lines_for_python_give_the_same_samples(sampler):
     made = export("python", sampler, GRID, MIXTURE, "gmm-2d")
     assert made.remark == ""
     given = {}
@@ -56,9 +57,9 @@ def test_a_model_with_options_is_made_with_them():
     assert 'make_model("emoji", guidance=2.5)' in code
 
 
-@pytest.mark.parametrize("kind", ["eps", "v", "x0", "flow", "edm"])
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_what_is_missing_cannot_be_exported_and_the_rest_can(library, kind):
+@each("kind", ["eps", "v", "x0", "flow", "edm"])
+@each("library", LIBRARIES)
+def test_export__what_is_missing_cannot_be_exported_and_the_rest_can(library, kind):
     model = network(kind)
     for sampler in [*map(make, names()), *OTHERS]:
         if reason := missing(library, sampler, model):
@@ -115,10 +116,10 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("kind", ["eps", "v", "x0", "flow", "edm"])
-@pytest.mark.parametrize("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
-@pytest.mark.parametrize("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])
-def test_steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
+@each("kind", ["eps", "v", "x0", "flow", "edm"])
+@each("name", ["ipndm", "res_2s", "auto", "dpmpp_3s", "deis_tab_3"])
+@each("grid", [GRID, TO_MIN], ids=["to zero", "to sigma_min"])
+def test_export__steps_of_numbers_in_the_loop_of_a_pipeline(kind, name, grid):
     """In float32: the coordinates, the times and the end."""
     model, sampler = network(kind), make(name)
     pipe = types.SimpleNamespace(scheduler=types.SimpleNamespace(config={}))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from looping import each
 
 from samplerbench.benchmarks.sampling.fingerprint import Fingerprint, difference, model_fingerprint
 from samplerbench.benchmarks.scoring.solutions.endpoints import tag_of
@@ -261,8 +262,8 @@ def test_what_belongs_to_the_machine_does_not_count(write, tmp_path):
 # --------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in model_names() if not name.startswith("random")])
-def test_built_in_models_are_the_same_after_the_file_and_with_more_threads(name):
+@each("name", [name for name in model_names() if not name.startswith("random")])
+def test_fingerprint__of_built_in_models_survives_the_file_and_more_threads(name):
     first = model_fingerprint(make_model(name))
     assert difference(Fingerprint.from_json(json.loads(json.dumps(first.to_json()))), first) == ""
     torch.set_num_threads(2)
@@ -292,7 +293,7 @@ def numbers(entry, rtol=0.1):
     return {"values": {"a": {"numbers": [entry], "rtol": rtol, "atol": 0}}}
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"kind": "cat"},
@@ -304,7 +305,7 @@ def numbers(entry, rtol=0.1):
         numbers(1.0, rtol=2.0),
     ],
 )
-def test_records_that_are_none_are_refused(wrong):
+def test_fingerprint__records_that_are_none_are_refused(wrong):
     good = model_fingerprint(make_model("gmm-2d")).to_json()
     for bad in (None, 5, [], "x", {}, good | wrong):
         with pytest.raises(ValueError, match="no record of a fingerprint"):

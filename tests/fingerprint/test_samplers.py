@@ -10,6 +10,7 @@ import time
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.fitting import Pilot
@@ -56,8 +57,8 @@ def no_memory():
     loop._plan.cache_clear()
 
 
-@pytest.mark.parametrize("name", samplers.names())
-def test_every_built_in_sampler_has_one_that_survives_the_file_and_another_rounding(name):
+@each("name", samplers.names())
+def test_fingerprint__of_every_built_in_sampler_survives_the_file_and_another_rounding(name):
     sampler = samplers.make(name)
     for noise in ("white", "brownian") if sampler.stochastic else ("white",):
         found = fingerprint(name, noise=noise)

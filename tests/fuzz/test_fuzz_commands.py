@@ -39,7 +39,7 @@ CASES = {
     "doctor": 5,
     "help": 5,
     "explain": 5,
-    "validate": 4,
+    "validate": 10,
 }
 """How many command lines of each command."""
 

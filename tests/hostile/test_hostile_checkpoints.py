@@ -11,6 +11,7 @@ import zipfile
 import pytest
 import torch
 from arena import watchdog
+from looping import each
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint.families.diffusers.folder import (
@@ -44,7 +45,7 @@ def nested(levels):
     return b"\x80\x04)\x94" + b"".join(twice) + bytes((*b"}h", levels)) + b"K\x01s."
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "words"),
     [
         (nested(60), "tuples in tuples"),
@@ -61,7 +62,7 @@ def nested(levels):
     ],
     ids=["hash", "bytearray", "bytearray8", "bytes8", "opcode", "header", "shape", "overlap"],
 )
-def test_a_bomb_is_one_sentence(tmp_path, content, words):
+def test_open_checkpoint__a_bomb_is_one_sentence(tmp_path, content, words):
     (tmp_path / "x").write_bytes(content)
     with watchdog(20), pytest.raises(CheckpointError, match=words):
         open_checkpoint(tmp_path / "x")

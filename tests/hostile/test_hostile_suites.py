@@ -4,6 +4,7 @@ import re
 
 import pytest
 from arena import watchdog
+from looping import each
 
 from samplerbench.benchmarks.suites.python_files import refuse_untrusted
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
@@ -18,7 +19,7 @@ def written(tmp_path, text):
     return str(tmp_path / "s.toml")
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"models": ["checkpoint:/etc/passwd"]},
@@ -32,7 +33,7 @@ def written(tmp_path, text):
     ],
     ids=str,
 )
-def test_files_outside_a_suites_folder_are_refused_unless_it_is_trusted(tmp_path, change):
+def test_suite__files_outside_a_suites_folder_are_refused_unless_it_is_trusted(tmp_path, change):
     base = {"name": "s", "models": ["gmm-2d"], "samplers": ["euler"], "nfe": [5]}
     suite = check_suite(base | change, "s")
     with pytest.raises(ValueError, match=r"outside its folder; .*--trust-suite"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.metrics import (
     FrechetReference,
@@ -70,8 +71,8 @@ DEGENERATE = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "n"), DEGENERATE)
-def test_degenerate_samples_give_finite_numbers_and_a_flag(kind: str, n: int) -> None:
+@each(("kind", "n"), DEGENERATE)
+def test_frechet__degenerate_samples_give_finite_numbers_and_a_flag(kind: str, n: int) -> None:
     ref, x = FrechetReference(np.full(6, 0.5), np.diag(np.arange(1.0, 7))), of(kind, n)
     for e in (
         estimate(ref, x),

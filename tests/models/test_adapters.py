@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from every_process import PROCESSES
+from looping import each
 
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime, Prediction
 from samplerbench.models.process import (
@@ -88,7 +89,7 @@ def adapted(process: Process, prediction: Prediction, **options: object) -> Nati
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("process", "prediction"),
     [
         *((p, k) for p in PROCESSES[1:] for k in PREDICTIONS),
@@ -97,7 +98,7 @@ def adapted(process: Process, prediction: Prediction, **options: object) -> Nati
     ],
     ids=repr,
 )
-def test_one_model_through_every_process_and_prediction(
+def test_adapter__one_model_through_every_process_and_prediction(
     process: Process, prediction: Prediction
 ) -> None:
     reference, model = adapted(VE(), "x0"), adapted(process, prediction)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench_studies.models.discrete.binomial import (
     bernoulli_kl,
@@ -109,9 +110,9 @@ def test_drawn_states_have_the_probabilities():
         assert share == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 50_000))
 
 
-@pytest.mark.parametrize("t", [1, 2, 4, 5])
-@pytest.mark.parametrize("first", [0, 37, 1023])
-def test_reverse_conditionals_are_those_of_bayes(t, first):
+@each("t", [1, 2, 4, 5])
+@each("first", [0, 37, 1023])
+def test_binomial__reverse_conditionals_are_those_of_bayes(t, first):
     """q(x_{t-1} | x_t, x_0) of all 1024² pairs of states, from the forward probabilities alone."""
     a, b = signals(5)[t - 1], signals(5)[t]
     before = channel(a)[first] if t > 1 else torch.eye(2**PIXELS, dtype=torch.float64)[first]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models import CardError, load_card
 from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, card_names
@@ -104,10 +105,10 @@ def test_identity_follows_the_weights(card):
     assert other.identity != card.identity
 
 
-@pytest.mark.parametrize(
+@each(
     ("root", "name"), [(root, name) for root in (CARDS, STUDY_CARDS) for name in card_names(root)]
 )
-def test_shipped_files_match_their_card(root, name):
+def test_card__shipped_files_match_their_card(root, name):
     card = load_card(name, root)
     assert card.name == name
     assert {path.name for path in card.folder.iterdir()} == {*card.files, "card.toml"}
@@ -175,8 +176,8 @@ MUTATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", card_names())
-def test_mutated_cards_that_ship_do_not_load(tmp_path, name):
+@each("name", card_names())
+def test_card__mutated_cards_that_ship_do_not_load(tmp_path, name):
     """Values that no card can have, in every place that has a rule: what a model is made of."""
     text = (CARDS / name / "card.toml").read_text()
     table = tomllib.loads(text)

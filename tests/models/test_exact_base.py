@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from looping import each
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
@@ -38,9 +39,9 @@ def labelled() -> GaussianMixture:
     )
 
 
-@pytest.mark.parametrize("make", [gaussian, gmm_2d, gmm_64d, labelled])
-@pytest.mark.parametrize("sigma", [0.05, 3.0])
-def test_bits_do_not_depend_on_the_batch(make, sigma: float) -> None:
+@each("make", [gaussian, gmm_2d, gmm_64d, labelled])
+@each("sigma", [0.05, 3.0])
+def test_exact_model__bits_do_not_depend_on_the_batch(make, sigma: float) -> None:
     model = make()
     x = states(model, 256, sigma)
     levels = torch.linspace(0.5, 1.5, 256, dtype=torch.float64) * sigma
@@ -75,10 +76,8 @@ def test_bits_do_not_depend_on_the_position(make) -> None:
             assert torch.equal(function(x.roll(position, 0), 0.5)[position], alone[0])
 
 
-@pytest.mark.parametrize(
-    ("k", "m"), [(2, 7), (5, 5), (9, 2), (12, 5), (17, 3), (64, 45), (784, 33)]
-)
-def test_bits_of_a_product_do_not_depend_on_the_position(k: int, m: int) -> None:
+@each(("k", "m"), [(2, 7), (5, 5), (9, 2), (12, 5), (17, 3), (64, 45), (784, 33)])
+def test_exact_model__bits_of_a_product_do_not_depend_on_the_position(k: int, m: int) -> None:
     rng = torch.Generator().manual_seed(k)
     rows, matrix = (
         torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((CHUNK, k), (k, m))

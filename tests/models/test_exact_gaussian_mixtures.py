@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looping import each
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
@@ -68,9 +69,11 @@ def quadrature_posterior(
     return mean, (grid - mean).mT @ (weight[:, None] * (grid - mean))
 
 
-@pytest.mark.parametrize(("d", "r", "side"), [(1, 0, 4001), (1, 1, 4001), (2, 1, 601), (2, 2, 601)])
-@pytest.mark.parametrize("sigma", [0.2, 1.5])
-def test_posterior_equals_quadrature(d: int, r: int, side: int, sigma: float) -> None:
+@each(("d", "r", "side"), [(1, 0, 4001), (1, 1, 4001), (2, 1, 601), (2, 2, 601)])
+@each("sigma", [0.2, 1.5])
+def test_gaussian_mixture__posterior_equals_quadrature(
+    d: int, r: int, side: int, sigma: float
+) -> None:
     problem = parameters(3, d, r, seed=d + r)
     model = problem.model()
     x = torch.linspace(-1.5, 2, d, dtype=torch.float64)
@@ -112,9 +115,9 @@ def test_low_rank_formulas_equal_dense_ones(
     )
 
 
-@pytest.mark.parametrize("make", [gaussian, gmm_2d, gmm_64d])
-@pytest.mark.parametrize("sigma", [0.02, 0.5, 10.0])
-def test_tweedie(make, sigma: float) -> None:
+@each("make", [gaussian, gmm_2d, gmm_64d])
+@each("sigma", [0.02, 0.5, 10.0])
+def test_gaussian_mixture__tweedie(make, sigma: float) -> None:
     """The denoiser is x + sigma^2 grad log p, and the posterior covariance sigma^2 times the
     denoiser's derivative.
     """

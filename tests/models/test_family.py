@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.models.exact.family import KINDS, member
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("std", [0.05, 2.0])
-def test_data_have_the_standard_deviation_that_was_asked_for(kind, std):
+@each("kind", KINDS)
+@each("std", [0.05, 2.0])
+def test_family__data_have_the_standard_deviation_that_was_asked_for(kind, std):
     model = member(kind, 6, std, 3, 0.002, 80.0)
     mean, covariance = model.moments()
     assert np.sqrt(np.trace(covariance) / 6) == pytest.approx(std, rel=0.35)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.planning.budget import cost_of, levels_called
 from samplerbench.benchmarks.planning.planner import plan
@@ -184,7 +185,7 @@ def test_options_of_every_model():
     assert told == "digits(guidance=2,channels=1,0.2<sigma<=5)"
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "said"),
     [
         ({"guide": "digits"}, "guidance without a scale"),
@@ -198,6 +199,6 @@ def test_options_of_every_model():
         ({"guidance": 2, "guide": "gmm-2d"}, "trained on the same data"),
     ],
 )
-def test_options_that_cannot_be(options, said):
+def test_guidance__options_that_cannot_be(options, said):
     with pytest.raises(ValueError, match=said):
         make_model("digits", **options)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from looping import each
 from torch import Tensor, nn
 
 from samplerbench.models import Denoiser, make_model, model_names
@@ -145,8 +146,8 @@ def check(model: Denoiser) -> None:
     assert (moved.device.type, moved.shape) == ("meta", x.shape)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_model_moves_as_a_copy(kind):
+@each("kind", KINDS)
+def test_model__moves_as_a_copy(kind):
     check(KINDS[kind]())
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.scoring.real.statistics import read_statistics
 from samplerbench.models.extractors import Samples, clip, dinov2, make_extractor, resizing, rgb
@@ -165,7 +166,7 @@ def test_three_evaluators_resize_in_three_ways():
         assert (pillow - resizing.tensorflow_bilinear(noise, side)).abs().max() > 5
 
 
-@pytest.mark.parametrize(
+@each(
     ("rest", "message"),
     [
         (
@@ -181,7 +182,7 @@ def test_three_evaluators_resize_in_three_ways():
         ("clip:{folder}", "there is no config.json"),
     ],
 )
-def test_what_is_no_network_is_one_sentence(rest, message, tmp_path):
+def test_extractor__what_is_no_network_is_one_sentence(rest, message, tmp_path):
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     names = ("pos_embed", "patch_embed.proj.weight", "register_tokens")

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from looping import each
 from scipy.integrate import solve_ivp
 from scipy.linalg import sqrtm
 
@@ -231,7 +232,7 @@ def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
     assert make_model("perturbed:digits", guidance=2.0).passes == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "options", "message"),
     [
         ("perturbed:gmm-3d", {}, "no model 'gmm-3d'; did you mean 'gmm-2d'"),
@@ -254,7 +255,9 @@ def test_both_forms_of_the_name_and_the_inner_model_s_options() -> None:
         ("perturbed", {"spread": math.inf}, "spread must be a number > 0, got inf"),
     ],
 )
-def test_mistakes_are_one_sentence(name: str, options: dict[str, object], message: str) -> None:
+def test_perturbed__mistakes_are_one_sentence(
+    name: str, options: dict[str, object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         make_model(name, **options)
     assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.models.analysis.mmse import normal_like
@@ -70,17 +71,17 @@ def states(model, sigma, n=5):
     return x0 + sigma * normal_like(x0, 4)
 
 
-@pytest.mark.parametrize("sigma", [0.3, 1.0, 30.0])
-@pytest.mark.parametrize("name", MODELS)
-def test_the_trace_is_that_of_the_dense_covariance(name, sigma):
+@each("sigma", [0.3, 1.0, 30.0])
+@each("name", MODELS)
+def test_posterior__the_trace_is_that_of_the_dense_covariance(name, sigma):
     model = MODELS[name]
     x = states(model, sigma)
     dense = model.posterior(x, sigma)[1].diagonal(dim1=1, dim2=2).sum(1)
     torch.testing.assert_close(posterior_trace(model, x, sigma), dense, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_level_for_each_row_is_the_same_as_one_at_a_time(name):
+@each("name", MODELS)
+def test_posterior__a_level_for_each_row_is_the_same_as_one_at_a_time(name):
     model = MODELS[name]
     sigma = torch.tensor([0.3, 1.0, 30.0], dtype=torch.float64)
     x = states(model, 1.0, 3)

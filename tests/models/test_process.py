@@ -10,6 +10,7 @@ import pytest
 from every_process import PROCESSES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looping import each
 from scipy.integrate import quad
 
 from samplerbench.models.process import (
@@ -57,8 +58,8 @@ def textbook(process: Process, t: float) -> tuple[Any, Any]:
             raise AssertionError(process)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
-def test_the_formulas_keep_their_accuracy_at_both_ends(process: Process) -> None:
+@each("process", PROCESSES, ids=repr)
+def test_process__the_formulas_keep_their_accuracy_at_both_ends(process: Process) -> None:
     with mpmath.workdps(50):
         for t in [1e-12, 1e-8, 1e-4, 0.03, 0.5, 0.97, process.t_max]:
             alpha, sigma = textbook(process, t)
@@ -77,8 +78,8 @@ def test_t_of_inverts_level(process: Process, log_level: float) -> None:
     assert process.level(process.t_of(level)) == pytest.approx(level, rel=2e-14 + 4e-16 * level)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
-def test_the_level_rises_from_zero_and_time_is_recovered(process: Process) -> None:
+@each("process", PROCESSES, ids=repr)
+def test_process__the_level_rises_from_zero_and_time_is_recovered(process: Process) -> None:
     t = np.concatenate([[0.0], np.geomspace(1e-9, process.t_max, 500)])
     level = process.level(t)
     assert level[0] == 0
@@ -86,8 +87,8 @@ def test_the_level_rises_from_zero_and_time_is_recovered(process: Process) -> No
     np.testing.assert_allclose(process.t_of(level), t, rtol=2e-14)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
-def test_floats_and_arrays_agree_and_floats_stay_python_floats(process: Process) -> None:
+@each("process", PROCESSES, ids=repr)
+def test_process__floats_and_arrays_agree_and_floats_stay_python_floats(process: Process) -> None:
     times = np.linspace(process.t_min, process.t_max, 7)
     for method in (process.alpha, process.sigma, process.level, process.t_of):
         values = method(times)

@@ -5,6 +5,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models import Denoiser, make_model, model_names
 
@@ -56,8 +57,8 @@ def write(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("name", model_names())
-def test_every_name_makes_its_model(name):
+@each("name", model_names())
+def test_make_model__every_name_makes_its_model(name):
     model = make_model(name)
     assert isinstance(model, Denoiser)
     assert model.name == name
@@ -275,8 +276,8 @@ def test_wrong_samples_and_moments_are_named(write):
         make_model(f"{path}:exact").reference().loaded()
 
 
-@pytest.mark.parametrize("name", [name for name in model_names() if not name.startswith("random")])
-def test_the_range_of_a_shipped_model_is_that_of_its_reference(name):
+@each("name", [name for name in model_names() if not name.startswith("random")])
+def test_make_model__the_range_of_a_shipped_model_is_that_of_its_reference(name):
     model = make_model(name)
     assert model.decoded_limits == model.reference().clamp
     assert make_model("perturbed", model=name).limits == model.limits

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis.mmse import normal_like
@@ -42,9 +43,9 @@ def states(model, sigma, n=3, seed=1):
     return x0 + sigma * normal_like(x0, seed)
 
 
-@pytest.mark.parametrize("sigma", [0.3, 3.0])
-@pytest.mark.parametrize("name", MODELS)
-def test_products_are_those_of_the_exact_covariance(name, sigma):
+@each("sigma", [0.3, 3.0])
+@each("name", MODELS)
+def test_tweedie__products_are_those_of_the_exact_covariance(name, sigma):
     model = MODELS[name]
     x = states(model, sigma)
     v = normal_like(x, 7)

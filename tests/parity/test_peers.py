@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import Rational
 from samplerbench.samplers import (
@@ -153,10 +154,8 @@ def test_levels_are_the_grids_to_the_last_bit():
     assert tuple(seen) == grid.sigma[:-1]
 
 
-@pytest.mark.parametrize(
-    ("level", "step"), [(20.0, 0), (10.0, 0), (5.0, 0), (2.0, 1), (1.0, 1), (0.5, 2), (1e-9, 2)]
-)
-def test_a_level_belongs_to_the_step_that_starts_above_it(level, step):
+@each(("level", "step"), [(20.0, 0), (10.0, 0), (5.0, 0), (2.0, 1), (1.0, 1), (0.5, 2), (1e-9, 2)])
+def test_peers__a_level_belongs_to_the_step_that_starts_above_it(level, step):
     call = Call(Rational(), Grid((10.0, 2.0, 0.5, 0.0)), NoNoise(), torch.float64)
     assert call.step_of(level) == step
 

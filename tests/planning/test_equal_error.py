@@ -4,6 +4,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
@@ -11,9 +12,9 @@ from samplerbench.samplers import karras
 from samplerbench.samplers.schedules.search import even_path
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 6])
-@pytest.mark.parametrize("seed", range(8))
-def test_the_path_is_the_best_of_all(seed, steps):
+@each("steps", [1, 2, 3, 6])
+@each("seed", range(8))
+def test_equal_error__the_path_is_the_best_of_all(seed, steps):
     cost = np.triu(np.random.default_rng(seed).integers(1, 9, (7, 7)).astype(float), 1)
     every = [(0, *inner, 6) for inner in combinations(range(1, 6), steps - 1)]
     worth = {

@@ -1,6 +1,7 @@
 """Levels as the command line writes them."""
 
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.planning.levels import levels_of, read_levels
 from samplerbench.models import make_model
@@ -25,10 +26,8 @@ def test_a_schedule_on_a_model_s_range():
     assert levels_of("karras", 6, guided) == karras(6, 0.002, 80.0).sigma
 
 
-@pytest.mark.parametrize(
-    "text", ["", "80,", "a,b", "karras:2:1", "karras:2.5:1:2", "karras:n:1:2", ":3:1:2"]
-)
-def test_what_is_neither_is_refused(text):
+@each("text", ["", "80,", "a,b", "karras:2:1", "karras:2.5:1:2", "karras:n:1:2", ":3:1:2"])
+def test_levels__what_is_neither_is_refused(text):
     with pytest.raises(ValueError, match="cannot read the levels"):
         read_levels(text)
 

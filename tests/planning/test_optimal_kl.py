@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.planning.cache import remembered
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -71,9 +72,9 @@ def test_it_beats_every_other_schedule_in_path_divergence(steps, gmm, optimal, c
         assert cost(optimal) < cost(make_schedule(other).for_model(gmm)), other
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 17, 257])
-@pytest.mark.parametrize("end", ["", "(end=0.05)"])
-def test_its_grids_have_the_right_ends(steps, end, gmm):
+@each("steps", [1, 2, 3, 17, 257])
+@each("end", ["", "(end=0.05)"])
+def test_optimal_kl__its_grids_have_the_right_ends(steps, end, gmm):
     schedule = make_schedule(f"optimal_kl{end}").for_model(gmm)
     grid = schedule(steps, gmm.sigma_min, gmm.sigma_max)
     assert len(grid) == steps

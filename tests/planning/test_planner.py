@@ -1,6 +1,6 @@
 """What a budget buys, and what pins a cell."""
 
-import pytest
+from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.budget import cost_of, steps_within
@@ -26,11 +26,9 @@ def cells_of(**change):
     return plan(suite, models, load_references(models))
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None]
-)
-@pytest.mark.parametrize("end", ["zero", "sigma_min"])
-def test_a_budget_buys_the_largest_grid_that_fits(name, end):
+@each("name", [n for n in samplers.names() if samplers.make(n).nfe(Grid((1.0, 0.0))) is not None])
+@each("end", ["zero", "sigma_min"])
+def test_steps_within__a_budget_buys_the_largest_grid_that_fits(name, end):
     model, sampler, karras = make_model("gmm-2d"), samplers.make(name), make_schedule("karras")
 
     def cost(n):

@@ -1,4 +1,4 @@
-import pytest
+from looping import each
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.report.answer import answer
@@ -32,7 +32,7 @@ def findings(*rows):
     return found
 
 
-@pytest.mark.parametrize(
+@each(
     ("rows", "verdict", "rivals"),
     [
         ([row("euler", 20.0), row("heun", 10.0)], "better than Euler", ()),
@@ -44,7 +44,7 @@ def findings(*rows):
         ([row("euler", 20.0), row("heun", 1.0, status="failed")], "Euler itself", ()),
     ],
 )
-def test_verdict_follows_from_the_intervals(rows, verdict, rivals):
+def test_verdict__follows_from_the_intervals(rows, verdict, rivals):
     (best,) = findings(*rows).best
     assert (best.verdict, best.rivals) == (verdict, rivals)
 

@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+from looping import each
 from rich.console import Console
 from runs import add, make_run
 
@@ -201,11 +202,9 @@ def test_opposite_influences_are_why_shared_latents_without_them_add_their_error
     assert alone > 1.4 * independent
 
 
-@pytest.mark.parametrize(
-    "quality", [{}, {"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}]
-)
-@pytest.mark.parametrize("form", ["run", "table.csv"])
-def test_a_run_against_itself_is_equivalent_line_by_line(tmp_path, quality, form):
+@each("quality", [{}, {"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
+@each("form", ["run", "table.csv"])
+def test_compare__a_run_against_itself_is_equivalent_line_by_line(tmp_path, quality, form):
     run = make_run(tmp_path)
     for sampler, level in (("euler", 2.0), ("heun", -1.0)):
         cell = add(run, sampler, influence=level + latents())

@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 from rich.console import Console
 from synthetic import synthetic_run
 
@@ -103,8 +104,8 @@ def test_the_tables_beside_the_page_are_harmless(hostile, tmp_path):
     assert not UNSEEN.search((tmp_path / "table.md").read_text())
 
 
-@pytest.mark.parametrize("words", FORMULAS)
-def test_no_field_of_the_csv_is_a_formula_and_all_come_back(words, tmp_path):
+@each("words", FORMULAS)
+def test_csv__no_field_of_the_csv_is_a_formula_and_all_come_back(words, tmp_path):
     row = {
         "model": "m",
         "sampler": words,

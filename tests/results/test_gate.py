@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from looping import each
 from runs import add, make_run
 
 from samplerbench.results.comparison.gate import gate
@@ -50,12 +51,12 @@ def test_the_same_numbers_pass_at_any_margin(tmp_path):
     assert len(report.checks) == 2
 
 
-@pytest.mark.parametrize(
-    "quality", [{"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}]
-)
+@each("quality", [{"fid_proxy_se": None}, {"fid_flag": "too few"}, {"dominated": True}])
 # few, and too scattered to show 5 %
-@pytest.mark.parametrize("times", [TIMES, TIMES[:3], TIMES * np.linspace(1, 9, 12)])
-def test_a_run_passes_against_itself_whatever_is_known_of_its_errors(tmp_path, quality, times):
+@each("times", [TIMES, TIMES[:3], TIMES * np.linspace(1, 9, 12)])
+def test_gate__a_run_passes_against_itself_whatever_is_known_of_its_errors(
+    tmp_path, quality, times
+):
     run = make_run(tmp_path)
     cell = add(run, influence=2 + np.random.default_rng(0).normal(size=300), times=times)
     run.write(cell, "quality.json", run.read(cell, "quality.json") | quality)

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from looping import each
 
 from samplerbench import samplers
 from samplerbench.results.palette import FAMILIES, OWN, family, style
@@ -51,9 +52,9 @@ def contrast(a, b):
     return (bright + 0.05) / (dim + 0.05)
 
 
-@pytest.mark.parametrize("page", ["colour", "dark"])
-@pytest.mark.parametrize("sight", SIGHT)
-def test_every_two_families_are_apart_for_every_reader(page, sight):
+@each("page", ["colour", "dark"])
+@each("sight", SIGHT)
+def test_palette__every_two_families_are_apart_for_every_reader(page, sight):
     seen = [oklab(np.array(SIGHT[sight]) @ linear(getattr(kin, page))) for kin in FAMILIES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.0695
 
@@ -69,7 +70,7 @@ def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family
     assert all(family(name) != FAMILIES[-1].name for name in names)
 
 
-@pytest.mark.parametrize(
+@each(
     ("sampler", "kin"),
     [
         ("euler", "Euler, DDIM"),
@@ -84,7 +85,7 @@ def test_nearly_every_sampler_of_the_registry_has_a_look_of_its_own_and_a_family
         ("diffusers:UniPCMultistepScheduler", "Other libraries"),
     ],
 )
-def test_families_go_by_whole_words_and_the_longest_beginning(sampler, kin):
+def test_palette__families_go_by_whole_words_and_the_longest_beginning(sampler, kin):
     assert family(sampler) == kin
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pandas as pd
-import pytest
+from looping import each
 from runs import add, make_run
 
 from samplerbench.results.comparison.findings import findings_of
@@ -45,7 +45,7 @@ def led(frame, crossings):
     return lead(found, words, crossings)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rows", "sentence"),
     [
         (
@@ -85,7 +85,7 @@ def led(frame, crossings):
         ),
     ],
 )
-def test_the_first_sentence_says_what_to_use_or_that_it_is_open(rows, sentence):
+def test_lead__the_first_sentence_says_what_to_use_or_that_it_is_open(rows, sentence):
     assert said(*rows)[0] == sentence
 
 

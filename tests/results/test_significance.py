@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.results.comparison.significance import Evidence, holm, judge_table, upper_tail
 
@@ -55,7 +56,7 @@ def test_tail_is_the_normal_one_and_without_error_the_sign_decides():
     assert [upper_tail(excess, 0.0) for excess in (1.0, 0.0, -1.0)] == [0.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("difference", "se", "margin", "verdict"),
     [
         (-1.0, 0.1, 0.05, "better"),
@@ -68,7 +69,7 @@ def test_tail_is_the_normal_one_and_without_error_the_sign_decides():
         (1e-3, 0.0, 0.0, "worse"),
     ],
 )
-def test_verdict_of_a_line(difference, se, margin, verdict):
+def test_verdict__of_a_line(difference, se, margin, verdict):
     assert judge_table([Evidence(difference, se, margin)]) == [verdict]
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from looping import each
 from synthetic import BUDGETS, HOSTILE_MODEL, MODELS, ORDERS, synthetic_run
 
 from samplerbench.results.escaping import escape_markdown
@@ -231,7 +232,7 @@ def test_where_takes_several_values_and_refuses_what_is_not_there(run):
 HEAD = "model,sampler,nfe,status,fid_proxy,steps\n"
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "sentence"),
     [
         (
@@ -255,7 +256,7 @@ HEAD = "model,sampler,nfe,status,fid_proxy,steps\n"
     ],
     ids=["columns", "empty", "text", "large", "infinite", "fraction", "ragged", "binary"],
 )
-def test_a_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path, content, sentence):
+def test_load__a_file_that_is_no_table_is_one_sentence_with_its_name(tmp_path, content, sentence):
     path = tmp_path / "table.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     for source in (path, tmp_path):

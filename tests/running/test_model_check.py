@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from looping import each
 from torch import nn
 
 from samplerbench.benchmarks.running.model_check import check_model
@@ -179,8 +180,8 @@ def test_a_right_model_passes(cls):
     check_model(file_model(cls))
 
 
-@pytest.mark.parametrize("cls", WRONG, ids=lambda cls: cls.__name__)
-def test_a_wrong_model_is_refused_in_one_sentence(cls):
+@each("cls", WRONG, ids=lambda cls: cls.__name__)
+def test_check_model__a_wrong_model_is_refused_in_one_sentence(cls):
     with pytest.raises(ValueError, match=WRONG[cls]) as refused:
         check_model(file_model(cls))
     assert str(refused.value).startswith("model m.py:factory")
@@ -261,12 +262,12 @@ def test_a_trained_network_passes_on_what_it_makes():
     check_model(model, data=converged_samples(model, 16, 0, torch.float32, 16, "cpu").clamp(-1, 1))
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [n for n in model_names() if not n.startswith("random")]
     + ["perturbed:gmm-2d", "perturbed:gmm-64d"],
 )
-def test_built_in_models_pass(name):
+def test_check_model__built_in_models_pass(name):
     model = make_model(name)
     check_model(model, model.reference())
 

@@ -43,7 +43,7 @@ SUITE = """
 models = ["gmm-64d"]
 samplers = ["euler", "heun", "ddpm", "dpmpp_2m"]
 nfe = [20, 40]
-samples = 2048
+samples = 1024
 batch_size = 64
 reference_samples = 16
 converged_samples = 64
@@ -74,6 +74,7 @@ def started(suite, out, locks="kernel"):
         sys.executable,
         "-c",
         f"import errno, fcntl, runpy; {LOCKS[locks]}\n"
+        "from samplerbench.results.run_directory import leases; leases.BEAT = 1.0\n"
         "runpy.run_module('samplerbench.benchmarks', run_name='__main__', alter_sys=True)",
         "run",
         str(suite),
@@ -152,7 +153,7 @@ def test_one_that_joins_draws_what_the_leader_has_not(tmp_path):
         def leader_ends(*_):
             claims.release(cells[0], 512, 1024)
 
-        timer = threading.Timer(2.0, leader_ends)
+        timer = threading.Timer(0.7, leader_ends)
         timer.start()
         with Reporter(Console(quiet=True), 2, 1.0) as report:
             assert not follow(helper, report), "the leader is there still"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names
 
@@ -34,8 +35,8 @@ def is_quick(name):
     return make(name).stochastic is False
 
 
-@pytest.mark.parametrize("name", [name for name in names() if is_quick(name)])
-def test_a_deterministic_sampler_takes_a_function_some_latents_and_levels(name, x):
+@each("name", [name for name in names() if is_quick(name)])
+def test_sample__a_deterministic_sampler_takes_a_function_some_latents_and_levels(name, x):
     given = make(name).sample(shrink, x, LEVELS)
     assert torch.equal(given, make(name).sample(shrink, x, Grid(tuple(LEVELS)), NoNoise()))
 
@@ -57,7 +58,7 @@ def test_levels_come_as_people_have_them(levels, x):
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("levels", "sentence"),
     [
         (LEVELS[::-1], "noise levels must fall strictly"),
@@ -74,7 +75,7 @@ def test_levels_come_as_people_have_them(levels, x):
     ],
     ids=str,
 )
-def test_what_is_no_grid_is_refused_in_one_sentence(levels, sentence, x):
+def test_sample__what_is_no_grid_is_refused_in_one_sentence(levels, sentence, x):
     with pytest.raises(ValueError, match=sentence):
         make("euler").sample(shrink, x, levels)
 
@@ -101,11 +102,11 @@ def test_a_stochastic_sampler_that_is_told_to_draw_none_needs_none(x):
     assert make("edm_stochastic", churn=0.0).sample(shrink, x, LEVELS).isfinite().all()
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["euler", "heun", "dpmpp_2m", "ddpm", "auto", "paradigms", "torchdiffeq_heun2", "scipy_lsoda"],
 )
-def test_a_network_with_parameters_needs_no_no_grad(name, x):
+def test_sample__a_network_with_parameters_needs_no_no_grad(name, x):
     noise = SampleNoise(0, torch.arange(len(x)), x.shape[1:], x.dtype)
     end = make(name).sample(Network(), x.requires_grad_(), karras(4, 0.1, 10.0), noise)
     assert not end.requires_grad

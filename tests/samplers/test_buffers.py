@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from looping import each
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -70,8 +71,8 @@ FIXED = [
 ]
 
 
-@pytest.mark.parametrize("name", FIXED)
-def test_more_steps_take_no_more_memory(name):
+@each("name", FIXED)
+def test_sample__more_steps_take_no_more_memory(name):
     sampler = make(name)
     few = new_memory(sampler, 10)
     assert new_memory(sampler, 20) == few
@@ -88,15 +89,15 @@ def test_without_kept_memory_they_do():
     assert sum(mode.count.values()) == 5
 
 
-@pytest.mark.parametrize(
+@each(
     "hold",
     [
         lambda t: t, lambda t: t[:1], lambda t: t.detach(), lambda t: (t.view(-1), 0),
         lambda t: t.numpy(), lambda t: t.untyped_storage(), torch.from_dlpack,
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_memory_is_given_again_when_nothing_is_on_it(hold, mode):
+@each("mode", [torch.no_grad, torch.inference_mode])
+def test_buffers__memory_is_given_again_when_nothing_is_on_it(hold, mode):
     with mode(), kept_buffers():
         first = buffer(STATE)
         place, held = first.data_ptr(), hold(first)

@@ -5,6 +5,7 @@ On a GPU the recording is a CUDA graph, elsewhere a stand-in.
 
 import pytest
 import torch
+from looping import each
 from on_cuda import cuda
 from replaying import Rerun
 
@@ -64,8 +65,8 @@ def replays(name, device, backend, brownian=False):
     ]
 
 
-@pytest.mark.parametrize("name", RECORDED)
-def test_each_replay_gives_what_a_plain_run_of_its_batch_gives(name):
+@each("name", RECORDED)
+def test_capture__each_replay_gives_what_a_plain_run_of_its_batch_gives(name):
     got, expected = replays(name, "cpu", Rerun())
     torch.testing.assert_close(torch.stack(got), torch.stack(expected), rtol=1e-5, atol=1e-6)
     assert not torch.equal(got[0], got[1]), "the second batch has other latents"

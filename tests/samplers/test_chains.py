@@ -9,6 +9,7 @@ from typing import Generic, Protocol
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import (
@@ -39,8 +40,8 @@ def chain(cls: type) -> list[type]:
     return [c for c in cls.__mro__ if c not in (object, ABC, Generic, Protocol, Sampler)]
 
 
-@pytest.mark.parametrize("name", names())
-def test_a_sampler_is_at_most_four_classes(name):
+@each("name", names())
+def test_sampler__inherits_from_at_most_four_classes(name):
     found = chain(get(name))
     words = " < ".join(c.__name__ for c in found)
     assert len(found) <= LONGEST, (
@@ -49,8 +50,8 @@ def test_a_sampler_is_at_most_four_classes(name):
     )
 
 
-@pytest.mark.parametrize("name", names())
-def test_every_sampler_keeps_the_contract(name):
+@each("name", names())
+def test_sampler__keeps_the_contract(name):
     assert isinstance(make(name), Sampler)
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+from looping import each
 
 from samplerbench import benchmarks
 from samplerbench.samplers import get, names
@@ -12,8 +12,8 @@ from samplerbench.samplers.citations import bibtex, references
 ENTRIES = references()
 
 
-@pytest.mark.parametrize("name", names())
-def test_the_source_of_a_sampler_is_in_the_bibliography(name):
+@each("name", names())
+def test_references__have_the_source_of_every_sampler(name):
     assert get(name).source.key in ENTRIES
 
 
@@ -31,8 +31,8 @@ def test_the_scaffolds_source_is_in_the_bibliography():
     assert re.search(r'Source\("(\w+)"', template)[1] in ENTRIES
 
 
-@pytest.mark.parametrize("key", ENTRIES)
-def test_an_entry_is_complete(key):
+@each("key", ENTRIES)
+def test_references__an_entry_is_complete(key):
     entry = ENTRIES[key]
     assert entry.count("{") == entry.count("}")
     for field in ("title", "author", "year", "url"):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from looping import each
 from scipy.integrate import quad
 
 from samplerbench.samplers import karras, make
@@ -20,9 +21,9 @@ PHI = {
 }
 
 
-@pytest.mark.parametrize("scale", LOG_SCALE)
-@pytest.mark.parametrize(("cur", "nxt"), [(60.0, 20.0), (1.0, 0.7), (0.05, 0.002)])
-def test_er_sde_integrates_against_phi(scale, cur, nxt):
+@each("scale", LOG_SCALE)
+@each(("cur", "nxt"), [(60.0, 20.0), (1.0, 0.7), (0.05, 0.002)])
+def test_er_sde__integrates_against_phi(scale, cur, nxt):
     """The row's weights give each power of s - cur its integral against phi(nxt) phi'(s) /
     phi(s)², with phi' by a complex step.
     """

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
@@ -73,7 +74,7 @@ class TwoS(LinearStages):
         return nxt / cur * x + (1 - nxt / cur) * denoise(y, s)
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ({"name": "dpmpp_2m_sde", "eta": 0.0}, "dpmpp_2m"),
@@ -101,7 +102,7 @@ class TwoS(LinearStages):
     ],
     ids=str,
 )
-def test_twins(one, other):
+def test_exponential_sde__twins(one, other):
     assert same(run(one), run(other))
 
 
@@ -186,10 +187,8 @@ def test_a_step_keeps_the_marginal_variance(cur, r, eta):
             assert mix.a + math.fsum(mix.b) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    "spec", [*MULTISTEP, *({"name": "er_sde_2", "scale": scale} for scale in LOG_SCALE)], ids=str
-)
-def test_rows_keep_the_marginal_variance(spec):
+@each("spec", [*MULTISTEP, *({"name": "er_sde_2", "scale": scale} for scale in LOG_SCALE)], ids=str)
+def test_exponential_sde__rows_keep_the_marginal_variance(spec):
     sampler = make(spec)
     assert isinstance(sampler, Multistep)
     for row, (cur, nxt) in zip(sampler.plan(GRID), GRID.intervals(), strict=True):
@@ -230,20 +229,20 @@ STOCHASTIC = [
 ]
 
 
-@pytest.mark.parametrize("spec", DETERMINISTIC, ids=str)
-def test_without_noise_the_order_is_the_declared_one(spec):
+@each("spec", DETERMINISTIC, ids=str)
+def test_exponential_sde__without_noise_the_order_is_the_declared_one(spec):
     failed = [check.detail for check in check_order(make(spec), fast=True) if not check.passed]
     assert not failed
 
 
-@pytest.mark.parametrize("spec", STOCHASTIC, ids=str)
-def test_options_reach_their_weak_order(spec):
+@each("spec", STOCHASTIC, ids=str)
+def test_exponential_sde__options_reach_their_weak_order(spec):
     failed = [check.detail for check in check_moments(make(spec)) if not check.passed]
     assert not failed
 
 
-@pytest.mark.parametrize("name", [*MULTISTEP, *STAGES])
-def test_one_step(name):
+@each("name", [*MULTISTEP, *STAGES])
+def test_exponential_sde__one_step(name):
     """To 0: the denoised image from one evaluation.
 
     Not to 0: a first-order step at the method's own noise.
@@ -257,7 +256,7 @@ def test_one_step(name):
     assert probe.asked
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "words"),
     [
         ({"name": "dpmpp_2m_sde", "eta": -0.1}, "eta must be >= 0"),
@@ -274,6 +273,6 @@ def test_one_step(name):
     ],
     ids=str,
 )
-def test_options_without_sense(spec, words):
+def test_exponential_sde__options_without_sense(spec, words):
     with pytest.raises(ValueError, match=words):
         make(spec)

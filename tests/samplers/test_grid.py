@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.models.process import VE, Cosine, RectifiedFlow, VPLinear
 from samplerbench.samplers import Grid, karras, uniform_lambda, uniform_time
@@ -79,7 +80,7 @@ def test_lambda_of_zero_is_infinite():
     assert Grid((2.0, 0.5, 0.0)).lam == (-math.log(2), math.log(2), math.inf)
 
 
-@pytest.mark.parametrize(
+@each(
     ("levels", "reason"),
     [
         ((1.0,), "at least two"),
@@ -91,7 +92,7 @@ def test_lambda_of_zero_is_infinite():
         ((1.0, math.nan), "finite"),
     ],
 )
-def test_wrong_levels_are_refused(levels, reason):
+def test_grid__wrong_levels_are_refused(levels, reason):
     with pytest.raises(ValueError, match=reason):
         Grid(levels)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, get, karras, make, names
@@ -50,8 +51,8 @@ MULTISTEP = [
 ]
 
 
-@pytest.mark.parametrize("name", MULTISTEP)
-def test_the_first_step_of_a_multistep_method_is_eulers(name):
+@each("name", MULTISTEP)
+def test_multistep__the_first_step_of_a_multistep_method_is_eulers(name):
     grid = Grid(GRID.sigma[:2])
     assert same(run(name, grid), run("euler", grid))
 
@@ -71,8 +72,8 @@ def test_longer_histories_begin_as_the_shorter_ones(long, short, steps):
     )
 
 
-@pytest.mark.parametrize("name", names())
-def test_one_step_to_zero_is_the_denoised_image(name):
+@each("name", names())
+def test_sample__one_step_to_zero_is_the_denoised_image(name):
     """A step to 0 is x <- d for every method; only churn moves the state before."""
     grid, spec = Grid((3.0, 0.0)), {"name": name}
     if name in ("edm_stochastic", "euler_churn"):
@@ -104,8 +105,8 @@ FIXED_STEPS = [
 ]
 
 
-@pytest.mark.parametrize("name", FIXED_STEPS)
-def test_a_point_is_reached_exactly_along_straight_lines(name):
+@each("name", FIXED_STEPS)
+def test_sample__a_point_is_reached_exactly_along_straight_lines(name):
     """With d constant, x - d is proportional to sigma, and every method that is exact in sigma
     or exponential in lam follows it.
     """
@@ -156,7 +157,7 @@ def test_implicit_methods_control_each_sample_by_itself(name):
     assert torch.equal(together[1:2], make(name).sample(Rational(), x[1:2], grid, NoNoise()))
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "reason"),
     [
         ({"name": "ddim", "eta": 1.5}, r"eta must be in \[0, 1\]"),
@@ -169,6 +170,6 @@ def test_implicit_methods_control_each_sample_by_itself(name):
     ],
     ids=str,
 )
-def test_values_out_of_range_are_refused(spec, reason):
+def test_sampler__values_out_of_range_are_refused(spec, reason):
     with pytest.raises(ValueError, match=reason):
         make(spec)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, integrate, karras, make
@@ -51,9 +52,9 @@ class Remembers:
         return self
 
 
-@pytest.mark.parametrize("points", [2, 3, 4])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_polynomial_memo_is_integrated_exactly(family, points):
+@each("points", [2, 3, 4])
+@each("family", FAMILIES)
+def test_multistep__a_polynomial_history_is_integrated_exactly(family, points):
     """From exact start values; the truth is the variation-of-constants formula by quadrature."""
     sampler = make(f"{family}_{points}")
     grid = karras(points + 3, 0.5, 3.0, to_zero=False)
@@ -101,7 +102,7 @@ def test_the_rosenbrock_family_is_exact_on_its_gaussian(scale):
         assert close(end, latents() * math.hypot(scale, 0.02) / math.hypot(scale, 40.0))
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ({"name": "unipc_1", "corrector": False}, "euler"),
@@ -120,7 +121,7 @@ def test_the_rosenbrock_family_is_exact_on_its_gaussian(scale):
     ],
     ids=str,
 )
-def test_twins(one, other):
+def test_multistep__twins(one, other):
     assert close(run(one), run(other))
 
 

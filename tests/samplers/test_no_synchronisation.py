@@ -6,6 +6,7 @@ error. A copy from the host, which waits too, is caught on its way.
 
 import pytest
 import torch
+from looping import each
 from on_cuda import cuda
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -72,8 +73,8 @@ def without_values(run):
         return run()
 
 
-@pytest.mark.parametrize("name", FIXED)
-def test_a_run_asks_for_no_value_and_copies_none(name):
+@each("name", FIXED)
+def test_sample__a_run_asks_for_no_value_and_copies_none(name):
     assert without_values(run_on("meta", name)).shape == (4, *EVENT)
 
 

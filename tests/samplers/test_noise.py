@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from looping import each
 from scipy.stats import kstest
 
 from samplerbench.samplers import NoNoise, SampleNoise
@@ -66,9 +67,9 @@ def test_ids_steps_draws_seeds_and_elements_are_independent():
     assert len(torch.cat(streams).unique()) == 5 * z.numel()
 
 
-@pytest.mark.parametrize("event", [(1,), (2,), (3,), (5,), (1, 28, 28)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_bits_do_not_depend_on_the_batch(event, dtype):
+@each("event", [(1,), (2,), (3,), (5,), (1, 28, 28)])
+@each("dtype", [torch.float32, torch.float64])
+def test_sample_noise__bits_do_not_depend_on_the_batch(event, dtype):
     every = SampleNoise(7, torch.arange(256), event, dtype).at(3, 1.0, 0.5)(1)
     scattered = torch.tensor([200, 3, 77, 31, 255, 0, 128])
     assert torch.equal(SampleNoise(7, scattered, event, dtype).at(3, 1.0, 0.5)(1), every[scattered])

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.samplers import Grid, make, names
 from samplerbench.samplers.types import RowByRow, TimedLevel
@@ -43,10 +44,10 @@ def test_stages_in_the_middle_of_log_sigma_make_the_papers_steps(prediction, kno
     torch.testing.assert_close(on_two_points(sampler, grid), on_two_points(make(known), ends))
 
 
-@pytest.mark.parametrize("prediction", ["data", "noise"])
-@pytest.mark.parametrize("solver_type", ["midpoint", "heun"])
-@pytest.mark.parametrize("order", [2, 3])
-def test_a_whole_group_is_of_its_order(order, solver_type, prediction):
+@each("prediction", ["data", "noise"])
+@each("solver_type", ["midpoint", "heun"])
+@each("order", [2, 3])
+def test_multistep__a_whole_group_is_of_its_order(order, solver_type, prediction):
     """Halving the groups divides the error by 2^order, within what small steps allow."""
     exact = on_two_points(make("dpmpp_3s"), tuple(2.0 * 0.5 ** (i / 256) for i in range(513)))
     errors = []

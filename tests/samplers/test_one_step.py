@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, check_moments
 from samplerbench.benchmarks.conformance.problems import ThreeModes
@@ -40,7 +41,7 @@ def run(spec, grid=GRID):
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ({"name": "euler_ancestral", "eta": 0.0}, "euler"),
@@ -54,7 +55,7 @@ def run(spec, grid=GRID):
     ],
     ids=str,
 )
-def test_twins(one, other):
+def test_one_step__twins(one, other):
     torch.testing.assert_close(run(one), run(other), rtol=0, atol=1e-12)
 
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.samplers.numerics import monomial_weights, phi
 
@@ -25,9 +26,9 @@ def test_phi_to_twelve_digits(k, h):
     assert phi(k, h) == pytest.approx(series(k, h), rel=1e-12 if abs(h) < 1 or k < 2 else 1e-11)
 
 
-@pytest.mark.parametrize("k", range(5))
-@pytest.mark.parametrize("h", [1 - 1e-12, 1.0, -1.0, -1 + 1e-12, 2.0**-30, -(2.0**-40), 0.0])
-def test_phi_where_the_branches_meet_and_at_zero(k, h):
+@each("k", range(5))
+@each("h", [1 - 1e-12, 1.0, -1.0, -1 + 1e-12, 2.0**-30, -(2.0**-40), 0.0])
+def test_phi__where_the_branches_meet_and_at_zero(k, h):
     assert phi(k, h) == pytest.approx(series(k, h), rel=1e-14)
 
 

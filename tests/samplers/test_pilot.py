@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
@@ -59,9 +60,9 @@ def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
     assert np.median(missed) < 3e-4
 
 
-@pytest.mark.parametrize("to_zero", [True, False])
-@pytest.mark.parametrize("rule", RULES)
-def test_on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
+@each("to_zero", [True, False])
+@each("rule", RULES)
+def test_pilot__on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypatch):
     """There d is linear in x, and in no more dimensions than directions all of the Jacobian is
     seen, so that nothing is left out but what lies between the levels of the look.
     """

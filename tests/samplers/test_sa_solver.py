@@ -1,7 +1,7 @@
 """SA-Solver's rows, which hold a correction and a prediction each, against its algorithm."""
 
-import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import SampleNoise, karras, make
@@ -40,12 +40,12 @@ def predict_evaluate_correct(sampler, grid, noise):
     raise AssertionError
 
 
-@pytest.mark.parametrize("tau", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize(
-    ("predictor", "corrector"), [(3, 4), (2, 2), (1, 2), (3, 2), (4, 5), (3, 0)]
-)
-@pytest.mark.parametrize("to_zero", [True, False])
-def test_folded_corrections_are_predict_evaluate_correct(predictor, corrector, tau, to_zero):
+@each("tau", [0.0, 0.6, 1.0])
+@each(("predictor", "corrector"), [(3, 4), (2, 2), (1, 2), (3, 2), (4, 5), (3, 0)])
+@each("to_zero", [True, False])
+def test_sa_solver__folded_corrections_are_predict_evaluate_correct(
+    predictor, corrector, tau, to_zero
+):
     sampler = make(
         {
             "name": "sa_solver",

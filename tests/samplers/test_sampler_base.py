@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import Rational
 from samplerbench.samplers import (
@@ -110,8 +111,8 @@ def test_a_plan_of_the_wrong_length_is_refused():
         )
 
 
-@pytest.mark.parametrize("name", names())
-def test_declarations_are_complete(name):
+@each("name", names())
+def test_sampler__declarations_are_complete(name):
     cls = get(name)
     assert isinstance(make(name), Sampler)
     assert cls.__doc__

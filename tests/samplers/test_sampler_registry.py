@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from looping import each
 
 from samplerbench.samplers import (
     PluginError,
@@ -71,7 +72,7 @@ def test_names_are_sorted_and_known():
     assert all(get(name).name == name for name in names())
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "sentence"),
     [
         ("dpmpp2m", "unknown sampler 'dpmpp2m'; did you mean dpmpp_2m"),
@@ -87,7 +88,7 @@ def test_names_are_sorted_and_known():
     ],
     ids=str,
 )
-def test_a_wrong_spec_is_one_sentence(spec, sentence):
+def test_make__a_wrong_spec_is_one_sentence(spec, sentence):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         make(spec)
     assert str(caught.value).startswith(sentence)
@@ -131,7 +132,7 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
     assert load_file(path) == ["mine_file"]  # the same file twice is no conflict
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "sentence"),
     [
         ("raise RuntimeError('no licence')", "failed at import: RuntimeError: no licence"),
@@ -153,7 +154,7 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ),
     ],
 )
-def test_a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
+def test_load_file__a_broken_plugin_file_is_one_sentence(tmp_path, text, sentence):
     before, modules = names(), set(sys.modules)
     with pytest.raises(PluginError) as caught:
         load_file(write(tmp_path, text))
@@ -204,7 +205,7 @@ def sampler_class(**changes):
         ),
     ],
 )
-def test_what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
+def test_register__what_a_sampler_lacks_is_named_with_its_remedy(missing, remedy):
     assert register(sampler_class()).name in names()
     with pytest.raises(PluginError, match=f"^Whole is not a sampler: .*'{missing}'.*") as caught:
         register(sampler_class(**{missing: None}))

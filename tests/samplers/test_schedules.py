@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from looping import each
 from scipy.special import betainc
 
 from samplerbench.models.process import RectifiedFlow, VPLinear
@@ -180,9 +181,9 @@ def test_a_published_list_is_met_at_its_own_range_and_length(model):
     ).sigma == pytest.approx(known, rel=1e-12)
 
 
-@pytest.mark.parametrize("model", LISTS)
-@pytest.mark.parametrize("n", [3, 7, 25])
-def test_a_list_is_interpolated_in_the_logarithm_and_stretched(model, n):
+@each("model", LISTS)
+@each("n", [3, 7, 25])
+def test_schedule__a_list_is_interpolated_in_the_logarithm_and_stretched(model, n):
     known = published(model)
     expected = np.exp(np.interp(np.linspace(0, 1, n + 1), np.linspace(0, 1, 11), np.log(known)))
     assert s.align_your_steps(

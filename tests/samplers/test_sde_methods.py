@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.conformance.counts import check_nfe
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_moments
@@ -224,7 +225,7 @@ def test_intervals_from_a_file_are_the_same_value():
     assert hash(a) == hash(b)
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "reason"),
     [
         (
@@ -250,6 +251,6 @@ def test_intervals_from_a_file_are_the_same_value():
     ],
     ids=str,
 )
-def test_values_out_of_range_are_refused(spec, reason):
+def test_sde_methods__values_out_of_range_are_refused(spec, reason):
     with pytest.raises(ValueError, match=reason):
         make(spec)

@@ -9,6 +9,7 @@ import torch
 from exact_steps import apart, grid_of, latents
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import Grid, NoNoise, karras, make, uniform_lambda
@@ -66,7 +67,7 @@ def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
         assert (apart(end, latents(grid.sigma[0]) + moved) < 1e-12) == (k <= degree)
 
 
-@pytest.mark.parametrize(
+@each(
     ("steps", "orders"),
     [
         (1, [1]),
@@ -80,7 +81,7 @@ def test_noise_directions_that_are_polynomials_in_sigma(name, degree):
         (11, [3, 3, 3, 2]),
     ],
 )
-def test_dpm_solver_fast_splits_its_budget_as_published(steps, orders):
+def test_dpm_solver_fast__splits_its_budget_as_published(steps, orders):
     fast = make("dpm_solver_fast")
     assert fast.groups(karras(steps, 0.1, 10.0, to_zero=False)) == orders
     assert fast.groups(karras(steps + 1, 0.1, 10.0)) == orders

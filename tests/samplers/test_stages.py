@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.problems import ThreeModes
@@ -32,12 +33,12 @@ def test_there_are_staged_methods():
     assert {"heun", "dpm_solver_2", "dpm_solver_3"} <= set(STAGED)
 
 
-@pytest.mark.parametrize(
+@each(
     "spec",
     [*STAGED, {"name": "dpm_solver_2", "r1": 0.3}, {"name": "dpm_solver_3", "r1": 0.2}],
     ids=str,
 )
-def test_plan_equals_the_update_on_tensors(spec):
+def test_plan__equals_the_update_on_tensors(spec):
     sampler, problem = make(spec), ThreeModes()
     for cur, nxt in karras(12, 0.01, 80.0, to_zero=False).intervals():
         x = problem.start * cur
@@ -46,8 +47,8 @@ def test_plan_equals_the_update_on_tensors(spec):
         assert float((traced - eager).abs().max()) <= 1e-13 * float(x.abs().max())
 
 
-@pytest.mark.parametrize("name", STAGED)
-def test_the_step_to_zero_is_one_evaluation(name):
+@each("name", STAGED)
+def test_stages__the_step_to_zero_is_one_evaluation(name):
     problem, x = ThreeModes(), torch.ones(3, 2, dtype=torch.float64)
     end = make(name).sample(problem, x, Grid((2.0, 0.0)), NoNoise())
     assert torch.equal(end, problem(x, 2.0))
@@ -149,7 +150,7 @@ class NotASum(LinearStages):
         return self.then(x + (nxt - cur) * (x - denoise(x, cur)) / cur)
 
 
-@pytest.mark.parametrize(
+@each(
     "then",
     [
         lambda x: x.clip(-1, 1),
@@ -165,7 +166,7 @@ class NotASum(LinearStages):
         torch.tanh,
     ],
 )
-def test_what_is_no_sum_is_refused_and_not_lost(then):
+def test_stages__what_is_no_sum_is_refused_and_not_lost(then):
     with pytest.raises((TypeError, AttributeError)):
         NotASum(then=then).plan(Grid((2.0, 1.0)))
 

@@ -9,6 +9,7 @@ import torch
 from exact_steps import apart, grid_of, latents
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.order import slope
@@ -57,9 +58,9 @@ def slope_as_shipped(sampler):
     return slope(COUNTS, errors)
 
 
-@pytest.mark.parametrize("points", [2, 3, 4])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_whole_order_without_exact_start_values(family, points):
+@each("points", [2, 3, 4])
+@each("family", FAMILIES)
+def test_startup__the_whole_order_without_exact_start_values(family, points):
     assert slope_as_shipped(single(f"{family}_{points}")) == pytest.approx(points, abs=0.25)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.conformance.order import rms, slope
 from samplerbench.benchmarks.conformance.problems import INTERIOR, problems
@@ -25,12 +26,12 @@ def error(sampler, problem, n):
     return math.hypot(*(rms(end, problem.truth(INTERIOR[0])) for end in ends))
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "order"),
     [("ipndm_2", 1), ("ipndm_3", 1), ("ipndm", 1), ("zab_2", 2), ("dpmpp_2m", 2)],
 )
-@pytest.mark.parametrize("problem", problems(), ids=lambda problem: problem.name)
-def test_weights_of_equal_steps_are_of_first_order_on_random_ones(name, order, problem):
+@each("problem", problems(), ids=lambda problem: problem.name)
+def test_multistep__weights_of_equal_steps_are_of_first_order_on_random_ones(name, order, problem):
     sampler = make(name)
     assert sampler.order == 2
     assert slope(STEPS, [error(sampler, problem, n) for n in STEPS]) == pytest.approx(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from looping import each
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
@@ -49,8 +50,8 @@ def moments_of(x):
     return mean, c.T @ c / len(x), np.einsum("ni,nj,nk->ijk", c, c, c, optimize=True) / len(x)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_closed_forms_are_the_moments_of_the_samples(family):
+@each("family", FAMILIES)
+def test_calibration__closed_forms_are_the_moments_of_the_samples(family):
     """Within six standard errors of 200 000 samples.
 
     Heavy tails have third moments without a variance worth the name.
@@ -213,14 +214,14 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     "bad",
     [
         {"bias_left": -0.16}, {"bias_left": 0.26, "family": "t5"}, {"coverage": 0.91}, {"coverage": 0.99}, {"coverage": 0.91, "level": 0.0},
         {"difference_coverage": 0.91}, {"se_ratio": 1.7}, {"difference_se_ratio": 1.7},
     ],
 )  # fmt: skip
-def test_each_criterion_can_be_missed(bad):
+def test_calibration__each_criterion_can_be_missed(bad):
     assert misses(GOOD) == []
     row = GOOD | bad
     assert len(misses(row)) == 1

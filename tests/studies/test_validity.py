@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from looping import each
 from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
@@ -36,8 +37,8 @@ ALL = sets.all_methods()
 # What is run is what was published.
 
 
-@pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
-def test_a_method_spends_what_its_rows_say(method):
+@each("method", ALL, ids=lambda method: method.name)
+def test_method__spends_what_its_rows_say(method):
     """Exactly: a budget that a sampler cannot spend to the last evaluation is another method."""
     schedule = "karras" if method.schedule == "gits" else method.schedule
     spends = {}
@@ -47,8 +48,8 @@ def test_a_method_spends_what_its_rows_say(method):
     assert ALL[method] <= spends.keys()
 
 
-@pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
-def test_its_evaluations_are_counted_alike(method):
+@each("method", ALL, ids=lambda method: method.name)
+def test_method__its_evaluations_are_counted_alike(method):
     sampler = make(method.sampler)
     grid = Grid((80.0, 10.0, 2.0, 0.5, 0.002, *([0.0] if method.end == "zero" else [])))
     calls = []

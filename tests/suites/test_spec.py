@@ -5,6 +5,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 
 from samplerbench.benchmarks.cli.listing import list_metrics
 from samplerbench.benchmarks.planning.schedules import make_schedule
@@ -24,7 +25,7 @@ def test_parse_is_the_inverse_of_format(name, options):
     assert parse_spec(format_spec(spec)) == spec
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "ddim(0.5)",
@@ -37,7 +38,7 @@ def test_parse_is_the_inverse_of_format(name, options):
         "ddim(**{'a': 1})",
     ],
 )
-def test_what_is_no_spec_is_refused_in_one_sentence(text):
+def test_spec__what_is_no_spec_is_refused_in_one_sentence(text):
     with pytest.raises(ValueError, match="cannot read"):
         parse_spec(text)
 
@@ -99,7 +100,7 @@ def test_a_table_without_a_name_is_refused_in_one_sentence(table):
         make_schedule(table)
 
 
-@pytest.mark.parametrize(
+@each(
     ("spec", "sentence"),
     [
         ("karas", "did you mean karras?"),
@@ -122,13 +123,13 @@ def test_a_table_without_a_name_is_refused_in_one_sentence(table):
         ("uniform_time(process='vp')", "unknown process 'vp'"),
     ],
 )
-def test_schedule_mistakes(spec, sentence):
+def test_spec__schedule_mistakes(spec, sentence):
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the sentence is compared below
         make_schedule(spec)
     assert sentence in str(error.value)
 
 
-@pytest.mark.parametrize(
+@each(
     "spec",
     [
         "karras",
@@ -138,9 +139,9 @@ def test_schedule_mistakes(spec, sentence):
         "uniform_time(power=2)",
     ],
 )
-@pytest.mark.parametrize("steps", [1, 2, 3, 10])
-@pytest.mark.parametrize("to_zero", [True, False])
-def test_every_schedule_has_the_steps_and_ends_that_were_asked_for(spec, steps, to_zero):
+@each("steps", [1, 2, 3, 10])
+@each("to_zero", [True, False])
+def test_schedule__has_the_steps_and_ends_that_were_asked_for(spec, steps, to_zero):
     grid = make_schedule(spec)(steps, 0.002, 80.0, to_zero=to_zero)
     assert len(grid) == steps
     assert grid.sigma[0] == 80.0

@@ -1,6 +1,7 @@
 """Suites: what they say, what they refuse, and what the command line replaces."""
 
 import pytest
+from looping import each
 
 from samplerbench import samplers
 from samplerbench.benchmarks.metrics import FrechetReference, estimate
@@ -24,8 +25,8 @@ CHECKPOINTS += ["ldm-imagenet256"]
 MINIMAL = {"name": "mine", "models": ["gmm-2d"], "samplers": ["euler"], "steps": [4]}
 
 
-@pytest.mark.parametrize("name", sorted(built_in()))
-def test_built_in_suites_are_valid(name):
+@each("name", sorted(built_in()))
+def test_suite__built_in_suites_are_valid(name):
     suite = load_suite(name)
     assert suite.name == name
     assert suite.description
@@ -103,7 +104,7 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
     assert "auto" in suite.samplers
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "sentence"),
     [
         ({"smaplers": ["euler"]}, "unknown key 'smaplers'; did you mean 'samplers'?"),
@@ -150,7 +151,7 @@ def test_the_default_suite_has_samples_enough_for_the_features_of_its_models_and
         ),
     ],
 )
-def test_mistakes_are_one_sentence_that_names_the_key(change, sentence):
+def test_suite__mistakes_are_one_sentence_that_names_the_key(change, sentence):
     with pytest.raises(ValueError, match=r"^mine\.toml: ") as error:
         check_suite({**MINIMAL, **change}, "mine.toml")
     assert sentence in str(error.value)

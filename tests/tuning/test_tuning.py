@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from looping import each
 from scipy.optimize import minimize_scalar
 from tuners import tuner
 
@@ -307,7 +308,7 @@ def test_an_entry_adds_up(gmm, heun_and_rows):
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("args", "sentence"),
     [
         ("--sampler euler", "give --steps or --nfe"),
@@ -326,7 +327,9 @@ def test_an_entry_adds_up(gmm, heun_and_rows):
         ("--sampler euler --steps 3 --out OTHER", "is no file of tuned schedules"),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_code_2(args, sentence, tmp_path, monkeypatch, capsys):
+def test_tune__mistakes_are_one_sentence_and_exit_code_2(
+    args, sentence, tmp_path, monkeypatch, capsys
+):
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"mine": 1}))
     monkeypatch.setattr(

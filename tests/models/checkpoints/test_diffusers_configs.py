@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from looping import each
 
 from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
 from samplerbench.models.checkpoints.mapping import meaning, process_of
@@ -108,7 +109,7 @@ def test_schedulers_have_defaults_of_their_own(tmp_path):
     assert (spec.process["start"], spec.process["end"]) == (0.00085, 0.012)
 
 
-@pytest.mark.parametrize(
+@each(
     ("scheduler", "prediction", "factor", "process"),
     [
         (DDIM | {"prediction_type": "v_prediction"}, "v", 1, "discrete"),
@@ -133,7 +134,9 @@ def test_schedulers_have_defaults_of_their_own(tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_predictions_and_their_signs(tmp_path, scheduler, prediction, factor, process):
+def test_diffusers_config__predictions_and_their_signs(
+    tmp_path, scheduler, prediction, factor, process
+):
     spec = spec_of(pipeline(tmp_path, scheduler))
     assert (spec.prediction, spec.factor, spec.process["name"]) == (prediction, factor, process)
 
@@ -266,7 +269,7 @@ def no_config(folder: Path) -> None:
     (pipeline(folder) / "unet" / "config.json").unlink()
 
 
-@pytest.mark.parametrize(
+@each(
     ("make", "said"),
     [
         (no_weights, r"unet has no weights: there is no .*; download them too"),
@@ -304,7 +307,7 @@ def no_config(folder: Path) -> None:
         (lambda folder: write(folder, "config.json", {"model_type": "bert"}), r"no known family"),
     ],
 )  # fmt: skip
-def test_wrong_folders_are_refused_in_a_sentence(tmp_path, make, said):
+def test_diffusers_config__wrong_folders_are_refused_in_a_sentence(tmp_path, make, said):
     make(tmp_path)
     with pytest.raises(CheckpointError, match=said) as refused:
         spec_of(tmp_path)
@@ -321,7 +324,7 @@ def at(times) -> list[float]:
     return [levels(LINEAR)[t] for t in times]
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "steps", "expected"),
     [
         ({}, 4, [*at([750, 500, 250, 0]), 0.0]),
@@ -334,7 +337,7 @@ def at(times) -> list[float]:
         ({"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "trailing"}, 2, [*at([999, 499]), 0]),
     ],
 )  # fmt: skip
-def test_the_levels_of_a_preset(tmp_path, said, steps, expected):
+def test_diffusers_config__the_levels_of_a_preset(tmp_path, said, steps, expected):
     spec = spec_of(pipeline(tmp_path, DDIM | said))
     assert levels_of(spec, steps) == pytest.approx(expected, rel=1e-9)
 
@@ -364,7 +367,7 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
     assert found == pytest.approx([80.0, middle, 0.002, 0.0])
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "steps", "why"),
     [
         ({"timestep_spacing": "linspace"}, 4, "does not step to the times"),
@@ -395,7 +398,7 @@ def test_the_levels_of_flows_and_of_edm(tmp_path):
         ({"_class_name": "FlowMatchHeunDiscreteScheduler"}, 4, "nobody wrote down"),
     ],
 )  # fmt: skip
-def test_steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):
+def test_diffusers_config__steps_that_are_no_path_of_ours_are_refused(tmp_path, said, steps, why):
     spec = spec_of(pipeline(tmp_path, DDIM | said))
     with pytest.raises(ValueError, match=why) as refused:
         own_sampling(spec, steps)

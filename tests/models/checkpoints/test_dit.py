@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 import trained_mixture as training
+from looping import each
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
@@ -133,16 +134,36 @@ WRONG = ["SiT&half=second", "SiT&sign=1", "REPA", "SiT-GVP", "DiT", "SiT&predict
 WRONG += ["SiT&time.scale=-1000&time.offset=1000", "SiT&process.noise_scale=2"]
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_settings_fail(files, wrong):
-    given = dict(part.split("=") for part in f"training={wrong}".split("&"))
-    assert not checked(files["SiT"], {"heads": "4", **given}).passed
+WRONG_OF_REPA = ["REPA-cosine", "REPA&time.scale=-1&time.offset=1"]
 
 
-@pytest.mark.parametrize("wrong", ["REPA-cosine", "REPA&time.scale=-1&time.offset=1"])
-def test_wrong_settings_of_repa_fail(files, wrong):
-    given = dict(part.split("=") for part in f"training={wrong}".split("&"))
-    assert not checked(files["REPA"], {"heads": "4", **given}).passed
+def exact(*, noise_first: bool):
+    """The velocity, and in the second half of the channels a number that is none."""
+
+    def path(t):
+        share = (t if noise_first else 1 - t).clamp(1e-6, 1 - 1e-6)
+        return share, 1 - share
+
+    def output(x, d, alpha, sigma):
+        velocity = (d - x) / sigma if noise_first else (x - d) / sigma
+        return torch.cat([velocity, 0.1 * velocity.square()], 1)
+
+    return training.Exact(path, output)
+
+
+def test_check_checkpoint__wrong_settings_fail(files):
+    networks = {"SiT": exact(noise_first=True), "REPA": exact(noise_first=False)}
+
+    def verdict(name, changes):
+        given = dict(part.split("=") for part in f"training={changes}".split("&"))
+        spec = probe(open_checkpoint(files[name])).overridden({"heads": "4", **given})
+        return check_checkpoint(spec, networks[name], *training.data(96, 5))
+
+    for name in networks:
+        right = verdict(name, name)
+        assert right.passed, [c.said for c in right.checks]
+    assert [wrong for wrong in WRONG if verdict("SiT", wrong).passed] == []
+    assert [wrong for wrong in WRONG_OF_REPA if verdict("REPA", wrong).passed] == []
 
 
 def test_heads_that_fit_alike_are_refused_by_name(files):
@@ -157,7 +178,7 @@ def saved(tmp_path, value, name="model.pt"):
     return tmp_path / name
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "projectors", "training_of"),
     [
         ({"path_type": "Linear", "prediction": "velocity"}, False, "SiT"),
@@ -169,7 +190,7 @@ def saved(tmp_path, value, name="model.pt"):
         ({"path_type": "Linear", "prediction": "image"}, False, None),
     ],
 )
-def test_the_arguments_of_the_training_tell(tmp_path, settings, projectors, training_of):
+def test_dit__the_arguments_of_the_training_decide(tmp_path, settings, projectors, training_of):
     weights = made().state_dict() | ({"projectors.0.0.weight": torch.ones(1)} if projectors else {})
     held = {"ema": weights, "args": argparse.Namespace(**settings)}
     spec = probe(open_checkpoint(saved(tmp_path, held)))

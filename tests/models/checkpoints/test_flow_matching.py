@@ -86,9 +86,20 @@ WRONG = ["training=circle", "training=straight&sign=1", "training=straight&predi
 WRONG += ["training=straight&time.scale=1&time.offset=0", "training=straight&process.noise_scale=2"]
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_settings_fail(file, wrong):
-    assert not checked(file, {**GIVEN, **dict(p.split("=") for p in wrong.split("&"))}).passed
+def test_check_checkpoint__wrong_settings_fail(file):
+    network = training.Exact(
+        lambda t: (t.clamp(1e-6, 1 - 1e-6), 1 - t.clamp(1e-6, 1 - 1e-6)),
+        lambda x, d, alpha, sigma: (d - x) / sigma,
+    )
+
+    def verdict(changes):
+        given = {**GIVEN, **dict(part.split("=") for part in changes.split("&"))}
+        spec = probe(open_checkpoint(file)).overridden(given)
+        return check_checkpoint(spec, network, training.data(96, 5, SIDE)[0])
+
+    right = verdict("training=straight")
+    assert right.passed, [c.said for c in right.checks]
+    assert [wrong for wrong in WRONG if verdict(wrong).passed] == []
 
 
 def test_the_circle(file):

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
@@ -49,8 +50,8 @@ def model(fields) -> Checkpoint:
     return Checkpoint(spec, lambda x, t, labels: torch.zeros_like(x), "m", "0")
 
 
-@pytest.mark.parametrize("family", YES)
-def test_these_begin_at_noise_alone(family):
+@each("family", YES)
+def test_checkpoint__these_begin_at_noise_alone(family):
     found = model(YES[family])
     z = torch.randn(3, 1, 2, 2)
     d = found.denoise(z, math.inf, None)
@@ -59,7 +60,7 @@ def test_these_begin_at_noise_alone(family):
     assert math.isfinite(found.sigma_max)
 
 
-@pytest.mark.parametrize("family", NO)
-def test_these_are_refused_in_a_sentence(family):
+@each("family", NO)
+def test_checkpoint__these_are_refused_in_a_sentence(family):
     with pytest.raises(ValueError, match=r"infinite level|begins at a finite level"):
         model(NO[family])

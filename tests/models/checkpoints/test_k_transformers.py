@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 import trained_mixture as training
+from looping import each
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
@@ -169,7 +170,7 @@ def test_files_become_the_network_that_they_are_of(tmp_path, config, classes):
     torch.testing.assert_close(model.denoise(x, 1.5, labels), right, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "sentence"),
     [
         ({"mapping_cond_dim": 4}, "told or built with mapping_cond_dim"),
@@ -181,7 +182,7 @@ def test_files_become_the_network_that_they_are_of(tmp_path, config, classes):
         ({"widths": None}, "lacks"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(tmp_path, changes, sentence):
+def test_k_transformer__what_cannot_be_is_one_sentence(tmp_path, changes, sentence):
     config = V2 | changes
     if "input_size" in changes:
         config["self_attns"] = [{"type": "shifted-window", "window_size": 4}] * 3

@@ -132,12 +132,38 @@ def test_a_trained_network_passes(files, kind, answers):
 WRONG = [("lightning", "sign=1"), ("lightning", "time.scale=1&time.offset=0")]
 WRONG += [("lightning", "process.noise_scale=2"), ("lightning", "prediction=x0")]
 WRONG += [("jit", "noise_scale=1"), ("jit", "noise_scale=2&prediction=flow")]
-WRONG += [("jit", "noise_scale=2&weights.entry=model_ema2")]
 
 
-@pytest.mark.parametrize(("kind", "wrong"), WRONG)
-def test_wrong_settings_fail(files, kind, wrong):
-    assert not checked(files[kind], dict(part.split("=") for part in wrong.split("&"))).passed
+def exact(scale: float, *, clean: bool):
+    """The velocity x0 - z, or x0, of noise of a scale."""
+
+    def path(t):
+        share = t.clamp(1e-6, 1 - 1e-6)
+        return share, scale * (1 - share)
+
+    def output(x, d, alpha, sigma):
+        return d if clean else (d - x) / (1 - alpha)
+
+    return training.Exact(path, output)
+
+
+def test_check_checkpoint__wrong_settings_fail(files):
+    networks = {"lightning": exact(1.0, clean=False), "jit": exact(SCALE, clean=True)}
+
+    def verdict(kind, changes):
+        given = dict(part.split("=") for part in changes.split("&"))
+        spec = probe(open_checkpoint(files[kind])).overridden(given)
+        return check_checkpoint(spec, networks[kind], *training.data(160, 5))
+
+    for kind, right in (("lightning", "prediction=flow"), ("jit", "noise_scale=2")):
+        found = verdict(kind, right)
+        assert found.passed, [c.said for c in found.checks]
+    assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
+
+
+def test_check_checkpoint__the_spoilt_average_fails(files):
+    given = {"noise_scale": "2", "weights.entry": "model_ema2"}
+    assert not checked(files["jit"], given).passed
 
 
 def test_places_turn_pairs_of_channels_and_attention_sees_their_difference():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
@@ -123,9 +124,9 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@each("name", WRONG)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_wrong_file_is_one_sentence(tmp_path, name):
+def test_open_checkpoint__a_wrong_file_is_one_sentence(tmp_path, name):
     write, said = WRONG[name]
     write(tmp_path / name)
     with pytest.raises(CheckpointError, match=said) as refused:
@@ -280,8 +281,8 @@ ORIGINS = {
 """Files by their likely origin: the names of their tensors as they were published, and the remedy."""
 
 
-@pytest.mark.parametrize("what", ORIGINS)
-def test_probe__an_unknown_file_is_told_by_its_keys(tmp_path, what):
+@each("what", ORIGINS)
+def test_probe__an_unknown_file_is_recognised_by_its_keys(tmp_path, what):
     held, remedy = ORIGINS[what]
     torch.save(held, tmp_path / "a.pt")
     with pytest.raises(

@@ -140,13 +140,42 @@ def test_the_process_is_found(files, kind, answer):
 WRONG = [("VE", "sign=1"), ("VE", "time.scale=0.25"), ("VE", "prediction=score")]
 WRONG += [("VP", "training=subVP"), ("VP", "training=VE-1000"), ("VP", "training=VP&sign=-1")]
 WRONG += [("VP", "training=VP&time.scale=1"), ("VP", "training=VP&prediction=v")]
-WRONG += [("VE", "weights.entry=model")]
 
 
-@pytest.mark.parametrize(("kind", "wrong"), WRONG)
-def test_wrong_settings_fail(files, kind, wrong):
-    given = {"size": str(SIDE), **dict(part.split("=") for part in wrong.split("&"))}
-    assert not checked(files[kind][0], given).passed
+def exact_ve():
+    """Minus the noise of data in [0, 1], which are those of the mixture in [-1, 1]."""
+    shown = training.Exact(
+        lambda t: (torch.ones_like(t), 2 * t.exp()), lambda x, d, alpha, sigma: (d - x) / sigma
+    )
+    return lambda x, t, labels=None: shown(2 * x - 1, t, labels)
+
+
+def exact_vp():
+    return training.Exact(
+        lambda t: marginal("VP", t.double() / 999),
+        lambda x, d, alpha, sigma: (x - alpha * d) / sigma,
+    )
+
+
+def test_check_checkpoint__wrong_settings_fail(files):
+    networks = {"VE": exact_ve(), "VP": exact_vp()}
+    clean = training.data(96, 5, SIDE)[0]
+    images = {"VE": 0.5 * (clean + 1), "VP": clean}
+
+    def verdict(kind, changes):
+        given = {"size": str(SIDE), **dict(part.split("=") for part in changes.split("&"))}
+        spec = probe(open_checkpoint(files[kind][0])).overridden(given)
+        return check_checkpoint(spec, networks[kind], images[kind])
+
+    for kind, right in (("VE", "sign=-1"), ("VP", "training=VP")):
+        found = verdict(kind, right)
+        assert found.passed, [c.said for c in found.checks]
+    assert [wrong for wrong in WRONG if verdict(*wrong).passed] == []
+
+
+def test_check_checkpoint__the_last_weights_fail_where_the_average_is_right(files):
+    given = {"size": str(SIDE), "weights.entry": "model"}
+    assert not checked(files["VE"][0], given).passed
 
 
 def in_order(saved: dict, x: torch.Tensor, told: torch.Tensor, taps, shown: str, skips: bool):

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import new_processes
 import numpy as np
 import pytest
 
@@ -63,12 +64,13 @@ def test_a_worker_is_replaced_when_it_dies_or_has_to_be_ended(worker):
     ) as crashed:
         worker.run(Call(os._exit, (0,)), WORLD)
     assert crashed.value.status == "crashed"
-    begin = time.monotonic()
-    with pytest.raises(Failure, match="no result after 1 s") as late:
-        worker.run(Call(time.sleep, (600,)), WORLD, limit=1)
-    assert late.value.status == "timed out"
-    assert time.monotonic() - begin < 120
-    assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
+    with new_processes.ready():  # those that replace it
+        begin = time.monotonic()
+        with pytest.raises(Failure, match="no result after 1 s") as late:
+            worker.run(Call(time.sleep, (600,)), WORLD, limit=1)
+        assert late.value.status == "timed out"
+        assert time.monotonic() - begin < 120
+        assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
 
 
 def test_what_cannot_be_sent_runs_here(worker):

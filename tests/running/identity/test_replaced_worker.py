@@ -2,6 +2,7 @@
 
 import os
 
+import new_processes
 import pytest
 from quiet_runs import quiet_run
 from small_runs import numbers, suite
@@ -49,7 +50,8 @@ def test_run__a_helper_edited_while_a_worker_is_replaced(plugin, tmp_path, monke
     load()
     asked = suite(samplers=["mine_of_two_workers"], samples=640)
     worker = Worker()
-    with pytest.raises(ValueError, match=r"helper_of_two.py changed while the run was going on"):
+    changed = r"helper_of_two.py changed while the run was going on"
+    with new_processes.ready(), pytest.raises(ValueError, match=changed):
         quiet_run(asked, tmp_path / "run", executor=worker)
     worker.close()
     assert (tmp_path / "killed").exists()

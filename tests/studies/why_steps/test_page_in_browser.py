@@ -2,6 +2,8 @@
 and accessible in light and dark.
 """
 
+from functools import cache
+
 import pytest
 from invented import INVENTED, answered
 
@@ -34,11 +36,12 @@ def path(answers, tmp_path_factory):
     return write_page(tmp_path_factory.mktemp("page") / "why-steps.html", answers, Effort("full"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def show(browser, path):
-    """Opens the page in a window so wide, with all details unfolded."""
+    """Opens the page in a window so wide, with all details unfolded, once for all tests."""
     contexts = []
 
+    @cache
     def open_page(width, scheme="light"):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)

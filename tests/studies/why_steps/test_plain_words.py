@@ -3,11 +3,13 @@ sentence, and numbers without empty digits.
 """
 
 import re
+from functools import cache
 from html import unescape
 from pathlib import Path
 
 import pytest
 from invented import answered
+from looping import each
 
 from samplerbench_studies.why_steps import page
 from samplerbench_studies.why_steps.glossary import TERMS, Introductions, Term, plain
@@ -38,6 +40,7 @@ def pages(html):
     return {"invented": html, "committed": COMMITTED.read_text("utf-8")}
 
 
+@cache
 def read(html: str) -> list[str]:
     """What is read one after the other.
 
@@ -60,9 +63,9 @@ def uses(term: Term, part: str) -> bool:
     return term.used(unescape(re.sub(r"<[^>]*>", "", part)))
 
 
-@pytest.mark.parametrize("which", ["invented", "committed"])
-@pytest.mark.parametrize("term", TERMS, ids=lambda term: plain(term.name))
-def test_every_word_is_introduced_before_it_is_used(html, which, term):
+@each("which", ["invented", "committed"])
+@each("term", TERMS, ids=lambda term: plain(term.name))
+def test_page__every_word_is_introduced_before_it_is_used(html, which, term):
     """It is first met as what is explained: in the name of a term, its own or one that is
     explained by it no sooner than itself.
     """

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, karras, make
@@ -67,10 +68,10 @@ GRIDS = {
 }
 
 
-@pytest.mark.parametrize("levels", GRIDS.values(), ids=GRIDS)
-@pytest.mark.parametrize("sampler", ["euler", "ddim"])
-@pytest.mark.parametrize("name", ["gmm-2d", "gmm-64d", "gaussian"])
-def test_algorithm_2_with_noise_is_ddim(name, sampler, levels):
+@each("levels", GRIDS.values(), ids=GRIDS)
+@each("sampler", ["euler", "ddim"])
+@each("name", ["gmm-2d", "gmm-64d", "gaussian"])
+def test_cold_diffusion__algorithm_2_with_noise_is_ddim(name, sampler, levels):
     model = make_model(name)
     x = seeded(5, *model.event, seed=len(levels)) * levels[0]
     expected = make(sampler).sample(
@@ -167,10 +168,10 @@ def test_the_closed_form_leaves_an_error_that_the_degraded_picture_says_nothing_
     assert (error.T @ (seen.flatten(1) - seen.flatten(1).mean(0)) / len(x0)).abs().max() < 0.03
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7])
-@pytest.mark.parametrize("rule", [naive, improved])
-@pytest.mark.parametrize("name", LINEAR)
-def test_an_exact_restorer_of_a_gaussian_never_leaves_the_jump(name, rule, steps):
+@each("steps", [1, 2, 7])
+@each("rule", [naive, improved])
+@each("name", LINEAR)
+def test_cold_diffusion__an_exact_restorer_of_a_gaussian_never_leaves_the_jump(name, rule, steps):
     data = GaussianPictures()
     process = data.process(LINEAR[name])
     one = torch.ones((), dtype=torch.float64)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from looping import each
 
 from samplerbench.benchmarks.metrics.coverage import against_counts, mode_counts
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
@@ -91,7 +92,7 @@ def test_every_jump_of_the_true_map_of_a_mixture_leaves_a_sample_of_it():
     assert modes.p > 0.01
 
 
-@pytest.mark.parametrize(
+@each(
     ("ratio", "most", "kept", "kind"),
     [
         ((15, 12, 20), (-1, -2, 0), 0.9, "supports"),
@@ -103,7 +104,7 @@ def test_every_jump_of_the_true_map_of_a_mixture_leaves_a_sample_of_it():
         ((1, 0.9, 1.1), (-1, -2, 0), 0.9, "refutes"),
     ],
 )
-def test_the_verdict_follows_the_intervals(passed, ratio, most, kept, kind):
+def test_row_15__the_verdict_follows_the_intervals(passed, ratio, most, kept, kind):
     alike = passed.likeness["1 jump"]._replace(variance=jumping.Interval(kept, kept, kept))
     found = passed._replace(
         likeness=passed.likeness | {"1 jump": alike},
