@@ -2,36 +2,137 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import torch
+
+from samplerbench import models, samplers
 
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
+from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.world import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import Advice, Choice, Value
 from .answer.pictures import FILE
-from .asked.question import question_of
-from .asked.subject import described, load_subject, sampler_of, span_of
+from .asked.subject import Asked, Entry, described, load_subject, sampler_of, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
-from .finding.distributions import distributions
 from .finding.races import broken_off_at, chosen_of, raced_until, races_of
-from .finding.run import Progress, Run
+from .finding.run import Progress, Run, runs
 from .finding.showing import drawn, timed
 from .finding.time import COMPARED, budgets_of, check_time, paces
 from .finding.tuning import Tuned, tuned
 from .racing.clock import Clock, OutOfTime
+from .racing.distribution import Distances, converged_count, farther, space_of, value_of
 from .racing.measuring import Bench
 from .racing.one_budget import Raced
-from .racing.scoring import Scores, of_one_length, score
+from .racing.race import LEVEL
+from .racing.scoring import Scores, choice, of_one_length, score
 from .racing.store import Store, check_folder
 from .racing.truth import RULE, Truth, most_steps
 from .sentences import sentences
+
+
+def distributions(
+    run: Run, bench: Bench, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]]
+) -> tuple[dict[int, dict[str, tuple[Choice, Value, bool]]], list[str]]:
+    """Return distances in distribution by budget and label, each with whether it is decidedly below the
+    best configuration's; and a sentence on stochastic samplers that were not compared.
+    """
+    nothing: dict[int, dict[str, tuple[Choice, Value, bool]]] = {r.budget: {} for r in races}
+    seconds = 60 * run.clock.minutes * COMPARED - run.clock.spent
+    first_look = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
+    count = converged_count(bench, seconds - first_look)
+    if not count:
+        return nothing, ["There was no time to compare distributions (fd_conv)."]
+    run.progress("distances in distribution")
+    space, begin = space_of(bench, count), run.clock.spent
+    total = 60 * run.clock.minutes
+    first = {r.budget: [e for e in chosen[r.budget] if runs(e)] for r in races}
+    distances = {r.budget: Distances(bench, space) for r in races}
+    # what is recommended is measured at all budgets before any stochastic sampler is tried
+    shares = _shares({r.budget: r.budget * len(first[r.budget]) for r in races})
+    for budget, share in shares.items():
+        late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
+        distances[budget](first[budget], len(first[budget]), late)
+    begin, late_budgets = run.clock.spent, []
+    for budget, share in _shares({r.budget: r.budget for r in races}).items():
+        late = run.clock.until((begin + share * (total * COMPARED - begin)) / total)
+        labels = {entry.label for entry in first[budget]}
+        others = [e for e in run.asked.stochastic(budget) if e.label not in labels]
+        entries = [*first[budget], *others]
+        estimates = distances[budget](entries, len(first[budget]), late)
+        if len(estimates) < len(entries):
+            late_budgets.append(budget)
+        best = next(r for r in races if r.budget == budget).left[LIBRARIES[0]][0].label
+        own = next((estimates[n] for n in estimates if entries[n].label == best), None)
+        for n, estimate in estimates.items():
+            value = value_of(estimate)
+            nearer = own is not None and farther(own, estimate, LEVEL / max(len(estimates), 1))
+            result = choice(bench, entries[n], None, value)
+            nothing[budget][entries[n].label] = result, value, nearer
+    if not late_budgets:
+        return nothing, []
+    return nothing, [
+        f"At {', '.join(map(str, late_budgets))} evaluations there was no time to compare all stochastic "
+        "samplers in distribution (fd_conv)."
+    ]
+
+
+def _shares(weights: Mapping[int, float]) -> dict[int, float]:
+    """Return the share of the time that is over when each is done, in order."""
+    total, at, shares = sum(weights.values()), 0.0, {}
+    for key, weight in weights.items():
+        at += weight
+        shares[key] = at / total if total else 1.0
+    return shares
+
+
+PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
+
+
+def question_of(model_run: Asked) -> dict[str, Any]:
+    """Return these dependencies as JSON values."""
+    model = model_run.model
+    return {
+        "model": model_run.spec,
+        "identity": model.identity,
+        "extractor": model_run.features.identity if model_run.features else None,
+        "range": [model.sigma_min, model.sigma_max],
+        "dtype": str(model.dtype),
+        "device": model_run.device,
+        "seed": model_run.seed,
+        "batch": model_run.batch,
+        "torch": torch.__version__,
+        "code": _code(),
+        "plugins": [
+            hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+            for file in samplers.plugin_files()
+        ],
+    }
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the files that make samples and distances."""
+    digest = hashlib.sha256()
+    folders = [Path(str(package.__file__)).parent for package in PACKAGES]
+    race = Path(__file__).parents[1]
+    for folder in (*folders, race / "asked", race / "racing"):
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder)
+            digest.update(f"{folder.name}/{name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
 
 BUDGETS = (4, 6, 8, 10, 15, 20)
 MINUTES = 10.0

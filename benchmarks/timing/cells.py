@@ -17,7 +17,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 import torch
@@ -30,14 +33,109 @@ from ..sampling.recorded import room_on
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Clock, Reading, warm_up
-from .device.cache import Cold
-from .device.energy import joules_per_call
 from .device.gpu import Gpu
-from .device.launches import launches
 from .device.settings import backends_set
 from .device.sm_clock import sm_clock
 from .disturbances import watched_block
 from .watch import Visit, Watch
+
+
+def joules_per_call(
+    work: Callable[[], object],
+    joules: Callable[[], float | None],
+    finish: Callable[[], object],
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float | None:
+    """Return the energy of one call, of the whole device, with its idle power.
+
+    Args:
+        work: the call; repeated for at least ``seconds``.
+        joules: reads the energy counter, J; None without one.
+        finish: returns when the device has finished its work.
+        seconds: length of the window; the counter moves every few hundredths of a second, so a
+            second is the least that makes sense.
+        clock: seconds.
+
+    Returns:
+        J per call; None without a counter.
+    """
+    finish()
+    before, begin, calls = joules(), clock(), 0
+    if before is None:
+        return None
+    while clock() - begin < seconds:
+        work()
+        finish()
+        calls += 1
+    after = joules()
+    return None if after is None else (after - before) / calls
+
+
+CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+UNKNOWN = 128 * 2**20
+"""Bytes of the last cache where the system does not report it."""
+
+
+class Cold:
+    """Buffer that overwrites twice the bytes of a device's last cache.
+
+    Args:
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, device: str) -> None:
+        self._held = torch.empty(2 * last_cache(device) // 4, dtype=torch.float32, device=device)
+
+    def empty(self) -> None:
+        """Evict all other data from the cache."""
+        self._held.zero_()
+
+
+def last_cache(device: str) -> int:
+    """Return the bytes of the last cache of a device: the L2 of a GPU, the largest of a
+    processor.
+    """
+    if device.startswith("cuda"):
+        return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
+    sizes = [0]
+    for path in CPU_CACHES.glob("index*/size"):
+        with suppress(OSError, ValueError):
+            text = path.read_text(encoding="ascii").strip()
+            sizes.append(int(text.rstrip("KM")) << {"K": 10, "M": 20}.get(text[-1], 0))
+    return max(sizes) or UNKNOWN
+
+
+LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
+"""Prefixes of the CUDA calls that start work on the device; a replayed graph is one."""
+
+
+class Launches(NamedTuple):
+    """Counts of one call.
+
+    Attributes:
+        host: CUDA calls that start kernels or graphs.
+        kernels: that ran on the device, copies and fills included.
+    """
+
+    host: int
+    kernels: int
+
+
+def launches(work: Callable[[], object]) -> Launches:
+    """Count the launches of one call, by torch's profiler; it is called once."""
+    from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
+
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        work()
+        torch.cuda.synchronize()
+    events = list(profiler.events() or ())
+    return Launches(
+        sum(event.name.startswith(LAUNCHES) for event in events),
+        sum("CUDA" in str(event.device_type) for event in events),
+    )
+
 
 WARM_UP_SHARE = 0.25
 """Share of the time for warming up, over all cells."""

@@ -8,8 +8,10 @@ a number from other weights would look just as good.
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,158 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .check import check_card
+Rule = tuple[Callable[[Any], bool], str]
+"""Test of a value, and the words for the values that pass it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _words(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+
+
+def _many(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list | tuple) and bool(value) and all(map(fits, value))
+
+
+_TEXT: Rule = (_words, "a line of text")
+_COUNT: Rule = (lambda value: _whole(value) and 0 < value < 2**53, "a whole number >= 1")
+_COUNTS: Rule = (_many(_COUNT[0]), "a list of whole numbers >= 1")
+_TABLE: Rule = (lambda value: isinstance(value, Mapping), "a table")
+_LEVEL: Rule = (lambda value: _number(value) and 0 <= value < 1e6, "a number >= 0 and below 1e6")
+_POSITIVE: Rule = (lambda value: _number(value) and value > 0, "a number > 0")
+_RANGE: Rule = (
+    lambda value: _many(_number)(value) and len(value) == 2 and -1e6 < value[0] < value[1] < 1e6,
+    "two numbers, the lower one first",
+)
+_FILE: Rule = (
+    lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None,
+    "a name of letters, digits, '.', '_' and '-'",
+)
+_HASH: Rule = (
+    lambda value: isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None,
+    "64 hexadecimal digits",
+)
+
+_RULES: dict[str, Rule] = {
+    "name": _FILE,
+    "title": _TEXT,
+    "licence": _TEXT,
+    "event": _COUNTS,
+    "extractor": _FILE,
+    "sigma_min": _LEVEL,
+    "sigma_max": _LEVEL,
+    "data": _TABLE,
+    "data.name": _TEXT,
+    "data.source": _TEXT,
+    "data.licence": _TEXT,
+    "data.preprocessing": _TEXT,
+    "data.split": _TEXT,
+    "data.range": _RANGE,
+    "data.levels": _COUNT,
+    "data.shape": _COUNTS,
+    "data.class_counts": _COUNTS,
+    "architecture": _TABLE,
+    "architecture.class": _TEXT,
+    "architecture.parameters": _COUNT,
+    "architecture.sigma_data": _POSITIVE,
+    "architecture.points": _COUNT,
+    "architecture.components": _COUNT,
+    "architecture.rank": _COUNT,
+    "architecture.classes": _COUNT,
+    "architecture.autoencoder": _TABLE,
+    "architecture.autoencoder.channels": _COUNTS,
+    "architecture.autoencoder_parameters": _COUNT,
+    "architecture.net": _TABLE,
+    "architecture.net.in_channels": _COUNT,
+    "architecture.net.channels": _COUNTS,
+    "architecture.net.embedding": _COUNT,
+    "architecture.net.patch": _COUNT,
+    "architecture.net.group": _COUNT,
+    "architecture.net.features": _COUNT,
+    "architecture.net.classes": _COUNT,
+    "architecture.net.labels": _COUNT,
+    "training": _TABLE,
+    "training.script": _TEXT,
+    "training.steps": _COUNT,
+    "training.images_seen": _COUNT,
+    "reference": _TABLE,
+    "reference.card": _FILE,
+    "reference.extractor": _TEXT,
+    "reference.set": _TEXT,
+    "reference.n": _COUNT,
+    "moments": _TABLE,
+    "moments.set": _TEXT,
+    "moments.n": _COUNT,
+    "moments.script": _TEXT,
+    "files": _TABLE,
+}
+
+_NEEDED = ("name", "title", "licence", "event", "files")
+
+
+def check_card(table: Mapping[str, Any], folder: str) -> None:
+    """Check the values of a ``card.toml``.
+
+    Keys without a rule are for readers, and need only be values that a card can have.
+
+    Args:
+        table: the whole of it.
+        folder: name of the card's folder.
+
+    Raises:
+        ValueError: the first invalid value, by name.
+    """
+    for key in _NEEDED:
+        if key not in table:
+            raise ValueError(f"{key} is missing")
+    _check(table, "")
+    if table["name"] != folder:
+        raise ValueError(f"name is {table['name']!r}, but the folder is {folder!r}")
+    low, high = table.get("sigma_min", 0.0), table.get("sigma_max", 0.0)
+    if not (low == high == 0 or 0 < low < high):
+        raise ValueError(
+            f"sigma_min {low} and sigma_max {high} must satisfy 0 < sigma_min < sigma_max"
+        )
+    for name, entry in table["files"].items():
+        if (
+            not _FILE[0](name)
+            or not isinstance(entry, Mapping)
+            or set(entry) != {"sha256", "bytes"}
+        ):
+            raise ValueError(f"files: {name!r} must be {_FILE[1]}, with its sha256 and bytes")
+        for key, (right, must) in (("sha256", _HASH), ("bytes", _COUNT)):
+            if not right(entry[key]):
+                raise ValueError(
+                    f"files: {key} of {name} is {str(entry[key])[:80]!r}; it must be {must}"
+                )
+
+
+def _check(table: Mapping[str, Any], prefix: str) -> None:
+    for key, value in table.items():
+        place = f"{prefix}{key}"
+        right, must = _RULES.get(
+            place, (_plain, "text, a flag, a finite number, or a list or table of them")
+        )
+        if not right(value):
+            raise ValueError(f"{place} is {str(value)[:80]!r}; it must be {must}")
+        if isinstance(value, Mapping) and place != "files":
+            _check(value, f"{place}.")
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return isinstance(value, str | bool | Mapping) or _number(value)
+
 
 CARDS = Path(__file__).parent
 WEIGHTS, REFERENCE, CONVERGED = (

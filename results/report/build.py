@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..comparison.compare import Comparison, compare, notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
 from ..comparison.lowest import lowest
 from ..comparison.shown import shown
 from ..comparison.significance import SIGNS
+from ..escaping import printable
 from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
@@ -26,7 +31,7 @@ from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..run_directory.unwritable import FULL
 from ..table.curves import comparable_parts, with_curves
-from ..table.description import brief
+from ..table.description import brief, counted, extent, heading, listed
 from ..table.latex import latex
 from ..table.reading import run_names
 from ..text import choices, format_number, interval
@@ -37,11 +42,126 @@ from .model_section import Homes, model_section
 from .pictures.sample_grids import grids_of
 from .pictures.trajectories import trajectory_strips_of
 from .plots import curve_styles, family_css
-from .provenance import citations_of, differences, provenance_of
-from .run_comparisons import comparisons_of
+from .provenance import citations_of, command_of, differences, provenance_of
 from .summary import summary
 from .timing import sizes_of, throughput_of
-from .title import title_of
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Facts on how one run was made.
+
+    Attributes:
+        name: of the run; "" for an only one.
+        facts: where and when, a phrase each.
+        command: the command line, "" if it is not known.
+    """
+
+    name: str
+    facts: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True)
+class Title:
+    """Head of the page; ``facts`` are about all runs together, a phrase each."""
+
+    heading: str
+    facts: tuple[str, ...]
+    runs: tuple[RunFacts, ...]
+
+
+def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
+    """The head of a page.
+
+    Args:
+        frame: all rows.
+        runs: name and ``run.json`` of each run, which may be empty.
+    """
+    suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
+    facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
+    if len(runs) == 1:
+        run = _run_facts("", frame, runs[0][1])
+        return Title(heading(frame), (*facts, *run.facts), (RunFacts("", (), run.command),))
+    names = frame.get("run", pd.Series(dtype="string"))
+    parts = tuple(_run_facts(name, frame.loc[names == name], record) for name, record in runs)
+    return Title(f"{counted(len(runs))} runs: {heading(frame)}", facts, parts)
+
+
+def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
+    provenance = _mapping(record.get("provenance"))
+    facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
+    return RunFacts(name, tuple(fact for fact in facts if fact), printable(command_of(record)))
+
+
+def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
+    """The device: its name and kind, and how many cores a processor has."""
+    device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
+    kind = str(device.get("type") or "")
+    if not kind:
+        return listed(
+            [printable(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)]
+            or [""]
+        )
+    cores = machine.get("cores_allowed") or machine.get("cores")
+    words = [
+        {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind),
+        *([f"{cores} cores"] if kind == "cpu" and cores else []),
+    ]
+    return printable(f"{device.get('name') or kind} ({', '.join(words)})")
+
+
+def _day_in_words(started: object) -> str:
+    """The day, as people write it; "" if it is not known."""
+    try:
+        day = datetime.fromisoformat(str(started))
+    except ValueError:
+        return ""
+    return f"{day.day} {day:%B %Y}"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Comparison of two runs, or the reason why there is none.
+
+    Attributes:
+        baseline, candidate: names of the runs.
+        found: the lines; None if the runs cannot be compared.
+        counts: lines by verdict.
+        notes: what is to be known, a sentence each; the reason where there is nothing else.
+    """
+
+    baseline: str
+    candidate: str
+    found: Comparison | None
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
+    """Return the comparison of each further run with the first."""
+    first, *further = zip(run_names(sources), sources, strict=True)
+    return [_compared(first, other) for other in further]
+
+
+def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
+    (baseline, a), (candidate, b) = first, second
+    try:
+        comparison = compare(a, b, metrics=("all",))
+    except ValueError as error:
+        return RunComparison(baseline, candidate, None, {}, (str(error),))
+    return RunComparison(
+        baseline,
+        candidate,
+        comparison,
+        dict(Counter(line.verdict for line in comparison.lines).most_common()),
+        tuple(notes(comparison)),
+    )
+
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_WHOLE = 20

@@ -9,7 +9,6 @@ from itertools import zip_longest
 from typing import Any, ClassVar
 
 from ..families.adams import adams_row
-from ..families.deferral import deferred
 from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep
 from ..families.startup import Startup
@@ -18,6 +17,52 @@ from ..grid import Grid
 from ..numerics import FACTORIALS, integral, monomial_weights
 from ..registry import register_family
 from ..types import Source
+
+M1, M0 = 1 + 0j, 1j
+"""The two memos, as combinations of themselves."""
+
+
+def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
+    """The plan with a corrected first step.
+
+    Args:
+        rows: of a linear multistep method, the first with a ``gain``, the second without. Rows up
+            to one further than the method's own history read the first memo.
+
+    Raises:
+        ValueError: the first row has no gain.
+    """
+    if len(rows) < 2:
+        return list(rows)
+    first, second = rows[:2]
+    if first.gain is None:
+        raise ValueError("only an analytic first step can be deferred: plan with analytic_first")
+    memo = first.p + first.q * first.gain
+    x0, provided = M0 / memo, (first.a + first.b[0] * memo) * M0 / memo
+    d = (M1 - second.p * provided) / second.q
+    ratio = second.sigma / first.sigma
+    x1 = ratio * x0 + (1 - ratio) * d
+    m0, m1 = first.p * x0 + first.q * d, second.p * x1 + second.q * d
+    shifts = [x1 - provided, *[0j] * len(rows)]  # only the second row starts at the provided state
+    return [
+        first,
+        *(
+            _corrected(row, i, m1, m0, row.a * shift)
+            for i, (row, shift) in enumerate(zip(rows[1:], shifts, strict=False), 1)
+        ),
+    ]
+
+
+def _corrected(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
+    """Row ``i``, whose memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and whose
+    state is off by ``shift``.
+    """
+    if len(row.b) < i:
+        return row
+    b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
+    change = b1 * m1 + b0 * m0 + shift
+    return row._replace(b=(*row.b[: i - 1], change.real, change.imag))
+
 
 TO_ZERO = 40.0
 """log(cur / nxt) that stands for a step to 0 in a quadrature over log sigma: what is left out

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from .base import Peer
 from .by_name import ADAPTERS, available, load_peer_module, resolve
-from .dpm_solver import VarianceExploding
 from .locate import find_clone, peers_path, set_peers_path
+from .official import VarianceExploding
 from .translate import export_sigmas, translate
 
 __all__ = [

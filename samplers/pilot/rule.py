@@ -22,7 +22,7 @@ class Rule(NamedTuple):
     Attributes:
         points: evaluations that a step uses, at most: 1 to 4.
         deferred: the first step shares the evaluation of the second
-            (:mod:`~samplerbench.samplers.families.deferral`), and the one that is saved buys one
+            (:mod:`~samplerbench.samplers.methods.warped`), and the one that is saved buys one
             more step.
         corrected: the evaluation at the end of a step first corrects the step
             (:class:`~samplerbench.samplers.methods.warped.WarpedAB`). Always with one point.

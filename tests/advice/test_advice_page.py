@@ -14,8 +14,7 @@ from answers import HOSTILE, advice, best, budget, choice, pictures, whole
 
 from samplerbench.benchmarks.advice.answer import Advice, Value
 from samplerbench.benchmarks.advice.page import render, write_page
-from samplerbench.benchmarks.advice.page.build import unbroken
-from samplerbench.benchmarks.advice.page.gallery import LARGEST, gallery, shrunk
+from samplerbench.benchmarks.advice.page.build import LARGEST, gallery, shrunk, unbroken
 from samplerbench.benchmarks.advice.page.plot import curves
 from samplerbench.benchmarks.advice.table import table
 from samplerbench.benchmarks.advice.told import markdown, tell

@@ -13,9 +13,9 @@ from samplerbench.benchmarks.advice import Advice, advise
 from samplerbench.benchmarks.advice.asked import subject
 from samplerbench.benchmarks.advice.asked.subject import load_subject
 from samplerbench.benchmarks.advice.exports.table import steps_of
+from samplerbench.benchmarks.advice.finding.races import errors_of, ordered
 from samplerbench.benchmarks.advice.racing import truth
 from samplerbench.benchmarks.advice.racing.clock import OutOfTime
-from samplerbench.benchmarks.advice.racing.forecasting import errors_of, ordered
 from samplerbench.benchmarks.advice.racing.tasks import Ends
 from samplerbench.benchmarks.advice.racing.tuned import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.cli import app

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from looping import each
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis.mmse import normal_like
-from samplerbench.models.analysis.posterior_trace import posterior_trace
+from samplerbench.models.analysis.mmse import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.kde import KernelDensity
 from samplerbench.models.exact.mixture import GaussianMixture

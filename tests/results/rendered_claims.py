@@ -20,7 +20,7 @@ from samplerbench.results.intervals import bounds, flag_of, plus_minus
 from samplerbench.results.quantities import judged
 from samplerbench.results.report.answer import answer, lead
 from samplerbench.results.report.build import _environment
-from samplerbench.results.report.recommendation import fronts_of
+from samplerbench.results.report.model_section import fronts_of
 from samplerbench.results.report.summary import summary
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table, verdicts_of

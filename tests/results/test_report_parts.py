@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.shown import ranked_curves
 from samplerbench.results.report.listing import listing_of
+from samplerbench.results.report.model_section import fronts_of
 from samplerbench.results.report.pictures.drawing import (
     common_box,
     mosaic,
@@ -19,7 +20,6 @@ from samplerbench.results.report.pictures.drawing import (
 from samplerbench.results.report.pictures.sample_grids import grids_of
 from samplerbench.results.report.pictures.trajectories import trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_of
-from samplerbench.results.report.recommendation import fronts_of
 from samplerbench.results.report.summary import summary
 from samplerbench.results.report.timing import sizes_of, throughput_of, timing_of
 from samplerbench.results.result_table import ResultTable, load

@@ -11,19 +11,17 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.scoring.path_curvature.curvature import (
-    converged,
-    keep_curvature,
-    measured,
-    spread,
-    summary,
-)
-from samplerbench.benchmarks.scoring.path_curvature.paths import (
     Path,
     arc_length,
+    converged,
     deviation,
     follow,
     jump,
+    keep_curvature,
+    measured,
+    spread,
     straightness,
+    summary,
 )
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model

@@ -14,7 +14,7 @@ from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli.common import console
 from samplerbench.benchmarks.timing import machine
 from samplerbench.benchmarks.timing.doctor import counters, examine
-from samplerbench.benchmarks.timing.doctor.packages import Package, packages
+from samplerbench.benchmarks.timing.doctor.examine import Package, packages
 from samplerbench.benchmarks.timing.doctor.steadiness import Steadiness, _summary, steadiness
 
 

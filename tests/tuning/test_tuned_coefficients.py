@@ -14,11 +14,10 @@ from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
 from samplerbench.benchmarks.running.executing.tasks import SentSampler
 from samplerbench.benchmarks.suites.spec import label_of
-from samplerbench.benchmarks.tuning.coefficients import fitted
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.target import targets_of
-from samplerbench.benchmarks.tuning.tuning import moved
+from samplerbench.benchmarks.tuning.tuning import fitted, moved
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 
@@ -127,7 +126,7 @@ def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypat
         z = np.full(free.size, 3.0)
         return Fit(free.made(z), free.grid(z), 1.0, 0.5, True)
 
-    monkeypatch.setattr("samplerbench.benchmarks.tuning.coefficients.fit", worse)
+    monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
     found = fitted(train, make("euler"), 3, "mean", what)
     assert found.table == tabulate(make("euler"), found.grid)
     kept = found.grid, found.sampler(make("euler"))

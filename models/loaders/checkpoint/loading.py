@@ -3,17 +3,166 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ...checkpoints.answers import with_answers
+from ...checkpoints.entries import names_in
+from ...checkpoints.files import SUFFIXES
 from ...checkpoints.mapping import Checkpoint
 from ...checkpoints.opening import AGAIN, CheckpointError, Opened, open_checkpoint
-from ...checkpoints.origins import described
 from ...checkpoints.specification import Specification
+from ...checkpoints.weights import WRAP
 from .decoding import decoder_of
 from .families import families, family, family_names
+
+SHOWN = 3
+"""Most names in a sentence."""
+SINGLE_FILE = (
+    "open it with from_single_file of the diffusers library, save_pretrained, and give the folder"
+)
+TRANSFORMER = (
+    "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
+    "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
+)
+TRANSFORMERS = {
+    "FLUX": ("double_blocks.", "single_blocks.", "img_attn.qkv."),
+    "HunyuanVideo": ("double_blocks.", "single_blocks.", "img_attn_qkv."),
+    "Stable Diffusion 3": ("joint_blocks.",),
+    "AuraFlow": ("double_layers.", "cond_seq_linear."),
+    "Lumina 2 or Z-Image": ("noise_refiner.", "cap_embedder.", "attention.qkv."),
+    "Wan": ("patch_embedding.", "time_projection."),
+    "LTX-Video": ("patchify_proj.",),
+}
+"""Transformers by parts of their tensors' names."""
+DDPM = "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)"
+DDPM_SCRIPT = (
+    "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
+    "repository, which takes the arguments of its UNet2DModel as a config file, and give the folder"
+)
+
+
+class Origin(NamedTuple):
+    """Origin of checkpoints in a library.
+
+    Attributes:
+        parts: each is in the name of one of its tensors.
+        what: words for the origin.
+        remedy: words on its conversion to a format that is read.
+    """
+
+    parts: tuple[str, ...]
+    what: str
+    remedy: str
+
+
+ORIGINS = (
+    Origin(
+        ("lora_",),
+        "LoRA, which change a network and are none",
+        "fuse them into their network with fuse_lora of the diffusers library, save_pretrained, and give "
+        "the folder",
+    ),
+    Origin(
+        ("control_model.",),
+        "a ControlNet, which steers a network and is none",
+        "give the network that it steers",
+    ),
+    *(
+        Origin(parts, f"{name} in a single file", TRANSFORMER)
+        for name, parts in TRANSFORMERS.items()
+    ),
+    Origin(
+        ("t_block.", "y_embedder.y_proj.", "cross_attn."),
+        "PixArt in a single file",
+        "convert it with scripts/convert_pixart_sigma_to_diffusers.py of the diffusers repository, or "
+        "convert_pixart_alpha_to_diffusers.py, and give the folder",
+    ),
+    Origin(
+        ("input_blocks.", "transformer_blocks."),
+        "Stable Diffusion or latent diffusion in a single file",
+        SINGLE_FILE,
+    ),
+    Origin(
+        ("down_blocks.", ".resnets.", "time_embedding."),
+        "a U-Net of diffusers without its folder",
+        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+        "the scheduler_config.json that it was trained with",
+    ),
+    Origin(
+        ("transformer_blocks.",),
+        "a transformer of diffusers without its folder",
+        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+        "the scheduler_config.json that it was trained with",
+    ),
+    Origin(
+        ("module.temb.dense.", "module.down.0.block."),
+        DDPM,
+        "save its last table of weights (the average, if it has one) alone, under names without module., and "
+        + DDPM_SCRIPT,
+    ),
+    Origin(("temb.dense.", "down.0.block."), DDPM, DDPM_SCRIPT),
+    Origin(
+        ("downs.0.0.", "mid_block1."),
+        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
+        "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
+    ),
+    Origin(
+        ("encoder.down", "decoder.up"),
+        "an autoencoder of latents",
+        "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
+    ),
+    Origin(
+        ("text_model.",),
+        "a text encoder",
+        "compute embeddings with it, and give them as embeddings",
+    ),
+    Origin(
+        ("synthesis.",),
+        "a generator of StyleGAN",
+        "samplers are for diffusion models: there is none for it",
+    ),
+    Origin(
+        ("layer1.0.conv1.", "fc."),
+        "a ResNet that classifies",
+        "give the file of the diffusion model",
+    ),
+)
+"""Origins by precedence: the first whose parts all occur is named."""
+
+
+def described(opened: Opened) -> str:
+    """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
+    if opened.container == "folder":
+        return _folder(opened)
+    entries = names_in(opened)
+    names = [name for table in entries.values() for name in table]
+    if not names:
+        keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
+        inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
+        return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
+    most = max(entries, key=lambda entry: len(entries[entry]))
+    where = f" in its entry {most}" if most else ""
+    summary = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
+    if origin := _origin_of(names):
+        return f"{summary} are those of {origin.what}; {origin.remedy}, or {WRAP}"
+    return f"{summary} are those of no network that is known; {WRAP}"
+
+
+def _folder(opened: Opened) -> str:
+    inside = sorted(p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    if inside:
+        return f"it is a folder with {', '.join(inside[:SHOWN])}; give the file itself, as in {opened.path / inside[0]}"
+    return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
+
+
+def _origin_of(names: Sequence[str]) -> Origin | None:
+    for origin in ORIGINS:
+        if all(any(part in name for name in names) for part in origin.parts):
+            return origin
+    return None
+
 
 Value = TypeVar("Value")
 
