@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 """Levels above the first number, up to the second."""
 
 
-def said(
+def describe_guidance(
     kind: str, scale: float, *, channels: int | None = None, interval: Interval | None = None
 ) -> str:
     """Return the guidance in words, for names."""
@@ -94,7 +94,9 @@ class _Guided(Altered):
                 if inner.conditions
                 else f"model {inner.name} was not trained without labels, so there is nothing to guide from"
             )
-        super().__init__(inner, said(kind, scale, channels=channels, interval=interval))
+        super().__init__(
+            inner, describe_guidance(kind, scale, channels=channels, interval=interval)
+        )
         self.scale = scale
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
@@ -203,7 +205,7 @@ class Autoguided(Altered):
                     f"model {inner.name} has {attribute} {own}, and its guide {guide.name} {other}; take a guide "
                     "that was trained on the same data"
                 )
-        words = said("guidance", scale, channels=channels, interval=interval)
+        words = describe_guidance("guidance", scale, channels=channels, interval=interval)
         super().__init__(inner, f"{words},guide={guide.name}")
         self.identity = f"{inner.identity}({words},guide={guide.identity})"
         self.guide, self.scale = guide, scale

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from .base import Declared, Sampler, non_default
-from .spec import parse_spec, shown
+from .spec import abbreviate, parse_spec
 from .types import Source
 
 ENTRY_POINTS = "samplerbench.samplers"
@@ -222,7 +222,7 @@ def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(spec, str):
         return parse_spec(spec)
     if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise ValueError(f"a sampler is a name or a table with a name, got {shown(spec)}")
+        raise ValueError(f"a sampler is a name or a table with a name, got {abbreviate(spec)}")
     return dict(spec)
 
 
@@ -233,7 +233,7 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
     if isinstance(value, list) and isinstance(default, tuple):
         return tuple(value)
     if type(value) is not type(default):
-        raise ValueError(f"{what} must be a {type(default).__name__}, got {shown(value)}")
+        raise ValueError(f"{what} must be a {type(default).__name__}, got {abbreviate(value)}")
     return value
 
 

@@ -43,14 +43,14 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(text.get("name"), str):
             raise ValueError(
                 "a table of options needs a text 'name', got "
-                f'{shown(dict(text))}; write it as {{name = "ddim", eta = '
+                f'{abbreviate(dict(text))}; write it as {{name = "ddim", eta = '
                 f"0.5}}"
             )
         spec = dict(text)
     else:
         spec = _read(text)
     for key, value in spec.items():
-        _check_value(str(key), value, shown(text if isinstance(text, str) else spec["name"]))
+        _check_value(str(key), value, abbreviate(text if isinstance(text, str) else spec["name"]))
     return spec
 
 
@@ -71,7 +71,7 @@ def _read(text: str) -> dict[str, Any]:
             else ""
         )
         raise ValueError(
-            f"cannot read {shown(text)}{why}; write a name, or a name with "
+            f"cannot read {abbreviate(text)}{why}; write a name, or a name with "
             "options such as ddim(eta=0.5)"
         )
     try:
@@ -79,7 +79,7 @@ def _read(text: str) -> dict[str, Any]:
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
         message = (
-            f"cannot read the options of {shown(text)}{why}; write them as "
+            f"cannot read the options of {abbreviate(text)}{why}; write them as "
             "NAME(key=value), such as ddim(eta=0.5)"
         )
         raise ValueError(message) from error
@@ -146,12 +146,12 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
             _check_value(key, item, where, depth + 1)
     elif not isinstance(value, str | int | float | None):
         raise ValueError(
-            f"option {key!r} of {where} is {shown(value)}; give a number, a "
+            f"option {key!r} of {where} is {abbreviate(value)}; give a number, a "
             "text, True, False, None, or a list of them"
         )
 
 
-def shown(value: object, most: int = 80) -> str:
+def abbreviate(value: object, most: int = 80) -> str:
     """``repr`` of a value, short enough for a sentence.
 
     >>> shown("a" * 100, 12)

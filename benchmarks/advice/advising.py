@@ -19,11 +19,11 @@ from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executing import Executor, Failure, InProcess
-from ..running.executing.world import WorkerConfig, WorkerContext
+from ..running.executing.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import Advice, Choice, Value
 from .answer.pictures import FILE
-from .asked.subject import Asked, Entry, described, load_subject, sampler_of, span_of
+from .asked.request import AdviceRequest, Entry, described, load_subject, sampler_of, span_of
 from .exports import LIBRARIES
 from .finding.answers import answer, default_in_words, halves
 from .finding.races import broken_off_at, chosen_of, raced_until, races_of
@@ -100,7 +100,7 @@ def _shares(weights: Mapping[int, float]) -> dict[int, float]:
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
-def question_of(model_run: Asked) -> dict[str, Any]:
+def question_of(model_run: AdviceRequest) -> dict[str, Any]:
     """Return these dependencies as JSON values."""
     model = model_run.model
     return {

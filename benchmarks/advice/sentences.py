@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from .answer import Best, Budget, Value
 from .table import audience, nearest_alternative, title
 from .wording import (
-    apart,
+    compare_intervals,
     counted,
     evaluations,
     inverse,
@@ -119,7 +119,7 @@ def headline(pairs: Sequence[tuple[Budget, Best]], default: str) -> str:
         "farther": "is farther",
         "open": "was not shown to be nearer or farther",
     }
-    return f"{text}; it {verdicts[apart(mine, theirs)]} in distribution than {now} ({numbers})."
+    return f"{text}; it {verdicts[compare_intervals(mine, theirs)]} in distribution than {now} ({numbers})."
 
 
 def beside_own(pairs: Sequence[tuple[Budget, Best]], library: str) -> str:

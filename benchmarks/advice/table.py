@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...results.text import format_number
 from .answer import Advice, Alternative, Best, Budget, Choice, Value
-from .wording import Verdict, apart, beside, measured, named, open_ratio, same, verdict
+from .wording import Verdict, beside, compare_intervals, measured, named, open_ratio, same, verdict
 
 TITLES = {
     "python": "samplerbench (Python)",
@@ -145,7 +145,7 @@ def _in_distribution(best: Best, default: Choice) -> Cell:
     if mine is None or theirs is None:
         return Cell("not compared", "it draws noise")
     numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
-    outcome = apart(mine, theirs)
+    outcome = compare_intervals(mine, theirs)
     if outcome == "open":
         return Cell("no difference shown in distribution", numbers)
     return Cell(

@@ -22,7 +22,7 @@ def verdict(ratio: Value | None) -> Verdict:
     return "farther" if ratio.low > 1 else "open"
 
 
-def apart(first: Value, other: Value) -> Verdict:
+def compare_intervals(first: Value, other: Value) -> Verdict:
     """Return what the intervals of two values show of the first; nothing if they meet or one is flagged."""
     if first.flag or other.flag or (first.low <= other.high and other.low <= first.high):
         return "open"

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from ...results.run_directory.disk.once import read_once
+from ...results.run_directory.disk.read_cache import read_once
 from .advise import advise
 from .check_model import check_model
 from .common.console import Warnings, say

@@ -118,7 +118,7 @@ def advise(
             torch.set_num_threads(threads)
 
         from ...results.run_directory.disk.files import write_text
-        from ...results.run_directory.unwritable import told
+        from ...results.run_directory.write_errors import explain_write_errors
         from ..advice import advise as find
         from ..advice.answer.pictures import read_pictures
         from ..running.setup import pick_device
@@ -126,7 +126,7 @@ def advise(
         load_plugins(plugin, peers_path)
         folder = out_dir or RUNS / folder_of(model)
         suffix = " and what was measured is kept"
-        with isolating.stoppable(folder, runs_in, suffix), told(folder):
+        with isolating.stoppable(folder, runs_in, suffix), explain_write_errors(folder):
             advice = find(
                 model,
                 **({"nfe": budgets} if (budgets := integers(nfe, "--nfe")) else {}),
@@ -146,9 +146,9 @@ def advise(
     if as_json:
         return print_json(advice.to_json())
     from ..advice.page import write_page
-    from ..advice.told import markdown, tell
+    from ..advice.text_output import markdown, print_advice
 
-    tell(advice, out)
+    print_advice(advice, out)
     write_text(folder / "advice.md", markdown(advice))
     pictures = read_pictures(folder) if advice.pictures else None
     return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")

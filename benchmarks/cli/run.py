@@ -40,7 +40,7 @@ from .results import print_ranking, write
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
     from ..running.executing import Executor
-    from ..running.sequential import Looks
+    from ..running.sequential import InterimAnalyses
     from ..suites.suite import Suite, Until
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
@@ -92,7 +92,7 @@ def _run(
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
-    from ...results.run_directory.unwritable import told
+    from ...results.run_directory.write_errors import explain_write_errors
     from ..running import runner
     from ..running.conformity import nonconforming
     from ..running.sequential import run_until_decided
@@ -106,7 +106,7 @@ def _run(
     check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
     if resolved.timing.enabled:
         runs_in.alone(where)  # likewise, whether that can be
-    with isolating.stoppable(folder, runs_in), told(folder):
+    with isolating.stoppable(folder, runs_in), explain_write_errors(folder):
         if fresh:
             _forget(folder)
         setup = set_up(
@@ -300,7 +300,7 @@ def _resolve(suite: str, options: SuiteOptions) -> Suite:
         path_curvature=options.path_curvature or None,
         trust=options.trust_suite,
     )
-    resolved = asked(
+    resolved = with_sequential_options(
         chosen,
         decided=options.until_decided,
         target_se=options.target_se,
@@ -329,7 +329,7 @@ def _done(folder: Path, cells: set[str]) -> str:
     return f"{count} of these cells have results in {folder}; run goes on from there."
 
 
-def asked(
+def with_sequential_options(
     suite: Suite,
     *,
     decided: bool,
@@ -363,7 +363,7 @@ def asked(
     return suite.replaced(until={**previous, **options}) if options else suite
 
 
-def print_answer(looks: Looks) -> None:
+def print_answer(looks: InterimAnalyses) -> None:
     """Print each row with its verdict, and what the verdicts can bear."""
     from ...results.comparison.significance import LEVEL
 

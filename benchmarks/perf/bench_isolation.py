@@ -9,8 +9,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Call, Executor, InProcess, Worker
-from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.tasks import ShardTask
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import load_suite
 
@@ -33,7 +33,7 @@ def test_shard(benchmark: BenchmarkFixture, executor: Executor, model: str) -> N
     references = load_references(models)
     (cell,) = plan(suite, models, references)
     reference = references[cell.model]
-    task = Shard(
+    task = ShardTask(
         cell,
         0,
         SAMPLES,

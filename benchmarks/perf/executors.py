@@ -21,8 +21,8 @@ import torch
 
 from ..planning.planner import load_models, plan
 from ..running.executing import Call, Executor, InProcess, Pool, Task, Worker
-from ..running.executing.tasks import Shard
-from ..running.executing.world import WorkerConfig, WorkerContext
+from ..running.executing.tasks import ShardTask
+from ..running.executing.worker_context import WorkerConfig, WorkerContext
 from ..scoring.references import load_references
 from ..suites.suite import Suite, check_suite
 
@@ -84,14 +84,14 @@ def of_fashion(model: str, samples: int, shard: int) -> dict[int, float]:
     reference = references[cell.model]
     clamp = reference.clamp if reference else None
     tasks = [
-        Shard(cell, start, min(start + shard, samples), 0, 0, clamp)
+        ShardTask(cell, start, min(start + shard, samples), 0, 0, clamp)
         for start in range(0, samples, shard)
     ]
     found = {}
     for workers in (1, 2):
         torch.set_num_threads(workers)  # one each
         pool, world = Pool(workers), WorkerContext(WorkerConfig.here({}, "cpu"), models, references)
-        warm = [Shard(cell, 0, min(shard, 64), 0, 0, clamp)] * 4 * workers  # all load the model
+        warm = [ShardTask(cell, 0, min(shard, 64), 0, 0, clamp)] * 4 * workers  # all load the model
         found[workers] = samples / seconds(pool, tasks, warm, world)
         pool.close()
     return found

@@ -19,18 +19,18 @@ from ...models import Denoiser
 from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, make, pilot
 from ...samplers.pilot import (
     Fitted,
-    Look,
+    ProbeData,
     Response,
     Rule,
     best_rule,
     choose_rule,
     find_finalists,
-    look_at,
     principal_axes,
+    probe_model,
     typical,
 )
 from ...samplers.pilot.finalists import LATENTS_PER_AXIS
-from ...samplers.pilot.look import MOST
+from ...samplers.pilot.probe import MOST
 from ...samplers.pilot.search import CONFIRMED, FINALISTS
 from ..sampling.meter import Meter
 from ..suites.spec import canonical
@@ -104,7 +104,7 @@ class Pilot:
         return cast(Any, sampler).fitted(Fitted(rule, int(entry["evaluations"])))
 
     @property
-    def look(self) -> Look:
+    def look(self) -> ProbeData:
         """Probe of the model, cached.
 
         Raises:
@@ -185,7 +185,7 @@ class Pilot:
         return torch.cat(parts)
 
     @cached_property
-    def _look(self) -> tuple[Look, int]:
+    def _look(self) -> tuple[ProbeData, int]:
         """Probe and its number of evaluations, cached."""
         path = self._path("look")
         stored = read_arrays(path) if path else None
@@ -195,7 +195,7 @@ class Pilot:
         meter = Meter()
         bound, latents = self._latents(meter, np.arange(self._count))
         try:
-            probe = look_at(bound, latents, self.model.sigma_min, self.model.sigma_max)
+            probe = probe_model(bound, latents, self.model.sigma_min, self.model.sigma_max)
         except Exception as error:  # of a user's model
             why = f"{type(error).__name__}: {error}"
             raise _ProbeError(f"model {self.model.name} cannot be looked at ({why})") from error
@@ -252,15 +252,15 @@ def _flat(ends: Tensor) -> NDArray[np.float64]:
     return ends.flatten(1).double().cpu().numpy()
 
 
-def _arrays_of_probe(look: Look) -> dict[str, NDArray[Any]]:
+def _arrays_of_probe(look: ProbeData) -> dict[str, NDArray[Any]]:
     """Convert a probe to named arrays."""
     named = {f.name: getattr(look, f.name) for f in fields(look)}
     return {k: np.asarray(v) for k, v in (named | named.pop("response")._asdict()).items()}
 
 
-def _probe_from_arrays(arrays: dict[str, NDArray[Any]]) -> Look:
+def _probe_from_arrays(arrays: dict[str, NDArray[Any]]) -> ProbeData:
     """Restore a probe from named arrays."""
     response = Response(*(arrays.pop(name) for name in Response._fields))
     numbers = {"dim": int, "spread": float}
     own: dict[str, Any] = {k: numbers[k](v) if k in numbers else v for k, v in arrays.items()}
-    return Look(response=response, **own)
+    return ProbeData(response=response, **own)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, make
-from ..suites.spec import shown
+from ..suites.spec import abbreviate
 from ..suites.suite import LARGEST
 from .native import default_schedule, drowned, log
 from .schedules import make_schedule
@@ -34,7 +34,7 @@ def read_levels(text: str) -> tuple[float, ...]:
         ):
             raise ValueError("a schedule needs a whole number of steps and two levels")
     except ValueError as error:
-        raise ValueError(f"cannot read the levels {shown(text)}; {FORM}") from error
+        raise ValueError(f"cannot read the levels {abbreviate(text)}; {FORM}") from error
     if schedule is None:
         return Grid(numbers).sigma
     steps, low, high = numbers

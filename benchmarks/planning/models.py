@@ -12,14 +12,14 @@ from ..suites.spec import format_spec, parse_spec
 log = logging.getLogger("samplerbench")
 
 
-class Named(NamedTuple):
+class NamedModel(NamedTuple):
     """Model with its spec."""
 
     name: str
     model: Denoiser
 
 
-def load_model(spec: Any, device: str = "cpu") -> Named:
+def load_model(spec: Any, device: str = "cpu") -> NamedModel:
     """Load a model onto a device, and log its choice among several sets of weights.
 
     Raises:
@@ -36,10 +36,10 @@ def load_model(spec: Any, device: str = "cpu") -> Named:
             log.info(
                 "model %s: %s; samplerbench check-model says how to take another.", name, weights
             )
-    return Named(name, model.to(device) if device != "cpu" else model)
+    return NamedModel(name, model.to(device) if device != "cpu" else model)
 
 
-def load_denoiser(spec: Any, device: str = "cpu") -> Named:
+def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
     """Load a model that is a denoiser, for the choice of a solver or of levels.
 
     Raises:
@@ -52,4 +52,4 @@ def load_denoiser(spec: Any, device: str = "cpu") -> Named:
             "choose and no level to tune; give the denoiser that it was distilled from, or see how many "
             f"jumps are worth it: samplerbench run quick --model {name} --sampler consistency --nfe 1,2,4"
         )
-    return Named(name, model)
+    return NamedModel(name, model)

@@ -22,7 +22,7 @@ from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
 from .maps import check_schedules, mismatch
-from .models import Named, load_model
+from .models import NamedModel, load_model
 from .native import NATIVE, default_schedule
 from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
 from .remedy import remedy
@@ -85,7 +85,7 @@ def plan(
                 for schedule, end in product(
                     suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
                 ):
-                    subject = Subject(
+                    subject = ModelRun(
                         name,
                         model,
                         references[name],
@@ -98,7 +98,7 @@ def plan(
                         suite, entry, subject, sampler, schedule.for_sampler(sampler), end
                     )
         except UntunedError as missing:
-            what_to_do = remedy(missing, Named(name, model), configured, *_sizes(suite, entry))
+            what_to_do = remedy(missing, NamedModel(name, model), configured, *_sizes(suite, entry))
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
     return list({cell.key: cell for cell in cells}.values())
 
@@ -207,7 +207,7 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
     return replace(start, sigma=start.sigma_max, skip=reason)
 
 
-class Subject(NamedTuple):
+class ModelRun(NamedTuple):
     """Model of a run: its spec, reference and device, the start and execution of its runs, and its
     pilot.
     """
@@ -237,7 +237,7 @@ class Subject(NamedTuple):
 def _cells(
     suite: Suite,
     entry: ModelEntry,
-    subject: Subject,
+    subject: ModelRun,
     sampler: Sampler,
     schedule: Schedule,
     end: str,
@@ -302,7 +302,7 @@ def _cells(
 
 
 def _skip(
-    subject: Subject,
+    subject: ModelRun,
     sampler: Sampler,
     grid: Grid | None,
     budget: int | None,

@@ -10,7 +10,7 @@ from ...samplers import plugin_file
 from ...samplers.peers import peers_path
 from ..suites.spec import label_of
 from .budget import cost_of, steps_within
-from .models import Named
+from .models import NamedModel
 from .schedules import make_schedule
 from .tuned.entry import Tuned
 from .tuned.schedule import UntunedError, untunable
@@ -19,7 +19,7 @@ from .tuned.spacing import MOST_STEPS
 
 def remedy(
     missing: UntunedError,
-    subject: Named,
+    subject: NamedModel,
     made: Sequence[Any],
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
@@ -75,7 +75,7 @@ def loading(made: Sequence[Any]) -> list[str]:
     )
 
 
-def _tuning_options(entries: Sequence[Tuned], subject: Named) -> list[tuple[str, str]]:
+def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
     """Return the settings of the model's last entry, or else of the last of all: rows with
     different tuning settings are not compared.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from ...results.run_directory.places import CELL, MADE, QUALITY
+from ...results.run_directory.layout import CELL, MADE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY as CURVATURE

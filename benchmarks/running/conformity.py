@@ -19,7 +19,7 @@ from ..planning.cache import default_cache, remembered
 from ..suites.cell import Cell
 from .executing import Failure
 from .executing.tasks import OfCell
-from .executing.world import WorkerContext
+from .executing.worker_context import WorkerContext
 from .probes import LONGEST_LOOK
 from .setup import Setup
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ...models.loaders.user_files import difference_of, file_hash
 from ...results.record import Record
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
-from ...results.run_directory.places import CELL, MADE
+from ...results.run_directory.layout import CELL, MADE
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ..sampling.fingerprint.model import AT_LEVEL
@@ -30,7 +30,7 @@ Probe = Callable[[Cell], Fingerprint]
 UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
-class Makers(NamedTuple):
+class ModelFingerprints(NamedTuple):
     """Fingerprints of a model and of its extractor.
 
     The extractor is None if nothing is scored by features. Names of files that the model opens late
@@ -54,7 +54,12 @@ class Identity:
     """
 
     def __init__(
-        self, run: RunDir, makers: Mapping[str, Makers], probe: Probe, *, writes: bool = True
+        self,
+        run: RunDir,
+        makers: Mapping[str, ModelFingerprints],
+        probe: Probe,
+        *,
+        writes: bool = True,
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
         self._aside = self.run.cells_aside()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...results.record import Record
-from ...results.run_directory.places import QUALITY
+from ...results.run_directory.layout import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ..suites.cell import Cell

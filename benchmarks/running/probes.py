@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from ... import samplers
 from ...results.run_directory.fingerprint import Fingerprint
-from ...results.run_directory.places import MADE, QUALITY
+from ...results.run_directory.layout import MADE, QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..sampling.fingerprint import origin_of
 from ..suites.cell import Cell
 from .executing import Executor, Failure, InProcess
-from .executing.tasks import Look
-from .executing.world import WorkerContext
+from .executing.tasks import FingerprintTask
+from .executing.worker_context import WorkerContext
 
 FAULT = "fault"
 """Fact of the fingerprint of a sampler that failed in its probe."""
@@ -29,7 +29,7 @@ LONGEST_LOOK = 20.0
 """Longest probe of a sampler, in seconds; built-in samplers take milliseconds for three points."""
 
 
-class Looked(NamedTuple):
+class SamplerProbe(NamedTuple):
     """Result of a sampler's probe.
 
     Attributes:
@@ -41,7 +41,7 @@ class Looked(NamedTuple):
     failure: Failure | None = None
 
 
-class Probes:
+class SamplerProbes:
     """Probes of the samplers of cells, once each.
 
     Args:
@@ -56,10 +56,10 @@ class Probes:
     ) -> None:
         self._run, self._world, self._executor = run, world, executor
         self._limit = min(time_limit or LONGEST_LOOK, LONGEST_LOOK)
-        self._found: dict[str, Looked] = {}
-        self._alike: dict[tuple[object, ...], Looked] = {}
+        self._found: dict[str, SamplerProbe] = {}
+        self._alike: dict[tuple[object, ...], SamplerProbe] = {}
 
-    def of(self, cell: Cell) -> Looked:
+    def of(self, cell: Cell) -> SamplerProbe:
         """Return the probe of a cell's sampler on the cell's grid."""
         if cell.key not in self._found:
             self._found[cell.key] = self._recorded_failure(cell) or self._probe(cell)
@@ -69,7 +69,7 @@ class Probes:
         """Return the fingerprint of a cell's sampler."""
         return self.of(cell).fingerprint
 
-    def _probe(self, cell: Cell) -> Looked:
+    def _probe(self, cell: Cell) -> SamplerProbe:
         """Probe a sampler.
 
         One that fails on three points in the plane may still work on its model, so it runs, pinned
@@ -78,7 +78,7 @@ class Probes:
         origin = samplers.origin(cell.sampler.name)
         facts: dict[str, Any] = {"origin": origin, "skipped": bool(cell.skip)}
         if cell.skip:
-            return Looked(Fingerprint("sampler", cell.label, facts, {}))
+            return SamplerProbe(Fingerprint("sampler", cell.label, facts, {}))
         foreign = bool(origin) or ":" in cell.sampler.name
         executor = self._executor if foreign else InProcess()
         event = tuple(self._world.subject(cell.model).model.event)
@@ -94,7 +94,9 @@ class Probes:
         if alike in self._alike:  # the same sampler on the same grid, for another model
             return self._alike[alike]
         try:
-            probe = Looked(executor.run(Look(cell, event), self._world, limit=self._limit))
+            probe = SamplerProbe(
+                executor.run(FingerprintTask(cell, event), self._world, limit=self._limit)
+            )
             if not foreign and cell.start.means is None:
                 self._alike[alike] = probe
             return probe
@@ -103,9 +105,11 @@ class Probes:
             ended = failure.status in (*ENDED, "killed")
             words = failure.reason if ended else failure.reason.partition(":")[0]
             facts |= origin_of(cell.sampler) | {FAULT: f"{failure.status}: {words}"}
-            return Looked(Fingerprint("sampler", cell.label, facts, {}), failure if ended else None)
+            return SamplerProbe(
+                Fingerprint("sampler", cell.label, facts, {}), failure if ended else None
+            )
 
-    def _recorded_failure(self, cell: Cell) -> Looked | None:
+    def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
         """Return the recorded probe of a sampler that ended its process or hung, while its row says
         the same and its origin is the same.
         """
@@ -120,4 +124,8 @@ class Probes:
             return None
         fault = f"{quality['status']}: {quality.get('reason')}"
         same = origin_of(cell.sampler).items() <= fingerprint.exact.items()
-        return Looked(fingerprint) if same and fingerprint.exact.get(FAULT, "") == fault else None
+        return (
+            SamplerProbe(fingerprint)
+            if same and fingerprint.exact.get(FAULT, "") == fault
+            else None
+        )

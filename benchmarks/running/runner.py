@@ -14,20 +14,20 @@ import torch
 from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.unwritable import told
+from ...results.run_directory.write_errors import explain_write_errors
 from ...results.run_directory.writing import BusyError
 from ..sampling.out_of_memory import out_of_memory
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
-from ..timing.pending import Here, time_pending
+from ..timing.pending import LocalTimer, time_pending
 from ..timing.table import write_timings
 from .admission import admit
 from .executing import Executor
 from .executing.pace import expected
-from .executing.tasks import Way
-from .executing.timed import There
+from .executing.remote_timer import RemoteTimer
+from .executing.tasks import TrajectoryTask
 from .outcomes import conclude, ended, forget_failures, missing
 from .progress import Reporter
 from .setup import Setup
@@ -52,7 +52,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     timer = setup.executor.alone(setup.device) if timed else None
     directory, claims = setup.directory, Claims(setup.directory.path)
     with (
-        told(directory.path),
+        explain_write_errors(directory.path),
         directory.lock(),
         _rebuilt_on_failure(directory, setup.executor),
     ):
@@ -197,7 +197,7 @@ def _score_model(
 
     def watch(cell: Cell, count: int) -> Seen:
         limit = setup.limits.of(cell, count)
-        return setup.executor.run(Way(cell, count), setup.world, limit=limit)
+        return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
 
     while complete := _complete_cells(setup.directory, setup.cells_of(name)):
         with setup.watch.of(name):
@@ -244,7 +244,7 @@ def _time(setup: Setup, report: Reporter, timer: Executor | None) -> None:
 
     for name, model in setup.models.items():
         cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
-        place = Here(model, options, setup.device)
+        place = LocalTimer(model, options, setup.device)
         if timer is not None:
-            place = There(timer, setup.world, options)
+            place = RemoteTimer(timer, setup.world, options)
         time_pending(setup.directory, cells, options, place, report.stage, within)

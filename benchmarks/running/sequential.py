@@ -28,7 +28,7 @@ GROWTH = 16
 
 
 @dataclass(frozen=True)
-class Looks:
+class InterimAnalyses:
     """Results of the interim analyses of a run.
 
     Attributes:
@@ -93,7 +93,7 @@ class Decided(NamedTuple):
     """Result of a run with interim analyses."""
 
     table: ResultTable
-    looks: Looks
+    looks: InterimAnalyses
 
 
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Decided:
@@ -113,7 +113,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
         admit(setup)
         fingerprints = {key: run.made_by(key) for key in looks.first}
     if looks.made != fingerprints:  # analyses of other code are void
-        looks = Looks(until, looks.question, fingerprints)
+        looks = InterimAnalyses(until, looks.question, fingerprints)
     while extended := looks.to_extend():
         number = looks.number + 1
         samples = {**looks.samples, **{key: looks.samples_at(key, number) for key in extended}}
@@ -125,7 +125,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
     return Decided(runner.run(_with_samples(setup, looks.samples), retry=retry), looks)
 
 
-def looks_on_record(setup: Setup, until: Until) -> Looks:
+def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
     """Return the stored analyses of the same question; an empty record if there are none.
 
     Raises:
@@ -144,9 +144,9 @@ def looks_on_record(setup: Setup, until: Until) -> Looks:
         }
     stored = setup.directory.read_log(FILE)
     if stored.get("question") != question:
-        return Looks(until, question)
+        return InterimAnalyses(until, question)
     fingerprints, samples, rows = stored.get("made") or {}, stored["samples"], stored["rows"]
-    return Looks(until, question, fingerprints, stored["look"], samples, rows)
+    return InterimAnalyses(until, question, fingerprints, stored["look"], samples, rows)
 
 
 def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
@@ -155,7 +155,7 @@ def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
     return replace(setup, cells=cells)
 
 
-def look(setup: Setup, looks: Looks, extended: Collection[str]) -> dict[str, Row]:
+def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dict[str, Row]:
     """Return the rows that were open and extended, as the next analysis judges them."""
     number, until, first = looks.number + 1, looks.until, looks.first
     compared = [

@@ -38,13 +38,13 @@ from ..suites.suite import Suite
 from .executing import Executor, Failure, InProcess
 from .executing.batches import Batches
 from .executing.pace import SHORTEST_COMPILED, Limits
-from .executing.tasks import Pace
-from .executing.world import WorkerConfig, WorkerContext
-from .identity import Identity, Makers, without_levels
+from .executing.tasks import ThroughputTask
+from .executing.worker_context import WorkerConfig, WorkerContext
+from .file_watch import FileWatch
+from .identity import Identity, ModelFingerprints, without_levels
 from .model_check import check_model
-from .probes import Probes
+from .probes import SamplerProbes
 from .provenance import citations, provenance
-from .watch import Watch
 
 REAL = 256
 """Number of real samples for the check of a user's model."""
@@ -81,10 +81,10 @@ class Setup:
     cells: Sequence[Cell]
     world: WorkerContext
     limits: Limits
-    makers: Mapping[str, Makers]
-    probes: Probes
+    makers: Mapping[str, ModelFingerprints]
+    probes: SamplerProbes
     about: Mapping[str, Any]
-    watch: Watch
+    watch: FileWatch
     batches: Batches = field(default_factory=Batches)
 
     def put_on_record(self, identity: Identity) -> None:
@@ -134,7 +134,7 @@ def set_up(
     asked_metrics(suite.metrics)
     directory = RunDir.at(out, join=join) if write else RunDir.open(out)
     executor = executor or InProcess()
-    models, watch = load_models(suite, device), Watch(directory)
+    models, watch = load_models(suite, device), FileWatch(directory)
     for model in models.values():
         watch.expect(model.read.paths if model.read else ())
         with suppress(Exception), watch.looking():  # its check will give the reason
@@ -180,7 +180,7 @@ def set_up(
         ),
         makers=makers,
         watch=watch,
-        probes=Probes(directory, world, executor, time_limit),
+        probes=SamplerProbes(directory, world, executor, time_limit),
         about={
             "suite": suite.model_dump(mode="json"),
             "provenance": provenance(device),
@@ -208,7 +208,7 @@ def set_up(
 @torch.no_grad()
 def _makers(
     suite: Suite, name: str, model: Denoiser, reference: Reference | None, device: str
-) -> Makers:
+) -> ModelFingerprints:
     """Check a model and its extractor, and return their fingerprints.
 
     Raises:
@@ -229,7 +229,7 @@ def _makers(
             f"the extractor of model {name} fails on noise ({type(error).__name__}: {error})"
         ) from error
     folder = model.read.folder if model.read else Path()
-    return Makers(first_fingerprint(model, device), extractor, folder)
+    return ModelFingerprints(first_fingerprint(model, device), extractor, folder)
 
 
 def _at_levels(
@@ -265,7 +265,7 @@ def _pace(executor: Executor, world: WorkerContext, cell: Cell) -> float:
     rows will say why.
     """
     try:
-        return executor.run(Pace(cell, 0.1), world, limit=SHORTEST_COMPILED)
+        return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
     except Failure:
         return inf
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from ...results.run_directory.claims import Claims, claim_of
+from ...results.run_directory.layout import MADE
 from ...results.run_directory.leases import STALE
-from ...results.run_directory.places import MADE
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.writing import BusyError
 from ..sampling.shard import BATCH
@@ -29,7 +29,7 @@ from ..scoring.cost import endpoints_asked
 from ..suites.cell import Cell
 from .executing import Failure
 from .executing.pace import expected
-from .executing.tasks import OPENED, Shard
+from .executing.tasks import OPENED, ShardTask
 from .identity import Identity
 from .outcomes import missing
 from .progress import CellProgress, Reporter
@@ -296,10 +296,10 @@ def _todo(directory: RunDir, cells: Sequence[Cell]) -> _Todo:
     return [(cell, *shard) for cell in cells for shard in missing(directory, cell)]
 
 
-def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> Shard:
+def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
     """Return the task of a shard."""
     reference = setup.references[cell.model]
-    return Shard(
+    return ShardTask(
         cell,
         start,
         stop,

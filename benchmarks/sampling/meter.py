@@ -66,7 +66,7 @@ class Metered(Wrapper):
 
 
 @dataclass
-class Teller(Meter):
+class ReportingMeter(Meter):
     """Meter that reports its counts, for progress.
 
     Attributes:

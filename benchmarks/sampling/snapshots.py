@@ -36,13 +36,17 @@ def pictures(
     Returns:
         ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
     """
-    arrays = {"images" if len(model.decoded_event) == 3 else "points": shown(model, reference, x)}
+    arrays = {
+        "images" if len(model.decoded_event) == 3 else "points": as_report_values(
+            model, reference, x
+        )
+    }
     if converged is not None and len(converged):
-        arrays["converged"] = shown(model, reference, converged[: len(x)])
+        arrays["converged"] = as_report_values(model, reference, converged[: len(x)])
     return arrays
 
 
-def shown(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
+def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
     """Return values ``(..., *event)`` for a report: latents decoded, images in uint8, others in one
     dimension in float32.
     """

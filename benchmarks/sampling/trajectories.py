@@ -14,7 +14,7 @@ from ...samplers.types import RowByRow
 from ..suites.cell import Cell
 from .batch import begin
 from .infinity import solved
-from .snapshots import how_many, shown
+from .snapshots import as_report_values, how_many
 
 PANELS = 8
 """Number of evaluations shown, spread evenly over the run; the first and the last are among
@@ -48,7 +48,7 @@ def evolution(
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`.snapshots.shown`. Empty without pictures, for a batch-coupled
+        *event)``, all as :func:`.snapshots.as_report_values`. Empty without pictures, for a batch-coupled
         sampler, and after a failure: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
@@ -66,7 +66,7 @@ def evolution(
     level = sigma.reshape(-1, *[1] * (x.ndim - 1))
     arrays = {"x": x * scale / np.sqrt(scale**2 + level**2), "d": d, "end": end}
     return {"sigma": sigma} | {
-        name: shown(model, reference, values) for name, values in arrays.items()
+        name: as_report_values(model, reference, values) for name, values in arrays.items()
     }
 
 

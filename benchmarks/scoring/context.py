@@ -154,7 +154,7 @@ class CellContext(Context):
 
     @cached_property
     def _whole(self) -> NDArray:
-        return parts.kept(self.shards.parts)[: self.samples]
+        return parts.read_consecutive_samples(self.shards.parts)[: self.samples]
 
     @property
     def _scale(self) -> Scale:

@@ -11,7 +11,7 @@ import torch
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
 from ..sampling.batch import latents
-from ..sampling.meter import Teller
+from ..sampling.meter import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.spec import format_spec, parse_spec
 from ..suites.suite import Suite
@@ -81,7 +81,9 @@ def per_endpoint(model: Denoiser, cell: Cell) -> float:
     ids = torch.zeros(1, dtype=torch.int64, device=cell.device)
     x = latents(model, ids, cell.seed, getattr(torch, cell.dtype))[0]
     try:
-        endpoint = Teller(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
+        endpoint = (
+            ReportingMeter(tell=stop).attach(model).endpoint(x, model.draw_labels(ids, cell.seed))
+        )
     except _EvaluatedError:
         return EXACT_FLOW
     return 0.0 if endpoint is not None else model.passes * _steps_of_doublings(ODE.first)

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 
 from ...models.reference import Reference
 from ..metrics.estimators.moments import FloatArray
-from ..metrics.estimators.rows import Held, Pieces, Rows, block_size
+from ..metrics.estimators.rows import HeldRows, Pieces, Rows, block_size
 from ..metrics.kernel import MOST
 from ..metrics.precision_recall import DENSITY, MANIFOLD
 from ..metrics.precision_recall import MOST as MOST_NEIGHBOURS
@@ -43,7 +43,7 @@ class Scale:
         size = block_size((n, d))
         blocks = self.reference.statistics.held_out_blocks
         if n <= size or blocks is None:
-            return Held(self.held_out(n))
+            return HeldRows(self.held_out(n))
         return Pieces((n, d), partial(blocks, n, size))
 
     @cached_property

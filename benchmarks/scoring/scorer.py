@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference
 from ...results.record import Record
-from ...results.run_directory.places import INFLUENCE, QUALITY
+from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ...results.run_directory.stored import StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Metric, origin
-from ..sampling.meter import Teller
+from ..sampling.meter import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.snapshots import pictures
 from ..sampling.trajectories import Seen, evolution
@@ -27,7 +27,7 @@ from ..suites.suite import Suite
 from .context import CellContext
 from .data import Data
 from .scale import Scale
-from .shards import Gathered, clamped, count_columns, gathered, kept
+from .shards import Gathered, clamped, count_columns, gathered, read_consecutive_samples
 from .solutions.doubling import Endpoints
 from .solutions.endpoints import converged_features, endpoints
 from .solutions.truths import truth_of, truths_of
@@ -152,7 +152,7 @@ class Scorer:
     @cached_property
     def solved(self) -> Denoiser:
         """Same model, with evaluations that move the bar."""
-        return Teller(tell=self.report.evaluations).attach(self.model)
+        return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
         """Write ``quality.json``, ``influence.npz`` and the pictures of every cell without a
@@ -272,7 +272,7 @@ class Scorer:
         if context.scale is not None:
             record["clamped"] = clamped(shards)
         written[INFLUENCE] = bool(influences)
-        picture = kept(shards, "picture")
+        picture = read_consecutive_samples(shards, "picture")
         if len(picture):
             written[PICTURES] = True
             truth = context.truth
@@ -309,7 +309,7 @@ class Scorer:
 
     def _whole(self, cell: Cell) -> NDArray:
         """Return the samples of a cell that were stored whole, as many as are compared."""
-        return kept(self._shards(cell), most=self.endpoint_count)
+        return read_consecutive_samples(self._shards(cell), most=self.endpoint_count)
 
     def _gather(self, cell: Cell) -> Gathered:
         """Gather the contents of a cell's shards."""

@@ -12,7 +12,7 @@ from ...models import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.moments import Moments
-from ..metrics.estimators.rows import VALUES, Held, Pieces, Rows
+from ..metrics.estimators.rows import VALUES, HeldRows, Pieces, Rows
 from ..sampling.shard import BATCH, Arrays
 
 
@@ -60,7 +60,7 @@ def gathered(
     rows = (
         Pieces(shape, again)
         if again is not None and values > VALUES
-        else Held(np.concatenate(features_in_memory).astype(np.float64)[:samples])
+        else HeldRows(np.concatenate(features_in_memory).astype(np.float64)[:samples])
     )
     return Gathered(parts, rows, merged if covered == samples else None)
 
@@ -85,10 +85,12 @@ def known_samples(
     features = reference is not None and isinstance(reference.extractor, Identity)
     if features and model.decoder is None and contents.features is not None:
         return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
-    return Held(kept(contents.parts)[:samples])
+    return HeldRows(read_consecutive_samples(contents.parts)[:samples])
 
 
-def kept(shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None) -> NDArray:
+def read_consecutive_samples(
+    shards: Iterable[Arrays], name: str = "endpoint", most: int | None = None
+) -> NDArray:
     """Return samples 0 … k - 1 as stored whole, or as a ``picture``; the first ``most``, which ends
     the reading early.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .spec import shown
+from .spec import abbreviate
 
 COMMAND_LINE = "the command line"
 """Source of values from options; messages name these places as options."""
@@ -67,7 +67,7 @@ def sentence(error: ValidationError, where: str, known: Iterable[str]) -> str:
     if first["type"] == "missing":
         return f"{where}: {place} {words}; docs/suites.md lists the keys"
     begin = f"{where}: {place}" if where != COMMAND_LINE else _option(first["loc"])
-    return f"{begin}: {words}, got {shown(first['input'])}"
+    return f"{begin}: {words}, got {abbreviate(first['input'])}"
 
 
 def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:

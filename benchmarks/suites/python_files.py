@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .paths import behind_schemes
-from .spec import parse_spec, shown
+from .spec import abbreviate, parse_spec
 from .suite import Suite, built_in
 
 _PYTHON = re.compile(r"\.py(:|$)")
@@ -82,7 +82,7 @@ def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -
         text = next((text for key, text in named if key not in replaced), None)
         if text is not None:
             raise ValueError(
-                f"{where} names {words.format(shown(text, 300))}; look at "
+                f"{where} names {words.format(abbreviate(text, 300))}; look at "
                 "it, and add --trust-suite, or name it "
                 "yourself with an option, such as --model or --extractor"
             )

@@ -9,20 +9,20 @@ from ...samplers.spec import (
     DEEPEST,
     LARGEST_NUMBER,
     LONGEST,
+    abbreviate,
     canonical,
     format_spec,
     label_of,
     parse_spec,
-    shown,
 )
 
 __all__ = [
     "DEEPEST",
     "LARGEST_NUMBER",
     "LONGEST",
+    "abbreviate",
     "canonical",
     "format_spec",
     "label_of",
     "parse_spec",
-    "shown",
 ]

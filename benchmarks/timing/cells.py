@@ -32,12 +32,12 @@ from ..sampling.out_of_memory import out_of_memory
 from ..sampling.recorded import room_on
 from ..suites.cell import Cell
 from ..suites.suite import Timing
+from .cell_timing import CellTiming, Visit
 from .clock import Clock, Reading, warm_up
 from .device.gpu import Gpu
 from .device.settings import backends_set
 from .device.sm_clock import sm_clock
 from .disturbances import watched_block
-from .watch import Visit, Watch
 
 
 def joules_per_call(
@@ -178,7 +178,7 @@ def time_cells(
     until = None if within is None else time.monotonic() + within
     gpu = Gpu.of_torch() if device.startswith("cuda") else None
     own = Clock(device, sm_clock(gpu) if device.startswith("cuda") else None)
-    waiting = deque(Watch(cell, batch_size or cell.batch_size) for cell in cells)
+    waiting = deque(CellTiming(cell, batch_size or cell.batch_size) for cell in cells)
     warm_up_ms = WARM_UP_SHARE * options.seconds * 1e3 / max(1, len(cells))
     settings = backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark)
     with settings as applied:
@@ -213,12 +213,12 @@ class _Pass:
     warm_up_ms: float
     about: Record
     until: float | None
-    watches: list[Watch] = field(default_factory=list)
+    watches: list[CellTiming] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
     rounds: int = 0
     cold: Cold | None = None
 
-    def run(self, waiting: deque[Watch]) -> None:
+    def run(self, waiting: deque[CellTiming]) -> None:
         """Time as many cells as memory and time allow, in rounds, until none is open or the time is
         spent. Then conclude the open cells with the times they have.
         """
@@ -234,7 +234,7 @@ class _Pass:
         for watch in self.watches:
             self._conclude(watch)
 
-    def _begin_cells(self, waiting: deque[Watch]) -> None:
+    def _begin_cells(self, waiting: deque[CellTiming]) -> None:
         """Visit cells for the first time."""
         room, bytes_held, a_round, longest = room_on(torch.device(self.device)), 0, 0.0, 0.0
         while waiting and bytes_held <= ROUND_ROOM * room:
@@ -273,7 +273,7 @@ class _Pass:
             and self._seconds() * (1 + 1 / self.rounds) > self.options.seconds
         )
 
-    def _visit(self, watch: Watch, room: float = 0.0) -> None:
+    def _visit(self, watch: CellTiming, room: float = 0.0) -> None:
         """Time a cell once more, and conclude it if that is enough or it fails."""
         share = max(self._seconds() / self.options.seconds, self.rounds / self.options.max_rounds)
         self.progress(min(1.0, share), watch.cell.label)
@@ -294,7 +294,7 @@ class _Pass:
             self.watches.remove(watch)
             self._conclude(watch)
 
-    def _begin(self, watch: Watch, room: float) -> None:
+    def _begin(self, watch: CellTiming, room: float) -> None:
         """Make the calls of a cell, and warm them up."""
         ids = torch.arange(watch.batch, device=self.device)
         watch.works = run = works(self.model, watch.cell, ids, room=room)
@@ -318,7 +318,7 @@ class _Pass:
                     "network_kernels_per_step": network.kernels * run.share / steps,
                 }
 
-    def _measure(self, watch: Watch) -> None:
+    def _measure(self, watch: CellTiming) -> None:
         """Time the whole sampler, its calls of the model, and the decoder once."""
         assert watch.works is not None
         run, begin = watch.works, time.perf_counter()
@@ -334,7 +334,7 @@ class _Pass:
         doubts, bare = block.doubts([total]), network.ms * run.share
         watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, doubts, seconds))
 
-    def _conclude(self, watch: Watch) -> None:
+    def _conclude(self, watch: CellTiming) -> None:
         """Measure energy, if requested and available, then report the columns."""
         if watch.works is None:
             return

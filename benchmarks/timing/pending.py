@@ -10,7 +10,7 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ...results.run_directory.places import QUALITY
+from ...results.run_directory.layout import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ..suites.cell import Cell
 from ..suites.suite import Timing
@@ -44,7 +44,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class Here:
+class LocalTimer:
     """Timer in this process.
 
     Attributes:

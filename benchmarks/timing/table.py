@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from ...results.record import Record
 from ...results.run_directory.disk.files import write_text
-from ...results.run_directory.places import CELL as IDENTITY
-from ...results.run_directory.places import QUALITY
+from ...results.run_directory.layout import CELL as IDENTITY
+from ...results.run_directory.layout import QUALITY
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ..suites.suite import Timing

@@ -34,7 +34,7 @@ _DIFFERENCE = 1e-3
 _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarithm of the objective
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """Result of a search.
 
     Attributes:
@@ -71,7 +71,7 @@ def search(
     steps: int,
     objective: str = "mean",
     begun: Grid | None = None,
-) -> Found:
+) -> SearchResult:
     """Return the levels that bring a sampler nearest to the endpoints of a problem.
 
     They are never worse than the best built-in schedule.
@@ -101,7 +101,7 @@ def search(
         )
         errors[lowest] = error(lowest)
     best = min(untuned, key=errors.__getitem__)
-    return Found(min(errors, key=errors.__getitem__), untuned[best], best)
+    return SearchResult(min(errors, key=errors.__getitem__), untuned[best], best)
 
 
 def candidate_grids(steps: int, model: Denoiser) -> tuple[dict[Grid, str], list[Grid]]:

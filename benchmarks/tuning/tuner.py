@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..planning.models import Named
+from ..planning.models import NamedModel
 from ..planning.tuned.entry import WHATS, Tuned, What
 from ..planning.tuned.file import check_writable, read_tuned, write_tuned
 from ..running.executing import Executor, Failure, InProcess, Tell
 from ..running.executing.tasks import SentSampler
-from ..running.executing.world import WorkerConfig, WorkerContext
+from ..running.executing.worker_context import WorkerConfig, WorkerContext
 from .problem import MOST
 from .search import OBJECTIVES
 from .target import Target
@@ -48,7 +48,7 @@ class Tune:
 
     def _tuning(self, world: WorkerContext) -> Tuning:
         def make_tuning() -> Tuning:
-            subject, other = (Named(name, world.subject(name).model) for name in self.models)
+            subject, other = (NamedModel(name, world.subject(name).model) for name in self.models)
             return Tuning(subject, other, *self.options, device=world.setting.device)
 
         return world.once((self.models, self.options), make_tuning)
@@ -81,8 +81,8 @@ class Tuner:
     """
 
     file: Path
-    subject: Named
-    other: Named
+    subject: NamedModel
+    other: NamedModel
     latents: int = 256
     test_latents: int = 256
     seed: int = 0

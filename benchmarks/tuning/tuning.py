@@ -15,7 +15,7 @@ from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, tabulate
-from ..planning.models import Named
+from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
 from ..planning.tuned.entry import (
     Cost,
@@ -33,7 +33,7 @@ from .free import FreeParameters, projected
 from .least_squares import fit
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .runs import Runs
-from .search import OBJECTIVES, Found, candidate_grids, power_mean, search
+from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search
 from .target import Target
 from .teacher import BATCH
 
@@ -47,8 +47,8 @@ def fitted(
     steps: int,
     objective: str = "mean",
     what: Literal["coefficients", "both"] = "both",
-    begun: Found | None = None,
-) -> Found:
+    begun: SearchResult | None = None,
+) -> SearchResult:
     """Return the coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
     endpoints of a problem.
 
@@ -71,7 +71,7 @@ def fitted(
     errors = {g: error(sampler, g) for g in [*untuned, *(early if what == "both" else ())]}
     best = min(untuned, key=errors.__getitem__)
     start = min(errors, key=errors.__getitem__) if begun is None else begun.grid
-    first = Found(start, untuned[best], best) if begun is None else begun
+    first = SearchResult(start, untuned[best], best) if begun is None else begun
     initial = first.sampler(sampler)
     own = first if first.table else first._replace(table=tabulate(sampler, start))
     x = torch.cat([states for _, states in problem.batches])
@@ -100,8 +100,8 @@ class Tuning:
         device: "cpu" or "cuda", where the models are.
     """
 
-    subject: Named
-    other: Named
+    subject: NamedModel
+    other: NamedModel
     latents: int
     test_latents: int
     seed: int
@@ -139,13 +139,15 @@ class Tuning:
             elsewhere=self._elsewhere(target, result, tell),
         )
 
-    def _search(self, train: TuningProblem, target: Target, previous: Found | None = None) -> Found:
+    def _search(
+        self, train: TuningProblem, target: Target, previous: SearchResult | None = None
+    ) -> SearchResult:
         if self.what == "grid":
             grid = () if previous is None else (previous.grid,)
             return search(train, target.sampler, target.steps, self.objective, *grid)
         return fitted(train, target.sampler, target.steps, self.objective, self.what, previous)
 
-    def _elsewhere(self, target: Target, result: Found, tell: Tell) -> Elsewhere:
+    def _elsewhere(self, target: Target, result: SearchResult, tell: Tell) -> Elsewhere:
         """Return the score on the other model, on latents that were not tuned on there either."""
         other = self.other.model
         problem = self._problem(self.other, TEST_IDS, tell)
@@ -164,7 +166,7 @@ class Tuning:
             scores=scores,
         )
 
-    def _problem(self, named: Named, first: int, tell: Tell) -> TuningProblem:
+    def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
         """Return latents of a model with their teacher, made once; each entry begins with the coarsest
         endpoints.
         """
@@ -219,7 +221,9 @@ class Tuning:
         )
 
 
-def _both(target: Target, result: Found) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
+def _both(
+    target: Target, result: SearchResult
+) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
     """Return the untuned and the tuned sampler with their grids."""
     sampler = target.sampler
     return (sampler, result.untuned), (result.sampler(sampler), result.grid)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..loaders.reading import reading
-from ..loaders.source_file import Made, digest_of
+from ..loaders.source_file import LoadedValue, digest_of
 from ..reference import FloatArray
 
 CHUNK = 64
@@ -36,7 +36,7 @@ class CheckedExtractor:
 
     def __init__(
         self,
-        made: Made,
+        made: LoadedValue,
         called: str,
         event: tuple[int, ...],
         limits: tuple[float, float] | None = None,

@@ -45,7 +45,7 @@ from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, 
 from . import loader
 from .file_decoder import FileDecoder, file_decoder
 from .networks import check_call, check_tensor, moved, parameter_dtype
-from .source_file import Made, options_text, source_function
+from .source_file import LoadedValue, options_text, source_function
 
 Call = Callable[[Tensor, float | Tensor], Tensor]
 
@@ -75,7 +75,7 @@ def load(spec: str, **params: Any) -> Denoiser:
     return as_denoiser(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
 
 
-def as_denoiser(made: Made, name: str, identity: str) -> Denoiser:
+def as_denoiser(made: LoadedValue, name: str, identity: str) -> Denoiser:
     """Wrap the result of a user's factory or an installed loader as a Denoiser that records its files.
 
     Raises:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from .local_code import modules_of
 from .reading import FileRecorder, FilesRead, reading
-from .source_file import Made, digest_of, short_path
+from .source_file import LoadedValue, digest_of, short_path
 from .user_files import module_file
 
 HERE = "samplerbench itself"
@@ -49,7 +49,7 @@ class Scheme:
     origin: str = ""
     opened: frozenset[str] = frozenset()
 
-    def made(self, rest: str, *args: Any, **options: Any) -> Made:
+    def made(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
         """Return the result of an installed package's loader, with the files that it was made of.
 
         These are the package's modules, the user's modules that they import, and opened files of both,
@@ -65,7 +65,7 @@ class Scheme:
                 what = f"{type(error).__name__}: {error}"
                 raise ValueError(f"{self.name}:{rest}: {self.origin} raised {what}") from error
         read = self._read(recorder)
-        return Made(value, read, digest_of(read))
+        return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
         """Return the identity of its result: the spec without a folder, the distribution, its version and the

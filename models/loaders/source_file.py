@@ -26,7 +26,7 @@ _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
 _importing = threading.RLock()
 
 
-class Made(NamedTuple):
+class LoadedValue(NamedTuple):
     """Result of a user's function.
 
     Attributes:
@@ -59,7 +59,7 @@ class SourceFunction:
     module: ModuleType
     read: FilesRead
 
-    def call(self, **params: Any) -> Made:
+    def call(self, **params: Any) -> LoadedValue:
         """Call the function, which may import modules from its file's folder.
 
         Raises:
@@ -79,7 +79,7 @@ class SourceFunction:
                     f"{self.spec}: {name}() raised {type(error).__name__}: {error}"
                 ) from error
             read = self.read | recorder.paths | frozenset(modules_of(self.module))
-        return Made(value, read, digest_of(read))
+        return LoadedValue(value, read, digest_of(read))
 
 
 def digest_of(read: FilesRead) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..quantities import Quantity
 from ..record import Record
-from ..run_directory.disk.once import read_once
-from ..run_directory.places import TIMING
+from ..run_directory.disk.read_cache import read_once
+from ..run_directory.layout import TIMING
 from ..run_directory.reading import log, run_record
 from ..run_directory.run_dir import RunDir
 from ..table.curves import with_curves

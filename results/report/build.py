@@ -19,17 +19,17 @@ from markupsafe import Markup, escape
 from ..comparison.compare import Comparison, compare, notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
 from ..comparison.lowest import lowest
-from ..comparison.shown import shown
 from ..comparison.significance import SIGNS
+from ..comparison.visible_rows import select_visible_rows
 from ..escaping import printable
 from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.disk.files import write_text
-from ..run_directory.disk.once import read_once
+from ..run_directory.disk.read_cache import read_once
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
-from ..run_directory.unwritable import FULL
+from ..run_directory.write_errors import FULL
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief, counted, extent, heading, listed
 from ..table.latex import latex
@@ -194,7 +194,7 @@ def write_report(
     )
     table = load(sources)
     _check_baseline(baseline, table)
-    part = ResultTable(shown(table.frame, baseline))
+    part = ResultTable(select_visible_rows(table.frame, baseline))
     unseen = len(table) - len(part)
     findings = findings_of(part.frame, _homes(sources), baseline, unseen=unseen)
     try:
@@ -236,7 +236,7 @@ def render(
     """Return the page as text.
 
     ``csv`` is the table's text, and ``page`` holds its findings against ``baseline``. The table
-    lacks ``unseen`` rows (:mod:`..comparison.shown`).
+    lacks ``unseen`` rows (:mod:`..comparison.select_visible_rows`).
     """
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))

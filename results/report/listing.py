@@ -55,7 +55,7 @@ A row shows all its columns when it is opened.
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
-def shown() -> list[str]:
+def table_columns() -> list[str]:
     """Return the columns of the table, among them measured quantities with their floors."""
     listed = [quantity for quantity in quantities() if quantity.listed]
     floors = {
@@ -85,7 +85,7 @@ class Head:
 class Cell:
     """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
-    shown: str
+    table_columns: str
     key: float | None
 
 
@@ -135,7 +135,7 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
             kinds[name].meaning if name in kinds else "the run",
             str(frame[name].dtype) in ("Int64", "Float64"),
         )
-        for name in shown()
+        for name in table_columns()
         if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
     ]
     by_index = verdicts or {}

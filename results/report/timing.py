@@ -17,7 +17,7 @@ import pandas as pd
 from ..comparison.findings import BASELINE, Findings, baseline_title
 from ..comparison.times.speed import Speed, speed
 from ..record import Record
-from ..run_directory.places import TIMING
+from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir
 from ..values import number, rows_of, text
 

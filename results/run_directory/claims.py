@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from . import sealed
 from .disk.files import read_json, write_json
+from .layout import checked
 from .leases import Leases
-from .places import checked
 
 FOLDER, PLAN = "claims", "plan.json"
 

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .disk.behind import Behind
 from .disk.files import jsonable, write_bytes
-from .disk.once import directories
+from .disk.read_cache import directories
+from .disk.write_behind import WriteBehind
 from .leading import Lead
 from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
 
@@ -38,7 +38,7 @@ class Contents:
         self._folder = folder
         self._known: dict[str, Opened] = {}
         self._shared = self._locked = self._writes = False
-        self._behind: Behind | None = None
+        self._behind: WriteBehind | None = None
         self._written: set[str] = set()
         self.pending_run: dict[str, Any] | None = None
         self.lead: Lead | None = None
@@ -62,7 +62,7 @@ class Contents:
         if self._behind is not None:  # within another one
             yield
             return
-        self._behind, self._written = Behind(), set()
+        self._behind, self._written = WriteBehind(), set()
         try:
             yield
         finally:

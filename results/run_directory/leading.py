@@ -15,8 +15,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from .disk.files import PART, read_json
+from .layout import LEASE, LOCK
 from .leases import STALE, Leases
-from .places import LEASE, LOCK
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 """Errors of a file system without kernel locks: NFS without its lock manager, Lustre without flock."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from .contents import Contents, contents_of
-from .places import (
+from .layout import (
     CELL,
     INFLUENCE,
     MADE,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..record import Record
 from . import sealed
 from .disk.files import read_json, write_json
-from .places import (
+from .layout import (
     ASIDE,
     CELL,
     INFLUENCE,

@@ -15,8 +15,7 @@ from . import sealed
 from .claims import FOLDER as CLAIMS
 from .disk.files import PART
 from .fingerprint import hash_of
-from .leading import BusyError, leading, refuse_busy
-from .places import (
+from .layout import (
     ASIDE,
     CELL,
     INFLUENCE,
@@ -36,9 +35,10 @@ from .places import (
     shard_of,
     stranger_in,
 )
+from .leading import BusyError, leading, refuse_busy
 from .reading import RunReader
 from .sealed import Arrays, Damaged
-from .unwritable import gone, unwritable
+from .write_errors import missing_folder_error, unwritable
 
 __all__ = ["BusyError", "RunWriter"]
 
@@ -134,7 +134,7 @@ class RunWriter(RunReader):
             ValueError: the folder is gone.
         """
         if not (self.path / LOCK).exists():
-            raise gone(self.path)
+            raise missing_folder_error(self.path)
         if self._contents.lead is not None:
             self._contents.lead.check()
 

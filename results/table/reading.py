@@ -12,7 +12,7 @@ from pyarrow.parquet import ParquetFile
 from ..escaping import csv_text
 from ..quantities import column_kinds
 from ..run_directory.disk.files import read_regular
-from ..run_directory.disk.once import read_once
+from ..run_directory.disk.read_cache import read_once
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
 from .dtypes import parsed

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..quantities import column_kinds
 from ..record import Kind, Record
-from ..run_directory.places import CELL, QUALITY, TIMING
+from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
 from ..run_directory.sealed import Damaged

@@ -1,7 +1,7 @@
 """Probe of a model for ``auto``: one short look at it, from which the error of any rule on any
 number of steps can be forecast without another evaluation.
 
-:func:`.look.look_at` samples a few latents on a fine grid and probes how the denoiser responds to
+:func:`.look.probe_model` samples a few latents on a fine grid and probes how the denoiser responds to
 errors. :func:`.forecast.forecast` gives the errors that a rule would make on them, to first order.
 :func:`.search.find_finalists` finds the rules with the smallest errors, and
 :func:`.finalists.choose_rule` chooses one of them on other latents. ADR 25, ADR 31 and docs/auto.md
@@ -9,19 +9,19 @@ derive and measure it.
 """
 
 from .finalists import choose_rule, principal_axes
-from .look import Look, Response, look_at
+from .probe import ProbeData, Response, probe_model
 from .rule import Fitted, Rule, typical
 from .search import best_rule, find_finalists
 
 __all__ = [
     "Fitted",
-    "Look",
+    "ProbeData",
     "Response",
     "Rule",
     "best_rule",
     "choose_rule",
     "find_finalists",
-    "look_at",
     "principal_axes",
+    "probe_model",
     "typical",
 ]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .look import Array
+from .probe import Array
 from .rule import Rule
 from .search import cost_of
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .look import Array, Look
+from .probe import Array, ProbeData
 from .rule import HIGHEST_LAST, Rule
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
@@ -45,7 +45,9 @@ class Forecast(NamedTuple):
     strayed: Array
 
 
-def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool) -> Forecast:
+def forecast(
+    look: ProbeData, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool
+) -> Forecast:
     """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there, which
     the step to 0 gives.
 
@@ -60,7 +62,7 @@ def forecast(look: Look, rules: Sequence[Rule], n: int, start: float, *, to_zero
         return _checked(look, _Many.of(rules, start, float(look.levels[-1])), n, to_zero)
 
 
-def _checked(look: Look, many: _Many, n: int, to_zero: bool) -> Forecast:
+def _checked(look: ProbeData, many: _Many, n: int, to_zero: bool) -> Forecast:
     """The forecast of the rules whose levels fall."""
     levels = many.levels(n, to_zero=to_zero)
     steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
@@ -141,7 +143,7 @@ class _Many:
         return np.concatenate([first, between, *(end[:, None] for end in ends)], 1)
 
 
-def _forecast(look: Look, many: _Many, levels: Array, to_zero: bool) -> Forecast:
+def _forecast(look: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Forecast:
     """The recursion of the error of the state.
 
     v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.

@@ -9,7 +9,7 @@ from itertools import islice, product, zip_longest
 import numpy as np
 
 from .forecast import forecast
-from .look import Array, Look
+from .probe import Array, ProbeData
 from .rule import Rule
 
 HIGHEST = 4
@@ -86,7 +86,7 @@ def cost_of(errors: Array, spread: float) -> Array:
     return MOSTLY * typical + (1 - MOSTLY) * worst
 
 
-def best_rule(look: Look, n: int, start: float, *, to_zero: bool) -> Rule:
+def best_rule(look: ProbeData, n: int, start: float, *, to_zero: bool) -> Rule:
     """Return the rule for ``n`` evaluations from ``start`` with the smallest forecast error.
 
     Args:
@@ -99,7 +99,7 @@ def best_rule(look: Look, n: int, start: float, *, to_zero: bool) -> Rule:
 
 
 def find_finalists(
-    look: Look, n: int, start: float, *, to_zero: bool, trial: Trial
+    look: ProbeData, n: int, start: float, *, to_zero: bool, trial: Trial
 ) -> list[tuple[float, Rule]]:
     """Search rules, try the best on the model, and return the best of these with their costs.
 
@@ -132,7 +132,7 @@ def find_finalists(
 
 
 def _searched(
-    look: Look, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
+    look: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
     """Return the best rule of each kind that is worth a trial, the best first, and some close to
     it.
@@ -146,7 +146,7 @@ def _searched(
 
 
 def _search(
-    look: Look,
+    look: ProbeData,
     n: int,
     start: float,
     to_zero: bool,

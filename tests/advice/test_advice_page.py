@@ -17,7 +17,7 @@ from samplerbench.benchmarks.advice.page import render, write_page
 from samplerbench.benchmarks.advice.page.build import LARGEST, gallery, shrunk, unbroken
 from samplerbench.benchmarks.advice.page.plot import curves
 from samplerbench.benchmarks.advice.table import table
-from samplerbench.benchmarks.advice.told import markdown, tell
+from samplerbench.benchmarks.advice.text_output import markdown, print_advice
 from samplerbench.benchmarks.cli.common.console import Safe
 from samplerbench.results.text import format_number
 
@@ -228,7 +228,7 @@ def test_intervals_stay_on_a_line():
 def told(answer, width=80):
     console = Safe(width=width)
     with console.capture() as shown:
-        tell(answer, console)
+        print_advice(answer, console)
     return shown.get().splitlines()
 
 

@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.advice import Advice, advise
-from samplerbench.benchmarks.advice.asked import subject
-from samplerbench.benchmarks.advice.asked.subject import load_subject
+from samplerbench.benchmarks.advice.asked import request
+from samplerbench.benchmarks.advice.asked.request import load_subject
 from samplerbench.benchmarks.advice.exports.table import steps_of
 from samplerbench.benchmarks.advice.finding.races import errors_of, ordered
 from samplerbench.benchmarks.advice.racing import truth
@@ -142,7 +142,7 @@ def test_what_cannot_be_answered_is_a_sentence(tmp_path, options, said):
 
 
 def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkeypatch):
-    monkeypatch.setattr(subject, "check_model", lambda *_, **__: pytest.fail("it was evaluated"))
+    monkeypatch.setattr(request, "check_model", lambda *_, **__: pytest.fail("it was evaluated"))
     with pytest.raises(ValueError, match="fashion is no network of diffusers"):
         advise("fashion", library="diffusers", out=tmp_path / "mine")
     assert not (tmp_path / "mine").exists()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
-from samplerbench.benchmarks.advice.asked.subject import OWN_FIELDS, load_subject
+from samplerbench.benchmarks.advice.asked.request import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.advice.finding.tuning import _starts, _targets
 from samplerbench.benchmarks.advice.racing.measuring import Bench
 from samplerbench.benchmarks.advice.racing.one_budget import Raced

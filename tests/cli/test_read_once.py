@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.results.run_directory.disk.once import read_once
-from samplerbench.results.run_directory.places import QUALITY
+from samplerbench.results.run_directory.disk.read_cache import read_once
+from samplerbench.results.run_directory.layout import QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
 RUN = (

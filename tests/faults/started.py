@@ -15,7 +15,7 @@ from pathlib import Path
 import new_processes
 
 from samplerbench.results.run_directory.claims import FOLDER, PLAN
-from samplerbench.results.run_directory.places import SHARD, STRAY
+from samplerbench.results.run_directory.layout import SHARD, STRAY
 
 TESTS = Path(new_processes.__file__).parent
 RUN = """

@@ -18,8 +18,8 @@ from tiny import run
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Executor, InProcess, Pool, Worker
-from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.tasks import ShardTask
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
@@ -61,7 +61,7 @@ def samples_of(cell, cuts=(), count=SAMPLES):
     """Its first samples, drawn as shards that are cut at these places."""
     places = sorted({0, count, *cuts})
     parts = [
-        Shard(cell, start, stop, 0, count, None)(WORLD, lambda _: None)["endpoint"]
+        ShardTask(cell, start, stop, 0, count, None)(WORLD, lambda _: None)["endpoint"]
         for start, stop in pairwise(places)
     ]
     return np.concatenate(parts)

@@ -83,7 +83,7 @@ import new_processes, os, sys, time
 new_processes.fork_from_here()
 from pathlib import Path
 from samplerbench.benchmarks.running.executing import Call, Worker
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 
 worker, world, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
 worker.run(Call(os.getpid), world)

@@ -7,7 +7,7 @@ import pytest
 
 from samplerbench.models.exact import flow
 from samplerbench.results.comparison.compare import Comparison, notes
-from samplerbench.results.run_directory.unwritable import told, unwritable
+from samplerbench.results.run_directory.write_errors import explain_write_errors, unwritable
 
 MODEL = """
 import torch
@@ -41,7 +41,7 @@ def test_unwritable__a_full_disk(tmp_path):
     assert "free some space, or choose another folder" in str(unwritable(tmp_path, full))
     with (
         pytest.raises(ValueError, match=r"0-64.npz could not be written; free some space") as said,
-        told(tmp_path),
+        explain_write_errors(tmp_path),
     ):
         raise full
     assert "another folder" not in str(said.value)

@@ -14,7 +14,7 @@ import samplerbench.results
 from samplerbench.results.report import current
 from samplerbench.results.report.build import write_report
 from samplerbench.results.report.current import is_current
-from samplerbench.results.run_directory.places import QUALITY
+from samplerbench.results.run_directory.layout import QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
 BASELINE = "euler"

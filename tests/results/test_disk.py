@@ -10,9 +10,9 @@ import threading
 import numpy as np
 import pytest
 
-from samplerbench.results.run_directory.disk import behind
+from samplerbench.results.run_directory.disk import write_behind
 from samplerbench.results.run_directory.disk.archives import arrays_in, write_arrays
-from samplerbench.results.run_directory.disk.behind import Behind
+from samplerbench.results.run_directory.disk.write_behind import WriteBehind
 
 ARRAYS = {
     "float16": np.arange(6, dtype=np.float16).reshape(2, 3),
@@ -78,7 +78,7 @@ def disk(monkeypatch):
             return 0
 
     found = Disk()
-    monkeypatch.setattr(behind, "syncfs", found.sync)
+    monkeypatch.setattr(write_behind, "syncfs", found.sync)
     monkeypatch.setattr(os, "fsync", found.sync)
     yield found
     found.free.set()
@@ -91,7 +91,7 @@ def visible(folder):
 def test_files_are_seen_once_they_are_flushed_and_those_that_wait_are_flushed_at_once(
     tmp_path, disk
 ):
-    told, files = [], Behind()
+    told, files = [], WriteBehind()
     files.write(tmp_path / "0", b"first", lambda: told.append(0))
     assert disk.begun.wait(10)
     for number in range(1, 100):
@@ -106,7 +106,7 @@ def test_files_are_seen_once_they_are_flushed_and_those_that_wait_are_flushed_at
 
 
 def test_later_content_wins(tmp_path):
-    files = Behind()
+    files = WriteBehind()
     for number in range(50):
         files.write(tmp_path / "a", f"{number}".encode())
     files.settle()
@@ -121,7 +121,7 @@ def test_where_the_disk_is_full_the_writer_is_told_with_the_file_and_nothing_is_
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    files = Behind()
+    files = WriteBehind()
     with pytest.raises(OSError, match="No space") as caught:  # noqa: PT012 - either may be told
         files.write(tmp_path / "a", b"x")
         files.settle()
@@ -132,7 +132,7 @@ def test_where_the_disk_is_full_the_writer_is_told_with_the_file_and_nothing_is_
 
 
 def test_a_file_that_was_taken_for_a_killed_ones_is_written_again(tmp_path, disk):
-    files = Behind()
+    files = WriteBehind()
     files.write(tmp_path / "a", b"x")
     assert disk.begun.wait(10)
     next(tmp_path.glob(".a.*")).unlink()
@@ -143,9 +143,9 @@ def test_a_file_that_was_taken_for_a_killed_ones_is_written_again(tmp_path, disk
 
 def test_without_a_flush_of_the_file_system_each_file_is_flushed(tmp_path, monkeypatch):
     count = []
-    monkeypatch.setattr(behind, "syncfs", None)
+    monkeypatch.setattr(write_behind, "syncfs", None)
     monkeypatch.setattr(os, "fsync", count.append)
-    files = Behind()
+    files = WriteBehind()
     for number in range(10):
         files.write(tmp_path / "new" / f"{number}", b"x")
     files.close()

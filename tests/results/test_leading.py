@@ -12,8 +12,8 @@ import time
 import pytest
 
 from samplerbench.results.run_directory import leases as module
+from samplerbench.results.run_directory.layout import LEASE
 from samplerbench.results.run_directory.leading import BusyError, Lead, leading, refuse_busy
-from samplerbench.results.run_directory.places import LEASE
 from samplerbench.results.run_directory.run_dir import RunDir
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.shown import ranked_curves
+from samplerbench.results.comparison.visible_rows import ranked_curves
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.model_section import fronts_of
 from samplerbench.results.report.pictures.drawing import (

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.run_directory.disk.files import read_json
-from samplerbench.results.run_directory.places import CELL, MADE, QUALITY
+from samplerbench.results.run_directory.layout import CELL, MADE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import add, make_run
 
-from samplerbench.results.comparison import shown as module
+from samplerbench.results.comparison import select_visible_rows as module
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.shown import shown
 from samplerbench.results.comparison.significance import Evidence, judge_table
+from samplerbench.results.comparison.visible_rows import select_visible_rows
 from samplerbench.results.report import build
 from samplerbench.results.report.build import write_report
 from samplerbench.results.result_table import ResultTable, load
@@ -39,12 +39,12 @@ def curves(frame):
 
 def test_a_small_table_is_shown_whole(path):
     frame = load(path).frame
-    assert shown(frame, "euler", most=len(frame)) is frame
+    assert select_visible_rows(frame, "euler", most=len(frame)) is frame
 
 
 def test_of_a_large_one_are_shown_whole_curves_the_lowest_of_each_budget_and_the_baseline(path):
     frame = load(path).frame
-    part = shown(frame, "euler", most=8)
+    part = select_visible_rows(frame, "euler", most=8)
     assert sorted(curves(part)) == ["euler", "s00", "s01", "s10"]
     assert len(part) == 4 * len(BUDGETS)
     assert list(part.index) == list(range(len(part)))
@@ -56,11 +56,13 @@ def test_of_a_large_one_are_shown_whole_curves_the_lowest_of_each_budget_and_the
 def test_rows_without_results_are_shown(path):
     frame = load(path).frame.copy()
     frame.loc[frame["sampler"] == "s05", "status"] = "failed"
-    assert "s05" in curves(shown(frame, "euler", most=8))
+    assert "s05" in curves(select_visible_rows(frame, "euler", most=8))
 
 
 def test_the_page_says_so_and_the_files_beside_it_have_all(path, monkeypatch, tmp_path):
-    monkeypatch.setattr(build, "shown", lambda frame, baseline: shown(frame, baseline, 8))
+    monkeypatch.setattr(
+        build, "shown", lambda frame, baseline: select_visible_rows(frame, baseline, 8)
+    )
     page = write_report(path, path).read_text()
     assert "Shown are 8 of 24 rows" in page
     assert page.count('data-row="') == 8
@@ -86,7 +88,7 @@ def test_lines_that_are_not_seen_never_leave_more_verdicts_than_if_they_were(dif
 
 def test_claims_about_a_part_are_corrected_for_the_whole(path):
     frame = load(path).frame
-    part = shown(frame, "euler", most=8)
+    part = select_visible_rows(frame, "euler", most=8)
     panels = [
         next(iter(findings_of(part, {"": path}, unseen=unseen).by_title.values())).panel
         for unseen in (0, len(frame) - len(part))

@@ -9,7 +9,7 @@ from test_resume import run, small
 
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.results.run_directory.contents import Contents
-from samplerbench.results.run_directory.places import INFLUENCE, QUALITY
+from samplerbench.results.run_directory.layout import INFLUENCE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
 DAMAGES = {

@@ -12,10 +12,10 @@ from samplerbench.benchmarks.perf.tiny_cells import EACH, SAMPLERS, suite
 from samplerbench.benchmarks.running.executing import tasks
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory import contents
-from samplerbench.results.run_directory.disk import behind
+from samplerbench.results.run_directory.disk import write_behind
 
 COUNTED = {
-    "written": (behind, "write_part"),
+    "written": (write_behind, "write_part"),
     "fingerprints": (tasks, "sampler_fingerprint"),
     "shards": (tasks, "sample_shard"),
     "parsed": (contents, "open_json"),

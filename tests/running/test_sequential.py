@@ -9,7 +9,7 @@ from quiet_runs import quiet_setup
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.run import asked
+from samplerbench.benchmarks.cli.run import with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.interim import level_at, looked_at
 from samplerbench.benchmarks.running.sequential import (
@@ -207,17 +207,20 @@ def test_mistakes_are_one_sentence(tmp_path):
 def test_the_command_line_fills_in_what_the_suite_leaves_open():
     suite = check_suite({"name": "t", **SUITE}, "t")
     nothing = dict.fromkeys(("target_se", "baseline", "metric", "margin", "most"))
-    assert asked(suite, decided=False, **nothing) is suite
-    plain = asked(suite, decided=True, **nothing)
+    assert with_sequential_options(suite, decided=False, **nothing) is suite
+    plain = with_sequential_options(suite, decided=True, **nothing)
     assert plain.until == Until(baseline="euler")
     assert plain.until.column == "fd_conv"
     assert plain.digest == suite.digest  # one directory: a run can be continued to a decision
-    assert asked(suite, decided=False, **(nothing | {"target_se": 0.1})).until.column == "fid_proxy"
-    assert asked(plain, decided=False, **(nothing | {"margin": "2%", "most": 500})).until == Until(
-        baseline="euler", margin=0.02, max_samples=500
+    assert (
+        with_sequential_options(suite, decided=False, **(nothing | {"target_se": 0.1})).until.column
+        == "fid_proxy"
     )
+    assert with_sequential_options(
+        plain, decided=False, **(nothing | {"margin": "2%", "most": 500})
+    ).until == Until(baseline="euler", margin=0.02, max_samples=500)
     with pytest.raises(ValueError, match="--margin says how to extend rows; give --until-decided"):
-        asked(suite, decided=False, **(nothing | {"margin": "2%"}))
+        with_sequential_options(suite, decided=False, **(nothing | {"margin": "2%"}))
 
 
 def test_the_command_prints_verdicts_and_samples(tmp_path):

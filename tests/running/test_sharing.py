@@ -34,9 +34,9 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import leases
 from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory.layout import LEASE
 from samplerbench.results.run_directory.leading import Lead
 from samplerbench.results.run_directory.leases import STALE
-from samplerbench.results.run_directory.places import LEASE
 from samplerbench.results.run_directory.run_dir import RunDir
 
 SUITE = """

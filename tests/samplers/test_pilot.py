@@ -11,7 +11,7 @@ from looping import each
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.pilot import Fitted, Rule, best_rule, look_at, search
+from samplerbench.samplers.pilot import Fitted, Rule, best_rule, probe_model, search
 from samplerbench.samplers.pilot.forecast import _Many, forecast
 from samplerbench.samplers.pilot.search import cost_of
 
@@ -50,7 +50,7 @@ def seen(model, count=24, low=LOW, high=HIGH):
     ids = torch.arange(count)
     latents = SampleNoise(5, ids, model.event, torch.float64).initial()
     bound = model.bind(ids, 0)
-    return look_at(bound, latents, low, high), bound, latents
+    return probe_model(bound, latents, low, high), bound, latents
 
 
 def test_trajectories_are_right_where_the_images_move_from_the_first_level_on():
@@ -66,8 +66,8 @@ def test_pilot__on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypat
     """There d is linear in x, and in no more dimensions than directions all of the Jacobian is
     seen, so that nothing is left out but what lies between the levels of the look.
     """
-    monkeypatch.setattr("samplerbench.samplers.pilot.look.PER_E_FOLD", 30.0)
-    monkeypatch.setattr("samplerbench.samplers.pilot.look.MOST", 300)
+    monkeypatch.setattr("samplerbench.samplers.pilot.probe.PER_E_FOLD", 30.0)
+    monkeypatch.setattr("samplerbench.samplers.pilot.probe.MOST", 300)
     look, bound, latents = seen(gaussian())
     for n in (4, 9):
         grid = karras(n, LOW, HIGH, to_zero=to_zero)
@@ -197,7 +197,7 @@ def test_a_look_stays_in_the_models_range():
 
     ids = torch.arange(16)
     latents = SampleNoise(0, ids, model.event, torch.float64).initial()
-    look = look_at(Watched(model.bind(ids, 0)), latents, 0.03, 14.6)
+    look = probe_model(Watched(model.bind(ids, 0)), latents, 0.03, 14.6)
     assert min(levels) >= 0.03 * (1 - 1e-12)
     assert max(levels) <= 14.6 * (1 + 1e-12)
     assert look.spread == pytest.approx(0.6, rel=0.4)
@@ -221,10 +221,10 @@ def test_a_model_without_finite_trajectories_is_refused_and_some_latents_are_lef
         def take(self, rows):
             return Broken(self.broken[rows])
 
-    look = look_at(Broken(ids < 3), latents, LOW, HIGH)
+    look = probe_model(Broken(ids < 3), latents, LOW, HIGH)
     assert look.rows.tolist() == [3, 4, 5, 6, 7]
     with pytest.raises(FloatingPointError, match="not finite"):
-        look_at(Broken(ids < 4), latents, LOW, HIGH)
+        probe_model(Broken(ids < 4), latents, LOW, HIGH)
 
 
 def test_the_cost_weighs_the_typical_sample_and_the_worst():

@@ -14,7 +14,7 @@ from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.running.executing.tasks import Shard
+from samplerbench.benchmarks.running.executing.tasks import ShardTask
 from samplerbench.results.published.rows import published, rows_of_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench_studies.validity import choosing, sets, study
@@ -229,7 +229,7 @@ def test_a_run_has_all_columns_and_a_second_one_samples_nothing(few, tmp_path, m
         {"rmse", "fd_conv"} <= columns.keys() <= {*COLUMNS, OWN_ERROR} for columns in first.values()
     )
     assert not any(stochastic(method) for method in few)
-    monkeypatch.setattr(Shard, "__call__", lambda *_: pytest.fail("sampled again"))
+    monkeypatch.setattr(ShardTask, "__call__", lambda *_: pytest.fail("sampled again"))
     again = measure("gmm-2d", few, depth, tmp_path, console=Console(quiet=True))
     assert again == first
 

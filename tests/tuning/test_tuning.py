@@ -29,7 +29,7 @@ from samplerbench.benchmarks.tuning.problem import (
 )
 from samplerbench.benchmarks.tuning.search import (
     OBJECTIVES,
-    Found,
+    SearchResult,
     built_in,
     power_mean,
     search,
@@ -221,7 +221,7 @@ def test_what_the_file_holds_is_not_tuned_again_and_each_entry_is_written_at_onc
         if len(calls) == 3:
             raise KeyboardInterrupt
         grid = karras(steps, gmm.sigma_min, gmm.sigma_max)
-        return Found(grid, "karras", grid)
+        return SearchResult(grid, "karras", grid)
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -277,7 +277,7 @@ def test_an_entry_that_another_process_writes_meanwhile_stays(gmm, tmp_path, mon
     def found(problem, sampler, steps, objective):
         if sampler.name == "euler":  # heun's process begins and ends while euler's is searching
             tuner(file, gmm)(targets_of([make("heun")], gmm, [2], None))
-        return Found(grid, "karras", grid)
+        return SearchResult(grid, "karras", grid)
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.search", found)
     tuner(file, gmm)(targets_of([EULER], gmm, [2], None))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tuners import tuner
 
-from samplerbench.benchmarks.planning.models import Named
+from samplerbench.benchmarks.planning.models import NamedModel
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
@@ -68,7 +68,7 @@ def coarse(monkeypatch):
 
 def digits_tuner(file):
     return tuner(
-        file, None, subject=Named("digits", make_model("digits")), latents=3, test_latents=2
+        file, None, subject=NamedModel("digits", make_model("digits")), latents=3, test_latents=2
     )
 
 

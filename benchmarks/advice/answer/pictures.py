@@ -53,7 +53,7 @@ def read_pictures(folder: Path) -> Pictures | None:
     return Pictures(arrays["converged"], of("default"), of("best"))
 
 
-def shown(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:
+def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:
     """Return images ``(n, c, height, width)`` as 8 bits, clamped to ``limits`` or else their range.
     None unless they have 1 or 3 channels of at least 8 x 8 pixels.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .candidates import SCHEDULES, is_candidate, variants
-    from .subject import FIELDS, OWN_FIELDS, load_subject
+    from .request import FIELDS, OWN_FIELDS, load_subject
 
 __all__ = ["FIELDS", "OWN_FIELDS", "SCHEDULES", "is_candidate", "load_subject", "variants"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..answer import Alternative, Best, Budget, Choice, Lines, Value
-from ..asked.subject import OWN_FIELDS, Entry
+from ..asked.request import OWN_FIELDS, Entry
 from ..exports import LIBRARIES, export
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced

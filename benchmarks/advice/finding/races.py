@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ....samplers.pilot import Look
+from ....samplers.pilot import ProbeData
 from ...running.executing import Failure
 from ...scoring.references import CARD
-from ..asked.subject import Entry
+from ..asked.request import Entry
 from ..exports.table import Steps, steps_of
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced, raced
@@ -26,7 +26,7 @@ on sets of points all there is. So each ranks, and the best of the ranks counts.
 """
 
 
-def ordered(look: Look, entries: Sequence[Entry]) -> list[Entry]:
+def ordered(look: ProbeData, entries: Sequence[Entry]) -> list[Entry]:
     """Return configurations with the best forecasts by any measure first, and without a forecast last."""
     costs = np.array([_costs(look, entry) for entry in entries])
     ranks = np.argsort(np.argsort(costs, axis=0, kind="stable"), axis=0, kind="stable").min(1)
@@ -34,7 +34,7 @@ def ordered(look: Look, entries: Sequence[Entry]) -> list[Entry]:
     return [entries[n] for n in np.argsort(ranks, kind="stable")]
 
 
-def _costs(look: Look, entry: Entry) -> list[float]:
+def _costs(look: ProbeData, entry: Entry) -> list[float]:
     """Return root mean squares and a geometric mean over the trajectories; infinite without a forecast."""
     grid = entry.cell.grid
     hopeless = [math.inf] * (len(DOUBTS) + 1)
@@ -52,7 +52,7 @@ def _costs(look: Look, entry: Entry) -> list[float]:
 
 
 def errors_of(
-    look: Look, steps: Steps, share: float = 1.0
+    look: ProbeData, steps: Steps, share: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
 
@@ -177,7 +177,7 @@ def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     return until + OVER * (COMPARED - until)
 
 
-def _look(run: Run, bench: Bench) -> Look | None:
+def _look(run: Run, bench: Bench) -> ProbeData | None:
     """Probe the model; return None where that fails, or would take too much of the time."""
     model_run = run.asked
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
@@ -190,7 +190,7 @@ def _look(run: Run, bench: Bench) -> Look | None:
         return None
 
 
-def _entries(run: Run, budget: int, look: Look | None, *, auto: bool) -> list[Entry]:
+def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> list[Entry]:
     """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
     entries = run.asked.entries(budget, auto=auto)
     first = [entry for entry in entries if entry.cell.sampler.name == "auto"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...running.executing import Executor
-from ..asked.subject import Asked, Entry, Now
+from ..asked.request import AdviceRequest, CurrentConfiguration, Entry
 from ..racing.clock import Clock
 
 Progress = Callable[[str], None]
@@ -28,11 +28,11 @@ class Run:
         progress: called with each stage, in words.
     """
 
-    asked: Asked
+    asked: AdviceRequest
     out: Path
     clock: Clock
     executor: Executor
-    now: Now
+    now: CurrentConfiguration
     library: str
     ms: float | None
     progress: Progress

@@ -9,10 +9,10 @@ from ....models import Denoiser
 from ...running.executing import Failure
 from ...running.executing.executor import always
 from ..answer import Budget, Choice
-from ..answer.pictures import COUNT, Pictures, Pictures8, shown
-from ..asked.subject import Entry
+from ..answer.pictures import COUNT, Pictures, Pictures8, as_8_bit_images
+from ..asked.request import Entry
 from ..racing.measuring import Bench
-from ..racing.tasks import Pictured, Taken
+from ..racing.tasks import Pictured, TimingTask
 from ..racing.truth import SCORED
 from .run import Run, runs
 
@@ -35,7 +35,7 @@ def timed(
             if run.clock.left < seconds or not runs(entry):
                 continue
             run.progress(f"{answer.nfe} evaluations: timing")
-            task = Taken(entry.cell, 1, TIMED_REPEATS)
+            task = TimingTask(entry.cell, 1, TIMED_REPEATS)
             outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
             if not isinstance(outcome, Failure):
                 times[answer.nfe, label] = outcome
@@ -61,7 +61,7 @@ def drawn(
 
     def pictured(x: object) -> Pictures8 | None:
         task = Pictured(model_run.spec, model_run.model.identity, model_run.device, x)  # type: ignore[arg-type]
-        return shown(run.executor.run(task, bench.world), model_run.model.decoded_limits)
+        return as_8_bit_images(run.executor.run(task, bench.world), model_run.model.decoded_limits)
 
     ends = bench.truth.ends(SCORED, SCORED + COUNT, bench.truth.steps or 0)
     converged = pictured(ends.astype("float32"))

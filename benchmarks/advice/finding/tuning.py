@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ....samplers import Grid
 from ...running.executing import Failure
 from ...tuning.free import FreeKind
-from ..asked.subject import OWN_FIELDS, Entry
+from ..asked.request import OWN_FIELDS, Entry
 from ..exports import LIBRARIES
 from ..racing.measuring import Bench
 from ..racing.one_budget import Raced, raced_again

@@ -17,7 +17,7 @@ from ...running.interim import level_at
 from ...scoring.references import CARD
 from ...scoring.solutions.endpoints import CONVERGED_STEPS
 from ..answer import Value
-from ..asked.subject import Asked, Entry
+from ..asked.request import AdviceRequest, Entry
 from .features import POOLED, Axes, leading_axes
 from .measuring import Bench, Late
 from .race import LEVEL
@@ -69,7 +69,7 @@ def space_of(bench: Bench, count: int) -> Space:
     return Space(name, axes, axes(features[half:]))
 
 
-def _converged_of_card(model_run: Asked) -> NDArray[np.float64] | None:
+def _converged_of_card(model_run: AdviceRequest) -> NDArray[np.float64] | None:
     reference: Reference | None = (
         model_run.model.reference() if model_run.extractor == CARD else None
     )

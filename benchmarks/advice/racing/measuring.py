@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...running.executing import Executor, Failure
 from ...running.executing.executor import always
-from ...running.executing.world import WorkerContext
-from ..asked.subject import Asked, Entry
+from ...running.executing.worker_context import WorkerContext
+from ..asked.request import AdviceRequest, Entry
 from .paired import Squares
 from .store import Store
 from .tasks import Ends
@@ -38,7 +38,7 @@ class Bench:
         started: share of all the time that was over before anything was measured.
     """
 
-    asked: Asked
+    asked: AdviceRequest
     store: Store
     executor: Executor
     world: WorkerContext

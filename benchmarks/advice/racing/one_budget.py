@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...running.executing import Failure
-from ..asked.subject import FIELDS, Entry
+from ..asked.request import FIELDS, Entry
 from .clock import OutOfTime
 from .measuring import Bench, Late
 from .paired import Squares, error

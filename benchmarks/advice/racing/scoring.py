@@ -9,7 +9,7 @@ import numpy as np
 
 from ...running.executing.pace import expected
 from ..answer import Choice, Value
-from ..asked.subject import Entry
+from ..asked.request import Entry
 from .measuring import Bench
 from .paired import Squares, log_error, log_ratio, root_mean_square
 from .truth import FIRST, SCORED

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from ....samplers import karras, make
-from ....samplers.pilot import Look
+from ....samplers.pilot import ProbeData
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell
 from ...running.executing.pace import evaluations_per_second
 from ...running.executing.tasks import OfCell, Scored
-from ...running.executing.world import WorkerContext
+from ...running.executing.worker_context import WorkerContext
 from ...sampling.engine import finish
 from ...sampling.infinity import solved
 from ...sampling.shard import begin, clamp, latents, sample_shard
@@ -166,7 +166,7 @@ class Looked(OfModel):
     """Probe of the model for ``auto``, kept in the cache."""
 
     @torch.no_grad()
-    def __call__(self, world: WorkerContext, tell: Tell) -> Look:  # noqa: ARG002
+    def __call__(self, world: WorkerContext, tell: Tell) -> ProbeData:  # noqa: ARG002
         """Return the probe.
 
         Raises:
@@ -194,7 +194,7 @@ class Fit(OfModel):
 
 
 @dataclass(frozen=True)
-class Taken(OfCell):
+class TimingTask(OfCell):
     """Milliseconds that a sample of a configuration takes, network, sampler and decoder.
 
     Attributes:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...running.executing import Executor, Failure
-from ...running.executing.world import WorkerContext
+from ...running.executing.worker_context import WorkerContext
 from ...sampling.shard import CONVERGED_IDS
 from ...scoring.solutions.doubling import Doubling, solve_by_doubling
 from ...scoring.solutions.endpoints import CONVERGED_STEPS
-from ..asked.subject import Asked
+from ..asked.request import AdviceRequest
 from .paired import Squares
 from .store import Store
 from .tasks import Solution
@@ -66,7 +66,7 @@ class Truth:
         most: steps of the reference solver, as far as there is time for it.
     """
 
-    asked: Asked
+    asked: AdviceRequest
     store: Store
     executor: Executor
     world: WorkerContext

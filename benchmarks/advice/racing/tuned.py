@@ -17,7 +17,7 @@ from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executing import Tell
 from ...running.executing.tasks import OfCell
-from ...running.executing.world import WorkerContext
+from ...running.executing.worker_context import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical

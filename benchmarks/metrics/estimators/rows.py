@@ -97,7 +97,7 @@ class Rows(ABC):
         return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
 
 
-class Held(Rows):
+class HeldRows(Rows):
     """Rows of an array in memory.
 
     Args:
@@ -203,7 +203,7 @@ def rows_of(samples: ArrayLike | Rows) -> Rows:
     return samples.checked if isinstance(samples, Rows) else _CheckedArray(as_rows(samples))
 
 
-class _CheckedArray(Held):
+class _CheckedArray(HeldRows):
     @property
     def checked(self) -> Rows:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self

@@ -15,7 +15,7 @@ from .remote import packed, packed_result, unpacked
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .world import WorkerConfig, WorkerContext
+    from .worker_context import WorkerConfig, WorkerContext
 
 __all__ = [
     "ENTRY_POINTS",
@@ -43,6 +43,6 @@ def __getattr__(name: str) -> object:
     """Import the context of a worker when it is first used: it imports the models."""
     if name not in ("WorkerConfig", "WorkerContext"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import world
+    from . import worker_context
 
-    return getattr(world, name)
+    return getattr(worker_context, name)

@@ -34,7 +34,7 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
     faulthandler.enable(traces)
     faulthandler.register(WHERE, traces)
     offer_to_the_killer()
-    from . import world  # noqa: F401 - torch, while the parent is still planning
+    from . import worker_context  # noqa: F401 - torch, while the parent is still planning
 
     pipe, process = Connection(tasks), os.getpid()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...sampling.failure import Failure
 
 if TYPE_CHECKING:
-    from .world import WorkerContext
+    from .worker_context import WorkerContext
 
 Tell = Callable[[Any], None]
 """Receiver of a task's progress in the task's own unit: further samples, or a sentence.

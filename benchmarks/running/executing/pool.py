@@ -16,7 +16,7 @@ from .vitals import memory_limit
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from .world import WorkerContext
+    from .worker_context import WorkerContext
 
 
 class Pool(Executor):

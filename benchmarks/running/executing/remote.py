@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .executor import Failure, Task, Tell, attempted, result_of, silent
 
 if TYPE_CHECKING:
-    from .world import WorkerConfig, WorkerContext
+    from .worker_context import WorkerConfig, WorkerContext
 
 _LATEST: dict[bytes, WorkerContext] = {}
 """World of this process by the setting that made it: tasks share its models."""
@@ -38,7 +38,7 @@ def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
     Raises:
         ValueError: it could not be prepared.
     """
-    from .world import WorkerContext
+    from .worker_context import WorkerContext
 
     try:
         if setting not in _LATEST:

@@ -24,7 +24,7 @@ from ...sampling.trajectories import Seen, watched
 from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
 from .pace import evaluations_per_second
-from .world import WorkerContext
+from .worker_context import WorkerContext
 
 OPENED = "opened"
 """Array of a shard's result, not stored in the shard: the files that were opened for it."""
@@ -125,7 +125,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shard(OfCell):
+class ShardTask(OfCell):
     """Task: samples ``start`` … ``stop - 1`` of a cell, as :func:`.sample_shard` reduces them.
 
     Attributes:
@@ -175,7 +175,7 @@ class Shard(OfCell):
 
 
 @dataclass(frozen=True)
-class Look(OfCell):
+class FingerprintTask(OfCell):
     """Task: fingerprint of a cell's sampler on its grid, without the model.
 
     Attributes:
@@ -196,7 +196,7 @@ class Look(OfCell):
 
 
 @dataclass(frozen=True)
-class Way(OfCell):
+class TrajectoryTask(OfCell):
     """Task: trajectories of the first samples of a cell, for a picture.
 
     Attributes:
@@ -211,7 +211,7 @@ class Way(OfCell):
 
 
 @dataclass(frozen=True)
-class Pace(OfCell):
+class ThroughputTask(OfCell):
     """Task: evaluations per second of a cell's model at its batch size.
 
     Attributes:

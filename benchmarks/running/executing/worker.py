@@ -35,7 +35,7 @@ from .vitals import (
 )
 
 if TYPE_CHECKING:
-    from .world import WorkerContext
+    from .worker_context import WorkerContext
 
 TICK = 0.1
 """Seconds between checks of a silent worker."""

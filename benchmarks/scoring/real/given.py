@@ -18,11 +18,11 @@ from ....models import Denoiser, Reference
 from ....models.reference import Extractor, FloatArray, Statistics
 from .features import features_of
 from .reading import read_array
-from .statistics import Known, StatisticsFile
+from .statistics import RealStatistics, StatisticsFile
 
 
 def given_reference(
-    file: StatisticsFile, known: Known, model: Denoiser, extractor: Extractor, cache: Path
+    file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
     """Return the reference of a model's samples from a file of statistics.
 
@@ -56,7 +56,7 @@ def given_reference(
     )
 
 
-def _note(file: StatisticsFile, known: Known, fits: bool) -> str:
+def _note(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
     """Describe the metrics that cannot be measured, and the reason."""
     if known.features is not None or fits:
         data = "the features" if known.features is not None else "images"

@@ -25,7 +25,7 @@ Shape = tuple[tuple[int, ...], tuple[float, float] | None]
 """Shape of a sample, and the range of its values."""
 
 
-class Made(NamedTuple):
+class WrittenStatistics(NamedTuple):
     """Result of :func:`make_statistics`.
 
     Attributes:
@@ -37,7 +37,9 @@ class Made(NamedTuple):
     extractor: Extractor
 
 
-def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = None) -> Made:
+def make_statistics(
+    source: str, spec: str, out: Path, model: Denoiser | None = None
+) -> WrittenStatistics:
     """Write mean and covariance of the features of real samples
     (:func:`.statistics.write_statistics`).
 
@@ -64,7 +66,7 @@ def make_statistics(source: str, spec: str, out: Path, model: Denoiser | None = 
     samples, _ = read_samples(source, event, limits, "the data" if model is None else model.name)
     features = extractor(clamp(samples, limits)[0])
     write_statistics(out, features, extractor, limits)
-    return Made(len(features), extractor)
+    return WrittenStatistics(len(features), extractor)
 
 
 def _shape(source: str, spec: str) -> Shape:

@@ -48,7 +48,7 @@ _OTHER = (".pkl", ".pickle", ".pt", ".pth")
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class RealStatistics:
     """Statistics of real samples in one feature space.
 
     Attributes:
@@ -91,10 +91,10 @@ class StatisticsFile:
     """
 
     path: Path
-    known: tuple[Known, ...]
+    known: tuple[RealStatistics, ...]
     images: tuple[int, ...] | None = None
 
-    def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> Known:
+    def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> RealStatistics:
         """Return the statistics of an extractor's features.
 
         Args:
@@ -193,7 +193,7 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
     space = INCEPTION if images or spatial else _clean_fid(clean)
     kid_file = path.with_name(f"{path.stem}_kid.npz")
     features = open_arrays(kid_file)["feats"] if clean and kid_file.is_file() else None
-    first = Known(
+    first = RealStatistics(
         *_moments(stored["mu"], stored["sigma"]),
         n=int(stored["n"]) if "n" in keys else None,
         space=space,
@@ -201,7 +201,9 @@ def _of_moments(path: Path, stored: Mapping[str, Any], keys: set[str]) -> Statis
         features=features,
     )
     second = (
-        (Known(*_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),) if spatial else ()
+        (RealStatistics(*_moments(stored["mu_s"], stored["sigma_s"]), space=SPATIAL),)
+        if spatial
+        else ()
     )
     return StatisticsFile(path, (first, *second), images)
 
@@ -231,12 +233,14 @@ def _of_pickle(path: Path) -> StatisticsFile:
     if isinstance(value, Tensor):
         return StatisticsFile(path, (_of_features(value.numpy(), space),))
     if isinstance(value, Mapping) and {"mu", "sigma"} <= set(value):
-        return StatisticsFile(path, (Known(*_moments(value["mu"], value["sigma"]), space=space),))
+        return StatisticsFile(
+            path, (RealStatistics(*_moments(value["mu"], value["sigma"]), space=space),)
+        )
     spaces = {"fid": INCEPTION, "fd_dinov2": "dinov2-vit-l-14-edm2"}
     parts = value if isinstance(value, Mapping) else {}
     count = parts.get("num_images")
     spaces_in_file = [
-        Known(
+        RealStatistics(
             *_moments(part["mu"], part["sigma"]),
             n=None if count is None else int(count),
             space=spaces.get(str(name), str(name)),
@@ -265,13 +269,13 @@ def _moments(mean: Any, cov: Any) -> tuple[FloatArray, FloatArray]:
     return mean, cov
 
 
-def _of_features(features: np.ndarray, space: str) -> Known:
+def _of_features(features: np.ndarray, space: str) -> RealStatistics:
     if features.ndim != 2 or features.dtype.kind != "f" or len(features) < 2:
         raise ValueError(
             f"an array {features.shape} of {features.dtype} is no table (samples, features) of numbers"
         )
     moments = Moments.of(features)
-    return Known(moments.mean, moments.cov, len(features), space, features=features)
+    return RealStatistics(moments.mean, moments.cov, len(features), space, features=features)
 
 
 def write_statistics(

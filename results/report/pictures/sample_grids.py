@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...comparison.shown import ranked_curves
+from ...comparison.visible_rows import ranked_curves
 from ...record import Record
 from ...run_directory.reading import pictures_at
 from ...values import number, rows_of, text

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ...comparison.shown import ranked_curves
+from ...comparison.visible_rows import ranked_curves
 from ...run_directory.reading import pictures_at
 from ...text import format_number
 from ...values import number, rows_of, text

@@ -22,8 +22,8 @@ from samplerbench.benchmarks.running.executing import (
     executors,
     make_executor,
 )
-from samplerbench.benchmarks.running.executing.tasks import Shard
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.tasks import ShardTask
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
@@ -207,7 +207,7 @@ def test_a_shard_is_bit_for_bit_the_one_that_is_made_here(executor):
     )  # fmt: skip
     models = load_models(suite)
     cells = plan(suite, models, load_references(models))
-    tasks = [Shard(cell, 0, 20, 4, 8, None) for cell in cells]
+    tasks = [ShardTask(cell, 0, 20, 4, 8, None) for cell in cells]
     here = [task(WorkerContext(WORLD.setting), lambda _: None) for task in tasks]
     found = dict(executor.map(tasks, WORLD))
     for number, mine in enumerate(here):

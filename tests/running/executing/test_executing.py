@@ -16,14 +16,14 @@ import pytest
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.executing import Call, Failure, InProcess, Worker
 from samplerbench.benchmarks.running.executing.pace import GENEROUS, SHORTEST, Limits
-from samplerbench.benchmarks.running.executing.tasks import Shard
+from samplerbench.benchmarks.running.executing.tasks import ShardTask
 from samplerbench.benchmarks.running.executing.vitals import (
     how_it_ended,
     memory_limit,
     memory_of,
     place_in,
 )
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 
@@ -116,7 +116,7 @@ def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
     )
     assert len(planned) == 18
     for cell in planned:
-        task = Shard(cell, 0, 40, 8, 16, None)
+        task = ShardTask(cell, 0, 40, 8, 16, None)
         sent = pickle.loads(pickle.dumps(task))
         assert sent.cell.sampler == cell.sampler
         assert sent.cell.key == cell.key
@@ -131,7 +131,7 @@ def test_a_model_that_is_another_one_by_now_is_refused():
     with pytest.raises(
         ValueError, match="the files of model gmm-64d changed while the run was going on"
     ):
-        Shard(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(
+        ShardTask(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(
             WORLD
         )
 

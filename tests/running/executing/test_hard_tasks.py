@@ -12,7 +12,7 @@ import new_processes
 import pytest
 
 from samplerbench.benchmarks.running.executing import Call, Failure, Worker
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 
 WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
 

@@ -16,9 +16,9 @@ from quiet_runs import quiet_run
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.common.isolation import OnRay
 from samplerbench.benchmarks.running.executing import Call, Failure, InProcess
-from samplerbench.benchmarks.running.executing.cluster import Ray, connection, crew, host
+from samplerbench.benchmarks.running.executing.cluster import Ray, connection, host, worker_group
 from samplerbench.benchmarks.running.executing.cluster.ray_executor import TRIES, _part
-from samplerbench.benchmarks.running.executing.world import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 
 if importlib.util.find_spec("ray") is None:
@@ -302,6 +302,6 @@ def test_a_share_of_threads_and_of_machines():
     assert _part(machines, 0.0, None, 8) == 1
     assert _part([], 1.0, None, 8) == 1
     assert sum(map(host.Share(1, 0.5).room, machines)) == 8
-    assert crew.in_words(
+    assert worker_group.in_words(
         RuntimeError("The actor died.\n It is dead because its node has died.")
     ) == ("It is dead because its node has died")

@@ -7,7 +7,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.running.executing import Failure, InProcess, Serial, Worker
-from samplerbench.benchmarks.running.executing.timed import Times
+from samplerbench.benchmarks.running.executing.remote_timer import Times
 from samplerbench.benchmarks.suites.suite import check_suite
 
 SUITE = {

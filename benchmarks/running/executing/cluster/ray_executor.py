@@ -26,11 +26,11 @@ from ..executor import (
 )
 from ..remote import packed
 from .connection import Connection
-from .crew import Crew, Said, machines
 from .host import TYPE, Share
+from .worker_group import Said, WorkerGroup, machines
 
 if TYPE_CHECKING:
-    from ..world import WorkerConfig, WorkerContext
+    from ..worker_context import WorkerConfig, WorkerContext
 
 TRIES = 3
 """Most tries of a task whose machine is lost."""
@@ -76,7 +76,7 @@ class Ray(Executor):
         self._connection = Connection(address)
         self._jobs, self._gpus, self._memory = jobs, gpus, memory
         self._accelerator, self._required = accelerator, ""
-        self._crew: Crew | None = None
+        self._crew: WorkerGroup | None = None
         self._asked: tuple[str, int] | None = None
 
     @property
@@ -182,7 +182,7 @@ class Ray(Executor):
             crew.dismiss(list(crew.members))
         self._connection.close()
 
-    def _crew_for(self, setting: WorkerConfig) -> Crew:
+    def _crew_for(self, setting: WorkerConfig) -> WorkerGroup:
         """Return the crew for tasks of a setting."""
         needs = (setting.device, setting.threads)
         if self._crew is not None and self._asked != needs:
@@ -193,12 +193,12 @@ class Ray(Executor):
             self._crew = self._make_crew(*needs)
         return self._crew
 
-    def _make_crew(self, device: str, threads: int) -> Crew:
+    def _make_crew(self, device: str, threads: int) -> WorkerGroup:
         gpus = (1.0 if device.startswith("cuda") else 0.0) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
         share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
         grows = not self._connection.local
-        crew = Crew(ray, share, self._jobs, self._memory, grows=grows)
+        crew = WorkerGroup(ray, share, self._jobs, self._memory, grows=grows)
         if not grows and not crew.room():
             raise ValueError(f"this machine has no {share} for a worker; --device cpu needs no GPU")
         return crew
@@ -233,7 +233,7 @@ def _result(message: Said) -> Any:
     )
 
 
-def _waiting_since(crew: Crew, since: float) -> float:
+def _waiting_since(crew: WorkerGroup, since: float) -> float:
     """Return when the wait for an actor began; infinity once it is reported."""
     if len(crew.waiting()) < len(crew.members) or not crew.members:
         return time.monotonic() if since < float("inf") else since

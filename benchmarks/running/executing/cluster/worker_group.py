@@ -58,7 +58,7 @@ class Said(NamedTuple):
     value: Any
 
 
-class Crew:
+class WorkerGroup:
     """Actors that each have the same share of a machine.
 
     Args:

@@ -14,7 +14,7 @@ from ...timing.pending import machine_of
 from ...timing.sweep import sweep_on
 from .executor import Call, Executor, Failure, Tell
 from .tasks import OfCell
-from .world import WorkerContext
+from .worker_context import WorkerContext
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Throughput(OfCell):
 
 
 @dataclass(frozen=True)
-class There:
+class RemoteTimer:
     """Timer (:class:`.Place`) on an executor that runs one task at a time, on a device of its own.
 
     Attributes:

@@ -47,7 +47,7 @@ class Visit(NamedTuple):
 
 
 @dataclass
-class Watch:
+class CellTiming:
     """Times of one cell so far.
 
     Attributes:

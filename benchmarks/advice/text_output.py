@@ -21,7 +21,7 @@ TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 INDENT = 4
 
 
-def tell(advice: Advice, console: Console) -> None:
+def print_advice(advice: Advice, console: Console) -> None:
     """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
 
     Nothing is cut, and no name or number is broken.

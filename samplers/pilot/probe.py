@@ -75,7 +75,7 @@ class Response(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ProbeData:
     """Probe of a model, in coordinates of each trajectory's own.
 
     Attributes:
@@ -173,7 +173,7 @@ def _panels(lam: Array, spline: BSpline) -> Array:
 
 
 @torch.no_grad()
-def look_at(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: float) -> Look:
+def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: float) -> ProbeData:
     """Look at a model along the trajectories of some latents.
 
     No evaluation is outside [sigma_min, sigma_max].
@@ -200,7 +200,7 @@ def look_at(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: floa
     basis = _basis(torch.cat([x[:1] / sigma_max * d.std(), d]).transpose(0, 1))
     response = _response(denoise.take(rows), x, d, basis, levels, latents[0])
     spread = float((d[-1] - d[-1].mean(0)).square().mean().sqrt())
-    return Look(
+    return ProbeData(
         levels,
         torch.einsum("kd,kdr->kr", x[0], basis).cpu().numpy(),
         torch.einsum("lkd,kdr->lkr", d, basis).cpu().numpy(),

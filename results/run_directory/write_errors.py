@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .places import LOCK
+from .layout import LOCK
 
 _KEPT = "and run the same command again, what is done is kept"
 FULL = {
@@ -26,7 +26,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn an OSError while writing into a run directory into a sentence with a remedy.
 
     Raises:
@@ -48,7 +48,7 @@ def unwritable(path: Path, error: OSError) -> ValueError:
     )
 
 
-def gone(folder: Path) -> ValueError:
+def missing_folder_error(folder: Path) -> ValueError:
     """A run directory that is not there any more."""
     return ValueError(
         f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
@@ -64,6 +64,6 @@ def _sentence(error: OSError, folder: Path) -> str:
     if not os.path.abspath(file).startswith(os.path.abspath(folder)):
         return ""
     if not (folder / LOCK).exists():
-        return str(gone(folder))
+        return str(missing_folder_error(folder))
     remedy = _REMEDIES.get(error.errno or 0)
     return f"{file} could not be written ({error.strerror}); {remedy} {_KEPT}" if remedy else ""

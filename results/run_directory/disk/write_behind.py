@@ -41,7 +41,7 @@ class _Waiting(NamedTuple):
     then: Callable[[], object] | None
 
 
-class Behind:
+class WriteBehind:
     """Makes files durable in a thread of its own; to be closed."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ MOST = 2000
 """Rows of a page, about: all of a smaller table."""
 
 
-def shown(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
+def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
     """Return the rows of a table that a page shows: all of a small one.
 
     Of a large one these are the best curves of each problem, whole, the baseline's best among them,

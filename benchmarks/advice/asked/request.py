@@ -84,7 +84,7 @@ class Entry(NamedTuple):
     libraries: frozenset[str]
 
 
-class Now(NamedTuple):
+class CurrentConfiguration(NamedTuple):
     """Present sampler of the user.
 
     Attributes:
@@ -99,7 +99,7 @@ class Now(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class AdviceRequest:
     """A model and how it is run.
 
     Attributes:
@@ -146,12 +146,12 @@ class Asked:
         cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
         return [replace(cell, identity=identity) for cell in cells]
 
-    def default(self, now: Now, budget: int) -> Entry:
+    def default(self, now: CurrentConfiguration, budget: int) -> Entry:
         """Return the present sampler at a budget."""
         cell = self.cells([now.sampler], [now.schedule], budget)[0]
         return self.entry(cell)
 
-    def alternatives(self, now: Now, library: str, budget: int) -> list[Entry]:
+    def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
         """Return the library's own solvers at their defaults, without the present sampler.
 
         For a folder of diffusers these are its schedulers, for users of Python too.
@@ -247,7 +247,7 @@ class Asked:
         """Noising process that the model was trained on; None where it is unknown."""
         return getattr(innermost(self.model), "process", None)
 
-    def now(self, text: str | None) -> Now:
+    def now(self, text: str | None) -> CurrentConfiguration:
         """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
 
         Args:
@@ -259,20 +259,20 @@ class Asked:
         if text is not None:
             sampler, schedule = sampler_of(text)
             levels = schedule or default_schedule(self.model, sampler)
-            return Now(label_of(sampler), levels, "as you say")
+            return CurrentConfiguration(label_of(sampler), levels, "as you say")
         try:
             own = self.model.own_sampling(10)
         except ValueError:
             own = None
         if own is not None:
-            return Now("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
+            return CurrentConfiguration("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
         if isinstance(self.process, RectifiedFlow):
             levels = [*self._native, FLOW_SCHEDULES[0]]
-            return Now("euler", levels[0], "the usual sampler of flow models")
+            return CurrentConfiguration("euler", levels[0], "the usual sampler of flow models")
         if self.process is None or isinstance(self.process, EDM):
-            return Now("heun", "karras", "EDM's deterministic sampler")
+            return CurrentConfiguration("heun", "karras", "EDM's deterministic sampler")
         own = default_schedule(self.model, samplers.make("euler"))
-        return Now("euler", own, "DDIM on evenly spaced times")
+        return CurrentConfiguration("euler", own, "DDIM on evenly spaced times")
 
 
 def sampler_of(text: str) -> tuple[Sampler, str]:
@@ -300,7 +300,7 @@ def load_subject(
     extractor: str,
     only: Sequence[str],
     library: str = LIBRARIES[0],
-) -> Asked:
+) -> AdviceRequest:
     """Load the model of a spec for a race. Checks that need no evaluation come first.
 
     Raises:
@@ -327,7 +327,7 @@ def load_subject(
             f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
         )
     check_model(model, None, denoising=model.read is not None, device=device)
-    return Asked(name, model, device, seed, extractor, tuple(only))
+    return AdviceRequest(name, model, device, seed, extractor, tuple(only))
 
 
 def described(model: Denoiser) -> Mapping[str, Any]:

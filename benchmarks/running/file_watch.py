@@ -16,7 +16,7 @@ from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache
 
 
-class Watch:
+class FileWatch:
     """Watch over the files of a run.
 
     Args:

@@ -67,7 +67,7 @@ class WorkerConfig:
         set_peers_path(self.peers)
 
 
-class Subject(NamedTuple):
+class LoadedModel(NamedTuple):
     """Model on its device, and its extractor; None for a model without a reference.
 
     None for a model without a reference.
@@ -101,9 +101,9 @@ class WorkerContext:
         }
         self.models, self.references = dict(models or {}), dict(references or {})
         self._known = {
-            name: Subject(model, extractors.get(name)) for name, model in (models or {}).items()
+            name: LoadedModel(model, extractors.get(name)) for name, model in (models or {}).items()
         }
-        self._latest: tuple[str, Subject] | None = None
+        self._latest: tuple[str, LoadedModel] | None = None
         self._made_once: dict[Hashable, Any] = {}
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
@@ -146,7 +146,7 @@ class WorkerContext:
             for path, stamp in self._opened.get(name, {}).items()
         }
 
-    def subject(self, name: str) -> Subject:
+    def subject(self, name: str) -> LoadedModel:
         """Return a model by its spec.
 
         Raises:
@@ -159,10 +159,10 @@ class WorkerContext:
             self._latest = name, self._make_subject(name)
         return self._latest[1]
 
-    def _make_subject(self, name: str) -> Subject:
+    def _make_subject(self, name: str) -> LoadedModel:
         options = parse_spec(name)
         model = make_model(options.pop("name"), **options)
         model = model.to(self.setting.device) if self.setting.device != "cpu" else model
-        return Subject(
+        return LoadedModel(
             model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD))
         )
