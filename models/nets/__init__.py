@@ -1,9 +1,9 @@
-"""Network architectures, and the shipped score networks as denoisers."""
+"""Network architectures."""
 
-from ..cards.features import Classifier
-from ..cards.flow_map import MapPrecond
-from ..cards.latent import Autoencoder
+from .autoencoder import Autoencoder
+from .classifier import Classifier
 from .edm import EDMPrecond, edm_loss
+from .flow_map import MapPrecond
 from .unet import UNet
 
 __all__ = ["Autoencoder", "Classifier", "EDMPrecond", "MapPrecond", "UNet", "edm_loss"]

@@ -85,7 +85,7 @@ class Head:
 class Cell:
     """Cell of the listing: its text, and the number to sort it by (None: sort by the text)."""
 
-    table_columns: str
+    shown: str
     key: float | None
 
 
