@@ -2,12 +2,17 @@
 networks.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
 from .guidance import ClassifierFree
-from .objects import from_function, from_network
 from .reference import Extractor, Identity, Reference, Statistics
 from .registry import make_model, model_names, use_model
+
+if TYPE_CHECKING:
+    from .objects import from_function, from_network
 
 __all__ = [
     "Bound",
@@ -30,8 +35,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """Return the installed version for ``__version__``, read on first use."""
+def __getattr__(name: str) -> Any:
+    """Import what few need when it is asked for; ``__version__`` is the distribution's."""
+    if name in ("from_function", "from_network"):
+        return getattr(import_module(f"{__name__}.objects"), name)
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import version

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from samplerbench import models, samplers
-
+from ... import models, samplers
 from ...results.run_directory.disk.files import write_json
 from ...results.run_directory.leading import leading
 from .. import metrics, planning, sampling, scoring, tuning

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["FIELDS", "OWN_FIELDS", "SCHEDULES", "is_candidate", "load_subject", "variants"]
 
 _HOMES = {
-    "FIELDS": "subject",
-    "OWN_FIELDS": "subject",
+    "FIELDS": "request",
+    "OWN_FIELDS": "request",
     "SCHEDULES": "candidates",
     "is_candidate": "candidates",
-    "load_subject": "subject",
+    "load_subject": "request",
     "variants": "candidates",
 }
 
