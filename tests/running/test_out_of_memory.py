@@ -61,7 +61,7 @@ class Watching(InProcess):
         self.tried = []
 
     def run(self, task, world, **how):
-        if type(task).__name__ == "Shard":
+        if type(task).__name__ == "ShardTask":
             self.tried.append((task.cell.sampler.name, task.start, task.cell.batch_size))
         return super().run(task, world, **how)
 

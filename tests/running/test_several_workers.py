@@ -92,7 +92,7 @@ def test_a_cell_that_failed_is_not_begun_again(tmp_path, make, monkeypatch):
     original = InProcess.run
 
     def counted(self, task, *args, **kwargs):
-        if task.__class__.__name__ == "Shard":
+        if task.__class__.__name__ == "ShardTask":
             begun.append(task.cell.sampler.name)
         return original(self, task, *args, **kwargs)
 
@@ -106,7 +106,7 @@ class Failing(Backwards):
     """Each shard fails by itself; the later ones first."""
 
     def map(self, tasks, world, *, tell=lambda *_: None, limits=(), wanted=lambda _: True):
-        if any(type(task).__name__ != "Shard" for task in tasks):
+        if any(type(task).__name__ != "ShardTask" for task in tasks):
             yield from InProcess().map(tasks, world)
             return
         begun = [number for number in range(len(tasks)) if wanted(number)]
@@ -124,7 +124,7 @@ def test_what_was_finished_before_an_interrupt_is_kept(serial, tmp_path):
     class Interrupted(Backwards):
         def map(self, tasks, *args, **kwargs):
             for count, one in enumerate(super().map(tasks, *args, **kwargs)):
-                if count == 3 and type(tasks[0]).__name__ == "Shard":
+                if count == 3 and type(tasks[0]).__name__ == "ShardTask":
                     raise KeyboardInterrupt
                 yield one
 

@@ -210,14 +210,14 @@ def test_one_that_slept_follows_the_one_that_took_over(tmp_path, monkeypatch):
         def map(self, tasks, world, **how):
             nonlocal said
             for result in super().map(tasks, world, **how):
-                if type(tasks[0]).__name__ == "Shard" and not other.held:
+                if type(tasks[0]).__name__ == "ShardTask" and not other.held:
                     monkeypatch.setattr(leases, "STALE", -1.0)
                     assert other._leases.take(out / LEASE)
                     monkeypatch.setattr(leases, "STALE", 60.0)
                     claims.lead([cell.key for cell in setup.cells])
                     said = (out / "claims" / "plan.json").read_text()
                 yield result
-            if type(tasks[0]).__name__ == "Shard":
+            if type(tasks[0]).__name__ == "ShardTask":
                 assert (out / "claims" / "plan.json").read_text() == said
 
     assert runner.run_or_join(replace(setup, executor=Sleeps())) is None
@@ -249,7 +249,7 @@ def test_a_failure_of_one_that_joined_is_the_row(tmp_path):
         """The leader's executor, beside which another process fails."""
 
         def map(self, tasks, world, **how):
-            if type(tasks[0]).__name__ == "Shard":
+            if type(tasks[0]).__name__ == "ShardTask":
                 reason = alone.loc[alone["sampler"] == "raises", "reason"].item()
                 raises = next(task.cell.key for task in tasks if task.cell.sampler.name == "raises")
                 assert noted.planned()
@@ -267,7 +267,7 @@ def test_signals_give_claims_back(tmp_path):
     class Interrupted(type(setup.executor)):
         def map(self, tasks, world, **how):
             for count, one in enumerate(super().map(tasks, world, **how)):
-                if count and type(tasks[0]).__name__ == "Shard":
+                if count and type(tasks[0]).__name__ == "ShardTask":
                     os.kill(os.getpid(), signal.SIGINT)
                     time.sleep(10)
                 yield one
