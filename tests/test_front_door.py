@@ -11,10 +11,19 @@ from torch import nn
 import samplerbench
 from samplerbench import samplers
 from samplerbench.models import from_function, from_network
+from samplerbench.models import registry as model_registry
 from samplerbench.samplers import GridSampler, Source, make
+from samplerbench.samplers import registry as sampler_registry
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "examples" / "notebook.ipynb"
 SMALL = {"nfe": [5], "samples": 64, "timing": False, "device": "cpu", "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def names_of_this_test(monkeypatch):
+    """Samplers and models that a test hands over are gone after it."""
+    monkeypatch.setattr(sampler_registry, "_REGISTRY", dict(sampler_registry._REGISTRY))
+    monkeypatch.setattr(model_registry, "_SESSION", {})
 
 
 @dataclass(frozen=True, kw_only=True)
