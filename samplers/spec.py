@@ -154,7 +154,7 @@ def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
 def abbreviate(value: object, most: int = 80) -> str:
     """``repr`` of a value, short enough for a sentence.
 
-    >>> shown("a" * 100, 12)
+    >>> abbreviate("a" * 100, 12)
     "'aaaaaa … a'"
     """
     words = repr(value)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import add, make_run
 
-from samplerbench.results.comparison import select_visible_rows as module
+from samplerbench.results.comparison import visible_rows as module
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.significance import Evidence, judge_table
 from samplerbench.results.comparison.visible_rows import select_visible_rows
