@@ -89,7 +89,8 @@ perf-peers: $(VENV)/.ready       ## time samplers beside those of other librarie
 	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
 	$(BIN)/python -m samplerbench.results.perf results/runs/perf-peers.json
 
-wheel: $(VENV)/.ready
+wheel: $(VENV)/.ready          ## from the tree alone: what an earlier build left would be packed too
+	rm -rf build/lib build/bdist.*
 	$(BIN)/python -m build --wheel
 
 clean:
