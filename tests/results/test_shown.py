@@ -61,7 +61,9 @@ def test_rows_without_results_are_shown(path):
 
 def test_the_page_says_so_and_the_files_beside_it_have_all(path, monkeypatch, tmp_path):
     monkeypatch.setattr(
-        build, "select_visible_rows", lambda frame, baseline: select_visible_rows(frame, baseline, 8)
+        build,
+        "select_visible_rows",
+        lambda frame, baseline: select_visible_rows(frame, baseline, 8),
     )
     page = write_report(path, path).read_text()
     assert "Shown are 8 of 24 rows" in page
