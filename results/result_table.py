@@ -13,7 +13,7 @@ import pandas as pd
 
 from .comparison.estimates import default_quantity
 from .intervals import printed
-from .run_directory.disk.files import write_bytes, write_text
+from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
 from .table.latex import latex

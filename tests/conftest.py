@@ -15,14 +15,11 @@ import torch
 import typer.main
 from hypothesis import settings
 
-from samplerbench.results.run_directory.disk import write_behind
-
 torch.set_num_threads(1)
 # else all commands are built anew at every call of one
 typer.main.get_command = functools.cache(typer.main.get_command)
 # no test cuts the power, and a disk takes milliseconds; test_stopping sees that it is called
 os.fsync = os.fstat
-write_behind.syncfs = None  # so that it is called
 # of commands that tests call here; those about the worker ask for it
 os.environ.setdefault("SAMPLERBENCH_ISOLATION", "0")
 # what was found for a model by other code, or by tests of yesterday, is not what tests are about

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ... import models, samplers
-from ...results.run_directory.disk.files import write_json
+from ...results.run_directory.files import write_json
 from ...results.run_directory.leading import leading
 from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executing import Executor, Failure, InProcess

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 
-from ...results.run_directory.disk.read_cache import read_once
 from .advise import advise
 from .check_model import check_model
 from .common.console import Warnings, say
@@ -43,7 +42,6 @@ def _start(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Benchmark diffusion samplers: quality and cost against the number of steps."""
-    context.with_resource(read_once())
     if version:
         from importlib.metadata import version as installed
 

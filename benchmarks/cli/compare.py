@@ -201,7 +201,7 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
 def _write_csv(comparisons: list[Comparison], path: Path) -> None:
     import pandas as pd
 
-    from ...results.run_directory.disk.files import write_text
+    from ...results.run_directory.files import write_text
     from ...results.text import csv_lines
 
     frame = pd.concat([comparison.frame for comparison in comparisons])

@@ -36,20 +36,18 @@ def admit(setup: Setup) -> Digests:
     setup.put_on_record(identity)
     run.mend_references()
     _inspect_others(setup, identity)
-    with run.together():
-        for cell in setup.cells:
-            if not identity.admit(cell, cell.record(setup.suite.name) | cell.facts):
-                continue
-            run.mend(cell.key)
-            if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-                # they are about to be read; a finished cell's are only kept
-                run.mend_shards(cell.key)
-    with run.together():
-        for cell in setup.cells:
-            if cell.skip:
-                conclude(run, cell, "skipped", cell.skip)
-            elif failure := setup.probes.of(cell).failure:
-                conclude(run, cell, failure.status, failure.reason)
+    for cell in setup.cells:
+        if not identity.admit(cell, cell.record(setup.suite.name) | cell.facts):
+            continue
+        run.mend(cell.key)
+        if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
+            # they are about to be read; a finished cell's are only kept
+            run.mend_shards(cell.key)
+    for cell in setup.cells:
+        if cell.skip:
+            conclude(run, cell, "skipped", cell.skip)
+        elif failure := setup.probes.of(cell).failure:
+            conclude(run, cell, failure.status, failure.reason)
     return {name: identity.digests(name) for name in setup.makers}
 
 

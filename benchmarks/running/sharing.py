@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from itertools import chain
 from math import frexp
 from typing import TypeVar
@@ -168,13 +167,10 @@ def sample(
             limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
-        with setup.directory.together(), closing(results):
+        with closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
-                used, release = (
-                    tried[cell.key],
-                    partial(claims.release, cell.key, start, stop),
-                )
+                used = tried[cell.key]
                 opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
                 setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
                 setup.watch.check()
@@ -182,12 +178,12 @@ def sample(
                     if not setup.batches.shrink(used, stop - start, result):
                         reason = setup.batches.reason(cell, used, result)
                         fails(cell, start, result.status, reason)
-                    release()
                 else:
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
-                    setup.directory.write_shard(cell.key, start, stop, result, release)
+                    setup.directory.write_shard(cell.key, start, stop, result)
                     drawn, shards_left[cell.key] = drawn + 1, shards_left[cell.key] - 1
+                claims.release(cell.key, start, stop)
                 if not shards_left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...models.loaders.local_code import code_of
 from ...results.record import Kind, Record
-from ...results.run_directory.disk.files import jsonable
+from ...results.run_directory.files import jsonable
 from ...results.run_directory.fingerprint import hash_of
 from ...results.table.dtypes import misfit
 from ...results.text import choices

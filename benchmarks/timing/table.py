@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...results.record import Record
-from ...results.run_directory.disk.files import write_text
+from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL as IDENTITY
 from ...results.run_directory.layout import QUALITY
 from ...results.run_directory.run_dir import RunDir

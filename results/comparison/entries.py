@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..quantities import Quantity
 from ..record import Record
-from ..run_directory.disk.read_cache import read_once
 from ..run_directory.layout import TIMING
 from ..run_directory.reading import log, run_record
 from ..run_directory.run_dir import RunDir
@@ -90,7 +89,6 @@ class Source:
         return self.name
 
 
-@read_once()
 def read_source(path: Path | str | TypedTable) -> Source:
     """Return the source at a run directory, a folder with a ``table.csv``, or a table.
 

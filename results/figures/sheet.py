@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..run_directory.disk.files import write_bytes
+from ..run_directory.files import write_bytes
 
 Width = Literal["single", "double"]
 WIDTHS: dict[str, float] = {"single": 3.35, "double": 6.9}

@@ -25,8 +25,7 @@ from ..escaping import printable
 from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
-from ..run_directory.disk.files import write_text
-from ..run_directory.disk.read_cache import read_once
+from ..run_directory.files import write_text
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
 from ..run_directory.write_errors import FULL
@@ -168,7 +167,6 @@ LONGEST_WHOLE = 20
 """Letters of a name that stays on one line in a heading."""
 
 
-@read_once()
 def write_report(
     dirs: Path | str | Sequence[Path | str], out: Path | str, *, baseline: str = BASELINE
 ) -> Path:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..run_directory.disk.files import read_regular
+from ..run_directory.files import read_regular
 from ..run_directory.reading import RunReader
 
 BESIDE = ("table.csv", "table.parquet", "table.md", "table.tex")

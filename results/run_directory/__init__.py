@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .disk.files import read_npz, write_npz, write_text
+    from .files import read_npz, write_npz, write_text
 
 __all__ = ["read_npz", "write_npz", "write_text"]
 
@@ -13,4 +13,4 @@ def __getattr__(name: str) -> Any:
     """Import what reads arrays when it is asked for: NumPy takes its time."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.disk.files"), name)
+    return getattr(import_module(f"{__name__}.files"), name)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from . import sealed
-from .disk.files import read_json, write_json
+from .files import read_json, write_json
 from .layout import checked
 from .leases import Leases
 

@@ -34,7 +34,7 @@ import re
 from pathlib import Path
 
 from . import sealed
-from .disk.files import PART, read_json
+from .files import PART, read_json
 
 LOCK, LEASE = ".lock", ".leader"
 ASIDE = "set-aside"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .disk.files import PART, read_json
+from .files import PART, read_json
 from .layout import LEASE, LOCK
 from .leases import STALE, Leases
 

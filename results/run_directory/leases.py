@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .disk.files import PART, read_json
+from .files import PART, read_json
 
 BEAT, STALE = 5.0, 60.0
 """Heartbeat interval and expiry time, in seconds."""

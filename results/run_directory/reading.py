@@ -10,11 +10,10 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from .contents import Contents, contents_of
+from .contents import Contents
 from .layout import (
     CELL,
     INFLUENCE,
@@ -58,17 +57,12 @@ class RunReader:
     path: Path
     model: str = ""
     extractor: str = ""
-    _known: Contents | None = field(default=None, compare=False, repr=False)
+    _contents: Contents = field(default=None, compare=False, repr=False)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
-        """Share what is known of the files."""
-        if self._known is None:
-            object.__setattr__(self, "_known", contents_of(self.path))
-
-    @property
-    def _contents(self) -> Contents:
-        assert self._known is not None
-        return self._known
+        """Begin with no file read, but for a copy by :meth:`of_model`."""
+        if self._contents is None:
+            object.__setattr__(self, "_contents", Contents(self.path))
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
@@ -111,7 +105,6 @@ class RunReader:
 
     def cells(self) -> list[str]:
         """Keys of the planned cells, sorted."""
-        self._contents.settle()
         return sorted(path.parent.name for path in (self.path / "parts").glob(f"*/{CELL}"))
 
     def names(self, cell: str) -> list[str]:
@@ -139,7 +132,6 @@ class RunReader:
 
         The claim is checked when the file is read.
         """
-        self._contents.settle()
         ranges = self.ranges(cell, samples)
         if len(ranges) <= FEW:
             return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
@@ -200,7 +192,7 @@ class RunReader:
                 "folder again makes it anew.",
                 self.path / place,
             )
-        return self._try(place, partial(self._contents.npz, keep=True), self.made_by(cell), pin)
+        return self._try(place, self._contents.npz, self.made_by(cell), pin)
 
     def read_shard(self, cell: str, start: int, stop: int) -> Arrays | None:
         """The arrays of a shard."""
@@ -220,7 +212,6 @@ class RunReader:
 
     def reference_steps(self, tag: str) -> list[int]:
         """The numbers N for which there are reference data ``TAG-N``, sorted."""
-        self._contents.settle()
         stems = (
             path.name.removesuffix(".npz") for path in self.reference(tag).parent.glob("*.npz")
         )
@@ -229,7 +220,6 @@ class RunReader:
 
     def made(self) -> dict[str, dict[str, Any]]:
         """Return the fingerprints of the models and extractors of this run, by digest."""
-        self._contents.settle()
         names = sorted(path.stem for path in (self.path / "made").glob("[!.]*.json"))
         names = [name for name in names if OPENED not in name]
         read = {name: self._try(made_of(name), self._contents.json) for name in names}
@@ -239,7 +229,6 @@ class RunReader:
         """The files that a model, by its digest, opened only while samples were made and scored:
         SHA-256 by name.
         """
-        self._contents.settle()
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
             read = self._try(made_of(path.stem), self._contents.json) or {}
@@ -272,7 +261,6 @@ class RunReader:
         return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
 
     def _listed(self, cell: str) -> list[tuple[int, int]]:
-        self._contents.settle()
         matches = (
             SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz")
         )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..record import Record
 from . import sealed
-from .disk.files import read_json, write_json
+from .files import read_json, write_json
 from .layout import (
     ASIDE,
     CELL,
@@ -57,7 +57,6 @@ class RunDir(RunWriter):
         """
         readers: dict[str, Callable[..., object]] = {}
         contents = self._contents
-        contents.settle()
         for name in self.names(cell):
             if (
                 name != CELL
@@ -85,7 +84,6 @@ class RunDir(RunWriter):
 
     def set_aside(self, cell: str, why: str) -> None:
         """Move everything that belongs to a cell out of the way, and keep it with the reason."""
-        self._contents.settle()
         for path in (self.samples(cell), self.evolution(cell)):
             if path.exists():
                 self._move(path, self.part(cell, CELL).parent / f"kept-{path.name}", free=False)
@@ -172,7 +170,6 @@ class RunDir(RunWriter):
         place = source.relative_to(self.path).as_posix()
         self._changes(place)
         self._contents.forget_folder(place)
-        self._contents.settle()
         target.parent.mkdir(parents=True, exist_ok=True)
         numbered = (target.with_name(f"{target.name}.{n}") for n in range(1, 1 << 30))
         shutil.move(

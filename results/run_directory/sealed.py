@@ -23,8 +23,15 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from .disk.archives import arrays_in, write_arrays
-from .disk.files import LARGEST_JSON, UNREADABLE, json_text, read_regular, write_bytes
+from .files import (
+    LARGEST_JSON,
+    UNREADABLE,
+    arrays_in,
+    json_text,
+    read_regular,
+    write_arrays,
+    write_bytes,
+)
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .disk.files import UNREADABLE, arrays_in
+from .files import UNREADABLE, arrays_in
 from .sealed import Damaged
 
 _NAME_LENGTHS = slice(26, 30)

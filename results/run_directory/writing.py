@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from uuid import uuid4
 from ..record import Record
 from . import sealed
 from .claims import FOLDER as CLAIMS
-from .disk.files import PART
+from .files import PART
 from .fingerprint import hash_of
 from .layout import (
     ASIDE,
@@ -168,18 +168,9 @@ class RunWriter(RunReader):
             pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
         self.write(cell, QUALITY, {**quality, **pinned})
 
-    def write_shard(
-        self,
-        cell: str,
-        start: int,
-        stop: int,
-        arrays: Arrays,
-        then: Callable[[], object] | None = None,
-    ) -> None:
-        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell; ``then`` is called
-        once it is there, maybe by another thread.
-        """
-        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell), then)
+    def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
+        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
+        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
 
     def has_now(self, cell: str, start: int, stop: int) -> bool:
         """Return True if a shard is there now, past the file system's cache.
@@ -237,13 +228,11 @@ class RunWriter(RunReader):
     def delete(self, cell: str, name: str) -> None:
         """Delete a part of a cell, if it is there."""
         self._changes(part_of(cell, name))
-        self._contents.settle()
         self.part(cell, name).unlink(missing_ok=True)
 
     def drop_shard(self, cell: str, start: int, stop: int) -> None:
         """Delete a shard, so that it is sampled again."""
         self._changes(shard_of(cell, start, stop))
-        self._contents.settle()
         self.shard(cell, start, stop).unlink(missing_ok=True)
 
     @property
@@ -254,32 +243,15 @@ class RunWriter(RunReader):
         """
         return self._contents.changes
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Let written files wait for each other, to be flushed at once: each is there some
-        milliseconds later (:mod:`.disk.behind`), and all are at the end.
-
-        Raises:
-            OSError: one of them cannot be written.
-        """
-        with self._contents.together():
-            yield
-
     def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
         self._changes(place)
         file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
         self._contents.write(place, self._inside(place), file)
 
-    def _write_npz(
-        self,
-        place: str,
-        arrays: Arrays,
-        made_by: str = "",
-        then: Callable[[], object] | None = None,
-    ) -> str:
+    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
         self._changes(place)
         file = sealed.sealed_npz(arrays, place, made_by)
-        self._contents.write(place, self._inside(place), file, then)
+        self._contents.write(place, self._inside(place), file)
         return file.seal.sha256
 
     def _changes(self, place: str) -> None:

@@ -11,8 +11,7 @@ from pyarrow.parquet import ParquetFile
 
 from ..escaping import csv_text
 from ..quantities import column_kinds
-from ..run_directory.disk.files import read_regular
-from ..run_directory.disk.read_cache import read_once
+from ..run_directory.files import read_regular
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
 from .dtypes import parsed
@@ -26,7 +25,6 @@ LARGEST, MOST_ROWS = 256 << 20, 1_000_000
 """Bytes of a file, and rows of a Parquet file, which says a column of equal values in a few bytes."""
 
 
-@read_once()
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
     """The table of one run or of several, as :func:`..result_table.load` describes it.
 

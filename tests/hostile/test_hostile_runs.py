@@ -14,7 +14,7 @@ import pytest
 from arena import digest, sealed, watchdog
 
 from samplerbench.results.escaping import printable
-from samplerbench.results.run_directory.disk import files
+from samplerbench.results.run_directory import files
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.run_directory.sealed import Damaged, open_npz
 

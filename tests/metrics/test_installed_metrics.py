@@ -10,7 +10,7 @@ import pytest
 from new_processes import command
 
 from samplerbench.benchmarks.cli.scaffold import new_package
-from samplerbench.results.run_directory.disk.files import read_npz
+from samplerbench.results.run_directory.files import read_npz
 
 NAME = "mean_gap"
 COLUMNS = [NAME, f"{NAME}_se", f"{NAME}_low", f"{NAME}_high"]

@@ -17,7 +17,7 @@ from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.denoiser import Wrapper
-from samplerbench.results.run_directory.disk.files import read_npz
+from samplerbench.results.run_directory.files import read_npz
 from samplerbench.samplers import SampleNoise, karras, make
 
 AUTO = make("auto")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from samplerbench.results.run_directory.disk.files import (
+from samplerbench.results.run_directory.files import (
     PART,
     read_json,
     read_npz,
@@ -95,7 +95,7 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from samplerbench.results.run_directory.disk.files import write_npz
+from samplerbench.results.run_directory.files import write_npz
 n = 0
 while True:
     n += 1

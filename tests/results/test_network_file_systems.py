@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplerbench.results.run_directory import sealed
-from samplerbench.results.run_directory.disk import files
-from samplerbench.results.run_directory.disk.files import read_json, write_atomic, write_json
+from samplerbench.results.run_directory import files, sealed
+from samplerbench.results.run_directory.files import read_json, write_atomic, write_json
 from samplerbench.results.run_directory.run_dir import RunDir
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.results.run_directory.disk.files import read_json
+from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.run_directory.layout import CELL, MADE, QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -255,3 +255,17 @@ def test_ranges_cover_the_samples_once_and_do_not_depend_on_history(tmp_path_fac
         )
         assert run.missing("c", samples) == []
         assert run.drawn("c") >= set(ranges)
+
+
+def test_run_reader_reads_what_another_object_wrote(tmp_path):
+    writer, reader = RunDir.create(tmp_path), RunDir.open(tmp_path)
+    writer.plan("c", {"model": "m"})
+    assert reader.read("c", QUALITY) is None
+    writer.write("c", QUALITY, {"status": "ok"})
+    assert reader.read("c", QUALITY) == {"status": "ok"}
+    with writer.lock():
+        writer.write("c", QUALITY, {"status": "failed"})
+    assert reader.read("c", QUALITY) == {"status": "failed"}
+    writer.set_aside("c", "it is another")
+    assert reader.cells() == []
+    assert reader.read("c", QUALITY) is None

@@ -22,7 +22,7 @@ from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import leases
-from samplerbench.results.run_directory.disk.files import read_json
+from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.run_directory.run_dir import RunDir
 
 DEADLY = Path(__file__).with_name("deadly.py")

@@ -23,7 +23,7 @@ from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
 from samplerbench.results.comparison.headline import headline
 from samplerbench.results.quantities import column_names
-from samplerbench.results.run_directory.disk.files import read_npz
+from samplerbench.results.run_directory.files import read_npz
 
 SUITE = {
     "name": "columns",

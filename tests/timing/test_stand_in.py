@@ -15,7 +15,7 @@ from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.device.gpu import Gpu
 from samplerbench.benchmarks.timing.device.sm_clock import sm_clock
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.disk.files import read_json
+from samplerbench.results.run_directory.files import read_json
 
 SUITE = {
     "name": "gpu-dry",

@@ -7,7 +7,7 @@ from timing_rig import Machine, Network, Working, cell_of
 
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing.sweep import Point, knee_of, sweep
-from samplerbench.results.run_directory.disk.files import read_json
+from samplerbench.results.run_directory.files import read_json
 
 
 class Saturating(Network):

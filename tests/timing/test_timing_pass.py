@@ -12,7 +12,7 @@ from samplerbench.benchmarks.running.setup import pick_device
 from samplerbench.benchmarks.suites.suite import check_suite, load_suite
 from samplerbench.benchmarks.timing import pending
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.disk.files import read_json
+from samplerbench.results.run_directory.files import read_json
 
 SUITE = {
     "name": "rig",

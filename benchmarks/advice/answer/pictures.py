@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....results.run_directory.disk.files import read_npz, write_npz
+from ....results.run_directory.files import read_npz, write_npz
 
 FILE = "pictures.npz"
 COUNT = 6

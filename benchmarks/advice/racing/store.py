@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....results.run_directory.disk.files import read_npz, write_npz, write_text
+from ....results.run_directory.files import read_npz, write_npz, write_text
 
 LOG, QUESTION = "measured.jsonl", "question.json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ....results.run_directory.disk.files import LARGEST_JSON, read_regular, write_json
+from ....results.run_directory.files import LARGEST_JSON, read_regular, write_json
 from ...suites.suite import Strict
 from .entry import Tuned
 

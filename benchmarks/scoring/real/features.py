@@ -14,7 +14,7 @@ from torch import Tensor
 from ....models.loaders.reading import reading
 from ....models.loaders.user_files import difference_of, file_hash
 from ....models.reference import Extractor, FloatArray
-from ....results.run_directory.disk.files import read_npz, write_npz
+from ....results.run_directory.files import read_npz, write_npz
 from ...metrics.estimators.moments import Moments
 from ...sampling.fingerprint import Fingerprint, difference, extractor_fingerprint
 from ...sampling.shard import clamp

@@ -11,7 +11,7 @@ import pytest
 from small_runs import numbers, run
 
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.disk.files import write_npz
+from samplerbench.results.run_directory.files import write_npz
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.run_directory.sealed import Damaged
 

@@ -1,7 +1,8 @@
-"""Text, JSON and arrays in files that are whole or absent (:mod:`.disk.atomic`); a damaged file
-reads as missing.
+"""Text, JSON and arrays in files that are whole or absent; a damaged file reads as missing.
 
-A file may come from elsewhere: pipes and devices are not waited for, and nothing is larger in
+A write goes to a hidden ``*.part`` file in the same folder, is flushed to the disk and then renamed.
+A process killed at any moment leaves the old file or the new one under the final name, never half of
+one. A file may come from elsewhere: pipes and devices are not waited for, and nothing is larger in
 memory than it can be on the disk.
 """
 
@@ -17,32 +18,20 @@ import time
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from uuid import uuid4
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .archives import arrays_in, write_arrays
-from .atomic import PART, TRIES, write_atomic, write_bytes
-
-__all__ = [
-    "LARGEST_JSON",
-    "PART",
-    "UNREADABLE",
-    "arrays_in",
-    "json_text",
-    "jsonable",
-    "read_json",
-    "read_npz",
-    "read_regular",
-    "write_atomic",
-    "write_bytes",
-    "write_json",
-    "write_npz",
-    "write_text",
-]
+PART = ".part"
+"""Suffix of a file that is being written."""
+TRIES = 4
+"""Attempts to write a file that another process removes meanwhile, or to read a stale one."""
 
 UNREADABLE = (
     OSError,
@@ -69,6 +58,45 @@ LARGEST_JSON = 32 << 20
 
 class StrangeFileError(OSError):
     """A pipe or a device in place of a file, or a file that is too large."""
+
+
+def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Make ``path`` hold what ``fill`` writes, or leave it as it was.
+
+    Args:
+        path: the final name; its folder is made if need be.
+        fill: writes the content to a binary file; called again where another process took the file
+            that was being written for one of a process that was killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(TRIES - 1):
+        try:
+            return _write_once(path, fill)
+        except FileNotFoundError:
+            if not path.parent.is_dir():
+                raise
+    return _write_once(path, fill)
+
+
+def _write_once(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    part = path.with_name(f".{path.name}.{uuid4().hex[:12]}{PART}")
+    try:
+        with part.open("xb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename = str(path)  # a full disk does not say what it had no room for
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` atomically."""
+    write_atomic(path, lambda file: file.write(content))
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
@@ -169,6 +197,45 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays of numbers or text to an uncompressed archive, as ``numpy.savez`` does.
+
+    Raises:
+        TypeError: an array holds Python objects.
+    """
+    converted = {name: np.asanyarray(array) for name, array in arrays.items()}
+    pickled = [name for name, array in converted.items() if array.dtype.hasobject]
+    if pickled:
+        raise TypeError(
+            f"array {pickled[0]!r} holds Python objects, which only a pickle could store"
+        )
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in converted.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
+
+
+def arrays_in(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """The arrays of an open archive as :func:`write_arrays` stores them, all read and checksummed.
+
+    One of :data:`UNREADABLE` is raised if it is none, holds a pickle, or would be larger in memory
+    than it is.
+    """
+    size = file.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > size:
+            raise ValueError("its arrays are larger than it is")
+        arrays = {
+            name.removesuffix(".npy"): npy.read_array(
+                io.BytesIO(archive.read(name)), allow_pickle=False
+            )
+            for name in archive.namelist()
+        }
+    if any(array.size > size for array in arrays.values()):  # of texts without letters
+        raise ValueError("its arrays are larger than it is")
+    return arrays
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
