@@ -15,8 +15,8 @@ from ..sampling.engine import Works
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .clock import Reading
-from .device.gpu import STEADY
 from .disturbances import Block, doubts, observed
+from .gpu import STEADY
 
 MOST_DISCARDED = 2
 """Most visits of a cell, as a multiple of the requested rounds."""

@@ -34,10 +34,10 @@ from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, Visit
 from .clock import Clock, Reading, warm_up
-from .device.gpu import Gpu
-from .device.settings import backends_set
-from .device.sm_clock import sm_clock
 from .disturbances import watched_block
+from .gpu import Gpu
+from .settings import backends_set
+from .sm_clock import sm_clock
 
 
 def joules_per_call(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 
-from .device.sm_clock import SmClock
+from .sm_clock import SmClock
 
 AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from .clock import Reading
-from .device.gpu import Gpu, GpuState, gpu_doubts
+from .gpu import Gpu, GpuState, gpu_doubts
 from .load import Load, cpu_doubts
 
 APART, APART_MS = 0.05, 0.1

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .device.gpu import Gpu
+from .gpu import Gpu
 
 CGROUP, CGROUP_1 = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu")
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")

@@ -22,7 +22,7 @@ from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Stopwatch
 from .clock import Clock, warm_up
-from .device.settings import backends_set
+from .settings import backends_set
 
 GAIN = 1.05
 """Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""

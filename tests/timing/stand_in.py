@@ -161,7 +161,7 @@ def stand_in(*, counters: bool = True, call_ms: float = 0.01) -> Iterator[OnCuda
     )
     modules = {
         "pynvml": Nvml(mode),
-        "samplerbench.benchmarks.timing.device.sm_counters": SimpleNamespace(
+        "samplerbench.benchmarks.timing.sm_counters": SimpleNamespace(
             **({"read_counters": read_counters} if counters else {})
         ),
     }

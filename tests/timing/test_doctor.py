@@ -12,10 +12,9 @@ import pytest
 
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli.common import console
-from samplerbench.benchmarks.timing import machine
-from samplerbench.benchmarks.timing.doctor import counters, examine
-from samplerbench.benchmarks.timing.doctor.examine import Package, packages
-from samplerbench.benchmarks.timing.doctor.steadiness import Steadiness, _summary, steadiness
+from samplerbench.benchmarks.timing import counters, machine
+from samplerbench.benchmarks.timing.doctor import Package, examine, packages
+from samplerbench.benchmarks.timing.steadiness import Steadiness, _summary, steadiness
 
 
 @pytest.fixture(scope="module")

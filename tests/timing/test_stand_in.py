@@ -12,8 +12,8 @@ from samplerbench.benchmarks import sampling, timing
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.setup import set_up
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.device.gpu import Gpu
-from samplerbench.benchmarks.timing.device.sm_clock import sm_clock
+from samplerbench.benchmarks.timing.gpu import Gpu
+from samplerbench.benchmarks.timing.sm_clock import sm_clock
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 

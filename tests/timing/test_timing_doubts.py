@@ -13,8 +13,8 @@ from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
 from samplerbench.benchmarks.timing import Clock, Reading, load
-from samplerbench.benchmarks.timing.device.gpu import Gpu, GpuState, gpu_doubts
 from samplerbench.benchmarks.timing.disturbances import Block, doubts, observed, watched_block
+from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
 from samplerbench.benchmarks.timing.load import Load, cpu_doubts
 from samplerbench.models import make_model
 

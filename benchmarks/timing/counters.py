@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ..device.gpu import Gpu
-from ..load import Load
+from .gpu import Gpu
+from .load import Load
 
 RAPL = Path("/sys/class/powercap")
 TRIES = 2000

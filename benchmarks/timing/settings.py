@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ....results.record import Record
+from ...results.record import Record
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ....models import make_model
-from ..machine import conditions, device_of, machine, version
+from ...models import make_model
 from .counters import counters
+from .machine import conditions, device_of, machine, version
 from .steadiness import Steadiness, steadiness
 
 NAME = "samplerbench"

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .. import Clock, median_interval
-from ..load import Load, cpu_doubts
+from ...results.comparison.times.medians import median_interval
+from .clock import Clock
+from .load import Load, cpu_doubts
 
 SIDE = {"cpu": 384, "cuda": 4096}
 """Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""

@@ -1,1 +1,0 @@
-"""Timed device: its clock, counters, caches and settings."""
