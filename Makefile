@@ -80,14 +80,14 @@ perf: $(VENV)/.ready             ## time the library itself
 	mkdir -p results/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf -o addopts= -o python_files='bench_*.py' \
 	  --benchmark-only --benchmark-json=results/runs/perf.json --ignore=benchmarks/perf/bench_peers.py
-	$(BIN)/python -m samplerbench.results.perf results/runs/perf.json
+	$(BIN)/python -m samplerbench.benchmarks.perf.table results/runs/perf.json
 
 perf-peers: $(VENV)/.ready       ## time samplers beside those of other libraries, which it installs
 	$(PIP) -e '.[dev,peers]'
 	mkdir -p results/runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks/perf/bench_peers.py -o addopts= -o python_files='bench_*.py' -p no:warnings \
 	  --benchmark-only --benchmark-json=results/runs/perf-peers.json
-	$(BIN)/python -m samplerbench.results.perf results/runs/perf-peers.json
+	$(BIN)/python -m samplerbench.benchmarks.perf.table results/runs/perf-peers.json
 
 wheel: $(VENV)/.ready          ## from the tree alone: what an earlier build left would be packed too
 	rm -rf build/lib build/bdist.*

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .planning.schedules import make_schedule
     from .sampling.chance import unseeded_draws
     from .suites.cell import Cell
-    from .suites.suite import Suite, load_suite
+    from .suites.files import load_suite
+    from .suites.suite import Suite
 
     __version__: str
 
@@ -49,7 +50,7 @@ _HOMES = {
     "Suite": "suites.suite",
     "advise": "advice.advising",
     "check_sampler": "conformance",
-    "load_suite": "suites.suite",
+    "load_suite": "suites.files",
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",

@@ -29,8 +29,8 @@ from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell
-from .suites.python_files import refuse_untrusted
-from .suites.suite import Suite, check_suite, load_suite
+from .suites.files import load_suite, refuse_untrusted
+from .suites.suite import Suite, check_suite
 
 Asked = Suite | Mapping[str, Any] | Path | str
 """A suite, or how one is asked for."""

@@ -177,7 +177,7 @@ class Denoiser(ABC):
         if unknown.
 
         If :meth:`draw_labels` draws classes, they may be means ``(classes, d)`` and the covariance
-        about them. A run may begin from them (``benchmarks.suites.start``), so a rough shape of the data
+        about them. A run may begin from them (``benchmarks.suites.cell.make_start``), so a rough shape of the data
         is enough. By default they come from the reference, if its features are the samples themselves.
         """
         reference = self.reference() if self.decoder is None else None

@@ -97,26 +97,10 @@ FAMILIES = (
         "#c83126",
         "#fe7b3d",
         (
-            *(
-                "ddpm",
-                "euler_ancestral",
-                "euler_churn",
-                "euler_maruyama",
-                "edm_stochastic",
-                "dpm_ancestral",
-                "dpmpp_m_sde",
-            ),
-            *(
-                "consistency",
-                "dpmpp_sde",
-                "dpmpp_s_ancestral",
-                "er_sde",
-                "seeds",
-                "sa_solver",
-                "restart",
-                "reverse_diffusion",
-                "predictor_corrector",
-            ),
+            *("ddpm", "euler_ancestral", "euler_churn", "euler_maruyama", "edm_stochastic"),
+            *("dpm_ancestral", "dpmpp_m_sde", "consistency", "dpmpp_sde", "dpmpp_s_ancestral"),
+            *("er_sde", "seeds", "sa_solver", "restart", "reverse_diffusion"),
+            "predictor_corrector",
         ),
     ),
     Family("Adaptive", "#842c3f", "#bb627e", ("rk", "dpm_solver_adaptive", "scipy", "torchdiffeq")),
@@ -180,31 +164,19 @@ def family(sampler: str, origin: str = "") -> str:
 
 
 def _place(sampler: str, origin: str) -> tuple[Family, int]:
-    """The family with the longest beginning of the name, and where in it.
-
-    Names of no family get a place by a hash.
-    """
-    stem = _stem(sampler)
+    """The family with the longest beginning of the name, and where in it; else a place by a hash."""
+    # dpmpp_2m_sde is dpmpp_m_sde: the method without its order
+    stem = re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
     matches = [
         (len(method), kin, place)
         for kin in FAMILIES
         for place, method in enumerate(kin.methods)
-        if _begins(stem, method)
+        if f"{stem}_".startswith(f"{method}_")
     ]
     if origin or not matches:
         return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
     _, kin, place = max(matches, key=lambda match: match[0])
     return kin, place
-
-
-def _stem(sampler: str) -> str:
-    """``dpmpp_2m_sde`` as ``dpmpp_m_sde``: the method without its order."""
-    return re.sub(r"_+", "_", re.sub(r"\d", "", VARIANT.sub("", sampler))).strip("_")
-
-
-def _begins(stem: str, method: str) -> bool:
-    """Return True if ``method`` is the beginning of ``stem``, in whole words."""
-    return stem == method or stem.startswith(method + "_")
 
 
 def _hash(words: str) -> int:

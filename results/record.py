@@ -173,8 +173,7 @@ AROUND: tuple[Column, ...] = (
     Column(
         "tuning_teacher",
         "integer",
-        "tuned schedule: network evaluations of its "
-        "converged endpoints, all training latents "
+        "tuned schedule: network evaluations of its converged endpoints, all training latents "
         "together",
     ),
     Column(

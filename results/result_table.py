@@ -17,8 +17,7 @@ from .run_directory.files import write_bytes, write_text
 from .run_directory.run_dir import RunDir
 from .table.curves import with_curves
 from .table.latex import latex
-from .table.reading import read_csv, read_parquet, read_table
-from .table.run_rows import rows_of_run
+from .table.reading import read_csv, read_parquet, read_table, rows_of_run
 from .table.typed_table import TypedTable
 from .text import choices, csv_lines, format_number, markdown_table
 from .values import empty, rows_of
@@ -181,11 +180,7 @@ class ResultTable(TypedTable):
         return draw(self, metric, cost, kind=kind, width=width)
 
     def _check_columns(self, *names: str) -> None:
-        """Refuse columns that the table does not have.
-
-        Raises:
-            ValueError: one is not there.
-        """
+        """Raise a ValueError for a column that the table does not have."""
         for name in names:
             if name not in self.frame:
                 hints = self.filled or map(str, self.frame.columns)
@@ -236,8 +231,8 @@ def load(paths: Path | str | Sequence[Path | str]) -> ResultTable:
 
 
 def rebuild(source: RunDir | Path | str) -> ResultTable:
-    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts, and return
-    the table.
+    """Write ``table.csv`` and ``table.parquet`` of a run directory from its parts; return the
+    table.
     """
     run = source if isinstance(source, RunDir) else RunDir.open(source)
     table = ResultTable.of(rows_of_run(run))

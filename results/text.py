@@ -78,8 +78,8 @@ def csv_field(value: object) -> str:
 
 
 def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
-    """Return a hint in place of an unknown name: the names like it, and all known ones, or the
-    first of many.
+    """Return a hint in place of an unknown name: the names like it, and the first of all known
+    ones.
     """
     names = list(known)
     close = difflib.get_close_matches(given, names, n=3)

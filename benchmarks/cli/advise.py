@@ -118,7 +118,7 @@ def advise(
             torch.set_num_threads(threads)
 
         from ...results.run_directory.files import write_text
-        from ...results.run_directory.write_errors import explain_write_errors
+        from ...results.run_directory.layout import explain_write_errors
         from ..advice import advise as find
         from ..advice.answer.pictures import read_pictures
         from ..running.setup import pick_device

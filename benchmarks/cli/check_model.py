@@ -81,8 +81,8 @@ def check_model(
     Exit code 1 if the mapping is wrong, or if several fit; 3 if it is not decided, as without data.
     """
     from ...models.registry import is_checkpoint
+    from ...samplers.spec import parse_spec
     from ..running.setup import pick_device
-    from ..suites.spec import parse_spec
 
     where = pick_device(checked(device, "--device", DEVICES))
     if os.path.exists(model) or model.startswith("checkpoint:"):

@@ -17,7 +17,7 @@ from ..conformance.measured import nfe_per_step, shipped
 from ..metrics import metrics
 from ..planning.authors import usage_of
 from ..planning.schedules import options_of
-from ..suites.suite import built_in, load_suite
+from ..suites.files import built_in, load_suite
 
 Row = dict[str, Any]
 

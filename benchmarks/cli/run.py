@@ -92,7 +92,7 @@ def _run(
     if isolating.looks_new(suite, options.out_dir):
         runs_in.start()  # its imports take as long as ours, at the same time
 
-    from ...results.run_directory.write_errors import explain_write_errors
+    from ...results.run_directory.layout import explain_write_errors
     from ..running import runner
     from ..running.conformity import nonconforming
     from ..running.sequential import run_until_decided
@@ -345,7 +345,7 @@ def with_sequential_options(
         ValueError: an option that says how to stop, where nothing says when; or a value that makes
             no sense.
     """
-    from ..suites.spec import parse_spec
+    from ...samplers.spec import parse_spec
 
     options: dict[str, Any] = {
         "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,

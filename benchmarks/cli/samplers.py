@@ -95,7 +95,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
     """
     from ... import samplers
-    from ..suites.spec import parse_spec
+    from ...samplers.spec import parse_spec
 
     if everything and named:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
@@ -230,9 +230,9 @@ def export(
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
     from ...samplers import make
     from ...samplers.peers import export_sigmas
+    from ...samplers.spec import parse_spec
     from ..planning.levels import levels_of, read_levels
     from ..planning.models import load_model
-    from ..suites.spec import parse_spec
 
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None

@@ -86,11 +86,11 @@ def tune(
     ones: nearest to the converged endpoints, on latents that no run scores.
     """
     from ... import samplers
+    from ...samplers.spec import parse_spec
     from ..planning.models import load_denoiser
     from ..planning.remedy import loading
     from ..planning.tuned.entry import WHATS
     from ..running.setup import pick_device
-    from ..suites.spec import parse_spec
     from ..tuning.target import targets_of
     from ..tuning.tuner import Tuner
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...results.run_directory.files import write_text
 from ...samplers import Sampler, karras
-from ..suites.spec import format_spec
+from ...samplers.spec import format_spec
 from . import Conformance
 
 SHIPPED = Path(__file__).with_name("measured.json")

@@ -2,7 +2,7 @@
 costs nothing.
 
 Every group has ``axpy2``, 50 times two fused passes over the state in place;
-``samplerbench.results.perf`` prints all others as multiples of it. Peers run natively, without this
+``samplerbench.benchmarks.perf.table`` prints all others as multiples of it. Peers run natively, without this
 library's adapters; those that are not installed are left out.
 """
 

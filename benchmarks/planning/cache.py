@@ -21,8 +21,8 @@ from ...models.loaders.reading import reading
 from ...models.loaders.user_files import difference_of, file_hash
 from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
+from ...samplers.spec import canonical
 from ..sampling.fingerprint import first_fingerprint
-from ..suites.spec import canonical
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
 """Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""

@@ -32,8 +32,8 @@ from ...samplers.pilot import (
 from ...samplers.pilot.finalists import LATENTS_PER_AXIS
 from ...samplers.pilot.probe import MOST
 from ...samplers.pilot.search import CONFIRMED, FINALISTS
+from ...samplers.spec import canonical
 from ..sampling.meter import Meter
-from ..suites.spec import canonical
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
 from .gits import SEARCH_IDS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...models import Denoiser
 from ...samplers import Grid, Sampler, make
-from ..suites.spec import abbreviate
+from ...samplers.spec import abbreviate
 from ..suites.suite import LARGEST
 from .native import default_schedule, drowned, log
 from .schedules import make_schedule

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...models import Denoiser, make_model
 from ...models.denoiser import innermost
-from ..suites.spec import format_spec, parse_spec
+from ...samplers.spec import format_spec, parse_spec
 
 log = logging.getLogger("samplerbench")
 

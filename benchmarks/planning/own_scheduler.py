@@ -11,7 +11,7 @@ from ...models import Denoiser
 from ...models.own_sampling import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
-from ..suites.start import Start
+from ..suites.cell import Start
 from .maps import mismatch
 
 log = logging.getLogger("samplerbench")

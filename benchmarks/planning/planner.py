@@ -12,11 +12,10 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
+from ...samplers.spec import parse_spec
 from ..sampling.execution import check_executions, refusal
 from ..sampling.infinity import begins, below, top_of
-from ..suites.cell import Cell
-from ..suites.spec import parse_spec
-from ..suites.start import Start, make_start
+from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...samplers import plugin_file
 from ...samplers.peers import peers_path
-from ..suites.spec import label_of
+from ...samplers.spec import label_of
 from .budget import cost_of, steps_within
 from .models import NamedModel
 from .schedules import make_schedule

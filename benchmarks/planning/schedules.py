@@ -13,7 +13,7 @@ from ...models import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, karras
 from ...samplers.schedules import SCHEDULES
-from ..suites.spec import format_spec, parse_spec
+from ...samplers.spec import format_spec, parse_spec
 from . import equal_error, gits, native, optimal_kl  # noqa: F401 - registers the schedules
 from .tuned import schedule as tuned
 

@@ -21,7 +21,7 @@ from ..scoring.shards import gathered
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from ..timing.load import Load, cpu_doubts
+from ..timing.disturbances import Load, cpu_doubts
 from .executing.pace import evaluations_per_second, expected, seconds_per_image
 
 TRIED = 256

@@ -13,16 +13,15 @@ import torch
 
 from ...results.result_table import ResultTable, rebuild
 from ...results.run_directory.claims import Claims
+from ...results.run_directory.layout import explain_write_errors
+from ...results.run_directory.leading import BusyError
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.write_errors import explain_write_errors
-from ...results.run_directory.writing import BusyError
 from ..sampling.out_of_memory import out_of_memory
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
-from ..timing.pending import LocalTimer, time_pending
-from ..timing.table import write_timings
+from ..timing.pending import LocalTimer, time_pending, write_timings
 from .admission import admit
 from .executing import Executor
 from .executing.pace import expected

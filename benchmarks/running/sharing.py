@@ -19,9 +19,9 @@ import torch
 
 from ...results.run_directory.claims import Claims, claim_of
 from ...results.run_directory.layout import MADE
+from ...results.run_directory.leading import BusyError
 from ...results.run_directory.leases import STALE
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.writing import BusyError
 from ..sampling.shard import BATCH
 from ..sampling.snapshots import how_many
 from ..scoring.cost import endpoints_asked

@@ -10,10 +10,10 @@ import torch
 
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
+from ...samplers.spec import format_spec, parse_spec
 from ..sampling.batch import latents
 from ..sampling.meter import ReportingMeter
 from ..suites.cell import Cell
-from ..suites.spec import format_spec, parse_spec
 from ..suites.suite import Suite
 from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
 

@@ -14,8 +14,7 @@ from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ...results.run_directory.sealed import Damaged
-from ...results.run_directory.stored import StoredArray
+from ...results.run_directory.sealed import Damaged, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Metric, origin
 from ..sampling.meter import ReportingMeter

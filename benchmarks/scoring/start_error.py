@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models import Denoiser
-from ..suites.start import moments_of
+from ..suites.cell import moments_of
 
 LARGEST = 1024
 """Largest dimension for start errors, a second's work on the covariance."""

@@ -17,7 +17,7 @@ from ...models.loaders.local_code import code_of
 from ...results.record import Kind, Record
 from ...results.run_directory.files import jsonable
 from ...results.run_directory.fingerprint import hash_of
-from ...results.table.dtypes import misfit
+from ...results.table.typed_table import misfit
 from ...results.text import choices
 from ..metrics.metric import Measured, Metric, metrics, origin
 from ..sampling.shard import Arrays

@@ -9,23 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ...samplers.spec import format_spec, label_of, parse_spec
     from .cell import file_name
-    from .spec import format_spec, label_of, parse_spec
     from .suite import check_suite
 
 __all__ = ["check_suite", "file_name", "format_spec", "label_of", "parse_spec"]
 
-_HOMES = {
-    "check_suite": "suite",
-    "file_name": "cell",
-    "format_spec": "spec",
-    "label_of": "spec",
-    "parse_spec": "spec",
-}
+_HOMES = {"check_suite": ".suite", "file_name": ".cell"}
+"""Modules of the public names; the others are of ``samplers.spec``."""
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(_HOMES.get(name, "...samplers.spec"), __name__), name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .spec import abbreviate
+from ...samplers.spec import abbreviate
 
 COMMAND_LINE = "the command line"
 """Source of values from options; messages name these places as options."""
@@ -79,18 +79,14 @@ def _remedy(kind: str, ctx: Mapping[str, Any]) -> str:
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """Return ``models.0.samples``: keys and numbers of entries, without the type names of
-    alternatives.
-    """
+    """Return ``models.0.samples``: keys and numbers of entries."""
     return ".".join(
         str(part) for part in loc if isinstance(part, int) or ("[" not in part and part != "str")
     )
 
 
 def _option(loc: tuple[int | str, ...]) -> str:
-    """Return the option for a place: its last key, as ``--max-samples`` of
-    ``until.max_samples``.
-    """
+    """Return the option for a place: its last key, as ``--max-samples`` of ``until.max_samples``."""
     name = [
         part
         for part in loc

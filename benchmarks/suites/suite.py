@@ -5,10 +5,8 @@ TOML on disk, checked when it is read.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,9 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ...results import quantities
+from ...samplers.spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
 from .messages import COMMAND_LINE, sentence
-from .paths import with_placed_files
-from .spec import LARGEST_NUMBER, canonical, format_spec, parse_spec
 
 Spec = str | dict[str, Any]
 LARGEST = 1_000_000
@@ -26,12 +23,6 @@ LARGEST = 1_000_000
 
 CHECKPOINT = "checkpoint:"
 """Prefix of the name of a model from a user's file."""
-
-LARGEST_FILE = 256 << 10
-MOST_POINTS = 500
-"""Limits of a TOML file: its bytes, and the points in a line. A key of many parts, such as
-``a.a.a``, takes memory that grows with their square.
-"""
 
 MOST_SAMPLES = 1_000_000_000
 """Most samples of a cell or a batch; larger numbers are slips."""
@@ -165,7 +156,7 @@ class Suite(Strict):
         samples: samples per cell.
         seed: root seed.
         end: where grids end.
-        start: how runs begin (``benchmarks.suites.start``).
+        start: how runs begin (``benchmarks.suites.cell.make_start``).
         sigma_start: the level down to which start "gaussian" goes without an evaluation; None
             leaves it to the data's spread.
         noise: of stochastic samplers: independent numbers, or the increments of one Brownian path
@@ -327,10 +318,8 @@ class Suite(Strict):
 
 
 def _model_entry(place: int, entry: object) -> object:
-    """Return a model that is given by its name alone as a table.
-
-    Raises:
-        ValueError: it is an object, which another process or a later run cannot make again.
+    """Return a model that is given by its name alone as a table; a ValueError for an object, which
+    no other process can make again.
     """
     if isinstance(entry, str):
         return {"name": entry}
@@ -343,9 +332,7 @@ def _model_entry(place: int, entry: object) -> object:
 
 
 def _in_place_of(models: list[dict[str, Any]], name: Spec) -> dict[str, Any]:
-    """Return the entry of a model that replaces a suite's. A suite for one checkpoint keeps its
-    settings for the user's copy.
-    """
+    """Return the entry of a model that replaces a suite's, whose one checkpoint keeps its settings."""
     stated, replaced = parse_spec(models[0]["name"]), parse_spec(name)
     if len(models) > 1 or not stated["name"].startswith(CHECKPOINT) or not _is_path(replaced):
         return {"name": name}
@@ -365,58 +352,6 @@ def extractors_of(suite: Mapping[str, Any]) -> dict[str, str]:
         format_spec(parse_spec(entry["name"])): entry.get("extractor") or default
         for entry in suite.get("models", ())
     }
-
-
-def built_in() -> dict[str, Path]:
-    """Return the built-in suites: name to TOML file."""
-    folder = Path(__file__).parent
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def load_suite(name: str) -> Suite:
-    """Load a built-in suite by name, or the suite of a TOML file.
-
-    Raises:
-        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
-            names it.
-    """
-    suites = built_in()
-    path = suites.get(name, Path(name))
-    if not path.is_file():
-        close = difflib.get_close_matches(name, suites, n=1)
-        hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
-        )
-        raise ValueError(f"unknown suite {name!r}; {hint}")
-    try:
-        data = tomllib.loads(_text(path))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
-        raise ValueError(f"{path.name} is not valid TOML: {error}") from error
-    return check_suite(
-        {"name": path.stem, **(data if name in suites else with_placed_files(data, path.parent))},
-        path.name,
-    )
-
-
-def _text(path: Path) -> str:
-    """Read a TOML file.
-
-    Raises:
-        ValueError: it is too large, or no UTF-8.
-    """
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(
-            f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
-        )
-    text = path.read_text(encoding="utf-8")
-    if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
-        raise ValueError(f"a line has more than {MOST_POINTS} points; write it on several lines")
-    return text
 
 
 def check_suite(data: Mapping[str, Any], where: str) -> Suite:

@@ -84,16 +84,14 @@ class CellTiming:
         ]
 
     @property
-    def kept(self) -> list[Visit]:
-        """Visits that count: the undisturbed ones, or all if these are too few or less than half,
-        so that a flag must say why.
-        """
+    def counted(self) -> list[Visit]:
+        """Visits that count: the undisturbed ones, or all if these are too few, which is flagged."""
         fine = self.undisturbed
         return fine if len(fine) >= FEWEST and 2 * len(fine) >= len(self.visits) else self.visits
 
     def settled(self, options: Timing) -> bool:
         """Return True if the interval of the median is as narrow as requested."""
-        visits = self.kept
+        visits = self.counted
         return settled([v.total.ms for v in visits], options.half_width, options.min_rounds)
 
     def enough(self, options: Timing) -> bool:
@@ -105,7 +103,7 @@ class CellTiming:
 
     def columns(self, options: Timing, device: str) -> Record:
         """Return the timing columns, the raw times and the disturbances."""
-        visits, cuda = self.kept, device.startswith("cuda")
+        visits, cuda = self.counted, device.startswith("cuda")
         times, walls = [v.total.ms for v in visits], [v.total.wall_ms for v in visits]
         own = [v.total.ms - v.network_ms for v in visits]
         network, solver = median(v.network_ms for v in visits), median(own)

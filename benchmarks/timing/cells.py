@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import torch
@@ -33,11 +32,9 @@ from ..sampling.recorded import room_on
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, Visit
-from .clock import Clock, Reading, warm_up
-from .disturbances import watched_block
+from .clock import Clock, Reading, backends_set, sm_clock, warm_up
+from .disturbances import doubts, watched_block
 from .gpu import Gpu
-from .settings import backends_set
-from .sm_clock import sm_clock
 
 
 def joules_per_call(
@@ -47,18 +44,14 @@ def joules_per_call(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float | None:
-    """Return the energy of one call, of the whole device, with its idle power.
+    """Return the energy of one call, J, of the whole device with its idle power; None without a counter.
 
     Args:
-        work: the call; repeated for at least ``seconds``.
-        joules: reads the energy counter, J; None without one.
+        work: the call; repeated for at least ``seconds``, of which one is the least that makes sense.
+        joules: reads the energy counter, J, which moves every few hundredths of a second.
         finish: returns when the device has finished its work.
-        seconds: length of the window; the counter moves every few hundredths of a second, so a
-            second is the least that makes sense.
+        seconds: length of the window.
         clock: seconds.
-
-    Returns:
-        J per call; None without a counter.
     """
     finish()
     before, begin, calls = joules(), clock(), 0
@@ -93,9 +86,7 @@ class Cold:
 
 
 def last_cache(device: str) -> int:
-    """Return the bytes of the last cache of a device: the L2 of a GPU, the largest of a
-    processor.
-    """
+    """Return the bytes of a device's last cache: the L2 of a GPU, the largest of a processor."""
     if device.startswith("cuda"):
         return int(getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 0)) or UNKNOWN
     sizes = [0]
@@ -110,20 +101,10 @@ LAUNCHES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch")
 """Prefixes of the CUDA calls that start work on the device; a replayed graph is one."""
 
 
-class Launches(NamedTuple):
-    """Counts of one call.
-
-    Attributes:
-        host: CUDA calls that start kernels or graphs.
-        kernels: that ran on the device, copies and fills included.
+def launches(work: Callable[[], object]) -> tuple[int, int]:
+    """Count, by torch's profiler, one call's CUDA calls that start work, and the kernels that ran,
+    copies and fills included.
     """
-
-    host: int
-    kernels: int
-
-
-def launches(work: Callable[[], object]) -> Launches:
-    """Count the launches of one call, by torch's profiler; it is called once."""
     from torch.profiler import ProfilerActivity, profile  # slow to import, for this only
 
     torch.cuda.synchronize()
@@ -131,7 +112,7 @@ def launches(work: Callable[[], object]) -> Launches:
         work()
         torch.cuda.synchronize()
     events = list(profiler.events() or ())
-    return Launches(
+    return (
         sum(event.name.startswith(LAUNCHES) for event in events),
         sum("CUDA" in str(event.device_type) for event in events),
     )
@@ -219,9 +200,7 @@ class _Pass:
     cold: Cold | None = None
 
     def run(self, waiting: deque[CellTiming]) -> None:
-        """Time as many cells as memory and time allow, in rounds, until none is open or the time is
-        spent. Then conclude the open cells with the times they have.
-        """
+        """Time as many cells as memory and time allow, in rounds, and conclude those that are open."""
         self._begin_cells(waiting)
         order = random.Random(0)
         while self.watches and not self._is_spent():
@@ -251,9 +230,7 @@ class _Pass:
         self.rounds = 1
 
     def _has_time(self, a_round: float, longest: float) -> bool:
-        """Return True if one cell more can be visited often enough; the first always, unless
-        late.
-        """
+        """Return True if one cell more can be visited often enough; the first always, unless late."""
         if self.until is None or not self.watches:
             return not self._is_late()
         seconds_left = self.until - time.monotonic() - longest
@@ -311,11 +288,11 @@ class _Pass:
                 self.cold = Cold(self.device)
             if self.device.startswith("cuda"):
                 steps = watch.cell.steps or run.calls
-                whole, network = launches(run.sample), launches(run.network)
+                (calls, kernels), (_, bare) = launches(run.sample), launches(run.network)
                 watch.facts |= {
-                    "launches_per_step": whole.host / steps,
-                    "kernels_per_step": whole.kernels / steps,
-                    "network_kernels_per_step": network.kernels * run.share / steps,
+                    "launches_per_step": calls / steps,
+                    "kernels_per_step": kernels / steps,
+                    "network_kernels_per_step": bare * run.share / steps,
                 }
 
     def _measure(self, watch: CellTiming) -> None:
@@ -331,8 +308,8 @@ class _Pass:
             self.cold.empty()
             cold = self.clock(run.sample).ms
         seconds = time.perf_counter() - begin
-        doubts, bare = block.doubts([total]), network.ms * run.share
-        watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, doubts, seconds))
+        why, bare = doubts([block], [total]), network.ms * run.share
+        watch.visits.append(Visit(self.rounds, total, bare, decoder, cold, block, why, seconds))
 
     def _conclude(self, watch: CellTiming) -> None:
         """Measure energy, if requested and available, then report the columns."""

@@ -1,8 +1,9 @@
-"""Time of one call on a device by two clocks, and warm-up.
+"""Time of one call on a device by two clocks, warm-up, and speed settings of torch.
 
 A second clock that does not count seconds separates a slower sampler from a slower machine:
 
-* on a GPU the cycles of its multiprocessors, which a lower clock does not change;
+* on a GPU the cycles of its multiprocessors, which a lower clock does not change: by a kernel that
+  reads two counters before and after, or else by NVML's clock afterwards;
 * on a CPU the processor time of all threads, which other processes do not change.
 """
 
@@ -10,12 +11,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
 
-from .sm_clock import SmClock
+from ...results.record import Record
+from .gpu import Gpu
 
 AGREEMENT = 0.02
 MEDIAN_OF, MOST_MEDIANS = 3, 20
@@ -35,6 +39,60 @@ class Reading(NamedTuple):
     ms: float
     wall_ms: float
     second: float | None = None
+
+
+class Counters:
+    """Mean clock of multiprocessor 0 by its counters, from :meth:`start` to :meth:`mhz`.
+
+    Args:
+        read: a kernel that writes its cycles and the nanoseconds of the GPU's timer into an int64
+            tensor ``(2,)`` on the device.
+    """
+
+    name = "SM cycles"
+
+    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
+        self._read = read
+        self._before, self._after = (torch.zeros(2, dtype=torch.int64, device="cuda") for _ in "ab")
+
+    def start(self) -> None:
+        """Mark the first moment, in the order of the work on the device."""
+        self._read(self._before)
+
+    def mhz(self) -> float | None:
+        """Return the clock from the mark until now, when the device is idle; None if unknown."""
+        self._read(self._after)
+        cycles, nanoseconds = (self._after - self._before).tolist()
+        return 1e3 * cycles / nanoseconds if nanoseconds > 0 else None
+
+
+class ClockOfNvml:
+    """Clock that NVML reports at the end, renewed a few times a second only."""
+
+    name = "SM cycles, by NVML's clock"
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+
+    def start(self) -> None:
+        """Do nothing: see :meth:`Counters.start`."""
+
+    def mhz(self) -> float | None:
+        """See :meth:`Counters.mhz`."""
+        return self._gpu.state().sm_clock
+
+
+SmClock = Counters | ClockOfNvml
+
+
+def sm_clock(gpu: Gpu | None) -> SmClock | None:
+    """Return the best clock of the machine for the current CUDA device; None for none."""
+    with suppress(Exception):  # no Triton, or one that cannot compile here
+        counters = Counters(import_module(f"{__package__}.sm_counters").read_counters)
+        counters.start()
+        if (counters.mhz() or 0.0) > 0:
+            return counters
+    return ClockOfNvml(gpu) if gpu is not None and gpu.state().sm_clock else None
 
 
 class Clock:
@@ -104,3 +162,23 @@ def warm_up(
         if sum(times) > most_ms:
             return False
     return False
+
+
+@contextmanager
+def backends_set(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
+    """Set TF32 for products and convolutions of float32, and cuDNN's search for algorithms, for the
+    block; yield the settings, to be stored with the times.
+    """
+    backends = torch.backends
+    before = (
+        backends.cuda.matmul.allow_tf32,
+        backends.cudnn.allow_tf32,
+        backends.cudnn.benchmark,
+    )
+    backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = tf32
+    backends.cudnn.benchmark = cudnn_benchmark
+    try:
+        yield {"tf32": tf32, "cudnn_benchmark": cudnn_benchmark}
+    finally:
+        backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = before[:2]
+        backends.cudnn.benchmark = before[2]

@@ -4,16 +4,138 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import os
 import re
+import statistics
+import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ...models import make_model
-from .counters import counters
+from ...results.comparison.times.medians import median_interval
+from .clock import Clock
+from .disturbances import Load, cpu_doubts
+from .gpu import Gpu
 from .machine import conditions, device_of, machine, version
-from .steadiness import Steadiness, steadiness
+
+SIDE = {"cpu": 384, "cuda": 4096}
+"""Side of the square matrices whose product is the work: milliseconds on one core or a GPU."""
+STEADY, USABLE = 0.02, 0.10
+"""Relative interquartile range up to which single times are steady, and up to which medians of many
+are usable.
+"""
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """Times of the same work.
+
+    Attributes:
+        ms: median, milliseconds.
+        spread: interquartile range relative to the median.
+        half_width: half of the 95 % interval of the median, relative to it.
+        slowest: the largest time relative to the median.
+        runs: number of times.
+        doubts: findings of the counters; empty for none.
+    """
+
+    ms: float
+    spread: float
+    half_width: float
+    slowest: float
+    runs: int
+    doubts: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """Verdict on times taken on this machine, in one sentence."""
+        if self.doubts or self.spread > USABLE:
+            why = "; ".join(self.doubts) or (
+                f"the same work took times that spread by {self.spread:.0%}"
+            )
+            return f"Times taken here now are not to be trusted: {why}."
+        if self.spread > STEADY:
+            return (
+                "Medians of many times can be trusted, single ones cannot: the same "
+                f"work took times that spread by {self.spread:.0%}."
+            )
+        return (
+            "Times taken here can be trusted: the same work took times that spread by "
+            f"{self.spread:.1%}."
+        )
+
+
+def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
+    """Time products of two fixed matrices for some seconds, after a fifth of that to warm up."""
+    a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
+    clock, before = Clock(device), Load.of_this_moment()
+    times: list[float] = []
+    for phase in (seconds / 5, seconds):
+        times, before, begin = [], Load.of_this_moment(), time.perf_counter()
+        while not times or time.perf_counter() - begin < phase:
+            times.append(clock.time(lambda: a @ a).ms)
+    doubts = cpu_doubts(
+        Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
+    )
+    return _summary(times, tuple(doubts))
+
+
+def _summary(times: list[float], doubts: tuple[str, ...]) -> Steadiness:
+    median, (low, high) = statistics.median(times), median_interval(times)
+    quarter, three = np.percentile(times, [25, 75])
+    return Steadiness(
+        median,
+        float(three - quarter) / median,
+        (high - low) / 2 / median,
+        max(times) / median,
+        len(times),
+        doubts,
+    )
+
+
+RAPL = Path("/sys/class/powercap")
+TRIES = 2000
+
+
+def counters() -> dict[str, Any]:
+    """Return the available sources of times, load and energy.
+
+    Returns:
+        ``perf_counter_ns``: the smallest step of the clock that was seen, ns; ``run_queue``,
+            ``machine_load``: True if the kernel reports the wait for a core, and the load of all
+            cores; ``cuda_events``; ``nvml``, ``gpu_energy``: True if NVML answers, and counts
+            energy; ``rapl``: the processor's energy counter is "readable", "not readable" or
+            "absent".
+    """
+    load, gpu = Load.of_this_moment(), Gpu.of_torch()
+    return {
+        "perf_counter_ns": resolution_ns(),
+        "run_queue": load.waited is not None,
+        "machine_load": load.busy is not None,
+        "cuda_events": torch.cuda.is_available(),
+        "nvml": gpu is not None,
+        "gpu_energy": gpu is not None and gpu.joules() is not None,
+        "rapl": _rapl(),
+    }
+
+
+def resolution_ns() -> int:
+    """Return the smallest difference > 0 of two readings of ``perf_counter_ns``."""
+    times = [time.perf_counter_ns() for _ in range(TRIES)]
+    return min((later - sooner for sooner, later in pairwise(times) if later > sooner), default=0)
+
+
+def _rapl() -> str:
+    counts = list(RAPL.glob("intel-rapl:*/energy_uj"))
+    if not counts:
+        return "absent"
+    return "readable" if all(os.access(path, os.R_OK) for path in counts) else "not readable"
+
 
 NAME = "samplerbench"
 PURPOSE = {
@@ -61,21 +183,16 @@ class Package(NamedTuple):
 
 
 def packages(requirements: list[str] | None = None) -> list[Package]:
-    """Return every requirement, those without an extra first.
-
-    Args:
-        requirements: as in a distribution's metadata; by default of the installed samplerbench.
+    """Return every requirement (by default of the installed samplerbench), those without an extra
+    first.
     """
-    texts = requirements if requirements is not None else _of_this_package()
-    required = [_package(match) for text in texts if (match := _REQUIREMENT.match(text))]
+    if requirements is None:
+        try:
+            requirements = importlib.metadata.requires(NAME) or []
+        except importlib.metadata.PackageNotFoundError:
+            requirements = []
+    required = [_package(match) for text in requirements if (match := _REQUIREMENT.match(text))]
     return sorted(required, key=lambda package: (package.extra != "", package.extra))
-
-
-def _of_this_package() -> list[str]:
-    try:
-        return importlib.metadata.requires(NAME) or []
-    except importlib.metadata.PackageNotFoundError:
-        return []
 
 
 def _package(match: re.Match[str]) -> Package:
@@ -122,7 +239,7 @@ class Diagnosis:
         """Missing packages of each extra, by extra."""
         return {
             extra: [p.name for p in self.packages if p.extra == extra and not p.fits]
-            for extra in _extras(self.packages)
+            for extra in dict.fromkeys(p.extra for p in self.packages if p.extra)
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,11 +266,7 @@ class Diagnosis:
 
 
 def examine(seconds: float = 1.5) -> Diagnosis:
-    """Examine this machine.
-
-    Args:
-        seconds: how long each device's reference work is timed.
-    """
+    """Examine this machine; each device's reference work is timed for some seconds."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     required = packages()
     return Diagnosis(
@@ -167,10 +280,6 @@ def examine(seconds: float = 1.5) -> Diagnosis:
         steadiness={device: steadiness(device, seconds) for device in devices},
         broken=[*_missing(required), *_silent_models()],
     )
-
-
-def _extras(required: list[Package]) -> list[str]:
-    return list(dict.fromkeys(package.extra for package in required if package.extra))
 
 
 def _missing(required: list[Package]) -> list[str]:

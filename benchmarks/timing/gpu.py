@@ -6,7 +6,6 @@ that a card or a driver does not offer are None.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,9 +62,8 @@ class Gpu:
 
     @classmethod
     def of_torch(cls) -> Gpu | None:
-        """Return the current device of torch.
-
-        It is None without a GPU, without nvidia-ml-py, or without a driver that answers.
+        """Return the current device of torch; None without a GPU, nvidia-ml-py, or a driver that
+        answers.
         """
         if not torch.cuda.is_available():
             return None
@@ -87,18 +85,12 @@ class Gpu:
             _query(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
             _query(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
             _query(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
-            _query(
-                lambda: _count_others(
-                    [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-                )
-            ),
+            # one of them is this one, in a container by a number of the host
+            _query(lambda: max(0, len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)) - 1)),
         )
 
     def joules(self) -> float | None:
-        """Return the energy since the driver was loaded, J.
-
-        The counter moves every few hundredths of a second.
-        """
+        """Return the energy since the driver was loaded, J."""
         return _query(lambda: self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) / 1e3)
 
     def about(self) -> dict[str, Any]:
@@ -113,9 +105,7 @@ class Gpu:
 
 
 def gpu_doubts(states: list[GpuState]) -> list[str]:
-    """Return the reasons to distrust times taken while a GPU went through these states; empty for
-    none.
-    """
+    """Return the reasons to distrust times taken while a GPU went through these states."""
     bits = 0
     for state in states:
         bits |= state.reasons or 0
@@ -125,18 +115,6 @@ def gpu_doubts(states: list[GpuState]) -> list[str]:
         doubts.append(f"SM clock between {min(clocks):.0f} and {max(clocks):.0f} MHz")
     others = max((state.others or 0 for state in states), default=0)
     return doubts + ([f"{others} other processes on the GPU"] if others else [])
-
-
-def _count_others(pids: list[int]) -> int:
-    """Return the number of other processes.
-
-    In a container this process may go by a number of the host: then one of them is this one.
-    """
-    return (
-        max(0, len(pids) - 1)
-        if os.getpid() not in pids
-        else sum(pid != os.getpid() for pid in pids)
-    )
 
 
 def _query(question: Callable[[], T]) -> T | None:

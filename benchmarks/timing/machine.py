@@ -72,9 +72,7 @@ def cpu_name() -> str:
 
 
 def cpu_limit() -> float | None:
-    """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a
-    limit.
-    """
+    """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a limit."""
     quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
         quota, period = (

@@ -1,4 +1,8 @@
-"""Timing of a run directory's cells without present times."""
+"""Timing of a run directory's cells without present times, and the tables of times.
+
+``timing.csv`` has a line per cell and batch size, for suites with several; ``throughput.csv`` a line
+per model and batch size of a sweep.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,70 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ...results.run_directory.layout import QUALITY
+from ...results.run_directory.files import write_text
+from ...results.run_directory.layout import CELL, QUALITY
 from ...results.run_directory.run_dir import RunDir
+from ...results.text import csv_lines
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Done, Progress, time_cells
 from .machine import device_of, version
 from .sweep import sweep_on
-from .table import SWEEP, timing_file
+
+SWEEP = "sweep.json"
+"""Name of the part with a sweep over batch sizes."""
+
+
+IDENTITY = ("model", "sampler", "params", "schedule", "start", "end", "steps", "budget", "dtype")
+TIMES = (
+    "timing_batch_size",
+    "timing_execution",
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    "ms_per_sample",
+    "ms_low",
+    "ms_high",
+    "ms_iqr",
+    "wall_ms_per_sample",
+    "model_ms_per_sample",
+    "solver_ms_per_sample",
+    "decoder_ms_per_sample",
+    "cold_ms_per_sample",
+    "overhead",
+    "overhead_us_per_step",
+    "launches_per_step",
+    "kernels_per_step",
+    "network_kernels_per_step",
+    "latency_ms",
+    "samples_per_second",
+    "first_batch_ms",
+    "peak_memory_mb",
+    "joules_per_sample",
+    "timing_rounds",
+    "timing_discarded",
+    "timing_converged",
+    "timing_flag",
+    "timing_reason",
+)
+THROUGHPUT = (
+    "model",
+    "sampler",
+    "nfe",
+    "timing_device_name",
+    "batch",
+    "ms",
+    "samples_per_second",
+    "knee",
+    "ended",
+)
 
 
 class Place(Protocol):
-    """Timer of a model's cells."""
+    """Timer of a model's cells, in this process or in another one."""
 
     def machine(self) -> Record:
-        """Return the result of :func:`machine_of` for its device."""
+        """See :func:`machine_of`."""
         ...
 
     def time(
@@ -48,8 +101,8 @@ class LocalTimer:
     """Timer in this process.
 
     Attributes:
-        model: on the device.
-        options: duration and precision. device: "cpu" or "cuda".
+        model: on the device, "cpu" or "cuda".
+        options: duration and precision.
     """
 
     model: Denoiser
@@ -147,9 +200,7 @@ def time_pending(
 
 
 def _too_large(run: RunDir, cell: Cell, size: int) -> str:
-    """Return the reason not to time a batch: memory could not hold it while sampling, and here no
-    worker shields this process. It is "" if nothing speaks against it.
-    """
+    """Return the reason not to time a batch, which memory could not hold while sampling; "" for none."""
     used = (run.read(cell.key, QUALITY) or {}).get("batch_used")
     if not isinstance(used, int) or size <= used:
         return ""
@@ -160,10 +211,7 @@ def _too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 
 def _stamp(cell: Cell, options: Timing, size: int) -> Record:
-    """Return the inputs of times, or of their lack, besides the machine and the cell's identity.
-
-    A change of one of these is another chance.
-    """
+    """Return the inputs of times besides the machine and the cell; a change is another chance."""
     return {
         "timing_batch_size": size or cell.batch_size,
         "timing_asked": {
@@ -173,3 +221,46 @@ def _stamp(cell: Cell, options: Timing, size: int) -> Record:
             ),
         },
     }
+
+
+def timing_file(size: int, options: Timing) -> str:
+    """Return the name of the part with a cell's times at one batch size; the first has the result
+    table's.
+    """
+    return "timing.json" if size == options.batch_size[0] else f"timing-{size}.json"
+
+
+def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
+    """Write ``timing.csv`` if more than one batch size is timed, and ``throughput.csv`` if there
+    was a sweep; a line per cell, by its key.
+    """
+    if options.enabled and options.sweep:
+        lines = [line for cell in cells for line in _sweep_lines(run, cell)]
+        write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
+    if not options.enabled or len(options.batch_size) == 1:
+        return
+    columns = IDENTITY + TIMES
+    rows = (
+        _row(run, cell, timing_file(size, options)) for cell in cells for size in options.batch_size
+    )
+    write_text(
+        run.path / "timing.csv",
+        csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)),
+    )
+
+
+def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:
+    result = run.read(cell, SWEEP)
+    if not result:
+        return []
+    row = {**(run.read(cell, CELL) or {}), **(run.read(cell, QUALITY) or {})}
+    about = [row.get("model"), row.get("sampler"), row.get("nfe"), result["timing_device_name"]]
+    return [
+        [*about, batch, ms, 1e3 * batch / ms, batch == result["knee"], result["ended"]]
+        for batch, ms in result["points"]
+    ]
+
+
+def _row(run: RunDir, cell: str, file: str) -> Record:
+    times = run.read(cell, file)
+    return {**(run.read(cell, CELL) or {}), **times} if times else {}

@@ -21,8 +21,7 @@ from ..sampling.out_of_memory import out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Stopwatch
-from .clock import Clock, warm_up
-from .settings import backends_set
+from .clock import Clock, backends_set, warm_up
 
 GAIN = 1.05
 """Smallest factor that counts as a gain from a doubling; after two without, the sweep ends."""
@@ -34,12 +33,7 @@ WARM_UP_MS = 5000.0
 
 
 class Point(NamedTuple):
-    """Time at one batch size.
-
-    Attributes:
-        batch: samples.
-        ms: median time of a call.
-    """
+    """Batch size in samples, and the median time of a call in ms."""
 
     batch: int
     ms: float
@@ -51,20 +45,10 @@ class Point(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Sweep over batch sizes.
-
-    Attributes:
-        points: from small to large.
-        ended: reason for the end, in a few words.
-    """
+    """Points of a sweep, from small to large, and the reason for its end in a few words."""
 
     points: list[Point]
     ended: str
-
-    @property
-    def knee(self) -> int:
-        """Smallest batch with :data:`NEARLY` the largest throughput; 0 where nothing was timed."""
-        return knee_of(self.points)
 
 
 def sweep_on(
@@ -75,17 +59,15 @@ def sweep_on(
     within: float | None,
     progress: Callable[[int], None],
 ) -> Record:
-    """Sweep up to the options' largest batch, under their settings, and return the stored
-    record.
-    """
+    """Sweep up to the options' largest batch, under their settings; return the stored record."""
     with backends_set(tf32=options.tf32, cudnn_benchmark=options.cudnn_benchmark):
         clock = Clock(device).time
         result = sweep(model, cell, clock, options.sweep, progress=progress, within=within)
-    return {"points": result.points, "knee": result.knee, "ended": result.ended}
+    return {"points": result.points, "knee": knee_of(result.points), "ended": result.ended}
 
 
 def knee_of(points: Sequence[Point]) -> int:
-    """See :attr:`Sweep.knee`."""
+    """Return the smallest batch with :data:`NEARLY` the largest throughput; 0 without points."""
     most = max((point.samples_per_second for point in points), default=0.0)
     good = (point.batch for point in points if point.samples_per_second >= NEARLY * most)
     return min(good, default=0)

@@ -29,10 +29,10 @@ from ...results.quantities import Quantity, judged
 from ...results.record import Record
 from ...results.run_directory.run_dir import RunDir
 from ...results.values import number, text
+from ...samplers.spec import parse_spec
 from ..metrics.estimators.frechet import FrechetReference, estimate
 from ..planning.authors import AUTHORS
 from ..scoring.references import CARD, load_references
-from ..suites.spec import parse_spec
 from ..suites.suite import extractors_of
 
 HALVED = ("fid_proxy", "typical_error", "rmse")

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import untabulable
+from ...samplers.spec import label_of
 from ..planning.budget import cost_of, steps_within
 from ..planning.schedules import make_schedule
 from ..planning.tuned.entry import What
 from ..planning.tuned.schedule import untunable
 from ..planning.tuned.spacing import MOST_STEPS
-from ..suites.spec import label_of
 
 
 class Target(NamedTuple):

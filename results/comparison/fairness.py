@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from ..quantities import Quantity
 from ..record import Record
-from ..table.tuned import is_tuned
+from ..table.curves import is_tuned
 from ..values import text
 from .entries import Entry, Source
 from .estimates import Estimate

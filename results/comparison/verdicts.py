@@ -20,7 +20,7 @@ from typing import Any
 
 from ..quantities import Quantity, quantities
 from ..record import Record
-from ..table.tuned import Tuning, tuning_of
+from ..table.curves import Tuning, tuning_of
 from ..text import ends
 from ..values import number, text
 from .entries import Entry

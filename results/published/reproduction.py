@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +22,16 @@ from ..intervals import bounds, flag_of
 from ..record import Record
 from ..text import Z95, format_number
 from ..values import number, text
-from .rows import Published, checked_model, model_in, rows_of_model
-from .solvers import GRIDS, Solver, options_of, solvers_of
+from .rows import (
+    GRIDS,
+    Published,
+    Solver,
+    checked_model,
+    model_in,
+    options_of,
+    rows_of_model,
+    solvers_of,
+)
 
 INCEPTION = re.compile(r"\binception[\w.-]*", re.IGNORECASE)
 """Beginning of the identity of an Inception extractor, within ``estimator``."""
@@ -52,13 +60,8 @@ class Difference:
         return bool(self.run and self.published)
 
 
-def is_inception(row: Record) -> bool:
-    """Return True if a row's Fréchet distance uses Inception's features, and so is an FID."""
-    return INCEPTION.search(text(row, "estimator")) is not None
-
-
-def extractor_of(row: Record) -> str:
-    """The extractor of a row in a word or two."""
+def _inception_of(row: Record) -> str:
+    """The Inception extractor of a row in a word or two; "" if its distance is no FID."""
     match = INCEPTION.search(text(row, "estimator"))
     return re.sub(r"-[0-9a-f]{12,}.*", "", match[0]) if match else ""
 
@@ -79,6 +82,7 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
     first = "yes" if options.pop("analytic_first", False) else "no"
     grid = text(row, "schedule")
     same_grid = row.get("steps") is None or GRIDS.get(paper.grid) == grid
+    labels = text(row, "labels") or ("none" if paper.labels == "none" else "")
     pairs = [
         ("model", model, paper.model),
         ("options", _options(options), _options(solver.options)),
@@ -87,9 +91,9 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
         ("seeds", f"root seed {text(row, 'seed')}", paper.seeds),
         ("grid", grid, grid if same_grid else paper.grid),
         ("end", text(row, "end"), paper.end),
-        ("labels", _labels(row, paper), paper.labels),
+        ("labels", labels, paper.labels),
         ("quantisation", _quantisation(row), paper.quantisation),
-        ("extractor", extractor_of(row) or "no Inception", paper.extractor),
+        ("extractor", _inception_of(row) or "no Inception", paper.extractor),
         ("thresholding", "none", paper.thresholding),
         ("analytic first step", first, paper.afs),
     ]
@@ -99,14 +103,8 @@ def differences(row: Record, paper: Published, solver: Solver, model: str) -> li
     return points
 
 
-def _options(options: object) -> str:
-    mapping = options if isinstance(options, dict) else {}
-    return ", ".join(f"{name}={value}" for name, value in mapping.items()) or "none"
-
-
-def _labels(row: Record, paper: Published) -> str:
-    """Return how the run drew labels: unsaid ones are "none" where the published ones are."""
-    return text(row, "labels") or ("none" if paper.labels == "none" else "")
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "none"
 
 
 def _quantisation(row: Record) -> str:
@@ -246,11 +244,7 @@ def reproductions(
 
 
 def _published_names(source: Source, rows: list[Record], model_name: str | None) -> dict[str, str]:
-    """The published name of each model of the run that has one.
-
-    Raises:
-        ValueError: none has, or one name is given for several models.
-    """
+    """The published name of each model of the run that has one."""
     models = list(dict.fromkeys(text(row, "model") for row in rows))
     if model_name is not None:
         if len(models) > 1:
@@ -303,9 +297,7 @@ def _compare_row(row: Record, model: str, margin: float) -> Iterator[Reproductio
 
 
 def _distance(one: Reproduction) -> tuple[int, int]:
-    """Return the distance of protocols: points of the method first, then all that differ or are
-    unsaid.
-    """
+    """Return the distance of protocols: points of the method first, then all that differ."""
     return len(one.other_method), len(one.differences)
 
 
@@ -324,7 +316,7 @@ def _judged(
     listed = tuple(differences(row, paper, by_name[paper.solver], model))
     value, low, high, noise = _at(row, paper)
     values = {"differences": listed, "fid": value, "low": low, "high": high}
-    if not is_inception(row):
+    if not _inception_of(row):
         reason = "the run's features are not Inception's, so its distance is no FID"
         return Reproduction(row, model, paper, "not comparable", reason, **values)
     difference = value - paper.value
@@ -356,7 +348,7 @@ def outcome_of(low: float, high: float, published: float, margin: float) -> Outc
 
 def _at(row: Record, paper: Published) -> tuple[float, float | None, float | None, float]:
     """The run's plug-in FID at the source's number of samples, the ends of its interval, and half
-    of the interval that the published number's own draw has.
+    of the published number's.
     """
     raw, plain, n = (number(row, name) for name in ("fid_proxy_raw", "fid_proxy", "samples"))
     assert raw is not None

@@ -14,9 +14,8 @@ FRECHET = (
         axis="FID proxy (bias removed)",
         short="FID proxy",
         note="Fréchet distance to the reference in the features that the estimator names, sampling "
-        "bias removed, with 95 % intervals. A value that is not positive has no place on "
-        "this axis: "
-        "the triangle marks the upper end of its interval.",
+        "bias removed, with 95 % intervals. A value that is not positive has no place on this "
+        "axis: the triangle marks the upper end of its interval.",
         brief="how far a sampler's samples, as a set, are from real data, in the manner "
         "of the Fréchet inception distance (FID)",
         to="data",
@@ -33,9 +32,8 @@ FRECHET = (
         title="FID proxy, plug-in",
         axis="FID proxy (plug-in)",
         short="FID proxy, plug-in",
-        note="The same distance without bias correction, so it can be held against the "
-        "dashed floor: "
-        "what as many held-out real (or exact) samples get.",
+        note="The same distance without bias correction, so it can be held against the dashed "
+        "floor: what as many held-out real (or exact) samples get.",
         brief="how far a sampler's samples, as a set, are from real data, before the "
         "bias of a finite number of samples is removed",
         to="data",
@@ -128,9 +126,8 @@ ENERGY = Quantity(
     meaning="energy distance to as many held-out samples, unbiased, in the units of the features",
     title="Energy distance",
     axis="Energy distance",
-    note="Energy distance to as many held-out samples, without bias: twice the mean "
-    "distance between "
-    "the two sets less those within them. 95 % intervals.",
+    note="Energy distance to as many held-out samples, without bias: twice the mean distance "
+    "between the two sets less those within them. 95 % intervals.",
     brief="how far a sampler's samples, as a set, are from real data, by distances "
     "within and between",
     to="data",

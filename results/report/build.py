@@ -26,9 +26,9 @@ from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
 from ..result_table import ResultTable, load
 from ..run_directory.files import write_text
+from ..run_directory.layout import FULL
 from ..run_directory.reading import run_record
 from ..run_directory.run_dir import RunDir
-from ..run_directory.write_errors import FULL
 from ..table.curves import comparable_parts, with_curves
 from ..table.description import brief, counted, extent, heading, listed
 from ..table.latex import latex

@@ -22,9 +22,6 @@ class Contents:
 
     JSON files are remembered with their objects; of arrays, which can be large, only whether they
     are sound.
-
-    Args:
-        folder: the run directory.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,11 +55,7 @@ class Contents:
         return unsealed and not sealed_once
 
     def json(self, place: str, made_by: str | None = None) -> dict[str, Any]:
-        """The object in a JSON file.
-
-        Args:
-            place: of the file in the directory.
-            made_by: what its seal must say; None to take anything.
+        """The object in a JSON file whose seal says ``made_by`` (None: anything).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -71,10 +64,7 @@ class Contents:
         return dict(self._checked(self._json(place), made_by))
 
     def npz(self, place: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-        """The arrays in a file; arguments and exceptions as :meth:`json`.
-
-        ``sha256`` is the digest that the file must have, where another file says so.
-        """
+        """The arrays in a file with the digest ``sha256`` (None: any); see :meth:`json`."""
         opened = self._cache.get(place)
         if opened is None or opened.fault is None or isinstance(opened.fault, Unsealed):
             opened = open_npz(self._folder / place, place)
@@ -82,9 +72,7 @@ class Contents:
         return dict(self._checked(opened, made_by, sha256))
 
     def check(self, place: str, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Raise what :meth:`npz` would: a digest that holds says that the arrays are those that
-        were written.
-        """
+        """Raise what :meth:`npz` would, by the digest alone."""
         opened = self._sound(place)
         if isinstance(opened.fault, Unsealed) and self.old:
             self.npz(place)
@@ -106,9 +94,8 @@ class Contents:
             self.forget(name)
 
     def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-        """Return True if a new ``run.json`` adds only time, command and conditions, under the lock.
-
-        It is then kept as :attr:`pending_run` until another file is written.
+        """Keep a ``run.json`` that is new in time, command and conditions alone until another file
+        is written; return True if it is.
         """
         same = self.lead is not None and _timeless(run) == _timeless(known)
         self.pending_run = dict(run) if same else None
@@ -123,9 +110,7 @@ class Contents:
     def _checked(
         self, opened: Opened, made_by: str | None = None, sha256: str | None = None
     ) -> dict[str, Any]:
-        """Return the content of a file if it is as expected; a run without checksums is not
-        checked.
-        """
+        """Return the content of a file if it is as expected, or of a run without checksums."""
         if not (isinstance(opened.fault, Unsealed) and self.old):
             opened.check(made_by, sha256)
         assert opened.value is not None

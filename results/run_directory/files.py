@@ -61,12 +61,10 @@ class StrangeFileError(OSError):
 
 
 def write_atomic(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Make ``path`` hold what ``fill`` writes, or leave it as it was.
+    """Make ``path`` hold what ``fill`` writes, or leave it as it was; its folder is made if need be.
 
-    Args:
-        path: the final name; its folder is made if need be.
-        fill: writes the content to a binary file; called again where another process took the file
-            that was being written for one of a process that was killed.
+    ``fill`` is called again where another process took the unfinished file for one of a process that
+    was killed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES - 1):
@@ -100,13 +98,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_regular(path: Path, most: int | None = None) -> bytes:
-    """Return all bytes of a file.
+    """Return all bytes of a file; a link to one is followed.
 
     A network file system may call a file stale (ESTALE) that another machine has just replaced; a
     second attempt finds the new one.
 
     Args:
-        path: where; a link to a file is followed.
+        path: where.
         most: bytes that it may have; None for half of this machine's memory.
 
     Raises:
@@ -244,10 +242,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of an ``.npz`` file, all read and checksummed.
-
-    None if the file is missing or damaged. Pickles are refused.
-    """
+    """The arrays of an ``.npz`` file; None if it is missing or damaged. Pickles are refused."""
     try:
         return arrays_in(io.BytesIO(read_regular(path)))
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""Layout of a run directory: the place of everything that a run produces.
+"""Layout of a run directory, the folders that are refused, and sentences on what cannot be written.
 
 ::
 
@@ -31,6 +31,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import sealed
@@ -42,18 +44,8 @@ LAYOUT = frozenset(
     {
         *("run.json", "parts", "made", "reference", "samples", "looks.json", "claims", ASIDE),
         "unchanged.json",  # of runs up to November 2026; nothing reads it
-        *(
-            "table.csv",
-            "table.parquet",
-            "table.md",
-            "table.tex",
-            "timing.csv",
-            "throughput.csv",
-            "report.html",
-            "figures",
-        ),
-        LOCK,
-        LEASE,
+        *("table.csv", "table.parquet", "table.md", "table.tex", "timing.csv", "throughput.csv"),
+        *("report.html", "figures", LOCK, LEASE),
     }
 )
 """Names at the top of a run directory."""
@@ -65,23 +57,14 @@ STRAY = re.compile(rf"\..+\.[0-9a-f]{{12}}{re.escape(PART)}")
 writing.
 """
 
-CELL, MADE, QUALITY, TIMING, INFLUENCE, WHY = (
-    "cell.json",
-    "made.json",
-    "quality.json",
-    "timing.json",
-    "influence.npz",
-    "why.json",
-)
+CELL, MADE, QUALITY, TIMING = "cell.json", "made.json", "quality.json", "timing.json"
+INFLUENCE, WHY = "influence.npz", "why.json"
 PIN = "influence"
 """Item of ``quality.json`` with the digest of its influence values."""
 
 
 def part_of(cell: str, name: str) -> str:
-    """The place of a file of one cell, such as ``quality.json``.
-
-    A place is a path below the run directory, with slashes.
-    """
+    """Return the place of a cell's file: its path below the run directory, with slashes."""
     return f"parts/{checked(cell)}/{checked(name)}"
 
 
@@ -115,22 +98,14 @@ def made_of(digest: str) -> str:
 
 
 def checked(name: str) -> str:
-    """Return ``name`` if it is safe as a file's name.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Return ``name``, or raise a ValueError if it is not safe as a file's name."""
     if not SAFE.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a file of a run; use letters, digits and . _ = + -")
     return name
 
 
 def refuse_link(folder: Path) -> None:
-    """Refuse a folder that is a symbolic link.
-
-    Raises:
-        ValueError: it is one.
-    """
+    """Raise a ValueError for a folder that is a symbolic link."""
     if folder.is_symlink():
         raise ValueError(
             f"{folder} is a symbolic link, and a run would write through it; "
@@ -138,13 +113,40 @@ def refuse_link(folder: Path) -> None:
         )
 
 
-def refuse_links(folder: Path) -> None:
-    """Refuse a folder of a run that is a symbolic link or holds one to a folder: a run would change
-    files elsewhere through it.
+def refuse_folder(path: Path) -> None:
+    """Refuse a folder that cannot become a run directory, or is none; nothing is written.
+
+    A link would have a run change files elsewhere. A pipe in place of the lock would be waited for.
 
     Raises:
-        ValueError: there is one.
+        ValueError: ``path`` is a file, cannot be written, or holds something else.
     """
+    try:
+        if path.exists() and not path.is_dir():
+            raise ValueError(
+                f"{path} is a file, not a run directory; choose another folder with --out"
+            )
+        stranger = _stranger_in(path) if path.exists() else ""
+        if stranger:
+            raise ValueError(
+                f"{path} is not a run directory ({stranger}); choose an "
+                "empty or new folder with --out"
+            )
+        for name in ("parts", "made", "reference", "samples", "claims", ASIDE):
+            _refuse_links(path / name)
+        lock = path / LOCK
+        if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+            raise ValueError(
+                f"{lock} is no plain file, as the lock of a run is; remove it or choose another "
+                "folder with --out"
+            )
+        _check_writable(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a folder of a run that is a symbolic link or holds one to a folder."""
     refuse_link(folder)
     if folder.is_dir():
         with os.scandir(folder) as entries:
@@ -153,26 +155,8 @@ def refuse_links(folder: Path) -> None:
                     refuse_link(Path(entry.path))
 
 
-def refuse_strange_lock(path: Path) -> None:
-    """Refuse a lock that is no plain file: through a link, another one would be made or touched,
-    and a pipe would be waited for.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise ValueError(
-            f"{path} is no plain file, as the lock of a run is; remove it or choose another "
-            "folder with --out"
-        )
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Refuse a folder that cannot be written, or made.
-
-    Raises:
-        OSError: the folder, or the nearest one above it, cannot be written.
-    """
+def _check_writable(folder: Path) -> None:
+    """Raise an OSError if a folder, or the nearest one above it, cannot be written."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
@@ -182,7 +166,7 @@ def refuse_unwritable(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
-def stranger_in(path: Path) -> str:
+def _stranger_in(path: Path) -> str:
     """Return the reason why a folder is no run directory, in words; "" if it is one, or empty."""
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
@@ -197,3 +181,58 @@ def stranger_in(path: Path) -> str:
     is_begun = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
     strangers = sorted(names - LAYOUT if is_begun else names)
     return f"it holds {strangers[0]!r}" if strangers else ""
+
+
+_KEPT = "and run the same command again, what is done is kept"
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of disk space is used up",
+}
+_REMEDIES = {
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "give yourself the right to write there",
+    errno.EPERM: "give yourself the right to write there",
+    errno.EIO: "see to the disk, or the server",
+    errno.ESTALE: "see to the server",
+    errno.ETIMEDOUT: "see to the server",
+}
+
+
+@contextmanager
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError while writing into a run directory into a ValueError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if sentence := _sentence(error, folder):
+            raise ValueError(sentence) from error
+        raise
+
+
+def unwritable(path: Path, error: OSError) -> ValueError:
+    """A run directory that cannot be written before anything is in it."""
+    remedy = "free some space, or " * (error.errno in FULL)
+    return ValueError(
+        f"cannot write to {path} ({error.strerror}); {remedy}choose another folder with --out"
+    )
+
+
+def missing_folder_error(folder: Path) -> ValueError:
+    """A run directory that is not there any more."""
+    return ValueError(
+        f"{folder} is gone: it was deleted or moved while the run went on; move it back, or run the "
+        "same command again to begin anew"
+    )
+
+
+def _sentence(error: OSError, folder: Path) -> str:
+    """Return the sentence on an error; "" for one that is not about the folder."""
+    file = str(error.filename or folder)
+    if error.errno in FULL:
+        return f"{FULL[error.errno]}: {file} could not be written; free some space {_KEPT}"
+    if not os.path.abspath(file).startswith(os.path.abspath(folder)):
+        return ""
+    if not (folder / LOCK).exists():
+        return str(missing_folder_error(folder))
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{file} could not be written ({error.strerror}); {remedy} {_KEPT}" if remedy else ""

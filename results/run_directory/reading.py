@@ -34,11 +34,6 @@ from .sealed import Arrays, Damaged
 
 log = logging.getLogger("samplerbench")
 
-FEW = 4
-"""Shards of a cell up to which each is asked for, and not the folder: on a network a listing takes as
-long as two or three questions.
-"""
-
 Value = TypeVar("Value")
 
 
@@ -66,10 +61,8 @@ class RunReader:
 
     @classmethod
     def open(cls, path: Path | str) -> Self:
-        """The existing run directory at ``path``; nothing is written.
-
-        Raises:
-            ValueError: there is no run directory.
+        """The existing run directory at ``path``; a ValueError if there is none. Nothing is
+        written.
         """
         path = Path(path)
         if not (path / "parts").is_dir():
@@ -115,31 +108,22 @@ class RunReader:
             return []
 
     def ranges(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """The shards ``(start, stop)`` that [0, ``samples``) consists of: all of one size but the
-        last.
+        """The shards ``(start, stop)`` of [0, ``samples``): all of one size but the last.
 
-        They do not depend on how the cell came to have its samples: extended in steps or at once,
-        the same batches are summed in the same order. A shard that an earlier number of samples cut
-        short is kept, and used again when that number is asked for again.
+        They do not depend on how the cell came to have its samples, so that the same batches are
+        summed in the same order. A shard that an earlier number of samples cut short is kept.
         """
         size = self.shard_size(cell)
-        if not size:  # of a run from before
-            return self._listed(cell)
-        return pieces(samples, size)
+        # a run from before does not say it
+        return pieces(samples, size) if size else sorted(self.drawn(cell))
 
     def missing(self, cell: str, samples: int) -> list[tuple[int, int]]:
-        """Return the shards of :meth:`ranges` that no file claims to hold, in order.
-
-        The claim is checked when the file is read.
-        """
-        ranges = self.ranges(cell, samples)
-        if len(ranges) <= FEW:
-            return [piece for piece in ranges if not self.shard(cell, *piece).is_file()]
+        """Return the shards of :meth:`ranges` that no file claims to hold, in order."""
         drawn = self.drawn(cell)
-        return [piece for piece in ranges if piece not in drawn]
+        return [piece for piece in self.ranges(cell, samples) if piece not in drawn]
 
     def drawn(self, cell: str) -> set[tuple[int, int]]:
-        """The shards ``(start, stop)`` of a cell that files claim to hold, by one listing."""
+        """The shards ``(start, stop)`` of a cell that files claim to hold, by their names."""
         try:
             with os.scandir(self.part(cell, CELL).parent) as entries:
                 names = [entry.name for entry in entries if entry.is_file()]
@@ -150,16 +134,12 @@ class RunReader:
         return {piece for piece, name in shards if shard_of(cell, *piece).endswith(f"/{name}")}
 
     def shard_size(self, cell: str) -> int:
-        """Samples of a whole shard of a cell, which stays what it was when the cell was planned
-        first; 0 where nothing says it.
-        """
+        """Samples of a whole shard, as the cell was planned first; 0 where nothing says it."""
         size = (self.read(cell, MADE) or {}).get("shard")
         return size if isinstance(size, int) and size > 0 else 0
 
     def run(self) -> dict[str, Any]:
-        """``run.json``, but for items of another kind than a run writes; empty if it is not there
-        yet.
-        """
+        """Items of ``run.json`` of the kinds that a run writes; empty if it is not there yet."""
         record = self._contents.pending_run or self._try("run.json", self._contents.json) or {}
         return {key: value for key, value in record.items() if _is_of_a_run(key, value)}
 
@@ -172,12 +152,7 @@ class RunReader:
         )
 
     def parsed(self, cell: str, name: str) -> dict[str, Any]:
-        """A JSON part of a cell.
-
-        Raises:
-            FileNotFoundError: there is none.
-            Damaged: it is not what its name says.
-        """
+        """A JSON part of a cell; exceptions as :meth:`.Contents.json`."""
         return self._contents.json(
             part_of(cell, name), self.made_by(cell) if name != CELL else None
         )
@@ -187,9 +162,8 @@ class RunReader:
         place, pin = part_of(cell, INFLUENCE), self._pinned(cell)
         if pin is not None and not (self.path / place).is_file():
             log.warning(
-                "%s is missing, so that its row is compared as one that shares no "
-                "latents with any other. Running the suite into this "
-                "folder again makes it anew.",
+                "%s is missing, so that its row is compared as one that shares no latents with any "
+                "other. Running the suite into this folder again makes it anew.",
                 self.path / place,
             )
         return self._try(place, self._contents.npz, self.made_by(cell), pin)
@@ -226,8 +200,8 @@ class RunReader:
         return {name: record for name, record in read.items() if record is not None}
 
     def opened(self, digest: str) -> dict[str, str]:
-        """The files that a model, by its digest, opened only while samples were made and scored:
-        SHA-256 by name.
+        """SHA-256 by name of the files that a model, by its digest, opened only while samples were
+        made and scored.
         """
         files: dict[str, str] = {}
         for path in sorted((self.path / "made").glob(f"{checked(digest)}{OPENED}*.json")):
@@ -260,17 +234,8 @@ class RunReader:
     def _reference(self, name: str) -> str:
         return f"reference/{checked(f'{self.model}.{name}' if self.model else name)}.npz"
 
-    def _listed(self, cell: str) -> list[tuple[int, int]]:
-        matches = (
-            SHARD.fullmatch(path.name) for path in self.part(cell, CELL).parent.glob("*-*.npz")
-        )
-        return sorted((int(match[1]), int(match[2])) for match in matches if match)
-
     def _pinned(self, cell: str) -> str | None:
-        """The digest of the influence values that belong to the quality columns.
-
-        None where there are none.
-        """
+        """Return the digest of the influence values of the quality columns; None for none."""
         try:
             pin = self.parsed(cell, QUALITY).get(PIN)
         except (FileNotFoundError, Damaged):
@@ -306,8 +271,8 @@ def _is_of_a_run(key: str, value: Any) -> bool:
 
 
 def pictures_at(path: Path) -> Arrays | None:
-    """The pictures or trajectories at a path that :meth:`RunReader.samples` or
-    :meth:`RunReader.evolution` gave; None if there are none.
+    """The pictures or trajectories at a path of :meth:`RunReader.samples` or
+    :meth:`RunReader.evolution`; None if there are none.
     """
     run, cell = RunReader(path.parent.parent), path.stem
     return (
@@ -318,7 +283,5 @@ def pictures_at(path: Path) -> Arrays | None:
 
 
 def run_record(path: Path) -> dict[str, Any]:
-    """Return ``run.json`` of a run directory, or the one next to a table; empty if missing or
-    damaged.
-    """
+    """Return ``run.json`` of a run directory, or the one next to a table; empty without one."""
     return RunReader(path if path.is_dir() else path.parent).run()

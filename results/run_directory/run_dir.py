@@ -4,32 +4,47 @@ by other code.
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from uuid import uuid4
 
 from ..record import Record
 from . import sealed
-from .files import read_json, write_json
+from .claims import FOLDER as CLAIMS
+from .files import PART, read_json, write_json
+from .fingerprint import hash_of
 from .layout import (
     ASIDE,
     CELL,
     INFLUENCE,
+    LOCK,
     MADE,
+    OPENED,
+    PIN,
+    QUALITY,
     SAFE,
     SHARD,
+    STRAY,
     WHY,
     checked,
     evolution_of,
+    made_of,
+    missing_folder_error,
     part_of,
     pictures_of,
+    refuse_folder,
+    refuse_link,
     shard_of,
+    unwritable,
 )
-from .reading import log
-from .sealed import Damaged
-from .writing import RunWriter
+from .leading import leading, refuse_busy
+from .reading import RunReader, log
+from .sealed import Arrays, Damaged
 
 
 class Aside(NamedTuple):
@@ -41,20 +56,180 @@ class Aside(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RunDir(RunWriter):
-    """A run directory.
-
-    Make one with :meth:`create` (to write) or :meth:`open` (to read); neither reads more than it is
-    asked for.
+class RunDir(RunReader):
+    """Run directory as a run uses it; make one with :meth:`create` (to write) or :meth:`open`.
 
     What the present code would not make, and what is damaged, is moved to ``set-aside/`` with the
     reason: nothing is deleted.
     """
 
-    def mend(self, cell: str) -> None:
-        """Set aside the files of a cell, but for its shards, that are not what their names say,
-        so that they are made again; say which.
+    @classmethod
+    def create(cls, path: Path | str) -> Self:
+        """Make the run directory at ``path`` if it does not exist; exceptions as :meth:`at`."""
+        run = cls.at(path)
+        run._make()
+        return run
+
+    @classmethod
+    def at(cls, path: Path | str, *, join: bool = False) -> Self:
+        """The run directory that is at ``path``, or may be made there; nothing is written.
+
+        Args:
+            path: of the folder.
+            join: True to allow that another process runs there.
+
+        Raises:
+            ValueError: it cannot be one (:func:`.layout.refuse_folder`).
+            BusyError: another process runs there.
         """
+        path = Path(path)
+        refuse_folder(path)
+        run = cls(path)
+        if (path / LOCK).exists() and not join:
+            refuse_busy(path)
+        return run
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / LOCK).touch()  # first, so that a kill leaves a folder that is known again
+            (self.path / "parts").mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the lock on this folder (:mod:`.leading`), made if it does not exist, and clear what a
+        killed process left half-written.
+
+        Raises:
+            BusyError: another process holds the lock.
+            ValueError: the folder cannot be made.
+        """
+        self._make()
+        with leading(self.path) as lead:
+            if not (self.path / CLAIMS).is_dir():  # others write while they sample
+                self.clear_strays()
+            with self._contents.exclusive(lead):
+                yield
+
+    def clear_strays(self) -> None:
+        """Delete what killed processes left half-written."""
+        for pattern in (".*", "parts/*/.*", "made/.*", "reference/.*", "samples/.*"):
+            for stray in self.path.glob(pattern + PART):
+                if STRAY.fullmatch(stray.name):
+                    stray.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Refuse to write on where that would be of no use.
+
+        Raises:
+            BusyError: under :meth:`lock`, another process has it by now.
+            ValueError: the folder is gone.
+        """
+        if not (self.path / LOCK).exists():
+            raise missing_folder_error(self.path)
+        if self._contents.lead is not None:
+            self._contents.lead.check()
+
+    @property
+    def leads(self) -> bool:
+        """Return True if this process still holds the lock."""
+        return self._contents.lead is not None and self._contents.lead.held
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        self._contents.pending_run = None
+        self._write("run.json", run)
+
+    def announce(self, run: Mapping[str, Any]) -> None:
+        """Write ``run.json``; if only the moment and the command are new, before the next file."""
+        if not self._contents.defer(run, self.run()):
+            self.write_run(run)
+
+    def write(self, cell: str, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON part of a planned cell."""
+        self._write(part_of(cell, name), value, self.made_by(cell))
+
+    def write_score(self, cell: str, quality: Mapping[str, Any], influence: Arrays) -> None:
+        """Write the quality columns of a planned cell with their influence values."""
+        pinned = {}
+        if influence:
+            place = part_of(cell, INFLUENCE)
+            pinned = {PIN: {"sha256": self._write_npz(place, influence, self.made_by(cell))}}
+        self.write(cell, QUALITY, {**quality, **pinned})
+
+    def write_shard(self, cell: str, start: int, stop: int, arrays: Arrays) -> None:
+        """Write the shard with samples ``start`` … ``stop - 1`` of a planned cell."""
+        self._write_npz(shard_of(cell, start, stop), arrays, self.made_by(cell))
+
+    def has_now(self, cell: str, start: int, stop: int) -> bool:
+        """Return True if a shard is there now, past the file system's cache.
+
+        A network file system remembers for half a minute that a file was not there. It asks again
+        where this machine has changed the folder since.
+        """
+        shard = self.shard(cell, start, stop)
+        if not shard.is_file():
+            look = shard.with_name(f".look.{uuid4().hex[:12]}{PART}")
+            with suppress(OSError):
+                look.touch()
+                look.unlink()
+        return shard.is_file()
+
+    def write_samples(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's pictures."""
+        self._write_npz(pictures_of(cell), arrays, self.made_by(cell))
+
+    def write_evolution(self, cell: str, arrays: Arrays) -> None:
+        """Write a cell's trajectories."""
+        self._write_npz(evolution_of(cell), arrays, self.made_by(cell))
+
+    def write_reference(self, name: str, arrays: Arrays) -> None:
+        """Write reference data."""
+        self._write_npz(self._reference(name), arrays)
+
+    def write_made(self, digest: str, record: Mapping[str, Any]) -> None:
+        """Write what a model or an extractor does."""
+        self._write(made_of(digest), record)
+
+    def write_opened(self, digest: str, files: Mapping[str, str]) -> None:
+        """Write which files a model opened late; any process of a run may, at any time."""
+        place = made_of(f"{digest}{OPENED}{hash_of(dict(files))}")
+        if not (self.path / place).exists():
+            self._write(place, {"files": dict(files)})
+
+    def write_log(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON file at the top, such as ``looks.json``."""
+        self._write(name, value)
+
+    def plan(self, cell: str, record: Record) -> None:
+        """Say that a cell belongs to this run, with the identity columns of its row."""
+        place, made_by = part_of(cell, CELL), str(record.get("made_by") or "")
+        try:
+            if self._contents.json(place) == record:
+                return
+        except (FileNotFoundError, Damaged):
+            pass
+        self._write(place, record, made_by)
+
+    def delete(self, cell: str, name: str) -> None:
+        """Delete a part of a cell, if it is there."""
+        self._changes(part_of(cell, name))
+        self.part(cell, name).unlink(missing_ok=True)
+
+    def drop_shard(self, cell: str, start: int, stop: int) -> None:
+        """Delete a shard, so that it is sampled again."""
+        self._changes(shard_of(cell, start, stop))
+        self.shard(cell, start, stop).unlink(missing_ok=True)
+
+    @property
+    def changes(self) -> int:
+        """Number of files written, moved or deleted through this object."""
+        return self._contents.changes
+
+    def mend(self, cell: str) -> None:
+        """Set aside the damaged files of a cell, but for its shards, and say which."""
         readers: dict[str, Callable[..., object]] = {}
         contents = self._contents
         for name in self.names(cell):
@@ -74,7 +249,7 @@ class RunDir(RunWriter):
 
     def mend_shards(self, cell: str) -> None:
         """Set aside the damaged shards of a cell, which can be large."""
-        for start, stop in self._listed(cell):
+        for start, stop in sorted(self.drawn(cell)):
             self._mended(shard_of(cell, start, stop), self._contents.check, self.made_by(cell))
 
     def mend_references(self) -> None:
@@ -110,9 +285,8 @@ class RunDir(RunWriter):
         return records
 
     def restore(self, cell: str, folder: str) -> None:
-        """Bring back a cell that was set aside, from one of :meth:`made_aside`.
-
-        There must be no such cell now.
+        """Bring back a cell that was set aside, from one of :meth:`made_aside`, where there is none
+        now.
         """
         home = self.part(cell, CELL).parent
         self._changes(part_of(cell, CELL))
@@ -136,13 +310,11 @@ class RunDir(RunWriter):
         return cells
 
     def set_all_aside(self, why: str, *, returns: bool = True) -> int:
-        """Move all cells and references out of the way, as nothing proves them; return the number
-        of cells.
+        """Set aside all cells and references, as nothing proves them; return the number of cells.
 
         Args:
             why: the reason.
-            returns: whether a cell comes back where the present code makes the same; without, none
-                that was ever set aside does.
+            returns: False to have no cell that was ever set aside come back.
         """
         cells = sorted(path.name for path in (self.path / "parts").iterdir() if path.is_dir())
         for cell in cells:
@@ -153,6 +325,34 @@ class RunDir(RunWriter):
             for record in sorted((self.path / ASIDE).glob(f"*/{MADE}")):
                 record.rename(record.with_name(f"past-{MADE}"))
         return len(cells)
+
+    def _write(self, place: str, value: Mapping[str, Any], made_by: str = "") -> None:
+        self._changes(place)
+        file = sealed.sealed_json(value, place, made_by, spread="/" not in place)
+        self._contents.write(place, self._inside(place), file)
+
+    def _write_npz(self, place: str, arrays: Arrays, made_by: str = "") -> str:
+        self._changes(place)
+        file = sealed.sealed_npz(arrays, place, made_by)
+        self._contents.write(place, self._inside(place), file)
+        return file.seal.sha256
+
+    def _changes(self, place: str) -> None:
+        """Prepare for a file to be written, moved or deleted."""
+        self.check()
+        self._contents.forget(place)
+        if self._contents.pending_run:
+            self.write_run(self._contents.pending_run)
+
+    def _inside(self, place: str) -> Path:
+        """Return the path of a place; a ValueError if one of its folders is a symbolic link."""
+        path = self.path / place
+        folder = str(self.path)
+        for name in place.split("/")[:-1]:
+            folder = f"{folder}/{name}"
+            if os.path.islink(folder):
+                refuse_link(Path(folder))
+        return path
 
     def _mended(self, place: str, read: Callable[..., object], *expected: str | None) -> None:
         try:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from .files import (
@@ -106,7 +107,7 @@ class Opened:
     fault: Damaged | FileNotFoundError | None = None
 
     def check(self, made_by: str | None = None, sha256: str | None = None) -> None:
-        """Refuse what is not expected.
+        """Refuse a file that is not as expected.
 
         Args:
             made_by: what the seal must say; None to take anything.
@@ -114,8 +115,7 @@ class Opened:
 
         Raises:
             FileNotFoundError: there is no such file.
-            Damaged: it is not what its name says.
-            Unsealed: (a :class:`Damaged`) it has no seal.
+            Damaged: it is not what its name says; :class:`Unsealed` if it has no seal.
         """
         if self.fault is not None:
             raise self.fault.with_traceback(None)
@@ -150,31 +150,19 @@ def sealed_json(
 
 
 def write_json(path: Path, value: Mapping[str, Any], of: str, made_by: str = "") -> str:
-    """Write an object with its seal, atomically; arguments as :func:`sealed_json`.
-
-    Returns:
-        The digest.
-    """
+    """Write an object with its seal, atomically, and return the digest; see :func:`sealed_json`."""
     data, seal = sealed_json(value, of, made_by)
     write_bytes(path, data)
     return seal.sha256
 
 
 def open_json(path: Path, of: str) -> Opened:
-    """The file that :func:`write_json` wrote: its value is the object without the seal.
-
-    Args:
-        path: where.
-        of: the place that the seal must name.
-    """
+    """Open the file that :func:`write_json` wrote; its value is the object without the seal."""
     return _opened(path, lambda data: _json_in(data, of), LARGEST_JSON)
 
 
 def read_json(path: Path, of: str, made_by: str | None = None) -> dict[str, Any]:
-    """The object that :func:`write_json` wrote, without its seal.
-
-    Arguments and exceptions as :func:`open_json` and :meth:`Opened.check`.
-    """
+    """The object that :func:`write_json` wrote; exceptions as :meth:`Opened.check`."""
     opened = open_json(path, of)
     opened.check(made_by)
     assert opened.value is not None
@@ -199,48 +187,21 @@ def sealed_npz(arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -
     return Sealed(data[:start] + comment, Seal(of, made_by, digest))
 
 
-def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]], of: str, made_by: str = "") -> str:
-    """Write named arrays of numbers or text with their seal, atomically.
-
-    Arguments and exceptions as :func:`sealed_npz`, result as :func:`write_json`.
-    """
-    data, seal = sealed_npz(arrays, of, made_by)
-    write_bytes(path, data)
-    return seal.sha256
-
-
 def open_npz(path: Path, of: str, *, arrays: bool = True) -> Opened:
-    """The file that :func:`write_npz` wrote; its value are the arrays. Pickles are refused.
+    """Open the file that :func:`sealed_npz` made; its value are the arrays. Pickles are refused.
 
-    Args:
-        path: where.
-        of: the place that the seal must name.
-        arrays: whether they are read; without, a digest that holds says that they are those that
-            were written.
+    Without ``arrays`` none are read: a digest that holds says that they are those that were written.
     """
     return _opened(path, lambda data: _npz_in(data, of, arrays=arrays))
 
 
 def read_back(file: Sealed) -> Opened:
-    """Return a file that was just written, as :func:`open_json`, or :func:`open_npz` without
-    arrays, would open it.
-    """
+    """Return a file that was just written as opening it without arrays would."""
     if file.data.startswith(_ARCHIVE):
         return Opened(file.seal.sha256, file.seal)
     value: dict[str, Any] = json.loads(file.data)
     value.pop(KEY)
     return Opened(file.seal.sha256, file.seal, value)
-
-
-def read_npz(path: Path, of: str, made_by: str | None = None, sha256: str | None = None) -> Arrays:
-    """The arrays that :func:`write_npz` wrote.
-
-    Arguments and exceptions as :func:`open_npz` and :meth:`Opened.check`.
-    """
-    opened = open_npz(path, of)
-    opened.check(made_by, sha256)
-    assert opened.value is not None
-    return opened.value
 
 
 def _opened(path: Path, parse: Callable[[bytes], Opened], most: int | None = None) -> Opened:
@@ -296,17 +257,8 @@ def _arrays_in(data: bytes) -> Arrays:
 
 
 def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
-    """Return the seal of a file, if it holds.
-
-    Args:
-        data: the file.
-        words: what stands in the place of its seal.
-        of: the place that it must name.
-        start: where the seal begins, at the earliest.
-
-    Raises:
-        Damaged: it does not hold.
-        NewerError: it holds, and belongs to a newer version.
+    """Return the seal that begins at ``start`` or after it and says ``words``, if it holds for the
+    place ``of``.
     """
     if not isinstance(words, dict):
         raise Damaged("its seal is damaged")
@@ -331,3 +283,48 @@ def _sound(data: bytes, words: object, of: str, start: int = 0) -> Seal:
     if seal.of != of:
         raise Damaged(f"it belongs to {seal.of}")
     return seal
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file whose seal was checked, read repeatedly without the rest of the file.
+
+    It is read without a digest, which would take the whole file: a file that was changed since is
+    refused.
+
+    Attributes:
+        path: of the file.
+        name: of the array.
+        stamp: size of the file, and the moment of its last change.
+    """
+
+    path: Path
+    name: str
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path, name: str) -> StoredArray:
+        """An array of an ``.npz`` file; :class:`Damaged` if it is not there."""
+        try:
+            array = cls(path, name, _stamp(path))
+            with np.load(path) as archive:
+                if name not in archive:
+                    raise KeyError(name)
+        except UNREADABLE as error:
+            raise Damaged(f"its {name} cannot be read") from error
+        return array
+
+    def read(self) -> NDArray[Any]:
+        """The array; :class:`Damaged` if the file was changed, or is gone."""
+        try:
+            if _stamp(self.path) != self.stamp:
+                raise Damaged("it was changed while it was in use")
+            with np.load(self.path) as archive:
+                return archive[self.name]
+        except UNREADABLE as error:
+            raise Damaged(f"its {self.name} cannot be read") from error
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,8 +1,9 @@
-"""Curves of a plot with their rows, and the evaluation budget that a row fits in."""
+"""Curves of a plot with their rows, the evaluation budget that a row fits in, and tuned rows."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -100,9 +101,7 @@ def _curves_and_slots(group: pd.DataFrame) -> list[tuple[str, int | None]]:
 
 
 def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
-    """Return True if a place on a curve has rows at several tuned levels, of one file at different
-    times.
-    """
+    """Return True if a place on a curve has rows at several tuned levels."""
     if TUNED not in group:
         return False
     return bool(
@@ -140,3 +139,56 @@ def _slot(row: Record, ladder: list[int]) -> int | None:
         return int(requested)
     work = steps if nfe is None else nfe
     return None if work is None else next((budget for budget in ladder if work <= budget), None)
+
+
+NAME = "tuned"
+"""Registry name of the schedule."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Tuning of a row, as shown next to its value.
+
+    Attributes:
+        teacher: network evaluations of the converged endpoints, all training latents together.
+        search: network evaluations of the search.
+        latents: training latents, which no row scores.
+        seconds: that both took.
+        gap: train-test gap: (tuned / untuned error on other latents) / (the same on its own) - 1.
+        other: a model that the levels were not tuned on.
+        other_error, other_untuned: the errors there, of the levels and of the best built-in
+            schedule.
+    """
+
+    teacher: int
+    search: int
+    latents: int
+    seconds: float
+    gap: float
+    other: str
+    other_error: float
+    other_untuned: float
+
+
+def is_tuned(row: Record) -> bool:
+    """Return True if a row's levels were tuned."""
+    return text(row, "schedule").partition("(")[0] == NAME
+
+
+def tuning_of(row: Record) -> Tuning | None:
+    """Return the tuning of a row; None if it was not tuned, or has no level to tune."""
+    kinds = {
+        "teacher": int,
+        "search": int,
+        "latents": int,
+        "seconds": float,
+        "gap": float,
+        "other_error": float,
+        "other_untuned": float,
+    }
+    items = {name: number(row, f"tuning_{name}") for name in kinds}
+    if not is_tuned(row) or None in items.values():
+        return None
+    return Tuning(
+        other=text(row, "tuning_other"), **{name: kind(items[name]) for name, kind in kinds.items()}
+    )

@@ -14,19 +14,8 @@ from ..text import format_number
 from ..values import empty, rows_of
 
 WORDS = (
-    "No",
-    "One",
-    "Two",
-    "Three",
-    "Four",
-    "Five",
-    "Six",
-    "Seven",
-    "Eight",
-    "Nine",
-    "Ten",
-    "Eleven",
-    "Twelve",
+    *("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"),
+    *("Ten", "Eleven", "Twelve"),
 )
 NAMED = 3
 """Up to so many samplers are called by their names."""

@@ -88,9 +88,9 @@ def error_decomposition(
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
             lines.append(
                 {
-                    **_copied(row),
+                    **{name: row.get(name) for name in COPIED},
                     **_order(before if same else {}, row),
-                    "end_bound": _end(row),
+                    "end_bound": 0.0 if row.get("end") == "zero" else number(row, "sigma_min"),
                     "start_error": start,
                 }
             )
@@ -147,15 +147,8 @@ def measured_order(
     ) / octaves
 
 
-def _copied(row: Record) -> Record:
-    return {name: row.get(name) for name in COPIED}
-
-
 def _order(before: Record, row: Record) -> Record:
-    """The measured order between two points of a curve.
-
-    Nothing where either error is not resolved.
-    """
+    """The measured order between two points of a curve, where both errors are resolved."""
     (n0, r0, s0), (n1, r1, s1) = (_resolved(point) for point in (before, row))
     if not (0 < n0 < n1 and r0 > 0 and r1 > 0):  # false for NaN too
         return {}
@@ -165,18 +158,11 @@ def _order(before: Record, row: Record) -> Record:
 
 
 def _resolved(row: Record) -> tuple[float, float, float]:
-    """Evaluations, the typical error and its standard error.
-
-    NaN where there is none, or where the endpoints themselves are not known so well.
-    """
+    """Evaluations, the typical error and its standard error; NaN where they are not known so well."""
     n, error, se = (number(row, name) for name in ("nfe", "typical_error", "typical_error_se"))
     if n is None or error is None or se is None or error <= (number(row, "rmse_resolution") or 0.0):
         return math.nan, math.nan, math.nan
     return n, error, se
-
-
-def _end(row: Record) -> float | None:
-    return 0.0 if row.get("end") == "zero" else number(row, "sigma_min")
 
 
 def _from(points: pd.DataFrame, at: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +11,13 @@ from pyarrow.parquet import ParquetFile
 
 from ..escaping import csv_text
 from ..quantities import column_kinds
+from ..record import Kind, Record
 from ..run_directory.files import read_regular
+from ..run_directory.layout import CELL, QUALITY, TIMING
 from ..run_directory.reading import log
 from ..run_directory.run_dir import RunDir
-from .dtypes import parsed
-from .run_rows import rows_of_run
-from .typed_table import TypedTable
+from ..run_directory.sealed import Damaged
+from .typed_table import TypedTable, misfit, parsed
 
 NEEDED = ("model", "sampler", "nfe", "status")
 """Columns without which a file is no table of results."""
@@ -26,11 +27,7 @@ LARGEST, MOST_ROWS = 256 << 20, 1_000_000
 
 
 def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
-    """The table of one run or of several, as :func:`..result_table.load` describes it.
-
-    Raises:
-        ValueError: a path is none of these.
-    """
+    """The table of one run or of several; see :func:`..result_table.load`."""
     sources = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     tables = [_read_one(path) for path in sources]
     if len(tables) == 1:
@@ -43,8 +40,8 @@ def read_table(paths: Path | str | Sequence[Path | str]) -> TypedTable:
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return the names of several runs in the column ``run``: their last folders, or the whole
-    paths where two of these are equal.
+    """Return the names of runs in the column ``run``: their last folders, or whole paths where two
+    are equal.
     """
     short = [path.resolve().name for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
@@ -68,11 +65,7 @@ def _read_one(path: Path) -> TypedTable:
 
 
 def read_csv(path: Path | str) -> TypedTable:
-    """The table in a ``table.csv``; columns that are not known are typed by what they look like.
-
-    Raises:
-        ValueError: the file holds no such table.
-    """
+    """The table in a ``table.csv``; columns that are not known are typed by what they look like."""
 
     def read() -> pd.DataFrame:
         text = io.BytesIO(read_regular(Path(path), LARGEST))
@@ -90,11 +83,7 @@ def read_csv(path: Path | str) -> TypedTable:
 
 
 def read_parquet(path: Path | str) -> TypedTable:
-    """The table in a ``table.parquet``.
-
-    Raises:
-        ValueError: the file holds no such table.
-    """
+    """The table in a ``table.parquet``."""
 
     def read() -> pd.DataFrame:
         content = io.BytesIO(read_regular(Path(path), LARGEST))
@@ -125,3 +114,47 @@ def _read_file(path: Path | str, read: Callable[[], pd.DataFrame]) -> TypedTable
         return TypedTable.typed(frame)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def rows_of_run(run: RunDir) -> list[Record]:
+    """A row for each planned cell of a run; where it has no results, ``status`` says why."""
+    kinds = column_kinds()
+    return [row for cell in run.cells() if (row := _row(run, cell, kinds)) is not None]
+
+
+def _row(run: RunDir, cell: str, kinds: Mapping[str, Kind]) -> Record | None:
+    """A cell's row, where measured columns win over planned ones; None where its identity is not
+    there.
+    """
+    planned = run.read(cell, CELL)
+    if planned is None:
+        return None
+    try:
+        quality = run.parsed(cell, QUALITY)
+    except FileNotFoundError:
+        quality = {}
+    except Damaged as fault:
+        quality = {
+            "status": "damaged",
+            "reason": f"quality.json: {fault}; run the suite into this folder again",
+        }
+        log.warning(
+            "%s is damaged: %s. Its row has no results; run the suite into this folder again.",
+            run.part(cell, QUALITY),
+            fault,
+        )
+    timing = run.read(cell, TIMING) or {}
+    row: Record = {}
+    faults: Record = {}
+    for file, part in ((TIMING, timing), (CELL, planned), (QUALITY, quality)):
+        for name, value in part.items():
+            # only an edited file can hold it
+            if name in kinds and (wrong := misfit(value, kinds[name], name)):
+                remedy = "delete the file and run the suite into this folder again"
+                faults = {"status": "damaged", "reason": f"{file}: {wrong}; {remedy}"}
+            elif not isinstance(value, list | dict):
+                row[name] = value
+    row |= faults
+    # as in `typed`, where only some of the cells are scored again
+    row.setdefault("fd_conv_flag", row.get("fid_flag"))
+    return row | {"status": row.get("status") or ("ok" if quality else "missing"), "cell": cell}

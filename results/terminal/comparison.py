@@ -16,7 +16,7 @@ from ..comparison.compare import Comparison, notes
 from ..comparison.verdicts import Line
 from ..escaping import printable
 from ..intervals import printed
-from ..table.tuned import NAME, Tuning
+from ..table.curves import NAME, Tuning
 from ..text import format_number
 
 _TUNING_HEADINGS = (

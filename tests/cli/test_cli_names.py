@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from samplerbench.benchmarks.cli.common import console
-from samplerbench.benchmarks.suites.python_files import python_files
-from samplerbench.benchmarks.suites.suite import check_suite, load_suite
+from samplerbench.benchmarks.suites.files import load_suite, python_files
+from samplerbench.benchmarks.suites.suite import check_suite
 
 MODEL = """
 from samplerbench.models import make_model

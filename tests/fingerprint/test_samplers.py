@@ -21,7 +21,7 @@ from samplerbench.benchmarks.sampling.fingerprint import (
     sampler_fingerprint,
 )
 from samplerbench.benchmarks.sampling.fingerprint.sampler import SamplerSetup, fingerprint_of
-from samplerbench.benchmarks.suites.suite import load_suite
+from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
 from samplerbench.samplers.methods.heun import Heun
 from samplerbench.samplers.schedules import SCHEDULES

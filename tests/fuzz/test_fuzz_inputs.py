@@ -18,11 +18,11 @@ from samplerbench import samplers
 from samplerbench.benchmarks.cli.usage import _refuse
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.scoring.real.data import real_data
-from samplerbench.benchmarks.suites.python_files import refuse_untrusted
-from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
-from samplerbench.benchmarks.suites.suite import Suite, built_in, load_suite
+from samplerbench.benchmarks.suites.files import built_in, load_suite, refuse_untrusted
+from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import CARDS
+from samplerbench.samplers.spec import format_spec, parse_spec
 from samplerbench_studies.training.cards import _toml
 
 SPECS = {"parse": 240, "sampler": 200, "schedule": 160, "model": 100}

@@ -6,8 +6,8 @@ import pytest
 from arena import watchdog
 from looping import each
 
-from samplerbench.benchmarks.suites.python_files import refuse_untrusted
-from samplerbench.benchmarks.suites.suite import check_suite, load_suite
+from samplerbench.benchmarks.suites.files import load_suite, refuse_untrusted
+from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models.cards.card import CardError, load_card
 
 SUITE = 'models = ["gmm-2d"]\nsamplers = ["euler"]\nnfe = [5]\n'

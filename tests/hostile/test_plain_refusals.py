@@ -7,7 +7,7 @@ import pytest
 
 from samplerbench.models.exact import flow
 from samplerbench.results.comparison.compare import Comparison, notes
-from samplerbench.results.run_directory.write_errors import explain_write_errors, unwritable
+from samplerbench.results.run_directory.layout import explain_write_errors, unwritable
 
 MODEL = """
 import torch

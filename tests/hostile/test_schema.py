@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from arena import digest
+from sealed_archives import write_npz
 
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory import sealed
@@ -46,7 +47,7 @@ def test_a_run_of_the_first_release_is_gone_on_with_and_no_file_of_it_is_made_an
 def test_every_file_says_the_number_of_its_form(tmp_path):
     sealed.write_json(tmp_path / "a.json", {}, "a")
     assert json.loads((tmp_path / "a.json").read_text())["seal"]["schema"] == sealed.SCHEMA
-    sealed.write_npz(tmp_path / "a.npz", {}, "a")
+    write_npz(tmp_path / "a.npz", {}, "a")
     assert f'"schema": {sealed.SCHEMA}'.encode() in (tmp_path / "a.npz").read_bytes()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.suites.start import make_start, moments_of
+from samplerbench.benchmarks.suites.cell import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError
 from samplerbench.models.cards.moments import card_moments, unpack

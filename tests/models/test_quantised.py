@@ -8,7 +8,7 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.paths import with_placed_files
+from samplerbench.benchmarks.suites.files import with_placed_files
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor

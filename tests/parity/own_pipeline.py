@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
-from samplerbench.benchmarks.suites.start import Start
+from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench.samplers.types import Noise
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.peers.pairs import NEAR, PAIRS, Pair
+from samplerbench.samplers.spec import parse_spec
 
 # a peer's warnings are its own
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]

@@ -14,7 +14,8 @@ from samplerbench.benchmarks.planning.native import default_schedule, drowned, w
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.shard import begin
-from samplerbench.benchmarks.suites.suite import Suite, load_suite
+from samplerbench.benchmarks.suites.files import load_suite
+from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.denoiser import Wrapper

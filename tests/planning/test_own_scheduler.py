@@ -11,7 +11,7 @@ import torch
 from samplerbench.benchmarks.planning import planner
 from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
 from samplerbench.benchmarks.sampling.shard import sample_shard
-from samplerbench.benchmarks.suites.start import Start
+from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper

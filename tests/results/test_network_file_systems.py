@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sealed_archives import write_npz
 
 from samplerbench.results.run_directory import files, sealed
 from samplerbench.results.run_directory.files import read_json, write_atomic, write_json
@@ -34,7 +35,7 @@ def stale(monkeypatch):
 
 def test_a_file_that_is_being_replaced_is_read_again(tmp_path, stale):
     write_json(tmp_path / "a.json", {"a": 1})
-    sealed.write_npz(tmp_path / "a.npz", {"x": np.ones(3)}, "a.npz")
+    write_npz(tmp_path / "a.npz", {"x": np.ones(3)}, "a.npz")
     stale[0] = 3
     assert read_json(tmp_path / "a.json") == {"a": 1}
     stale[0] = 3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sealed_archives import read_npz, write_npz
 
 from samplerbench.results.run_directory import sealed
 from samplerbench.results.run_directory.sealed import Damaged, Unsealed
@@ -34,8 +35,8 @@ def test_what_was_written_is_read_back(tmp_path):
         "x": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16),
         "names": np.array(["a", "é"]),
     }
-    digest = sealed.write_npz(tmp_path / "a.npz", arrays, "x", "m")
-    back = sealed.read_npz(tmp_path / "a.npz", "x", "m", digest)
+    digest = write_npz(tmp_path / "a.npz", arrays, "x", "m")
+    back = read_npz(tmp_path / "a.npz", "x", "m", digest)
     assert all(
         np.array_equal(back[name], array) and back[name].dtype == array.dtype
         for name, array in arrays.items()
@@ -56,18 +57,18 @@ def test_no_single_bit_flip_of_a_json_file_is_used(tmp_path):
 
 def test_no_single_bit_flip_of_an_archive_is_used(tmp_path):
     path = tmp_path / "a.npz"
-    sealed.write_npz(path, {"x": np.arange(4.0)}, "x", "m")
+    write_npz(path, {"x": np.arange(4.0)}, "x", "m")
     for bit, data in flips(path.read_bytes()):
         path.write_bytes(data)
         with pytest.raises(Damaged):
-            pytest.fail(f"bit {bit}: {sealed.read_npz(path, 'x', 'm')}")
+            pytest.fail(f"bit {bit}: {read_npz(path, 'x', 'm')}")
 
 
 def test_every_truncation_is_damaged(tmp_path):
     json_file, npz_file = tmp_path / "q.json", tmp_path / "a.npz"
     sealed.write_json(json_file, {"a": 1}, "a")
-    sealed.write_npz(npz_file, {"x": np.arange(4.0)}, "a")
-    for path, read in ((json_file, sealed.read_json), (npz_file, sealed.read_npz)):
+    write_npz(npz_file, {"x": np.arange(4.0)}, "a")
+    for path, read in ((json_file, sealed.read_json), (npz_file, read_npz)):
         whole = path.read_bytes()
         for length in range(len(whole)):
             path.write_bytes(whole[:length])
@@ -87,16 +88,16 @@ def test_a_file_of_another_place_or_maker_is_refused(tmp_path, expected, words):
     sealed.write_json(path, {"a": 1}, PLACE, "m")
     with pytest.raises(Damaged, match=words):
         sealed.read_json(path, *expected)
-    sealed.write_npz(path, {"a": np.ones(1)}, PLACE, "m")
+    write_npz(path, {"a": np.ones(1)}, PLACE, "m")
     with pytest.raises(Damaged, match=words):
-        sealed.read_npz(path, *expected)
+        read_npz(path, *expected)
 
 
 def test_arrays_are_those_that_another_file_names(tmp_path):
-    first = sealed.write_npz(tmp_path / "a.npz", {"x": np.zeros(2)}, "a")
-    sealed.write_npz(tmp_path / "a.npz", {"x": np.ones(2)}, "a")
+    first = write_npz(tmp_path / "a.npz", {"x": np.zeros(2)}, "a")
+    write_npz(tmp_path / "a.npz", {"x": np.ones(2)}, "a")
     with pytest.raises(Damaged, match=r"quality\.json"):
-        sealed.read_npz(tmp_path / "a.npz", "a", None, first)
+        read_npz(tmp_path / "a.npz", "a", None, first)
 
 
 def test_files_without_a_seal_say_so(tmp_path):
@@ -105,12 +106,12 @@ def test_files_without_a_seal_say_so(tmp_path):
     with pytest.raises(Unsealed):
         sealed.read_json(tmp_path / "q.json", "q")
     with pytest.raises(Unsealed):
-        sealed.read_npz(tmp_path / "a.npz", "a")
+        read_npz(tmp_path / "a.npz", "a")
 
 
 def test_pickles_are_refused_both_ways(tmp_path):
     with pytest.raises(TypeError, match="'bad' holds Python objects"):
-        sealed.write_npz(tmp_path / "a.npz", {"bad": np.array([{}, None])}, "a")
+        write_npz(tmp_path / "a.npz", {"bad": np.array([{}, None])}, "a")
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
@@ -132,6 +133,6 @@ def test_pickles_are_refused_both_ways(tmp_path):
 def test_any_bytes_are_damaged_or_unsealed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "file"
     path.write_bytes(data)
-    for read in (sealed.read_json, sealed.read_npz):
+    for read in (sealed.read_json, read_npz):
         with pytest.raises(Damaged):
             read(path, "file")

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.running.progress import Reporter
 from samplerbench.benchmarks.scoring.cost import EXACT_FLOW, per_endpoint, reference_evaluations
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.benchmarks.timing.load import Load
+from samplerbench.benchmarks.timing.disturbances import Load
 
 SUITE = {
     "name": "t",

@@ -22,7 +22,8 @@ from samplerbench.benchmarks.scoring.real.data import (
     real_data,
 )
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.suite import Until, check_suite, load_suite
+from samplerbench.benchmarks.suites.files import load_suite
+from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from quiet_runs import quiet_run
+from sealed_archives import write_npz
 
 from samplerbench.benchmarks.metrics.estimators import rows
 from samplerbench.benchmarks.metrics.metric import metrics
@@ -20,8 +21,7 @@ from samplerbench.benchmarks.scoring.scale import Scale
 from samplerbench.benchmarks.scoring.shards import gathered
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
-from samplerbench.results.run_directory.sealed import Damaged, write_npz
-from samplerbench.results.run_directory.stored import StoredArray
+from samplerbench.results.run_directory.sealed import Damaged, StoredArray
 
 SUITE = {
     "name": "many",

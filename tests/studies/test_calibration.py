@@ -10,7 +10,7 @@ from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate,
 from samplerbench.benchmarks.metrics.kernel import KERNEL_ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
 from samplerbench.benchmarks.scoring.scale import FRECHET_ESTIMATOR
-from samplerbench.benchmarks.suites.suite import load_suite
+from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.results.run_directory.files import read_npz, write_npz
 from samplerbench_studies.calibration import Calibration
 from samplerbench_studies.calibration.endpoints import (

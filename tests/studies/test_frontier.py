@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.asked import is_candidate
-from samplerbench.benchmarks.suites.spec import parse_spec
 from samplerbench.models import make_model
 from samplerbench.samplers import make, names
+from samplerbench.samplers.spec import parse_spec
 from samplerbench_studies.frontier import Frontier, ours
 from samplerbench_studies.frontier.candidates import default
 from samplerbench_studies.frontier.measure import Errors, ExactProblem, Samples

@@ -9,7 +9,7 @@ from looping import each
 
 from samplerbench.benchmarks.cli.listing import list_metrics
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.suites.spec import format_spec, parse_spec
+from samplerbench.samplers.spec import format_spec, parse_spec
 
 values = st.one_of(
     st.integers(-5, 5), st.floats(0.1, 9), st.booleans(), st.text("abc ()=,'\"", max_size=6)

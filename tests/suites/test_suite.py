@@ -8,17 +8,11 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.metrics.estimators.expansion import SAMPLES_PER_FEATURE
 from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.benchmarks.suites.spec import canonical
-from samplerbench.benchmarks.suites.suite import (
-    Timing,
-    built_in,
-    check_suite,
-    extractors_of,
-    load_suite,
-)
+from samplerbench.benchmarks.suites.files import built_in, load_suite
+from samplerbench.benchmarks.suites.suite import Timing, check_suite, extractors_of
 from samplerbench.results.comparison.times.medians import FEWEST
-from samplerbench.results.published.rows import rows_of_model
-from samplerbench.results.published.solvers import solvers_of
+from samplerbench.results.published.rows import rows_of_model, solvers_of
+from samplerbench.samplers.spec import canonical
 
 CHECKPOINTS = ["diffusers-ddpm-cifar10", "edm-cifar10", "edm-ffhq64", "edm-imagenet64"]
 CHECKPOINTS += ["ldm-imagenet256"]

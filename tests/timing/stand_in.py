@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from samplerbench.benchmarks.sampling import engine
 from samplerbench.benchmarks.timing import cells, clock
 from samplerbench.benchmarks.timing import cells as energy
-from samplerbench.benchmarks.timing.load import Load
+from samplerbench.benchmarks.timing.disturbances import Load
 
 CUDA, CPU = torch.device("cuda", 0), torch.device("cpu")
 GIB = 2**30

@@ -12,9 +12,16 @@ import pytest
 
 from samplerbench.benchmarks import cli
 from samplerbench.benchmarks.cli.common import console
-from samplerbench.benchmarks.timing import counters, machine
-from samplerbench.benchmarks.timing.doctor import Package, examine, packages
-from samplerbench.benchmarks.timing.steadiness import Steadiness, _summary, steadiness
+from samplerbench.benchmarks.timing import doctor as counters
+from samplerbench.benchmarks.timing import machine
+from samplerbench.benchmarks.timing.doctor import (
+    Package,
+    Steadiness,
+    _summary,
+    examine,
+    packages,
+    steadiness,
+)
 
 
 @pytest.fixture(scope="module")

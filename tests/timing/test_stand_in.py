@@ -12,8 +12,8 @@ from samplerbench.benchmarks import sampling, timing
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.setup import set_up
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.benchmarks.timing.clock import sm_clock
 from samplerbench.benchmarks.timing.gpu import Gpu
-from samplerbench.benchmarks.timing.sm_clock import sm_clock
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json
 
@@ -40,12 +40,12 @@ SUITE = {
 }
 FILES = [
     path
-    for package in (sampling, timing, timing.device)
+    for package in (sampling, timing)
     for path in sorted(Path(package.__file__).parent.glob("*.py"))
     if path.name != "sm_counters.py"  # a kernel: Triton compiles it
 ]
-WHOLE = ("gpu.py", "energy.py", "sm_clock.py", "launches.py")
-"""Files that nothing but CUDA reaches."""
+WHOLE, PARTS = ("gpu.py",), ("sm_clock", "start", "mhz")
+"""Files, and functions of other files, that nothing but CUDA reaches."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,8 @@ def only_on_cuda(path):
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     found = set()
     for function in functions:
-        if path.name in WHOLE or "gpu" in function.name or _returns_early(function):
+        is_for_cuda = path.name in WHOLE or function.name in PARTS or "gpu" in function.name
+        if is_for_cuda or _returns_early(function):
             found.update(*map(_span, function.body))
         for node in ast.walk(function):
             if isinstance(node, ast.If) and _asks_for_cuda(node.test):

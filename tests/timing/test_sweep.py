@@ -33,7 +33,7 @@ def swept(most=4096, holds=1 << 30):
 def test_the_sweep_ends_two_doublings_after_throughput_has_stopped_to_grow():
     found, seen = swept()
     assert seen == [1, 2, 4, 8, 16, 32, 64]
-    assert found.knee == 16
+    assert knee_of(found.points) == 16
     assert found.ended == "larger batches bring nothing more"
     assert found.points[4].samples_per_second == pytest.approx(16 / (5 * 2e-3))
 
@@ -42,7 +42,7 @@ def test_the_sweep_ends_where_memory_does_and_at_the_most_that_was_asked_for():
     found, _ = swept(holds=8)
     assert (len(found.points), found.ended) == (4, "16 samples do not fit into memory")
     found, _ = swept(most=4)
-    assert (found.knee, found.ended) == (4, "4 samples are the most that were asked for")
+    assert (knee_of(found.points), found.ended) == (4, "4 samples are the most that were asked for")
 
 
 def test_the_knee_is_the_smallest_batch_with_nine_tenths_of_the_largest_throughput():

@@ -9,11 +9,11 @@ import pytest
 from timing_rig import Machine, Network, Working, timed
 
 from samplerbench.benchmarks.suites.suite import Timing, check_suite
-from samplerbench.benchmarks.timing import Reading, disturbances, median_interval
+from samplerbench.benchmarks.timing import disturbances
 from samplerbench.benchmarks.timing.cells import joules_per_call
-from samplerbench.benchmarks.timing.clock import warm_up
-from samplerbench.benchmarks.timing.load import Load
-from samplerbench.results.comparison.times.medians import FEWEST, left_out, settled
+from samplerbench.benchmarks.timing.clock import Reading, warm_up
+from samplerbench.benchmarks.timing.disturbances import Load
+from samplerbench.results.comparison.times.medians import FEWEST, left_out, median_interval, settled
 
 STEPS, BATCH = 5, 4
 

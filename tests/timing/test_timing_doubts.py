@@ -12,10 +12,17 @@ import torch
 from timing_rig import Network, Working, timed
 
 from samplerbench import samplers
-from samplerbench.benchmarks.timing import Clock, Reading, load
-from samplerbench.benchmarks.timing.disturbances import Block, doubts, observed, watched_block
+from samplerbench.benchmarks.timing import disturbances as load
+from samplerbench.benchmarks.timing.clock import Clock, Reading
+from samplerbench.benchmarks.timing.disturbances import (
+    Block,
+    Load,
+    cpu_doubts,
+    doubts,
+    observed,
+    watched_block,
+)
 from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
-from samplerbench.benchmarks.timing.load import Load, cpu_doubts
 from samplerbench.models import make_model
 
 CALM = Load(wall=10.0, cpu=9.9, waited=0.05, busy=10.2, stolen=0.01, throttled=0)
@@ -241,7 +248,7 @@ def test_a_block_knows_its_peak_of_memory_the_state_of_the_gpu_and_what_the_driv
     assert observed(blocks)["gpu_sm_clock"] == [1980.0, 1980.0]
     assert "clocks lowered: power cap" in doubts(blocks, [])
     assert [block.grown for block in blocks] == [0, 2, 0]
-    assert "torch asked the driver for memory 2 times" in blocks[1].doubts([])
+    assert "torch asked the driver for memory 2 times" in doubts([blocks[1]], [])
 
 
 @pytest.mark.parametrize("uuid", ["1234-ab", "GPU-1234-ab"])

@@ -9,7 +9,8 @@ from samplerbench import samplers
 from samplerbench.benchmarks.planning import planner
 from samplerbench.benchmarks.running import setup
 from samplerbench.benchmarks.running.setup import pick_device
-from samplerbench.benchmarks.suites.suite import check_suite, load_suite
+from samplerbench.benchmarks.suites.files import load_suite
+from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.benchmarks.timing import pending
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.files import read_json

@@ -12,10 +12,11 @@ import torch
 from timing_rig import Machine, Network, Working, cell_of, timed
 
 from samplerbench.benchmarks.suites.suite import Timing
-from samplerbench.benchmarks.timing import Reading, time_cells
 from samplerbench.benchmarks.timing import cells as pass_module
 from samplerbench.benchmarks.timing import disturbances as disturbances_module
-from samplerbench.benchmarks.timing.load import Load
+from samplerbench.benchmarks.timing.cells import time_cells
+from samplerbench.benchmarks.timing.clock import Reading
+from samplerbench.benchmarks.timing.disturbances import Load
 from samplerbench.results.comparison.times.speed import speed
 
 STEPS, BATCH = 5, 4

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.suites.cell import Cell
-from samplerbench.benchmarks.suites.start import make_start
+from samplerbench.benchmarks.suites.cell import Cell, make_start
 from samplerbench.benchmarks.suites.suite import Timing
-from samplerbench.benchmarks.timing import Reading, time_cells
+from samplerbench.benchmarks.timing.cells import time_cells
+from samplerbench.benchmarks.timing.clock import Reading
 from samplerbench.models.denoiser import Denoiser
 from samplerbench.samplers import Source
 from samplerbench.samplers.base import Declared

@@ -15,6 +15,7 @@ from ....models.process import EDM, Process, RectifiedFlow
 from ....models.reference import Extractor
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Tabulated
+from ....samplers.spec import label_of, parse_spec
 from ...planning.models import load_denoiser
 from ...planning.native import NATIVE, default_schedule
 from ...planning.planner import plan
@@ -22,7 +23,6 @@ from ...planning.schedules import make_schedule
 from ...running.model_check import check_model
 from ...scoring.references import CARD, extractor_of
 from ...suites.cell import Cell
-from ...suites.spec import label_of, parse_spec
 from ...suites.suite import Suite, check_suite
 from ..answer import configuration
 from ..exports import LIBRARIES, export, is_written_as_numbers, missing

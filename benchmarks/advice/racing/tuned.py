@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
+from ....samplers.spec import canonical
 from ...running.executing import Tell
 from ...running.executing.tasks import OfCell
 from ...running.executing.worker_context import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
-from ...suites.spec import canonical
 from ...tuning.free import FreeKind, FreeParameters, projected
 from ...tuning.least_squares import DAMPINGS, fit, mean
 from ...tuning.runs import Runs

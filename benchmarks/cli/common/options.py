@@ -515,8 +515,7 @@ def selected(
         ValueError: no such suite, a value that makes no sense, or a suite that would run code
             unasked.
     """
-    from ...suites.python_files import refuse_untrusted
-    from ...suites.suite import load_suite
+    from ...suites.files import load_suite, refuse_untrusted
 
     if steps is not None and nfe is not None:
         raise ValueError("give --steps or --nfe, not both")

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import model_validator
 
 from ....samplers.families.tabulated import Table, TableRow
-from ...suites.spec import canonical
+from ....samplers.spec import canonical
 from ...suites.suite import Strict
 
 FORMAT: Literal[2] = 2

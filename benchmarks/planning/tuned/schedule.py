@@ -14,7 +14,7 @@ from ....models import Denoiser
 from ....samplers import Grid, Sampler, Source
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.schedules import schedule
-from ...suites.spec import label_of
+from ....samplers.spec import label_of
 from .entry import Tuned
 from .file import read_tuned
 from .spacing import MOST_STEPS

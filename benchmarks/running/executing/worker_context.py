@@ -16,8 +16,8 @@ from ....models.loaders.reading import reading
 from ....models.loaders.user_files import Stamp, file_hash, stamp_of
 from ....models.reference import Extractor
 from ....samplers.peers import peers_path, set_peers_path
+from ....samplers.spec import parse_spec
 from ...scoring.references import CARD, extractor_of
-from ...suites.spec import parse_spec
 
 Made = TypeVar("Made")
 

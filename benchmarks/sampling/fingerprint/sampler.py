@@ -22,8 +22,7 @@ from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbe
 from ....samplers import Grid, GridSampler, Sampler
 from ....samplers.brownian import BrownianNoise
 from ....samplers.loop import planned
-from ...suites.cell import Cell
-from ...suites.start import Start
+from ...suites.cell import Cell, Start
 from . import probe
 from .model import MANY_ROWS
 from .numbers import Flattened, of_plan, of_rows

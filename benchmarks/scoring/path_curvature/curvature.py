@@ -19,8 +19,7 @@ from ....results.run_directory.run_dir import RunDir
 from ....results.terminal.path_curvature import KEY
 from ....samplers import Grid, NoNoise, karras, make
 from ...sampling.batch import latents
-from ...suites.cell import Cell
-from ...suites.start import moments_of
+from ...suites.cell import Cell, moments_of
 from ..solutions.endpoints import tag_of
 
 SOLVER = "dpm_solver_3m"

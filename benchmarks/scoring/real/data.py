@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....models.cards.datasets import digits, emoji, fashion_mnist
-from ...suites.paths import DATA_SETS
+from ...suites.files import DATA_SETS
 from .reading import read_array, read_folder
 from .statistics import read_statistics
 from .torchvision_sets import PREFIX, torchvision_set

@@ -11,7 +11,7 @@ from ....models import Denoiser, Reference
 from ....models.extractors import Samples, make_extractor
 from ....models.reference import Extractor
 from ...sampling.shard import clamp
-from ...suites.paths import DATA_SETS
+from ...suites.files import DATA_SETS
 from .arrays import open_arrays
 from .data import read_samples
 from .reading import SUFFIXES

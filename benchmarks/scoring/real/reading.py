@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...suites.paths import DATA_SETS
+from ...suites.files import DATA_SETS
 from .arrays import open_arrays, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

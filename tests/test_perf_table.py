@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from samplerbench.results.perf import perf_markdown, read_perf
+from samplerbench.benchmarks.perf.table import perf_markdown, read_perf
 
 
 def benchmark(name, median, group=None):
@@ -34,16 +34,16 @@ def path(tmp_path):
 
 
 def test_every_benchmark_is_a_row(path):
-    frame = read_perf(path)
-    assert frame["name"].tolist() == ["slow", "fast|er", "mid"]
-    assert frame["group"].tolist() == ["", "step", "step"]
-    assert frame["median"].tolist() == [2.5, 3.2e-6, 4e-3]
-    assert set(frame["machine"]) == {"Fast CPU, Linux"}
+    rows = read_perf([path])
+    assert [row["name"] for row in rows] == ["slow", "fast|er", "mid"]
+    assert [row["group"] for row in rows] == ["", "step", "step"]
+    assert [row["median"] for row in rows] == [2.5, 3.2e-6, 4e-3]
+    assert {row["machine"] for row in rows} == {"Fast CPU, Linux"}
     assert len(read_perf([path, path])) == 6
 
 
 def test_markdown_has_readable_times(path):
-    text = perf_markdown(read_perf(path))
+    text = perf_markdown(read_perf([path]))
     assert "2.5 s" in text
     assert "3.2 µs" in text
     assert "400 µs" in text  # the interquartile range of mid
@@ -57,9 +57,9 @@ def test_markdown_has_readable_times(path):
 def test_something_else_is_a_clear_error(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match="is not a JSON file of pytest-benchmark"):
-        read_perf(tmp_path / "x.json")
+        read_perf([tmp_path / "x.json"])
     with pytest.raises(ValueError, match="run `make perf`"):
-        read_perf(tmp_path / "none.json")
+        read_perf([tmp_path / "none.json"])
 
 
 def test_groups_with_the_yardstick_are_given_in_its_units(tmp_path):
@@ -71,7 +71,7 @@ def test_groups_with_the_yardstick_are_given_in_its_units(tmp_path):
     (tmp_path / "perf.json").write_text(json.dumps({"benchmarks": rows}))
     cells = {
         line.split("|")[2].strip(): line.split("|")[7].strip()
-        for line in perf_markdown(read_perf(tmp_path / "perf.json")).splitlines()[2:]
+        for line in perf_markdown(read_perf([tmp_path / "perf.json"])).splitlines()[2:]
         if line
     }
     assert cells == {"test_axpy2[batch 1]": "1.00", "other": "3.00", "alone": ""}

@@ -1,0 +1,201 @@
+"""Files of suites: the built-in suites, paths relative to a suite's own file, and files that need a
+trusted suite: Python files, which run as code, and files outside the suite's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...samplers.spec import abbreviate, format_spec, parse_spec
+from .suite import Spec, Suite, check_suite
+
+DATA_SETS = ("fashion-mnist", "digits", "emoji")
+"""Real samples that a suite names instead of a file."""
+
+_PREFIX = re.compile(r"((?:[a-z0-9][a-z0-9_-]+:)*)(.+)", re.DOTALL)
+"""Schemes, as in ``truncate:inception:weights.pth``, and a file; one letter is a drive."""
+_FILE = re.compile(r"\.(py(:|$)|(npy|npz|json|pth?|pkl)$)|(^|:)(inception|dinov2|clip):")
+_PYTHON = re.compile(r"\.py(:|$)")
+
+
+LARGEST_FILE = 256 << 10
+MOST_POINTS = 500
+"""Limits of a TOML file: its bytes, and the points in a line. A key of many parts, such as
+``a.a.a``, takes memory that grows with their square.
+"""
+
+
+def built_in() -> dict[str, Path]:
+    """Return the built-in suites: name to TOML file."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """Load a built-in suite by name, or the suite of a TOML file.
+
+    Raises:
+        ValueError: no such suite or file, bad TOML, or a key or value that is wrong; the message
+            names it.
+    """
+    suites = built_in()
+    path = suites.get(name, Path(name))
+    if not path.is_file():
+        close = difflib.get_close_matches(name, suites, n=1)
+        hint = (
+            f"did you mean {close[0]}?"
+            if close
+            else (f"built-in suites: {', '.join(suites)}; or give the path of a TOML file")
+        )
+        raise ValueError(f"unknown suite {name!r}; {hint}")
+    try:
+        data = tomllib.loads(_text(path))
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also of numbers with thousands of digits, and of thousands of brackets
+        raise ValueError(f"{path.name} is not valid TOML: {error}") from error
+    return check_suite(
+        {"name": path.stem, **(data if name in suites else with_placed_files(data, path.parent))},
+        path.name,
+    )
+
+
+def _text(path: Path) -> str:
+    """Read a TOML file; a ValueError if it is too large, or no UTF-8."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(
+            f"it has more than {LARGEST_FILE:,} bytes; put long lists into files that it names"
+        )
+    text = path.read_text(encoding="utf-8")
+    if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MOST_POINTS} points; write it on several lines")
+    return text
+
+
+def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Resolve the paths of models, schedules, extractor and real samples against the suite's
+    folder.
+
+    Args:
+        data: content of the TOML file; entries that are no such files stay unchanged.
+        folder: of the TOML file. In the working directory nothing changes, and no digest.
+    """
+    placed = dict(data)
+    if folder.resolve() == Path.cwd():
+        return placed
+    for axis in ("models", "schedules"):
+        if isinstance(placed.get(axis), list):
+            placed[axis] = [_resolve_entry(entry, folder) for entry in placed[axis]]
+    for key in ("extractor", "reference", "real"):
+        if isinstance(placed.get(key), str):
+            placed[key] = _resolve(placed[key], folder)
+    for key in ("reference", "real"):  # a folder of images
+        source = placed.get(key)
+        if isinstance(source, str) and source not in DATA_SETS and (folder / source).is_dir():
+            placed[key] = str(folder / source)
+    return placed
+
+
+def _resolve_entry(entry: Any, folder: Path) -> Any:
+    """Resolve a model or schedule: a text, or a table whose ``name`` is a text or another table."""
+    if isinstance(entry, str):
+        try:
+            spec = parse_spec(entry)
+        except ValueError:
+            return entry  # said when the suite is checked
+        moved = _resolve(spec, folder)
+        return entry if moved == spec else format_spec(moved)
+    return _resolve(entry, folder) if isinstance(entry, Mapping) else entry
+
+
+def _resolve(value: Any, folder: Path) -> Any:
+    """Resolve the paths in a text, or in the texts of a table."""
+    if isinstance(value, Mapping):
+        return {key: _resolve(item, folder) for key, item in value.items()}
+    if not isinstance(value, str) or not _FILE.search(value):
+        return value
+    match = _PREFIX.fullmatch(value)
+    return value if match is None else match[1] + str(folder / match[2])
+
+
+def behind_schemes(text: str) -> str:
+    """Return the part after the schemes of ``truncate:inception:weights.pth``: a file, if any."""
+    match = _PREFIX.fullmatch(text)
+    return text if match is None else match[2]
+
+
+def _named(suite: Suite, schedules: Sequence[Spec] = ()) -> Iterator[tuple[str, str]]:
+    """Yield the texts of models, schedules and extractors, each with the suite's key."""
+    for entry in suite.models:
+        yield from (("models", text) for text in _texts(entry.name))
+    yield from (("schedules", text) for spec in schedules for text in _texts(spec))
+    yield "extractor", suite.extractor
+    yield from (("extractor", entry.extractor) for entry in suite.models if entry.extractor)
+
+
+def python_files(suite: Suite) -> Iterator[tuple[str, str]]:
+    """Yield the Python files that a suite names: the suite's key, and the text with the file."""
+    return ((key, text) for key, text in _named(suite) if _PYTHON.search(text))
+
+
+def outside_files(suite: Suite, file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the files outside the suite's folder: the suite's key, and the text with the file.
+
+    Links in the folder are followed: the owner of the folder made them, and their targets are read
+    as data.
+    """
+    folder = os.path.abspath(file.parent)
+    texts = [
+        *_named(suite, suite.schedules or ()),
+        *([("reference", suite.reference)] if suite.reference is not None else ()),
+    ]
+    for key, text in texts:
+        for part in re.split(r"[?&=]", text):  # a checkpoint's settings name files, too
+            path = behind_schemes(part)
+            leads = os.path.isabs(path) or path.startswith("~") or ".." in Path(path).parts
+            inside = os.path.abspath(path).startswith(folder.rstrip(os.sep) + os.sep)
+            if leads and (path.startswith("~") or not inside):
+                yield key, text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a model's spec: its name and the values of its options."""
+    if isinstance(value, str):
+        spec = parse_spec(value)
+        yield from _texts(spec) if len(spec) > 1 else (spec["name"],)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from (item,) if isinstance(item, str) else _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts({"": item})
+
+
+def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
+    """Refuse a suite that would run Python files, or reads files outside its folder.
+
+    Args:
+        suite: content of its file.
+        where: the name of a built-in suite, or the file, as the user named it.
+        replaced: keys that the command line replaces: the user named these files.
+
+    Raises:
+        ValueError: it names one.
+    """
+    outside = () if where in built_in() else outside_files(suite, Path(where))
+    for named, words in (
+        (python_files(suite), "the Python file {}, which would run"),
+        (outside, "{}, which is outside its folder"),
+    ):
+        text = next((text for key, text in named if key not in replaced), None)
+        if text is not None:
+            raise ValueError(
+                f"{where} names {words.format(abbreviate(text, 300))}; look at it, and add "
+                "--trust-suite, or name it yourself with an option, such as --model or --extractor"
+            )
