@@ -4,11 +4,33 @@ they declare.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from torch import Tensor
+
+_ENTRY = re.compile(r"^@\w+\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.MULTILINE | re.DOTALL)
+
+
+def references() -> dict[str, str]:
+    """Every entry of ``references.bib``: key to BibTeX text."""
+    text = (Path(__file__).parent / "references.bib").read_text(encoding="utf-8")
+    return {match["key"]: match[0] for match in _ENTRY.finditer(text)}
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """The entries of ``keys``, each once, in order.
+
+    A key of a plugin that has no entry here becomes a comment.
+    """
+    entries = references()
+    return "\n\n".join(
+        entries.get(key, f"% {key}: see the plugin's own documentation")
+        for key in dict.fromkeys(keys)
+    )
 
 
 class TimedLevel(float):

@@ -109,7 +109,7 @@ FLOORS = {
 MOST = 24
 """Entries of a folder; ``__init__.py`` and ``py.typed`` are in every one and not counted."""
 
-CROWDED = {"samplers/methods"}
+CROWDED: set[str] = set()
 """Folders that have more."""
 
 
@@ -256,7 +256,7 @@ def graph_of(package: str, *, folders: bool) -> dict[str, set[str]]:
 )
 def test_package__nothing_imports_itself_by_a_detour(package, folders):
     graph = graph_of(package, folders=folders)
-    assert len(graph) >= (len(FLOORS) if package == "benchmarks" else 7)
+    assert len(graph) >= (len(FLOORS) if package == "benchmarks" else 5)
     assert not circle(graph), " imports ".join(circle(graph))
 
 

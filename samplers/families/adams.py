@@ -20,8 +20,7 @@ from typing import Protocol
 
 from ..numerics import monomial_weights
 from .linear import LinearRow
-from .multistep import Multistep
-from .startup import Startup
+from .multistep import Multistep, Startup
 
 
 class Form(Protocol):

@@ -11,8 +11,7 @@ from typing import ClassVar
 
 from ..families.adams import adams_row
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep
-from ..families.startup import Startup
+from ..families.multistep import Multistep, Startup
 from ..numerics import integral, phi
 from ..registry import register_family
 from ..types import Source

@@ -7,12 +7,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..families.ancestral_stages import AncestralStages
 from ..families.linear import LinearMultistep, LinearRow
+from ..families.noisy_stages import AncestralStages
 from ..grid import Grid
 from ..registry import register, register_unlisted
 from ..types import Source
-from .euler import EulerChurn
+from .edm import EulerChurn
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:

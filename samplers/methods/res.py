@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..families.exponential_rk import ExponentialRungeKutta, Tableau
+from ..families.stages import ExponentialRungeKutta, Tableau
 from ..numerics import phi
 from ..registry import register
 from ..types import Source

@@ -15,7 +15,7 @@ from ..grid import Grid
 from ..registry import register
 from ..schedules import karras
 from ..types import Denoise, Source, StepNoise
-from .heun import Heun
+from .edm import Heun
 
 Interval = tuple[int, int, float, float, float]
 

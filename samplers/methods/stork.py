@@ -20,8 +20,7 @@ from typing import ClassVar
 
 from ..families.adams import adams_row
 from ..families.linear import LinearRow
-from ..families.multistep import Multistep
-from ..families.startup import Startup
+from ..families.multistep import Multistep, Startup
 from ..registry import register, register_family
 from ..types import Source
 

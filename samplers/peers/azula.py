@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ..types import Source
-from .base import Peer, define
-from .call import Call
+from .base import Call, Peer, define
 from .locate import installed, version
 
 LIBRARY = "azula"

@@ -25,8 +25,7 @@ from torch import Tensor
 
 from ..grid import Grid
 from ..types import Source
-from .base import Peer, define
-from .call import Call
+from .base import Call, Peer, define
 from .locate import installed, version
 
 TABLE = ("DDIM", "DDPM", "PNDM")

@@ -12,8 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ..types import Source
-from .base import Peer, define
-from .call import Call
+from .base import Call, Peer, define
 from .locate import digest, find_clone, load_inside, missing, version
 
 PREFIX = "k-diffusion"

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Peer, define
-from .call import Call, image
+from .base import Call, Peer, define, image
 from .locate import SOURCES, clone_file, digest, functions, load_script, where
 
 

@@ -8,7 +8,7 @@ import torch
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.benchmarks.running.executing.tasks import SentSampler
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.pilot import Fitted, Rule
+from samplerbench.samplers.auto import Fitted, Rule
 
 FOUND = Fitted(Rule(3, True, False, 0.5, 2.0, 0.3, 1.5, 0.6, 1.0, 0.05), 1000)
 

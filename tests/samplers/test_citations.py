@@ -7,7 +7,7 @@ from looping import each
 
 from samplerbench import benchmarks
 from samplerbench.samplers import get, names
-from samplerbench.samplers.citations import bibtex, references
+from samplerbench.samplers.types import bibtex, references
 
 ENTRIES = references()
 

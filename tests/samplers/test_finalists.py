@@ -8,9 +8,9 @@ import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.samplers import SampleNoise, karras, make
-from samplerbench.samplers.pilot import Fitted, Rule, choose_rule, principal_axes, typical
-from samplerbench.samplers.pilot.finalists import ALIKE, moment_error
-from samplerbench.samplers.pilot.rule import read_rule
+from samplerbench.samplers.auto import Fitted, Rule, choose_rule, principal_axes, typical
+from samplerbench.samplers.auto.rule import read_rule
+from samplerbench.samplers.auto.search import ALIKE, moment_error
 
 RULE = Rule(2, True, True, 0.540329511, 12.96, 2.032, 0.7035, 0.4557, 1.062, 0.0)
 STD = np.array([2.0, 0.5, 0.1])

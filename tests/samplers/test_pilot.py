@@ -11,9 +11,10 @@ from looping import each
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.pilot import Fitted, Rule, best_rule, probe_model, search
-from samplerbench.samplers.pilot.forecast import _Many, forecast
-from samplerbench.samplers.pilot.search import cost_of
+from samplerbench.samplers.auto import Fitted, Rule, best_rule, probe_model
+from samplerbench.samplers.auto import search as search
+from samplerbench.samplers.auto.forecast import _Many, forecast
+from samplerbench.samplers.auto.search import cost_of
 
 LOW, HIGH = 0.01, 40.0
 RULES = [
@@ -66,8 +67,8 @@ def test_pilot__on_a_gaussian_the_forecast_is_the_error(rule, to_zero, monkeypat
     """There d is linear in x, and in no more dimensions than directions all of the Jacobian is
     seen, so that nothing is left out but what lies between the levels of the look.
     """
-    monkeypatch.setattr("samplerbench.samplers.pilot.probe.PER_E_FOLD", 30.0)
-    monkeypatch.setattr("samplerbench.samplers.pilot.probe.MOST", 300)
+    monkeypatch.setattr("samplerbench.samplers.auto.probe.PER_E_FOLD", 30.0)
+    monkeypatch.setattr("samplerbench.samplers.auto.probe.MOST", 300)
     look, bound, latents = seen(gaussian())
     for n in (4, 9):
         grid = karras(n, LOW, HIGH, to_zero=to_zero)
@@ -174,7 +175,7 @@ def missed_by_unit(make_model, unit):
 @pytest.mark.parametrize("make_model", [gaussian, modes, tails])
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_scaled_data_and_levels_give_scaled_errors(make_model, scale, monkeypatch):
-    monkeypatch.setattr("samplerbench.samplers.pilot.search.GENERATIONS", 4)
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 4)
     one, scaled = missed_by_unit(make_model, 1.0), missed_by_unit(make_model, scale)
     assert torch.allclose(one, scaled, rtol=1e-6, atol=1e-12)
 

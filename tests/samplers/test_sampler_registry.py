@@ -148,7 +148,7 @@ def test_a_plugin_file_registers_what_it_defines(tmp_path):
         ),
         (OWN.replace("@dataclass(frozen=True)\n", ""), "sampler 'own' must be a frozen dataclass"),
         (
-            "from samplerbench.samplers.methods.euler import Euler\nclass "
+            "from samplerbench.samplers.methods.edm import Euler\nclass "
             "Other(Euler):\n    name = 'other'\n",
             "sampler 'other' must be a frozen dataclass",
         ),

@@ -11,8 +11,8 @@ from scipy.special import betainc
 
 from samplerbench.models.process import RectifiedFlow, VPLinear
 from samplerbench.samplers import schedules as s
+from samplerbench.samplers.schedules.discrete import rates, table_levels
 from samplerbench.samplers.schedules.optimised import LISTS, published
-from samplerbench.samplers.schedules.tables import levels, rates
 
 steps = st.integers(2, 40)
 lows = st.floats(1e-3, 0.4)
@@ -92,7 +92,9 @@ def test_rates_of_a_table(table, first, last):
     assert (len(beta), beta[0], beta[-1]) == (1000, pytest.approx(first), pytest.approx(last))
     root = 1 if table == "linear" else 0.5
     assert np.diff(np.power(beta, root)) == pytest.approx((last**root - first**root) / 999)
-    assert levels(table) == pytest.approx(np.sqrt(1 / np.cumprod(1 - np.array(beta)) - 1), rel=1e-9)
+    assert table_levels(table) == pytest.approx(
+        np.sqrt(1 / np.cumprod(1 - np.array(beta)) - 1), rel=1e-9
+    )
 
 
 def edm_recursion(low, high):
@@ -108,7 +110,7 @@ def edm_recursion(low, high):
 
 
 def test_the_cosine_table_is_the_recursion_of_edm():
-    assert levels("cosine")[::-1] == pytest.approx(edm_recursion(1e-9, math.inf), rel=1e-6)
+    assert table_levels("cosine")[::-1] == pytest.approx(edm_recursion(1e-9, math.inf), rel=1e-6)
 
 
 @pytest.mark.parametrize("n", [5, 9, 18, 40])
@@ -121,7 +123,7 @@ def test_edm_iddpm_is_the_recursion_of_the_paper(n):
     assert sigma == s.discrete_linspace(n, 0.002, 80.0, table="cosine").sigma
 
 
-RANGE = levels("linear")[0], levels("linear")[-1]
+RANGE = table_levels("linear")[0], table_levels("linear")[-1]
 
 
 @pytest.mark.parametrize(
@@ -136,12 +138,12 @@ RANGE = levels("linear")[0], levels("linear")[-1]
 def test_trained_steps_are_those_of_the_paper(make, times, interpolate):
     sigma = make(10, *RANGE, interpolate=interpolate).sigma
     assert sigma[0] == RANGE[1]  # where latents are drawn, for leading too
-    assert sigma[1:-1] == pytest.approx([levels("linear")[t] for t in times[1:]], rel=1e-12)
+    assert sigma[1:-1] == pytest.approx([table_levels("linear")[t] for t in times[1:]], rel=1e-12)
 
 
 @pytest.mark.parametrize("make", [s.discrete_leading, s.discrete_trailing, s.discrete_linspace])
 def test_rounding_moves_a_level_by_at_most_half_a_row_and_interpolation_by_none(make):
-    log = np.log(levels("linear"))
+    log = np.log(table_levels("linear"))
     times = [
         np.interp(
             np.log(make(7, *RANGE, interpolate=x, to_zero=False).sigma[1:-1]), log, np.arange(1000)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.samplers.schedules.search import cheapest_path, euler_costs
+from samplerbench.samplers.schedules.optimised import cheapest_path, euler_costs
 
 
 def price(cost, path, weight):

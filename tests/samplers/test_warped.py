@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.families.warp import Warp
+from samplerbench.samplers.auto.rule import Warp
 
 LEVELS = st.floats(1e-3, 1e3)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ....samplers.pilot import ProbeData
+from ....samplers.auto import ProbeData
 from ...running.executing import Failure
 from ...scoring.references import CARD
 from ..asked.request import Entry

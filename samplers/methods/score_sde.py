@@ -11,14 +11,107 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from ..families.linear import LinearMultistep, LinearRow
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import column, sums_of_squares
 from ..registry import register
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
-from .reverse_diffusion import ReverseDiffusion
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EulerMaruyama(LinearMultistep):
+    """dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw, one explicit step per interval in
+    the time variable ``clock``.
+
+    With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
+    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock:
+    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
+    "variance": cur² - nxt². The step to 0 is x <- d, without noise.
+
+    Attributes:
+        clock: the time variable in which the step is explicit.
+    """
+
+    name = "euler_maruyama"
+    order = 1
+    stochastic = True
+    strong_order = 1.0
+    source = Source(
+        "song2021sde",
+        "section 4.1",
+        "https://arxiv.org/abs/2011.13456v2",
+        deviations=(
+            "the clock is an option, since canonical coordinates have no native time",
+            "the last step to 0 adds no noise",
+        ),
+    )
+    clock: Literal["sigma", "lam", "variance"] = "sigma"
+
+    def __post_init__(self) -> None:
+        if self.clock not in ("sigma", "lam", "variance"):
+            raise ValueError(
+                f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}"
+            )
+
+    def _variance(self, cur: float, nxt: float) -> float:
+        if self.clock == "sigma":
+            return 2 * cur * (cur - nxt)
+        if self.clock == "lam":
+            return 2 * cur**2 * math.log(cur / nxt)
+        return cur**2 - nxt**2
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """The weight of the state is 1 - v dtau / cur²."""
+        rows = []
+        for cur, nxt in grid.intervals():
+            if nxt == 0:
+                rows.append(jump(cur))
+                continue
+            variance = self._variance(cur, nxt)
+            a = 1 - variance / cur**2
+            rows.append(LinearRow(cur, a=a, b=(1 - a,), c=math.sqrt(variance)))
+        return rows
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ReverseDiffusion(LinearMultistep):
+    """x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z with the score s = (d - x) / cur², that is x
+    <- r² x + (1 - r²) d + … , r = nxt / cur.
+
+    It is Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
+    """
+
+    name = "reverse_diffusion"
+    order = 1
+    stochastic = True
+    strong_order = 1.0
+    source = Source(
+        "song2021sde",
+        "eq. (46) and Alg. 2, predictor",
+        "https://arxiv.org/abs/2011.13456v2",
+        deviations=(
+            "in the variance-exploding form whatever the process is",
+            "the last step to 0 adds no noise",
+        ),
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        """Return the rows of the class's formula, and the jump to 0."""
+        return [
+            reverse_diffusion_row(cur, nxt) if nxt > 0 else jump(cur)
+            for cur, nxt in grid.intervals()
+        ]
+
+
+def reverse_diffusion_row(cur: float, nxt: float) -> LinearRow:
+    """The step from ``cur`` to ``nxt`` > 0."""
+    keep = (nxt / cur) ** 2
+    return LinearRow(cur, a=keep, b=(1 - keep,), c=(cur**2 - nxt**2) ** 0.5)
+
 
 _PREDICTORS: dict[str, LinearMultistep] = {
     "reverse_diffusion": ReverseDiffusion(),

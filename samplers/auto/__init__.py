@@ -8,10 +8,9 @@ errors. :func:`.forecast.forecast` gives the errors that a rule would make on th
 derive and measure it.
 """
 
-from .finalists import choose_rule, principal_axes
 from .probe import ProbeData, Response, probe_model
 from .rule import Fitted, Rule, typical
-from .search import best_rule, find_finalists
+from .search import best_rule, choose_rule, find_finalists, principal_axes
 
 __all__ = [
     "Fitted",

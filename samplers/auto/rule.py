@@ -4,10 +4,73 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..families.warp import Warp
 from ..grid import Grid
+
+
+@dataclass(frozen=True)
+class Warp:
+    """g(sigma) = log(1 + (sigma / scale)^power)^exponent: a power of sigma below ``scale``, a power
+    of its logarithm above.
+
+    Uniform steps in g are like Karras' where the data's details form, and spread over high noise,
+    where every denoiser is nearly Gaussian, as sparsely as a power of log sigma does. With power 2
+    and exponent 1/2 or 1/4 it is, but for factors, the time of a linear variance-preserving process
+    or its square root.
+
+    Attributes:
+        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard
+            deviation of the data or so.
+        power, exponent: > 0.
+    """
+
+    scale: float
+    power: float
+    exponent: float
+
+    def __post_init__(self) -> None:
+        if not min(self.scale, self.power, self.exponent) > 0:
+            raise ValueError(
+                "a warp needs scale, power and exponent above 0, got "
+                f"{self.scale}, {self.power} and {self.exponent}"
+            )
+
+    def __call__(self, sigma: float) -> float:
+        """The coordinate, increasing from 0 at sigma = 0."""
+        return math.log1p((sigma / self.scale) ** self.power) ** self.exponent
+
+    def inverse(self, g: float) -> float:
+        """The level at a coordinate."""
+        return self.scale * math.expm1(g ** (1 / self.exponent)) ** (1 / self.power)
+
+    def grid(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """``n`` equal steps from ``sigma_max`` to 0, or to ``sigma_min``.
+
+        None of the levels between is below ``sigma_min``.
+
+        Where equal steps to 0 would go below ``sigma_min`` before the last, that level is
+        ``sigma_min`` and the steps above it are equal.
+        """
+        top, low = self(sigma_max), self(sigma_min)
+        if not to_zero:
+            return self._levels(n, low, sigma_min, sigma_max, ())
+        if n == 1:
+            return Grid((sigma_max, 0.0))
+        natural = top / n
+        if natural > low:
+            return self._levels(n - 1, natural, self.inverse(natural), sigma_max, (0.0,))
+        return self._levels(n - 1, low, sigma_min, sigma_max, (0.0,))
+
+    def _levels(
+        self, n: int, low: float, last: float, sigma_max: float, end: tuple[float, ...]
+    ) -> Grid:
+        """``n`` equal steps in g down to ``low``, which is the level ``last``."""
+        top = self(sigma_max)
+        inner = (self.inverse(top + (low - top) * i / n) for i in range(1, n))
+        return Grid((sigma_max, *inner, last, *end))
+
 
 HIGHEST_LAST = 0.5
 """The last level with an evaluation is at most this share of the first."""
@@ -17,7 +80,7 @@ _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 
 
 class Rule(NamedTuple):
-    """Rule: all choices of :class:`~samplerbench.samplers.methods.auto.Auto`.
+    """Rule: all choices of :class:`~samplerbench.samplers.methods.warped.Auto`.
 
     Attributes:
         points: evaluations that a step uses, at most: 1 to 4.
@@ -29,7 +92,7 @@ class Rule(NamedTuple):
         spread: standard deviation of the data, in their units: the length that knee, scale and
             last are in proportion to.
         knee: k / spread, of the velocity that is a polynomial.
-        scale: s / spread, of the coordinate g (:class:`~samplerbench.samplers.families.warp.Warp`)
+        scale: s / spread, of the coordinate g (:class:`Warp`)
             in which it is one, and in which the levels are at equal distances.
         power, exponent: the coordinate's.
         first: length of the first step in g, in units of the others'. It is of first order, so
