@@ -11,14 +11,11 @@ from typing import Any
 
 from . import methods
 from .base import Declared, Sampler, found_for_model, non_default
-from .citations import bibtex
 from .families.adams import AdamsBashforth, AdamsBashforthToZero
 from .families.adaptive import AdaptiveSampler, Attempt, Tolerant
-from .families.exponential_rk import ExponentialRungeKutta, Tableau
 from .families.linear import LinearMultistep, LinearRow, jump
-from .families.multistep import Multistep, MultistepToZero, SelfStarting
-from .families.stages import LinearStages
-from .families.startup import StartRow, Startup
+from .families.multistep import Multistep, MultistepToZero, SelfStarting, StartRow, Startup
+from .families.stages import ExponentialRungeKutta, LinearStages, Tableau
 from .families.tabulated import tabulate
 from .grid import Grid
 from .loop import GridSampler, integrate
@@ -40,7 +37,7 @@ from .registry import (
     spec_of,
 )
 from .schedules import karras, uniform_lambda, uniform_time
-from .types import Denoise, Noise, Source, StepNoise
+from .types import Denoise, Noise, Source, StepNoise, bibtex
 
 __all__ = [
     "AdamsBashforth",

@@ -1,19 +1,35 @@
-"""Types that samplers share: the denoiser and the noise that they are given, and the source that
-they declare.
-"""
+"""Types that samplers share: denoiser, noise, and source of the formulas."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from torch import Tensor
 
+_ENTRY = re.compile(r"^@\w+\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.MULTILINE | re.DOTALL)
+
+
+def references() -> dict[str, str]:
+    """Every entry of ``references.bib``: key to BibTeX text."""
+    text = (Path(__file__).parent / "references.bib").read_text(encoding="utf-8")
+    return {match["key"]: match[0] for match in _ENTRY.finditer(text)}
+
+
+def bibtex(keys: Iterable[str]) -> str:
+    """Return the entries of ``keys``, each once, in order; a comment for a key without an entry."""
+    entries = references()
+    return "\n\n".join(
+        entries.get(key, f"% {key}: see the plugin's own documentation")
+        for key in dict.fromkeys(keys)
+    )
+
 
 class TimedLevel(float):
-    """Noise level with another time for the network than its own, as in some schedulers of other
-    libraries.
+    """Noise level with another time for the network than its own, as in some libraries' schedulers.
 
     Attributes:
         time: native time of the model's process.
@@ -36,7 +52,8 @@ class Denoise(Protocol):
 
         Args:
             x: ``(batch, *event)``.
-            sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a float.
+            sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a
+            float.
 
         Returns:
             A new tensor like ``x``.
@@ -50,8 +67,7 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike, so that a subset
-    is the function again.
+    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -81,8 +97,8 @@ class StepNoise(Protocol):
             cur: where the part of the step begins that this noise drives, for a stage that covers
                 less than the whole.
             nxt: where that part ends. White noise ignores both; a Brownian source answers with its
-                normalised increment between them. Parts of one step are disjoint, so that both
-                have one law: for parts that overlap, white draws would be independent.
+                normalised increment. Parts of one step are disjoint: for parts that overlap, white
+                draws would be independent.
         """
         ...
 

@@ -89,7 +89,7 @@ def _profile(sampler: Any, grid: Grid) -> str | None:
 
 
 def list_translations(library: str) -> list[Row]:
-    """Return a library's names with ours (:func:`samplerbench.samplers.peers.translate`).
+    """Return a library's names with ours (:func:`samplerbench.samplers.peers.pairs`).
 
     Raises:
         ValueError: unknown library.

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...models import Denoiser
 from ...samplers import Source
 from ...samplers.schedules import schedule
-from ...samplers.schedules.search import Equalised
+from ...samplers.schedules.optimised import Equalised
 from . import gits
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models import Denoiser
-from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, karras, make, pilot
-from ...samplers.pilot import (
+from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, auto, karras, make
+from ...samplers.auto import (
     Fitted,
     ProbeData,
     Response,
@@ -29,9 +29,8 @@ from ...samplers.pilot import (
     probe_model,
     typical,
 )
-from ...samplers.pilot.finalists import LATENTS_PER_AXIS
-from ...samplers.pilot.probe import MOST
-from ...samplers.pilot.search import CONFIRMED, FINALISTS
+from ...samplers.auto.probe import MOST
+from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical
 from ..sampling.meter import Meter
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
@@ -242,7 +241,7 @@ class Pilot:
 @cache
 def _code() -> str:
     """Return a digest of the files that probe, forecast, search and choose."""
-    paths = [*sorted(Path(pilot.__file__).parent.glob("*.py")), Path(__file__)]
+    paths = [*sorted(Path(auto.__file__).parent.glob("*.py")), Path(__file__)]
     files = (path.read_bytes() for path in paths)
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 

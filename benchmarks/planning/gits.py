@@ -13,7 +13,7 @@ from torch import Tensor
 from ...models import Denoiser
 from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ...samplers.schedules import schedule
-from ...samplers.schedules.search import Searched, euler_costs
+from ...samplers.schedules.optimised import Searched, euler_costs
 from ..sampling.meter import Meter
 from .cache import BEHAVIOUR, behaviour_of, remembered
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from ...models import Denoiser
 from ...models.denoiser import Bound
 from ...samplers import Denoise, Noise
-from ...samplers.cuda.capture import Backend, Recording, TensorLevels, capture
-from ...samplers.cuda.graph import CudaGraph
+from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
 from .batch import Batch, begin, noise_of, sample_batch
 from .execution import captures, executed

@@ -18,8 +18,8 @@ from torch import Tensor
 from ...models import Denoiser
 from ...models.denoiser import Wrapper, innermost
 from ...samplers import Grid, Sampler
-from ...samplers.cuda.capture import as_levels
-from ...samplers.cuda.capture import refusal as cannot_record
+from ...samplers.cuda_graphs import as_levels
+from ...samplers.cuda_graphs import refusal as cannot_record
 from ..suites.suite import ExecutionName
 
 

@@ -31,17 +31,13 @@ def noise_std(cur: float, nxt: float, kappa: float) -> float:
 
 
 def moments(cur: float, nxt: float, kappa: float, count: int) -> list[float]:
-    """The integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 …
-    count - 1.
-    """
+    """Integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j < count."""
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Weights of d at ``levels``, one each: the integral of the polynomial in lam through them,
-    exactly.
-    """
+    """Weights of d at ``levels``: the integral of the polynomial in lam through them, exactly."""
     return monomial_weights(
         [math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels))
     )
@@ -53,17 +49,8 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Refuse an amount of noise kappa = eta that is negative or infinite.
-
-    Raises:
-        ValueError: unless 0 <= eta < inf.
-    """
+    """Refuse an amount of noise kappa = eta that is negative or infinite."""
     if not 0 <= eta < math.inf:
         raise ValueError(
             f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"
         )
-
-
-def strong_order(eta: float) -> float | None:
-    """1 at eta = 1, the reverse SDE of the data's noising process; None for others."""
-    return 1.0 if eta == 1 else None

@@ -1,13 +1,14 @@
-"""Single-step methods with several evaluations: written as the paper writes them, run as
-precomputed coefficients.
+"""Exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma): the linear
+part of dx/dlam = d - x is solved exactly.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, ClassVar, NamedTuple, SupportsFloat
 
 import numpy as np
 from torch import Tensor
@@ -22,7 +23,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """Evaluation of a stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
+    """Stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
 
     sigma: float
     a: float
@@ -41,7 +42,7 @@ class StagesRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStages(GridSampler):
-    """A single-step method that is linear in the state and in the denoised images: subclasses write
+    """A single-step method that is linear in the state and in the denoised images: write
     :meth:`update`.
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
@@ -51,8 +52,9 @@ class LinearStages(GridSampler):
 
     @abstractmethod
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state at ``nxt`` > 0 from the state ``x`` at ``cur``, using + - * / with floats
-        and ``denoise(y, sigma)`` only.
+        """Return the state at ``nxt`` > 0 from the state ``x`` at ``cur``.
+
+        It uses + - * / with floats and ``denoise(y, sigma)`` only.
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
@@ -92,9 +94,7 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """The deterministic part of a step, in place of ``x``: the state at its end, and the
-    denoised images of its stages.
-    """
+    """Take a step without its noise, in place of ``x``: the state, and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
@@ -103,11 +103,10 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Weights:
-    """A sum of the state and denoised images by its weights, in place of a tensor: entry 0 weighs
-    x, entry k the k-th denoised image.
+    """A sum of the state and denoised images by its weights: entry 0 weighs x, entry k the k-th
+    image.
 
-    It knows what keeps a sum one, and refuses the rest: a clip, say, would act on the weights, and
-    be lost without a word.
+    It refuses what does not keep a sum one: a clip, say, would act on the weights, and be lost.
     """
 
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
@@ -185,3 +184,117 @@ class _Trace:
         unit = np.zeros(self.MOST + 1)
         unit[k] = 1.0
         return _Weights(unit)
+
+
+_CAP = math.sqrt(2) - 1
+_MOST_ASYMPTOTIC = 16 * _CAP
+"""Most churn with an order: with more, steps from sigma_hat do not shrink before N is large."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Churned(LinearStages):
+    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method down to the next
+    level.
+
+    gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has
+    standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other.
+    The defaults are EDM's for ImageNet-64.
+
+    With s_noise = 1, noise takes exact samples at sigma to exact samples at sigma_hat: the
+    distribution has no error but the method's, and the weak order is the method's order.
+
+    Attributes:
+        churn: S_churn >= 0, total amount of noise; 0 is the deterministic method.
+        s_min, s_max: levels between which noise is added.
+        s_noise: inflation of the noise, > 0; with a value other than 1 the method converges to a
+            slightly wrong distribution.
+
+    Class attributes:
+        solver_order: order of the deterministic method.
+    """
+
+    solver_order: ClassVar[int]
+    churn: float = 40.0
+    s_min: float = 0.05
+    s_max: float = 50.0
+    s_noise: float = 1.003
+
+    def __post_init__(self) -> None:
+        if self.churn < 0 or self.s_noise < 0 or not 0 <= self.s_min <= self.s_max:
+            raise ValueError(
+                f"{self.name}: need churn >= 0, s_noise > 0 and 0 <= s_min <= s_max, got {self}"
+            )
+        if self.churn > 0 and self.s_noise == 0:
+            raise ValueError(
+                f"{self.name}: s_noise = 0 raises the level without its "
+                "noise; set churn = 0 for the deterministic method"
+            )
+
+    @property
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Return True if noise is drawn: churn > 0."""
+        return self.churn > 0
+
+    @property
+    def order(self) -> int | None:  # type: ignore[override]
+        """The method's, if s_noise is 1 and 16 steps show the order; None otherwise."""
+        return (
+            self.solver_order
+            if not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)
+            else None
+        )
+
+    def plan(self, grid: Grid) -> list[StagesRow]:
+        """Rows that start at sigma_hat."""
+        most = min(self.churn / len(grid), _CAP)
+        rows = []
+        for cur, nxt in grid.intervals():
+            hat = cur * (1 + (most if self.s_min <= cur <= self.s_max else 0.0))
+            rows.append(self.row(hat, nxt, before=self.s_noise * math.sqrt(hat**2 - cur**2)))
+        return rows
+
+
+class Tableau(NamedTuple):
+    """Coefficients of one step; the weights of the first evaluation follow from the others.
+
+    Attributes:
+        c: where the second, third, … evaluation is, as fractions of the step in lam.
+        a: for each of them, the weights of the second, third, … evaluation before it.
+        b: the weights of the second, third, … evaluation in the result.
+    """
+
+    c: tuple[float, ...]
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExponentialRungeKutta(LinearStages):
+    """Exponential Runge-Kutta method: with s_k = cur^{1 - c_k} nxt^{c_k}, d_1 = denoise(x, cur), h
+    the step in lam,
+
+    d_k = denoise((s_k / cur) x + (1 - s_k / cur) d_1 + h sum_j a_kj (d_j - d_1), s_k) for k = 2, …;
+    x <- (nxt / cur) x + (1 - nxt / cur) d_1 + h sum_k b_k (d_k - d_1).
+
+    The differences d_j - d_1 make every stage exact for constant d (Hochbruck & Ostermann 2010).
+    """  # noqa: D415
+
+    @abstractmethod
+    def tableau(self, h: float) -> Tableau:
+        """The coefficients for a step of length ``h`` > 0 in lam."""
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        """Return the state after a step of the class's formulas."""
+        h = math.log(cur / nxt)
+        c, a, b = self.tableau(h)
+        first = denoise(x, cur)
+        differences: list[Any] = []
+
+        def state(level: float, weights: tuple[float, ...]) -> Any:
+            exact = level / cur * x + (1 - level / cur) * first
+            return sum((h * w * diff for w, diff in zip(weights, differences, strict=True)), exact)
+
+        for c_k, a_k in zip(c, a, strict=True):
+            level = cur ** (1 - c_k) * nxt**c_k
+            differences.append(denoise(state(level, a_k), level) - first)
+        return state(nxt, b)

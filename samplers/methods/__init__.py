@@ -7,9 +7,9 @@ here (docs/adding-a-sampler.md).
 import importlib
 import pkgutil
 
-from .dpm2 import DPM2
+from .dpm_solver import DPM2
 from .dpm_solver_multistep import DPMpp3MPublished
-from .heun import Heun
+from .edm import Heun
 
 __all__ = ["DPM2", "DPMpp3MPublished", "Heun"]
 

@@ -1,16 +1,104 @@
-"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction."""
+"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction; and with its
+stages on levels of the grid, as diffusers' scheduler has it.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from ..families.ancestral_stages import AncestralStages
-from ..families.exponential_rk import ExponentialRungeKutta, Tableau
-from ..numerics import phi
-from ..registry import register
+from ..families.linear import LinearMultistep, LinearRow, jump
+from ..families.noisy_stages import AncestralStages
+from ..families.stages import ExponentialRungeKutta, Tableau
+from ..grid import Grid
+from ..numerics import monomial_weights, phi
+from ..registry import register, register_unlisted
 from ..types import Source
+from .adams_exponential import data_moments, noise_moments
 
-_URL = "https://arxiv.org/abs/2211.01095v2"
+_paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
+
+
+@register_unlisted
+@dataclass(frozen=True, kw_only=True)
+class SinglestepOnGrid(LinearMultistep):
+    """Groups of steps of orders 1, 2, … that all begin at the first level of their group.
+
+    The step of order k goes from there to the next level of the grid by the polynomial in lam
+    through the values of the group. So only the last step of a group counts, and the steps before
+    it are its stages. Two exceptions, of solver_type "midpoint": in second order the value and
+    slope are weighted 1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the
+    first value and the last. Rows are in terms of the present state and the memos.
+
+    It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s``
+    and ``dpmpp_3s`` place their stages where they are best.
+
+    Attributes:
+        orders: of the steps, each 1 or one more than that before it; for steps beyond them, 1.
+        prediction: what is a polynomial, the denoised image ("data") or eps ("noise").
+        solver_type: "midpoint" or "heun".
+    """
+
+    name = "singlestep_on_grid"
+    order = None
+    history = 2
+    source = _paper(
+        "diffusers, DPMSolverSinglestepScheduler",
+        deviations=("declared of no order: it is that of the groups, where all are of one length",),
+    )
+    orders: tuple[int, ...] = ()
+    prediction: Literal["data", "noise"] = "data"
+    solver_type: Literal["midpoint", "heun"] = "midpoint"
+
+    def __post_init__(self) -> None:
+        is_known = self.prediction in ("data", "noise") and self.solver_type in ("midpoint", "heun")
+        before = (0, *self.orders)
+        if not is_known or any(
+            k != 1 and (k != last + 1 or k > 3)
+            for k, last in zip(self.orders, before, strict=False)
+        ):
+            raise ValueError(
+                f"{self.name}: prediction is 'data' or 'noise', solver_type 'midpoint' or 'heun', and "
+                f"orders rise from 1 by one, up to 3, got {self.prediction!r}, {self.solver_type!r} and "
+                f"{self.orders}"
+            )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        rows: list[LinearRow] = []
+        present: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
+        for i, (cur, nxt) in enumerate(grid.intervals()):
+            order = self.orders[i] if i < len(self.orders) else 1
+            levels = grid.sigma[i - order + 1 : i + 1]
+            if nxt == 0 and order == 1:
+                rows.append(jump(cur))
+                continue
+            a, weights = self._from_first(levels, nxt)
+            gain, before = present if order > 1 else (1.0, [])
+            b = [w - a / gain * w0 for w, w0 in zip(weights, [*before, 0.0], strict=True)]
+            p, q = (0.0, 1.0) if self.prediction == "data" else (1.0, -1.0)
+            rows.append(LinearRow(cur, a / gain, tuple(reversed(b)), p=p, q=q))
+            present = (a, weights)
+        return rows
+
+    def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
+        """Weights of a group's first state and of its memos in the step to ``nxt``."""
+        first, data = levels[0], self.prediction == "data"
+        moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
+        lam = [math.log(first / level) for level in levels]
+        if self.solver_type == "heun" or len(levels) == 1:
+            weights = monomial_weights(lam, moments)
+        elif len(levels) == 2:
+            half = moments[0] / 2 * math.log(first / nxt) / lam[1]
+            weights = [moments[0] - half, half]
+        else:
+            ends = monomial_weights([lam[0], lam[2]], moments[:2])
+            weights = [ends[0], 0.0, ends[1]]
+        if data:
+            return nxt / first, weights
+        return 1.0, [w / level for w, level in zip(weights, levels, strict=True)]
 
 
 @register
@@ -26,7 +114,7 @@ class DPMpp2S(ExponentialRungeKutta):
 
     name = "dpmpp_2s"
     order = 2
-    source = Source("lu2022dpmpp", "Alg. 1", _URL)
+    source = _paper("Alg. 1")
     r1: float = 0.5
 
     def __post_init__(self) -> None:
@@ -34,7 +122,6 @@ class DPMpp2S(ExponentialRungeKutta):
             raise ValueError(f"dpmpp_2s: r1 must be in (0, 1), got {self.r1}")
 
     def tableau(self, h: float) -> Tableau:
-        """The weight of the second evaluation is phi_1(-h) / (2 r1)."""
         return Tableau((self.r1,), ((),), (phi(1, -h) / (2 * self.r1),))
 
 
@@ -52,10 +139,8 @@ class DPMpp3S(ExponentialRungeKutta):
 
     name = "dpmpp_3s"
     order = 3
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "authors' code, singlestep_dpm_solver_third_update, algorithm_type dpmsolver++",
-        _URL,
         deviations=(
             "r2 is fixed at 2/3, the only place at which the published weights "
             "are of third order on every grid",
@@ -68,7 +153,6 @@ class DPMpp3S(ExponentialRungeKutta):
             raise ValueError(f"dpmpp_3s: r1 must be in (0, 2/3), got {self.r1}")
 
     def tableau(self, h: float) -> Tableau:
-        """The weights of the class's formulas."""
         r1, r2 = self.r1, 2 / 3
         return Tableau((r1, r2), ((), (r2 / r1 * r2 * phi(2, -r2 * h),)), (0.0, phi(2, -h) / r2))
 
@@ -79,10 +163,8 @@ class DPMpp2SAncestral(AncestralStages):
     """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
 
     name = "dpmpp_2s_ancestral"
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral",
-        "https://arxiv.org/abs/2211.01095v2",
         deviations=(
             "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
         ),

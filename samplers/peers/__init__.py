@@ -8,10 +8,17 @@
 from __future__ import annotations
 
 from .base import Peer
-from .by_name import ADAPTERS, available, load_peer_module, resolve
-from .locate import find_clone, peers_path, set_peers_path
+from .locate import (
+    ADAPTERS,
+    available,
+    find_clone,
+    load_peer_module,
+    peers_path,
+    resolve,
+    set_peers_path,
+)
 from .official import VarianceExploding
-from .translate import export_sigmas, translate
+from .pairs import export_sigmas, translate
 
 __all__ = [
     "ADAPTERS",

@@ -1,9 +1,12 @@
-"""Location of a peer's code: an installed package, or a clone in the user's folder."""
+"""Samplers of other libraries by name, ``LIBRARY:NAME``, and the place of their code: an installed
+package, or a clone in the user's folder.
+"""
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import difflib
 import hashlib
 import importlib
 import importlib.metadata
@@ -12,6 +15,8 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,9 +47,8 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Look for clones in this folder, each under its repository's name.
-
-    None: in ``$SAMPLERBENCH_PEERS``, if set.
+    """Look for clones in this folder, each under its repository's name; None:
+    ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: no such folder.
@@ -68,36 +72,22 @@ def find_clone(repository: str) -> Path | None:
     return root / repository if root is not None and (root / repository).is_dir() else None
 
 
-def cloned_file(name: str, url: str, *candidates: str) -> Path:
-    """The first of these files (``repository/path``) that exists.
-
-    Raises:
-        ValueError: none does; the message says what to clone.
-    """
-    for candidate in candidates:
-        repository, _, inner = candidate.partition("/")
-        folder = find_clone(repository)
-        if folder is not None and (folder / inner).is_file():
-            return folder / inner
-    raise ValueError(
-        f"peer {name!r} runs from a clone: git clone {url} into a folder, "
-        f"and name that with --peers-path or ${ENVIRONMENT}"
-    )
-
-
 def clone_file(name: str) -> Path:
-    """The file of a peer, such as ``edm:…``, in the user's clones.
+    """Return the file of a peer, such as ``edm:…``, in the user's clones.
 
     Raises:
         ValueError: it is not there; the message says what to clone.
     """
     library = name.partition(":")[0]
-    return cloned_file(name, SOURCES[library].url, *_FILES[library])
-
-
-def where(name: str) -> str:
-    """The path of that file: two clones of a library are two peers."""
-    return str(clone_file(name))
+    for candidate in _FILES[library]:
+        repository, _, inner = candidate.partition("/")
+        folder = find_clone(repository)
+        if folder is not None and (folder / inner).is_file():
+            return folder / inner
+    raise ValueError(
+        f"peer {name!r} runs from a clone: git clone {SOURCES[library].url} into a folder, "
+        f"and name that with --peers-path or ${ENVIRONMENT}"
+    )
 
 
 def installed(name: str, package: str, module: str) -> ModuleType:
@@ -139,9 +129,7 @@ def digest(path: Path) -> str:
 
 
 def load_inside(package: Path, module: str) -> ModuleType:
-    """A module of a package folder, without running the package's ``__init__``, which may need
-    much that a sampler does not.
-    """
+    """Import a module of a package folder without the package's ``__init__``."""
     alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         parent = ModuleType(alias)
@@ -151,10 +139,7 @@ def load_inside(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """A clone's file as a module.
-
-    ``siblings`` are files next to it that it imports by bare names, forgotten afterwards.
-    """
+    """Import a clone's file, which imports its ``siblings`` by bare names."""
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -181,10 +166,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def functions(path: Path, **given: Any) -> dict[str, Any]:
-    """The top-level functions of a script by name, without running the rest of it.
-
-    ``given`` are the names they may use.
-    """
+    """Return the top-level functions of a script, which may use ``given``; the rest is not run."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -192,3 +174,91 @@ def functions(path: Path, **given: Any) -> dict[str, Any]:
     space = dict(given)
     exec(compile(tree, str(path), "exec"), space)
     return {key: value for key, value in space.items() if inspect.isfunction(value)}
+
+
+_MODULES = {
+    "diffusers": "diffusers",
+    "k-diffusion": "k_diffusion",
+    "azula": "azula",
+    "torchsde": "torchsde",
+    "dpm-solver": "official",
+    "UniPC": "official",
+    "diff-sampler": "official",
+    "edm": "official",
+}
+ADAPTERS = ("scipy", "torchdiffeq")
+"""Libraries whose samplers are built in under names of ours, which the registry knows:
+``scipy:RK45`` is ``scipy_rk45``.
+"""
+
+
+def resolve(name: str) -> Any:
+    """The sampler class of ``LIBRARY:NAME``.
+
+    Raises:
+        ValueError: unknown library or name (the message suggests close ones), or a library that is
+            not there.
+    """
+    library, _, target = name.partition(":")
+    if library not in _MODULES:
+        raise ValueError(
+            f"unknown peer library {library!r} in {name!r}; there are {', '.join([*_MODULES, *ADAPTERS])}"
+        )
+    targets = _names(library)
+    if target not in targets:
+        close = difflib.get_close_matches(target, targets, n=3)
+        hint = (
+            f"did you mean {' or '.join(f'{library}:{c}' for c in close)}?"
+            if close
+            else f"there are {', '.join(targets)}"
+        )
+        raise ValueError(f"peer library {library!r} has no sampler {target!r}; {hint}")
+    return _make(name, _origin(library, target))
+
+
+def load_peer_module(name: str, *siblings: str) -> ModuleType:
+    """Return the module with the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
+
+    ``siblings`` are files beside that of a clone, which it imports by bare names.
+
+    Raises:
+        ValueError: the library is not here; the sentence says what to install or to clone.
+    """
+    library = name.partition(":")[0]
+    if library == "diffusers":
+        return _module(library).library(name)
+    if library == "k-diffusion":
+        return _module(library).module(name)
+    return load_script(clone_file(name), *siblings)
+
+
+def available() -> list[str]:
+    """The names of all peers whose code is here, sorted."""
+    peers = []
+    for library in _MODULES:
+        try:
+            peers += [f"{library}:{target}" for target in _names(library)]
+        except ValueError:  # the library is not here
+            continue
+    return sorted(peers)
+
+
+def _names(library: str) -> list[str]:
+    module = _module(library)
+    return module.names(library) if _MODULES[library] == "official" else module.names()
+
+
+def _module(library: str) -> Any:
+    return import_module(f"{__package__}.{_MODULES[library]}")
+
+
+def _origin(library: str, target: str) -> str:
+    """Return the place of the code, on which the class of a name depends too."""
+    if library in SOURCES:
+        return str(clone_file(f"{library}:{target}"))
+    return str(_module(library).folder(f"{library}:{target}")) if library == "k-diffusion" else ""
+
+
+@lru_cache(maxsize=256)
+def _make(name: str, origin: str) -> Any:  # noqa: ARG001 - another origin is another class
+    return _module(name.partition(":")[0]).make(name)

@@ -10,9 +10,8 @@ One family a file; each with its source.
 from .closed import edm_ve, flow_shift, karras, polyexponential, sohl_dickstein_1503, uniform_lambda
 from .discrete import discrete_leading, discrete_linspace, discrete_trailing, edm_iddpm
 from .native import Process, beta, edm_vp, quadratic_time, uniform_time
-from .optimised import align_your_steps
+from .optimised import align_your_steps, cheapest_path, staircase_costs
 from .registry import SCHEDULES, Entry, schedule
-from .search import cheapest_path, staircase_costs
 
 __all__ = [
     "SCHEDULES",

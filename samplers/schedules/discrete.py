@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..grid import Grid, check_range
 from ..types import Source
 from .closed import EDM
 from .registry import schedule
-from .tables import levels
+
+STEPS = 1000
+_LARGEST_RATE = 0.999
+_OFFSET = 0.008
+
+
+@cache
+def rates(table: str) -> tuple[float, ...]:
+    """The rates beta_t of a table of 1000 steps.
+
+    Args:
+        table: "linear" (DDPM, arXiv:2006.11239, section 4: 1e-4 to 0.02), "scaled_linear" (Stable
+            Diffusion's configuration: sqrt(beta) linear, beta from 0.00085 to 0.012) or "cosine"
+            (iDDPM, arXiv:2102.09672, eq. 17, beta at most 0.999).
+
+    Raises:
+        ValueError: another name.
+    """
+    if table == "linear":
+        beta = np.linspace(1e-4, 0.02, STEPS)
+    elif table == "scaled_linear":
+        beta = np.linspace(0.00085**0.5, 0.012**0.5, STEPS) ** 2
+    elif table == "cosine":
+        signal = np.cos((np.arange(STEPS + 1) / STEPS + _OFFSET) / (1 + _OFFSET) * np.pi / 2) ** 2
+        beta = np.minimum(1 - signal[1:] / signal[:-1], _LARGEST_RATE)
+    else:
+        raise ValueError(
+            f"unknown beta table {table!r}; choose one of linear, scaled_linear, cosine"
+        )
+    return tuple(beta.tolist())
+
+
+@cache
+def table_levels(table: str) -> tuple[float, ...]:
+    """The noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
+    log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(rates(table))))
+    return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
+
 
 CLIPPED = (
     "The table is cut to the model's range and its ends are moved to the ends of "
@@ -42,13 +83,9 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    Args:
-        n: number of steps; at most the number of rows in the range, unless ``interpolate``.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        table: "linear", "scaled_linear" or "cosine" (:func:`~.tables.rates`).
-        interpolate: do not round times to rows; log(sigma) is linear between rows.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``n`` is at most the number of rows in the range, unless ``interpolate``: then times are not
+    rounded to rows, and log(sigma) is linear between these. ``table`` is "linear", "scaled_linear"
+    or "cosine" (:func:`rates`). The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no such table, no range, or more steps than rows.
@@ -126,11 +163,9 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
 
 def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """The levels of a table between the ends of the range, rising, with the outermost two moved
-    to these ends.
-    """
+    """The levels of a table within the range, rising, with the outermost two moved to its ends."""
     check_range(n, sigma_min, sigma_max)
-    inside = [level for level in levels(table) if sigma_min <= level <= sigma_max]
+    inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
         raise ValueError(
             f"the beta table {table!r} has no two levels between "
@@ -142,14 +177,9 @@ def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]
 def _grid(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """The grid whose evaluations are at these times (rows, falling).
-
-    The first is moved to the last row.
-    """
-    at: Callable[[float], float] = (
-        (lambda t: _between(rows, t)) if interpolate else (lambda t: rows[round(t)])
-    )
-    sigma = [rows[-1], *(at(t) for t in times[1:])]
+    """The grid with evaluations at these times (rows, falling), the first at the last row."""
+    inner = (_between(rows, t) if interpolate else rows[round(t)] for t in times[1:])
+    sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):
         raise ValueError(
             f"{n} steps are too many for a beta table with {len(rows)} levels between "

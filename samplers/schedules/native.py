@@ -44,13 +44,8 @@ def uniform_time(
 ) -> Grid:
     """Levels uniform in t^(1/power), t being the native time of a process.
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        process: whose time; by name in the harness: "vp_linear", "vp_cosine", "flow" or "ve".
-        power: > 0; 1 is uniform, 2 quadratic.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``process`` has a name in the harness: "vp_linear", "vp_cosine", "flow" or "ve". ``power`` > 0;
+    1 is uniform, 2 quadratic. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no step, no range, or power not positive.
@@ -58,13 +53,11 @@ def uniform_time(
     if not power > 0:
         raise ValueError(f"power must be positive, got {power}")
     first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
-    return spaced(
-        n,
-        sigma_min,
-        sigma_max,
-        to_zero,
-        lambda u: process.level((first + u * (last - first)) ** power),
-    )
+
+    def at(u: float) -> float:
+        return process.level((first + u * (last - first)) ** power)
+
+    return spaced(n, sigma_min, sigma_max, to_zero, at)
 
 
 @schedule(
@@ -102,13 +95,8 @@ def edm_vp(
 ) -> Grid:
     """The VP row of EDM: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        beta_d: growth of the rate, > 0.
-        beta_min: rate at t = 0, > 0.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``beta_d`` > 0 is the growth of the rate, ``beta_min`` > 0 the rate at t = 0. The other
+    arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no step, no range, or a rate that is not positive.
@@ -149,14 +137,8 @@ def beta(
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        process: as :func:`uniform_time`.
-        alpha: shape at sigma_min, > 0; below 1 gathers steps there.
-        beta: shape at sigma_max, > 0; alpha = beta = 1 is :func:`uniform_time`.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``alpha`` > 0 is the shape at sigma_min, where less than 1 gathers steps, ``beta`` > 0 that at
+    sigma_max; with both 1 it is :func:`uniform_time`, as which the other arguments are.
 
     Raises:
         ValueError: no step, no range, or a shape that is not positive.

@@ -1,13 +1,193 @@
-"""Align Your Steps: published lists, interpolated to any number of steps."""
+"""Schedules that were optimised: Align Your Steps, published lists interpolated to any number of
+steps; and dynamic programming, the nodes of a fine grid whose steps cost least in sum.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-from ..grid import Grid, spaced
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..grid import Grid, check_range, spaced
 from ..types import Source
+from .discrete import table_levels
 from .registry import schedule
-from .tables import levels
+
+Matrix = NDArray[np.float64]
+
+
+def euler_costs(
+    states: Sequence[Tensor], slopes: Sequence[Tensor], levels: Sequence[float]
+) -> Matrix:
+    """The mean error of an Euler step from one node of a trajectory to another.
+
+        c_ij = mean |x_i + (sigma_j - sigma_i) eps_i - x_j|₂   for i < j, 0 elsewhere
+
+    Args:
+        states: x_i ``(batch, *event)`` at each level, falling.
+        slopes: eps_i = (x_i - d_i) / sigma_i, ``(batch, *event)``; the last level's are not read.
+        levels: sigma_i.
+
+    Returns:
+        ``(len(levels), len(levels))``, in data units.
+    """
+    size = len(levels)
+    cost = np.zeros((size, size))
+    for i in range(size - 1):
+        for j in range(i + 1, size):
+            missed = torch.add(states[i], slopes[i], alpha=levels[j] - levels[i]).sub_(states[j])
+            cost[i, j] = float(missed.flatten(1).double().norm(dim=1).mean())
+    return cost
+
+
+def staircase_costs(
+    levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
+) -> Matrix:
+    """The path divergence in nats that a step of ``ddpm`` adds: the area between the MMSE curve and
+    a stair above it, derived in ``samplerbench_studies.analysis.path_kl``.
+
+        c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
+
+    Args:
+        levels: sigma_i > 0, falling, ``(m,)``.
+        mmse: mmse(gamma_i), ``(m,)``, falling.
+        integral: int mmse dgamma from gamma_0 to gamma_i, ``(m,)``.
+
+    Returns:
+        ``(m, m)``.
+
+    Raises:
+        ValueError: lengths that differ.
+    """
+    if not len(levels) == len(mmse) == len(integral):
+        raise ValueError(
+            "one mmse and one integral a level are needed, got "
+            f"{len(levels)}, {len(mmse)} and {len(integral)}"
+        )
+    gamma = np.asarray(levels, dtype=np.float64) ** -2
+    stair = np.asarray(mmse)[:, None] * (gamma[None, :] - gamma[:, None])
+    cost = 0.5 * (stair - (np.asarray(integral)[None, :] - np.asarray(integral)[:, None]))
+    return np.triu(cost.clip(min=0), k=1)  # the smallest areas round to either side of 0
+
+
+def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
+    """The path from the first node to the last with the smallest sum of weight^k c over its
+    ``steps`` steps k = 0, 1, ….
+
+    Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
+    c of the jump to the last node. Of equally cheap paths it is the one with the earlier nodes.
+
+    Args:
+        cost: ``(m, m)``, c_ij for i < j; the rest is not read.
+        steps: 1 … m - 1.
+        weight: > 0; above 1 errors late in the path count more.
+
+    Returns:
+        ``steps + 1`` node numbers, rising from 0 to m - 1.
+
+    Raises:
+        ValueError: more steps than the nodes allow, or none.
+    """
+    last = len(cost) - 1
+    if not 1 <= steps <= last:
+        raise ValueError(f"a path over {last + 1} nodes has 1 to {last} steps, not {steps}")
+    # none leaves the last node
+    jumps = np.where(np.triu(np.ones_like(cost, dtype=bool), k=1), cost, np.inf)
+    value, choices = jumps[:, last], []
+    for _ in range(steps - 1):
+        total = jumps + weight * value[None, :]
+        choices.append(total.argmin(axis=1))
+        value = total.min(axis=1)
+    path = [0]
+    for choice in reversed(choices):
+        path.append(int(choice[path[-1]]))
+    return [*path, last]
+
+
+def even_path(cost: Matrix, steps: int) -> list[int]:
+    """The path whose dearest step is as cheap as can be; of those, with the smallest sum of
+    squares.
+
+    Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
+    result and errors are those of :func:`cheapest_path`.
+    """
+
+    def allowed(most: float) -> Matrix:
+        return np.where(cost <= most, cost**2, np.inf)
+
+    def possible(most: float) -> bool:
+        path = cheapest_path(allowed(most), steps)
+        return all(i < j and cost[i, j] <= most for i, j in pairwise(path))
+
+    costs = np.unique(cost[np.triu_indices(len(cost), k=1)])
+    low, high = 0, len(costs) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if possible(costs[middle]) else (middle + 1, high)
+    return cheapest_path(allowed(costs[low]), steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """A schedule that was searched on one model.
+
+    Attributes:
+        levels: the fine grid, from the model's sigma_max to its sigma_min.
+        cost: what a jump between two of them costs (:func:`euler_costs`).
+        weight: as in :func:`cheapest_path`.
+        evaluations: network evaluations that the costs took, all trajectories together.
+        name: registry name of the schedule, for messages.
+        size: its option that decides how many fine steps there are.
+    """
+
+    levels: tuple[float, ...]
+    cost: Matrix
+    weight: float
+    evaluations: int
+    name: str = "gits"
+    size: str = "teacher_steps"
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """The grid of ``n`` steps.
+
+        Raises:
+            ValueError: more steps than the search allows, or another range than the model's.
+        """
+        check_range(n, sigma_min, sigma_max)
+        if (sigma_max, sigma_min) != (self.levels[0], self.levels[-1]):
+            ends = (
+                f"from {self.levels[0]:g} to {self.levels[-1]:g}, not from "
+                f"{sigma_max:g} to {sigma_min:g}"
+            )
+            raise ValueError(f"{self.name} was searched {ends}")
+        most, end = len(self.levels) - 1, (0.0,) if to_zero else ()
+        jumps = n - len(end)
+        if jumps > most:
+            raise ValueError(
+                f"{self.name} searched {most} fine steps, too few for {n}; "
+                f"give it {self.size}={jumps} or more"
+            )
+        path = self.path(jumps) if jumps else [0]
+        return Grid((*(self.levels[i] for i in path), *end))
+
+    def path(self, jumps: int) -> list[int]:
+        """The numbers of the levels of that many jumps."""
+        return cheapest_path(self.cost, jumps, self.weight)
+
+
+class Equalised(Searched):
+    """Searched schedule whose path is :func:`even_path`."""
+
+    def path(self, jumps: int) -> list[int]:
+        """Return the numbers of the levels, as :meth:`Searched.path`."""
+        return even_path(self.cost, jumps)
+
 
 # Trained steps of the 10-step lists; their levels are rows of the scaled-linear beta table.
 _TIMES = {
@@ -19,16 +199,14 @@ LISTS = (*_TIMES, *_LEVELS)
 
 
 def published(model: str) -> tuple[float, ...]:
-    """The eleven levels of a published list, falling.
-
-    Args:
-        model: "sd15", "sdxl" (trained steps on the Stable Diffusion table) or "svd" (levels).
+    """Return the eleven levels of a published list, falling: trained steps on the Stable Diffusion
+    table for "sd15" and "sdxl", levels for "svd".
 
     Raises:
         ValueError: no such list.
     """
     if model in _TIMES:
-        return tuple(levels("scaled_linear")[t] for t in _TIMES[model])
+        return tuple(table_levels("scaled_linear")[t] for t in _TIMES[model])
     if model in _LEVELS:
         return _LEVELS[model]
     raise ValueError(f"unknown Align-Your-Steps list {model!r}; choose one of {', '.join(LISTS)}")
@@ -52,14 +230,8 @@ def align_your_steps(
     """A list that was optimised for a model at 10 steps, log-linearly interpolated in the index of
     the step.
 
-    Over the range of the list, 10 steps that do not go to 0 are the list itself.
-
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        model: whose list: "sd15", "sdxl" or "svd".
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` is whose
+    list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no such list, no step or no range.

@@ -19,8 +19,8 @@ from samplerbench.results.comparison.distances import summed
 from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.samplers.citations import references
 from samplerbench.samplers.schedules import SCHEDULES
+from samplerbench.samplers.types import references
 
 sys.path.append(str(Path(__file__).parents[1] / "results"))
 from runs import add, make_run

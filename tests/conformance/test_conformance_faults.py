@@ -17,9 +17,8 @@ from samplerbench.samplers.families.noisy_stages import NoisyRow
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
 from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
-from samplerbench.samplers.methods.euler import Euler
-from samplerbench.samplers.methods.heun import Heun
-from samplerbench.samplers.methods.scipy import ScipyODE
+from samplerbench.samplers.methods.edm import Euler, Heun
+from samplerbench.samplers.methods.ode_libraries import ScipyODE
 
 HISTORY: list[torch.Tensor] = []
 

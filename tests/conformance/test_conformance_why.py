@@ -17,8 +17,7 @@ from samplerbench.benchmarks.conformance import Conformance, check_sampler, prin
 from samplerbench.samplers import Grid, GridSampler, LinearRow, LinearStages, Source, get
 from samplerbench.samplers.methods.ancestral import DDPM
 from samplerbench.samplers.methods.dpm_solver_multistep import DPMpp2M
-from samplerbench.samplers.methods.euler import Euler
-from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.methods.edm import Euler, Heun
 
 EAB3: Any = get("dpmpp_3m")
 SOURCE = Source("", "", "")

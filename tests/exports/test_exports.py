@@ -17,10 +17,10 @@ from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
 from samplerbench.benchmarks.advice.exports.table import steps_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
+from samplerbench.samplers.auto import Fitted, Rule
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
-from samplerbench.samplers.methods.euler import Euler
+from samplerbench.samplers.methods.edm import Euler
 from samplerbench.samplers.methods.pipeline import Preset
-from samplerbench.samplers.pilot import Fitted, Rule
 
 MIXTURE = make_model("gmm-2d")
 GRID = karras(5, 0.03, 14.6, to_zero=True)

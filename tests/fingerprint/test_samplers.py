@@ -23,7 +23,7 @@ from samplerbench.benchmarks.sampling.fingerprint import (
 from samplerbench.benchmarks.sampling.fingerprint.sampler import SamplerSetup, fingerprint_of
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.samplers import Grid, karras, loop, registry
-from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.methods.edm import Heun
 from samplerbench.samplers.schedules import SCHEDULES
 
 ENDS = 80.0, 0.002

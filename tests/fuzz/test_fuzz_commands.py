@@ -224,7 +224,7 @@ def arena(tmp_path_factory):
     with (
         warned(),
         mock.patch("samplerbench.results.figures.sheet.encoded", return_value=b""),
-        mock.patch("samplerbench.samplers.pilot.search.GENERATIONS", 1),
+        mock.patch("samplerbench.samplers.auto.search.GENERATIONS", 1),
     ):
         yield Arena.at(tmp_path_factory.mktemp("arena"))
 

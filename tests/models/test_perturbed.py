@@ -18,7 +18,7 @@ from samplerbench.models.exact.base import CHUNK
 from samplerbench.models.exact.perturbed import FEATURES, Perturbed, RandomField
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.samplers import NoNoise, karras
-from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.methods.edm import Heun
 
 LEVELS = pytest.mark.parametrize("sigma", [0.003, 0.4, 60.0])
 

@@ -10,7 +10,7 @@ from samplerbench.benchmarks.advice.exports import export, missing
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names, uniform_lambda
-from samplerbench.samplers.peers.call import Call
+from samplerbench.samplers.peers.base import Call
 
 sampling = pytest.importorskip("k_diffusion.sampling")
 # a library's warnings are its own

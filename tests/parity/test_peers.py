@@ -20,7 +20,7 @@ from samplerbench.samplers import (
     origin,
 )
 from samplerbench.samplers.peers import available, export_sigmas, resolve, set_peers_path, translate
-from samplerbench.samplers.peers.call import Call
+from samplerbench.samplers.peers.base import Call
 from samplerbench.samplers.peers.pairs import PAIRS
 
 SAMPLING = """

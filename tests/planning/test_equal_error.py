@@ -9,7 +9,7 @@ from looping import each
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.models import make_model
 from samplerbench.samplers import karras
-from samplerbench.samplers.schedules.search import even_path
+from samplerbench.samplers.schedules.optimised import even_path
 
 
 @each("steps", [1, 2, 3, 6])

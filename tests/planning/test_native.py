@@ -21,9 +21,9 @@ from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.models.process import EDM, Discrete, Process, RectifiedFlow, VPLinear
 from samplerbench.samplers import Grid, karras, make
-from samplerbench.samplers.schedules.tables import levels
+from samplerbench.samplers.schedules.discrete import table_levels
 
-DDPM, COSINE = (Discrete(levels=tuple(levels(table))) for table in ("linear", "cosine"))
+DDPM, COSINE = (Discrete(levels=tuple(table_levels(table))) for table in ("linear", "cosine"))
 
 
 def nothing(x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:

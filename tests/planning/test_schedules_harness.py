@@ -15,8 +15,8 @@ from samplerbench.benchmarks.planning.schedules import Schedule, make_schedule
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
-from samplerbench.samplers.citations import references
 from samplerbench.samplers.schedules import SCHEDULES
+from samplerbench.samplers.types import references
 
 ALONE = {
     name: entry

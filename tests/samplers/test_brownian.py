@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from samplerbench.samplers import Grid, SampleNoise, karras, make, uniform_lambda
-from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.brownian.tree import DEPTH, BrownianTree
+from samplerbench.samplers.brownian import DEPTH, BrownianNoise, BrownianTree
 
 TOP, FLOOR = 80.0, 0.002
 WIDE = torch.arange(1500)

@@ -11,8 +11,7 @@ from replaying import Rerun
 
 from samplerbench.samplers import NoNoise, SampleNoise, get, karras, make, names
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.cuda.capture import Recording, as_levels, capture, refusal
-from samplerbench.samplers.cuda.graph import CudaGraph
+from samplerbench.samplers.cuda_graphs import CudaGraph, Recording, as_levels, capture, refusal
 
 EVENT = (6,)
 GRID = karras(4, 0.02, 80.0)

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make, names
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.cuda.capture import as_levels, refusal
+from samplerbench.samplers.cuda_graphs import as_levels, refusal
 
 EVENT, GRID = (8,), karras(4, 0.02, 80.0)
 WAITS = "torchdiffeq"  # the library keeps its times on the device, and compares them there

@@ -21,8 +21,8 @@ from samplerbench.samplers import (
     karras,
     make,
 )
-from samplerbench.samplers.families.ancestral_stages import AncestralStages
-from samplerbench.samplers.families.churn import Churned
+from samplerbench.samplers.families.noisy_stages import AncestralStages
+from samplerbench.samplers.families.stages import Churned
 
 GRID = karras(9, 0.02, 40.0)
 CHURNED = ["edm_stochastic", "euler_churn", "dpm_2"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samplerbench.samplers import Grid, SampleNoise
-from samplerbench.samplers.peers.call import Call
+from samplerbench.samplers.peers.base import Call
 
 WIDE = SampleNoise(5, torch.arange(4000), (5,), torch.float64)
 GRID = Grid((8.0, 4.0, 1.0, 0.0))

@@ -22,7 +22,7 @@ from samplerbench.samplers import (
     make,
     names,
 )
-from samplerbench.samplers.methods.heun import EDMStochastic
+from samplerbench.samplers.methods.edm import EDMStochastic
 
 STAGED = [
     name for name in names() if issubclass(get(name), LinearStages) and not get(name).stochastic

@@ -16,8 +16,7 @@ from samplerbench.benchmarks.conformance.strong import check_strong
 from samplerbench.benchmarks.scoring.solutions.path_limit import path_limit
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.samplers import make
-from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.brownian.tree import DEPTH, BrownianTree
+from samplerbench.samplers.brownian import DEPTH, BrownianNoise, BrownianTree
 from samplerbench.samplers.methods.ancestral import DDPM
 
 TOP, FLOOR = 3.0, 0.15

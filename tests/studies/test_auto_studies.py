@@ -18,7 +18,7 @@ def test_found__the_search_is_shared_out_over_the_samples():
 
 
 def test_study__goes_on_where_it_was_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.samplers.pilot.search.GENERATIONS", 2)
+    monkeypatch.setattr("samplerbench.samplers.auto.search.GENERATIONS", 2)
     monkeypatch.setattr(probe_spread, "SAMPLES", 64)
     out = tmp_path / "spread.csv"
     first = list(probe_spread.study(out, ["gmm-2d"], [4], 1, None))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ....samplers.pilot import ProbeData
+from ....samplers.auto import ProbeData
 from ...running.executing import Failure
 from ...scoring.references import CARD
 from ..asked.request import Entry
@@ -72,7 +72,7 @@ def errors_of(
     beyond = np.zeros(len(state))
     for i, row in enumerate(steps.rows):
         error = state - x[i]
-        change = look.felt(levels[i : i + 1], error[None])[0]
+        change = look.response_at(levels[i : i + 1], error[None])[0]
         beyond += _size(change) * _size(error) / (look.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....samplers import karras, make
-from ....samplers.pilot import ProbeData
+from ....samplers.auto import ProbeData
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executing import Tell

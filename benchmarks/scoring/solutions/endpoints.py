@@ -20,7 +20,7 @@ from ....models import Denoiser
 from ....models.reference import Reference
 from ....results.run_directory.run_dir import RunDir
 from ....samplers import NoNoise, karras, make
-from ....samplers.brownian.tree import DEPTH, BrownianTree
+from ....samplers.brownian import DEPTH, BrownianTree
 from ...sampling.out_of_memory import in_batches
 from ...sampling.shard import CONVERGED_IDS, clamp, latents
 from ...suites.cell import file_name

@@ -8,7 +8,7 @@ from small_runs import numbers, run
 
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.samplers.methods.heun import Heun
+from samplerbench.samplers.methods.edm import Heun
 
 PLUGIN = """
 from dataclasses import dataclass

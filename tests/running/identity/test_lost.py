@@ -9,7 +9,7 @@ from small_runs import numbers, run, suite
 from samplerbench.benchmarks.running import setup
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.samplers.methods.euler import Euler
+from samplerbench.samplers.methods.edm import Euler
 
 RUN = (
     "run",

@@ -1,13 +1,49 @@
-"""A rule: which levels a number of steps has, and by which formula they are joined."""
+"""Rules of ``auto``: which levels a number of steps has, and by which formula they are joined."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..families.warp import Warp
 from ..grid import Grid
+
+
+@dataclass(frozen=True)
+class Warp:
+    """g(sigma) = log(1 + (sigma / scale)^power)^exponent, a coordinate on noise levels.
+
+    It is a power of sigma below ``scale``, a power of its logarithm above. Uniform steps in g are
+    like Karras' where the data's details form, and spread over high noise, where every denoiser is
+    nearly Gaussian, as sparsely as a power of log sigma does. With power 2 and exponent 1/2 or 1/4
+    it is, but for factors, the time of a linear variance-preserving process or its square root.
+
+    Attributes:
+        scale: noise level > 0 at which one regime becomes the other; a quarter of the standard
+            deviation of the data or so.
+        power, exponent: > 0.
+    """
+
+    scale: float
+    power: float
+    exponent: float
+
+    def __post_init__(self) -> None:
+        if not min(self.scale, self.power, self.exponent) > 0:
+            raise ValueError(
+                "a warp needs scale, power and exponent above 0, got "
+                f"{self.scale}, {self.power} and {self.exponent}"
+            )
+
+    def __call__(self, sigma: float) -> float:
+        """The coordinate, increasing from 0 at sigma = 0."""
+        return math.log1p((sigma / self.scale) ** self.power) ** self.exponent
+
+    def inverse(self, g: float) -> float:
+        """The level at a coordinate."""
+        return self.scale * math.expm1(g ** (1 / self.exponent)) ** (1 / self.power)
+
 
 HIGHEST_LAST = 0.5
 """The last level with an evaluation is at most this share of the first."""
@@ -17,7 +53,7 @@ _NUMBER = re.compile(r"\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?")
 
 
 class Rule(NamedTuple):
-    """Rule: all choices of :class:`~samplerbench.samplers.methods.auto.Auto`.
+    """Rule: all choices of :class:`~samplerbench.samplers.methods.warped.Auto`.
 
     Attributes:
         points: evaluations that a step uses, at most: 1 to 4.
@@ -29,7 +65,7 @@ class Rule(NamedTuple):
         spread: standard deviation of the data, in their units: the length that knee, scale and
             last are in proportion to.
         knee: k / spread, of the velocity that is a polynomial.
-        scale: s / spread, of the coordinate g (:class:`~samplerbench.samplers.families.warp.Warp`)
+        scale: s / spread, of the coordinate g (:class:`Warp`)
             in which it is one, and in which the levels are at equal distances.
         power, exponent: the coordinate's.
         first: length of the first step in g, in units of the others'. It is of first order, so
@@ -66,8 +102,9 @@ class Rule(NamedTuple):
         return Warp(self.scale * self.spread, self.power, self.exponent)
 
     def grid(self, n: int, start: float, sigma_min: float, *, to_zero: bool) -> Grid:
-        """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``, with the
-        first level of a deferred step.
+        """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``.
+
+        The first level of a deferred step is one more.
 
         Raises:
             ValueError: they do not fall, as where the steps are smaller than rounding.

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from samplerbench.samplers.cuda import graph
-from samplerbench.samplers.cuda.graph import WARM_UPS, CudaGraph
+from samplerbench.samplers import cuda_graphs as graph
+from samplerbench.samplers.cuda_graphs import WARM_UPS, CudaGraph
 
 DEVICE = torch.device("cuda", 0)
 

@@ -1,24 +1,101 @@
-"""Predictor-corrector sampling: a stochastic step to the next level, then Langevin steps at
-that level.
-"""
+"""Samplers of the score-SDE paper: Euler-Maruyama, reverse diffusion, predictor-corrector."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..families.linear import LinearMultistep, LinearRow
+from ..families.linear import LinearMultistep, LinearRow, jump
 from ..grid import Grid
 from ..loop import GridSampler
 from ..numerics import column, sums_of_squares
 from ..registry import register
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
-from .reverse_diffusion import ReverseDiffusion
+
+_paper = partial(Source, "song2021sde", url="https://arxiv.org/abs/2011.13456v2")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EulerMaruyama(LinearMultistep):
+    """dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw, one explicit step per interval in
+    the time variable ``clock``.
+
+    With v = d(sigma²)/dtau at the start of the step and dtau the length of the step,
+    x <- x - v dtau (x - d) / cur² + sqrt(v dtau) z. v dtau depends on the clock:
+    "sigma": 2 cur (cur - nxt); "lam": 2 cur² h with h = log(cur / nxt), the VE SDE's own time;
+    "variance": cur² - nxt². The step to 0 is x <- d, without noise.
+
+    Attributes:
+        clock: the time variable in which the step is explicit.
+    """
+
+    name = "euler_maruyama"
+    order = 1
+    stochastic = True
+    strong_order = 1.0
+    source = _paper(
+        "section 4.1",
+        deviations=(
+            "the clock is an option, since canonical coordinates have no native time",
+            "the last step to 0 adds no noise",
+        ),
+    )
+    clock: Literal["sigma", "lam", "variance"] = "sigma"
+
+    def __post_init__(self) -> None:
+        if self.clock not in ("sigma", "lam", "variance"):
+            raise ValueError(
+                f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}"
+            )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        return [self._row(cur, nxt) if nxt > 0 else jump(cur) for cur, nxt in grid.intervals()]
+
+    def _row(self, cur: float, nxt: float) -> LinearRow:
+        variance = cur**2 - nxt**2
+        if self.clock == "sigma":
+            variance = 2 * cur * (cur - nxt)
+        elif self.clock == "lam":
+            variance = 2 * cur**2 * math.log(cur / nxt)
+        a = 1 - variance / cur**2
+        return LinearRow(cur, a=a, b=(1 - a,), c=math.sqrt(variance))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ReverseDiffusion(LinearMultistep):
+    """x <- x + (cur² - nxt²) s + sqrt(cur² - nxt²) z with the score s = (d - x) / cur², that is x
+    <- r² x + (1 - r²) d + … , r = nxt / cur.
+
+    It is Euler-Maruyama with the variance as its time. The step to 0 is x <- d, without noise.
+    """
+
+    name = "reverse_diffusion"
+    order = 1
+    stochastic = True
+    strong_order = 1.0
+    source = _paper(
+        "eq. (46) and Alg. 2, predictor",
+        deviations=(
+            "in the variance-exploding form whatever the process is",
+            "the last step to 0 adds no noise",
+        ),
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        rows = []
+        for cur, nxt in grid.intervals():
+            a, std = (nxt / cur) ** 2, (cur**2 - nxt**2) ** 0.5
+            rows.append(LinearRow(cur, a=a, b=(1 - a,), c=std) if nxt > 0 else jump(cur))
+        return rows
+
 
 _PREDICTORS: dict[str, LinearMultistep] = {
     "reverse_diffusion": ReverseDiffusion(),
@@ -57,10 +134,8 @@ class PredictorCorrector(GridSampler):
 
     name = "predictor_corrector"
     stochastic = True
-    source = Source(
-        "song2021sde",
+    source = _paper(
         "Alg. 2, 4 and 5 and appendix G",
-        "https://arxiv.org/abs/2011.13456v2",
         deviations=(
             "the snr rule uses the norms of each sample, not their means over the batch",
             "in the variance-exploding form whatever the process is, without the factor "
@@ -94,7 +169,6 @@ class PredictorCorrector(GridSampler):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The predictor's weak order; none with corrections."""
         return None if self.corrections else 1
 
     @property
@@ -103,7 +177,6 @@ class PredictorCorrector(GridSampler):
         return None if self.corrections else 1.0
 
     def plan(self, grid: Grid) -> list[PCRow]:
-        """The predictor's plan with the level at which each step ends."""
         rows = _PREDICTORS[self.predictor].plan(grid)
         return [
             PCRow(row, nxt, self.corrections if nxt > 0 else 0)
@@ -111,7 +184,6 @@ class PredictorCorrector(GridSampler):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """1 + corrections a step, 1 in the step to 0."""
         return len(grid) + self.corrections * (len(grid) - int(grid.to_zero))
 
     def step(
@@ -124,7 +196,6 @@ class PredictorCorrector(GridSampler):
         return x, None
 
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
-        """Take a Langevin step, in place."""
         if self.corrector == "langevin":
             size = sums_of_squares(x - d)
             w = torch.where(

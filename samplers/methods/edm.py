@@ -1,18 +1,18 @@
-"""Euler's method on the probability-flow ODE in sigma, deterministic and with churn."""
+"""The samplers of EDM: Euler's and Heun's method in sigma, deterministic and with churn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ..families.churn import Churned
 from ..families.linear import LinearMultistep, LinearRow
-from ..families.stages import Evaluate
+from ..families.stages import Churned, Evaluate, LinearStages
 from ..grid import Grid
 from ..registry import register
 from ..types import Source
 
-_EDM = "https://arxiv.org/abs/2206.00364v2"
+_paper = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v2")
 
 
 @register
@@ -26,10 +26,9 @@ class Euler(LinearMultistep):
 
     name = "euler"
     order = 1
-    source = Source("karras2022edm", "Alg. 1 without lines 6-8", _EDM)
+    source = _paper("Alg. 1 without lines 6-8")
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Weights r of the state and 1 - r of the denoised image."""
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
 
 
@@ -44,15 +43,44 @@ class EulerChurn(Churned):
 
     name = "euler_churn"
     solver_order = 1
-    source = Source(
-        "karras2022edm",
+    source = _paper(
         "Alg. 2 without lines 9-11",
-        _EDM,
         deviations=("an Euler step in place of Heun's, with less churn by default",),
     )
     churn: float = 5.0
     s_noise: float = 1.0
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state x + (nxt - cur) (x - d) / cur."""
         return x + (nxt - cur) * (x - denoise(x, cur)) / cur
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Heun(LinearStages):
+    """An Euler step, then the average of the slopes (x - d) / sigma at both ends.
+
+    Two evaluations a step, one in the step to 0.
+    """
+
+    name = "heun"
+    order = 2
+    source = _paper("Alg. 1")
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        slope = (x - denoise(x, cur)) / cur
+        x_pred = x + (nxt - cur) * slope
+        slope_next = (x_pred - denoise(x_pred, nxt)) / nxt
+        return x + (nxt - cur) * (slope + slope_next) / 2
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class EDMStochastic(Churned):
+    """Churn, then a Heun step: see :class:`.Churned`."""
+
+    name = "edm_stochastic"
+    solver_order = 2
+    source = _paper("Alg. 2, Table 5")
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        return Heun().update(x, denoise, cur, nxt)

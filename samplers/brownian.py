@@ -1,0 +1,243 @@
+"""Noise from one Brownian path per sample: runs with other numbers of steps see the same path, so
+that strong errors can be measured.
+
+The clock. With tau = 1 / sigma^2 and y = x / sigma^2, the time-reversed noising process
+
+    dx = 2 (x - d) / sigma dsigma + sqrt(2 sigma |dsigma|) dw
+
+loses its linear term: dy = d dtau + dW, where W is a standard Brownian motion in tau. (dtau = -2
+dsigma / sigma^3, so that dx / sigma^2 - 2 x dsigma / sigma^3 leaves -2 d dsigma / sigma^3 = d dtau,
+and the noise has variance 2 sigma |dsigma| / sigma^4 = dtau.) A path that starts at sigma_max from
+x = sigma_max z has y = z / sigma_max, distributed as W(1 / sigma_max^2): the latent is W there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .noise import SampleNoise, normal
+from .types import StepNoise
+
+__all__ = ["BrownianNoise", "BrownianTree"]
+
+DEPTH = 14
+"""Halvings of the range of log tau.
+
+Two levels in one leaf, a 16384th of it, share a number; each is distributed as it should be.
+"""
+SIZE = 1 << DEPTH
+SNAP = 1e-6
+"""A place this close to a node, in leaves, is the node: levels are computed, and rounded, in
+many ways.
+"""
+_TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps have the lower ones
+
+
+@dataclass(frozen=True)
+class BrownianTree:
+    """Virtual Brownian tree: W(1 / sigma^2) of each sample, a function of seed, sample and level
+    alone.
+
+    W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
+    counter-based normal. A value takes :data:`DEPTH` halvings and a last bridge, so it depends on
+    no grid, no batch and no earlier call.
+
+    Attributes:
+        seed: root seed, 0 <= seed < 2^64.
+        ids: ``(batch,)`` int64 sample numbers in [0, 2^32).
+        event: shape of one sample.
+        sigma_max, sigma_floor: the levels between which there is a path. W at sigma_max is z /
+            sigma_max, with z the latent of :class:`SampleNoise`.
+
+    Raises:
+        ValueError: not 0 < sigma_floor < sigma_max < inf.
+    """
+
+    seed: int
+    ids: Tensor
+    event: tuple[int, ...]
+    sigma_max: float
+    sigma_floor: float
+    _last: dict[int, tuple[float, Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma_floor < self.sigma_max < math.inf:
+            raise ValueError(
+                "a Brownian path needs 0 < sigma_floor < sigma_max, got "
+                f"{self.sigma_floor} and {self.sigma_max}"
+            )
+
+    def value(self, sigma: float) -> Tensor:
+        """Return W(1 / sigma^2) in the range, ``(batch, *event)`` float64, not to be modified."""
+        whole = math.log(self.sigma_max / self.sigma_floor)
+        place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
+        return self._value(round(place) if abs(place - round(place)) < SNAP else place)
+
+    def levels(self, k: int, coarse: int, fine: int) -> list[float]:
+        """The noise levels of :meth:`block`."""
+        ratio = self.sigma_floor / self.sigma_max
+        first, count = k << (fine - coarse), 1 << fine
+        nodes = range((1 << (fine - coarse)) + 1)
+        return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
+
+    def block(self, k: int, coarse: int, fine: int) -> Tensor:
+        """W at 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts of
+        the range.
+
+        Returns:
+            ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
+            ``fine`` <= :data:`DEPTH`.
+        """
+        width = SIZE >> coarse
+        first = k * width
+        values = torch.stack([self._value(first), self._value(first + width)])
+        while width > SIZE >> fine:
+            low = [first + i * width for i in range(len(values) - 1)]
+            middle = self._bridge(values[:-1], values[1:], low, width // 2, width)
+            values = torch.cat([torch.stack([values[:-1], middle], 1).flatten(0, 1), values[-1:]])
+            width //= 2
+        return values
+
+    @cached_property
+    def _growth(self) -> float:
+        """Increase of log tau over a leaf."""
+        return 2 * math.log(self.sigma_max / self.sigma_floor) / SIZE
+
+    @cached_property
+    def _ends(self) -> tuple[Tensor, Tensor]:
+        """W at sigma_max, which is the latent, and at sigma_floor."""
+        latent = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial()
+        first, std = latent / self.sigma_max, math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2)
+        return first, first + std * self._normal([0], 0)[0]
+
+    def _value(self, place: float) -> Tensor:
+        """W at a place in [0, SIZE], in leaves: down the tree to its node or leaf."""
+        low, high = 0, SIZE
+        before, after = self._ends
+        while low < place < high and high - low > 1:
+            middle = (low + high) // 2
+            value = self._node(before, after, low, middle, high)
+            low, before, high, after = (
+                (low, before, middle, value) if place < middle else (middle, value, high, after)
+            )
+        if low < place < high:
+            return self._node(before, after, low, place, high)
+        return before if place == low else after
+
+    def _node(self, before: Tensor, after: Tensor, low: int, place: float, high: int) -> Tensor:
+        """W at ``place`` between two neighbours, cached for each width."""
+        last = self._last.get(high - low)
+        if last is None or last[0] != place:
+            value = self._bridge(before[None], after[None], [low], place - low, high - low)[0]
+            last = self._last[high - low] = (place, value)
+        return last[1]
+
+    def _bridge(
+        self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
+    ) -> Tensor:
+        """The Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
+        ``low``.
+
+        Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
+        e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
+        """
+        inside, length = math.expm1(self._growth * offset), math.expm1(self._growth * width)
+        share = inside / length
+        std = [
+            math.sqrt(inside * (1 - share)) * math.exp(self._growth * k / 2) / self.sigma_max
+            for k in low
+        ]
+        scale = _on_device(std, before.device).reshape(-1, *[1] * (before.ndim - 1))
+        return torch.lerp(before, after, share).add_(self._normal(low, width).mul_(scale))
+
+    def _normal(self, low: Sequence[int], width: int) -> Tensor:
+        """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
+        words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
+        ids, count = self.ids.repeat(len(low)), math.prod(self.event)
+        z = normal(self.seed, ids, words[:, None], _TREE + width, count)
+        return z.reshape(len(low), len(self.ids), *self.event)
+
+
+def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
+    """Return a tensor of float64 or int64; a single value is a fill, which waits for nothing."""
+    dtype = torch.float64 if isinstance(values[0], float) else torch.int64
+    if len(values) == 1:
+        return torch.full((1,), values[0], dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+@dataclass(frozen=True)
+class BrownianNoise:
+    """The noise of one batch as increments of its paths.
+
+    Unnormalised increments over adjacent intervals add up on any grid. A sampler of the reverse SDE
+    that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has added nxt^2
+    (W(tau_nxt) - W(tau_cur)) to x: the exact noise, where d is constant.
+
+    Attributes:
+        seed: root seed, 0 <= seed < 2^64; the latents equal :class:`SampleNoise`'s with the same
+            seed.
+        ids: ``(batch,)`` int64 sample numbers in [0, 2^32), on the device where the noise is
+            wanted.
+        event: shape of one sample.
+        sigma_max, sigma_floor: the levels between which there is a path, sigma_max > sigma_floor >
+            0.
+        dtype: dtype of the tensors returned; the path itself is float64.
+
+    Raises:
+        ValueError: on use, levels that make no range.
+    """
+
+    seed: int
+    ids: Tensor
+    event: tuple[int, ...]
+    sigma_max: float
+    sigma_floor: float
+    dtype: torch.dtype = torch.float32
+
+    def initial(self) -> Tensor:
+        """The latents: standard normal ``(batch, *event)``, to be scaled by sigma_max."""
+        return self._white.initial()
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
+        """Return the noise of step ``step``: the increment over the step for draw 0, or over an
+        explicit interval for any draw. What the path does not cover (to 0, upwards) is white noise.
+        """
+        white = self._white.at(step, cur, nxt)
+        whole = cur, nxt
+
+        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+            if cur is not None and nxt is not None:
+                return self.increment(cur, nxt) if self._covers(cur, nxt) else white(draw)
+            return self.increment(*whole) if draw == 0 and self._covers(*whole) else white(draw)
+
+        return answer
+
+    def take(self, rows: Tensor) -> BrownianNoise:
+        """The paths of a subset or of repeats of the batch."""
+        return replace(self, ids=self.ids[rows])
+
+    def increment(self, cur: float, nxt: float) -> Tensor:
+        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
+        before = self.tree.value(cur)
+        return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
+
+    @cached_property
+    def tree(self) -> BrownianTree:
+        """The paths."""
+        return BrownianTree(self.seed, self.ids, self.event, self.sigma_max, self.sigma_floor)
+
+    @cached_property
+    def _white(self) -> SampleNoise:
+        return SampleNoise(self.seed, self.ids, self.event, self.dtype)
+
+    def _covers(self, cur: float, nxt: float) -> bool:
+        return self.sigma_max * (1 + SNAP) >= cur > nxt >= self.sigma_floor * (1 - SNAP)
