@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
@@ -31,7 +32,7 @@ class Specification:
     """Description of a checkpoint and of the way from its network's output to E[x0 | x].
 
     Attributes:
-        family: a name of :mod:`samplerbench.models.loaders.checkpoint.families`.
+        family: a name of :mod:`samplerbench.models.checkpoints.families`.
         network: ``class`` and ``arguments`` of the network.
         weights: ``file`` and, if a file holds several sets of weights, ``entry``, such as ``ema``.
         event: shape of one sample; empty if only the user can give it.
@@ -62,7 +63,7 @@ class Specification:
             or lists of one a channel, where the decoder takes x / scale + shift, ``limits`` of images, and
             ``batch``, latents that it takes at a time; empty if samples are the data themselves.
         decode: True to decode samples before they are scored.
-        preset: settings of the checkpoint's own scheduler (:mod:`.families.diffusers.preset`); no part
+        preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`); no part
             of the model, nor of its identity.
         evidence: sentences on the signs of the family.
         sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
@@ -384,3 +385,31 @@ def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
         and bool(value)
         and (not event or (len(value) == len(event) and value[0] == event[0]))
     )
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
+
+
+def with_answers(spec: Specification, content: str) -> Specification:
+    """Return a specification with the cached answers for this content to its open questions."""
+    try:
+        answers = json.loads(_path(spec, content).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return spec
+    for question, answer in answers.items() if isinstance(answers, dict) else ():
+        if answer in spec.open.get(question, {}):
+            spec = spec.answered(question, answer, CHECK)
+    return spec
+
+
+def keep_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
+    """Cache the answers for this content."""
+    path = _path(spec, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(answers)), encoding="utf-8")
+
+
+def _path(spec: Specification, content: str) -> Path:
+    return cache_folder() / f"checkpoint-{spec.family}-{content[:32]}.json"

@@ -21,10 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from .local_code import modules_of
-from .reading import FileRecorder, FilesRead, reading
-from .source_file import LoadedValue, digest_of, short_path
-from .user_files import module_file
+from .source_file import LoadedValue, digest_of, modules_of, short_path
+from .user_files import FileRecorder, FilesRead, module_file, reading
 
 HERE = "samplerbench itself"
 

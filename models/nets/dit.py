@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 EPS = 1e-6
 """Epsilon of the normalisations before attention and perceptron."""

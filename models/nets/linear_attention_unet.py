@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 
 class ChannelNorm(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dit import Patches
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 
 class Attention(nn.Module):

@@ -13,12 +13,12 @@ import pytest
 from looping import each
 
 from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
+from samplerbench.models.checkpoints.diffusers.preset import own_sampling
+from samplerbench.models.checkpoints.diffusers.steps import levels_of, native_levels
 from samplerbench.models.checkpoints.mapping import meaning, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint.families.diffusers.preset import own_sampling
-from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of, native_levels
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.samplers import make
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}

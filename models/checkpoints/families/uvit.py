@@ -1,0 +1,141 @@
+"""Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
+
+Its sizes are in the shapes, its heads for the published widths. Images were trained on the VP process in
+continuous time, latents at Stable Diffusion's 1000 betas: the question ``training``, which four
+channels answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...adapters import Network
+from ...nets.uvit import UViT
+from ...process import Discrete, VPLinear
+from ..opening import CheckpointError, Opened
+from ..processes import betas_of
+from ..specification import FAMILY, FILE, Specification
+from ..weights import WRAP, Sets, choice_among, entries_of, loaded
+from .dit import OTHER_HEADS
+
+KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
+HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
+"""Heads by width: S, M, L and H of the paper (Table 1)."""
+WITH_NULL = 1001
+"""Rows of the table of ImageNet's labels with one for "no label"."""
+LATENT = 4
+"""Channels of Stable Diffusion's latents."""
+
+SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
+SD_LEVELS = Discrete.of_betas(np.asarray(betas_of(**SD))).levels
+TRAININGS: dict[str, dict[str, Any]] = {
+    "VP": {
+        "process": {"name": "vp_linear"},
+        "time": {"of": "t", "scale": 999.0},
+        "sigma_min": VPLinear().level(1e-3),
+        "sigma_max": VPLinear().level(1.0),
+    },
+    "SD-betas": {
+        "process": {"name": "discrete", **SD},
+        "time": {"of": "t", "offset": 1.0},
+        "snap": "nearest",
+        "sigma_min": SD_LEVELS[0],
+        "sigma_max": SD_LEVELS[-1],
+        "limits": None,
+    },
+}
+"""Trainings that predict the noise; steps are counted from 1."""
+
+Tensors = Mapping[str, Tensor]
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a state dict of the transformer, alone or as an entry.
+
+    Raises:
+        CheckpointError: its sizes are not such a transformer's.
+    """
+    sets = entries_of(opened, KEYS)
+    return _specification(opened, sets) if sets else None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
+
+
+def _specification(opened: Opened, sets: Sets) -> Specification:
+    entry, tensors = next(iter(sets.items()))
+    arguments = _layout(opened, tensors)
+    channels, rows = arguments["channels"], arguments["labels"]
+    published = (HEADS[arguments["width"]],) if arguments["width"] in HEADS else OTHER_HEADS
+    heads = {
+        str(n): {"network": {"class": "UViT", "arguments": {**arguments, "heads": n}}}
+        for n in published
+        if arguments["width"] % n == 0
+    }
+    questions = {"training": TRAININGS, "heads": heads}
+    if channels == LATENT:
+        questions["training"] = {"SD-betas": TRAININGS["SD-betas"]}
+    spec = Specification(
+        family="uvit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, arguments["side"], arguments["side"]),
+        process={"name": ""},
+        prediction="eps",
+        classes=rows - (rows == WITH_NULL),
+        null_label=rows == WITH_NULL,
+        labels="random" if rows else "none",
+        evidence=(
+            "the names of its weights are U-ViT's",
+            *(["samples are latents of 4 channels, which nothing decodes"] * (channels == LATENT)),
+            *choice_among(sets),
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open=questions,
+    )
+    for question, answers in questions.items():
+        if len(answers) == 1:
+            spec = spec.answered(question, next(iter(answers)), FAMILY)
+    return spec
+
+
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+    """Return the arguments of the transformer without its heads.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
+    labels = tensors.get("label_emb.weight")
+    extra = 1 if labels is None else 2
+    tokens = tensors["pos_embed"].shape[1] - extra
+    side, numbers = math.isqrt(max(tokens, 0)), len(tensors["decoder_pred.weight"])
+    if side**2 != tokens or not side or numbers != patch**2 * channels:
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens of the image and gives {numbers} "
+            f"numbers for each patch of {channels} x {patch} x {patch}, which is not U-ViT's "
+            f"(networks of text are not read); {WRAP}"
+        )
+    return {
+        "side": side * patch,
+        "channels": channels,
+        "patch": patch,
+        "width": width,
+        "half_depth": len({n.split(".")[1] for n in tensors if n.startswith("in_blocks.")}),
+        "hidden": len(tensors["mid_block.mlp.fc1.weight"]),
+        "labels": 0 if labels is None else len(labels),
+        "bias": "mid_block.attn.qkv.bias" in tensors,
+        "time_layers": "time_embed.0.weight" in tensors,
+        "smoothed": "final_layer.weight" in tensors,
+    }
