@@ -156,13 +156,7 @@ def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share.
-
-
-    Args:
-        value: copied if it holds a network or has a ``to``; else shared.
-        memo: existing copies, by the ``id`` of the original.
-    """
+    """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share."""
     if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
         return value
     if isinstance(value, functools.partial):

@@ -108,11 +108,7 @@ def _tensors(
 
 
 def _from_bytes(content: bytes) -> Any:
-    """Read a tensor's storage, pickled by itself.
-
-    Raises:
-        UnsafePickleError: it is something else.
-    """
+    """Read a tensor's storage, pickled by itself."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:

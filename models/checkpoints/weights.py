@@ -180,9 +180,6 @@ def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str
     """Return a set with its trained tensors replaced by a list, in the order of the parameters.
 
     The list holds trained tensors alone, every ``weight`` and ``bias`` among them. Shapes decide the places.
-
-    Raises:
-        CheckpointError: the list fits no set, or fits in more than one way.
     """
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}

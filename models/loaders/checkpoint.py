@@ -220,12 +220,7 @@ def _recognise_by_all(opened: Opened) -> list[Specification | None]:
 
 
 def _read(opened: Opened, read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``.
-
-    Raises:
-        CheckpointError: also for unexpected content of the files.
-        ValueError: as ``read`` raises it.
-    """
+    """Return the result of ``read``."""
     try:
         return read()
     except (

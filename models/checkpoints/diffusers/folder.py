@@ -110,11 +110,7 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
 
 
 def _checked_part(opened: Opened, name: str) -> str:
-    """Return the name of a part, which is its folder's too.
-
-    Raises:
-        CheckpointError: it is a path out of the folder.
-    """
+    """Return the name of a part, which is its folder's too."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
@@ -124,11 +120,7 @@ def _checked_part(opened: Opened, name: str) -> str:
 
 
 def _checked_class(opened: Opened, cls: Any) -> str:
-    """Return the class of a part.
-
-    Raises:
-        CheckpointError: it is no name.
-    """
+    """Return the class of a part."""
     if not isinstance(cls, str):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"

@@ -228,10 +228,6 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
     """Make the network of a folder, called by its pipeline, in float32 on the CPU.
 
     Only classes of diffusers itself are made, and text encoders are not.
-
-    Raises:
-        CheckpointError: the pipeline is not the library's own, has parts of other libraries, or cannot
-            be made.
     """
     for weights in sorted(opened.path.rglob("*.bin")):
         if not weights.relative_to(opened.path).parts[0].startswith(TEXT):

@@ -98,11 +98,7 @@ def _end(scheduler: Mapping[str, Any], kind: str) -> str:
 
 
 def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
-    """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it.
-
-    Raises:
-        ValueError: it is for networks of another training, or unknown.
-    """
+    """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it."""
     preset = spec.preset
     settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
     try:

@@ -87,11 +87,7 @@ def kind_of(scheduler: Mapping[str, Any]) -> str:
 
 
 def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
-    """Return the value of ``names`` for the file's key, or else the first.
-
-    Raises:
-        CheckpointError: the key's value is none of them.
-    """
+    """Return the value of ``names`` for the file's key, or else the first."""
     setting = scheduler.get(key, next(iter(names)))
     if setting not in names:
         raise CheckpointError(

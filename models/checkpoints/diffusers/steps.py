@@ -166,11 +166,7 @@ def _end(spec: Specification, process: Process, last: float) -> float:
 def _table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return levels and times of a scheduler with a table of training times.
-
-    Raises:
-        ValueError: there are too few times, or the range is infinite.
-    """
+    """Return levels and times of a scheduler with a table of training times."""
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
         raise ValueError(
@@ -195,11 +191,7 @@ def _table(
 def _distilled(
     spec: Specification, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Return some of the times of a latent consistency model's distillation, from the highest.
-
-    Raises:
-        ValueError: more steps than such times.
-    """
+    """Return some of the times of a latent consistency model's distillation, from the highest."""
     total = int(process.t_max) + 1
     most = int(spec.preset["settings"].get("original_inference_steps", 50))
     if not 1 <= count <= most:
@@ -222,18 +214,7 @@ def _rounded(spec: Specification, kind: str, times: Floats) -> Floats:
 
 
 def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: int) -> list[float]:
-    """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2).
-
-    Args:
-        preset: of the scheduler.
-        kind: the scheduler's.
-        total: times of the table.
-        last: number of used times.
-        count: steps.
-
-    Raises:
-        ValueError: more steps than times, or another spacing.
-    """
+    """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
     settings = preset["settings"]

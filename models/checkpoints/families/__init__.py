@@ -30,12 +30,21 @@ class Family(Protocol):
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the checkpoint's specification if it is of this family."""
+        """Return the checkpoint's specification if it is of this family.
+
+        Raises:
+            CheckpointError: it is, but damaged, changed, or a network that is not supported.
+        """
         ...
 
     @staticmethod
     def network(spec: Specification, opened: Opened) -> Network:
-        """Return its network, with the weights of the checkpoint."""
+        """Return its network, with the weights of the checkpoint.
+
+        Raises:
+            CheckpointError: its weights do not fit it.
+            ValueError: a setting is missing, such as the number of classes.
+        """
         ...
 
 

@@ -27,11 +27,7 @@ FORMAT, VERSION = "samplerbench checkpoint", 1
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a folder with such a card.
-
-    Raises:
-        CheckpointError: the card is of another version or damaged, or the weights are missing.
-    """
+    """Recognise a folder with such a card."""
     if opened.container != "folder" or not (opened.path / CARD).is_file():
         return None
     card = opened.config(CARD)
@@ -61,11 +57,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network.
-
-    Raises:
-        CheckpointError: it is none of this project's, or the weights do not fit it or are damaged.
-    """
+    """Make the network."""
     kind = network_class(spec.network.get("class"))
     if kind is None:
         raise CheckpointError(

@@ -38,21 +38,13 @@ PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file with rates of noise and the U-Net.
-
-    Raises:
-        CheckpointError: it is another network of the library.
-    """
+    """Recognise a file with rates of noise and the U-Net."""
     sets = entries_of(opened, KEYS)
     return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the U-Net."""
     raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
     tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
     return filled(raw, _unet(tensors), opened.path)
@@ -92,10 +84,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
         ),
-        open={
-            "objective": {of: {"prediction": PREDICTIONS[of]} for of in answers},
-            "size": sides,
-        },
+        open={"objective": {of: {"prediction": PREDICTIONS[of]} for of in answers}, "size": sides},
     )
     if objective:
         spec = spec.answered("objective", objective, FILE)
@@ -144,11 +133,7 @@ def _predicted(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Read the arguments of :class:`LinearAttentionUNet` off the shapes.
-
-    Raises:
-        CheckpointError: blocks are missing, or its output is no prediction.
-    """
+    """Read the arguments of :class:`LinearAttentionUNet` off the shapes."""
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
     self_conditioned = channels_in == 2 * out

@@ -21,11 +21,7 @@ __all__ = ["native_levels", "network", "own_sampling", "recognise"]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Return the specification of a folder of diffusers.
-
-    Raises:
-        CheckpointError: a part of it is missing, broken or unknown.
-    """
+    """Return the specification of a folder of diffusers."""
     folder = read_folder(opened)
     if folder is None:
         return None

@@ -99,22 +99,14 @@ Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``.
-
-    Raises:
-        CheckpointError: its sizes are not such a transformer's.
-    """
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
     sets = entries_of(opened, KEYS)
     later = any(key in tensors for tensors in sets.values() for key in LATER)
     return _specification(opened, sets) if sets and not later else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the transformer."""
     return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
 
 
@@ -184,11 +176,7 @@ def _evidence(dit_arguments: Mapping[str, Any], *, repa: bool, mean: bool) -> tu
 
 
 def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the transformer without its heads.
-
-    Raises:
-        CheckpointError: its tokens are no square, or its output is no prediction.
-    """
+    """Return the arguments of the transformer without its heads."""
     width, channels, patch, _ = tensors["x_embedder.proj.weight"].shape
     tokens = tensors["pos_embed"].shape[1]
     depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))

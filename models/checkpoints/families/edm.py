@@ -228,11 +228,7 @@ PRECONDITIONINGS: dict[str, Callable[[Given], Fields]] = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet.
-
-    Raises:
-        CheckpointError: it is one of them and changed, or the state of a training.
-    """
+    """Recognise a pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None
@@ -268,11 +264,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the raw network of the checkpoint, without its preconditioning.
-
-    Raises:
-        CheckpointError: its arguments or weights do not fit its class.
-    """
+    """Make the raw network of the checkpoint, without its preconditioning."""
     persistent = persistent_network(opened)
     assert persistent is not None
     kind = NETWORKS[spec.network["class"]]

@@ -23,11 +23,7 @@ OUTER = frozenset(("use_fp16", "sigma_data", "logvar_channels"))
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a pickle with the class Precond around a UNet.
-
-    Raises:
-        CheckpointError: it is one of them and changed, or its encoder is unknown.
-    """
+    """Recognise a pickle with the class Precond around a UNet."""
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
@@ -53,11 +49,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the raw network of the checkpoint, without its preconditioning.
-
-    Raises:
-        CheckpointError: its arguments or weights do not fit its class.
-    """
+    """Make the raw network of the checkpoint, without its preconditioning."""
     persistent = persistent_network(opened)
     assert persistent is not None
     raw = built(NETWORKS[spec.network["class"]], spec.network["arguments"], opened.path)

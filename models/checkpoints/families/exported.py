@@ -140,11 +140,7 @@ def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
 
 
 def _tensor(stored: bytes, meta: Json) -> Tensor:
-    """Make a tensor from its bytes.
-
-    Raises:
-        ValueError: an unsupported dtype.
-    """
+    """Make a tensor from its bytes."""
     if meta["dtype"] not in DTYPES:
         raise ValueError(f"dtype {meta['dtype']}")
     dtype = DTYPES[meta["dtype"]]
@@ -156,23 +152,14 @@ def _tensor(stored: bytes, meta: Json) -> Tensor:
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a program whose inputs are a noisy image, a time and perhaps labels.
-
-    Raises:
-        CheckpointError: it has other inputs, holds pickled objects or other operators than torch's, or
-            is damaged.
-    """
+    """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "exported":
         return None
     return specification("exported", opened, _signature(_program(opened), opened), {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network of the program.
-
-    Raises:
-        ValueError: it takes labels, and their number of classes is unknown.
-    """
+    """Make the network of the program."""
     program = _program(opened)
     found = _signature(program, opened)
     return ExportedNetwork(program, found, classes_of(spec, found)).eval()

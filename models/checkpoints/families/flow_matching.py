@@ -28,21 +28,13 @@ TRAININGS: dict[str, dict[str, Any]] = {
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of either training.
-
-    Raises:
-        CheckpointError: blocks are missing, or its output is no prediction.
-    """
+    """Recognise a file of either training."""
     sets = _sets(opened)
     return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the U-Net."""
     return network_of(spec, opened, entry_named(_sets(opened), spec.weights["entry"], opened))
 
 

@@ -25,21 +25,13 @@ SCALES = {256: 1.0, 512: 2.0}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, whose first average is taken, or a state dict of the network.
-
-    Raises:
-        CheckpointError: its sizes are not such a transformer's.
-    """
+    """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
     sets = entries_of(opened, KEYS)
     return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the transformer."""
     return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))
 
 

@@ -38,11 +38,7 @@ USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file with a configuration of k-diffusion.
-
-    Raises:
-        CheckpointError: it is of another network, or the configuration lacks something.
-    """
+    """Recognise a file with a configuration of k-diffusion."""
     config = _config(opened)
     if not config:
         return None
@@ -55,11 +51,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the network."""
     raw = built(CLASSES[spec.network["class"]], spec.network["arguments"], opened.path)
     tensors = entry_named(_sets(opened, _config(opened)), spec.weights["entry"], opened)
     return filled(raw, tensors, opened.path)

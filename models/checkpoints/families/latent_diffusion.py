@@ -57,21 +57,13 @@ V_OR_NOISE = 1024
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, or its state dict.
-
-    Raises:
-        CheckpointError: its network takes another image, or the rates are not in it.
-    """
+    """Recognise a file of a training, or its state dict."""
     sets = entries_of(opened, KEYS)
     return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net.
-
-    Raises:
-        CheckpointError: its weights do not fit it, or the network takes embeddings and none are given.
-    """
+    """Make the U-Net."""
     tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
     arguments = spec.network["arguments"]
     if spec.network["class"] != UNET_TEXT:
@@ -181,11 +173,7 @@ def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
 
 
 def _process(opened: Opened, stored: Tensors, context: int) -> tuple[dict[str, Any], str]:
-    """Return the rates of noise and their source: the file's, or else Stable Diffusion's.
-
-    Raises:
-        CheckpointError: they are unknown.
-    """
+    """Return the rates of noise and their source: the file's, or else Stable Diffusion's."""
     if "betas" in stored:
         betas = stored["betas"].double().tolist()
         return {"betas": betas, "levels_of": betas}, FILE
@@ -233,11 +221,7 @@ def _networks(
 def _library_arguments(
     opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
 ) -> dict[str, Any]:
-    """Return the arguments of diffusers' ``UNet2DConditionModel``.
-
-    Raises:
-        CheckpointError: its network takes an input that this one does not.
-    """
+    """Return the arguments of diffusers' ``UNet2DConditionModel``."""
     if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
         raise CheckpointError(
             f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"

@@ -31,22 +31,14 @@ Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``.
-
-    Raises:
-        CheckpointError: its sizes are not such a transformer's, or its statistics cannot be read.
-    """
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
     sets = entries_of(opened, KEYS)
     later = any(key in tensors for tensors in sets.values() for key in LATER)
     return _specification(opened, sets) if later else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the transformer."""
     return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS))
 
 

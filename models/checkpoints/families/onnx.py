@@ -30,11 +30,7 @@ QUIET = 4
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels.
-
-    Raises:
-        CheckpointError: it has other inputs, is damaged, or onnxruntime is not installed.
-    """
+    """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "onnx":
         return None
     session = _session(opened.path)
@@ -43,11 +39,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the network of the program.
-
-    Raises:
-        ValueError: it takes labels, and their number of classes is unknown.
-    """
+    """Make the network of the program."""
     session = _session(opened.path)
     found = _signature(session, opened.path)
     return OnnxNetwork(session, found, classes_of(spec, found))

@@ -126,11 +126,7 @@ STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``.
-
-    Raises:
-        CheckpointError: it is a classifier, upsamples images, or lacks blocks.
-    """
+    """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``."""
     if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
         return None
     sets = entries_of(opened, KEYS)
@@ -140,11 +136,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the U-Net."""
     return network_of(
         spec, opened, entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
     )

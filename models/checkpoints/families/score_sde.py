@@ -251,11 +251,7 @@ class Centred(nn.Module):
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a file of a training, or a state dict of the network.
-
-    Raises:
-        CheckpointError: it is another network of the library.
-    """
+    """Recognise a file of a training, or a state dict of the network."""
     sets = _sets(opened)
     if not sets:
         return None
@@ -286,11 +282,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net, which takes data in the range of the specification.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the U-Net, which takes data in the range of the specification."""
     arguments = dict(spec.network["arguments"])
     side = spec.event[-1] or LARGE  # unknown, it names the layers alone
     arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
@@ -302,11 +294,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry, the average first.
-
-    Raises:
-        CheckpointError: the average belongs to another network.
-    """
+    """Return sets of weights by entry, the average first."""
     exploding = entries_of(opened, (f"{LIST}0.W",))
     return exploding or entries_of(opened, (f"{LIST}0.weight",))
 

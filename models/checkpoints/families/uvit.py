@@ -55,21 +55,13 @@ Tensors = Mapping[str, Tensor]
 
 
 def recognise(opened: Opened) -> Specification | None:
-    """Recognise a state dict of the transformer, alone or as an entry.
-
-    Raises:
-        CheckpointError: its sizes are not such a transformer's.
-    """
+    """Recognise a state dict of the transformer, alone or as an entry."""
     sets = entries_of(opened, KEYS)
     return _specification(opened, sets) if sets else None
 
 
 def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer.
-
-    Raises:
-        CheckpointError: its weights do not fit it.
-    """
+    """Make the transformer."""
     return loaded(UViT, spec, opened, entries_of(opened, KEYS))
 
 
@@ -111,11 +103,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
 
 
 def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the transformer without its heads.
-
-    Raises:
-        CheckpointError: its tokens are no square, or its output is no prediction.
-    """
+    """Return the arguments of the transformer without its heads."""
     width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
     labels = tensors.get("label_emb.weight")
     extra = 1 if labels is None else 2
