@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...adapters import Network
-from ...nets.rotary_dit import RotaryDiT
+from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
 from ..specification import FAMILY, FILE, Specification
 from ..weights import WRAP, Sets, choice_among, entries_of, loaded

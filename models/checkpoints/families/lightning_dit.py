@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ...adapters import Network
-from ...nets.rotary_dit import RotaryDiT
+from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import FAMILY, FILE, Specification
 from ..weights import WRAP, Sets, choice_among, entries_of, loaded

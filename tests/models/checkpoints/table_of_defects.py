@@ -35,8 +35,8 @@ from samplerbench.models.checkpoints.families import family
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.loaders.checkpoint import probe
 from samplerbench.models.nets.adm_unet import ADMUNet
+from samplerbench.models.nets.dit import RotaryDiT
 from samplerbench.models.nets.edm_unets import SongUNet
-from samplerbench.models.nets.rotary_dit import RotaryDiT
 from samplerbench.models.nets.uvit import UViT
 
 IMAGES = 160
