@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
@@ -24,7 +24,18 @@ answers (``samplerbench check-model``).
 Value = Any
 """Plain JSON: text, numbers, flags, lists and tables of them."""
 
+Answers = dict[str, dict[str, Any]]
+"""Possible answers to an open question, each with the fields that it sets."""
+
 INFINITE = "inf"
+
+
+def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
+    """Return the answers to ``heads``: a network of this class with each number of heads."""
+    return {
+        str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
+        for n in counts
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +158,14 @@ class Specification:
         return replace(
             self, **_typed(changes), sources={**self.sources, **answer_sources}, open=remaining
         )
+
+    def settled(self) -> Specification:
+        """Return this with the questions answered that have one possible answer in its family."""
+        spec = self
+        for question, answers in self.open.items():
+            if len(answers) == 1:
+                spec = spec.answered(question, next(iter(answers)), FAMILY)
+        return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
         """Yield all combinations of answers, and this with each; itself alone without open questions."""

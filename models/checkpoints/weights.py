@@ -16,6 +16,8 @@ from .opening import CheckpointError, Opened, shards_of, state_dict
 from .pickles import Record, tensors_of
 from .specification import USER, Specification
 
+Tensors = Mapping[str, Tensor]
+"""Weights by their names in a network."""
 Sets = dict[str, dict[str, Tensor]]
 """Weights by the name of their entry, the preferred set first."""
 

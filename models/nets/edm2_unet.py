@@ -192,11 +192,8 @@ class EDM2UNet(nn.Module):
         widths = [model_channels * factor for factor in channel_mult]
         c_noise = model_channels * channel_mult_noise if channel_mult_noise else widths[0]
         c_emb = model_channels * channel_mult_emb if channel_mult_emb else max(widths)
-        self.label_dim, self.label_balance, self.concat_balance = (
-            label_dim,
-            label_balance,
-            concat_balance,
-        )
+        self.label_dim = label_dim
+        self.label_balance, self.concat_balance = label_balance, concat_balance
         self.out_gain = nn.Parameter(torch.zeros([]))
         self.emb_fourier = Fourier(c_noise)
         self.emb_noise = Layer(c_noise, c_emb)

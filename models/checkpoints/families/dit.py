@@ -18,15 +18,11 @@ from ...adapters import Network
 from ...nets.dit import DiT
 from ...process import VPLinear
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, choice_among, entries_of, loaded, settings_of
+from ..specification import FAMILY, FILE, Specification, heads_answers
+from ..weights import WRAP, Tensors, choice_among, entries_of, loaded, settings_of
 
-KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
-KEYS += (
-    "y_embedder.embedding_table.weight",
-    "blocks.0.mlp.fc1.weight",
-    "final_layer.linear.weight",
-)
+KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
 LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
 """Weights of later transformers (:mod:`.lightning_dit`)."""
 INTERVAL = "r_embedder.mlp.0.weight"
@@ -94,15 +90,55 @@ MEAN_FLOW: dict[str, Any] = {
 state to its end, x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0).
 """
 
-Answers = dict[str, dict[str, Any]]
-Tensors = Mapping[str, Tensor]
-
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
     sets = entries_of(opened, KEYS)
-    later = any(key in tensors for tensors in sets.values() for key in LATER)
-    return _specification(opened, sets) if sets and not later else None
+    if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    channels, doubled = arguments["in_channels"], arguments["out_channels"]
+    repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
+    if mean:
+        arguments["interval"] = "whole"
+    trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
+    trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
+    heads = heads_answers("DiT", arguments, possible_heads(arguments["width"], HEADS))
+    spec = Specification(
+        family="dit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, arguments["side"], arguments["side"]),
+        process={"name": ""},
+        prediction="",
+        half="first" if doubled == 2 * channels else "",
+        limits=None,
+        classes=arguments["labels"] - 1,
+        null_label=True,
+        labels="random",
+        evidence=(*_evidence(channels, doubled, repa=repa, mean=mean), *choice_among(sets)),
+        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
+        open={"training": trainings, "heads": heads},
+    )
+    if len(heads) == 1:
+        spec = spec.answered("heads", next(iter(heads)), FAMILY)
+    settings = settings_of(opened)
+    if mean:
+        path = str(settings.get("path_type", "linear"))
+        if path != "linear":
+            raise CheckpointError(
+                f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
+                f"(linear) is read: {WRAP}"
+            )
+        return spec.answered("training", "MeanFlow", FILE)
+    training = _named_training(settings, repa=repa)
+    if training not in trainings:
+        return spec
+    spec = spec.answered("training", training, FILE)
+    if not training.startswith("SiT"):
+        return spec
+    return replace(spec, **PREDICTED[settings.get("prediction", "velocity")])
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -110,106 +146,61 @@ def network(spec: Specification, opened: Opened) -> Network:
     return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
 
 
-def _specification(opened: Opened, sets: Sets) -> Specification:
-    entry, tensors = next(iter(sets.items()))
-    layout = _layout(opened, tensors)
-    channels, doubled = layout["in_channels"], layout["out_channels"]
-    repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
-    trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
-    trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
-    heads = _heads(layout)
-    spec = Specification(
-        family="dit",
-        network=next(iter(heads.values()))["network"],
-        weights={"file": str(opened.path), "entry": entry},
-        event=(channels, layout["side"], layout["side"]),
-        process={"name": ""},
-        prediction="",
-        half="first" if doubled == 2 * channels else "",
-        limits=None,
-        classes=layout["labels"] - 1,
-        null_label=True,
-        labels="random",
-        evidence=(*_evidence(layout, repa=repa, mean=mean), *choice_among(sets)),
-        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
-        open={"training": trainings, "heads": heads},
-    )
-    if len(heads) == 1:
-        spec = spec.answered("heads", next(iter(heads)), FAMILY)
-    if mean:
-        path = str(settings_of(opened).get("path_type", "linear"))
-        if path != "linear":
-            raise CheckpointError(
-                f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
-                f"(linear) is read: {WRAP}"
-            )
-        return spec.answered("training", "MeanFlow", FILE)
-    settings = settings_of(opened)
-    training = _named_training(settings, repa=repa)
-    if training not in trainings:
-        return spec
-    return replace(spec.answered("training", training, FILE), **_predicted(settings, training))
-
-
-def _evidence(dit_arguments: Mapping[str, Any], *, repa: bool, mean: bool) -> tuple[str, ...]:
-    channels = dit_arguments["in_channels"]
-    doubled = dit_arguments["out_channels"] == 2 * channels
-    return (
+def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
+    learned = "the prediction, then a learned variance"
+    sentences = [
         "the names of its weights are those of DiT, SiT and REPA",
-        *(["REPA's projectors are beside them"] if repa else []),
-        *(
-            [
-                "it is told the length of an interval of times too, as MeanFlow is: a few-step map; with "
-                "kind=denoiser, the interval is 0, and it is an ordinary flow"
-            ]
-            if mean
-            else []
-        ),
-        f"it gives {dit_arguments['out_channels']} channels for {channels}: "
-        + ("the prediction, then a learned variance" if doubled else "no learned variance"),
-        *(
-            ["samples are latents of 4 channels, and no decoder is in the file"]
-            if channels == 4
-            else []
-        ),
-    )
+        "REPA's projectors are beside them" if repa else "",
+        "it is told the length of an interval of times too, as MeanFlow is: a few-step map; with "
+        "kind=denoiser, the interval is 0, and it is an ordinary flow"
+        if mean
+        else "",
+        f"it gives {out} channels for {channels}: "
+        + (learned if out == 2 * channels else "no learned variance"),
+        "samples are latents of 4 channels, and no decoder is in the file" if channels == 4 else "",
+    ]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
-    """Return the arguments of the transformer without its heads."""
-    width, channels, patch, _ = tensors["x_embedder.proj.weight"].shape
-    tokens = tensors["pos_embed"].shape[1]
-    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
-    numbers = len(tensors["final_layer.linear.weight"])
-    side = math.isqrt(tokens)
+def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+    """Return the arguments of a transformer with DiT's names, without its heads.
+
+    Args:
+        tensors: its weights.
+        stem: the convolution that the image goes through first.
+        opened: for messages.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    channels, patch = stem.shape[1], stem.shape[2]
+    tokens, width = (tensors["pos_embed"].shape[i] for i in (1, 2))
+    side, numbers = math.isqrt(tokens), len(tensors["final_layer.linear.weight"])
     if side**2 != tokens or numbers not in (patch**2 * channels, 2 * patch**2 * channels):
         raise CheckpointError(
             f"{opened.path}: its transformer has {tokens} tokens and gives {numbers} numbers for each "
             f"patch of {channels} x {patch} x {patch}, which is not DiT's; {WRAP}"
         )
+    gated = tensors.get("blocks.0.mlp.w3.weight")
     return {
         "side": side * patch,
         "in_channels": channels,
         "out_channels": numbers // patch**2,
         "patch": patch,
         "width": width,
-        "depth": depth,
-        "hidden": len(tensors["blocks.0.mlp.fc1.weight"]),
+        "depth": 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")),
+        "hidden": len(tensors["blocks.0.mlp.fc1.weight"]) if gated is None else gated.shape[1],
         "labels": len(tensors["y_embedder.embedding_table.weight"]),
         "frequencies": tensors["t_embedder.mlp.0.weight"].shape[1],
         "normed": "blocks.0.attn.q_norm.weight" in tensors,
-        **({"interval": "whole"} if INTERVAL in tensors else {}),
     }
 
 
-def _heads(dit_arguments: Mapping[str, Any]) -> Answers:
-    """Return the possible numbers of heads: of a published width, or all that divide it."""
-    width = dit_arguments["width"]
-    heads = (HEADS[width],) if width in HEADS else (n for n in OTHER_HEADS if width % n == 0)
-    return {
-        str(n): {"network": {"class": "DiT", "arguments": {**dit_arguments, "heads": n}}}
-        for n in heads
-    }
+def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
+    """Return the number of heads of a published width, or else all usual ones that divide it."""
+    if width in published:
+        return (published[width],)
+    return tuple(n for n in OTHER_HEADS if width % n == 0)
 
 
 def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
@@ -221,8 +212,3 @@ def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
         is_known = settings.get("prediction", "velocity") in PREDICTED
         return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if is_known else ""
     return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""
-
-
-def _predicted(settings: Mapping[str, Any], training: str) -> dict[str, Any]:
-    """Return the fields of a SiT that was trained to predict something else than the velocity."""
-    return PREDICTED[settings.get("prediction", "velocity")] if training.startswith("SiT") else {}

@@ -12,10 +12,10 @@ from typing import Any
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, choice_among, entries_of, loaded
+from ..specification import FILE, Specification
+from ..weights import WRAP, choice_among, entries_of, loaded
 from .dit import ENDS, REVERSED
-from .lightning_dit import layout
+from .lightning_dit import later_layout
 
 STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"
 KEYS = (STEM, NORM, "pos_embed", "t_embedder.mlp.0.weight", "blocks.0.mlp.w3.weight")
@@ -27,17 +27,10 @@ SCALES = {256: 1.0, 512: 2.0}
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
     sets = entries_of(opened, KEYS)
-    return _specification(opened, sets) if sets else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
-    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets:
+        return None
     entry, tensors = next(iter(sets.items()))
-    shapes = layout(tensors, tensors[STEM], opened)
+    shapes = later_layout(tensors, tensors[STEM], opened)
     if shapes["out_channels"] != shapes["in_channels"]:
         raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
     places = tensors.get("in_context_posemb")
@@ -52,7 +45,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     side = shapes["side"]
     scales = (SCALES[side],) if side in SCALES else tuple(SCALES.values())
     answers = {f"{s:g}": {"process": {"name": "flow", "noise_scale": s}} for s in scales}
-    spec = Specification(
+    return Specification(
         family="jit",
         network={"class": "RotaryDiT", "arguments": arguments},
         weights={"file": str(opened.path), "entry": entry},
@@ -60,8 +53,7 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         process={"name": "flow"},
         prediction="x0",
         time=REVERSED,
-        sigma_min=ENDS["sigma_min"],
-        sigma_max=ENDS["sigma_max"],
+        **ENDS,
         classes=shapes["labels"] - 1,
         null_label=True,
         labels="random",
@@ -71,7 +63,9 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open={"noise_scale": answers},
-    )
-    if len(answers) == 1:
-        return spec.answered("noise_scale", next(iter(answers)), FAMILY)
-    return spec
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))

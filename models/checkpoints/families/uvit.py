@@ -8,20 +8,18 @@ channels answer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ...adapters import Network
 from ...nets.uvit import UViT
 from ...process import Discrete, VPLinear
 from ..opening import CheckpointError, Opened
 from ..processes import betas_of
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, choice_among, entries_of, loaded
-from .dit import OTHER_HEADS
+from ..specification import FILE, Specification, heads_answers
+from ..weights import WRAP, Tensors, choice_among, entries_of, loaded
+from .dit import possible_heads
 
 KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
 HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
@@ -51,34 +49,18 @@ TRAININGS: dict[str, dict[str, Any]] = {
 }
 """Trainings that predict the noise; steps are counted from 1."""
 
-Tensors = Mapping[str, Tensor]
-
 
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a state dict of the transformer, alone or as an entry."""
     sets = entries_of(opened, KEYS)
-    return _specification(opened, sets) if sets else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the transformer."""
-    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets:
+        return None
     entry, tensors = next(iter(sets.items()))
     arguments = _layout(opened, tensors)
     channels, rows = arguments["channels"], arguments["labels"]
-    published = (HEADS[arguments["width"]],) if arguments["width"] in HEADS else OTHER_HEADS
-    heads = {
-        str(n): {"network": {"class": "UViT", "arguments": {**arguments, "heads": n}}}
-        for n in published
-        if arguments["width"] % n == 0
-    }
-    questions = {"training": TRAININGS, "heads": heads}
-    if channels == LATENT:
-        questions["training"] = {"SD-betas": TRAININGS["SD-betas"]}
-    spec = Specification(
+    heads = heads_answers("UViT", arguments, possible_heads(arguments["width"], HEADS))
+    is_latent = channels == LATENT
+    return Specification(
         family="uvit",
         network=next(iter(heads.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
@@ -90,16 +72,20 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         labels="random" if rows else "none",
         evidence=(
             "the names of its weights are U-ViT's",
-            *(["samples are latents of 4 channels, which nothing decodes"] * (channels == LATENT)),
+            *(["samples are latents of 4 channels, which nothing decodes"] * is_latent),
             *choice_among(sets),
         ),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
-        open=questions,
-    )
-    for question, answers in questions.items():
-        if len(answers) == 1:
-            spec = spec.answered(question, next(iter(answers)), FAMILY)
-    return spec
+        open={
+            "training": {"SD-betas": TRAININGS["SD-betas"]} if is_latent else TRAININGS,
+            "heads": heads,
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
 
 
 def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
