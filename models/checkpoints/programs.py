@@ -8,21 +8,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ..process import Discrete, VPLinear
+from ..process import VPLinear
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import betas_of
-from .specification import FILE, Specification
-
-Answers = dict[str, dict[str, Any]]
+from .processes import betas_of, ends_of
+from .specification import FILE, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
 """Schedules of 1000 betas, with their ends."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+"""Time input of networks with data at t = 1."""
 VP_SCORE = {"process": {"name": "vp_linear"}, "prediction": "score"}
 VP_SCORE |= {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
@@ -56,14 +54,12 @@ def trainings() -> Answers:
 
 def _discrete(schedule: str, prediction: str) -> dict[str, Any]:
     start, end = SCHEDULES[schedule]
-    levels = Discrete.of_betas(np.asarray(betas_of(schedule, 1000, start, end))).levels
     ends = {} if schedule == "cosine" else {"start": start, "end": end}
     return {
         "process": {"name": "discrete", "schedule": schedule, "steps": 1000, **ends},
         "prediction": prediction,
         "snap": "nearest",
-        "sigma_min": levels[0],
-        "sigma_max": levels[-1],
+        **ends_of(betas_of(schedule, 1000, start, end)),
     }
 
 

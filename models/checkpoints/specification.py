@@ -30,6 +30,11 @@ Answers = dict[str, dict[str, Any]]
 INFINITE = "inf"
 
 
+def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
+    """Return the answers to ``size``: images of each side that this many levels, halved in turn, divide."""
+    return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
+
+
 def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
     """Return the answers to ``heads``: a network of this class with each number of heads."""
     return {

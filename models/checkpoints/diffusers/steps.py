@@ -111,16 +111,6 @@ def steps_of(spec: Specification, count: int) -> Steps:
     return Steps(tuple(levels), tuple(map(float, network_times)), end)
 
 
-def levels_of(spec: Specification, count: int) -> tuple[float, ...]:
-    """Return the levels of :func:`steps_of`, and the end, unless the last step goes nowhere.
-
-    Raises:
-        ValueError: as :func:`steps_of`.
-    """
-    steps = steps_of(spec, count)
-    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
-
-
 def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
     """Return the levels at which the folder's own scheduler calls the network in ``count`` steps.
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...adapters import Network
 from ...nets.linear_attention_unet import LinearAttentionUNet
-from ...process import Discrete
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
-from .openai import OTHER_SIDES, Answers
+from ..processes import ends_of
+from ..specification import FILE, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from .openai import OTHER_SIDES
 
 WITHIN = "model."
 """Prefix of the U-Net's weights in ``GaussianDiffusion``."""
@@ -40,21 +39,8 @@ PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file with rates of noise and the U-Net."""
     sets = entries_of(opened, KEYS)
-    return _specification(opened, sets) if sets else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
-    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    return filled(raw, _unet(tensors), opened.path)
-
-
-def _unet(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets:
+        return None
     entry, tensors = next(iter(sets.items()))
     if more := [name for name in OTHERS if name in tensors]:
         raise CheckpointError(
@@ -64,11 +50,8 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     layout = _layout(opened, _unet(tensors))
     channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
     betas = tensors["betas"].double().tolist()
-    levels = Discrete.of_betas(np.asarray(betas)).levels
-    halvings = 2 ** (len(layout["widths"]) - 1)
-    sides = {str(s): {"event": [channels, s, s]} for s in OTHER_SIDES if s % halvings == 0}
     objective = _predicted(tensors)
-    answers: Answers = {objective: {}} if objective else {of: {} for of in PREDICTIONS}
+    possible = (objective,) if objective else tuple(PREDICTIONS)
     spec = Specification(
         family="denoising_diffusion",
         network={"class": "LinearAttentionUNet", "arguments": layout},
@@ -78,38 +61,45 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         prediction="",
         half="first" if doubled else "",
         snap="nearest",
-        sigma_min=levels[0],
-        sigma_max=levels[-1],
+        **ends_of(betas),
         evidence=_evidence(layout, objective, sets),
         sources=dict.fromkeys(
             ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
         ),
-        open={"objective": {of: {"prediction": PREDICTIONS[of]} for of in answers}, "size": sides},
+        open={
+            "objective": {of: {"prediction": PREDICTIONS[of]} for of in possible},
+            "size": size_answers(channels, OTHER_SIDES, len(layout["widths"])),
+        },
     )
-    if objective:
-        spec = spec.answered("objective", objective, FILE)
-    return spec.answered("size", next(iter(sides)), FAMILY) if len(sides) == 1 else spec
+    return (spec.answered("objective", objective, FILE) if objective else spec).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    return filled(raw, _unet(tensors), opened.path)
+
+
+def _unet(tensors: Tensors) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
 
 
 def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
-    range_note = "images that the network is shown are in [-1, 1], as auto_normalize has it"
+    groups = f"its blocks normalise in groups, which are taken to be {GROUPS}"
     zeros = "it was trained with self-conditioning, of which it is shown none"
     return (
         "the names of its weights are those of denoising-diffusion-pytorch",
         "the rates of noise are in the file",
         *([f"the weights of its loss are those of {objective}"] if objective else []),
-        range_note,
-        *(
-            [f"its blocks normalise in groups, which are taken to be {GROUPS}"]
-            if unet_arguments["groups"]
-            else []
-        ),
+        "images that the network is shown are in [-1, 1], as auto_normalize has it",
+        *([groups] if unet_arguments["groups"] else []),
         *([zeros] if unet_arguments["self_conditioned"] else []),
         *choice_among(sets),
     )
 
 
-def _predicted(tensors: Mapping[str, Tensor]) -> str:
+def _predicted(tensors: Tensors) -> str:
     """Find the objective from the file's weights of the loss; "" if several fit, or none.
 
     Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
@@ -132,7 +122,7 @@ def _predicted(tensors: Mapping[str, Tensor]) -> str:
     return fit[0] if len(fit) == 1 else ""
 
 
-def _layout(opened: Opened, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
     """Read the arguments of :class:`LinearAttentionUNet` off the shapes."""
     count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
     channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]

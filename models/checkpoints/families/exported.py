@@ -39,7 +39,7 @@ DTYPES = {
 """Dtypes by their numbers in the schema."""
 SCHEMA = 8
 AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
-KEPT = ("weights", "constants")
+STORED = ("weights", "constants")
 
 Json = Mapping[str, Any]
 
@@ -74,13 +74,10 @@ def read_archive(path: Path) -> Archive:
             raise CheckpointError(f"{path} is of a torch before 2.8; {AGAIN}")
         programs = [n for n in names if n.startswith("models/") and n.endswith(".json")]
         if len(programs) != 1:
+            compiled = "; it is compiled code, which is not run: save the exported program itself"
             raise CheckpointError(
                 f"{path} holds {len(programs)} exported programs, and must hold one"
-                + (
-                    "; it is compiled code, which is not run: save the exported program itself"
-                    if not programs
-                    else ""
-                )
+                + ("" if programs else compiled)
             )
         model = programs[0].removeprefix("models/").removesuffix(".json")
         try:
@@ -91,7 +88,7 @@ def read_archive(path: Path) -> Archive:
                     f"{path} is of version {version} of torch's schema, and {SCHEMA} is read; {AGAIN}"
                 )
             tensors: dict[str, Tensor] = {}
-            for kind in KEPT:
+            for kind in STORED:
                 single_file = names.get(f"data/{kind}/{model}.pt")
                 tensors |= _saved(path, kind, file.read(single_file)) if single_file else {}
                 config = names.get(f"data/{kind}/{model}_{kind}_config.json")
@@ -101,13 +98,8 @@ def read_archive(path: Path) -> Archive:
                     stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
                     tensors[name] = _tensor(stored, entry["tensor_meta"])
             signature = program["graph_module"]["signature"]
-            return Archive(
-                path,
-                program["graph_module"]["graph"],
-                signature["input_specs"],
-                signature["output_specs"],
-                tensors,
-            )
+            graph, inputs = program["graph_module"]["graph"], signature["input_specs"]
+            return Archive(path, graph, inputs, signature["output_specs"], tensors)
         except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -197,21 +189,8 @@ REFUSED = ("from_file",)
 """Operators that touch files."""
 SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
 """Operators that only check the sizes that the program was exported for."""
-SIZES = (
-    "add",
-    "sub",
-    "mul",
-    "floordiv",
-    "mod",
-    "neg",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "getitem",
-)
+SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
+SIZES += ("getitem",)
 LAYOUTS = {7: torch.strided}
 FORMATS = {
     1: torch.contiguous_format,
@@ -334,7 +313,7 @@ class Program(nn.Module):
 
     def _allowed(self, argument: Json, target: str) -> Json:
         (kind,) = argument
-        if kind not in _READ and kind not in PLAIN:
+        if kind not in (*_READ, *PLAIN, "as_device"):
             raise self._refusal(f"hands {target} a value of the kind {kind.removeprefix('as_')}")
         return argument
 
@@ -361,7 +340,9 @@ def _apply(call: Callable[..., Any], call_arguments: Values) -> Any:
 
 def _value(argument: Json, values: Values, device: torch.device) -> Any:
     ((kind, content),) = argument.items()
-    return content if kind in PLAIN else _READ[kind](content, values, device)
+    if kind == "as_device":
+        return device  # where the input is
+    return content if kind in PLAIN else _READ[kind](content, values)
 
 
 def _size(content: Json, values: Values) -> Any:
@@ -372,21 +353,20 @@ def _optional(content: Json, values: Values) -> Any:
     return values[content["as_tensor"]["name"]] if "as_tensor" in content else None
 
 
-_READ: Mapping[str, Callable[[Any, Values, torch.device], Any]] = {
-    "as_none": lambda spec, values, device: None,  # noqa: ARG005
-    "as_tensor": lambda spec, values, device: values[spec["name"]],  # noqa: ARG005
-    "as_tensors": lambda spec, values, device: [values[one["name"]] for one in spec],  # noqa: ARG005
-    "as_optional_tensor": lambda spec, values, device: _optional(spec, values),  # noqa: ARG005
-    "as_optional_tensors": lambda spec, values, device: [_optional(one, values) for one in spec],  # noqa: ARG005
-    "as_float": lambda spec, values, device: float(spec),  # noqa: ARG005 - also the text Infinity
-    "as_sym_int": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
-    "as_sym_ints": lambda spec, values, device: [_size(one, values) for one in spec],  # noqa: ARG005
-    "as_sym_float": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
-    "as_sym_bool": lambda spec, values, device: _size(spec, values),  # noqa: ARG005
-    "as_scalar_type": lambda spec, values, device: DTYPES[spec],  # noqa: ARG005
-    "as_memory_format": lambda spec, values, device: FORMATS[spec],  # noqa: ARG005
-    "as_layout": lambda spec, values, device: LAYOUTS[spec],  # noqa: ARG005
-    "as_device": lambda spec, values, device: device,  # noqa: ARG005 - where the input is
+_READ: Mapping[str, Callable[[Any, Values], Any]] = {
+    "as_none": lambda spec, values: None,  # noqa: ARG005
+    "as_tensor": lambda spec, values: values[spec["name"]],
+    "as_tensors": lambda spec, values: [values[one["name"]] for one in spec],
+    "as_optional_tensor": _optional,
+    "as_optional_tensors": lambda spec, values: [_optional(one, values) for one in spec],
+    "as_float": lambda spec, values: float(spec),  # noqa: ARG005 - also the text Infinity
+    "as_sym_int": _size,
+    "as_sym_ints": lambda spec, values: [_size(one, values) for one in spec],
+    "as_sym_float": _size,
+    "as_sym_bool": _size,
+    "as_scalar_type": lambda spec, values: DTYPES[spec],  # noqa: ARG005
+    "as_memory_format": lambda spec, values: FORMATS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values: LAYOUTS[spec],  # noqa: ARG005
 }
 
 

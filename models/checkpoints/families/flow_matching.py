@@ -12,8 +12,8 @@ from typing import Any
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, choice_among, entries_of, entry_named
+from ..specification import FILE, Specification
+from ..weights import WRAP, Sets, choice_among, entries_of
 from .dit import ENDS, REVERSED
 from .openai import FLOWS, KEYS, attention_of, layout, network_of, sizes_of
 
@@ -30,22 +30,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of either training."""
     sets = _sets(opened)
-    return _specification(opened, sets) if sets else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    return network_of(spec, opened, entry_named(_sets(opened), spec.weights["entry"], opened))
-
-
-def _sets(opened: Opened) -> Sets:
-    """Return sets of weights by entry, averages first; none for files of other trainings."""
-    if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
-        return {}
-    return entries_of(opened, KEYS)
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets:
+        return None
     entry, tensors = next(iter(sets.items()))
     arguments = layout(tensors, opened.path)
     channels, rows = arguments["in_channels"], arguments["classes"]
@@ -56,46 +42,50 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         )
     torchcfm = FLOWS[0] in opened.value
     null = bool(rows) and not torchcfm  # flow_matching's last row is "no label"
-    questions = {
-        "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
-        "attention": attention_of(arguments),
-        "size": sizes_of(arguments),
-    }
-    spec = Specification(
+    attention = attention_of(arguments)
+    return Specification(
         family="flow_matching",
-        network=next(iter(questions["attention"].values()))["network"],
+        network=next(iter(attention.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
         event=(channels, 0, 0),
         process={"name": "flow"},
         prediction="flow",
         time=REVERSED,
-        sigma_min=ENDS["sigma_min"],
-        sigma_max=ENDS["sigma_max"],
+        **ENDS,
         classes=rows - null,
         null_label=null,
         labels="random" if rows else "none",
         evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "classes"), FILE),
-        open=questions,
-    )
-    for question, answers in questions.items():
-        if len(answers) == 1:
-            spec = spec.answered(question, next(iter(answers)), FAMILY)
-    return spec
+        open={
+            "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
+            "attention": attention,
+            "size": sizes_of(arguments),
+        },
+    ).settled()
 
 
-def _evidence(opened: Opened, *, torchcfm: bool) -> tuple[str, ...]:
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    return network_of(spec, opened, _sets(opened))
+
+
+def _sets(opened: Opened) -> Sets:
+    """Return sets of weights by entry, averages first; none for files of other trainings."""
+    if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
+        return {}
+    return entries_of(opened, KEYS)
+
+
+def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:
     library = "torchcfm" if torchcfm else "flow_matching"
-    coupled = torchcfm and opened.path.name.startswith(COUPLED)
-    return (
+    sentences = [
         "the names of its weights are those of OpenAI's U-Net",
         f"what is saved beside them is {library}'s: noise at t = 0, data at t = 1",
-        *(
-            [
-                "its name says that noise was coupled with the data of each batch by optimal "
-                "transport, so that its velocity is only nearly that of a posterior mean"
-            ]
-            if coupled
-            else []
-        ),
-    )
+    ]
+    if torchcfm and opened.path.name.startswith(COUPLED):
+        sentences.append(
+            "its name says that noise was coupled with the data of each batch by optimal "
+            "transport, so that its velocity is only nearly that of a posterior mean"
+        )
+    return sentences

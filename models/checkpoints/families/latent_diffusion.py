@@ -12,20 +12,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...adapters import Network
 from ...nets.adm_unet import Heads
-from ...process import Discrete
 from ..conditions import given_conditions
-from ..diffusers.calls import CONVENTIONS, PROMPT, Prompted
+from ..diffusers.calls import CONVENTIONS, PROMPT, Prompted, scalars_of
 from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import imported_library
 from ..opening import CheckpointError, Opened, state_dict
-from ..processes import betas_of
-from ..specification import FAMILY, FILE, Specification
+from ..processes import betas_of, ends_of
+from ..specification import FAMILY, FILE, Specification, size_answers
 from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
 from .openai import KEYS as OF_UNET
 from .openai import WITHIN_LATENT as WITHIN
@@ -42,13 +40,8 @@ PIXELS = 8
 LATENT_SIDES = (16, 32, 64, 128)
 HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
 WIDE = {"64-wide": Heads(head_width=64)}
-PUBLISHED = {
-    768: ("8-heads", 64),
-    1024: ("64-wide", 64),
-    2048: ("64-wide", 128),
-    512: ("1-head", 0),
-}
-PUBLISHED[1280] = ("8-heads", 0)
+PUBLISHED = {768: ("8-heads", 64), 1024: ("64-wide", 64), 2048: ("64-wide", 128)}
+PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
 """Heads, and side of latents of one size (else 0), by the width of the embeddings: Stable Diffusion 1, 2 and
 XL, and latent diffusion's networks of ImageNet and of text.
 """
@@ -59,45 +52,8 @@ V_OR_NOISE = 1024
 def recognise(opened: Opened) -> Specification | None:
     """Recognise a file of a training, or its state dict."""
     sets = entries_of(opened, KEYS)
-    return _specification(opened, sets) if sets else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    arguments = spec.network["arguments"]
-    if spec.network["class"] != UNET_TEXT:
-        return network_of(spec, opened, _unet(tensors))
-    library = imported_library()
-    raw = built(library.UNet2DConditionModel, arguments, opened.path)
-    convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
-    named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
-    full = filled(raw, convert(named, arguments), opened.path)
-    if spec.embeddings:
-        tables = given_conditions(spec.embeddings, opened.path).tables
-    else:
-        tables = {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
-    return Prompted(full, CONVENTIONS[UNET_TEXT], tables, _scalars(spec)).eval()
-
-
-def _scalars(spec: Specification) -> dict[str, Any]:
-    if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
-        return dict(spec.scalars)
-    height, width = (side * PIXELS for side in spec.event[1:])
-    return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
-
-
-def _unet(tensors: Tensors) -> dict[str, Tensor]:
-    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
-
-
-def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
-    """Return all tensors of the U-Net's table."""
-    content = opened.value
-    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets:
+        return None
     entry, tensors = next(iter(sets.items()))
     unet, stored = _unet(tensors), _stored_tensors(opened)
     arguments = layout(unet, opened.path)
@@ -111,37 +67,58 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
     usual, side = PUBLISHED.get(context, ("", 0))
     heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
     sides = (side,) if side else LATENT_SIDES
-    halvings = 2 ** (len(arguments["widths"]) - 1)
-    questions: dict[str, Answers] = {
-        "training": _predictions(context, stored),
-        "attention": _networks(opened, unet, arguments, context, heads),
-        "size": {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0},
-    }
-    process, source = _process(opened, stored, context)
-    levels = Discrete.of_betas(np.asarray(process.pop("levels_of"))).levels
-    spec = Specification(
+    networks = _networks(opened, unet, arguments, context, heads)
+    process, betas, source = _process(opened, stored, context)
+    return Specification(
         family="latent_diffusion",
-        network=next(iter(questions["attention"].values()))["network"],
+        network=next(iter(networks.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
         event=(channels, 0, 0),
         process={"name": "discrete", **process},
         prediction="eps",
         snap="nearest",
-        sigma_min=levels[0],
-        sigma_max=levels[-1],
+        **ends_of(betas),
         limits=None,
         evidence=_evidence(context, source, sets),
         sources={
             **dict.fromkeys(("network", "weights"), FILE),
             **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
         },
-        open=questions,
+        open={
+            "training": _predictions(context, stored),
+            "attention": networks,
+            "size": size_answers(channels, sides, len(arguments["widths"])),
+        },
         **_conditions(unet, stored, context),
-    )
-    for question, answers in questions.items():
-        if len(answers) == 1:
-            spec = spec.answered(question, next(iter(answers)), FAMILY)
-    return spec
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    arguments = spec.network["arguments"]
+    if spec.network["class"] != UNET_TEXT:
+        return network_of(spec, opened, {spec.weights["entry"]: _unet(tensors)})
+    library = imported_library()
+    raw = built(library.UNet2DConditionModel, arguments, opened.path)
+    convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
+    named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
+    full = filled(raw, convert(named, arguments), opened.path)
+    if spec.embeddings:
+        tables = given_conditions(spec.embeddings, opened.path).tables
+    else:
+        tables = {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
+    return Prompted(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
+
+
+def _unet(tensors: Tensors) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+
+
+def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
+    """Return all tensors of the U-Net's table."""
+    content = opened.value
+    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
 
 
 def _context(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
@@ -172,23 +149,24 @@ def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
     }
 
 
-def _process(opened: Opened, stored: Tensors, context: int) -> tuple[dict[str, Any], str]:
-    """Return the rates of noise and their source: the file's, or else Stable Diffusion's."""
+def _process(
+    opened: Opened, stored: Tensors, context: int
+) -> tuple[dict[str, Any], list[float], str]:
+    """Return the process, its rates of noise and their source: the file's, or else Stable Diffusion's."""
     if "betas" in stored:
         betas = stored["betas"].double().tolist()
-        return {"betas": betas, "levels_of": betas}, FILE
+        return {"betas": betas}, betas, FILE
     if "alphas_cumprod" in stored:
-        signal_power = torch.cat(
-            [torch.ones(1, dtype=torch.float64), stored["alphas_cumprod"].double()]
-        )
+        start = torch.ones(1, dtype=torch.float64)
+        signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
         betas = (1 - signal_power[1:] / signal_power[:-1]).tolist()
-        return {"betas": betas, "levels_of": betas}, FILE
+        return {"betas": betas}, betas, FILE
     if context not in PUBLISHED or CLASSES in stored:
         raise CheckpointError(
             f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
             f"whole .ckpt, or {WRAP}"
         )
-    return {**SD, "levels_of": betas_of(**SD)}, FAMILY
+    return dict(SD), betas_of(**SD), FAMILY
 
 
 def _networks(
@@ -205,15 +183,10 @@ def _networks(
             counts = [of.of(width) for width in unet_arguments["widths"]]
         except ValueError:
             continue
-        network: dict[str, Any] = {
-            "class": "ADMUNet",
-            "arguments": {**unet_arguments, **asdict(of)},
-        }
+        network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}
         if context:
-            network = {
-                "class": UNET_TEXT,
-                "arguments": _library_arguments(opened, unet, unet_arguments, context, counts),
-            }
+            of_library = _library_arguments(opened, unet, unet_arguments, context, counts)
+            network = {"class": UNET_TEXT, "arguments": of_library}
         answers[name] = {"network": network}
     return answers
 

@@ -12,18 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ...adapters import Network
 from ...nets.adm_unet import ADMUNet, Heads
-from ...process import Discrete
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
-
-Tensors = Mapping[str, Tensor]
+from ..processes import betas_of, ends_of
+from ..specification import FILE, Answers, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
 
 
 def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
@@ -112,8 +106,6 @@ OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
 ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
 """Divisions of the channels in published networks."""
 
-Answers = dict[str, dict[str, Any]]
-
 TEACHER: dict[str, Any] = {
     "process": {"name": "edm", "sigma_data": 0.5},
     "prediction": "edm",
@@ -132,35 +124,8 @@ def recognise(opened: Opened) -> Specification | None:
     sets = entries_of(opened, KEYS)
     latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
     of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
-    return _specification(opened, sets) if sets and not (latent or of_text) else None
-
-
-def network(spec: Specification, opened: Opened) -> Network:
-    """Make the U-Net."""
-    return network_of(
-        spec, opened, entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
-    )
-
-
-def network_of(spec: Specification, opened: Opened, tensors: Tensors) -> Network:
-    """Make the U-Net with these weights.
-
-    Raises:
-        CheckpointError: they do not fit it.
-    """
-    raw = built(ADMUNet, spec.network["arguments"], opened.path)
-    return filled(
-        raw, {name: _one_dimensional(name, tensor) for name, tensor in tensors.items()}, opened.path
-    )
-
-
-def _one_dimensional(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Return attention's convolutions in one dimension, which some files have in two."""
-    is_attention = name.endswith((".qkv.weight", ".proj_out.weight"))
-    return tensor.reshape(*tensor.shape[:2], 1) if is_attention else tensor
-
-
-def _specification(opened: Opened, sets: Sets) -> Specification:
+    if not sets or latent or of_text:
+        return None
     entry, tensors = next(iter(sets.items()))
     if not any(name.startswith("output_blocks.") for name in tensors):
         raise CheckpointError(
@@ -180,14 +145,9 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
             f"twice as many; {WRAP}"
         )
     student = opened.path.name.startswith(STUDENTS)
-    sizes, attention = sizes_of(arguments), attention_of(arguments)
+    attention = attention_of(arguments)
     schedules = _schedules(learned_variance=doubled == 2 * channels)
-    questions = {
-        "schedule": {"consistency": STUDENT} if student else schedules,
-        "attention": attention,
-        "size": sizes,
-    }
-    spec = Specification(
+    return Specification(
         family="openai",
         network=next(iter(attention.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
@@ -200,12 +160,33 @@ def _specification(opened: Opened, sets: Sets) -> Specification:
         kind="map" if student else "denoiser",
         evidence=(*_evidence(arguments, student=student), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
-        open=questions,
-    )
-    for question, answers in questions.items():
-        if len(answers) == 1:
-            spec = spec.answered(question, next(iter(answers)), FAMILY)
-    return spec
+        open={
+            "schedule": {"consistency": STUDENT} if student else schedules,
+            "attention": attention,
+            "size": sizes_of(arguments),
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    return network_of(spec, opened, entries_of(opened, KEYS))
+
+
+def network_of(spec: Specification, opened: Opened, sets: Sets) -> Network:
+    """Make the U-Net with the weights of an entry; attention's may be convolutions in two dimensions.
+
+    Raises:
+        CheckpointError: they do not fit it.
+    """
+    raw = built(ADMUNet, spec.network["arguments"], opened.path)
+    tensors = {
+        name: t.reshape(*t.shape[:2], 1)
+        if name.endswith((".qkv.weight", ".proj_out.weight"))
+        else t
+        for name, t in entry_named(sets, spec.weights["entry"], opened).items()
+    }
+    return filled(raw, tensors, opened.path)
 
 
 def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
@@ -224,9 +205,7 @@ def sizes_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images: the libraries' for these channels, or all."""
     multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
     sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
-    halvings = 2 ** (len(unet_arguments["widths"]) - 1)
-    channels = unet_arguments["in_channels"]
-    return {str(side): {"event": [channels, side, side]} for side in sides if side % halvings == 0}
+    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["widths"]))
 
 
 def _schedules(*, learned_variance: bool) -> Answers:
@@ -239,12 +218,10 @@ def _schedules(*, learned_variance: bool) -> Answers:
     for steps in (1000, 4000):
         for name in ("linear", "cosine"):
             ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
-            levels = Discrete.of_betas(betas_of(name, steps, **ends)).levels  # type: ignore[arg-type]
             answers[name if steps == 1000 else f"{name}-{steps}"] = {
                 "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
                 "snap": "nearest",
-                "sigma_min": levels[0],
-                "sigma_max": levels[-1],
+                **ends_of(betas_of(name, steps, **ends)),
             }
     if not learned_variance:
         answers["edm"] = TEACHER
@@ -253,9 +230,7 @@ def _schedules(*, learned_variance: bool) -> Answers:
 
 def attention_of(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible divisions of the channels of attention; equivalent ones count once."""
-    widths = {unet_arguments["widths"][level] for level in unet_arguments["attention"]} | {
-        unet_arguments["widths"][-1]
-    }
+    widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
     answers: Answers = {}
     equivalences = set()
     for name, heads in ATTENTION.items():

@@ -19,15 +19,14 @@ from ...adapters import Network
 from ...nets.edm_unets import SongUNet
 from ...process import SubVP, VPLinear
 from ..opening import CheckpointError, Opened
-from ..specification import FAMILY, FILE, Specification
-from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
+from ..specification import FILE, Answers, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
 
 LIST = "all_modules."
 PARTS = {"GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1"}
 PARTS |= {"Conv_1": "conv1", "Conv_2": "skip"}
 """Modules of a residual block, with their names in our network."""
 
-Tensors = Mapping[str, Tensor]
 Module = dict[str, Tensor]
 """Weights of one module of the list, by their names in it."""
 
@@ -63,8 +62,7 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
     starts = [stem + 1, *(i + 1 for i in halvings)]
     middle = next(i for i in range(starts[-1], len(kinds)) if _is_middle(modules[i:], kinds[i:]))
     ends = [*halvings, middle]
-    width = modules[stem]["weight"].shape[0]
-    channels = modules[stem]["weight"].shape[1]
+    width, channels = modules[stem]["weight"].shape[:2]
     widths, attention = [], []
     for level, (start, end) in enumerate(zip(starts, ends, strict=True)):
         blocks = [i for i in range(start, end) if kinds[i] == "block"]
@@ -73,7 +71,10 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
             attention.append(level)
     encoder_kinds = {"residual", "combine"} & set(kinds)
     images = sum(kind == "conv" for kind in kinds) - 1
-    arguments = {
+    if images not in (1, levels):
+        raise ValueError("neither one image nor one a level")
+    encoder = "skip" if encoder_kinds else "standard"
+    return {
         "in_channels": channels,
         "out_channels": channels,
         "model_channels": width,
@@ -82,17 +83,10 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
         "num_blocks": sum(kind == "block" for kind in kinds[starts[0] : ends[0]]),
         "embedding_type": "fourier" if kinds[0] == "fourier" else "positional",
         "channel_mult_noise": 2 if kinds[0] == "fourier" else 1,
-        "encoder_type": "residual"
-        if "residual" in encoder_kinds
-        else "skip"
-        if encoder_kinds
-        else "standard",
+        "encoder_type": "residual" if "residual" in encoder_kinds else encoder,
         "decoder_type": "skip" if images == levels > 1 else "standard",
         "attention": attention,
     }
-    if images not in (1, levels):
-        raise ValueError("neither one image nor one a level")
-    return arguments
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
@@ -235,8 +229,6 @@ def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
 TRAININGS = {"VP": _preserving("vp_linear", VPLinear()), "subVP": _preserving("sub_vp", SubVP())}
 """Trainings that predict the noise, with the time input 999 t."""
 
-Answers = dict[str, dict[str, Any]]
-
 
 class Centred(nn.Module):
     """Network of images in [-1, 1], called with images in [0, 1]."""
@@ -259,12 +251,7 @@ def recognise(opened: Opened) -> Specification | None:
     arguments = layout(tensors, opened.path)
     exploding = arguments["embedding_type"] == "fourier"
     filters = _filters(arguments)
-    questions = {
-        "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
-        "filter": filters,
-        "size": _sizes(arguments),
-    }
-    spec = Specification(
+    return Specification(
         family="score_sde",
         network=next(iter(filters.values()))["network"],
         weights={"file": str(opened.path), "entry": entry},
@@ -273,12 +260,12 @@ def recognise(opened: Opened) -> Specification | None:
         prediction="eps",
         evidence=(*_evidence(arguments), *choice_among(sets)),
         sources=dict.fromkeys(("network", "weights"), FILE),
-        open=questions,
-    )
-    for question, answers in questions.items():
-        if len(answers) == 1:
-            spec = spec.answered(question, next(iter(answers)), FAMILY)
-    return spec
+        open={
+            "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
+            "filter": filters,
+            "size": _sizes(arguments),
+        },
+    ).settled()
 
 
 def network(spec: Specification, opened: Opened) -> Network:
@@ -346,10 +333,8 @@ def _positional(tensors: Mapping[str, Tensor]) -> Answers:
 def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
     """Return the possible sides of the images; with attention, the one with its level at 16."""
     attention = unet_arguments["attention"]
-    halvings = 2 ** (len(unet_arguments["channel_mult"]) - 1)
     sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
-    channels = unet_arguments["in_channels"]
-    return {str(s): {"event": [channels, s, s]} for s in sides if s % halvings == 0}
+    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
 
 
 def _filters(unet_arguments: Mapping[str, Any]) -> Answers:

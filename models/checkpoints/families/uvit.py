@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ...adapters import Network
 from ...nets.uvit import UViT
-from ...process import Discrete, VPLinear
+from ...process import VPLinear
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of
+from ..processes import betas_of, ends_of
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_among, entries_of, loaded
 from .dit import possible_heads
@@ -30,7 +28,6 @@ LATENT = 4
 """Channels of Stable Diffusion's latents."""
 
 SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
-SD_LEVELS = Discrete.of_betas(np.asarray(betas_of(**SD))).levels
 TRAININGS: dict[str, dict[str, Any]] = {
     "VP": {
         "process": {"name": "vp_linear"},
@@ -42,8 +39,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "process": {"name": "discrete", **SD},
         "time": {"of": "t", "offset": 1.0},
         "snap": "nearest",
-        "sigma_min": SD_LEVELS[0],
-        "sigma_max": SD_LEVELS[-1],
+        **ends_of(betas_of(**SD)),
         "limits": None,
     },
 }

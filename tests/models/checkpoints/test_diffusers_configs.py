@@ -14,7 +14,7 @@ from looping import each
 
 from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
 from samplerbench.models.checkpoints.diffusers.preset import own_sampling
-from samplerbench.models.checkpoints.diffusers.steps import levels_of, native_levels
+from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
 from samplerbench.models.checkpoints.mapping import meaning, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
@@ -29,6 +29,12 @@ DIT = {
 V = {"prediction_type": "v_prediction"}
 DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def levels_of(spec, count):
+    """The levels of the scheduler's evaluations, and the end, unless the last step goes nowhere."""
+    steps = steps_of(spec, count)
+    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
 
 
 def write(folder: Path, name: str, value: object) -> None:
