@@ -14,7 +14,7 @@ import torch
 from own_pipeline import pipeline_sampled
 from torch import Tensor
 
-from samplerbench.models.checkpoints.diffusers import network, recognise
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
 from samplerbench.models.checkpoints.diffusers.steps import levels_of
 from samplerbench.models.checkpoints.opening import open_checkpoint

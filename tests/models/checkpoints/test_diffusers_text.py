@@ -14,7 +14,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
 from samplerbench.models import make_model
-from samplerbench.models.checkpoints.diffusers import network, recognise
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
-from samplerbench.models.checkpoints.diffusers import network, recognise
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load
 
