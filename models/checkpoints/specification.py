@@ -276,7 +276,7 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     if name == "embeddings":
         return _with_embeddings(spec, text)
-    value = _FLAGS.get(text, text) if name == "decode" else _read(text)
+    value = _FLAGS.get(text, text) if name == "decode" else read_value(text)
     any_name = "call" in spec.network  # the pipeline itself checks its arguments
     if top == "scalars" and part not in spec.scalars and not any_name:
         raise ValueError(
@@ -316,7 +316,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
 _FLAGS = {"0": False, "false": False, "1": True, "true": True}
 
 
-def _read(text: str) -> Value:
+def read_value(text: str) -> Value:
     """Return a number, flag or list as JSON writes it, else the text itself."""
     try:
         return json.loads(text)

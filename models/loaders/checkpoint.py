@@ -6,20 +6,13 @@ writes it as safetensors and a card.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
-
-from . import loader
-
-if TYPE_CHECKING:
-    from ..denoiser import Denoiser
-
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
 
 import safetensors.torch
 from torch import nn
@@ -29,14 +22,17 @@ from ..checkpoints.families import families, family, family_names
 from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
 from ..checkpoints.mapping import Checkpoint
 from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
-from ..checkpoints.specification import Specification, with_answers
+from ..checkpoints.specification import Specification, read_value, with_answers
 from ..checkpoints.weights import WRAP, names_in
+from . import loader
+
+if TYPE_CHECKING:
+    from ..denoiser import Denoiser
+
+Value = TypeVar("Value")
 
 SHOWN = 3
 """Most names in a sentence."""
-SINGLE_FILE = (
-    "open it with from_single_file of the diffusers library, save_pretrained, and give the folder"
-)
 TRANSFORMER = (
     "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
     "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
@@ -51,6 +47,10 @@ TRANSFORMERS = {
     "LTX-Video": ("patchify_proj.",),
 }
 """Transformers by parts of their tensors' names."""
+IN_A_FOLDER = (
+    "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+    "the scheduler_config.json that it was trained with"
+)
 DDPM = "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)"
 DDPM_SCRIPT = (
     "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
@@ -58,93 +58,76 @@ DDPM_SCRIPT = (
 )
 
 
-class Origin(NamedTuple):
-    """Origin of checkpoints in a library.
-
-    Attributes:
-        parts: each is in the name of one of its tensors.
-        what: words for the origin.
-        remedy: words on its conversion to a format that is read.
-    """
-
-    parts: tuple[str, ...]
-    what: str
-    remedy: str
-
-
 ORIGINS = (
-    Origin(
+    (
         ("lora_",),
         "LoRA, which change a network and are none",
         "fuse them into their network with fuse_lora of the diffusers library, save_pretrained, and give "
         "the folder",
     ),
-    Origin(
+    (
         ("control_model.",),
         "a ControlNet, which steers a network and is none",
         "give the network that it steers",
     ),
-    *(
-        Origin(parts, f"{name} in a single file", TRANSFORMER)
-        for name, parts in TRANSFORMERS.items()
-    ),
-    Origin(
+    *((parts, f"{name} in a single file", TRANSFORMER) for name, parts in TRANSFORMERS.items()),
+    (
         ("t_block.", "y_embedder.y_proj.", "cross_attn."),
         "PixArt in a single file",
         "convert it with scripts/convert_pixart_sigma_to_diffusers.py of the diffusers repository, or "
         "convert_pixart_alpha_to_diffusers.py, and give the folder",
     ),
-    Origin(
+    (
         ("input_blocks.", "transformer_blocks."),
         "Stable Diffusion or latent diffusion in a single file",
-        SINGLE_FILE,
+        "open it with from_single_file of the diffusers library, save_pretrained, and give the folder",
     ),
-    Origin(
+    (
         ("down_blocks.", ".resnets.", "time_embedding."),
         "a U-Net of diffusers without its folder",
-        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
-        "the scheduler_config.json that it was trained with",
+        IN_A_FOLDER,
     ),
-    Origin(
+    (
         ("transformer_blocks.",),
         "a transformer of diffusers without its folder",
-        "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
-        "the scheduler_config.json that it was trained with",
+        IN_A_FOLDER,
     ),
-    Origin(
+    (
         ("module.temb.dense.", "module.down.0.block."),
         DDPM,
         "save its last table of weights (the average, if it has one) alone, under names without module., and "
         + DDPM_SCRIPT,
     ),
-    Origin(("temb.dense.", "down.0.block."), DDPM, DDPM_SCRIPT),
-    Origin(
+    (("temb.dense.", "down.0.block."), DDPM, DDPM_SCRIPT),
+    (
         ("downs.0.0.", "mid_block1."),
         "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
         "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
     ),
-    Origin(
+    (
         ("encoder.down", "decoder.up"),
         "an autoencoder of latents",
         "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
     ),
-    Origin(
+    (
         ("text_model.",),
         "a text encoder",
         "compute embeddings with it, and give them as embeddings",
     ),
-    Origin(
+    (
         ("synthesis.",),
         "a generator of StyleGAN",
         "samplers are for diffusion models: there is none for it",
     ),
-    Origin(
+    (
         ("layer1.0.conv1.", "fc."),
         "a ResNet that classifies",
         "give the file of the diffusion model",
     ),
 )
-"""Origins by precedence: the first whose parts all occur is named."""
+"""Origins of unsupported checkpoints: parts of tensors' names, words for the origin, and the conversion to a
+format that is read. The first whose parts all occur in some name is named.
+"""
 
 
 def _description(opened: Opened) -> str:
@@ -160,8 +143,9 @@ def _description(opened: Opened) -> str:
     most = max(entries, key=lambda entry: len(entries[entry]))
     where = f" in its entry {most}" if most else ""
     summary = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
-    if origin := _origin_of(names):
-        return f"{summary} are those of {origin.what}; {origin.remedy}, or {WRAP}"
+    for parts, origin, remedy in ORIGINS:
+        if all(any(part in name for name in names) for part in parts):
+            return f"{summary} are those of {origin}; {remedy}, or {WRAP}"
     return f"{summary} are those of no network that is known; {WRAP}"
 
 
@@ -170,16 +154,6 @@ def _folder(opened: Opened) -> str:
     if inside:
         return f"it is a folder with {', '.join(inside[:SHOWN])}; give the file itself, as in {opened.path / inside[0]}"
     return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
-
-
-def _origin_of(names: Sequence[str]) -> Origin | None:
-    for origin in ORIGINS:
-        if all(any(part in name for name in names) for part in origin.parts):
-            return origin
-    return None
-
-
-Value = TypeVar("Value")
 
 
 def probe(opened: Opened, name: str | None = None) -> Specification:
@@ -200,9 +174,8 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
                 f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
             )
         return spec
-    specifications = [
-        spec for spec in _read(opened, lambda: _recognise_by_all(opened)) if spec is not None
-    ]
+    by_all = _read(opened, lambda: [candidate.recognise(opened) for candidate in families()])
+    specifications = [spec for spec in by_all if spec is not None]
     if len(specifications) > 1:
         names = " and ".join(spec.family for spec in specifications)
         raise CheckpointError(
@@ -215,18 +188,15 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
     return specifications[0]
 
 
-def _recognise_by_all(opened: Opened) -> list[Specification | None]:
-    return [candidate.recognise(opened) for candidate in families()]
+_UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
+_UNEXPECTED += (MemoryError, RecursionError, UnicodeError)
 
 
 def _read(opened: Opened, read: Callable[[], Value]) -> Value:
     """Return the result of ``read``."""
     try:
         return read()
-    except (
-        *(TypeError, AttributeError, LookupError, ArithmeticError),
-        *(MemoryError, RecursionError, UnicodeError),
-    ) as error:
+    except _UNEXPECTED as error:
         what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise CheckpointError(
             f"{opened.path} says something of its network that cannot be ({what}); compare its "
@@ -281,27 +251,16 @@ def load_spec(rest: str) -> Denoiser:
     ``checkpoint:ema.pt?guidance=2``.
 
     Args:
-        rest: path of the file or folder, then settings after ``?``, guidance's among them
-            (:func:`samplerbench.models.registry.guided`); before it, with a colon, the family, if the
-            file does not determine it.
+        rest: path, settings after ``?``, and the family before a colon, if the file does not determine it.
 
     Raises:
-        ValueError: it cannot be read, is of no known family, leaves a question open, or has no such
-            setting.
+        ValueError: as :func:`load`.
     """
     from ..registry import GUIDANCE, guided
 
     path, settings, family = split(rest)
-    guidance = {name: _value(settings.pop(name)) for name in GUIDANCE if name in settings}
+    guidance = {name: read_value(settings.pop(name)) for name in GUIDANCE if name in settings}
     return guided(load(path, settings, family), **guidance)
-
-
-def _value(text: str) -> Any:
-    """Return a number or list as JSON writes it, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
@@ -333,12 +292,7 @@ AS_IT_IS = {
 
 
 class Written(NamedTuple):
-    """Counts of what was written.
-
-    Attributes:
-        tensors: weights and buffers.
-        numbers: in all of them.
-    """
+    """Numbers of tensors that were written, and of numbers in them."""
 
     tensors: int
     numbers: int
@@ -346,13 +300,7 @@ class Written(NamedTuple):
 
 def write_converted(path: Path, given: Mapping[str, str], name: str | None, out: Path) -> Written:
     """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
-    ``card.json``.
-
-    Args:
-        path: of a file or folder.
-        given: settings by name.
-        name: of its family; None to recognise it.
-        out: folder, made if it is missing.
+    ``card.json``, into the folder ``out``; other arguments as of :func:`load`.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or its network is none of this project's.
