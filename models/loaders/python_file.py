@@ -143,12 +143,8 @@ def as_denoiser(made: LoadedValue, name: str, identity: str) -> Denoiser:
     Raises:
         ValueError: the result is no model.
     """
-    is_denoiser = isinstance(made.value, Denoiser)
-    model = (
-        Renamed(made.value, name, identity)
-        if is_denoiser
-        else FileModel(made.value, name, identity)
-    )
+    kind = Renamed if isinstance(made.value, Denoiser) else FileModel
+    model = kind(made.value, name, identity)
     model.read = made.read
     return model
 
@@ -166,10 +162,7 @@ class Renamed(Wrapper):
         """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
 
-    @torch.no_grad()
-    def mode_of(self, x: Tensor) -> Tensor | None:
-        """Pass the call inwards."""
-        return super().mode_of(x)
+    mode_of = torch.no_grad()(Wrapper.mode_of)
 
 
 class FileModel(Denoiser):
@@ -191,17 +184,16 @@ class FileModel(Denoiser):
         for attribute, what in _WHAT.items():
             if not hasattr(model, attribute):
                 raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
-        if not isinstance(model.event, tuple | list) or not all(
-            isinstance(side, int) and side > 0 for side in model.event
-        ):
+        is_shape = isinstance(model.event, tuple | list)
+        if not is_shape or not all(isinstance(side, int) and side > 0 for side in model.event):
             raise ValueError(
                 f"{name}: event is {model.event!r}; it must be a tuple of "
                 "positive integers, such as (1, 28, 28)"
             )
         if not 0 < model.sigma_min < model.sigma_max:
             raise ValueError(
-                f"{name}: sigma_min {model.sigma_min} and sigma_max "
-                f"{model.sigma_max} must satisfy 0 < sigma_min < sigma_max"
+                f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy "
+                "0 < sigma_min < sigma_max"
             )
         self.dtype = getattr(model, "dtype", torch.float32)
         if not isinstance(self.dtype, torch.dtype):
@@ -233,11 +225,9 @@ class FileModel(Denoiser):
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return ``(batch, 2)`` rows of (id, seed) in place of labels, for a model with ``bind``; else None."""
-        return (
-            torch.stack([ids, torch.full_like(ids, seed)], dim=1)
-            if hasattr(self._model, "bind")
-            else None
-        )
+        if not hasattr(self._model, "bind"):
+            return None
+        return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -314,13 +304,11 @@ class FileModel(Denoiser):
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
         if self._has_exact_moments:
-            mean, cov = (_array(moment) for moment in self._model.moments())
+            mean, cov = map(_array, self._model.moments())
         else:
             features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
-            mean, cov = (
-                features.mean(axis=0),
-                np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim),
-            )
+            mean = features.mean(axis=0)
+            cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
             raise ValueError(
                 f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for "
@@ -328,11 +316,9 @@ class FileModel(Denoiser):
             )
 
         def held_out(n: int) -> FloatArray:
-            return (
-                extractor(self._scored(n, HELD_OUT_SEED))
-                if hasattr(self._model, "sample")
-                else np.empty((0, extractor.dim))
-            )
+            if not hasattr(self._model, "sample"):
+                return np.empty((0, extractor.dim))
+            return extractor(self._scored(n, HELD_OUT_SEED))
 
         return Statistics(mean, cov, held_out)
 
@@ -344,17 +330,14 @@ class FileModel(Denoiser):
         """Return the model's ``moments``, else the moments of its samples; of latents, only the former."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
-        mean, cov = (_array(moment) for moment in self._model.moments())
+        mean, cov = map(_array, self._model.moments())
         return mean, cov
 
     def _scored(self, n: int, seed: int) -> Tensor:
         """Return samples of the truth as scored: decoded, and clamped like other samples."""
         images = self.decode(self._samples(n, seed))
-        return (
-            images
-            if self.decoder is None or self.decoder.limits is None
-            else images.clamp(*self.decoder.limits)
-        )
+        limits = self.decoder.limits if self.decoder else None
+        return images if limits is None else images.clamp(*limits)
 
     def _samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
@@ -363,11 +346,8 @@ class FileModel(Denoiser):
                 f"{self.name}: sample({n}, seed) has shape "
                 f"{tuple(samples.shape)}, not {(n, *self.event)}"
             )
-        outside = (
-            0.0
-            if self.limits is None
-            else float((samples.clamp(*self.limits) != samples).double().mean())
-        )
+        clamped = samples if self.limits is None else samples.clamp(*self.limits)
+        outside = float((clamped != samples).double().mean())
         if outside > MOST_OUTSIDE:
             raise ValueError(
                 f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are "
@@ -386,11 +366,8 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
     limits = getattr(model, "limits", None)
     if limits is None:
         return None
-    numbers = (
-        isinstance(limits, tuple | list)
-        and len(limits) == 2
-        and all(isinstance(end, int | float) for end in limits)
-    )
+    is_pair = isinstance(limits, tuple | list) and len(limits) == 2
+    numbers = is_pair and all(isinstance(end, int | float) for end in limits)
     if not numbers or not -math.inf < limits[0] < limits[1] < math.inf:
         raise ValueError(
             f"{name}: limits is {limits!r}; it must be two numbers, the "
@@ -400,6 +377,5 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
 
 
 def _array(moment: Any) -> FloatArray:
-    return np.asarray(
-        moment.detach().cpu() if isinstance(moment, Tensor) else moment, dtype=np.float64
-    )
+    plain = moment.detach().cpu() if isinstance(moment, Tensor) else moment
+    return np.asarray(plain, dtype=np.float64)

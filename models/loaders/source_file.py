@@ -29,16 +29,10 @@ def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
 
     Installed modules of the module's package count too, or of ``own`` if it is given.
     """
-    files = modules_of(module, own)
     package = module.__name__.partition(".")[0]
-    top = module_file(package) or module_file(module.__name__)
-    folder = Path(top or ".").parent
-    return named_hashes(
-        files,
-        folder.parent
-        if "." in module.__name__ and top and os.path.basename(top) == "__init__.py"
-        else folder,
-    )
+    top = Path(module_file(package) or module_file(module.__name__) or ".")
+    in_package = "." in module.__name__ and top.name == "__init__.py"
+    return named_hashes(modules_of(module, own), top.parent.parent if in_package else top.parent)
 
 
 def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
@@ -59,17 +53,9 @@ def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
         if name in files or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
             continue
         files[name] = file
-        todo += [
-            imported
-            for imported in imported_names(file, _package_of(name))
-            if imported in sys.modules
-        ]
+        outer = str(getattr(sys.modules[name], "__package__", "") or "")
+        todo += [imported for imported in imported_names(file, outer) if imported in sys.modules]
     return sorted(set(files.values()))
-
-
-def _package_of(name: str) -> str:
-    """Return the package that relative imports of a module start from."""
-    return str(getattr(sys.modules[name], "__package__", "") or "")
 
 
 def imported_names(file: str, package: str) -> list[str]:
@@ -84,9 +70,8 @@ def _imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # noqa: A
         tree = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return ()
-    return tuple(
-        dict.fromkeys(name for node in ast.walk(tree) for name in _names_in(node, package))
-    )
+    names = (name for node in ast.walk(tree) for name in _names_in(node, package))
+    return tuple(dict.fromkeys(names))
 
 
 def _names_in(node: ast.AST, package: str) -> Iterator[str]:
@@ -95,13 +80,8 @@ def _names_in(node: ast.AST, package: str) -> Iterator[str]:
             yield from _prefixes(alias.name)
     elif isinstance(node, ast.ImportFrom):
         parts = package.split(".") if package else []
-        base = (
-            ".".join(
-                [*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]
-            )
-            if node.level
-            else node.module or ""
-        )
+        outer = parts[: len(parts) - node.level + 1] if node.level else []
+        base = ".".join([*outer, *([node.module] if node.module else [])])
         yield from _prefixes(base)
         yield from (f"{base}.{alias.name}" for alias in node.names)
 

@@ -21,20 +21,8 @@ from typing import Any
 from unittest import mock
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_SYSTEM = (
-    "/proc",
-    "/dev",
-    "/sys",
-    "/run",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/share/zoneinfo",
-    "/System",
-    "/Library",
-)
+_SYSTEM = ("/proc", "/dev", "/sys", "/run", "/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64")
+_SYSTEM += ("/usr/share/zoneinfo", "/System", "/Library")
 _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
 _LIBRARIES = tuple(
@@ -45,7 +33,6 @@ _LIBRARIES = tuple(
     }
     if folder
 )
-_CHUNK = 1 << 20
 
 
 def source_of(path: str) -> str:
@@ -155,11 +142,8 @@ def file_hash(path: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
-    digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def module_file(name: str) -> str | None:
