@@ -96,9 +96,8 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ValueError: it is no ONNX file, or one of them is outside its folder or missing.
     """
-    with path.open(
-        "rb"
-    ) as file:  # mapped, since it can be large, and unmapped with the last view of it
+    # mapped, since it can be large, and unmapped with the last view of it
+    with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
         names = set(_locations("model", content))
@@ -189,9 +188,8 @@ class Opened:
         """
         if self.beside:
             names = [("", self.path), *((p.name, p) for p in self.beside)]
-            return hashlib.sha256(
-                json.dumps([(n, _hash(p)) for n, p in names]).encode()
-            ).hexdigest()
+            hashes = [(name, _hash(path)) for name, path in names]
+            return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
         if self.container != "folder":
             return _hash(self.path)
         # hidden files are a download's or Git's own
@@ -249,9 +247,13 @@ def open_checkpoint(path: Path) -> Opened:
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
-        return _onnx(path)
-    if _is_safetensors(head, path):
-        return _safetensors(path)
+        try:
+            return Opened(path, "onnx", beside=external_files(path))
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
+    # safetensors begin with eight bytes with the length of JSON, and the JSON
+    if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
+        return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _pickled(path)
     return _not_a_checkpoint(path, head)
@@ -260,16 +262,6 @@ def open_checkpoint(path: Path) -> Opened:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_safetensors(head: bytes, path: Path) -> bool:
-    """Return True for the suffix or a header: eight bytes with the length of JSON, and the JSON."""
-    return path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{")
-
-
-def _safetensors(path: Path) -> Opened:
-    tensors, metadata = _tensors_and_metadata(path)
-    return Opened(path, "safetensors", tensors, metadata)
 
 
 def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -340,13 +332,6 @@ def _zip(path: Path) -> Opened:
     return Opened(path, "torch", _unpickled(path, mapped=stored))
 
 
-def _onnx(path: Path) -> Opened:
-    try:
-        return Opened(path, "onnx", beside=external_files(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
-
-
 def _pickled(path: Path) -> Opened:
     """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
     with path.open("rb") as file, warnings.catch_warnings():
@@ -366,13 +351,8 @@ def _unpickled(path: Path, *, mapped: bool) -> Any:
     def read() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(
-                path,
-                map_location="cpu",
-                weights_only=False,
-                pickle_module=PickleModule,
-                mmap=mapped,
-            )
+            options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
+            return torch.load(path, map_location="cpu", mmap=mapped, **options)
 
     return _guarded(path, read)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
@@ -17,9 +17,7 @@ from .conditions import read_conditions
 from .processes import numbers_of, parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
-"""Sources of a value: the file itself; its family; the user; or a check that tried the possible
-answers (``samplerbench check-model``).
-"""
+"""Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
 
 Value = Any
 """Plain JSON: text, numbers, flags, lists and tables of them."""
@@ -159,10 +157,8 @@ class Specification:
             )
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = dict(answers[answer])
-        answer_sources = dict.fromkeys(changes, source)
-        return replace(
-            self, **_typed(changes), sources={**self.sources, **answer_sources}, open=remaining
-        )
+        sources = {**self.sources, **dict.fromkeys(changes, source)}
+        return replace(self, **_typed(changes), sources=sources, open=remaining)
 
     def settled(self) -> Specification:
         """Return this with the questions answered that have one possible answer in its family."""
@@ -193,24 +189,20 @@ class Specification:
             source: of the settings.
 
         Raises:
-            ValueError: there is no such name, or the text is no value of it; the message lists
-                the choices.
+            ValueError: there is no such name, or the text is no value of it.
         """
-        spec = self
 
         # answers first, in any order: a field that is given as well holds against its answer; and
         # a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"
 
+        spec = self
         for name, text in sorted(given.items(), key=order):
-            field_name = "factor" if name == "sign" else name
-            is_open = name in spec.open
-            spec = (
-                spec.answered(name, text, source)
-                if is_open
-                else _set(spec, field_name, text, source)
-            )
+            if name in spec.open:
+                spec = spec.answered(name, text, source)
+            else:
+                spec = _set(spec, "factor" if name == "sign" else name, text, source)
         if "decoder.folder" in given and "decode" not in given:
             spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
@@ -226,29 +218,23 @@ class Specification:
 
     def _of_kind(self, kind: str) -> Specification:
         """Set the time interval that this kind of model needs, in a network that takes one."""
-        arguments = self.network.get("arguments", {})
-        if not arguments.get("interval"):
+        if not self.network.get("arguments", {}).get("interval"):
             return self
-        new_arguments = {**arguments, "interval": "whole" if kind == "map" else "none"}
+        interval = "whole" if kind == "map" else "none"
         options = {
-            question: {
-                answer: _with_interval(changes, new_arguments["interval"])
-                for answer, changes in of.items()
-            }
+            question: {answer: _with_interval(changes, interval) for answer, changes in of.items()}
             for question, of in self.open.items()
         }
-        return replace(self, network={**self.network, "arguments": new_arguments}, open=options)
+        return replace(self, **_with_interval({"network": self.network}, interval), open=options)
 
 
 def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Set this interval in an answer's network, if it sets one."""
+    """Set this interval in the network of these fields, if it is among them."""
     if "network" not in changes:
         return changes
     network = changes["network"]
-    return {
-        **changes,
-        "network": {**network, "arguments": {**network["arguments"], "interval": interval}},
-    }
+    arguments = {**network["arguments"], "interval": interval}
+    return {**changes, "network": {**network, "arguments": arguments}}
 
 
 _TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
@@ -263,8 +249,13 @@ FIXED = ("network.class", "weights.file")
 """Parts that the file and its path fix."""
 TIMES = ("t", "level", "log_level")
 _TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
-BOUNDARY_PARTS = ("scale", "sigma_data")
 DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
+_PARTS = {
+    "time": ("of", "scale", "offset"),
+    "boundary": ("scale", "sigma_data"),
+    "decoder": DECODER_PARTS,
+}
+"""Parts of tables that may have no others."""
 
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
@@ -284,18 +275,15 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
             f"{', '.join(spec.scalars) or 'none'}"
         )
     if dot:
-        _check_part(spec, name, value, text)
+        _check(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        spec, value = replace(spec, snap=""), {**_shared_parts(spec.process, text), "name": text}
+        shared = {part: of for part, of in spec.process.items() if part in parts_of(text)}
+        spec, value = replace(spec, snap=""), {**shared, "name": text}
     changes = _typed({top: value})
-    _check(spec, name, changes[top], text)
+    if not dot:
+        _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
-
-
-def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
-    """Return the arguments of a process that another takes too."""
-    return {part: value for part, value in process.items() if part in parts_of(name)}
 
 
 def _with_embeddings(spec: Specification, path: str) -> Specification:
@@ -345,55 +333,8 @@ _CHOICES = {
 }
 
 
-def _check_part(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse invalid values of a part of a table."""
-    top, _, part = name.partition(".")
-    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
-    if part in numbers.get(top, ()) and not _is_number(value):
-        raise ValueError(f"{name}={text}: it must be a number")
-    if name == "process.steps" and type(value) is not int:
-        raise ValueError(f"process.steps={text}: it must be a whole number")
-    if top == "time" and part not in ("of", "scale", "offset"):
-        raise ValueError(f"a time has no {part!r}; there are: of, scale, offset")
-    if name == "time.of" and value not in TIMES:
-        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
-    if name == "network.arguments" and not isinstance(value, dict):
-        raise ValueError(f"network.arguments={text}: it must be a JSON object of arguments by name")
-
-
 def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse invalid values of a field."""
-    if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(map(repr, _CHOICES[name]))
-        raise ValueError(f"{name}={text} is none of {choices}")
-    if name == "event" and not _is_a_size_of(value, spec.event):
-        raise ValueError(
-            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
-            + (", with as many channels" if spec.event else "")
-        )
-    number = isinstance(getattr(spec, name, None), float)
-    if number and not _is_number(value):
-        raise ValueError(f"{name}={text}: it must be a number")
-    if name in ("sigma_min", "sigma_max") and not value > 0:
-        raise ValueError(f"{name}={text}: it must be above 0")
-    if name == "decode" and not isinstance(value, bool):
-        raise ValueError(f"decode={text}: it must be 0 or 1")
-    if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
-        raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
-    if (part := name.removeprefix("boundary.")) != name and part not in BOUNDARY_PARTS:
-        raise ValueError(f"a boundary has no {part!r}; there are: {', '.join(BOUNDARY_PARTS)}")
-    if name == "classes" and (type(value) is not int or value < 0):
-        raise ValueError(f"classes={text}: it must be a whole number, 0 for none")
-    if name == "null_label" and value not in (False, True):
-        raise ValueError(f"null_label={text}: it must be true or false")
-    if name == "limits" and value is not None and not _is_range(value):
-        raise ValueError(f"limits={text}: it must be two numbers that rise, such as [-1,1]")
-    if name == "factor" and value == 0:
-        raise ValueError("factor=0: it must not be 0")
 
 
 def _is_range(value: Value) -> bool:
@@ -401,14 +342,55 @@ def _is_range(value: Value) -> bool:
     return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
 
 
+_RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
+    "sigma_min": (lambda value: value > 0, "be above 0"),
+    "sigma_max": (lambda value: value > 0, "be above 0"),
+    "factor": (lambda value: value != 0, "not be 0"),
+    "decode": (lambda value: isinstance(value, bool), "be 0 or 1"),
+    "classes": (lambda value: type(value) is int and value >= 0, "be a whole number, 0 for none"),
+    "null_label": (lambda value: value in (False, True), "be true or false"),
+    "limits": (
+        lambda value: value is None or _is_range(value),
+        "be two numbers that rise, such as [-1,1]",
+    ),
+    "process.steps": (lambda value: type(value) is int, "be a whole number"),
+    "network.arguments": (
+        lambda value: isinstance(value, dict),
+        "be a JSON object of arguments by name",
+    ),
+}
+"""Conditions on values of fields and parts, and their words."""
+
+
+def _check(spec: Specification, name: str, value: Value, text: str) -> None:
+    """Refuse an invalid value of a field, or of a part of a table."""
+    top, _, part = name.partition(".")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        choices = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{name}={text} is none of {choices}")
+    if part and top in _PARTS and part not in _PARTS[top]:
+        raise ValueError(f"a {top} has no {part!r}; there are: {', '.join(_PARTS[top])}")
+    if name == "event" and not _is_a_size_of(value, spec.event):
+        raise ValueError(
+            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
+            + (", with as many channels" if spec.event else "")
+        )
+    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
+    is_number = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
+    if is_number and not _is_number(value):
+        raise ValueError(f"{name}={text}: it must be a number")
+    if name == "time.of" and value not in TIMES:
+        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
+    if name in _RULES and not _RULES[name][0](value):
+        raise ValueError(f"{name}={text}: it must {_RULES[name][1]}")
+
+
 def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
     """Return True if a value is the shape of a sample with the channels of another."""
-    return (
-        isinstance(value, tuple)
-        and all(isinstance(side, int) and side > 0 for side in value)
-        and bool(value)
-        and (not event or (len(value) == len(event) and value[0] == event[0]))
-    )
+    if not isinstance(value, tuple) or not value:
+        return False
+    sides = all(isinstance(side, int) and side > 0 for side in value)
+    return sides and (not event or (len(value) == len(event) and value[0] == event[0]))
 
 
 def cache_folder() -> Path:
