@@ -20,8 +20,7 @@ FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
 """Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
 
 Value = Any
-"""Plain JSON: text, numbers, flags, lists and tables of them."""
-
+"""Plain JSON."""
 Answers = dict[str, dict[str, Any]]
 """Possible answers to an open question, each with the fields that it sets."""
 
