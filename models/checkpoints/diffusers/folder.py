@@ -85,7 +85,7 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     """Read the table of a pipeline's parts, each a library and a class."""
     pipeline = str(index.get("_class_name"))
     parts = {
-        _checked_part(opened, name): _checked_class(opened, value[1])
+        name: _checked_class(opened, name, value[1])
         for name, value in index.items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
@@ -97,30 +97,24 @@ def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
     prompts = any(name.startswith(TEXT) for name in index)
     part = _place(opened, networks[0], CONFIG)
     config = opened.config(_join(part, CONFIG))
-    scheduler = {
-        "_class_name": parts.get("scheduler"),
-        **_scheduler(opened, _place(opened, "scheduler", SCHEDULER)),
-    }
-    class_name = str(parts[networks[0]])
-    cls = NETWORKS.get(class_name, class_name)
+    scheduler = _scheduler(opened, _place(opened, "scheduler", SCHEDULER))
+    scheduler = {"_class_name": parts.get("scheduler"), **scheduler}
+    cls = NETWORKS.get(parts[networks[0]], parts[networks[0]])
     weights, decoder = weights_of(opened, part), _decoder(opened, parts)
-    decode = decoder.get("class") in DECODERS_READ and has_weights(opened.path / decoder["folder"])
+    decode = decoder.get("class") in DECODERS_READ and any(
+        (opened.path / decoder["folder"]).glob(f"{STEM}*")
+    )
     why = _unknown_call(pipeline, cls, prompts=prompts)
     return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
 
 
-def _checked_part(opened: Opened, name: str) -> str:
-    """Return the name of a part, which is its folder's too."""
+def _checked_class(opened: Opened, name: str, cls: Any) -> str:
+    """Return the class of a part, whose name is its folder's too."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
             "download the folder again, from where you trust it"
         )
-    return name
-
-
-def _checked_class(opened: Opened, cls: Any) -> str:
-    """Return the class of a part."""
     if not isinstance(cls, str):
         raise CheckpointError(
             f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
@@ -164,11 +158,6 @@ def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
             f"folder above if that has {INDEX}"
         )
     return opened.config(inside)
-
-
-def has_weights(folder: Path) -> bool:
-    """Return True if a part's folder has weights, complete or not."""
-    return any(folder.glob(f"{STEM}*"))
 
 
 def weights_of(opened: Opened, part: str) -> tuple[str, str]:

@@ -70,17 +70,16 @@ def network(spec: Specification, opened: Opened) -> Network:
         raise CheckpointError(
             f"{opened.path / WEIGHTS} is cut short or damaged ({error}); {AGAIN}"
         ) from None
-    bare_network = built(kind, spec.network.get("arguments", {}), opened.path)
-    return filled(
-        wrapped(bare_network, spec.network.get("labels", ""), spec.classes), tensors, opened.path
-    )
+    bare: nn.Module = built(kind, spec.network.get("arguments", {}), opened.path)
+    one_hot = spec.network.get("labels") == "one-hot"
+    return filled(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
 
 
 def network_class(name: Any) -> type[nn.Module] | None:
     """Return the network of this name in :mod:`samplerbench.models.nets`, or None without one."""
     if not isinstance(name, str):
         return None
-    for info in pkgutil.walk_packages(nets.__path__, f"{nets.__name__}."):
+    for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):
         module = importlib.import_module(info.name)
         value = vars(module).get(name)
         if isinstance(value, type) and issubclass(value, nn.Module):
@@ -88,19 +87,8 @@ def network_class(name: Any) -> type[nn.Module] | None:
     return None
 
 
-def wrapped(network: nn.Module, labels: str, classes: int) -> nn.Module:
-    """Wrap a network of one-hot rows for class numbers, if ``labels`` asks for it."""
-    return OneHot(network, classes) if labels == "one-hot" else network
-
-
 def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
-    """Return the card of a network with its specification; None if it is none of this project's.
-
-    Args:
-        spec: resolved.
-        network: of it.
-        opened: the checkpoint of both.
-    """
+    """Return the card of a network with its resolved specification; None if it is none of this project's."""
     inner = network.network if isinstance(network, OneHot) else network
     if type(inner) is not network_class(spec.network.get("class")):
         return None

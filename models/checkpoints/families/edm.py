@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...adapters import Network
 from ...nets.edm_unets import DhariwalUNet, SongUNet
@@ -78,7 +78,7 @@ def persistent_network(opened: Opened) -> PersistentNetwork | None:
     return None
 
 
-def raw_network(
+def raw_description(
     opened: Opened,
     outer: PersistentObject,
     attribute: str,
@@ -103,12 +103,9 @@ def raw_network(
     inner = (outer.state.get("_modules") or {}).get(attribute)
     if not isinstance(inner, Record):
         raise CheckpointError(f"{path}: its {outer.class_name} has no network; {AGAIN}")
-    inner_class = (
-        inner.class_name
-        if isinstance(inner, PersistentObject)
-        else outer_arguments.get("model_type")
-    )
-    if (name := str(inner_class)) not in networks:
+    is_named = isinstance(inner, PersistentObject)
+    name = str(inner.class_name if is_named else outer_arguments.get("model_type"))
+    if name not in networks:
         raise CheckpointError(
             f"{path}: {outer.class_name} is around a {name}, which is none of "
             f"{', '.join(networks)}, and the code in the file is not executed; {WRAP}"
@@ -144,13 +141,8 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
-OUTER = frozenset(
-    (
-        *("img_channels", "use_fp16", "model_type"),
-        *("sigma_min", "sigma_max", "sigma_data", "beta_d", "beta_min", "M", "epsilon_t"),
-        *("C_1", "C_2"),
-    )
-)
+OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
+OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
 """Arguments of the preconditionings alone."""
 
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
@@ -236,40 +228,42 @@ def recognise(opened: Opened) -> Specification | None:
     channels = persistent.given.get("img_channels")
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
-    raw, arguments = raw_network(opened, outer, "model", NETWORKS, OUTER, sizes)
+    raw, arguments = raw_description(opened, outer, "model", NETWORKS, OUTER, sizes)
     fields = PRECONDITIONINGS[outer.class_name]({**persistent.given, **_table(opened, outer)})
     classes = int(arguments.get("label_dim", 0))
-    fields_of_file = (
-        "network",
-        "weights",
-        "event",
-        "process",
-        "prediction",
-        "half",
-        "classes",
-        "null_label",
-    )
+    side = arguments["img_resolution"]
+    read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
     return Specification(
         family="edm",
         network={"class": raw, "arguments": arguments},
         weights={"file": str(opened.path), "entry": persistent.entry},
-        event=(arguments["in_channels"], arguments["img_resolution"], arguments["img_resolution"]),
+        event=(arguments["in_channels"], side, side),
         classes=classes,
         null_label=classes > 0 and arguments.get("label_dropout", 0) > 0,
         labels="random" if classes else "none",
         evidence=persistent.evidence(f"{outer.class_name} around {raw}"),
-        sources=dict.fromkeys(fields_of_file, FILE),
+        sources=dict.fromkeys(read, FILE),
         **fields,
     )
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the raw network of the checkpoint, without its preconditioning."""
+    return raw_network(spec, opened, NETWORKS, "model")
+
+
+def raw_network(
+    spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
+) -> OneHot:
+    """Make the network that a preconditioning holds as ``attribute``, of one of these classes.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
     persistent = persistent_network(opened)
     assert persistent is not None
-    kind = NETWORKS[spec.network["class"]]
-    raw = built(kind, spec.network["arguments"], opened.path)
-    tensors = tensors_of(persistent.network.state["_modules"]["model"])
+    raw = built(networks[spec.network["class"]], spec.network["arguments"], opened.path)
+    tensors = tensors_of(persistent.network.state["_modules"][attribute])
     return OneHot(filled(raw, tensors, opened.path), spec.classes)
 
 

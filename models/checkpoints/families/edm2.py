@@ -10,15 +10,14 @@ import numpy as np
 
 from ...adapters import Network
 from ...nets.edm2_unet import EDM2UNet
-from ..mapping import OneHot
 from ..opening import CheckpointError, Opened
-from ..pickles import PersistentObject, tensors_of
+from ..pickles import PersistentObject
 from ..specification import FILE, Specification
-from ..weights import WRAP, built, filled
-from .edm import persistent_network, raw_network
+from ..weights import WRAP
+from .edm import persistent_network, raw_description, raw_network
 
 NETWORKS = {"UNet": EDM2UNet}
-OUTER = frozenset(("use_fp16", "sigma_data", "logvar_channels"))
+OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
 """Arguments of the preconditioning alone."""
 
 
@@ -27,7 +26,7 @@ def recognise(opened: Opened) -> Specification | None:
     persistent = persistent_network(opened)
     if persistent is None or persistent.network.class_name != "Precond":
         return None
-    raw, arguments = raw_network(opened, persistent.network, "unet", NETWORKS, OUTER)
+    raw, arguments = raw_description(opened, persistent.network, "unet", NETWORKS, OUTER)
     side, classes = arguments["img_resolution"], int(arguments["label_dim"])
     decoder = _decoder(opened)
     fields_of_file = ("network", "weights", "event", "process", "classes", "decoder")
@@ -50,11 +49,7 @@ def recognise(opened: Opened) -> Specification | None:
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the raw network of the checkpoint, without its preconditioning."""
-    persistent = persistent_network(opened)
-    assert persistent is not None
-    raw = built(NETWORKS[spec.network["class"]], spec.network["arguments"], opened.path)
-    tensors = tensors_of(persistent.network.state["_modules"]["unet"])
-    return OneHot(filled(raw, tensors, opened.path), spec.classes)
+    return raw_network(spec, opened, NETWORKS, "unet")
 
 
 def _decoder(opened: Opened) -> dict[str, Any]:
