@@ -183,9 +183,7 @@ class Opened:
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 in hexadecimal digits of the file, of it with its files of weights, or of a folder's files
-        by name.
-        """
+        """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
         if self.beside:
             names = [("", self.path), *((p.name, p) for p in self.beside)]
             hashes = [(name, _hash(path)) for name, path in names]

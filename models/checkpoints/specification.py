@@ -209,9 +209,7 @@ class Specification:
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return a map's network as the denoiser of the map's paths (MeanFlow's with an interval of length
-        0), or None.
-        """
+        """Return a map's network as the denoiser of its paths (MeanFlow's with intervals of length 0), or None."""
         denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 

@@ -66,9 +66,7 @@ class Scheme:
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of its result: the spec without a folder, the distribution, its version and the
-        files.
-        """
+        """Return the identity of its result: spec without a folder, distribution, version and files."""
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
@@ -195,9 +193,7 @@ class Schemes:
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def near(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the scheme or other name most similar to the one in ``spec``; ""
-        for none.
-        """
+        """Return ``did you mean …? `` with the name most similar to the one in ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)

@@ -334,9 +334,7 @@ def _loaded(place: str) -> Any:
 
 
 def _noting(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a reader to record each argument that could be a file; :attr:`FileRecorder.stamps` leaves others
-    out.
-    """
+    """Wrap a reader to record each argument that could be a file."""
 
     @functools.wraps(reader)
     def noting(*args: Any, **options: Any) -> Any:

@@ -35,18 +35,14 @@ def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def joined(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Concatenate both with contributions 1 - t and t to the next layer, for any numbers of channels (eq.
-    103).
-    """
+    """Concatenate both with contributions 1 - t and t to the next layer, of any channels (eq. 103)."""
     n, m = a.shape[1], b.shape[1]
     whole = math.sqrt(n + m) / math.hypot(1 - t, t)
     return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)
 
 
 class Layer(nn.Module):
-    """Convolution, or linear layer for ``side`` 0, with weights normalised for each output (eqs. 47 and 66)
-    and no bias.
-    """
+    """Convolution, or linear layer for ``side`` 0, of normalised weights (eqs. 47 and 66) and no bias."""
 
     def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
         super().__init__()
@@ -62,9 +58,7 @@ class Layer(nn.Module):
 
 
 class Fourier(nn.Module):
-    """Cosines of a number, at frequencies and phases drawn once (eq. 75): ``(batch,)`` to ``(batch,
-    channels)``.
-    """
+    """Cosines at frequencies and phases drawn once (eq. 75): ``(batch,)`` to ``(batch, channels)``."""
 
     freqs: Tensor
     phases: Tensor

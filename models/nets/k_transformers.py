@@ -131,9 +131,7 @@ class _Frequencies(nn.Module):
 
 
 class AttentionV1(nn.Module):
-    """Attention to all places, by the cosines of queries and keys, with all pairs of neighbouring channels
-    rotated.
-    """
+    """Attention to all places by cosines of queries and keys, with all pairs of channels rotated."""
 
     LARGEST = math.log(100.0)
 

@@ -310,9 +310,7 @@ class RandomUNet(Denoiser):
 
 @torch.no_grad()
 def randomise(net: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights of two or more dimensions from N(0, 1 / f), f numbers an output, in
-    place; set biases to 0, leave scales at 1.
-    """
+    """Draw weights of two or more dimensions from N(0, 1 / f), f numbers an output; biases 0, scales 1."""
     for name, parameter in net.named_parameters():
         if parameter.ndim > 1:
             parameter.copy_(

@@ -14,9 +14,7 @@ from .edm_layers import SinusoidalNoise
 
 
 class Block(nn.Module):
-    """Transformer block of attention and a perceptron; with ``skips``, after a layer of its input and of an
-    earlier state.
-    """
+    """Transformer block; with ``skips``, after a layer of its input and of an earlier state."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()

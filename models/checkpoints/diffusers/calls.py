@@ -238,9 +238,7 @@ class Prompted(nn.Module):
         self.convention, self.scalars = convention, dict(scalars)
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """Return its output for states ``(batch, *event)``, times and rows of the embeddings, both
-        ``(batch,)``.
-        """
+        """Return its output for states ``(batch, *event)``, times and rows of embeddings, both ``(batch,)``."""
         assert self.convention.call is not None
         return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)
 

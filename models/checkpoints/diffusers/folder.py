@@ -211,9 +211,7 @@ def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``scale`` and ``shift`` of a decoder, from its latents to the network's: one number, or one a
-    channel.
-    """
+    """Return ``scale`` and ``shift`` from a decoder's latents to the network's: a number, or one a channel."""
     scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
     means, stds = config.get("latents_mean"), config.get("latents_std")
     if means and stds:

@@ -280,9 +280,7 @@ def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
 
 
 def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
-    """Return the decoder's folder, and its content's hash if the user named it (else the checkpoint's covers
-    it).
-    """
+    """Return the decoder's folder, and its hash if the user named it: else the checkpoint's covers it."""
     folder = str(spec.decoder["folder"])
     is_users = spec.source("decoder.folder") == USER
     outside, inside = Path(os.path.expanduser(folder)), opened.path / folder

@@ -45,9 +45,7 @@ SHORT = 15
 
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
-    """Return the sampler of a scheduler, but for the orders of its last steps (:func:`with_orders`), ""
-    without one.
-    """
+    """Return the sampler of a scheduler, without the orders of its last steps; "" if none is it."""
     if kind in ALWAYS:
         return ALWAYS[kind]
     order = int(scheduler.get("solver_order", 2))

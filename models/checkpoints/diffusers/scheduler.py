@@ -165,9 +165,7 @@ def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Return the teacher's clean image inside c_skip and c_out, which grow with time times
-    ``timestep_scaling``.
-    """
+    """Return the teacher's clean image inside c_skip and c_out of time times ``timestep_scaling``."""
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow":
         raise CheckpointError(

@@ -212,9 +212,7 @@ _IN_THE_FILE: tuple[str, ...] = (
 
 
 def _with_levels(spec: Specification) -> Specification:
-    """Set the range of levels of its process. A prediction of noise is useless without any signal, so it ends
-    before.
-    """
+    """Set the range of levels of its process, without the one of no signal for a prediction of noise."""
     process = process_of(spec)
     t_max = process.t_max
     if spec.process.get("zero_snr") and spec.prediction == "eps":

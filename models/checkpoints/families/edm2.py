@@ -53,9 +53,7 @@ def network(spec: Specification, opened: Opened) -> Network:
 
 
 def _decoder(opened: Opened) -> dict[str, Any]:
-    """Return the decoder of the file's encoder, which maps a latent to scale · latent + bias; empty for
-    images.
-    """
+    """Return the decoder of the encoder of latents, scale · latent + bias; empty for images."""
     encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
     if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
         return {}

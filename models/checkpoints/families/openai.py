@@ -75,9 +75,7 @@ def _count(tensors: Tensors, stage: str) -> int:
 
 
 def _rises(tensors: Tensors, block: int) -> bool:
-    """Return True if a block on the way up doubles the resolution: in a convolution or a second residual
-    block.
-    """
+    """Return True if a block doubles the resolution: in a convolution or a second residual block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
 

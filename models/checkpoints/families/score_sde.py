@@ -90,9 +90,7 @@ def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
 
 
 def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
-    """Return True if the modules begin with the middle: a block, attention and a block of equal channels,
-    before a wider one.
-    """
+    """Return True if the modules begin with block, attention and block of equal channels, before a wider one."""
     if kinds[:4] != ["block", "attention", "block", "block"]:
         return False
     first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
@@ -307,9 +305,7 @@ def _ends(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
 
 
 def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the VE training: the network's output, divided by the level, is the score, so it is minus the
-    noise.
-    """
+    """Return the VE training: the output over the level is the score, so it is minus the noise."""
     low, high = _ends(tensors)
     return {
         "process": {"name": "ve", "t_min": low, "t_max": high},
@@ -338,9 +334,7 @@ def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
 
 
 def _filters(unet_arguments: Mapping[str, Any]) -> Answers:
-    """Return the filters of changes of resolution, if any. Convolutions that reduce the image have the smooth
-    one.
-    """
+    """Return the filters of changes of resolution: the smooth one if convolutions reduce the image."""
     names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
     if len(unet_arguments["channel_mult"]) == 1:
         names = names[:1]
