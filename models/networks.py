@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 _DEPTH = 4
+_LIBRARIES = ("builtins", "torch", "numpy")
 
 WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
 """Remedy for a network of another call."""
@@ -63,14 +64,14 @@ def check_tensor(of: str, output: Any) -> None:
         )
 
 
-def networks_in(holder: Any, depth: int = _DEPTH) -> Iterator[nn.Module]:
+def networks_in(holder: Any) -> Iterator[nn.Module]:
     """Yield the ``nn.Module`` that ``holder`` is, or all that it holds.
 
     It may hold them as attributes, entries of lists or dictionaries, variables of a closure, defaults
     or globals of a function, or arguments of a ``functools.partial``.
     """
     visited: set[int] = set()
-    todo = [(holder, depth)]
+    todo = [(holder, _DEPTH)]
     while todo:
         value, depth_left = todo.pop()
         if id(value) in visited or depth_left < 0:
@@ -96,11 +97,7 @@ def _parts_of(value: Any) -> Iterator[Any]:
         yield from (
             value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__
         )
-    elif not isinstance(value, type) and type(value).__module__ not in (
-        "builtins",
-        "torch",
-        "numpy",
-    ):
+    elif not isinstance(value, type) and type(value).__module__ not in _LIBRARIES:
         yield from getattr(value, "__dict__", {}).values()
 
 
@@ -113,17 +110,12 @@ def _content(cell: Any) -> Iterator[Any]:
 
 def parameter_dtype(holder: Any) -> torch.dtype | None:
     """Return the floating dtype of the first parameter of the networks in ``holder``; None without any."""
-    parameters = (
-        parameter for network in networks_in(holder) for parameter in network.parameters()
-    )
-    return next(
-        (parameter.dtype for parameter in parameters if parameter.is_floating_point()), None
-    )
+    parameters = (p for network in networks_in(holder) for p in network.parameters())
+    return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
 
 def moved(holder: Any, device: torch.device | str) -> Any:
     """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
-
 
     Weights go straight into the copy, so they are never on the old device twice. A copy with a method
     ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to`` alone.
@@ -183,17 +175,12 @@ def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionTy
         CellType(*(_copied(part, memo) for part in _content(cell)))
         for cell in function.__closure__ or ()
     )
-    defaults = (
-        None
-        if function.__defaults__ is None
-        else tuple(_copied(part, memo) for part in function.__defaults__)
-    )
+    defaults = function.__defaults__
+    if defaults is not None:
+        defaults = tuple(_copied(part, memo) for part in defaults)
+    copied_space = {**space, **copies} if copies else space
     twin = FunctionType(
-        function.__code__,
-        {**space, **copies} if copies else space,
-        function.__name__,
-        defaults,
-        closure or None,
+        function.__code__, copied_space, function.__name__, defaults, closure or None
     )
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin

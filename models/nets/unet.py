@@ -1,4 +1,10 @@
-"""Small class-conditional U-Net, fast on a CPU: space-to-depth first, attention at the coarsest level only."""
+"""Small class-conditional U-Net of the models that ship, preconditionings around it, and one with random weights.
+
+It is fast on a CPU: space-to-depth first, attention at the coarsest level only. The models ``random-unet-32``
+and ``random-unet-64`` are for timing only: the cost of a network depends on its shape, not on its weights.
+They have the shipped architecture on colour images, five times as wide and at full resolution, to keep a GPU
+as busy as a useful network does; no reference, and quality columns without a meaning.
+"""
 
 from __future__ import annotations
 
@@ -13,106 +19,9 @@ from torch.nn import functional as F
 from ..denoiser import Denoiser, per_row
 
 
-class MapPrecond(nn.Module):
-    """Preconditioned map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), f(x, sigma_min) = x
-    for any F: Song et al. 2023 (arXiv:2303.01469), appendix C.
-
-    c_skip = s² / ((sigma - sigma_min)² + s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²),
-    c_in = 1 / sqrt(sigma² + s²), with s = sigma_data. Away from sigma_min they agree with
-    :class:`.edm.EDMPrecond`, so a map can begin with the weights of a denoiser.
-
-    Args:
-        net: the raw network F(x, c_noise, labels).
-        sigma_data: standard deviation of the data, in the data's own units.
-        sigma_min: the level at which the map is the identity, > 0.
-    """
-
-    def __init__(self, net: nn.Module, sigma_data: float, sigma_min: float) -> None:
-        super().__init__()
-        self.net = net
-        self.sigma_data, self.sigma_min = sigma_data, sigma_min
-
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Return the end of the path through ``x``.
-
-        Args:
-            x: ``(batch, C, h, w)``, states at ``sigma``.
-            sigma: ``(batch,)``, >= ``sigma_min``.
-            labels: ``(batch,)`` int64.
-
-        Returns:
-            Shape and dtype of ``x``. F runs in the dtype of its weights (and under autocast), the
-            rest in ``x``'s.
-        """
-        s = sigma[:, None, None, None]
-        total, above = (s**2 + self.sigma_data**2).sqrt(), s - self.sigma_min
-        dtype = next(self.net.parameters()).dtype
-        out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels).to(x.dtype)
-        skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
-        return torch.addcmul(skip * x, self.sigma_data * above / total, out)
-
-
-class EDMPrecond(nn.Module):
-    """Preconditioned network D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
-    2022 (arXiv:2206.00364), eq. (7), Table 1.
-
-    Args:
-        net: the raw network F(x, c_noise, labels).
-        sigma_data: standard deviation of the data, in the data's own units.
-    """
-
-    def __init__(self, net: nn.Module, sigma_data: float) -> None:
-        super().__init__()
-        self.net = net
-        self.sigma_data = sigma_data
-
-    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
-        """Denoise ``x``.
-
-        Args:
-            x: ``(batch, C, h, w)`` = x0 + sigma z.
-            sigma: ``(batch,)``, > 0.
-            labels: ``(batch,)`` int64.
-
-        Returns:
-            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights
-            (and under autocast), the rest in ``x``'s, so that the error of F is scaled down with
-            c_out at small sigma.
-        """
-        s = sigma[:, None, None, None]
-        total = (s**2 + self.sigma_data**2).sqrt()
-        dtype = next(self.net.parameters()).dtype
-        out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels)
-        return (self.sigma_data / total) ** 2 * x + (s * self.sigma_data / total) * out.to(x.dtype)
-
-
-def edm_loss(
-    model: EDMPrecond,
-    x0: Tensor,
-    labels: Tensor,
-    *,
-    p_mean: float,
-    p_std: float,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return EDM's training loss, eq. (8), a scalar: weighted squared denoising error at ln(sigma) ~
-    N(p_mean, p_std²).
-
-    The levels are stratified over the batch, which keeps the density and cuts the variance of the
-    gradient.
-    """
-    n = len(x0)
-    u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
-    sigma = (p_mean + p_std * 2**0.5 * torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
-    noise = torch.randn(x0.shape, generator=generator)
-    weight = (sigma**2 + model.sigma_data**2) / (sigma * model.sigma_data) ** 2
-    error = model(x0 + sigma[:, None, None, None] * noise, sigma, labels) - x0
-    return (weight * error.square().mean(dim=(1, 2, 3))).mean()
-
-
 class FourierFeatures(nn.Module):
-    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4: ``(batch,)`` to ``(batch, 2
-    n)``.
+    """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4: ``(batch,)`` to
+    ``(batch, 32)``.
 
     The highest frequency is kept low: a denoiser that wiggles in sigma has no clean convergence
     order.
@@ -120,9 +29,9 @@ class FourierFeatures(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, n: int = 16, lowest: float = 0.125, highest: float = 4.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        steps = torch.linspace(math.log(lowest), math.log(highest), n, dtype=torch.float64).exp()
+        steps = torch.linspace(math.log(0.125), math.log(4.0), 16, dtype=torch.float64).exp()
         self.register_buffer("frequencies", (2 * math.pi * steps).float(), persistent=False)
 
     def forward(self, c_noise: Tensor) -> Tensor:
@@ -246,8 +155,96 @@ class UNet(nn.Module):
         return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
 
+class EDMPrecond(nn.Module):
+    """Preconditioned network D(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label): Karras et al.
+    2022 (arXiv:2206.00364), eq. (7), Table 1.
+
+    Args:
+        net: the raw network F(x, c_noise, labels).
+        sigma_data: standard deviation of the data, in the data's own units.
+    """
+
+    def __init__(self, net: nn.Module, sigma_data: float) -> None:
+        super().__init__()
+        self.net = net
+        self.sigma_data = sigma_data
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """Denoise ``x``.
+
+        Args:
+            x: ``(batch, C, h, w)`` = x0 + sigma z.
+            sigma: ``(batch,)``, > 0.
+            labels: ``(batch,)`` int64.
+
+        Returns:
+            The estimate of E[x0 | x], shape and dtype of ``x``. F runs in the dtype of its weights
+            (and under autocast), the rest in ``x``'s, so that the error of F is scaled down with
+            c_out at small sigma.
+        """
+        s = sigma[:, None, None, None]
+        total = (s**2 + self.sigma_data**2).sqrt()
+        dtype = next(self.net.parameters()).dtype
+        out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels)
+        return (self.sigma_data / total) ** 2 * x + (s * self.sigma_data / total) * out.to(x.dtype)
+
+
+def edm_loss(
+    model: EDMPrecond,
+    x0: Tensor,
+    labels: Tensor,
+    *,
+    p_mean: float,
+    p_std: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return EDM's training loss, eq. (8), a scalar: weighted squared denoising error at ln(sigma) ~
+    N(p_mean, p_std²).
+
+    The levels are stratified over the batch, which keeps the density and cuts the variance of the
+    gradient.
+    """
+    n = len(x0)
+    u = (torch.rand(n, generator=generator) + torch.arange(n)) / n
+    sigma = (p_mean + p_std * 2**0.5 * torch.erfinv((2 * u - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
+    noise = torch.randn(x0.shape, generator=generator)
+    weight = (sigma**2 + model.sigma_data**2) / (sigma * model.sigma_data) ** 2
+    error = model(x0 + sigma[:, None, None, None] * noise, sigma, labels) - x0
+    return (weight * error.square().mean(dim=(1, 2, 3))).mean()
+
+
+class MapPrecond(nn.Module):
+    """Preconditioned map f(x, sigma) = c_skip x + c_out F(c_in x, ln(sigma) / 4, label), f(x, sigma_min) = x
+    for any F: Song et al. 2023 (arXiv:2303.01469), appendix C.
+
+    c_skip = s² / ((sigma - sigma_min)² + s²), c_out = s (sigma - sigma_min) / sqrt(sigma² + s²),
+    c_in = 1 / sqrt(sigma² + s²), with s = sigma_data. Away from sigma_min they agree with
+    :class:`EDMPrecond`, so a map can begin with the weights of a denoiser.
+
+    Args:
+        net: the raw network F(x, c_noise, labels).
+        sigma_data: standard deviation of the data, in the data's own units.
+        sigma_min: the level at which the map is the identity, > 0.
+    """
+
+    def __init__(self, net: nn.Module, sigma_data: float, sigma_min: float) -> None:
+        super().__init__()
+        self.net = net
+        self.sigma_data, self.sigma_min = sigma_data, sigma_min
+
+    def forward(self, x: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """Return the end of the path through ``x``, for ``sigma >= sigma_min``; see :meth:`EDMPrecond.forward`."""
+        s = sigma[:, None, None, None]
+        total, above = (s**2 + self.sigma_data**2).sqrt(), s - self.sigma_min
+        dtype = next(self.net.parameters()).dtype
+        out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels).to(x.dtype)
+        skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
+        return torch.addcmul(skip * x, self.sigma_data * above / total, out)
+
+
 SEED = 20220601
 SIGMA_DATA = 0.5
+"""Seed of random weights, and standard deviation of data that there are none of."""
 
 
 class RandomUNet(Denoiser):
