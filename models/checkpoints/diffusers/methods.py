@@ -82,13 +82,8 @@ def _words(algorithm: str, solver: str) -> str:
 
 
 def with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
-    """Return the sampler of a preset with the orders of its steps.
-
-    Args:
-        preset: with a sampler.
-        kind: the scheduler's.
-        count: its steps.
-        dropped: True if the last of them goes nowhere, and is left out here.
+    """Return the sampler of a preset with the orders of ``count`` steps, the last ``dropped`` if it goes
+    nowhere.
     """
     settings, sampler = preset["settings"], str(preset["sampler"])
     order = int(settings.get("solver_order", 2))
@@ -197,16 +192,12 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
         yield from (f"its levels with {key} are not known here" for key in spacing_keys)
     elif kind in LOG_STEPS:
         cosine = scheduler.get("beta_schedule") == "squaredcos_cap_v2" and kind in DPM_KINDS
-        cut = [
-            key
-            for key in spacing_keys
-            if cosine or key not in ("use_karras_sigmas", "use_lu_lambdas")
-        ]
-        yield from (
-            f"with {key}{' and squaredcos_cap_v2' * cosine} it cuts times off, so that some depend on how "
-            "its floats round"
-            for key in cut
-        )
+        for key in spacing_keys:
+            if cosine or key not in ("use_karras_sigmas", "use_lu_lambdas"):
+                yield (
+                    f"with {key}{' and squaredcos_cap_v2' * cosine} it cuts times off, so that some "
+                    "depend on how its floats round"
+                )
     for key in ("shift_terminal", "invert_sigmas"):
         if scheduler.get(key):
             yield f"its levels with {key} are not known here"
@@ -218,21 +209,14 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
             "with use_dynamic_shifting its shift depends on the size of the state in a way that is not "
             "known here"
         )
-    if (
-        kind == "UniPCMultistep"
-        and not _ends_at_zero(scheduler)
-        and (spacing_keys or _flow(scheduler))
-    ):
+    spaced = spacing_keys or _flow(scheduler)
+    if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and spaced:
         yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
     if kind in LOG_STEPS:
         yield from _other_flows(scheduler, kind, spacing_keys)
-    continuous_v = ("continuous", "v_prediction")
-    if (
-        scheduler.get("timestep_type"),
-        scheduler.get("prediction_type"),
-    ) == continuous_v and not all(
-        scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max")
-    ):
+    training = (scheduler.get("timestep_type"), scheduler.get("prediction_type"))
+    is_ramp = all(scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max"))
+    if training == ("continuous", "v_prediction") and not is_ramp:
         yield (
             "with timestep_type continuous its levels are known here with use_karras_sigmas, sigma_min "
             "and sigma_max alone"

@@ -57,21 +57,16 @@ def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: an unknown scheduler, schedule or prediction.
     """
     kind = kind_of(scheduler)
-    if kind in EDM:
-        return _edm(scheduler)
-    if kind in FLOW:
-        return _flow(scheduler)
-    if kind in SCORES:
-        return _score(scheduler)
-    if kind in MAPS:
-        return _consistency(scheduler)
+    for kinds, training in ((EDM, _edm), (FLOW, _flow), (SCORES, _score), (MAPS, _consistency)):
+        if kind in kinds:
+            return training(scheduler)
     if kind in LATENT_MAPS:
         return _latent_consistency(scheduler, kind)
     if kind not in TABLE:
         raise CheckpointError(
             f"the scheduler {scheduler.get('_class_name')} is none that is read "
-            f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one that the network was "
-            f"trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
+            f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one "
+            f"that the network was trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
         )
     prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
     if prediction == "flow" or scheduler.get("use_flow_sigmas"):
@@ -181,11 +176,8 @@ def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, An
 
 def _continuous(scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """Return the velocity v at any level, with time input ln(sigma) / 4."""
-    ends = {
-        ours: float(scheduler[key])
-        for ours, key in (("t_min", "sigma_min"), ("t_max", "sigma_max"))
-        if scheduler.get(key) is not None
-    }
+    keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
+    ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
     return {
         "process": {"name": "edm", "sigma_data": 1.0, **ends},
         "prediction": "v",

@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import beta
 
 from ...process import Process
@@ -20,17 +19,10 @@ from ..mapping import process_of
 from ..specification import Specification
 from .scheduler import kind_of
 
-Floats = NDArray[np.float64]
-
 TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
 """Schedulers, without "Scheduler", that use the whole times of the table."""
-SIGMA_STEPS = (
-    "EulerDiscrete",
-    "EulerAncestralDiscrete",
-    "LMSDiscrete",
-    "HeunDiscrete",
-    "KDPM2Discrete",
-)
+SIGMA_STEPS = ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "HeunDiscrete")
+SIGMA_STEPS += ("KDPM2Discrete",)
 """Schedulers that step in levels, with fractional times of the network."""
 LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
 """Schedulers whose last step ends at the end of the table, and begins at their last evaluation."""
@@ -157,6 +149,7 @@ def _table(
     spec: Specification, kind: str, process: Process, count: int
 ) -> tuple[Sequence[float], Sequence[float]]:
     """Return levels and times of a scheduler with a table of training times."""
+    settings = spec.preset["settings"]
     table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
     if math.isinf(spec.sigma_max):
         raise ValueError(
@@ -164,18 +157,21 @@ def _table(
         )
     if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
         table[-1] = ALMOST_NOTHING
-    last = len(table) - int((-np.log(table) < _clipped(spec)).sum())
-    times = np.asarray(_times(spec.preset, kind, len(table), last, count))
+    # the lowest ln(alpha / sigma) that it begins at
+    lowest = float(settings.get("lambda_min_clipped", -math.inf))
+    last = len(table) - int((-np.log(table) < lowest).sum())
+    times = np.asarray(_times(settings, kind, len(table), last, count))
     levels = np.interp(times, np.arange(len(table)), table)
     if spec.preset["spacing"] not in LEVEL_KEYS.values():
         return levels.tolist(), times.tolist()
     top, bottom = (table[-1], table[0]) if kind in LOG_STEPS else (levels[0], levels[-1])
-    settings = spec.preset["settings"]
     if kind in ("EulerDiscrete", "UniPCMultistep"):
         top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
     levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
     times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
-    return levels.tolist(), _rounded(spec, kind, times).tolist()
+    # some give the network whole times
+    whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
+    return levels.tolist(), (times.round() if whole else times).tolist()
 
 
 def _distilled(
@@ -191,23 +187,12 @@ def _distilled(
     return np.asarray(process.level(np.asarray(times))).tolist(), times
 
 
-def _clipped(spec: Specification) -> float:
-    """Return the lowest ln(alpha / sigma) that a scheduler begins at."""
-    lowest = spec.preset["settings"].get("lambda_min_clipped", -math.inf)
-    return float(lowest)
-
-
-def _rounded(spec: Specification, kind: str, times: Floats) -> Floats:
-    """Round the times of given levels for schedulers that give the network whole times."""
-    whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
-    return times.round() if whole else times
-
-
-def _times(preset: Mapping[str, Any], kind: str, total: int, last: int, count: int) -> list[float]:
+def _times(
+    settings: Mapping[str, Any], kind: str, total: int, last: int, count: int
+) -> list[float]:
     """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
     if not 1 <= count <= total:
         raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
-    settings = preset["settings"]
     spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
     offset = int(settings.get("steps_offset", 0))
     points = count + 1 if kind in LOG_STEPS else count  # the last is the end
@@ -251,9 +236,8 @@ def _flow_table(
     if abs(t[0] - 1) < 1e-6:
         t[0] -= 1e-6
     total = round(1 / process.t_min)
-    return [float(process.level(time)) for time in t.tolist()], (
-        np.floor(t * total) / total
-    ).tolist()
+    levels = [float(process.level(time)) for time in t.tolist()]
+    return levels, (np.floor(t * total) / total).tolist()
 
 
 def _flow(spec: Specification, process: Process, count: int) -> list[float]:
@@ -277,14 +261,9 @@ def _shift_of_size(spec: Specification) -> float:
     5.3.2, in the pipelines' exponential form).
     """
     settings = spec.preset["settings"]
-    few, many = (
-        float(settings.get(f"{which}_image_seq_len", usual))
-        for which, usual in (("base", 256), ("max", 4096))
-    )
-    low, high = (
-        float(settings.get(f"{which}_shift", usual))
-        for which, usual in (("base", 0.5), ("max", 1.15))
-    )
+    few = float(settings.get("base_image_seq_len", 256))
+    many = float(settings.get("max_image_seq_len", 4096))
+    low, high = float(settings.get("base_shift", 0.5)), float(settings.get("max_shift", 1.15))
     tokens = math.prod(side // spec.preset["tokens"] for side in spec.event[1:])
     mu = low + (high - low) * (tokens - few) / (many - few)
     return mu if settings.get("time_shift_type") == "linear" else math.exp(mu)

@@ -44,7 +44,9 @@ def recognise(opened: Opened) -> Specification | None:
         **training,
         **_conditions(opened, folder),
     )
-    preset = _preset(folder)
+    patch = int(folder.config.get("patch_size") or 1)
+    tokens = 0 if folder.by_pipeline else convention.packed * patch
+    preset = preset_of(folder.scheduler, folder.pipeline, tokens)
     sentences = (*spec.evidence, _sampled(preset))
     return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=sentences))
 
@@ -60,13 +62,6 @@ def _sampled(preset: Mapping[str, Any]) -> str:
         return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
     sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
     return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
-
-
-def _preset(folder: Folder) -> dict[str, Any]:
-    """Return the field ``preset``."""
-    patch = int(folder.config.get("patch_size") or 1)
-    tokens = 0 if folder.by_pipeline else _convention(folder).packed * patch
-    return preset_of(folder.scheduler, folder.pipeline, tokens)
 
 
 def _convention(folder: Folder) -> Convention:
@@ -174,17 +169,14 @@ def _evidence(folder: Folder) -> list[str]:
             "before they are scored"
         )
     elif folder.decoder:
+        why = f"since {folder.decoder['folder']} has no weights"
+        if folder.decoder["class"] not in DECODERS_READ:
+            why = f"since only {' and '.join(DECODERS_READ)} are read"
         sentences.append(
             f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
-            f"not applied, {_why_not(folder.decoder)}"
+            f"not applied, {why}"
         )
     return sentences
-
-
-def _why_not(decoder: Mapping[str, Any]) -> str:
-    if decoder["class"] not in DECODERS_READ:
-        return f"since only {' and '.join(DECODERS_READ)} are read"
-    return f"since {decoder['folder']} has no weights"
 
 
 def _sources(folder: Folder) -> Mapping[str, str]:
@@ -196,19 +188,8 @@ def _sources(folder: Folder) -> Mapping[str, str]:
     return sources | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
 
 
-_IN_THE_FILE: tuple[str, ...] = (
-    "network",
-    "weights",
-    "event",
-    "classes",
-    "half",
-    "embeddings",
-    "scalars",
-    "boundary",
-    "decoder",
-    "decode",
-    "preset",
-)
+_IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", "scalars")
+_IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
 
 
 def _with_levels(spec: Specification) -> Specification:
