@@ -172,20 +172,20 @@ class Opened:
             ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
         value: content of a file, tensors and records; None for a folder and for programs.
         metadata: of a safetensors file.
-        beside: files of weights that an ONNX file or an index names.
+        weight_files: files of weights that an ONNX file or an index names.
     """
 
     path: Path
     container: Container
     value: Any = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    beside: tuple[Path, ...] = ()
+    weight_files: tuple[Path, ...] = ()
 
     @cached_property
     def content(self) -> str:
         """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
-        if self.beside:
-            names = [("", self.path), *((p.name, p) for p in self.beside)]
+        if self.weight_files:
+            names = [("", self.path), *((p.name, p) for p in self.weight_files)]
             hashes = [(name, _hash(path)) for name, path in names]
             return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
         if self.container != "folder":
@@ -246,7 +246,7 @@ def open_checkpoint(path: Path) -> Opened:
         return _zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
         try:
-            return Opened(path, "onnx", beside=external_files(path))
+            return Opened(path, "onnx", weight_files=external_files(path))
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
     # safetensors begin with eight bytes with the length of JSON, and the JSON

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     )
 
 
-def ends_of(betas: Sequence[float]) -> dict[str, float]:
+def ends_of(betas: Sequence[float]) -> dict[str, Any]:
     """Return ``sigma_min`` and ``sigma_max`` of the table of levels of these rates."""
     levels = Discrete.of_betas(np.asarray(betas)).levels
     return {"sigma_min": levels[0], "sigma_max": levels[-1]}

@@ -1,4 +1,4 @@
-"""Signature of a program: its inputs for the noisy image, the time and the labels, and its output."""
+"""Programs as networks: roles of their inputs, possible trainings, and calls."""
 
 from __future__ import annotations
 
@@ -151,28 +151,28 @@ def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) ->
 
 
 def specification(
-    family: str, opened: Opened, found: Signature, metadata: Mapping[str, str]
+    family: str, opened: Opened, signature: Signature, metadata: Mapping[str, str]
 ) -> Specification:
     """Return the specification of a program, with open questions for what its file leaves out.
 
     Args:
         family: of the program.
         opened: the program.
-        found: its inputs.
+        signature: its inputs.
         metadata: of the file; names that begin with :data:`PREFIX` are read as settings.
 
     Raises:
         CheckpointError: the channels may be any, or the output's are neither as many nor twice.
         ValueError: metadata that are no settings.
     """
-    channels, *sides = found.state.shape[1:]
-    doubled = found.output.shape[1]
+    channels, *sides = signature.state.shape[1:]
+    doubled = signature.output.shape[1]
     if channels is None or doubled not in (None, channels, 2 * channels):
         raise CheckpointError(
-            f"{opened.path}: its input is {found.state} and its output {found.output}; it must say the "
+            f"{opened.path}: its input is {signature.state} and its output {signature.output}; it must say the "
             "channels of its images, and give as many or, with a learned variance, twice as many"
         )
-    whole = not found.time.dtype.is_floating_point
+    whole = not signature.time.dtype.is_floating_point
     questions: dict[str, Any] = {
         "training": {k: v for k, v in trainings().items() if not (whole and k in WHOLE)}
     }
@@ -180,7 +180,7 @@ def specification(
         questions["half"] = {name: {"half": name} for name in ("first", "second")}
     if None in sides:
         questions["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
-    classes = found.labels.shape[1] if found.one_hot and found.labels else 0
+    classes = signature.labels.shape[1] if signature.one_hot and signature.labels else 0
     spec = Specification(
         family=family,
         network={"class": family, "arguments": {}},
@@ -190,8 +190,8 @@ def specification(
         prediction="",
         limits=None,
         classes=classes or 0,
-        labels="none" if found.labels is None else "random",
-        evidence=_evidence(found),
+        labels="none" if signature.labels is None else "random",
+        evidence=_evidence(signature),
         sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
         open=questions,
     )
@@ -199,25 +199,25 @@ def specification(
     return spec.overridden(answers, FILE)
 
 
-def _evidence(found: Signature) -> tuple[str, ...]:
-    roles = {"noisy image": found.state, "time": found.time, "labels": found.labels}
+def _evidence(signature: Signature) -> tuple[str, ...]:
+    roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
     descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
     return (
         f"of its inputs {descriptions}",
-        f"its output is {found.output}",
-        *([f"it takes {found.batch} rows at a time"] if found.batch else []),
+        f"its output is {signature.output}",
+        *([f"it takes {signature.batch} rows at a time"] if signature.batch else []),
     )
 
 
-def classes_of(spec: Specification, found: Signature) -> int:
+def classes_of(spec: Specification, signature: Signature) -> int:
     """Return the number of classes of a program's labels; 0 without labels.
 
     Raises:
         ValueError: it takes labels, and their number of classes is unknown.
     """
-    if found.labels is not None and not spec.classes:
+    if signature.labels is not None and not spec.classes:
         raise ValueError(
-            f"{spec.weights['file']}: its input {found.labels} are labels, and the file does not say "
+            f"{spec.weights['file']}: its input {signature.labels} are labels, and the file does not say "
             "how many classes there are; say it, as in ?classes=10"
         )
     return spec.classes
@@ -227,8 +227,8 @@ Run = Callable[[tuple[Tensor, ...]], Tensor]
 """Program: a function of its inputs in their order that returns its first output."""
 
 
-def called(
-    run: Run, found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+def call_program(
+    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> Tensor:
     """Return the prediction, in the dtype of the program.
 
@@ -237,7 +237,7 @@ def called(
 
     Args:
         run: the program.
-        found: its inputs.
+        signature: its inputs.
         classes: their number; the label ``classes`` is "no label".
         x: ``(batch, *event)``.
         t: ``(batch,)``.
@@ -246,34 +246,33 @@ def called(
     Raises:
         ValueError: the program fails on inputs of these sizes.
     """
-    if not found.one_time:
-        return _in_rows(run, found, classes, x, t, labels)
+    if not signature.one_time:
+        return _in_rows(run, signature, classes, x, t, labels)
     order, parts = [], []
     for time in t.unique():
         (rows,) = (t == time).nonzero(as_tuple=True)
         own = None if labels is None else labels[rows]
-        parts.append(_in_rows(run, found, classes, x[rows], t[rows], own))
+        parts.append(_in_rows(run, signature, classes, x[rows], t[rows], own))
         order.append(rows)
     return torch.cat(parts)[torch.cat(order).argsort()]
 
 
 def _in_rows(
-    run: Run, found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> Tensor:
-    size = found.batch or len(x)
+    size = signature.batch or len(x)
     parts = []
     for start in range(0, len(x), size):
         rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
         own = None if labels is None else labels[rows]
-        inputs = _inputs(found, classes, x[rows], t[rows], own)
+        inputs = _inputs(signature, classes, x[rows], t[rows], own)
         try:
             parts.append(run(inputs))
         except torch.OutOfMemoryError:  # which has a status of its own
             raise
         except Exception as error:  # of torch's operators, or onnxruntime's own kinds
-            sizes = ", ".join(
-                f"{p.name} {tuple(i.shape)}" for p, i in zip(found.inputs, inputs, strict=True)
-            )
+            named = zip(signature.inputs, inputs, strict=True)
+            sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
             what = " ".join(str(error).split())[:160]
             raise ValueError(
                 f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
@@ -283,17 +282,16 @@ def _in_rows(
 
 
 def _inputs(
-    found: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+    signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
 ) -> tuple[Tensor, ...]:
-    times = t[:1] if found.one_time else t
-    values = {found.state.name: x, found.time.name: _like(times, found.time)}
-    if found.labels is not None:
-        class_numbers = (
-            torch.full((len(x),), classes, device=x.device) if labels is None else labels
-        )
-        rows = one_hot(class_numbers, classes, x) if found.one_hot else class_numbers
-        values[found.labels.name] = class_numbers if rows is None else rows
-    return tuple(values[port.name].to(port.dtype) for port in found.inputs)
+    times = t[:1] if signature.one_time else t
+    values = {signature.state.name: x, signature.time.name: _like(times, signature.time)}
+    if signature.labels is not None:
+        none = torch.full((len(x),), classes, device=x.device)
+        class_numbers = none if labels is None else labels
+        rows = one_hot(class_numbers, classes, x) if signature.one_hot else class_numbers
+        values[signature.labels.name] = class_numbers if rows is None else rows
+    return tuple(values[port.name].to(port.dtype) for port in signature.inputs)
 
 
 def _like(t: Tensor, port: Port) -> Tensor:

@@ -163,9 +163,7 @@ def _undotted(
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
     for outer in range(3) if averages else ():  # modules around the averaged network
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
-        undotted = {
-            name: averages.get(UNDOTTED + of.replace(".", "")) for name, of in whole.items()
-        }
+        undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
         if any(tensor is not None for tensor in undotted.values()):
             return {n: tensors[n] if tensor is None else tensor for n, tensor in undotted.items()}
     return {}

@@ -135,7 +135,7 @@ class SourceFunction:
             ValueError: it raises, or ends the program.
         """
         name = self.called.rpartition(":")[2]
-        with beside(self.read.folder), reading() as recorder:
+        with importable(self.read.folder), reading() as recorder:
             try:
                 value = self.function(**params)
             except SystemExit as error:
@@ -200,7 +200,7 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
     folder = Path(os.path.abspath(path)).parent
-    with beside(folder), reading() as recorder:
+    with importable(folder), reading() as recorder:
         module = _imported(path, makes)
         read = FilesRead(folder, recorder.paths | {os.path.abspath(path)})
     function = getattr(module, name, None)
@@ -228,7 +228,7 @@ def _imported(path: Path, makes: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def beside(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Iterator[None]:
     """Make modules in ``folder`` importable within, and read them as they are now.
 
     Two models may have helpers of one name in two folders, and a helper may have been edited since

@@ -23,16 +23,15 @@ from unittest import mock
 _PACKAGE = Path(__file__).resolve().parents[2]
 _SYSTEM = ("/proc", "/dev", "/sys", "/run", "/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64")
 _SYSTEM += ("/usr/share/zoneinfo", "/System", "/Library")
+_OWN = ("samplers", "models", "benchmarks", "results", "samplerbench")
 _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
-_LIBRARIES = tuple(
-    os.path.realpath(folder) + os.sep
-    for folder in {
-        *(sysconfig.get_path(key) for key in ("stdlib", "platstdlib")),
-        os.path.dirname(os.__file__),
-    }
-    if folder
-)
+_PYTHON = {
+    sysconfig.get_path("stdlib"),
+    sysconfig.get_path("platstdlib"),
+    os.path.dirname(os.__file__),
+}
+_LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
 
 
 def source_of(path: str) -> str:
@@ -59,13 +58,7 @@ def _own(path: Path) -> bool:
 
     A user's folder may lie in a checkout of it.
     """
-    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in (
-        "samplers",
-        "models",
-        "benchmarks",
-        "results",
-        "samplerbench",
-    )
+    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in _OWN
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:

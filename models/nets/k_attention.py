@@ -16,13 +16,7 @@ from torch.nn import functional as F
 
 def places(h: int, w: int, like: Tensor, aspect: float = 1.0) -> Tensor:
     """Return the coordinates of the centres of places, ``(h, w, 2)``, in their largest box around 0 within
-    [-1, 1].
-
-    Args:
-        h: number of places downwards.
-        w: and to the right.
-        like: gives dtype and device.
-        aspect: height of a place over its width.
+    [-1, 1]; ``aspect`` is a place's height over its width.
     """
     tall = h * aspect / w
     ends = min(1.0, tall), min(1.0, 1 / tall)
@@ -55,15 +49,9 @@ def everywhere(query: Tensor, key: Tensor, value: Tensor, scale: float | None = 
 
 def nearby(query: Tensor, key: Tensor, value: Tensor, size: int) -> Tensor:
     """Return attention of each place to the ``size`` x ``size`` places around it, unscaled; at borders the
-    square moves inwards.
+    square moves inwards. ``size`` is odd, h and w at most.
 
     A row of places attends to the rows around it, masked to the columns around each place.
-
-    Args:
-        query: ``(batch, heads, h, w, head)``.
-        key: of that shape.
-        value: of that shape.
-        size: odd, h and w at most.
     """
     h, w, head = query.shape[2:]
     rows = _window(h, size, query.device)  # (h, size)
@@ -82,17 +70,10 @@ def _window(places: int, size: int, device: torch.device) -> Tensor:
 
 
 def within(query: Tensor, key: Tensor, value: Tensor, size: int, shift: int) -> Tensor:
-    """Return attention of each place to its window, unscaled.
+    """Return attention of each place to its window of ``size`` x ``size``, which divides h and w, unscaled.
 
-    The image is rolled down and to the right by ``shift`` before it is cut into windows; places that
-    were not neighbours before do not attend to each other.
-
-    Args:
-        query: ``(batch, heads, h, w, head)``.
-        key: of that shape.
-        value: of that shape.
-        size: side of a window, of which h and w are multiples.
-        shift: 0 to ``size`` - 1.
+    The image is rolled down and to the right by ``shift``, 0 to ``size`` - 1, before it is cut into
+    windows; places that were not neighbours before do not attend to each other.
     """
     n, heads, h, w, head = query.shape
     split = (n, heads, h // size, size, w // size, size, head)

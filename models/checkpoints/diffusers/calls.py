@@ -49,7 +49,7 @@ class Convention:
         needs: names of the embeddings that a network of these settings takes.
         scalars: further inputs, with the pipelines' default values.
         packed: side of the squares of the state that the pipeline hands over as one vector.
-        told: the pipelines' factor of the scheduler's time.
+        time_factor: the pipelines' factor of the scheduler's time.
         refused: reason why a network of these settings has another call; "" for none.
     """
 
@@ -59,7 +59,7 @@ class Convention:
     needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
     scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
     packed: int = 1
-    told: Callable[[Config], float] = lambda _: 1.0
+    time_factor: Callable[[Config], float] = lambda _: 1.0
     refused: Callable[[Config], str] = lambda _: ""
 
 
@@ -176,14 +176,14 @@ CONVENTIONS = {
         needs=lambda _: (PROMPT, POOLED),
         scalars=lambda config: {"guidance": 3.5} if config.get("guidance_embeds") else {},
         packed=2,
-        told=lambda _: 1e-3,
+        time_factor=lambda _: 1e-3,
     ),
     SANA: Convention(
         channels=32,
         size=32,
         call=_sana,
         needs=lambda _: (PROMPT, MASK),
-        told=lambda config: float(config.get("timestep_scale") or 1.0),
+        time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
         refused=lambda config: (
             "it is told the scale of guidance" if config.get("guidance_embeds") else ""
         ),

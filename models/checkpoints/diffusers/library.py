@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...networks import moved
-from ..conditions import given_conditions
+from ..conditions import tables_of
 from ..opening import CheckpointError, Opened, open_checkpoint
 from ..specification import DECODER_PARTS, USER, Specification
 from .calls import CONVENTIONS, Captured, Labelled, Prompted, scalars_of
@@ -38,11 +38,10 @@ def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captur
         CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
             takes embeddings and none are given.
     """
-    takes = spec.embeddings
-    tables = given_conditions(takes, opened.path).tables if takes else {}
+    tables = tables_of(spec.embeddings, opened.path)
     if spec.network.get("call") == PIPELINE:
         return _captured(spec, opened, tables)
-    if not takes:
+    if not spec.embeddings:
         return Labelled(_loaded(spec, opened))
     scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
     return Prompted(_loaded(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars)
@@ -89,8 +88,7 @@ def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
     Raises:
         CheckpointError: as :func:`network`.
     """
-    takes = spec.embeddings
-    return _captured(spec, opened, given_conditions(takes, opened.path).tables if takes else {})
+    return _captured(spec, opened, tables_of(spec.embeddings, opened.path))
 
 
 def _loaded(spec: Specification, opened: Opened) -> nn.Module:

@@ -28,7 +28,7 @@ def recognise(opened: Opened) -> Specification | None:
     folder = _with_caller(opened, folder)
     convention = _convention(folder)
     training = trained(folder.scheduler)
-    if (scale := convention.told(folder.config)) != 1:
+    if (scale := convention.time_factor(folder.config)) != 1:
         time = training.get("time", {"of": "t"})
         training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
     spec = Specification(

@@ -34,7 +34,7 @@ HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
 """Heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
 OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
-ENDS = {"sigma_min": 1e-3, "sigma_max": 1e4}
+ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
 """Levels of paths whose level is infinite at the end."""
 REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 

@@ -41,7 +41,7 @@ class PersistentNetwork:
     entry: str
 
     @property
-    def given(self) -> Mapping[str, Any]:
+    def arguments(self) -> Mapping[str, Any]:
         """Arguments of the network and its plain attributes, defaults included."""
         plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
         return {**arguments_of(self.network), **plain}
@@ -53,7 +53,7 @@ class PersistentNetwork:
         return (
             f"a pickle of torch_utils.persistence with the class {classes}",
             f"the source of the class has the SHA-256 {source}, and was not executed",
-            *([half] if self.given.get("use_fp16") else []),
+            *([half] if self.arguments.get("use_fp16") else []),
         )
 
 
@@ -148,10 +148,10 @@ OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
 
 Fields = dict[str, Any]
-Given = Mapping[str, Any]
+Arguments = Mapping[str, Any]
 
 
-def _edm(precond_arguments: Given) -> Fields:
+def _edm(precond_arguments: Arguments) -> Fields:
     """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
     return {
         "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
@@ -162,7 +162,7 @@ def _edm(precond_arguments: Given) -> Fields:
     }
 
 
-def _vp(precond_arguments: Given) -> Fields:
+def _vp(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column VP: the noise z at the time input 999 t."""
     arguments = {
         "beta_d": precond_arguments.get("beta_d", 19.9),
@@ -179,7 +179,7 @@ def _vp(precond_arguments: Given) -> Fields:
     }
 
 
-def _ve(precond_arguments: Given) -> Fields:
+def _ve(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
     low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
     return {
@@ -192,7 +192,7 @@ def _ve(precond_arguments: Given) -> Fields:
     }
 
 
-def _iddpm(precond_arguments: Given) -> Fields:
+def _iddpm(precond_arguments: Arguments) -> Fields:
     """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
     index of the nearest level of the file's table ``u``, from the highest down to 0.
     """
@@ -211,7 +211,7 @@ def _iddpm(precond_arguments: Given) -> Fields:
     }
 
 
-PRECONDITIONINGS: dict[str, Callable[[Given], Fields]] = {
+PRECONDITIONINGS: dict[str, Callable[[Arguments], Fields]] = {
     "EDMPrecond": _edm,
     "VPPrecond": _vp,
     "VEPrecond": _ve,
@@ -225,11 +225,11 @@ def recognise(opened: Opened) -> Specification | None:
     if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
         return None
     outer = persistent.network
-    channels = persistent.given.get("img_channels")
+    channels = persistent.arguments.get("img_channels")
     doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
     sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
     raw, arguments = raw_description(opened, outer, "model", NETWORKS, OUTER, sizes)
-    fields = PRECONDITIONINGS[outer.class_name]({**persistent.given, **_table(opened, outer)})
+    fields = PRECONDITIONINGS[outer.class_name]({**persistent.arguments, **_table(opened, outer)})
     classes = int(arguments.get("label_dim", 0))
     side = arguments["img_resolution"]
     read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")

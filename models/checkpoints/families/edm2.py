@@ -35,7 +35,7 @@ def recognise(opened: Opened) -> Specification | None:
         network={"class": raw, "arguments": arguments},
         weights={"file": str(opened.path), "entry": persistent.entry},
         event=(arguments["img_channels"], side, side),
-        process={"name": "edm", "sigma_data": persistent.given.get("sigma_data", 0.5)},
+        process={"name": "edm", "sigma_data": persistent.arguments.get("sigma_data", 0.5)},
         prediction="edm",
         time={"of": "log_level", "scale": 0.25},
         classes=classes,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened, state_dict
-from ..programs import Port, Signature, called, classes_of, signature_of, specification
+from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
 from ..specification import Specification
 
 DTYPES = {
@@ -147,14 +147,13 @@ def recognise(opened: Opened) -> Specification | None:
     """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
     if opened.container != "exported":
         return None
-    return specification("exported", opened, _signature(_program(opened), opened), {})
+    return specification("exported", opened, _program(opened)[1], {})
 
 
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
-    program = _program(opened)
-    found = _signature(program, opened)
-    return ExportedNetwork(program, found, classes_of(spec, found)).eval()
+    program, signature = _program(opened)
+    return ExportedNetwork(program, signature, classes_of(spec, signature)).eval()
 
 
 class ExportedNetwork(nn.Module):
@@ -162,26 +161,25 @@ class ExportedNetwork(nn.Module):
 
     Args:
         program: to run.
-        found: its inputs.
+        signature: its inputs.
         classes: their number.
     """
 
-    def __init__(self, program: Program, found: Signature, classes: int) -> None:
+    def __init__(self, program: Program, signature: Signature, classes: int) -> None:
         super().__init__()
-        self.program, self.found, self.classes = program, found, classes
+        self.program, self.signature, self.classes = program, signature, classes
 
     @torch.no_grad()
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """See :class:`~samplerbench.models.adapters.Network`."""
-        return called(lambda inputs: self.program(*inputs), self.found, self.classes, x, t, labels)
+        return call_program(
+            lambda inputs: self.program(*inputs), self.signature, self.classes, x, t, labels
+        )
 
 
-def _program(opened: Opened) -> Program:
-    return Program(read_archive(opened.path))
-
-
-def _signature(program: Program, opened: Opened) -> Signature:
-    return signature_of(opened.path, program.ports, [program.output])
+def _program(opened: Opened) -> tuple[Program, Signature]:
+    program = Program(read_archive(opened.path))
+    return program, signature_of(opened.path, program.ports, [program.output])
 
 
 LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.adm_unet import Heads
-from ..conditions import given_conditions
+from ..conditions import tables_of
 from ..diffusers.calls import CONVENTIONS, PROMPT, Prompted, scalars_of
 from ..diffusers.folder import UNET_TEXT
 from ..diffusers.library import imported_library
@@ -104,10 +104,8 @@ def network(spec: Specification, opened: Opened) -> Network:
     convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
     named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
     full = filled(raw, convert(named, arguments), opened.path)
-    if spec.embeddings:
-        tables = given_conditions(spec.embeddings, opened.path).tables
-    else:
-        tables = {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
+    tables = tables_of(spec.embeddings, opened.path)
+    tables = tables or {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
     return Prompted(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened
-from ..programs import Port, Signature, called, classes_of, signature_of, specification
+from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
 from ..specification import Specification
 
 DTYPES = {
@@ -41,8 +41,8 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network of the program."""
     session = _session(opened.path)
-    found = _signature(session, opened.path)
-    return OnnxNetwork(session, found, classes_of(spec, found))
+    signature = _signature(session, opened.path)
+    return OnnxNetwork(session, signature, classes_of(spec, signature))
 
 
 class OnnxNetwork:
@@ -50,23 +50,23 @@ class OnnxNetwork:
 
     Args:
         session: of onnxruntime.
-        found: its inputs.
+        signature: its inputs.
         classes: their number.
     """
 
-    def __init__(self, session: Any, found: Signature, classes: int) -> None:
-        self.session, self.found, self.classes = session, found, classes
+    def __init__(self, session: Any, signature: Signature, classes: int) -> None:
+        self.session, self.signature, self.classes = session, signature, classes
 
     def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         """See :class:`~samplerbench.models.adapters.Network`."""
-        return called(self._run, self.found, self.classes, x, t, labels)
+        return call_program(self._run, self.signature, self.classes, x, t, labels)
 
     def _run(self, inputs: tuple[Tensor, ...]) -> Tensor:
         named = {
             port.name: np.ascontiguousarray(value.numpy())
-            for port, value in zip(self.found.inputs, inputs, strict=True)
+            for port, value in zip(self.signature.inputs, inputs, strict=True)
         }
-        (output,) = self.session.run([self.found.output.name], named)
+        (output,) = self.session.run([self.signature.output.name], named)
         return torch.from_numpy(output)
 
     def to(self, device: torch.device | str) -> OnnxNetwork:
