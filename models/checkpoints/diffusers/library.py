@@ -38,20 +38,25 @@ def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captur
         CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
             takes embeddings and none are given.
     """
-    tables = tables_of(spec.embeddings, opened.path)
     if spec.network.get("call") == PIPELINE:
-        return _captured(spec, opened, tables)
+        return called_by_pipeline(spec, opened)
     if not spec.embeddings:
         return Labelled(_loaded(spec, opened))
+    tables = tables_of(spec.embeddings, opened.path)
     scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
     return Prompted(_loaded(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars)
 
 
-def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor]) -> Captured:
+def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
     """Make the network of a folder, called by its pipeline, in float32 on the CPU.
 
-    Only classes of diffusers itself are made, and text encoders are not.
+    Only classes of diffusers itself are made, and text encoders are not. It takes the scheduler's time, and its
+    output has the channels of the state.
+
+    Raises:
+        CheckpointError: as :func:`network`, or the pipeline or a part of it is not the library's own.
     """
+    tables = tables_of(spec.embeddings, opened.path)
     for weights in sorted(opened.path.rglob("*.bin")):
         if not weights.relative_to(opened.path).parts[0].startswith(TEXT):
             refuse_code(weights)
@@ -80,20 +85,9 @@ def _captured(spec: Specification, opened: Opened, tables: Mapping[str, Tensor])
     return Captured(pipeline, spec.event, tables, scalars)
 
 
-def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
-    """Make the network of a folder with a known call, called by its pipeline, to check that call.
-
-    It takes the scheduler's time, and its output has the channels of the state.
-
-    Raises:
-        CheckpointError: as :func:`network`.
-    """
-    return _captured(spec, opened, tables_of(spec.embeddings, opened.path))
-
-
 def _loaded(spec: Specification, opened: Opened) -> nn.Module:
-    weights = (spec.weights["file"], spec.weights["variant"])
-    return pretrained(spec.network["class"], opened.path, spec.network["folder"], *weights)
+    of, weights = spec.network, spec.weights
+    return pretrained(of["class"], opened.path, of["folder"], weights["file"], weights["variant"])
 
 
 def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:

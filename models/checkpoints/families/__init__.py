@@ -1,14 +1,8 @@
 """Families of checkpoints, one a file: recognition of their files, open questions and networks.
 
-A family is a module with
-
-* ``recognise(opened) -> Specification | None``: the checkpoint's specification with its open
-  questions, if it is of this family. It reads, and builds nothing.
-* ``network(spec, opened) -> Network``: its network, on the CPU, in evaluation mode, called in
-  native coordinates with class numbers (``spec.classes`` for "no label"), or None without classes.
-
-and, if its files have a scheduler, ``own_sampling(spec, steps, scheduler) -> OwnSampling`` and
-``native_levels(spec, steps)``, the levels of the evaluations.
+A family is a module with the functions of :class:`Family` and, if its files have a scheduler,
+``own_sampling(spec, steps, scheduler) -> OwnSampling`` and ``native_levels(spec, steps)``, the levels of the
+evaluations.
 
 To add one, write a file here (its name is the scheme) and a test.
 """
@@ -30,7 +24,8 @@ class Family(Protocol):
 
     @staticmethod
     def recognise(opened: Opened) -> Specification | None:
-        """Return the checkpoint's specification if it is of this family.
+        """Return the checkpoint's specification with its open questions, if it is of this family. It builds
+        nothing.
 
         Raises:
             CheckpointError: it is, but damaged, changed, or a network that is not supported.
@@ -39,7 +34,8 @@ class Family(Protocol):
 
     @staticmethod
     def network(spec: Specification, opened: Opened) -> Network:
-        """Return its network, with the weights of the checkpoint.
+        """Return its network with the weights of the checkpoint, on the CPU, in evaluation mode, called in native
+        coordinates with class numbers (``spec.classes`` for "no label"), or None without classes.
 
         Raises:
             CheckpointError: its weights do not fit it.

@@ -17,7 +17,14 @@ from ...nets.k_image_v1 import KImageV1
 from ...nets.k_transformers import KTransformerV1, KTransformerV2
 from ..opening import AGAIN, CheckpointError, Opened
 from ..specification import FILE, Specification
-from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from ..weights import (
+    WRAP,
+    Sets,
+    Tensors,
+    choice_among,
+    entries_of,
+    loaded,
+)
 
 IMAGE_V1 = "image_v1"
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -54,9 +61,7 @@ def recognise(opened: Opened) -> Specification | None:
 def network(spec: Specification, opened: Opened) -> Network:
     """Make the network."""
     kinds = {kind.__name__: kind for kind in NETWORKS.values()}
-    raw = built(kinds[spec.network["class"]], spec.network["arguments"], opened.path)
-    tensors = entry_named(_sets(opened, _config(opened)), spec.weights["entry"], opened)
-    return filled(raw, tensors, opened.path)
+    return loaded(kinds[spec.network["class"]], spec, opened, _sets(opened, _config(opened)))
 
 
 def _config(opened: Opened) -> Mapping[str, Any]:
