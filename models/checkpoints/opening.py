@@ -27,6 +27,23 @@ AGAIN = "download it again"
 SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".pt2", ".bin")
 PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
 
+_INNER = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+"""Numbers of the fields that are messages, by the kind of message (onnx.proto3)."""
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_KEY, _VALUE = 1, 2
+Field = tuple[int, memoryview]
+Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
+LARGEST_JSON = 16 << 20
+INDEX = ".safetensors.index.json"
+
 
 class CheckpointError(ValueError):
     """Error of an unreadable checkpoint, in one sentence with the remedy."""
@@ -72,22 +89,6 @@ def shards_of(index: Path) -> list[Path]:
             raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
         first_bytes(file)
     return files
-
-
-_INNER = {
-    "model": {7: "graph", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "entry"},
-}
-"""Numbers of the fields that are messages, by the kind of message (onnx.proto3)."""
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_KEY, _VALUE = 1, 2
-
-Field = tuple[int, memoryview]
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
@@ -154,12 +155,6 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
             return value, place
         if shift > 63:
             raise IndexError
-
-
-Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
-
-LARGEST_JSON = 16 << 20
-INDEX = ".safetensors.index.json"
 
 
 @dataclass(frozen=True, eq=False)

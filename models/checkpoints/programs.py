@@ -25,6 +25,15 @@ VP_SCORE = {"process": {"name": "vp_linear"}, "prediction": "score"}
 VP_SCORE |= {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+"""Sides of images to try if the program takes any."""
+WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
+"""Trainings with fractional times."""
+PREFIX = "samplerbench."
+"""Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
+Run = Callable[[tuple[Tensor, ...]], Tensor]
+"""Program: a function of its inputs in their order that returns its first output."""
+
 
 def trainings() -> Answers:
     """Return the answers to the question ``training``.
@@ -61,14 +70,6 @@ def _discrete(schedule: str, prediction: str) -> dict[str, Any]:
         "snap": "nearest",
         **ends_of(betas_of(schedule, 1000, start, end)),
     }
-
-
-SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-"""Sides of images to try if the program takes any."""
-WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
-"""Trainings with fractional times."""
-PREFIX = "samplerbench."
-"""Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
 
 
 @dataclass(frozen=True)
@@ -221,10 +222,6 @@ def classes_of(spec: Specification, signature: Signature) -> int:
             "how many classes there are; say it, as in ?classes=10"
         )
     return spec.classes
-
-
-Run = Callable[[tuple[Tensor, ...]], Tensor]
-"""Program: a function of its inputs in their order that returns its first output."""
 
 
 def call_program(

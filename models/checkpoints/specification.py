@@ -26,6 +26,28 @@ Answers = dict[str, dict[str, Any]]
 
 INFINITE = "inf"
 
+_TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
+"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
+FIXED = ("network.class", "weights.file")
+"""Parts that the file and its path fix."""
+TIMES = ("t", "level", "log_level")
+_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
+DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
+_PARTS = {
+    "time": ("of", "scale", "offset"),
+    "boundary": ("scale", "sigma_data"),
+    "decoder": DECODER_PARTS,
+}
+"""Parts of tables that may have no others."""
+_FLAGS = {"0": False, "false": False, "1": True, "true": True}
+_CHOICES = {
+    "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
+    "half": ("", "first", "second"),
+    "snap": ("", "nearest", "nearest_level"),
+    "labels": ("none", "random", "balanced"),
+    "kind": ("denoiser", "map"),
+}
+
 
 def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
     """Return the answers to ``size``: images of each side that this many levels, halved in turn, divide."""
@@ -234,25 +256,11 @@ def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, 
     return {**changes, "network": {**network, "arguments": arguments}}
 
 
-_TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
-
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
-FIXED = ("network.class", "weights.file")
-"""Parts that the file and its path fix."""
-TIMES = ("t", "level", "log_level")
-_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
-DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
-_PARTS = {
-    "time": ("of", "scale", "offset"),
-    "boundary": ("scale", "sigma_data"),
-    "decoder": DECODER_PARTS,
-}
-"""Parts of tables that may have no others."""
 
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
@@ -298,9 +306,6 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     )
 
 
-_FLAGS = {"0": False, "false": False, "1": True, "true": True}
-
-
 def read_value(text: str) -> Value:
     """Return a number, flag or list as JSON writes it, else the text itself."""
     try:
@@ -319,15 +324,6 @@ def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
         if typed.get(name) == INFINITE:
             typed[name] = math.inf
     return typed
-
-
-_CHOICES = {
-    "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
-    "half": ("", "first", "second"),
-    "snap": ("", "nearest", "nearest_level"),
-    "labels": ("none", "random", "balanced"),
-    "kind": ("denoiser", "map"),
-}
 
 
 def _is_number(value: Value) -> bool:

@@ -36,6 +36,9 @@ FIT = "sets of weights fit"
 DEPTH, MOST = 4, 16
 """Largest depth of nested tables, and most networks in a table."""
 
+M = TypeVar("M", bound=nn.Module)
+WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
+
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
     """Find the sets of weights that have all these names, after any prefix; the file itself is the entry "".
@@ -213,11 +216,6 @@ def _rank(name: str) -> tuple[bool, int]:
     is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
     order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
     return not is_average, order
-
-
-M = TypeVar("M", bound=nn.Module)
-
-WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
 
 
 def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:

@@ -57,7 +57,6 @@ DDPM_SCRIPT = (
     "repository, which takes the arguments of its UNet2DModel as a config file, and give the folder"
 )
 
-
 ORIGINS = (
     (
         ("lora_",),
@@ -129,6 +128,16 @@ ORIGINS = (
 format that is read. The first whose parts all occur in some name is named.
 """
 
+_UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
+_UNEXPECTED += (MemoryError, RecursionError, UnicodeError)
+AS_IT_IS = {
+    "diffusers": "is a diffusers folder, which is data already: the network is the library's own, and "
+    "save_pretrained writes its weights as safetensors",
+    "onnx": "is a program, which brings its own network",
+    "exported": "is a program, which brings its own network",
+}
+"""Families whose checkpoints are not converted, with the reason."""
+
 
 def _description(opened: Opened) -> str:
     """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
@@ -186,10 +195,6 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
             f"{opened.path} is of no known family ({', '.join(family_names())}): {_description(opened)}"
         )
     return specifications[0]
-
-
-_UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
-_UNEXPECTED += (MemoryError, RecursionError, UnicodeError)
 
 
 def _read(opened: Opened, read: Callable[[], Value]) -> Value:
@@ -280,15 +285,6 @@ def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
     except ValueError:
         raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
     return Path(os.path.expanduser(path)), dict(pairs), None
-
-
-AS_IT_IS = {
-    "diffusers": "is a diffusers folder, which is data already: the network is the library's own, and "
-    "save_pretrained writes its weights as safetensors",
-    "onnx": "is a program, which brings its own network",
-    "exported": "is a program, which brings its own network",
-}
-"""Families whose checkpoints are not converted, with the reason."""
 
 
 class Written(NamedTuple):

@@ -49,6 +49,17 @@ from .source_file import LoadedValue, options_text, source_function
 AT_ONCE = 64
 """Latents at a time."""
 
+Call = Callable[[Tensor, float | Tensor], Tensor]
+LARGEST_DECODED = 4096
+"""Most values of an image for a default reference: more have a covariance of gigabytes."""
+REFERENCE_SAMPLES = 50_000
+REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
+_WHAT = {
+    "event": "the shape of one sample, such as (1, 28, 28)",
+    "sigma_min": "the smallest noise level",
+    "sigma_max": "the largest noise level",
+}
+
 
 class FileDecoder:
     """Decoder (:class:`~samplerbench.models.decoder.Decoder`) from a user's ``decode``.
@@ -107,19 +118,6 @@ def file_decoder(
             f"{name}: decode gave {description} for one latent; it must return a tensor (batch, *image)"
         )
     return FileDecoder(model.decode, tuple(image.shape[1:]), limits)
-
-
-Call = Callable[[Tensor, float | Tensor], Tensor]
-
-LARGEST_DECODED = 4096
-"""Most values of an image for a default reference: more have a covariance of gigabytes."""
-REFERENCE_SAMPLES = 50_000
-REFERENCE_SEED, HELD_OUT_SEED = 2_000_000, 2_000_001
-_WHAT = {
-    "event": "the shape of one sample, such as (1, 28, 28)",
-    "sigma_min": "the smallest noise level",
-    "sigma_max": "the largest noise level",
-}
 
 
 @loader("python_file", usage="file.py:factory")

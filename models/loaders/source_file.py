@@ -22,6 +22,9 @@ from typing import Any, NamedTuple
 
 from .user_files import FilesRead, file_hash, is_users, module_file, named_hashes, reading
 
+_fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
+_importing = threading.RLock()
+
 
 def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
     """Return the SHA-256 of each file of a module's own code, by its path from the folder of the module or
@@ -89,10 +92,6 @@ def _names_in(node: ast.AST, package: str) -> Iterator[str]:
 def _prefixes(name: str) -> Iterator[str]:
     parts = name.split(".")
     yield from (".".join(parts[: i + 1]) for i in range(len(parts)) if parts[0])
-
-
-_fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
-_importing = threading.RLock()
 
 
 class LoadedValue(NamedTuple):

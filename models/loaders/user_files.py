@@ -33,6 +33,30 @@ _PYTHON = {
 }
 _LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
 
+Stamp = tuple[int, int, int, int]
+"""Size, inode, and the times at which content and entry of a file last changed."""
+_WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_READERS = (
+    ("safetensors", "safe_open"),
+    ("torch", "from_file"),
+    ("torch.jit", "load"),
+    ("torch.UntypedStorage", "from_file"),
+    ("h5py.File", "__init__"),
+    ("onnxruntime.InferenceSession", "__init__"),
+    ("pyarrow.parquet", "read_table"),
+    ("pyarrow.parquet.ParquetFile", "__init__"),
+    ("pyarrow.dataset", "dataset"),
+    ("pyarrow.feather", "read_table"),
+    ("pyarrow.csv", "read_csv"),
+    ("pyarrow", "memory_map"),
+    ("pyarrow", "OSFile"),
+)
+"""Readers: a module, or class of a module, and the name in it."""
+_lock = threading.RLock()
+_open: list[FileRecorder] = []
+_wrapped = contextlib.ExitStack()
+_hooked = False
+
 
 def source_of(path: str) -> str:
     """Return the source of a compiled module; any other path as it is."""
@@ -111,10 +135,6 @@ def difference_of(folder: Path, opened: Mapping[str, str]) -> str:
     return ""
 
 
-Stamp = tuple[int, int, int, int]
-"""Size, inode, and the times at which content and entry of a file last changed."""
-
-
 def stamp_of(path: str) -> Stamp | None:
     """Return the stamp of a file, which every edit changes; None if there is none."""
     try:
@@ -143,30 +163,6 @@ def module_file(name: str) -> str | None:
     """Return the source file of a module that is loaded, or None."""
     file = getattr(sys.modules.get(name), "__file__", None)
     return source_of(os.path.abspath(file)) if isinstance(file, str) else None
-
-
-_WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-_READERS = (
-    ("safetensors", "safe_open"),
-    ("torch", "from_file"),
-    ("torch.jit", "load"),
-    ("torch.UntypedStorage", "from_file"),
-    ("h5py.File", "__init__"),
-    ("onnxruntime.InferenceSession", "__init__"),
-    ("pyarrow.parquet", "read_table"),
-    ("pyarrow.parquet.ParquetFile", "__init__"),
-    ("pyarrow.dataset", "dataset"),
-    ("pyarrow.feather", "read_table"),
-    ("pyarrow.csv", "read_csv"),
-    ("pyarrow", "memory_map"),
-    ("pyarrow", "OSFile"),
-)
-"""Readers: a module, or class of a module, and the name in it."""
-
-_lock = threading.RLock()
-_open: list[FileRecorder] = []
-_wrapped = contextlib.ExitStack()
-_hooked = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+GROUP = 8
+"""Channels per normalisation group."""
+MARGIN = 2
+"""Pixels of background on each side, which make 32 × 32 of 28 × 28."""
+LATENT = (4, 8, 8)
+
 
 class NormalisedResidual(nn.Module):
     """Residual block x + f(x) with f two 3 × 3 convolutions, normalised before each."""
@@ -64,13 +70,6 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(batch, classes)``."""
         return self.classify(self.features(x))
-
-
-GROUP = 8
-"""Channels per normalisation group."""
-MARGIN = 2
-"""Pixels of background on each side, which make 32 × 32 of 28 × 28."""
-LATENT = (4, 8, 8)
 
 
 class Residual(nn.Module):

@@ -18,6 +18,10 @@ from torch.nn import functional as F
 
 from ..denoiser import Denoiser, per_row
 
+SEED = 20220601
+SIGMA_DATA = 0.5
+"""Seed of random weights, and standard deviation of data that there are none of."""
+
 
 class FourierFeatures(nn.Module):
     """Fixed sines and cosines of the noise conditioning c_noise = ln(sigma) / 4: ``(batch,)`` to
@@ -240,11 +244,6 @@ class MapPrecond(nn.Module):
         out = self.net((x / total).to(dtype), (sigma.log() / 4).to(dtype), labels).to(x.dtype)
         skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
         return torch.addcmul(skip * x, self.sigma_data * above / total, out)
-
-
-SEED = 20220601
-SIGMA_DATA = 0.5
-"""Seed of random weights, and standard deviation of data that there are none of."""
 
 
 class RandomUNet(Denoiser):

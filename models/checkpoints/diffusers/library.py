@@ -30,6 +30,10 @@ from .folder import (
     weights_of,
 )
 
+BATCH = 8
+"""Default of ``decoder.batch``: for 256 x 256 pixels Stable Diffusion's decoder takes some 2 GiB."""
+FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
+
 
 def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
     """Make the network with its weights, in float32 on the CPU.
@@ -170,12 +174,6 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
         if had_bars:
             bars.enable_progress_bar()
-
-
-BATCH = 8
-"""Default of ``decoder.batch``: for 256 x 256 pixels Stable Diffusion's decoder takes some 2 GiB."""
-
-FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
 
 
 @dataclass(eq=False)

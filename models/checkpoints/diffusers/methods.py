@@ -43,6 +43,10 @@ KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMult
 SHORT = 15
 """Runs of fewer steps take lower orders at their end, with ``lower_order_final``."""
 
+_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
+"""Schedulers with states of the process: they begin with noise of standard deviation 1."""
+
 
 def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
     """Return the sampler of a scheduler, without the orders of its last steps; "" if none is it."""
@@ -223,9 +227,6 @@ def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Itera
         )
 
 
-_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
-
-
 def _flow(scheduler: Mapping[str, Any]) -> bool:
     return bool(scheduler.get("use_flow_sigmas"))
 
@@ -240,7 +241,3 @@ def _other_flows(scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str
         yield f"its levels with {spacing_keys[0]} and use_flow_sigmas are not known here"
     if _flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
         yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
-
-
-START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
-"""Schedulers with states of the process: they begin with noise of standard deviation 1."""

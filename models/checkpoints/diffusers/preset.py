@@ -29,6 +29,8 @@ _MODEL = (
 FAR = 1e6
 """First level of a flow's own scheduler, for no signal at all: above the range of the model."""
 
+_NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
+
 
 def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
     """Return the preset of a scheduler.
@@ -75,9 +77,6 @@ def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
     return {**scheduler, **offset, "clip_sample": False}
-
-
-_NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
 
 
 def _start(scheduler: Mapping[str, Any], kind: str) -> str:

@@ -40,6 +40,8 @@ GIVES_TIMES = ("FluxPipeline",)
 ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
 """Level that most schedulers use for no signal at all."""
 
+_SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
+
 
 class Steps(NamedTuple):
     """Evaluations of a scheduler.
@@ -67,9 +69,6 @@ def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
         if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
             return word
     return str(scheduler.get("timestep_spacing", _SPACING.get(kind, "linspace")))
-
-
-_SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
 
 
 def steps_of(spec: Specification, count: int) -> Steps:

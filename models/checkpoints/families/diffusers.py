@@ -19,6 +19,11 @@ from ..weights import WRAP
 
 __all__ = ["native_levels", "network", "own_sampling", "recognise"]
 
+_OF_PIPELINES = Convention(channels=0, size=None)
+"""Convention of networks that their pipeline calls, with its arguments and their defaults."""
+_IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", "scalars")
+_IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
+
 
 def recognise(opened: Opened) -> Specification | None:
     """Return the specification of a folder of diffusers."""
@@ -49,10 +54,6 @@ def recognise(opened: Opened) -> Specification | None:
     preset = preset_of(folder.scheduler, folder.pipeline, tokens)
     sentences = (*spec.evidence, _sampled(preset))
     return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=sentences))
-
-
-_OF_PIPELINES = Convention(channels=0, size=None)
-"""Convention of networks that their pipeline calls, with its arguments and their defaults."""
 
 
 def _sampled(preset: Mapping[str, Any]) -> str:
@@ -186,10 +187,6 @@ def _sources(folder: Folder) -> Mapping[str, str]:
     sources: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
     sources |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if has_rates else FAMILY)
     return sources | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
-
-
-_IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", "scalars")
-_IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
 
 
 def _with_levels(spec: Specification) -> Specification:

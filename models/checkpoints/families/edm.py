@@ -27,6 +27,13 @@ from ..processes import betas_of
 from ..specification import FILE, Specification
 from ..weights import WRAP, built, filled
 
+OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
+OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
+"""Arguments of the preconditionings alone."""
+NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+Fields = dict[str, Any]
+Arguments = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class PersistentNetwork:
@@ -139,16 +146,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, int | float | str | None) else repr(value)
-
-
-OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
-OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
-"""Arguments of the preconditionings alone."""
-
-NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
-
-Fields = dict[str, Any]
-Arguments = Mapping[str, Any]
 
 
 def _edm(precond_arguments: Arguments) -> Fields:

@@ -43,6 +43,24 @@ STORED = ("weights", "constants")
 
 Json = Mapping[str, Any]
 
+LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
+REFUSED = ("from_file",)
+"""Operators that touch files."""
+SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
+"""Operators that only check the sizes that the program was exported for."""
+SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
+SIZES += ("getitem",)
+LAYOUTS = {7: torch.strided}
+FORMATS = {
+    1: torch.contiguous_format,
+    2: torch.channels_last,
+    3: torch.channels_last_3d,
+    4: torch.preserve_format,
+}
+PLAIN = ("as_int", "as_ints", "as_floats", "as_bool", "as_bools", "as_string", "as_strings")
+PLAIN += ("as_int_lists",)
+Values = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -180,26 +198,6 @@ class ExportedNetwork(nn.Module):
 def _program(opened: Opened) -> tuple[Program, Signature]:
     program = Program(read_archive(opened.path))
     return program, signature_of(opened.path, program.ports, [program.output])
-
-
-LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
-REFUSED = ("from_file",)
-"""Operators that touch files."""
-SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
-"""Operators that only check the sizes that the program was exported for."""
-SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
-SIZES += ("getitem",)
-LAYOUTS = {7: torch.strided}
-FORMATS = {
-    1: torch.contiguous_format,
-    2: torch.channels_last,
-    3: torch.channels_last_3d,
-    4: torch.preserve_format,
-}
-PLAIN = ("as_int", "as_ints", "as_floats", "as_bool", "as_bools", "as_string", "as_strings")
-PLAIN += ("as_int_lists",)
-
-Values = dict[str, Any]
 
 
 @dataclass(frozen=True)

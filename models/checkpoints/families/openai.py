@@ -19,6 +19,36 @@ from ..processes import betas_of, ends_of
 from ..specification import FILE, Answers, Specification, size_answers
 from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
 
+KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+WITHIN_LATENT = "model.diffusion_model."
+"""Prefix of latent diffusion's weights (:mod:`.latent_diffusion`)."""
+FLOWS = ("net_model", "lr_schedule")
+"""Entries of trainings of flows with the same network (:mod:`.flow_matching`)."""
+STUDENTS = ("cd_", "ct_")
+"""Prefixes of consistency_models' own files of students."""
+RESCALED = (
+    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
+    "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
+)
+"""Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
+maps so close could not be distinguished.
+"""
+SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
+SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+"""Side of the images by the multipliers of the channels, as in the libraries."""
+OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
+"""Divisions of the channels in published networks."""
+TEACHER: dict[str, Any] = {
+    "process": {"name": "edm", "sigma_data": 0.5},
+    "prediction": "edm",
+    "time": {"of": "log_level", "scale": 250.0},
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+}
+STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
+"""Student of consistency models: the teacher's network, with other c_skip and c_out."""
+
 
 def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without its heads.
@@ -78,41 +108,6 @@ def _rises(tensors: Tensors, block: int) -> bool:
     """Return True if a block doubles the resolution: in a convolution or a second residual block."""
     names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
     return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
-
-
-KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
-WITHIN_LATENT = "model.diffusion_model."
-"""Prefix of latent diffusion's weights (:mod:`.latent_diffusion`)."""
-FLOWS = ("net_model", "lr_schedule")
-"""Entries of trainings of flows with the same network (:mod:`.flow_matching`)."""
-STUDENTS = ("cd_", "ct_")
-"""Prefixes of consistency_models' own files of students."""
-
-RESCALED = (
-    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
-    "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
-)
-"""Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
-maps so close could not be distinguished.
-"""
-
-SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
-SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
-"""Side of the images by the multipliers of the channels, as in the libraries."""
-OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
-
-ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
-"""Divisions of the channels in published networks."""
-
-TEACHER: dict[str, Any] = {
-    "process": {"name": "edm", "sigma_data": 0.5},
-    "prediction": "edm",
-    "time": {"of": "log_level", "scale": 250.0},
-    "sigma_min": 0.002,
-    "sigma_max": 80.0,
-}
-STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
-"""Student of consistency models: the teacher's network, with other c_skip and c_out."""
 
 
 def recognise(opened: Opened) -> Specification | None:

@@ -30,6 +30,16 @@ PARTS |= {"Conv_1": "conv1", "Conv_2": "skip"}
 Module = dict[str, Tensor]
 """Weights of one module of the list, by their names in it."""
 
+ATTENDS = 16
+"""Side at which all published networks attend."""
+LARGE = 1024
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
+FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
+"""Filters of NCSN++ and DDPM++."""
+CIFAR = (0.01, 50.0)
+"""Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
+STEPS = 1000
+
 
 def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
     """Return the arguments of ``SongUNet`` but its image side, places of attention and filter.
@@ -201,17 +211,6 @@ def _attention(module: Module) -> Module:
         "proj.weight": module["NIN_3.W"].mT[..., None, None],
         "proj.bias": module["NIN_3.b"],
     }
-
-
-ATTENDS = 16
-"""Side at which all published networks attend."""
-LARGE = 1024
-SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
-FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
-"""Filters of NCSN++ and DDPM++."""
-CIFAR = (0.01, 50.0)
-"""Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
-STEPS = 1000
 
 
 def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
