@@ -159,7 +159,7 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     scheme, rest = _scheme(spec)
     _check(spec, scheme.load, (rest,), params)
     if scheme.origin:
-        product = scheme.made(rest, **params)
+        product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
         return as_denoiser(product, scheme.called(rest), identity)
     with reading() as recorder:

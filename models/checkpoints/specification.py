@@ -197,7 +197,7 @@ class Specification:
                 chosen = chosen.answered(question, answer, CHECK)
             yield by_question, chosen
 
-    def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
+    def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
         """Return this with a user's settings: answers to open questions, and fields by name.
 
         ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
@@ -206,7 +206,7 @@ class Specification:
         of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
 
         Args:
-            given: name to text, as written after ``?``.
+            settings: name to text, as written after ``?``.
             source: of the settings.
 
         Raises:
@@ -219,15 +219,15 @@ class Specification:
             return item[0] not in self.open, item[0] != "process.name"
 
         spec = self
-        for name, text in sorted(given.items(), key=order):
+        for name, text in sorted(settings.items(), key=order):
             if name in spec.open:
                 spec = spec.answered(name, text, source)
             else:
                 spec = _set(spec, "factor" if name == "sign" else name, text, source)
-        if "decoder.folder" in given and "decode" not in given:
+        if "decoder.folder" in settings and "decode" not in settings:
             spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
-        spec = replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:

@@ -227,13 +227,13 @@ def build(spec: Specification, opened: Opened) -> Checkpoint:
     return Checkpoint(spec, network, name, content, sampling, decoder, levels)
 
 
-def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Checkpoint:
+def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
     """Load the model of a checkpoint with the user's settings, on the CPU; open questions take cached answers
     of ``samplerbench check-model``.
 
     Args:
         path: of a file or folder.
-        given: settings by name, as :meth:`Specification.overridden` takes them.
+        settings: settings by name, as :meth:`Specification.overridden` takes them.
         name: of its family; None to recognise it.
 
     Raises:
@@ -241,12 +241,12 @@ def load(path: Path, given: Mapping[str, str], name: str | None = None) -> Check
         ValueError: an invalid setting, or an open question.
     """
     opened = open_checkpoint(path)
-    return resolved(probe(opened, name), opened, given)
+    return resolved(probe(opened, name), opened, settings)
 
 
-def resolved(spec: Specification, opened: Opened, given: Mapping[str, str]) -> Checkpoint:
+def resolved(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
     """Make the model of a specification with the user's settings and cached answers; see :func:`load`."""
-    spec = spec.overridden(given)
+    spec = spec.overridden(settings)
     return build(with_answers(spec, opened.content) if spec.open else spec, opened)
 
 
@@ -294,7 +294,9 @@ class Written(NamedTuple):
     numbers: int
 
 
-def write_converted(path: Path, given: Mapping[str, str], name: str | None, out: Path) -> Written:
+def write_converted(
+    path: Path, settings: Mapping[str, str], name: str | None, out: Path
+) -> Written:
     """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
     ``card.json``, into the folder ``out``; other arguments as of :func:`load`.
 
@@ -308,7 +310,7 @@ def write_converted(path: Path, given: Mapping[str, str], name: str | None, out:
     spec = probe(opened, name)
     if spec.family in AS_IT_IS:
         raise CheckpointError(f"{path} {AS_IT_IS[spec.family]}; use it as it is")
-    model = resolved(spec, opened, given)
+    model = resolved(spec, opened, settings)
     card = card_of(model.spec, model.network, opened)
     if card is None or not isinstance(model.network, nn.Module):
         raise CheckpointError(f"{path} has a network that is none of this project's; {WRAP}")

@@ -131,19 +131,21 @@ def load(spec: str, **params: Any) -> Denoiser:
             when it is called.
     """
     source = source_function(spec, "model")
-    made = source.call(**params)
-    return as_denoiser(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
+    loaded = source.call(**params)
+    return as_denoiser(
+        loaded, source.called, f"{source.called}-{loaded.digest}{options_text(params)}"
+    )
 
 
-def as_denoiser(made: LoadedValue, name: str, identity: str) -> Denoiser:
+def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     """Wrap the result of a user's factory or an installed loader as a Denoiser that records its files.
 
     Raises:
         ValueError: the result is no model.
     """
-    kind = Renamed if isinstance(made.value, Denoiser) else FileModel
-    model = kind(made.value, name, identity)
-    model.read = made.read
+    kind = Renamed if isinstance(loaded.value, Denoiser) else FileModel
+    model = kind(loaded.value, name, identity)
+    model.read = loaded.read
     return model
 
 

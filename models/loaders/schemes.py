@@ -46,7 +46,7 @@ class Scheme:
     origin: str = ""
     opened: frozenset[str] = frozenset()
 
-    def made(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
+    def load_value(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
         """Return the result of an installed package's loader, with the files that it was made of.
 
         Raises:
