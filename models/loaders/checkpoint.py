@@ -198,7 +198,7 @@ def probe(opened: Opened, name: str | None = None) -> Specification:
 
 
 def _read(opened: Opened, read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``."""
+    """Return the result of ``read``; unexpected content of the files is a :class:`CheckpointError`."""
     try:
         return read()
     except _UNEXPECTED as error:

@@ -14,9 +14,9 @@ import torch
 from own_pipeline import pipeline_sampled
 from torch import Tensor
 
-from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
 from samplerbench.models.checkpoints.diffusers.steps import levels_of
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
 from samplerbench.models.loaders.checkpoint import load
