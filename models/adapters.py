@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .denoiser import Denoiser, Kind, column, labels_for
-from .loaders.networks import check_call, check_tensor, moved
+from .networks import check_call, check_tensor, moved
 from .process import VE, Discrete, FloatArray, Process
 
 Prediction = Literal["x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"]

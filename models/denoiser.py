@@ -18,7 +18,7 @@ from torch import Tensor
 from .decoder import Decoder, decoded
 
 if TYPE_CHECKING:
-    from .loaders.reading import FilesRead
+    from .loaders.user_files import FilesRead
     from .own_sampling import OwnSampling
     from .reference import Moments, Reference
 

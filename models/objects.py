@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .adapters import NativeDenoiser, Prediction
 from .denoiser import Denoiser
-from .loaders.networks import networks_in
 from .loaders.python_file import FileModel, Renamed
+from .networks import networks_in
 from .process import Discrete, Process
 
 Draw = Callable[[int, int], Tensor]

@@ -29,8 +29,8 @@ _FACTORIES = {
     "digits": ".cards.network:digits",
     "emoji": ".cards.network:emoji",
     "fashion-map": ".cards.flow_map:fashion_map",
-    "random-unet-32": ".nets.random_unet:random_unet_32",
-    "random-unet-64": ".nets.random_unet:random_unet_64",
+    "random-unet-32": ".nets.unet:random_unet_32",
+    "random-unet-64": ".nets.unet:random_unet_64",
 }
 """Factories ``module:factory`` by name; a module is imported on demand."""
 
@@ -153,13 +153,13 @@ def _built_in(name: str, params: dict[str, Any]) -> Denoiser:
 
 def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
     from .loaders.python_file import as_denoiser
-    from .loaders.reading import FilesRead, reading
     from .loaders.source_file import options_text
+    from .loaders.user_files import FilesRead, reading
 
     scheme, rest = _scheme(spec)
     _check(spec, scheme.load, (rest,), params)
     if scheme.origin:
-        product = scheme.made(rest, **params)
+        product = scheme.load_value(rest, **params)
         identity = f"{scheme.identity(rest, product.digest)}{options_text(params)}"
         return as_denoiser(product, scheme.called(rest), identity)
     with reading() as recorder:
@@ -172,7 +172,7 @@ def _loaded(spec: str, params: dict[str, Any]) -> Denoiser:
 
 def _scheme(spec: str) -> tuple[Scheme, str]:
     """Return the scheme that loads ``spec``, and its argument."""
-    from .checkpoints.files import SUFFIXES
+    from .checkpoints.opening import SUFFIXES
     from .loaders import LOADERS
 
     if spec in LOADERS:
@@ -205,7 +205,7 @@ def is_checkpoint(spec: str) -> bool:
 
 def _is_file(spec: str) -> bool:
     """Return True for ``FAMILY:PATH``, or the path of an existing file or folder."""
-    from .loaders.checkpoint.families import family_names
+    from .checkpoints.families import family_names
 
     path = spec.rpartition("?")[0] or spec
     return spec.partition(":")[0] in family_names() or os.path.exists(os.path.expanduser(path))

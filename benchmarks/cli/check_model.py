@@ -111,11 +111,10 @@ def _check_checkpoint(
     shown: bool,
 ) -> tuple[Checked, str]:
     """Check a checkpoint and keep its answers; return the result and the hash of its content."""
-    from ...models.checkpoints.answers import keep_answers
+    from ...models.checkpoints.families import family
     from ...models.checkpoints.opening import open_checkpoint
-    from ...models.loaders.checkpoint import split
-    from ...models.loaders.checkpoint.families import family
-    from ...models.loaders.checkpoint.loading import probe
+    from ...models.checkpoints.specification import keep_answers
+    from ...models.loaders.checkpoint import probe, split
     from ..conformance.models import check_checkpoint
 
     path, settings, named = split(name.removeprefix("checkpoint:"))
@@ -236,7 +235,7 @@ def _read(
 
     Images of a model of latents are encoded by its autoencoder; where it has none there are none.
     """
-    from ...models.loaders.checkpoint.decoding import decoder_of
+    from ...models.checkpoints.diffusers.library import decoder_of
     from ..conformance.models import read_images, read_latents
 
     *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
@@ -255,7 +254,7 @@ def _read(
 
 
 def _show(spec: Specification) -> None:
-    from ...models.checkpoints.entries import FIT, weights_taken
+    from ...models.checkpoints.weights import FIT, weights_taken
 
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:

@@ -23,8 +23,7 @@ def convert(
 
     Nothing of the file is executed. --model OUT is the same model.
     """
-    from ...models.loaders.checkpoint import split
-    from ...models.loaders.checkpoint.converting import write_converted
+    from ...models.loaders.checkpoint import split, write_converted
 
     written = write_converted(*split(model.removeprefix("checkpoint:")), out)
     say(

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models import Denoiser
-from ...models.checkpoints.answers import cache_folder
-from ...models.loaders.reading import reading
-from ...models.loaders.user_files import difference_of, file_hash
+from ...models.checkpoints.specification import cache_folder
+from ...models.loaders.user_files import difference_of, file_hash, reading
 from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical

@@ -9,8 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...models.loaders.reading import FileRecorder, reading
-from ...models.loaders.user_files import Stamp, file_hash, name_from, stamp_of
+from ...models.loaders.user_files import (
+    FileRecorder,
+    Stamp,
+    file_hash,
+    name_from,
+    reading,
+    stamp_of,
+)
 from ...results.run_directory.fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.loaders.local_code import code_of
+from ...models.loaders.source_file import code_of
 from ...results.record import Kind, Record
 from ...results.run_directory.files import jsonable
 from ...results.run_directory.fingerprint import hash_of

@@ -34,8 +34,8 @@ from torch.nn.functional import avg_pool2d, pad
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.checkpoints.mapping import OneHot
 from samplerbench.models.nets.adm_unet import ADMUNet
-from samplerbench.models.nets.edm import EDMPrecond, edm_loss
-from samplerbench.models.nets.nvidia.unets import SongUNet
+from samplerbench.models.nets.edm_unets import SongUNet
+from samplerbench.models.nets.unet import EDMPrecond, edm_loss
 from samplerbench_studies.training.loop import Optimisation, epoch_rows, fit, step_generator
 
 SONG = {

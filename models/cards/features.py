@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..nets.classifier import Classifier
+from ..nets.encoders import Classifier
 from ..reference import FloatArray
 from .card import AXES, CARDS, Card, load_card
 

@@ -7,8 +7,7 @@ from functools import cached_property
 
 from torch import nn
 
-from ..nets.flow_map import MapPrecond
-from ..nets.unet import UNet
+from ..nets.unet import MapPrecond, UNet
 from ..reference import Moments, Reference
 from .card import CONVERGED, Card, load_card
 from .moments import card_moments

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from ..nets.autoencoder import Autoencoder
+from ..nets.encoders import Autoencoder
 from .card import Card, load_card
 from .features import FashionExtractor
 from .network import NetworkDenoiser

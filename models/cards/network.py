@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..denoiser import Denoiser, labels_for, per_row
-from ..nets.edm import EDMPrecond
-from ..nets.unet import UNet
+from ..nets.unet import EDMPrecond, UNet
 from ..reference import Moments, Reference
 from .card import Card, load_card
 from .features import FashionExtractor

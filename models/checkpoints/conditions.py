@@ -105,12 +105,14 @@ def read_conditions(path: Path, needs: Sequence[str]) -> Conditions:
     return Conditions(path.expanduser(), tables, count, bool(negative))
 
 
-def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditions:
-    """Read the conditions of a specification's ``embeddings``.
+def tables_of(embeddings: Mapping[str, Any], checkpoint: Path) -> Mapping[str, Tensor]:
+    """Read the tables of a specification's ``embeddings``; none if the network takes none.
 
     Raises:
         CheckpointError: no file of them is given, or it cannot be read or is another by now.
     """
+    if not embeddings:
+        return {}
     needs = embeddings["needs"]
     if "file" not in embeddings:
         raise CheckpointError(
@@ -123,7 +125,7 @@ def given_conditions(embeddings: Mapping[str, Any], checkpoint: Path) -> Conditi
         raise CheckpointError(
             f"embeddings {conditions.path} changed while they were read; try again"
         )
-    return conditions
+    return conditions.tables
 
 
 def _one_row(path: Path, name: str, stored: Mapping[str, Tensor]) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,9 @@ def process_of(spec: Specification) -> Process:
         raise ValueError(
             f"there is no process {name!r}; choose one of {', '.join(PROCESSES)} as process.name"
         )
-    takes = inspect.signature(PROCESSES[name]).parameters
-    if (
-        spec.source("process.name") == USER
-    ):  # arguments of the process before are no choice of the user's
+    takes = parts_of(name)
+    # arguments of the process before are no choice of the user's
+    if spec.source("process.name") == USER:
         arguments = {
             k: v for k, v in arguments.items() if k in takes or spec.source(f"process.{k}") == USER
         }
@@ -56,11 +55,6 @@ def process_of(spec: Specification) -> Process:
     try:
         if not 1 <= int(arguments.get("steps", 1)) <= MOST_STEPS:
             raise ValueError(f"process.steps is {arguments['steps']}; it is 1 to {MOST_STEPS:,}")
-        if unknown := [part for part in arguments if part not in parts_of(name)]:
-            raise ValueError(
-                f"the process {name} has no {unknown[0]!r}; leave out process.{unknown[0]}, there are: "
-                f"{', '.join(parts_of(name))}"
-            )
         return PROCESSES[name](**arguments)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"process {name}: {error}") from None
@@ -135,7 +129,7 @@ class Checkpoint(NativeDenoiser):
             event=spec.event,
             identity=f"{name}-{content[:16]}-{digest(meaning(spec))[:8]}",
             classes=spec.classes,
-            times=_table_times(process) if spec.snap else None,
+            times=np.arange(process.t_min, process.t_max + 1) if spec.snap else None,
             nearest="level" if spec.snap == "nearest_level" else "time",
             time=NetworkTime(**spec.time),
             factor=spec.factor,
@@ -163,10 +157,8 @@ class Checkpoint(NativeDenoiser):
         NCSN++ is sampled at a geometric sequence (Song et al. 2021, arXiv:2011.13456, appendix C).
         """
         if self._levels is not None and self.spec.preset:
-            try:
+            with suppress(ValueError):  # more steps than its table has times, say
                 return self._levels(self.spec, steps)
-            except ValueError:  # more steps than its table has times, say
-                pass
         if type(self.process) is VE:
             return tuple(np.geomspace(self.sigma_max, self.sigma_min, steps).tolist())
         return super().native_levels(steps)
@@ -191,10 +183,6 @@ def _finite_top(spec: Specification, process: Process) -> float:
     return min([CAP, *levels[-1:]])
 
 
-def _table_times(process: Process) -> Any:
-    return np.arange(process.t_min, process.t_max + 1)
-
-
 def meaning(spec: Specification) -> dict[str, Any]:
     """Return the parts of a specification that decide the numbers."""
     plain = spec.as_json()
@@ -202,15 +190,9 @@ def meaning(spec: Specification) -> dict[str, Any]:
         del plain[name]
     del plain["weights"]["file"]
     plain["embeddings"].pop("file", None)  # its hash stays
-    for name in (
-        "embeddings",
-        "scalars",
-        "boundary",
-    ):  # an empty one leaves old identities as they were
-        if not plain[name]:
+    for name in ("embeddings", "scalars", "boundary", "decode"):
+        if not plain[name]:  # older identities have none
             del plain[name]
-    if not plain["decode"]:
-        del plain["decode"]
     plain["decoder"].pop("batch", None)
     if spec.source("decoder.folder") == USER:  # the identity has its content, not its path
         plain["decoder"].pop("folder", None)

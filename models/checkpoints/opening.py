@@ -21,8 +21,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .files import AGAIN, CheckpointError, first_bytes, shards_of
 from .pickles import PickleModule, RestrictedUnpickler, UnsafePickleError
+
+AGAIN = "download it again"
+SUFFIXES = (".pkl", ".pt", ".pth", ".ckpt", ".safetensors", ".onnx", ".pt2", ".bin")
+PARTIAL = (".part", ".crdownload", ".aria2", ".incomplete", ".tmp", ".download")
 
 _INNER = {
     "model": {7: "graph", 25: "function"},
@@ -36,8 +39,56 @@ _INNER = {
 """Numbers of the fields that are messages, by the kind of message (onnx.proto3)."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KEY, _VALUE = 1, 2
-
 Field = tuple[int, memoryview]
+Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
+LARGEST_JSON = 16 << 20
+INDEX = ".safetensors.index.json"
+
+
+class CheckpointError(ValueError):
+    """Error of an unreadable checkpoint, in one sentence with the remedy."""
+
+
+def first_bytes(path: Path) -> bytes:
+    """Return the first 4096 bytes of a file that looks complete.
+
+    Raises:
+        CheckpointError: it is empty, a download that did not finish, or a pointer of Git LFS.
+    """
+    if path.suffix in PARTIAL:
+        raise CheckpointError(f"{path} is a download that did not finish; {AGAIN}")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is no file; {AGAIN}")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head:
+        raise CheckpointError(f"{path} is empty; {AGAIN}")
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path} is a pointer of Git LFS, not the file; get it with git lfs pull"
+        )
+    return head
+
+
+def shards_of(index: Path) -> list[Path]:
+    """List the files that an index of weights names, in its folder.
+
+    Raises:
+        CheckpointError: it is no index, or names a file elsewhere or an incomplete one.
+    """
+    first_bytes(index)
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files = [index.with_name(name) for name in sorted(names)]  # refuses paths
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise CheckpointError(
+            f"{index} is no index of weights in its folder; download it again"
+        ) from None
+    for file in files:
+        if not file.is_file():
+            raise CheckpointError(f"{file} is missing, a part of the weights; download it too")
+        first_bytes(file)
+    return files
 
 
 def external_files(path: Path) -> tuple[Path, ...]:
@@ -46,9 +97,8 @@ def external_files(path: Path) -> tuple[Path, ...]:
     Raises:
         ValueError: it is no ONNX file, or one of them is outside its folder or missing.
     """
-    with path.open(
-        "rb"
-    ) as file:  # mapped, since it can be large, and unmapped with the last view of it
+    # mapped, since it can be large, and unmapped with the last view of it
+    with path.open("rb") as file:
         content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
         names = set(_locations("model", content))
@@ -107,12 +157,6 @@ def _varint(message: memoryview, place: int) -> tuple[int, int]:
             raise IndexError
 
 
-Container = Literal["pickle", "torch", "safetensors", "folder", "onnx", "exported"]
-
-LARGEST_JSON = 16 << 20
-INDEX = ".safetensors.index.json"
-
-
 @dataclass(frozen=True, eq=False)
 class Opened:
     """Checkpoint that was opened; nothing of it was executed.
@@ -123,25 +167,22 @@ class Opened:
             ``safetensors``; ``folder``; ``onnx``; ``exported``, of ``torch.export.save``.
         value: content of a file, tensors and records; None for a folder and for programs.
         metadata: of a safetensors file.
-        beside: files of weights that an ONNX file or an index names.
+        weight_files: files of weights that an ONNX file or an index names.
     """
 
     path: Path
     container: Container
     value: Any = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    beside: tuple[Path, ...] = ()
+    weight_files: tuple[Path, ...] = ()
 
     @cached_property
     def content(self) -> str:
-        """SHA-256 in hexadecimal digits of the file, of it with its files of weights, or of a folder's files
-        by name.
-        """
-        if self.beside:
-            names = [("", self.path), *((p.name, p) for p in self.beside)]
-            return hashlib.sha256(
-                json.dumps([(n, _hash(p)) for n, p in names]).encode()
-            ).hexdigest()
+        """SHA-256 of the file, of it with its files of weights, or of a folder's files by name, in hexadecimal."""
+        if self.weight_files:
+            names = [("", self.path), *((p.name, p) for p in self.weight_files)]
+            hashes = [(name, _hash(path)) for name, path in names]
+            return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
         if self.container != "folder":
             return _hash(self.path)
         # hidden files are a download's or Git's own
@@ -199,9 +240,13 @@ def open_checkpoint(path: Path) -> Opened:
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
     if path.suffix == ".onnx" or head[:2] == b"\x08\x07":
-        return _onnx(path)
-    if _is_safetensors(head, path):
-        return _safetensors(path)
+        try:
+            return Opened(path, "onnx", weight_files=external_files(path))
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
+    # safetensors begin with eight bytes with the length of JSON, and the JSON
+    if path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{"):
+        return Opened(path, "safetensors", *_tensors_and_metadata(path))
     if head[:1] == b"\x80" and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
         return _pickled(path)
     return _not_a_checkpoint(path, head)
@@ -210,16 +255,6 @@ def open_checkpoint(path: Path) -> Opened:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _is_safetensors(head: bytes, path: Path) -> bool:
-    """Return True for the suffix or a header: eight bytes with the length of JSON, and the JSON."""
-    return path.suffix == ".safetensors" or (len(head) > 9 and head[8:9] == b"{")
-
-
-def _safetensors(path: Path) -> Opened:
-    tensors, metadata = _tensors_and_metadata(path)
-    return Opened(path, "safetensors", tensors, metadata)
 
 
 def _tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -290,13 +325,6 @@ def _zip(path: Path) -> Opened:
     return Opened(path, "torch", _unpickled(path, mapped=stored))
 
 
-def _onnx(path: Path) -> Opened:
-    try:
-        return Opened(path, "onnx", beside=external_files(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}; copy or export it again, whole") from None
-
-
 def _pickled(path: Path) -> Opened:
     """Read a bare pickle, or a file of ``torch.save`` from before its zip archives."""
     with path.open("rb") as file, warnings.catch_warnings():
@@ -316,13 +344,8 @@ def _unpickled(path: Path, *, mapped: bool) -> Any:
     def read() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(
-                path,
-                map_location="cpu",
-                weights_only=False,
-                pickle_module=PickleModule,
-                mmap=mapped,
-            )
+            options: dict[str, Any] = {"weights_only": False, "pickle_module": PickleModule}
+            return torch.load(path, map_location="cpu", mmap=mapped, **options)
 
     return _guarded(path, read)
 

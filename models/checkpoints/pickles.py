@@ -108,11 +108,7 @@ def _tensors(
 
 
 def _from_bytes(content: bytes) -> Any:
-    """Read a tensor's storage, pickled by itself.
-
-    Raises:
-        UnsafePickleError: it is something else.
-    """
+    """Read a tensor's storage, pickled by itself."""
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -129,6 +125,7 @@ def _bytearray(content: bytes | str = b"", encoding: str = "latin1") -> bytearra
     return bytearray(memoryview(content))
 
 
+_PLAIN = (set, frozenset, list, dict, tuple, int, float, bool, str, slice, complex)
 _RESOLVED: dict[str, Any] = {
     PERSISTENT: PersistentObject,
     "collections.OrderedDict": collections.OrderedDict,
@@ -137,39 +134,20 @@ _RESOLVED: dict[str, Any] = {
     "torch.storage._load_from_bytes": _from_bytes,
     "torch.Size": torch.Size,
     "torch.device": torch.device,
-    "builtins.set": set,
-    "builtins.frozenset": frozenset,
-    "builtins.list": list,
-    "builtins.dict": dict,
-    "builtins.tuple": tuple,
-    "builtins.int": int,
-    "builtins.float": float,
-    "builtins.bool": bool,
-    "builtins.str": str,
-    "builtins.slice": slice,
-    "builtins.complex": complex,
+    **{f"builtins.{kind.__name__}": kind for kind in _PLAIN},
     "builtins.bytearray": _bytearray,
     "_codecs.encode": lambda text, *_: text.encode("latin1"),
 }
 """Names that are resolved; ``_codecs.encode`` writes bytes in old protocols."""
 
-_TORCH = frozenset(
-    (
-        *("_utils._rebuild_parameter", "_utils._rebuild_parameter_with_state"),
-        *("_utils._rebuild_tensor", "_utils._rebuild_tensor_v2", "_utils._rebuild_tensor_v3"),
-        *("serialization._get_layout", "storage.UntypedStorage", "storage.TypedStorage"),
-        *("Tensor", "nn.parameter.Parameter"),
-    )
-)
-_NUMPY = frozenset(
-    (
-        *("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer"),
-        *("ndarray", "dtype"),
-    )
-)
+_TORCH = {"_utils._rebuild_parameter", "_utils._rebuild_parameter_with_state"}
+_TORCH |= {"_utils._rebuild_tensor", "_utils._rebuild_tensor_v2", "_utils._rebuild_tensor_v3"}
+_TORCH |= {"serialization._get_layout", "storage.UntypedStorage", "storage.TypedStorage"}
+_TORCH |= {"Tensor", "nn.parameter.Parameter"}
+_NUMPY = {"multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer", "ndarray", "dtype"}
 
-_HARMLESS = frozenset(("argparse", "collections", "datetime", "decimal", "enum", "fractions"))
-_HARMLESS |= frozenset(("pathlib", "string", "types", "typing", "uuid"))
+_HARMLESS = {"argparse", "collections", "datetime", "decimal", "enum", "fractions"}
+_HARMLESS |= {"pathlib", "string", "types", "typing", "uuid"}
 """Modules of the standard library whose names become records; other names of it are refused."""
 
 

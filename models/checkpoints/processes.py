@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,12 @@ def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) 
     raise ValueError(
         f"there is no schedule of betas {schedule!r}; choose one of {', '.join([*_RATES, *_SIGNAL_POWER])}"
     )
+
+
+def ends_of(betas: Sequence[float]) -> dict[str, Any]:
+    """Return ``sigma_min`` and ``sigma_max`` of the table of levels of these rates."""
+    levels = Discrete.of_betas(np.asarray(betas)).levels
+    return {"sigma_min": levels[0], "sigma_max": levels[-1]}
 
 
 def _sigmoid(steps: int, start: float, end: float) -> FloatArray:

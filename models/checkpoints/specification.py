@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
@@ -16,14 +17,49 @@ from .conditions import read_conditions
 from .processes import numbers_of, parts_of
 
 FILE, FAMILY, USER, CHECK = "file", "family", "user", "check"
-"""Sources of a value: the file itself; its family; the user; or a check that tried the possible
-answers (``samplerbench check-model``).
-"""
+"""Sources of a value: the file; its family; the user; or a check of the possible answers (``check-model``)."""
 
 Value = Any
-"""Plain JSON: text, numbers, flags, lists and tables of them."""
+"""Plain JSON."""
+Answers = dict[str, dict[str, Any]]
+"""Possible answers to an open question, each with the fields that it sets."""
 
 INFINITE = "inf"
+
+_TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
+"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
+FIXED = ("network.class", "weights.file")
+"""Parts that the file and its path fix."""
+TIMES = ("t", "level", "log_level")
+_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
+DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
+_PARTS = {
+    "time": ("of", "scale", "offset"),
+    "boundary": ("scale", "sigma_data"),
+    "decoder": DECODER_PARTS,
+}
+"""Parts of tables that may have no others."""
+_FLAGS = {"0": False, "false": False, "1": True, "true": True}
+_CHOICES = {
+    "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
+    "half": ("", "first", "second"),
+    "snap": ("", "nearest", "nearest_level"),
+    "labels": ("none", "random", "balanced"),
+    "kind": ("denoiser", "map"),
+}
+
+
+def size_answers(channels: int, sides: Iterable[int], levels: int) -> Answers:
+    """Return the answers to ``size``: images of each side that this many levels, halved in turn, divide."""
+    return {str(s): {"event": [channels, s, s]} for s in sides if s % 2 ** (levels - 1) == 0}
+
+
+def heads_answers(network: str, arguments: Mapping[str, Any], counts: Iterable[int]) -> Answers:
+    """Return the answers to ``heads``: a network of this class with each number of heads."""
+    return {
+        str(n): {"network": {"class": network, "arguments": {**arguments, "heads": n}}}
+        for n in counts
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +67,7 @@ class Specification:
     """Description of a checkpoint and of the way from its network's output to E[x0 | x].
 
     Attributes:
-        family: a name of :mod:`samplerbench.models.loaders.checkpoint.families`.
+        family: a name of :mod:`samplerbench.models.checkpoints.families`.
         network: ``class`` and ``arguments`` of the network.
         weights: ``file`` and, if a file holds several sets of weights, ``entry``, such as ``ema``.
         event: shape of one sample; empty if only the user can give it.
@@ -62,7 +98,7 @@ class Specification:
             or lists of one a channel, where the decoder takes x / scale + shift, ``limits`` of images, and
             ``batch``, latents that it takes at a time; empty if samples are the data themselves.
         decode: True to decode samples before they are scored.
-        preset: settings of the checkpoint's own scheduler (:mod:`.families.diffusers.preset`); no part
+        preset: settings of the checkpoint's own scheduler (:mod:`.diffusers.preset`); no part
             of the model, nor of its identity.
         evidence: sentences on the signs of the family.
         sources: of each field, one of ``file``, ``family``, ``user`` and ``check``.
@@ -142,10 +178,16 @@ class Specification:
             )
         remaining = {name: options for name, options in self.open.items() if name != question}
         changes = dict(answers[answer])
-        answer_sources = dict.fromkeys(changes, source)
-        return replace(
-            self, **_typed(changes), sources={**self.sources, **answer_sources}, open=remaining
-        )
+        sources = {**self.sources, **dict.fromkeys(changes, source)}
+        return replace(self, **_typed(changes), sources=sources, open=remaining)
+
+    def settled(self) -> Specification:
+        """Return this with the questions answered that have one possible answer in its family."""
+        spec = self
+        for question, answers in self.open.items():
+            if len(answers) == 1:
+                spec = spec.answered(question, next(iter(answers)), FAMILY)
+        return spec
 
     def candidates(self) -> Iterator[tuple[dict[str, str], Specification]]:
         """Yield all combinations of answers, and this with each; itself alone without open questions."""
@@ -155,7 +197,7 @@ class Specification:
                 chosen = chosen.answered(question, answer, CHECK)
             yield by_question, chosen
 
-    def overridden(self, given: Mapping[str, str], source: str = USER) -> Specification:
+    def overridden(self, settings: Mapping[str, str], source: str = USER) -> Specification:
         """Return this with a user's settings: answers to open questions, and fields by name.
 
         ``process``, ``time``, ``network``, ``weights``, ``boundary``, ``scalars`` and ``decoder`` are
@@ -164,82 +206,61 @@ class Specification:
         of channels. ``decoder.folder`` implies ``decode``, unless ``decode=0`` is given.
 
         Args:
-            given: name to text, as written after ``?``.
+            settings: name to text, as written after ``?``.
             source: of the settings.
 
         Raises:
-            ValueError: there is no such name, or the text is no value of it; the message lists
-                the choices.
+            ValueError: there is no such name, or the text is no value of it.
         """
-        spec = self
 
         # answers first, in any order: a field that is given as well holds against its answer; and
         # a process before its parts
         def order(item: tuple[str, str]) -> tuple[bool, bool]:
             return item[0] not in self.open, item[0] != "process.name"
 
-        for name, text in sorted(given.items(), key=order):
-            field_name = "factor" if name == "sign" else name
-            is_open = name in spec.open
-            spec = (
-                spec.answered(name, text, source)
-                if is_open
-                else _set(spec, field_name, text, source)
-            )
-        if "decoder.folder" in given and "decode" not in given:
+        spec = self
+        for name, text in sorted(settings.items(), key=order):
+            if name in spec.open:
+                spec = spec.answered(name, text, source)
+            else:
+                spec = _set(spec, "factor" if name == "sign" else name, text, source)
+        if "decoder.folder" in settings and "decode" not in settings:
             spec = _set(spec, "decode", "1", source)
         twin = _TWINS.get((spec.kind, spec.prediction))
-        spec = replace(spec, prediction=twin) if twin and "prediction" not in given else spec
+        spec = replace(spec, prediction=twin) if twin and "prediction" not in settings else spec
         return spec._of_kind(spec.kind)
 
     def teacher(self) -> Specification | None:
-        """Return a map's network as the denoiser of the map's paths (MeanFlow's with an interval of length
-        0), or None.
-        """
+        """Return a map's network as the denoiser of its paths (MeanFlow's with intervals of length 0), or None."""
         denoiser = replace(self, kind="denoiser")._of_kind("denoiser")
         return denoiser if self.kind == "map" and denoiser.network != self.network else None
 
     def _of_kind(self, kind: str) -> Specification:
         """Set the time interval that this kind of model needs, in a network that takes one."""
-        arguments = self.network.get("arguments", {})
-        if not arguments.get("interval"):
+        if not self.network.get("arguments", {}).get("interval"):
             return self
-        new_arguments = {**arguments, "interval": "whole" if kind == "map" else "none"}
+        interval = "whole" if kind == "map" else "none"
         options = {
-            question: {
-                answer: _with_interval(changes, new_arguments["interval"])
-                for answer, changes in of.items()
-            }
+            question: {answer: _with_interval(changes, interval) for answer, changes in of.items()}
             for question, of in self.open.items()
         }
-        return replace(self, network={**self.network, "arguments": new_arguments}, open=options)
+        return replace(self, **_with_interval({"network": self.network}, interval), open=options)
 
 
 def _with_interval(changes: Mapping[str, Value], interval: str) -> Mapping[str, Value]:
-    """Set this interval in an answer's network, if it sets one."""
+    """Set this interval in the network of these fields, if it is among them."""
     if "network" not in changes:
         return changes
     network = changes["network"]
-    return {
-        **changes,
-        "network": {**network, "arguments": {**network["arguments"], "interval": interval}},
-    }
+    arguments = {**network["arguments"], "interval": interval}
+    return {**changes, "network": {**network, "arguments": arguments}}
 
-
-_TWINS = {("map", "edm"): "consistency", ("denoiser", "consistency"): "edm"}
-"""Predictions of a teacher and of its student in EDM: they differ in c_skip and c_out alone."""
 
 _SETTABLE = tuple(
     f.name
     for f in fields(Specification)
     if f.name not in ("family", "evidence", "sources", "open", "preset")
 )
-FIXED = ("network.class", "weights.file")
-"""Parts that the file and its path fix."""
-TIMES = ("t", "level", "log_level")
-_TABLES = ("network", "weights", "process", "time", "boundary", "scalars", "decoder")
-BOUNDARY_PARTS = ("scale", "sigma_data")
-DECODER_PARTS = ("class", "folder", "scale", "shift", "limits", "batch")
 
 
 def _set(spec: Specification, name: str, text: str, source: str) -> Specification:
@@ -251,7 +272,7 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
         raise ValueError(f"{name!r} is no setting of {spec.family} checkpoints; there are: {names}")
     if name == "embeddings":
         return _with_embeddings(spec, text)
-    value = _FLAGS.get(text, text) if name == "decode" else _read(text)
+    value = _FLAGS.get(text, text) if name == "decode" else read_value(text)
     any_name = "call" in spec.network  # the pipeline itself checks its arguments
     if top == "scalars" and part not in spec.scalars and not any_name:
         raise ValueError(
@@ -259,18 +280,15 @@ def _set(spec: Specification, name: str, text: str, source: str) -> Specificatio
             f"{', '.join(spec.scalars) or 'none'}"
         )
     if dot:
-        _check_part(spec, name, value, text)
+        _check(spec, name, value, text)
         value = {**getattr(spec, top), part: value}
     if name == "process.name" and text != spec.process["name"]:
-        spec, value = replace(spec, snap=""), {**_shared_parts(spec.process, text), "name": text}
+        shared = {part: of for part, of in spec.process.items() if part in parts_of(text)}
+        spec, value = replace(spec, snap=""), {**shared, "name": text}
     changes = _typed({top: value})
-    _check(spec, name, changes[top], text)
+    if not dot:
+        _check(spec, name, changes[top], text)
     return replace(spec, **changes, sources={**spec.sources, name: source})
-
-
-def _shared_parts(process: Mapping[str, Value], name: str) -> dict[str, Value]:
-    """Return the arguments of a process that another takes too."""
-    return {part: value for part, value in process.items() if part in parts_of(name)}
 
 
 def _with_embeddings(spec: Specification, path: str) -> Specification:
@@ -288,10 +306,7 @@ def _with_embeddings(spec: Specification, path: str) -> Specification:
     )
 
 
-_FLAGS = {"0": False, "false": False, "1": True, "true": True}
-
-
-def _read(text: str) -> Value:
+def read_value(text: str) -> Value:
     """Return a number, flag or list as JSON writes it, else the text itself."""
     try:
         return json.loads(text)
@@ -311,64 +326,8 @@ def _typed(changes: Mapping[str, Value]) -> dict[str, Value]:
     return typed
 
 
-_CHOICES = {
-    "prediction": ("x0", "eps", "v", "flow", "velocity", "score", "edm", "consistency"),
-    "half": ("", "first", "second"),
-    "snap": ("", "nearest", "nearest_level"),
-    "labels": ("none", "random", "balanced"),
-    "kind": ("denoiser", "map"),
-}
-
-
-def _check_part(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse invalid values of a part of a table."""
-    top, _, part = name.partition(".")
-    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
-    if part in numbers.get(top, ()) and not _is_number(value):
-        raise ValueError(f"{name}={text}: it must be a number")
-    if name == "process.steps" and type(value) is not int:
-        raise ValueError(f"process.steps={text}: it must be a whole number")
-    if top == "time" and part not in ("of", "scale", "offset"):
-        raise ValueError(f"a time has no {part!r}; there are: of, scale, offset")
-    if name == "time.of" and value not in TIMES:
-        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
-    if name == "network.arguments" and not isinstance(value, dict):
-        raise ValueError(f"network.arguments={text}: it must be a JSON object of arguments by name")
-
-
 def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check(spec: Specification, name: str, value: Value, text: str) -> None:
-    """Refuse invalid values of a field."""
-    if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(map(repr, _CHOICES[name]))
-        raise ValueError(f"{name}={text} is none of {choices}")
-    if name == "event" and not _is_a_size_of(value, spec.event):
-        raise ValueError(
-            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
-            + (", with as many channels" if spec.event else "")
-        )
-    number = isinstance(getattr(spec, name, None), float)
-    if number and not _is_number(value):
-        raise ValueError(f"{name}={text}: it must be a number")
-    if name in ("sigma_min", "sigma_max") and not value > 0:
-        raise ValueError(f"{name}={text}: it must be above 0")
-    if name == "decode" and not isinstance(value, bool):
-        raise ValueError(f"decode={text}: it must be 0 or 1")
-    if (part := name.removeprefix("decoder.")) != name and part not in DECODER_PARTS:
-        raise ValueError(f"a decoder has no {part!r}; there are: {', '.join(DECODER_PARTS)}")
-    if (part := name.removeprefix("boundary.")) != name and part not in BOUNDARY_PARTS:
-        raise ValueError(f"a boundary has no {part!r}; there are: {', '.join(BOUNDARY_PARTS)}")
-    if name == "classes" and (type(value) is not int or value < 0):
-        raise ValueError(f"classes={text}: it must be a whole number, 0 for none")
-    if name == "null_label" and value not in (False, True):
-        raise ValueError(f"null_label={text}: it must be true or false")
-    if name == "limits" and value is not None and not _is_range(value):
-        raise ValueError(f"limits={text}: it must be two numbers that rise, such as [-1,1]")
-    if name == "factor" and value == 0:
-        raise ValueError("factor=0: it must not be 0")
 
 
 def _is_range(value: Value) -> bool:
@@ -376,11 +335,80 @@ def _is_range(value: Value) -> bool:
     return len(pair) == 2 and all(map(_is_number, pair)) and pair[0] < pair[1]
 
 
+_RULES: dict[str, tuple[Callable[[Value], bool], str]] = {
+    "sigma_min": (lambda value: value > 0, "be above 0"),
+    "sigma_max": (lambda value: value > 0, "be above 0"),
+    "factor": (lambda value: value != 0, "not be 0"),
+    "decode": (lambda value: isinstance(value, bool), "be 0 or 1"),
+    "classes": (lambda value: type(value) is int and value >= 0, "be a whole number, 0 for none"),
+    "null_label": (lambda value: value in (False, True), "be true or false"),
+    "limits": (
+        lambda value: value is None or _is_range(value),
+        "be two numbers that rise, such as [-1,1]",
+    ),
+    "process.steps": (lambda value: type(value) is int, "be a whole number"),
+    "network.arguments": (
+        lambda value: isinstance(value, dict),
+        "be a JSON object of arguments by name",
+    ),
+}
+"""Conditions on values of fields and parts, and their words."""
+
+
+def _check(spec: Specification, name: str, value: Value, text: str) -> None:
+    """Refuse an invalid value of a field, or of a part of a table."""
+    top, _, part = name.partition(".")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        choices = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{name}={text} is none of {choices}")
+    if part and top in _PARTS and part not in _PARTS[top]:
+        raise ValueError(f"a {top} has no {part!r}; there are: {', '.join(_PARTS[top])}")
+    if name == "event" and not _is_a_size_of(value, spec.event):
+        raise ValueError(
+            f"event={text}: it must be the shape of a sample, such as {list(spec.event or (4, 64, 64))}"
+            + (", with as many channels" if spec.event else "")
+        )
+    numbers = {"time": ("scale", "offset"), "process": numbers_of(spec.process["name"])}
+    is_number = isinstance(getattr(spec, name, None), float) or part in numbers.get(top, ())
+    if is_number and not _is_number(value):
+        raise ValueError(f"{name}={text}: it must be a number")
+    if name == "time.of" and value not in TIMES:
+        raise ValueError(f"time.of={text} is none of {', '.join(TIMES)}")
+    if name in _RULES and not _RULES[name][0](value):
+        raise ValueError(f"{name}={text}: it must {_RULES[name][1]}")
+
+
 def _is_a_size_of(value: Value, event: tuple[int, ...]) -> bool:
     """Return True if a value is the shape of a sample with the channels of another."""
-    return (
-        isinstance(value, tuple)
-        and all(isinstance(side, int) and side > 0 for side in value)
-        and bool(value)
-        and (not event or (len(value) == len(event) and value[0] == event[0]))
-    )
+    if not isinstance(value, tuple) or not value:
+        return False
+    sides = all(isinstance(side, int) and side > 0 for side in value)
+    return sides and (not event or (len(value) == len(event) and value[0] == event[0]))
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: $SAMPLERBENCH_CACHE, else ``~/.cache/samplerbench``."""
+    return Path(os.environ.get("SAMPLERBENCH_CACHE") or Path.home() / ".cache" / "samplerbench")
+
+
+def with_answers(spec: Specification, content: str) -> Specification:
+    """Return a specification with the cached answers for this content to its open questions."""
+    try:
+        answers = json.loads(_path(spec, content).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return spec
+    for question, answer in answers.items() if isinstance(answers, dict) else ():
+        if answer in spec.open.get(question, {}):
+            spec = spec.answered(question, answer, CHECK)
+    return spec
+
+
+def keep_answers(spec: Specification, content: str, answers: Mapping[str, str]) -> None:
+    """Cache the answers for this content."""
+    path = _path(spec, content)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(answers)), encoding="utf-8")
+
+
+def _path(spec: Specification, content: str) -> Path:
+    return cache_folder() / f"checkpoint-{spec.family}-{content[:32]}.json"

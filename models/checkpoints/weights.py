@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +12,210 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .entries import entry_named
-from .files import shards_of
-from .opening import CheckpointError, Opened
-from .specification import Specification
+from .opening import CheckpointError, Opened, shards_of, state_dict
+from .pickles import Record, tensors_of
+from .specification import USER, Specification
+
+Tensors = Mapping[str, Tensor]
+"""Weights by their names in a network."""
+Sets = dict[str, dict[str, Tensor]]
+"""Weights by the name of their entry, the preferred set first."""
+
+PREFERRED = ("ema", "ema_model", "model_ema", "model_ema1", "model", "net_model", "state_dict")
+"""Usual entries, in order of preference."""
+AVERAGE = re.compile(r"(?<![a-z])(ema\d*|avg|averaged?|swa|shadow|polyak)(?![a-z])")
+"""Pattern of the names of averages: papers sample from averages."""
+COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "decay")
+"""Scalars that trainings and averages store with weights."""
+SHADOW = "shadow_params"
+"""Key of averages that are lists, in the order of the network's parameters."""
+UNDOTTED = "model_ema."
+"""Prefix of the names of Lightning's average of latent diffusion, which have no other dots."""
+FIT = "sets of weights fit"
+"""Words of the sentence about the choice of a set."""
+DEPTH, MOST = 4, 16
+"""Largest depth of nested tables, and most networks in a table."""
 
 M = TypeVar("M", bound=nn.Module)
-
 WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
+
+
+def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
+    """Find the sets of weights that have all these names, after any prefix; the file itself is the entry "".
+
+    Raises:
+        CheckpointError: an average without names belongs to another network.
+    """
+    sets: Sets = {}
+    averages: dict[str, list[Tensor]] = {}
+    for name, value in _sets_in(opened):
+        if isinstance(value, list):
+            averages[name] = value
+            continue
+        averages |= _numbered(value)
+        by_prefix = _by_prefix(value, keys)
+        for prefix, tensors in by_prefix.items():
+            sets[_joined(name, prefix if len(by_prefix) > 1 else "")] = tensors
+            if undotted := _undotted(value, prefix, tensors):
+                sets[_joined(name, UNDOTTED)] = undotted
+    if sets:
+        for name, average in averages.items():
+            sets[name] = _averaged(sets, average, opened)
+    return dict(sorted(sets.items(), key=lambda item: _rank(item[0])))
+
+
+def entry_named(
+    sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
+) -> dict[str, Tensor]:
+    """Return the set of an entry, also by the first or last part of its name.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    wanted = str(name)
+    for entry, tensors in sets.items():
+        if entry == wanted:
+            return tensors
+    for entry, tensors in sets.items():
+        if entry.startswith(f"{wanted}.") or entry.endswith(f".{wanted}"):
+            return tensors
+    entries = ", ".join(entry or "the file itself" for entry in sets)
+    raise CheckpointError(
+        f"{opened.path}: no weights of this network are in the entry {wanted!r}; they are in: {entries}; "
+        "give one of these as weights.entry, or leave it out"
+    )
+
+
+def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say in a sentence which set of weights is taken, and how to take another; with one set, say nothing."""
+    first, *others = sets
+    if not others:
+        return ()
+    options = ", ".join(f"weights.entry={other}" for other in others)
+    other = "another" if len(others) > 1 else "the other"
+    average = " (an average)" if AVERAGE.search(first.lower()) else ""
+    return (f"{len(sets)} {FIT}: {first}{average} is taken; {options} takes {other}",)
+
+
+def weights_taken(spec: Specification) -> str:
+    """Return the words on the set that was taken of several; "" for a single set or a user's choice."""
+    sentences = [sentence for sentence in spec.evidence if FIT in sentence]
+    is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
+    return sentences[0].partition(";")[0] if sentences and is_choice else ""
+
+
+def settings_of(opened: Opened) -> Mapping[str, Any]:
+    """Return the arguments of the training, if a file has them as ``args``, else an empty mapping."""
+    settings = opened.value.get("args") if isinstance(opened.value, Mapping) else None
+    state = settings.state if isinstance(settings, Record) else settings
+    return state if isinstance(state, Mapping) else {}
+
+
+def names_in(opened: Opened) -> dict[str, list[str]]:
+    """List the names of the tensors of each table in a file, by the name of its entry."""
+    sets = _sets_in(opened)
+    return {name: list(value) for name, value in sets if isinstance(value, dict)}
+
+
+def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
+    is_searchable = isinstance(opened.value, Mapping | list | tuple | Record)
+    return _walk(opened.value, "", DEPTH, set()) if is_searchable else iter(())
+
+
+def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield tables of tensors, and lists of them that are averages by their names, each once."""
+    if id(value) in visited:
+        return
+    visited.add(id(value))
+    if isinstance(value, Record):
+        if tensors := tensors_of(value):
+            yield name, tensors
+        return
+    if isinstance(value, list | tuple) and value and all(isinstance(v, Tensor) for v in value):
+        if AVERAGE.search(name.lower()):
+            yield name.removesuffix(f".{SHADOW}"), list(value)
+        return
+    if isinstance(value, Mapping) and (tensors := state_dict(value)):
+        yield name, tensors
+    inside = value.items() if isinstance(value, Mapping) else enumerate(value)
+    for part, inner in inside if depth else ():
+        if isinstance(inner, Mapping | list | tuple | Record):
+            yield from _walk(inner, f"{name}.{part}" if name else str(part), depth - 1, visited)
+
+
+def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
+    """Group the weights of a table by each prefix that all of ``keys`` have in it."""
+    prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
+    prefixes = [p for p in prefixes if not p or p.endswith(".")]
+    prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST]
+    sets: Sets = {}
+    for prefix in prefixes:
+        others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
+        sets[prefix] = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in table.items()
+            if name.startswith(prefix) and not name.startswith(others) and name not in COUNTERS
+        }
+    return sets
+
+
+def _undotted(
+    table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return the average of weights, found by their names without dots; empty if there is none."""
+    averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
+    for outer in range(3) if averages else ():  # modules around the averaged network
+        whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
+        undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
+        if any(tensor is not None for tensor in undotted.values()):
+            return {n: tensors[n] if tensor is None else tensor for n, tensor in undotted.items()}
+    return {}
+
+
+def _numbered(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
+    """Return an average whose tensors are numbered, from the table of the weights."""
+    split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
+    numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
+    return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
+
+
+def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
+    """Return a set with its trained tensors replaced by a list, in the order of the parameters.
+
+    The list holds trained tensors alone, every ``weight`` and ``bias`` among them. Shapes decide the places.
+    """
+    for tensors in sets.values():
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        first = _embedded(shapes, [t.shape for t in average])
+        last = _embedded(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
+        trained = {name for name in tensors if name.endswith((".weight", ".bias"))}
+        if first and first == last[::-1] and trained <= set(first):
+            return {**tensors, **dict(zip(first, average, strict=True))}
+    raise CheckpointError(
+        f"{opened.path}: the average of its weights is of another network: a list without names, which fits "
+        "in no way or in several; save the weights that were trained last alone, to use those"
+    )
+
+
+def _embedded(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
+    """Return names with the wanted shapes, in order, each as early as possible; empty if one is missing."""
+    names, remaining = [], list(reversed(wanted))
+    for name, shape in shapes.items():
+        if remaining and remaining[-1] == shape:
+            names.append(name)
+            remaining.pop()
+    return [] if remaining else names
+
+
+def _joined(name: str, prefix: str) -> str:
+    return ".".join(part for part in (name, prefix.removesuffix(".")) if part)
+
+
+def _rank(name: str) -> tuple[bool, int]:
+    """Averages first, then usual names in their order."""
+    is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
+    order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
+    return not is_average, order
 
 
 def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M:

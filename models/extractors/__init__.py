@@ -72,7 +72,7 @@ def make_extractor(spec: str, samples: Samples) -> Extractor | Reference:
         )
     if not scheme.origin:
         return scheme.load(rest, samples)
-    product = scheme.made(rest, samples)
+    product = scheme.load_value(rest, samples)
     if isinstance(product.value, Reference):
         raise ValueError(
             f"{spec}: {scheme.origin} returned a reference; it must return a "

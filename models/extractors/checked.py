@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..loaders.reading import reading
 from ..loaders.source_file import LoadedValue, digest_of
+from ..loaders.user_files import reading
 from ..reference import FloatArray
 
 CHUNK = 64

@@ -41,14 +41,15 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, Kind, Wrapper
+from ..networks import check_call, check_tensor, moved, parameter_dtype
 from ..reference import MOST_OUTSIDE, FloatArray, Identity, Moments, Reference, Statistics
 from . import loader
-from .file_decoder import FileDecoder, file_decoder
-from .networks import check_call, check_tensor, moved, parameter_dtype
 from .source_file import LoadedValue, options_text, source_function
 
-Call = Callable[[Tensor, float | Tensor], Tensor]
+AT_ONCE = 64
+"""Latents at a time."""
 
+Call = Callable[[Tensor, float | Tensor], Tensor]
 LARGEST_DECODED = 4096
 """Most values of an image for a default reference: more have a covariance of gigabytes."""
 REFERENCE_SAMPLES = 50_000
@@ -58,6 +59,65 @@ _WHAT = {
     "sigma_min": "the smallest noise level",
     "sigma_max": "the largest noise level",
 }
+
+
+class FileDecoder:
+    """Decoder (:class:`~samplerbench.models.decoder.Decoder`) from a user's ``decode``.
+
+    Args:
+        decode: the function.
+        event: shape of an image.
+        limits: range of the values of images.
+        device: of its networks.
+    """
+
+    identity = ""  # the model's has the hash of its file
+    batch = AT_ONCE
+
+    def __init__(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        event: tuple[int, ...],
+        limits: tuple[float, float] | None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._decode, self.event, self.limits, self.device = decode, event, limits, device
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Return the user's images, in the dtype of the latents."""
+        images = self._decode(latents)
+        return images.to(latents.dtype) if isinstance(images, Tensor) else images
+
+    def to(self, device: torch.device | str) -> FileDecoder:
+        """Return a copy with its networks on ``device``."""
+        return FileDecoder(moved(self._decode, device), self.event, self.limits, device)
+
+
+def file_decoder(
+    name: str, model: Any, event: tuple[int, ...], limits: tuple[float, float] | None
+) -> FileDecoder | None:
+    """Return the decoder of a user's model, with the image size from one latent of zeros; None without
+    ``decode``.
+
+    Raises:
+        ValueError: it fails, or does not give one image.
+    """
+    if not hasattr(model, "decode"):
+        return None
+    try:
+        with torch.no_grad():
+            image = model.decode(torch.zeros(1, *event))
+    except Exception as error:
+        raise ValueError(
+            f"{name}: decode fails on a latent of zeros {(1, *event)} "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+    if not isinstance(image, Tensor) or image.ndim < 2 or len(image) != 1:
+        description = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(
+            f"{name}: decode gave {description} for one latent; it must return a tensor (batch, *image)"
+        )
+    return FileDecoder(model.decode, tuple(image.shape[1:]), limits)
 
 
 @loader("python_file", usage="file.py:factory")
@@ -71,23 +131,21 @@ def load(spec: str, **params: Any) -> Denoiser:
             when it is called.
     """
     source = source_function(spec, "model")
-    made = source.call(**params)
-    return as_denoiser(made, source.called, f"{source.called}-{made.digest}{options_text(params)}")
+    loaded = source.call(**params)
+    return as_denoiser(
+        loaded, source.called, f"{source.called}-{loaded.digest}{options_text(params)}"
+    )
 
 
-def as_denoiser(made: LoadedValue, name: str, identity: str) -> Denoiser:
+def as_denoiser(loaded: LoadedValue, name: str, identity: str) -> Denoiser:
     """Wrap the result of a user's factory or an installed loader as a Denoiser that records its files.
 
     Raises:
         ValueError: the result is no model.
     """
-    is_denoiser = isinstance(made.value, Denoiser)
-    model = (
-        Renamed(made.value, name, identity)
-        if is_denoiser
-        else FileModel(made.value, name, identity)
-    )
-    model.read = made.read
+    kind = Renamed if isinstance(loaded.value, Denoiser) else FileModel
+    model = kind(loaded.value, name, identity)
+    model.read = loaded.read
     return model
 
 
@@ -104,10 +162,7 @@ class Renamed(Wrapper):
         """Return the inner model's result, detached from its parameters."""
         return super().denoise(x, sigma, labels).detach()
 
-    @torch.no_grad()
-    def mode_of(self, x: Tensor) -> Tensor | None:
-        """Pass the call inwards."""
-        return super().mode_of(x)
+    mode_of = torch.no_grad()(Wrapper.mode_of)
 
 
 class FileModel(Denoiser):
@@ -129,17 +184,16 @@ class FileModel(Denoiser):
         for attribute, what in _WHAT.items():
             if not hasattr(model, attribute):
                 raise ValueError(f"{name}: the model has no attribute {attribute}, {what}")
-        if not isinstance(model.event, tuple | list) or not all(
-            isinstance(side, int) and side > 0 for side in model.event
-        ):
+        is_shape = isinstance(model.event, tuple | list)
+        if not is_shape or not all(isinstance(side, int) and side > 0 for side in model.event):
             raise ValueError(
                 f"{name}: event is {model.event!r}; it must be a tuple of "
                 "positive integers, such as (1, 28, 28)"
             )
         if not 0 < model.sigma_min < model.sigma_max:
             raise ValueError(
-                f"{name}: sigma_min {model.sigma_min} and sigma_max "
-                f"{model.sigma_max} must satisfy 0 < sigma_min < sigma_max"
+                f"{name}: sigma_min {model.sigma_min} and sigma_max {model.sigma_max} must satisfy "
+                "0 < sigma_min < sigma_max"
             )
         self.dtype = getattr(model, "dtype", torch.float32)
         if not isinstance(self.dtype, torch.dtype):
@@ -171,11 +225,9 @@ class FileModel(Denoiser):
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
         """Return ``(batch, 2)`` rows of (id, seed) in place of labels, for a model with ``bind``; else None."""
-        return (
-            torch.stack([ids, torch.full_like(ids, seed)], dim=1)
-            if hasattr(self._model, "bind")
-            else None
-        )
+        if not hasattr(self._model, "bind"):
+            return None
+        return torch.stack([ids, torch.full_like(ids, seed)], dim=1)
 
     @torch.no_grad()
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
@@ -252,13 +304,11 @@ class FileModel(Denoiser):
     def _statistics(self) -> Statistics:
         extractor = Identity(self.decoded_event)
         if self._has_exact_moments:
-            mean, cov = (_array(moment) for moment in self._model.moments())
+            mean, cov = map(_array, self._model.moments())
         else:
             features = extractor(self._scored(REFERENCE_SAMPLES, REFERENCE_SEED))
-            mean, cov = (
-                features.mean(axis=0),
-                np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim),
-            )
+            mean = features.mean(axis=0)
+            cov = np.cov(features, rowvar=False).reshape(extractor.dim, extractor.dim)
         if mean.shape != (extractor.dim,) or cov.shape != (extractor.dim, extractor.dim):
             raise ValueError(
                 f"{self.name}: moments() gave shapes {mean.shape} and {cov.shape}; for "
@@ -266,11 +316,9 @@ class FileModel(Denoiser):
             )
 
         def held_out(n: int) -> FloatArray:
-            return (
-                extractor(self._scored(n, HELD_OUT_SEED))
-                if hasattr(self._model, "sample")
-                else np.empty((0, extractor.dim))
-            )
+            if not hasattr(self._model, "sample"):
+                return np.empty((0, extractor.dim))
+            return extractor(self._scored(n, HELD_OUT_SEED))
 
         return Statistics(mean, cov, held_out)
 
@@ -282,17 +330,14 @@ class FileModel(Denoiser):
         """Return the model's ``moments``, else the moments of its samples; of latents, only the former."""
         if self.decoder is None or not hasattr(self._model, "moments"):
             return super().moments()
-        mean, cov = (_array(moment) for moment in self._model.moments())
+        mean, cov = map(_array, self._model.moments())
         return mean, cov
 
     def _scored(self, n: int, seed: int) -> Tensor:
         """Return samples of the truth as scored: decoded, and clamped like other samples."""
         images = self.decode(self._samples(n, seed))
-        return (
-            images
-            if self.decoder is None or self.decoder.limits is None
-            else images.clamp(*self.decoder.limits)
-        )
+        limits = self.decoder.limits if self.decoder else None
+        return images if limits is None else images.clamp(*limits)
 
     def _samples(self, n: int, seed: int) -> Tensor:
         samples = torch.as_tensor(self._model.sample(n, seed)).detach().cpu()
@@ -301,11 +346,8 @@ class FileModel(Denoiser):
                 f"{self.name}: sample({n}, seed) has shape "
                 f"{tuple(samples.shape)}, not {(n, *self.event)}"
             )
-        outside = (
-            0.0
-            if self.limits is None
-            else float((samples.clamp(*self.limits) != samples).double().mean())
-        )
+        clamped = samples if self.limits is None else samples.clamp(*self.limits)
+        outside = float((clamped != samples).double().mean())
         if outside > MOST_OUTSIDE:
             raise ValueError(
                 f"{self.name}: {outside:.1%} of the values of sample({n}, seed) are "
@@ -324,11 +366,8 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
     limits = getattr(model, "limits", None)
     if limits is None:
         return None
-    numbers = (
-        isinstance(limits, tuple | list)
-        and len(limits) == 2
-        and all(isinstance(end, int | float) for end in limits)
-    )
+    is_pair = isinstance(limits, tuple | list) and len(limits) == 2
+    numbers = is_pair and all(isinstance(end, int | float) for end in limits)
     if not numbers or not -math.inf < limits[0] < limits[1] < math.inf:
         raise ValueError(
             f"{name}: limits is {limits!r}; it must be two numbers, the "
@@ -338,6 +377,5 @@ def _limits(name: str, model: Any) -> tuple[float, float] | None:
 
 
 def _array(moment: Any) -> FloatArray:
-    return np.asarray(
-        moment.detach().cpu() if isinstance(moment, Tensor) else moment, dtype=np.float64
-    )
+    plain = moment.detach().cpu() if isinstance(moment, Tensor) else moment
+    return np.asarray(plain, dtype=np.float64)

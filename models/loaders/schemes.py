@@ -18,13 +18,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
-from .local_code import modules_of
-from .reading import FileRecorder, FilesRead, reading
-from .source_file import LoadedValue, digest_of, short_path
-from .user_files import module_file
+from .source_file import LoadedValue, digest_of, modules_of, short_path
+from .user_files import FileRecorder, FilesRead, module_file, reading
 
 HERE = "samplerbench itself"
 
@@ -49,11 +46,8 @@ class Scheme:
     origin: str = ""
     opened: frozenset[str] = frozenset()
 
-    def made(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
+    def load_value(self, rest: str, *args: Any, **options: Any) -> LoadedValue:
         """Return the result of an installed package's loader, with the files that it was made of.
-
-        These are the package's modules, the user's modules that they import, and opened files of both,
-        such as weights.
 
         Raises:
             ValueError: it raises, or ends the program.
@@ -64,40 +58,30 @@ class Scheme:
             except (Exception, SystemExit) as error:
                 what = f"{type(error).__name__}: {error}"
                 raise ValueError(f"{self.name}:{rest}: {self.origin} raised {what}") from error
-        read = self._read(recorder)
+        read = self._files(recorder)
         return LoadedValue(value, read, digest_of(read))
 
     def identity(self, rest: str, digest: str) -> str:
-        """Return the identity of its result: the spec without a folder, the distribution, its version and the
-        files.
-        """
+        """Return the identity of its result: spec without a folder, distribution, version and files."""
         return f"{self.called(rest)}-{self.origin.replace(' ', '-')}-{digest}"
 
     def called(self, rest: str) -> str:
         """Return the spec without the folder of a path in it."""
         return f"{self.name}:{short_path(rest)}" if rest else self.name
 
-    def _read(self, recorder: FileRecorder) -> FilesRead:
-        package, root = self._package
-        opened = frozenset(
-            path for path in self.opened | set(recorder.opened) if is_data(path, root)
-        )
-        if self._module is None:
+    def _files(self, recorder: FileRecorder) -> FilesRead:
+        """Return the package's modules, the user's modules that they import, and opened files of both."""
+        loader = getattr(self.load, "__module__", None) or type(self.load).__module__
+        module = sys.modules.get(loader)
+        if module is None:
             return FilesRead(Path.cwd(), recorder.paths)
-        code = frozenset(modules_of(self._module, package))
-        return FilesRead(root.parent, code | opened | recorder.paths)
-
-    @property
-    def _module(self) -> ModuleType | None:
-        return sys.modules.get(getattr(self.load, "__module__", None) or type(self.load).__module__)
-
-    @property
-    def _package(self) -> tuple[str, Path]:
-        """Name of the loader's package, and its folder or file."""
-        name = (self._module.__name__ if self._module else "").partition(".")[0]
-        file = module_file(name) or (module_file(self._module.__name__) if self._module else None)
-        path = Path(file or os.devnull)
-        return name, path.parent if path.name == "__init__.py" else path
+        package = module.__name__.partition(".")[0]
+        path = Path(module_file(package) or module_file(module.__name__) or os.devnull)
+        root = path.parent if path.name == "__init__.py" else path
+        opened = frozenset(p for p in self.opened | set(recorder.opened) if is_data(p, root))
+        return FilesRead(
+            root.parent, frozenset(modules_of(module, package)) | opened | recorder.paths
+        )
 
 
 def is_data(path: str, root: Path) -> bool:
@@ -197,9 +181,7 @@ class Schemes:
         return own + [f"{name}:… ({origin})" for name, origin in self.installed().items()]
 
     def near(self, spec: str, others: Collection[str] = ()) -> str:
-        """Return ``did you mean …? `` with the scheme or other name most similar to the one in ``spec``; ""
-        for none.
-        """
+        """Return ``did you mean …? `` with the name most similar to the one in ``spec``; "" for none."""
         self.built_in()
         name = spec.partition(":")[0]
         matches = difflib.get_close_matches(name, [*others, *self._known, *self.installed()], n=1)

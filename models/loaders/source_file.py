@@ -4,6 +4,7 @@ depends on.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import importlib.util
@@ -14,16 +15,83 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .local_code import modules_of
-from .reading import FilesRead, reading
-from .user_files import is_users, module_file
+from .user_files import FilesRead, file_hash, is_users, module_file, named_hashes, reading
 
 _fresh: weakref.WeakSet[ModuleType] = weakref.WeakSet()
 _importing = threading.RLock()
+
+
+def code_of(module: ModuleType, own: str | None = None) -> dict[str, str]:
+    """Return the SHA-256 of each file of a module's own code, by its path from the folder of the module or
+    its package.
+
+    Installed modules of the module's package count too, or of ``own`` if it is given.
+    """
+    package = module.__name__.partition(".")[0]
+    top = Path(module_file(package) or module_file(module.__name__) or ".")
+    in_package = "." in module.__name__ and top.name == "__init__.py"
+    return named_hashes(modules_of(module, own), top.parent.parent if in_package else top.parent)
+
+
+def modules_of(module: ModuleType, package: str | None = None) -> list[str]:
+    """List the files of a module and of all loaded user modules that its sources import, in functions too.
+
+    Args:
+        module: to begin with.
+        package: first name of modules that count even if installed; None for the module's own package.
+    """
+    if package is None:
+        package = module.__name__.partition(".")[0] if "." in module.__name__ else ""
+    files: dict[str, str] = {}
+    todo = [module.__name__]
+    while todo:
+        name = todo.pop()
+        file = module_file(name)
+        own = bool(package) and name.partition(".")[0] == package
+        if name in files or file is None or not ((own and os.path.isfile(file)) or is_users(file)):
+            continue
+        files[name] = file
+        outer = str(getattr(sys.modules[name], "__package__", "") or "")
+        todo += [imported for imported in imported_names(file, outer) if imported in sys.modules]
+    return sorted(set(files.values()))
+
+
+def imported_names(file: str, package: str) -> list[str]:
+    """List the modules that a source file may import: all prefixes of dotted names, and names after ``from``."""
+    stamp = file_hash(file)
+    return list(_imports(file, package, stamp)) if stamp and file.endswith(".py") else []
+
+
+@lru_cache(maxsize=1024)
+def _imports(file: str, package: str, stamp: str) -> tuple[str, ...]:  # noqa: ARG001 - the stamp tells an edited file
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return ()
+    names = (name for node in ast.walk(tree) for name in _names_in(node, package))
+    return tuple(dict.fromkeys(names))
+
+
+def _names_in(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield from _prefixes(alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        parts = package.split(".") if package else []
+        outer = parts[: len(parts) - node.level + 1] if node.level else []
+        base = ".".join([*outer, *([node.module] if node.module else [])])
+        yield from _prefixes(base)
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    yield from (".".join(parts[: i + 1]) for i in range(len(parts)) if parts[0])
 
 
 class LoadedValue(NamedTuple):
@@ -66,7 +134,7 @@ class SourceFunction:
             ValueError: it raises, or ends the program.
         """
         name = self.called.rpartition(":")[2]
-        with beside(self.read.folder), reading() as recorder:
+        with importable(self.read.folder), reading() as recorder:
             try:
                 value = self.function(**params)
             except SystemExit as error:
@@ -131,7 +199,7 @@ def source_function(spec: str, makes: str) -> SourceFunction:
     if not path.is_file():
         raise ValueError(f"{spec}: there is no file {path}")
     folder = Path(os.path.abspath(path)).parent
-    with beside(folder), reading() as recorder:
+    with importable(folder), reading() as recorder:
         module = _imported(path, makes)
         read = FilesRead(folder, recorder.paths | {os.path.abspath(path)})
     function = getattr(module, name, None)
@@ -159,7 +227,7 @@ def _imported(path: Path, makes: str) -> ModuleType:
 
 
 @contextlib.contextmanager
-def beside(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Iterator[None]:
     """Make modules in ``folder`` importable within, and read them as they are now.
 
     Two models may have helpers of one name in two folders, and a helper may have been edited since

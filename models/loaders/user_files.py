@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import importlib
 import os
+import shlex
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from importlib.util import source_from_cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_SYSTEM = (
-    "/proc",
-    "/dev",
-    "/sys",
-    "/run",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/share/zoneinfo",
-    "/System",
-    "/Library",
-)
+_SYSTEM = ("/proc", "/dev", "/sys", "/run", "/etc", "/lib", "/lib64", "/usr/lib", "/usr/lib64")
+_SYSTEM += ("/usr/share/zoneinfo", "/System", "/Library")
+_OWN = ("samplers", "models", "benchmarks", "results", "samplerbench")
 _INSTALLED = {"site-packages", "dist-packages"}
 _CACHES = ("torchinductor_", "torch_compile_debug", ".triton", "__pycache__")
-_LIBRARIES = tuple(
-    os.path.realpath(folder) + os.sep
-    for folder in {
-        *(sysconfig.get_path(key) for key in ("stdlib", "platstdlib")),
-        os.path.dirname(os.__file__),
-    }
-    if folder
+_PYTHON = {
+    sysconfig.get_path("stdlib"),
+    sysconfig.get_path("platstdlib"),
+    os.path.dirname(os.__file__),
+}
+_LIBRARIES = tuple(os.path.realpath(folder) + os.sep for folder in _PYTHON if folder)
+
+Stamp = tuple[int, int, int, int]
+"""Size, inode, and the times at which content and entry of a file last changed."""
+_WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_READERS = (
+    ("safetensors", "safe_open"),
+    ("torch", "from_file"),
+    ("torch.jit", "load"),
+    ("torch.UntypedStorage", "from_file"),
+    ("h5py.File", "__init__"),
+    ("onnxruntime.InferenceSession", "__init__"),
+    ("pyarrow.parquet", "read_table"),
+    ("pyarrow.parquet.ParquetFile", "__init__"),
+    ("pyarrow.dataset", "dataset"),
+    ("pyarrow.feather", "read_table"),
+    ("pyarrow.csv", "read_csv"),
+    ("pyarrow", "memory_map"),
+    ("pyarrow", "OSFile"),
 )
-_CHUNK = 1 << 20
+"""Readers: a module, or class of a module, and the name in it."""
+_lock = threading.RLock()
+_open: list[FileRecorder] = []
+_wrapped = contextlib.ExitStack()
+_hooked = False
 
 
 def source_of(path: str) -> str:
@@ -63,13 +82,7 @@ def _own(path: Path) -> bool:
 
     A user's folder may lie in a checkout of it.
     """
-    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in (
-        "samplers",
-        "models",
-        "benchmarks",
-        "results",
-        "samplerbench",
-    )
+    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in _OWN
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:
@@ -122,10 +135,6 @@ def difference_of(folder: Path, opened: Mapping[str, str]) -> str:
     return ""
 
 
-Stamp = tuple[int, int, int, int]
-"""Size, inode, and the times at which content and entry of a file last changed."""
-
-
 def stamp_of(path: str) -> Stamp | None:
     """Return the stamp of a file, which every edit changes; None if there is none."""
     try:
@@ -146,14 +155,180 @@ def file_hash(path: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _hashed(path: str, size: int, mtime: int, inode: int) -> str:  # noqa: ARG001 - keys of the cache
-    digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def module_file(name: str) -> str | None:
     """Return the source file of a module that is loaded, or None."""
     file = getattr(sys.modules.get(name), "__file__", None)
     return source_of(os.path.abspath(file)) if isinstance(file, str) else None
+
+
+@dataclass(frozen=True)
+class FilesRead:
+    """Files that an object was made of, and the folder that names are relative to.
+
+    Attributes:
+        folder: start of the names.
+        paths: absolute paths.
+    """
+
+    folder: Path
+    paths: frozenset[str] = frozenset()
+
+    @cached_property
+    def hashes(self) -> Mapping[str, str]:
+        """SHA-256 of each file at the first access, by portable names."""
+        return named_hashes(self.paths, self.folder)
+
+    def __or__(self, more: frozenset[str]) -> FilesRead:
+        """Return this with more files."""
+        return self if more <= self.paths else FilesRead(self.folder, self.paths | more)
+
+
+@dataclass(eq=False)
+class FileRecorder:
+    """Recorder of the files that this thread, or one that it started, opens."""
+
+    others: frozenset[int | None]
+    opened: dict[str, Stamp | None] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+
+    @property
+    def stamps(self) -> dict[str, Stamp | None]:
+        """Absolute paths of the user's files that were read, sources in place of compiled files, each with
+        its stamp at its first opening.
+
+        Files that were also written are logs or caches of the user's code, and left out.
+        """
+        read = tuple(self.opened.items())
+        return {p: stamp for p, stamp in read if p not in self.written and is_users(p)}
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The paths of :attr:`stamps`."""
+        return frozenset(self.stamps)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[FileRecorder]:
+    """Record the files that are read in this context."""
+    global _hooked
+    now = FileRecorder(
+        frozenset(thread.ident for thread in threading.enumerate()) - {threading.get_ident()}
+    )
+    with _lock:
+        if not _hooked:  # it cannot be removed; without a recorder it does nothing
+            sys.addaudithook(_hook)
+            _hooked = True
+        if not _open:
+            _wrap_readers()
+        _open.append(now)
+    try:
+        yield now
+    finally:
+        with _lock:
+            _open.remove(now)
+            if not _open:
+                _wrapped.close()
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _open:
+        return
+    if event == "open":
+        _note(args[0], written=isinstance(args[2], int) and bool(args[2] & _WRITES))
+    elif event in _NAMED:
+        with contextlib.suppress(Exception):
+            for path in _NAMED[event](*args):
+                if os.path.isfile(path):
+                    _note(path)
+
+
+def _words(program: Any, command: Any, folder: Any = None, *_: object) -> list[str]:
+    """Return the words of a command that may be files."""
+    command_words = [command] if isinstance(command, str | bytes) else list(command or ())
+    texts = [os.fsdecode(word) for word in (program, *command_words) if word]
+    words = [word for text in texts for word in (text, *_split(text))]
+    parts = [part for word in words for part in (word, word.partition("=")[2])]
+    return [os.path.join(os.fsdecode(folder or ""), part) for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    """Return the words of a shell's command, without separators and redirections."""
+    words = shlex.shlex(text, posix=True, punctuation_chars=True)
+    words.whitespace_split, words.commenters = True, ""
+    with contextlib.suppress(ValueError):  # a quotation that does not end
+        return list(words)
+    return []
+
+
+def _database(path: Any, *_: object) -> list[str]:
+    """Return the file of a database, which a URI may name."""
+    return [os.fsdecode(path).removeprefix("file:").partition("?")[0]]
+
+
+_NAMED: dict[str, Callable[..., list[str]]] = {
+    "sqlite3.connect": _database,
+    "subprocess.Popen": _words,
+    "os.exec": _words,
+    "os.posix_spawn": lambda path, words, *_: _words(path, words),
+    "os.system": lambda command: _words(None, command),
+    "ctypes.dlopen": lambda path: [os.fsdecode(path)] if path else [],
+    "import": lambda _name, path, *_: [path] if path else [],
+}
+"""Readers of file names by event, for files that are opened unseen by the hook."""
+
+
+def _note(path: Any, *, written: bool = False) -> None:
+    """Record a file that is opened. An error in here must not reach the user."""
+    if isinstance(path, str | bytes | os.PathLike):
+        with contextlib.suppress(Exception):
+            absolute, me = source_of(os.path.abspath(os.fsdecode(path))), threading.get_ident()
+            for now in tuple(_open):
+                if me in now.others:
+                    continue
+                if written:
+                    now.written.add(absolute)
+                elif absolute not in now.opened:
+                    now.opened[absolute] = stamp_of(absolute)
+
+
+def _wrap_readers() -> None:
+    """Wrap readers that open files outside Python, under each of their names in loaded modules."""
+    importlib.import_module("safetensors.torch")
+    modules = [vars(m) for m in tuple(sys.modules.values()) if isinstance(m, ModuleType)]
+    for place, name in _READERS:
+        holder = _loaded(place)
+        reader = getattr(holder, name, None)
+        if holder is None or reader is None:
+            continue
+        noting = _noting(reader)
+        if not isinstance(holder, ModuleType):
+            _wrapped.enter_context(mock.patch.object(holder, name, noting))
+            continue
+        for names in modules:
+            if names.get(name) is reader:
+                names[name] = noting
+                _wrapped.callback(names.__setitem__, name, reader)
+
+
+def _loaded(place: str) -> Any:
+    """Return the loaded module, or class of a module, of this name; else None."""
+    module, _, name = place.rpartition(".")
+    return sys.modules.get(place) or (
+        getattr(sys.modules[module], name, None) if module in sys.modules else None
+    )
+
+
+def _noting(reader: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a reader to record each argument that could be a file."""
+
+    @functools.wraps(reader)
+    def noting(*args: Any, **options: Any) -> Any:
+        for argument in (*args, *options.values()):
+            _note(argument)
+        return reader(*args, **options)
+
+    return noting

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 Change = Literal["", "up", "down"]
 GROUPS = 32
@@ -50,9 +50,7 @@ class Heads:
 
 
 class Resample(nn.Module):
-    """Change of the resolution by two with a 3 × 3 convolution ``op`` (strided) or ``conv`` (after each pixel
-    became four), or ``plain``.
-    """
+    """Change of the resolution by two: a strided convolution ``op``, one after enlargement ``conv``, or ``plain``."""
 
     def __init__(self, channels: int, change: Change, *, plain: bool = False) -> None:
         super().__init__()

@@ -1,8 +1,10 @@
-"""Diffusion transformer of DiT, SiT, REPA and MeanFlow.
+"""Diffusion transformers: DiT, SiT, REPA and MeanFlow (:class:`DiT`), LightningDiT and JiT (:class:`RotaryDiT`).
 
-Written from the papers (Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al.
-2024, arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447). Names of parameters
-are the published checkpoints'.
+Written from the papers (Peebles & Xie 2023, arXiv:2212.09748, section 3 and figure 3; Ma et al. 2024,
+arXiv:2401.08740; Yu et al. 2025, arXiv:2410.06940; Geng et al. 2025, arXiv:2505.13447; Yao et al. 2025,
+arXiv:2501.01423, section 5; Li & He 2025, arXiv:2511.13720, section 4; rotary positions: Su et al. 2021,
+arXiv:2104.09864, in two dimensions; SwiGLU: Shazeer 2020, arXiv:2002.05202). Names of parameters are the
+published checkpoints'.
 """
 
 from __future__ import annotations
@@ -13,80 +15,165 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 EPS = 1e-6
 """Epsilon of the normalisations before attention and perceptron."""
+BASE = 1e4
+"""Base of the geometric progression of rotary frequencies."""
+
+
+class Rotary(nn.Module):
+    """Rotation by the places of a square of tokens: rows in the first half of a head's channels, columns in
+    the second, in pairs of channels.
+
+    Args:
+        head_width: channels of a head, divisible by 4.
+        side: tokens of a row.
+        before: tokens before the square, which are not turned.
+        persistent: True if the angles are in the state dict.
+    """
+
+    freqs_cos: Tensor
+    freqs_sin: Tensor
+
+    def __init__(self, head_width: int, side: int, before: int = 0, *, persistent: bool) -> None:
+        super().__init__()
+        half = head_width // 2
+        frequencies = BASE ** -(torch.arange(0, half, 2)[: half // 2] / half)
+        line = (torch.arange(side)[:, None] * frequencies).repeat_interleave(2, 1)
+        rows, columns = (part.expand(side, side, half) for part in (line[:, None], line[None]))
+        grid = torch.cat([rows, columns], 2).reshape(side**2, head_width)
+        angles = torch.cat([torch.zeros(before, head_width), grid])
+        self.register_buffer("freqs_cos", angles.cos(), persistent)
+        self.register_buffer("freqs_sin", angles.sin(), persistent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn ``(batch, heads, tokens, head_width)``."""
+        first, second = x.unflatten(-1, (-1, 2)).unbind(-1)
+        turned = torch.stack([-second, first], -1).flatten(-2)
+        return x * self.freqs_cos + turned * self.freqs_sin
 
 
 class Attention(nn.Module):
-    """Self-attention over all tokens; with ``normed``, queries and keys are normalised in each head."""
+    """Self-attention over all tokens.
 
-    def __init__(self, width: int, heads: int, *, normed: bool) -> None:
+    Args:
+        width, heads: of the tokens; ``heads`` divides ``width``.
+        normed: True if queries and keys are normalised in each head; by their root mean square with ``rms``.
+        bias: True if queries, keys and values have one.
+    """
+
+    def __init__(
+        self, width: int, heads: int, *, normed: bool = False, rms: bool = False, bias: bool = True
+    ) -> None:
         super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.q_norm = nn.LayerNorm(width // heads) if normed else nn.Identity()
-        self.k_norm = nn.LayerNorm(width // heads) if normed else nn.Identity()
+        self.heads, head_width = heads, width // heads
+        norm = (lambda: nn.RMSNorm(head_width, EPS)) if rms else (lambda: nn.LayerNorm(head_width))
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.q_norm = norm() if normed else nn.Identity()
+        self.k_norm = norm() if normed else nn.Identity()
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
-        n, tokens, width = x.shape
-        parts = self.qkv(x).reshape(n, tokens, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(self.q_norm(query), self.k_norm(key), value)
-        return self.proj(mixed.transpose(1, 2).reshape(n, tokens, width))
+    def forward(self, x: Tensor, rotary: Rotary | None = None) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape, with queries and keys turned by ``rotary``."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key = self.q_norm(query), self.k_norm(key)
+        if rotary is not None:
+            query, key = rotary(query), rotary(key)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
 class Perceptron(nn.Module):
-    """Perceptron of two layers with a GELU, in its tanh form, between."""
+    """Perceptron of two layers with a GELU between, in its exact form or as ``tanh``."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(
+        self, width: int, hidden: int, approximate: Literal["none", "tanh"] = "tanh"
+    ) -> None:
         super().__init__()
+        self.approximate = approximate
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, tokens, width)`` to the same shape."""
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+        return self.fc2(F.gelu(self.fc1(x), approximate=self.approximate))
 
 
-def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+class SwiGLU(nn.Module):
+    """Perceptron whose hidden layer is gated by another, of the same input."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.w12, self.w3 = nn.Linear(width, 2 * hidden), nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, tokens, width)`` to the same shape."""
+        gate, value = self.w12(x).chunk(2, -1)
+        return self.w3(F.silu(gate) * value)
+
+
+def _norm(width: int, *, rms: bool) -> nn.Module:
+    return nn.RMSNorm(width, EPS) if rms else nn.LayerNorm(width, EPS, elementwise_affine=False)
+
+
+def _modulated(x: Tensor, shift: Tensor | None, scale: Tensor) -> Tensor:
     """Return ``x`` ``(batch, tokens, width)`` scaled and shifted by ``(batch, width)``."""
-    return x * (1 + scale[:, None]) + shift[:, None]
+    scaled = x * (1 + scale[:, None])
+    return scaled if shift is None else scaled + shift[:, None]
 
 
 class Block(nn.Module):
-    """Transformer block of attention and a perceptron, each modulated and gated by the embedding ("adaLN")."""
+    """Transformer block of attention and a perceptron, each modulated and gated by the embedding ("adaLN").
 
-    def __init__(self, width: int, heads: int, hidden: int, *, normed: bool) -> None:
+    Args:
+        width, heads, hidden: of both.
+        normed, rms, swiglu, shift: see :class:`RotaryDiT`; DiT's by default.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        *,
+        normed: bool,
+        rms: bool = False,
+        swiglu: bool = False,
+        shift: bool = True,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, EPS, elementwise_affine=False)
-        self.attn = Attention(width, heads, normed=normed)
-        self.norm2 = nn.LayerNorm(width, EPS, elementwise_affine=False)
-        self.mlp = Perceptron(width, hidden)
-        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+        self.shift = shift
+        self.norm1, self.norm2 = _norm(width, rms=rms), _norm(width, rms=rms)
+        self.attn = Attention(width, heads, normed=normed, rms=rms)
+        self.mlp = SwiGLU(width, hidden) if swiglu else Perceptron(width, hidden)
+        numbers = (6 if shift else 4) * width
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, numbers))
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, rotary: Rotary | None = None) -> Tensor:
         """Map ``(batch, tokens, width)`` and ``(batch, width)`` to the shape of ``x``."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(emb).chunk(6, 1)
-        x = x + gate1[:, None] * self.attn(modulated(self.norm1(x), shift1, scale1))
-        return x + gate2[:, None] * self.mlp(modulated(self.norm2(x), shift2, scale2))
+        modulation = self.adaLN_modulation(emb)
+        if self.shift:
+            shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, 1)
+        else:
+            (scale1, gate1, scale2, gate2), shift1, shift2 = modulation.chunk(4, 1), None, None
+        x = x + gate1[:, None] * self.attn(_modulated(self.norm1(x), shift1, scale1), rotary)
+        return x + gate2[:, None] * self.mlp(_modulated(self.norm2(x), shift2, scale2))
 
 
 class FinalLayer(nn.Module):
     """Layer from tokens to the numbers of their patches."""
 
-    def __init__(self, width: int, numbers: int) -> None:
+    def __init__(self, width: int, numbers: int, *, rms: bool = False) -> None:
         super().__init__()
-        self.norm_final = nn.LayerNorm(width, EPS, elementwise_affine=False)
+        self.norm_final = _norm(width, rms=rms)
         self.linear = nn.Linear(width, numbers)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """Map ``(batch, tokens, width)`` to ``(batch, tokens, numbers)``."""
         shift, scale = self.adaLN_modulation(emb).chunk(2, 1)
-        return self.linear(modulated(self.norm_final(x), shift, scale))
+        return self.linear(_modulated(self.norm_final(x), shift, scale))
 
 
 class Patches(nn.Module):
@@ -99,6 +186,28 @@ class Patches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, channels, side, side)`` to ``(batch, tokens, width)``, row by row."""
         return self.proj(x).flatten(2).transpose(1, 2)
+
+
+class NarrowPatches(nn.Module):
+    """Layer from an image to tokens through fewer channels than a token has."""
+
+    def __init__(self, channels: int, narrow: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.proj1 = nn.Conv2d(channels, narrow, patch, patch, bias=False)
+        self.proj2 = nn.Conv2d(narrow, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, channels, side, side)`` to ``(batch, tokens, width)``, row by row."""
+        return self.proj2(self.proj1(x)).flatten(2).transpose(1, 2)
+
+
+def image_of(numbers: Tensor, patch: int, like: Tensor) -> Tensor:
+    """Return images ``(batch, channels, h, w)`` of the numbers of patches ``(batch, tokens, patch² channels)``,
+    with the sides of ``like``.
+    """
+    n, _, height, width = like.shape
+    squares = numbers.reshape(n, height // patch, width // patch, patch, patch, -1)
+    return squares.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, height, width)
 
 
 class TimeEmbedding(nn.Module):
@@ -162,7 +271,7 @@ class DiT(nn.Module):
         interval: Literal["", "whole", "none"] = "",
     ) -> None:
         super().__init__()
-        self.patch, self.out_channels, self.interval = patch, out_channels, interval
+        self.patch, self.interval = patch, interval
         self.x_embedder = Patches(in_channels, width, patch)
         self.t_embedder = TimeEmbedding(width, frequencies)
         if interval:
@@ -190,12 +299,90 @@ class DiT(nn.Module):
 
     def transformed(self, x: Tensor, emb: Tensor) -> Tensor:
         """Return the raw output for images and embeddings ``(batch, width)`` of all else."""
-        n, _, height, width = x.shape
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens, emb)
-        p = self.patch
-        numbers = self.final_layer(tokens, emb).reshape(
-            n, height // p, width // p, p, p, self.out_channels
+        return image_of(self.final_layer(tokens, emb), self.patch, x)
+
+
+class RotaryDiT(nn.Module):
+    """Later transformer: LightningDiT, and JiT, whose images are pixels.
+
+    Args:
+        side, in_channels, out_channels, patch, width, depth, heads, hidden, labels, frequencies: as in
+            :class:`DiT`.
+        normed: True if queries and keys are normalised.
+        rms: True if normalisations divide by the root mean square and have weights.
+        swiglu: True for :class:`SwiGLU`, False for :class:`Perceptron`.
+        rotary: True if attention rotates queries and keys by their places.
+        shift: True if the embedding shifts and scales blocks, False to scale alone.
+        narrow: channels between image and tokens (JiT); 0 for none.
+        told: number of label tokens that join the image's (JiT).
+        told_from: block before which they join.
+
+    Raises:
+        ValueError: rotary positions with heads of channels that 4 does not divide.
+    """
+
+    def __init__(
+        self,
+        *,
+        side: int,
+        in_channels: int,
+        out_channels: int,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        hidden: int,
+        labels: int,
+        frequencies: int = 256,
+        normed: bool,
+        rms: bool,
+        swiglu: bool,
+        rotary: bool,
+        shift: bool = True,
+        narrow: int = 0,
+        told: int = 0,
+        told_from: int = 0,
+    ) -> None:
+        super().__init__()
+        if rotary and (width % heads or width // heads % 4):
+            raise ValueError(
+                f"{width} channels in {heads} heads cannot be turned in two dimensions"
+            )
+        self.patch, self.label_tokens, self.join_before = patch, told, told_from
+        if narrow:
+            self.x_embedder = NarrowPatches(in_channels, narrow, width, patch)
+        else:
+            self.x_embedder = Patches(in_channels, width, patch)
+        self.t_embedder = TimeEmbedding(width, frequencies)
+        self.y_embedder = LabelEmbedding(labels, width)
+        self.pos_embed = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
+        self.feat_rope = self.turned = None
+        if rotary:
+            head_width = width // heads
+            self.feat_rope = Rotary(head_width, side // patch, persistent=not narrow)
+            if told:
+                self.turned = Rotary(head_width, side // patch, told, persistent=False)
+        if told:
+            self.in_context_posemb = nn.Parameter(torch.zeros(1, told, width))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, hidden, normed=normed, rms=rms, swiglu=swiglu, shift=shift)
+            for _ in range(depth)
         )
-        return numbers.permute(0, 5, 1, 3, 2, 4).reshape(n, self.out_channels, height, width)
+        self.final_layer = FinalLayer(width, patch**2 * out_channels, rms=rms)
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the raw output; see :meth:`DiT.forward`."""
+        assert labels is not None
+        label = self.y_embedder(labels)
+        emb = self.t_embedder(t) + label
+        tokens = self.x_embedder(x) + self.pos_embed
+        rotary = self.feat_rope
+        for number, block in enumerate(self.blocks):
+            if self.label_tokens and number == self.join_before:
+                tokens = torch.cat([label[:, None] + self.in_context_posemb, tokens], 1)
+                rotary = self.turned
+            tokens = block(tokens, emb, rotary)
+        return image_of(self.final_layer(tokens[:, self.label_tokens :], emb), self.patch, x)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nvidia.layers import SinusoidalNoise
+from .edm_layers import SinusoidalNoise
 
 
 class ChannelNorm(nn.Module):
@@ -145,39 +145,23 @@ class LinearAttentionUNet(nn.Module):
         self.time_mlp = nn.Sequential(
             nn.Identity(), nn.Linear(embedding, wide), nn.GELU(), nn.Linear(wide, wide)
         )
+
+        def stage(level: int, c_in: int, c_out: int, change: nn.Module) -> nn.ModuleList:
+            blocks = [ResBlock(c_in, c_out, wide, groups) for _ in range(2)]
+            kind = (heads[level], head_width[level], memory[level])
+            return nn.ModuleList([*blocks, Attention(c_out, *kind, full=full[level]), change])
+
         ends = list(zip([stem, *widths[:-1]], widths, strict=True))
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (c_in, c_out) in enumerate(ends):
             is_last = level == len(ends) - 1
-            kind = (heads[level], head_width[level], memory[level])
             down = nn.Conv2d(c_in, c_out, 3, padding=1) if is_last else _halved(c_in, c_out)
             up = _doubled(c_out, c_in) if level else nn.Conv2d(c_out, c_in, 3, padding=1)
-            self.downs.append(
-                nn.ModuleList(
-                    [
-                        ResBlock(c_in, c_in, wide, groups),
-                        ResBlock(c_in, c_in, wide, groups),
-                        Attention(c_in, *kind, full=full[level]),
-                        down,
-                    ]
-                )
-            )
-            self.ups.insert(
-                0,
-                nn.ModuleList(
-                    [
-                        ResBlock(c_out + c_in, c_out, wide, groups),
-                        ResBlock(c_out + c_in, c_out, wide, groups),
-                        Attention(c_out, *kind, full=full[level]),
-                        up,
-                    ]
-                ),
-            )
+            self.downs.append(stage(level, c_in, c_in, down))
+            self.ups.insert(0, stage(level, c_out + c_in, c_out, up))
         last = widths[-1]
-        self.mid_block1, self.mid_block2 = (
-            ResBlock(last, last, wide, groups),
-            ResBlock(last, last, wide, groups),
-        )
+        self.mid_block1 = ResBlock(last, last, wide, groups)
+        self.mid_block2 = ResBlock(last, last, wide, groups)
         self.mid_attn = Attention(last, *middle, full=True)
         self.final_res_block = ResBlock(2 * stem, stem, wide, groups)
         self.final_conv = nn.Conv2d(stem, out_channels, 1)

@@ -8,50 +8,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .dit import Patches
-from .nvidia.layers import SinusoidalNoise
-
-
-class Attention(nn.Module):
-    """Self-attention over all tokens."""
-
-    def __init__(self, width: int, heads: int, *, bias: bool) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
-
-
-class Perceptron(nn.Module):
-    """Perceptron of two layers with a GELU between."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(batch, tokens, width)`` to the same shape."""
-        return self.fc2(F.gelu(self.fc1(x)))
+from .dit import Attention, Patches, Perceptron, image_of
+from .edm_layers import SinusoidalNoise
 
 
 class Block(nn.Module):
-    """Transformer block of attention and a perceptron; with ``skips``, after a layer of its input and of an
-    earlier state.
-    """
+    """Transformer block; with ``skips``, after a layer of its input and of an earlier state."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, bias: bool, skips: bool) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn = Attention(width, heads, bias=bias)
-        self.mlp = Perceptron(width, hidden)
+        self.mlp = Perceptron(width, hidden, "none")
         self.skip_linear = nn.Linear(2 * width, width) if skips else None
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
@@ -95,7 +64,7 @@ class UViT(nn.Module):
         smoothed: bool = True,
     ) -> None:
         super().__init__()
-        self.patch, self.channels, self.extra = patch, channels, 2 if labels else 1
+        self.patch, self.extra = patch, 2 if labels else 1
         self.embed = SinusoidalNoise(width, reaches_end=False)
         self.patch_embed = Patches(channels, width, patch)
         if time_layers:
@@ -128,7 +97,6 @@ class UViT(nn.Module):
             t: ``(batch,)``.
             labels: ``(batch,)`` int64; None without labels.
         """
-        n, _, height, width = x.shape
         tokens = torch.cat([self.time_embed(self.embed(t))[:, None], self.patch_embed(x)], 1)
         if self.extra == 2:
             assert labels is not None
@@ -141,9 +109,5 @@ class UViT(nn.Module):
         tokens = self.mid_block(tokens)
         for block in self.out_blocks:
             tokens = block(tokens, skips.pop())
-        p = self.patch
-        numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :].reshape(
-            n, height // p, width // p, p, p, self.channels
-        )
-        image = numbers.permute(0, 5, 1, 3, 2, 4).reshape(n, self.channels, height, width)
-        return self.final_layer(image)
+        numbers = self.decoder_pred(self.norm(tokens))[:, self.extra :]
+        return self.final_layer(image_of(numbers, self.patch, x))

@@ -13,12 +13,9 @@ import torch
 from arena import watchdog
 from looping import each
 
+from samplerbench.models.checkpoints.diffusers.folder import read_folder, refuse_code
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families.diffusers.folder import (
-    read_folder,
-    refuse_code,
-)
-from samplerbench.models.loaders.checkpoint.loading import build, probe
+from samplerbench.models.loaders.checkpoint import build, probe
 
 HEADER = {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
 

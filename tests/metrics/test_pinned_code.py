@@ -13,7 +13,7 @@ from pathlib import Path
 
 from samplerbench.benchmarks import metrics as package
 from samplerbench.benchmarks.metrics.metric import metrics, origin
-from samplerbench.models.loaders.local_code import modules_of
+from samplerbench.models.loaders.source_file import modules_of
 
 PINNED = Path(__file__).with_name("pinned_code.json")
 FOLDER = Path(package.__file__).parent

@@ -10,7 +10,7 @@ import torch
 
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.mapping import OneHot
-from samplerbench.models.nets.edm import EDMPrecond
+from samplerbench.models.nets.unet import EDMPrecond
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_checkpoints.py"
 FLOW = "?size=8&training=straight&attention=1-head"

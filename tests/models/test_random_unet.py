@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from samplerbench.models import make_model, model_names
-from samplerbench.models.nets.random_unet import SIGMA_DATA, RandomUNet, randomise
-from samplerbench.models.nets.unet import UNet
+from samplerbench.models.nets.unet import SIGMA_DATA, RandomUNet, UNet, randomise
 
 
 @pytest.mark.parametrize("side", [32, 64])

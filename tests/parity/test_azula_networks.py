@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from samplerbench.models.nets.rotary_dit import RotaryDiT
+from samplerbench.models.nets.dit import RotaryDiT
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 

@@ -10,7 +10,7 @@ import torch
 
 from samplerbench.benchmarks.advice.exports import export
 from samplerbench.benchmarks.planning.levels import levels_of
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

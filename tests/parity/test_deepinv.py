@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from samplerbench.models.nets.nvidia.unets import DhariwalUNet, SongUNet
+from samplerbench.models.nets.edm_unets import DhariwalUNet, SongUNet
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 

@@ -5,7 +5,7 @@ the library's.
 import pytest
 import torch
 
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 

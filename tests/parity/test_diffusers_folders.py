@@ -14,12 +14,12 @@ import torch
 from own_pipeline import pipeline_sampled
 from torch import Tensor
 
+from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
+from samplerbench.models.checkpoints.diffusers.steps import levels_of
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
-from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
-from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

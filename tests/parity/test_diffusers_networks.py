@@ -5,7 +5,7 @@ import torch
 
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.models.nets.dit import DiT
-from samplerbench.models.nets.nvidia.layers import SinusoidalNoise
+from samplerbench.models.nets.edm_layers import SinusoidalNoise
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 

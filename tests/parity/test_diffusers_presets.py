@@ -10,7 +10,7 @@ import pytest
 import torch
 from own_pipeline import pipeline_sampled
 
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import SampleNoise, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

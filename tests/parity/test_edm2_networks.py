@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet
+from samplerbench.models.nets.edm2_unet import EDM2UNet
 from samplerbench.samplers.peers.locate import find_clone
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
@@ -55,7 +55,7 @@ def test_the_preconditioned_denoiser_of_a_file(theirs, tmp_path):
     """A file in its layout that NVIDIA's own classes wrote, read by us and called by them."""
     import pickle
 
-    from samplerbench.models.loaders.checkpoint.loading import load
+    from samplerbench.models.loaders.checkpoint import load
 
     torch.manual_seed(1)
     net = theirs.Precond(
@@ -82,7 +82,7 @@ def test_latents_become_its_encoders_images(theirs, tmp_path):
     """Its own class around a small autoencoder; what it saves as bytes is the truncation of ours."""
     import pickle
 
-    from samplerbench.models.loaders.checkpoint.loading import load
+    from samplerbench.models.loaders.checkpoint import load
 
     diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
     torch.manual_seed(1)

@@ -13,7 +13,7 @@ from moved_tables import MOVED, moved
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import export, missing
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names, uniform_lambda
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

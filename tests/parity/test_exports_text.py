@@ -10,10 +10,10 @@ import torch
 from test_diffusers_folders import LATENTS, autoencoder, dit, theirs
 
 from samplerbench.benchmarks.advice.exports import export
+from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import karras, make
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")

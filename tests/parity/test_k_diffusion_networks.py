@@ -6,8 +6,8 @@ Its second transformer is in clones only, where $SAMPLERBENCH_PEERS names the fo
 import pytest
 import torch
 
-from samplerbench.models.nets.k_diffusion.image_v1 import KImageV1
-from samplerbench.models.nets.k_diffusion.transformers import KTransformerV1, KTransformerV2
+from samplerbench.models.nets.k_image_v1 import KImageV1
+from samplerbench.models.nets.k_transformers import KTransformerV1, KTransformerV2
 from samplerbench.samplers.peers.k_diffusion import folder
 from samplerbench.samplers.peers.locate import load_inside
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from samplerbench.models.checkpoints.processes import betas_of
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]

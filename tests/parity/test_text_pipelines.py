@@ -7,10 +7,10 @@ import tiny_text
 import torch
 from own_pipeline import pipeline_sampled
 
+from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.models.loaders.checkpoint.families.diffusers.library import called_by_pipeline
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")
 pytest.importorskip("transformers", reason="pipelines of text import transformers")

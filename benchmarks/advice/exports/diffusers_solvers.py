@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
-from ....models.loaders.checkpoint.families.diffusers.methods import DPM, SHORT
+from ....models.checkpoints.diffusers.preset import DPM, SHORT
 from ....samplers import Grid, Sampler
 from .configured import configured
 from .coordinates import Kind

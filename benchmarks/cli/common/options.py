@@ -469,7 +469,7 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
     A broken installed plugin is reported and left out; a broken file is an error.
     """
     from .... import samplers
-    from ....models.loaders.reading import reading
+    from ....models.loaders.user_files import reading
 
     for sentence in samplers.load_plugins(reading).values():
         err.print(f"warning: {sentence}", markup=False)

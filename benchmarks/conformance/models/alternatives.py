@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from ....models.checkpoints.programs.usual import trainings
+from ....models.checkpoints.programs import trainings
 from ....models.checkpoints.specification import Specification
 
 VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....models.loaders.checkpoint.decoding import Autoencoder
+from ....models.checkpoints.diffusers.library import Autoencoder
 from ...scoring.real.arrays import open_arrays
 from ...scoring.real.data import SETS
 from ...scoring.real.reading import SUFFIXES, read_array, read_folder

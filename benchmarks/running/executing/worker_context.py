@@ -12,8 +12,7 @@ import torch
 
 from .... import samplers
 from ....models import Denoiser, Reference, make_model
-from ....models.loaders.reading import reading
-from ....models.loaders.user_files import Stamp, file_hash, stamp_of
+from ....models.loaders.user_files import Stamp, file_hash, reading, stamp_of
 from ....models.reference import Extractor
 from ....samplers.peers import peers_path, set_peers_path
 from ....samplers.spec import parse_spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ....models.loaders.reading import reading
+from ....models.loaders.user_files import reading
 from ....models.reference import Extractor, Identity
 from ....results.run_directory.fingerprint import Fact, Fingerprint
 from ....samplers import SampleNoise

@@ -15,11 +15,10 @@ from weakref import WeakKeyDictionary
 import torch
 
 from ....models import Denoiser
-from ....models.loaders.local_code import imported_names
-from ....models.loaders.networks import parameter_dtype
 from ....models.loaders.python_file import FileModel, Renamed
-from ....models.loaders.reading import FilesRead, reading
-from ....models.loaders.user_files import file_hash, is_users, module_file
+from ....models.loaders.source_file import imported_names
+from ....models.loaders.user_files import FilesRead, file_hash, is_users, module_file, reading
+from ....models.networks import parameter_dtype
 from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ....samplers import SampleNoise
 from .numbers import of_rows

@@ -14,10 +14,9 @@ from typing import cast
 import torch
 
 from .... import samplers
-from ....models.loaders.local_code import code_of, modules_of
-from ....models.loaders.reading import FileRecorder, reading
 from ....models.loaders.schemes import is_data
-from ....models.loaders.user_files import module_file, named_hashes
+from ....models.loaders.source_file import code_of, modules_of
+from ....models.loaders.user_files import FileRecorder, module_file, named_hashes, reading
 from ....results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
 from ....samplers import Grid, GridSampler, Sampler
 from ....samplers.brownian import BrownianNoise

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ....models.loaders.reading import reading
-from ....models.loaders.user_files import difference_of, file_hash
+from ....models.loaders.user_files import difference_of, file_hash, reading
 from ....models.reference import Extractor, FloatArray
 from ....results.run_directory.files import read_npz, write_npz
 from ...metrics.estimators.moments import Moments

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.conformance.models import (
     check_denoiser,
 )
 from samplerbench.models.loaders.python_file import FileModel
-from samplerbench.models.loaders.reading import FilesRead
+from samplerbench.models.loaders.user_files import FilesRead
 
 IMAGES, OWN = 48, 16
 NAMED = re.compile(r"the map is wrong: with (.*?) (the mean squared|the output is finite)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from samplerbench.models.nets.k_diffusion.image_v1 import KImageV1
+from samplerbench.models.nets.k_image_v1 import KImageV1
 
 SIDE = 4
 CONFIG = {

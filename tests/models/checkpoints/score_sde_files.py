@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from samplerbench.models.checkpoints.ncsnpp_layout import _names
-from samplerbench.models.nets.nvidia.unets import SongUNet
+from samplerbench.models.checkpoints.families.score_sde import _names
+from samplerbench.models.nets.edm_unets import SongUNet
 
 SIDE = 4
 DDPM = {

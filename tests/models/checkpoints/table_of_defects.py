@@ -31,12 +31,12 @@ from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.benchmarks.conformance.models.judging import ALIKE
+from samplerbench.models.checkpoints.families import family
 from samplerbench.models.checkpoints.opening import open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import family
-from samplerbench.models.loaders.checkpoint.loading import probe
+from samplerbench.models.loaders.checkpoint import probe
 from samplerbench.models.nets.adm_unet import ADMUNet
-from samplerbench.models.nets.nvidia.unets import SongUNet
-from samplerbench.models.nets.rotary_dit import RotaryDiT
+from samplerbench.models.nets.dit import RotaryDiT
+from samplerbench.models.nets.edm_unets import SongUNet
 from samplerbench.models.nets.uvit import UViT
 
 IMAGES = 160

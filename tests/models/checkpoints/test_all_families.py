@@ -19,15 +19,13 @@ from small_programs import to_exported, to_onnx
 from torch import nn
 
 from samplerbench import samplers
-from samplerbench.models.loaders.checkpoint.converting import write_converted
-from samplerbench.models.loaders.checkpoint.families import family_names
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.checkpoints.families import family_names
+from samplerbench.models.loaders.checkpoint import load, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
-from samplerbench.models.nets.dit import DiT
+from samplerbench.models.nets.dit import DiT, RotaryDiT
+from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.nets.edm_unets import SongUNet
 from samplerbench.models.nets.linear_attention_unet import LinearAttentionUNet
-from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet, Layer
-from samplerbench.models.nets.nvidia.unets import SongUNet
-from samplerbench.models.nets.rotary_dit import RotaryDiT
 from samplerbench.models.nets.uvit import UViT
 
 ADM = {"in_channels": 1, "out_channels": 1, "embedding": 32, "stem": 32, "widths": (32,)}

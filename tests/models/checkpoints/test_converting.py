@@ -19,8 +19,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.converting import write_converted
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import read_latents
+from samplerbench.models.checkpoints.diffusers.library import decoder_of
 from samplerbench.models.checkpoints.opening import CheckpointError, Opened
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint.decoding import decoder_of
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.nets.linear_attention_unet import LinearAttentionUNet
 
 SIDE = 4

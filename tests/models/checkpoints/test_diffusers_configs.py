@@ -13,12 +13,12 @@ import pytest
 from looping import each
 
 from samplerbench.benchmarks.planning.own_scheduler import cost_of_its_scheduler
+from samplerbench.models.checkpoints.diffusers.preset import own_sampling
+from samplerbench.models.checkpoints.diffusers.steps import native_levels, steps_of
 from samplerbench.models.checkpoints.mapping import meaning, process_of
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint.families.diffusers.preset import own_sampling
-from samplerbench.models.loaders.checkpoint.families.diffusers.steps import levels_of, native_levels
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.samplers import make
 
 UNET = {"_class_name": "UNet2DModel", "sample_size": 8, "in_channels": 1, "out_channels": 1}
@@ -29,6 +29,12 @@ DIT = {
 V = {"prediction_type": "v_prediction"}
 DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def levels_of(spec, count):
+    """The levels of the scheduler's evaluations, and the end, unless the last step goes nowhere."""
+    steps = steps_of(spec, count)
+    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
 
 
 def write(folder: Path, name: str, value: object) -> None:

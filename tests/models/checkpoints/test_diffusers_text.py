@@ -14,9 +14,9 @@ from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
 from samplerbench.models import make_model
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")
 # a library's warnings are its own

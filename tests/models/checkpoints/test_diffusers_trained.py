@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
+from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families.diffusers import network, recognise
-from samplerbench.models.loaders.checkpoint.loading import load
+from samplerbench.models.loaders.checkpoint import load
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 

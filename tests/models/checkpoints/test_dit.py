@@ -11,9 +11,9 @@ import trained_mixture as training
 from looping import each
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import dit
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.nets.dit import DiT
 
 SHAPE = {

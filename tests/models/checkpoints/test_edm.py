@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.loading import build, load, probe
-from samplerbench.models.nets.nvidia.unets import DhariwalUNet, SongUNet
+from samplerbench.models.loaders.checkpoint import build, load, probe
+from samplerbench.models.nets.edm_unets import DhariwalUNet, SongUNet
 
 SHAPE = {
     "img_resolution": SIDE,

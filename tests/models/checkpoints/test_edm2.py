@@ -12,8 +12,8 @@ from edm_pickles import persisted, snapshot
 from torch import nn
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet, Layer, blend, joined, silu
+from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer, blend, joined, silu
 
 SHAPE = {
     "img_resolution": SIDE,

@@ -12,8 +12,8 @@ from edm_pickles import persisted, snapshot
 from PIL import Image
 from torch import nn
 
-from samplerbench.models.loaders.checkpoint.loading import load
-from samplerbench.models.nets.nvidia.edm2_unet import EDM2UNet, Layer
+from samplerbench.models.loaders.checkpoint import load
+from samplerbench.models.nets.edm2_unet import EDM2UNet, Layer
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 

@@ -9,9 +9,9 @@ import torch
 import trained_mixture as training
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import flow_matching
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import flow_matching
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SIDE = 4

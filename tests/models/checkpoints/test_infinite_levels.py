@@ -8,10 +8,10 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.models.checkpoints.diffusers.scheduler import trained
+from samplerbench.models.checkpoints.families import dit, flow_matching, openai
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.loaders.checkpoint.families import dit, flow_matching, openai
-from samplerbench.models.loaders.checkpoint.families.diffusers.scheduler import trained
 
 ZERO = {"rescale_betas_zero_snr": True}
 YES = {

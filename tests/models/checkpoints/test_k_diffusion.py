@@ -10,10 +10,10 @@ import trained_mixture as training
 from k_diffusion_files import CONFIG, SHAPE, SIDE, made, slim_file, training_file
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import k_diffusion
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import k_diffusion
-from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.k_diffusion.image_v1 import Change, KImageV1
+from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.nets.k_image_v1 import Change, KImageV1
 
 DATA = CONFIG["sigma_data"]
 

@@ -14,11 +14,11 @@ import trained_mixture as training
 from looping import each
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import k_diffusion
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import k_diffusion
-from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.k_diffusion.attention import everywhere, nearby, places, within
-from samplerbench.models.nets.k_diffusion.transformers import KTransformerV1, KTransformerV2
+from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.nets.k_attention import everywhere, nearby, places, within
+from samplerbench.models.nets.k_transformers import KTransformerV1, KTransformerV2
 
 DATA = 0.6
 COMMON = {

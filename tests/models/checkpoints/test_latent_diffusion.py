@@ -7,7 +7,7 @@ import torch
 
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.processes import betas_of
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SHAPE = {"in_channels": 3, "out_channels": 3, "embedding": 32, "stem": 32, "widths": (32, 64)}

@@ -8,11 +8,10 @@ import trained_mixture as training
 from torch.nn import functional as F
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import jit, lightning_dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import jit, lightning_dit
-from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.dit import DiT
-from samplerbench.models.nets.rotary_dit import Rotary, RotaryDiT
+from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.nets.dit import DiT, Rotary, RotaryDiT
 
 LIGHTNING = {
     "side": 8,

@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import dit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.converting import write_converted
-from samplerbench.models.loaders.checkpoint.families import dit
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe, write_converted
 from samplerbench.models.nets.dit import DiT
 from samplerbench.samplers import Grid, SampleNoise, karras, make
 

@@ -12,10 +12,10 @@ from small_programs import CLASSES, SIDE, ExactEDM, Small, to_onnx
 from torch import nn
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import onnx as family
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import onnx as family
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.process import VPLinear
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no ONNX files are written")

@@ -17,7 +17,7 @@ from looping import each
 from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.pickles import Record
-from samplerbench.models.loaders.checkpoint.loading import probe
+from samplerbench.models.loaders.checkpoint import probe
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 

@@ -11,10 +11,10 @@ from score_sde_files import DDPM, FOURIER, NCSN, SIDE, as_saved
 from torch.nn import functional as F
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import score_sde
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import score_sde
-from samplerbench.models.loaders.checkpoint.loading import load, probe
-from samplerbench.models.nets.nvidia.unets import SongUNet
+from samplerbench.models.loaders.checkpoint import load, probe
+from samplerbench.models.nets.edm_unets import SongUNet
 
 
 def training_file(network: SongUNet, arguments: dict, levels: torch.Tensor | None = None) -> dict:

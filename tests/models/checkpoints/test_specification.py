@@ -170,7 +170,7 @@ def test_the_cosine_schedule_ends_at_its_cap():
     ],
 )
 def test_a_path_its_family_and_its_settings(written, path, settings, family, monkeypatch):
-    from samplerbench.models.loaders.checkpoint import families
+    from samplerbench.models.checkpoints import families
 
     monkeypatch.setattr(families, "family_names", lambda: ["edm"])
     found, given, name = split(written)

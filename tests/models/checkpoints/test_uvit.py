@@ -10,9 +10,9 @@ import trained_mixture as training
 from torch.nn import functional as F
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models.checkpoints.families import uvit
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.families import uvit
-from samplerbench.models.loaders.checkpoint.loading import load, probe
+from samplerbench.models.loaders.checkpoint import load, probe
 from samplerbench.models.nets.uvit import UViT
 
 SHAPE = {"side": 8, "channels": 1, "patch": 4, "width": 64, "half_depth": 1, "heads": 4}

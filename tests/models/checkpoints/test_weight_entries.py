@@ -13,11 +13,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from samplerbench.benchmarks.planning.models import load_model
-from samplerbench.models.checkpoints.entries import weights_taken
+from samplerbench.models.checkpoints.families import openai
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
-from samplerbench.models.loaders.checkpoint.converting import write_converted
-from samplerbench.models.loaders.checkpoint.families import openai
-from samplerbench.models.loaders.checkpoint.loading import probe
+from samplerbench.models.checkpoints.weights import weights_taken
+from samplerbench.models.loaders.checkpoint import probe, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
 
 SHAPE = {"in_channels": 1, "out_channels": 1, "embedding": 8, "stem": 32, "widths": (32,)}

@@ -8,7 +8,7 @@ import pytest
 from remembered import remembered  # noqa: F401
 
 from samplerbench import samplers
-from samplerbench.models.loaders.reading import reading
+from samplerbench.models.loaders.user_files import reading
 from samplerbench.samplers import loop, registry
 
 

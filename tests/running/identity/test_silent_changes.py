@@ -17,7 +17,7 @@ from small_runs import numbers, run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.cache import read_arrays, write_arrays
-from samplerbench.models.loaders.reading import reading
+from samplerbench.models.loaders.user_files import reading
 from samplerbench.results.result_table import load
 from samplerbench.results.run_directory.run_dir import RunDir
 

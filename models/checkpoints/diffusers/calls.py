@@ -1,0 +1,406 @@
+"""Calls of networks as the library's pipelines call them: by known conventions, or by running the pipeline.
+
+The tests compare each convention with the pipeline itself (``tests/parity/test_text_pipelines.py``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from ..conditions import Lookup
+from ..opening import CheckpointError
+from ..specification import Specification
+from .folder import DIT, FLUX, SANA, SD3, UNET, UNET_TEXT
+
+Config = Mapping[str, Any]
+Conditions = Mapping[str, Tensor]
+Scalars = Mapping[str, Any]
+PROMPT, POOLED, MASK = "prompt_embeds", "pooled_prompt_embeds", "prompt_attention_mask"
+
+NOISE = "randn_tensor"
+"""Name of the library's function that draws initial noise."""
+USUAL = {
+    "num_inference_steps": 1,
+    "output_type": "latent",
+    "use_resolution_binning": False,
+    "guidance_scale": 1.0,
+}
+"""Defaults for pipelines that have such arguments: no guidance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convention:
+    """Calling convention of a class of networks.
+
+    Attributes:
+        channels, size: of the state, if the network's settings lack them.
+        call: the network's output for a noisy state ``(batch, *event)``, times ``(batch,)``, rows of
+            embeddings by name, and scalars.
+        needs: names of the embeddings that a network of these settings takes.
+        scalars: further inputs, with the pipelines' default values.
+        packed: side of the squares of the state that the pipeline hands over as one vector.
+        time_factor: the pipelines' factor of the scheduler's time.
+        refused: reason why a network of these settings has another call; "" for none.
+    """
+
+    channels: int
+    size: int | None
+    call: Callable[[nn.Module, Tensor, Tensor, Conditions, Scalars], Tensor] | None = None
+    needs: Callable[[Config], tuple[str, ...]] = lambda _: ()
+    scalars: Callable[[Config], dict[str, Any]] = lambda _: {}
+    packed: int = 1
+    time_factor: Callable[[Config], float] = lambda _: 1.0
+    refused: Callable[[Config], str] = lambda _: ""
+
+
+def _unet(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+    """Call Stable Diffusion 1 and 2 and DeepFloyd IF; XL with a pooled embedding and six sizes; LCMs with the
+    guidance scale.
+    """
+    added = None
+    if POOLED in rows:
+        time_ids = torch.tensor(scalars["time_ids"], dtype=x.dtype, device=x.device)
+        added = {"text_embeds": rows[POOLED], "time_ids": time_ids.expand(len(x), -1)}
+    options = {}
+    if "guidance" in scalars:
+        options["timestep_cond"] = _guidance_embedding(scalars["guidance"], net, x)
+    return net(x, t, rows[PROMPT], added_cond_kwargs=added, return_dict=False, **options)[0]
+
+
+def _guidance_embedding(scale: float, net: nn.Module, x: Tensor) -> Tensor:
+    """Return the guidance input of distilled networks: scale less one, in thousandths, as sines and cosines
+    of frequencies from 1 to 1e-4.
+    """
+    width: int = net.config.time_cond_proj_dim  # type: ignore[union-attr, assignment]
+    half = width // 2
+    places = torch.arange(half, dtype=x.dtype, device=x.device)
+    angles = 1000 * (scale - 1) * torch.exp(-math.log(10_000) / (half - 1) * places)
+    embedding = torch.cat([angles.sin(), angles.cos(), angles.new_zeros(width % 2)])
+    return embedding.expand(len(x), -1)
+
+
+def _takes_sizes(config: Config) -> bool:
+    return config.get("addition_embed_type") == "text_time"
+
+
+def _unet_refused(config: Config) -> str:
+    for key, usual in (
+        ("class_embed_type", (None,)),
+        ("num_class_embeds", (None,)),
+        ("addition_embed_type", (None, "text", "text_time")),
+        ("encoder_hid_dim_type", (None, "text_proj")),
+    ):
+        if config.get(key) not in usual:
+            return f"its {key} is {config[key]!r}"
+    return ""
+
+
+def _unet_scalars(config: Config) -> dict[str, Any]:
+    """Return sizes in pixels, and the guidance scale, by default LatentConsistencyModelPipeline's."""
+    sizes = {"time_ids": None} if _takes_sizes(config) else {}
+    guided = {"guidance": 8.5} if config.get("time_cond_proj_dim") is not None else {}
+    return {**sizes, **guided}
+
+
+def _sd3(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
+    return net(
+        hidden_states=x,
+        timestep=t,
+        encoder_hidden_states=rows[PROMPT],
+        pooled_projections=rows[POOLED],
+        return_dict=False,
+    )[0]
+
+
+def _flux(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:
+    """Call FLUX with squares of 2 x 2 latents as tokens, each with its place; places of words are 0."""
+    batch, channels, height, width = x.shape
+    tokens = x.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    y, column = torch.meshgrid(
+        torch.arange(height // 2, dtype=x.dtype, device=x.device),
+        torch.arange(width // 2, dtype=x.dtype, device=x.device),
+        indexing="ij",
+    )
+    places = torch.stack([torch.zeros_like(y), y, column], -1).reshape(-1, 3)
+    guidance = scalars.get("guidance")
+    out = net(
+        hidden_states=tokens.reshape(batch, -1, channels * 4),
+        timestep=t,
+        guidance=None if guidance is None else torch.full_like(t, guidance),
+        encoder_hidden_states=rows[PROMPT],
+        pooled_projections=rows[POOLED],
+        txt_ids=places.new_zeros(rows[PROMPT].shape[1], 3),
+        img_ids=places,
+        return_dict=False,
+    )[0]
+    squares = out.reshape(batch, height // 2, width // 2, channels, 2, 2)
+    return squares.permute(0, 3, 1, 4, 2, 5).reshape(x.shape)
+
+
+def _sana(net: nn.Module, x: Tensor, t: Tensor, rows: Conditions, scalars: Scalars) -> Tensor:  # noqa: ARG001
+    return net(
+        x,
+        encoder_hidden_states=rows[PROMPT],
+        encoder_attention_mask=rows[MASK],
+        timestep=t,
+        return_dict=False,
+    )[0]
+
+
+CONVENTIONS = {
+    UNET: Convention(channels=3, size=None),
+    DIT: Convention(channels=4, size=32),
+    UNET_TEXT: Convention(
+        channels=4,
+        size=None,
+        call=_unet,
+        needs=lambda config: (PROMPT, POOLED) if _takes_sizes(config) else (PROMPT,),
+        scalars=_unet_scalars,
+        refused=_unet_refused,
+    ),
+    SD3: Convention(channels=16, size=128, call=_sd3, needs=lambda _: (PROMPT, POOLED)),
+    FLUX: Convention(
+        channels=64,
+        size=128,
+        call=_flux,
+        needs=lambda _: (PROMPT, POOLED),
+        scalars=lambda config: {"guidance": 3.5} if config.get("guidance_embeds") else {},
+        packed=2,
+        time_factor=lambda _: 1e-3,
+    ),
+    SANA: Convention(
+        channels=32,
+        size=32,
+        call=_sana,
+        needs=lambda _: (PROMPT, MASK),
+        time_factor=lambda config: float(config.get("timestep_scale") or 1.0),
+        refused=lambda config: (
+            "it is told the scale of guidance" if config.get("guidance_embeds") else ""
+        ),
+    ),
+}
+"""Conventions by the class of the network."""
+
+
+def scalars_of(spec: Specification, pixels: int) -> dict[str, Any]:
+    """Return the scalar inputs of a network; sizes in pixels, ``pixels`` a latent, default to the sample's."""
+    if "time_ids" not in spec.scalars or spec.scalars["time_ids"] is not None:
+        return dict(spec.scalars)
+    height, width = (side * pixels for side in spec.event[1:])
+    return {**spec.scalars, "time_ids": [height, width, 0, 0, height, width]}
+
+
+class Labelled(nn.Module):
+    """Network ``UNet2DModel`` or ``DiTTransformer2DModel``, called as pipelines call it.
+
+    Args:
+        network: of the library.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return its output for states ``(batch, *event)``, times ``(batch,)`` and class numbers."""
+        return self.network(x_t, timestep=t, class_labels=labels, return_dict=False)[0]
+
+
+class Prompted(nn.Module):
+    """Network that takes embeddings of prompts, called as pipelines call it.
+
+    Args:
+        network: of the library.
+        convention: with a ``call``.
+        tables: embeddings by name, with a row for each condition.
+        scalars: its further inputs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        convention: Convention,
+        tables: Mapping[str, Tensor],
+        scalars: Scalars,
+    ) -> None:
+        super().__init__()
+        self.network, self.lookup = network, Lookup(tables)
+        self.convention, self.scalars = convention, dict(scalars)
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        """Return its output for states ``(batch, *event)``, times and rows of embeddings, both ``(batch,)``."""
+        assert self.convention.call is not None
+        return self.convention.call(self.network, x_t, t, self.lookup(labels), self.scalars)
+
+
+class _Captured(Exception):  # noqa: N818 - ends the pipeline, and is no error
+    """Signal that the pipeline has got to its scheduler's step."""
+
+
+class OneStep:
+    """Scheduler of one time, which stores the network's output for it and ends the pipeline.
+
+    Args:
+        scheduler: the original, whose settings pipelines read.
+        time: in its units.
+    """
+
+    order, init_noise_sigma, begin_index = 1, 1.0, 0
+
+    def __init__(self, scheduler: Any, time: float) -> None:
+        self.config = scheduler.config
+        self.timesteps = torch.tensor([time])
+        self.sigmas = torch.tensor([1.0, 0.0])
+        self.output: Tensor | None = None
+
+    def set_timesteps(
+        self,
+        num_inference_steps: Any = None,  # noqa: ARG002 - pipelines look which there are
+        device: Any = None,
+        timesteps: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        sigmas: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        mu: Any = None,  # noqa: ARG002 - pipelines look which of them there are
+        original_inference_steps: Any = None,  # noqa: ARG002 - of a latent consistency model
+    ) -> None:
+        """Move the time to ``device``; it does not change."""
+        if device is not None:
+            self.timesteps = self.timesteps.to(device)
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Do nothing: there is one step."""
+
+    def scale_model_input(self, sample: Tensor, *_: Any, **__: Any) -> Tensor:
+        """Return the state, which is scaled already."""
+        return sample
+
+    def step(self, model_output: Tensor, *_: Any, **__: Any) -> None:
+        """Store the output.
+
+        Raises:
+            _Captured: always.
+        """
+        self.output = model_output
+        raise _Captured
+
+
+class Captured(nn.Module):
+    """Network called by its pipeline.
+
+    Args:
+        pipeline: of the library, without text encoders.
+        event: shape of one state.
+        tables: embeddings by the names of the pipeline's arguments.
+        scalars: its other arguments.
+
+    Raises:
+        CheckpointError: the pipeline takes no such argument.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        event: tuple[int, ...],
+        tables: Mapping[str, Tensor],
+        scalars: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.pipeline, self.event, self.lookup = pipeline, event, Lookup(tables)
+        self.parts = nn.ModuleDict(
+            {k: v for k, v in pipeline.components.items() if isinstance(v, nn.Module)}
+        )
+        self._takes = tuple(inspect.signature(type(pipeline).__call__).parameters)
+        unknown = [name for name in (*tables, *scalars) if name not in self._takes]
+        if unknown:
+            raise CheckpointError(
+                f"{type(pipeline).__name__} takes no {', '.join(unknown)}; its arguments are: "
+                f"{', '.join(self._takes[1:])}"
+            )
+        side = int(getattr(pipeline, "vae_scale_factor", 1))
+        sizes = {"height": event[-2] * side, "width": event[-1] * side} if len(event) > 1 else {}
+        self._arguments = {k: v for k, v in (USUAL | sizes).items() if k in self._takes} | {
+            k: v for k, v in scalars.items() if v is not None
+        }
+        pipeline.set_progress_bar_config(disable=True)
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """Return its output for states ``(batch, *event)``, times and rows of embeddings or class numbers,
+        ``(batch,)``.
+
+        The pipeline runs once for each distinct time of the batch.
+        """
+        out = torch.empty_like(x_t)
+        for time in t.unique().tolist():
+            rows = t == time
+            out[rows] = self._at(x_t[rows], time, None if labels is None else labels[rows])
+        return out
+
+    def _at(self, x: Tensor, time: float, labels: Tensor | None) -> Tensor:
+        arguments = dict(self._arguments)
+        if labels is not None and self.lookup.names:
+            arguments |= self.lookup(labels)
+        elif labels is not None:
+            arguments["class_labels"] = labels.tolist()
+        elif "batch_size" in self._takes:
+            arguments["batch_size"] = len(x)
+        own = self.pipeline.scheduler
+        once = OneStep(own, time)
+        object.__setattr__(self.pipeline, "scheduler", once)
+        try:
+            with _with_initial_noise(self.pipeline, x), suppress(_Captured):
+                self.pipeline(**arguments)
+        finally:
+            object.__setattr__(self.pipeline, "scheduler", own)
+        if once.output is None:
+            raise CheckpointError(
+                f"{type(self.pipeline).__name__} never came to a step of its scheduler, so its network "
+                "cannot be called by it; wrap it in a Python file (docs/adding-a-model.md)"
+            )
+        return self._unpack(once.output, x)
+
+    def _unpack(self, output: Tensor, x: Tensor) -> Tensor:
+        """Unpack an output of tokens into a state.
+
+        Under guidance some pipelines step both halves of the batch, equal then.
+        """
+        if len(output) == 2 * len(x):
+            output = output[: len(x)]
+        if output.ndim != x.ndim and hasattr(self.pipeline, "_unpack_latents"):
+            side = self.pipeline.vae_scale_factor
+            height, width = self.event[-2] * side, self.event[-1] * side
+            output = self.pipeline._unpack_latents(output, height, width, side)
+        if output.shape != x.shape:
+            raise CheckpointError(
+                f"{type(self.pipeline).__name__} hands {tuple(output.shape)} to its scheduler for a "
+                f"state {tuple(x.shape)}; wrap it in a Python file (docs/adding-a-model.md)"
+            )
+        return output
+
+
+@contextmanager
+def _with_initial_noise(pipeline: Any, x: Tensor) -> Iterator[None]:
+    """Make the pipeline draw ``x`` as its initial noise."""
+
+    def drawn(shape: Any, *_: Any, **__: Any) -> Tensor:
+        if tuple(shape) != tuple(x.shape):
+            raise CheckpointError(
+                f"{type(pipeline).__name__} draws noise of shape {tuple(shape)[1:]}, not "
+                f"{tuple(x.shape[1:])}; give that behind the path as event="
+            )
+        return x.clone()
+
+    modules = {sys.modules[cls.__module__] for cls in type(pipeline).__mro__}
+    with ExitStack() as stack:
+        for module in modules:
+            if hasattr(module, NOISE):
+                stack.enter_context(mock.patch.object(module, NOISE, drawn))
+        yield

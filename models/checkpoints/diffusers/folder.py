@@ -1,0 +1,219 @@
+"""Content of a folder of diffusers: its network, weights, scheduler and decoder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..opening import CheckpointError, Opened, first_bytes, open_checkpoint, shards_of
+from ..weights import WRAP
+
+INDEX, CONFIG, SCHEDULER = "model_index.json", "config.json", "scheduler_config.json"
+UNET, DIT = "UNet2DModel", "DiTTransformer2DModel"
+UNET_TEXT, SD3 = "UNet2DConditionModel", "SD3Transformer2DModel"
+FLUX, SANA = "FluxTransformer2DModel", "SanaTransformer2DModel"
+OF_TEXT = (UNET_TEXT, SD3, FLUX, SANA)
+NETWORKS = {UNET: UNET, DIT: DIT, "Transformer2DModel": DIT, **{cls: cls for cls in OF_TEXT}}
+"""Present classes of the library by the networks' names in files."""
+DECODERS = ("vae", "vqvae")
+TEXT = ("text_encoder", "tokenizer", "bert", "safety_checker", "feature_extractor", "image_encoder")
+"""Prefixes of parts that are never loaded: embeddings of prompts are given, images are not checked."""
+DECODERS_READ = ("AutoencoderKL", "VQModel")
+"""Classes of decoders that are applied."""
+STEM = "diffusion_pytorch_model"
+PIPELINE = "pipeline"
+"""Call of a network without a known convention: by its pipeline."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Content of a folder.
+
+    Attributes:
+        pipeline: class of the pipeline; "" for a network alone.
+        part: folder of the network inside, "" for the folder itself.
+        network: its class, a value of :data:`NETWORKS`, or another one that the pipeline calls.
+        config: its settings.
+        weights: name of their file, such as ``unet/diffusion_pytorch_model.safetensors``.
+        variant: of the weights, such as ``fp16``; "" for none.
+        scheduler: the scheduler's settings, its class under ``_class_name``.
+        decoder, decode: as in :class:`.Specification`.
+        by_pipeline: reason why the pipeline itself has to call the network; "" for a known call.
+        prompts: True if the pipeline has a part for prompts.
+    """
+
+    pipeline: str
+    part: str
+    network: str
+    config: Mapping[str, Any]
+    weights: str
+    variant: str
+    scheduler: Mapping[str, Any]
+    decoder: Mapping[str, Any]
+    decode: bool = False
+    by_pipeline: str = ""
+    prompts: bool = False
+
+
+def read_folder(opened: Opened) -> Folder | None:
+    """Read a folder; None if it is no folder of diffusers.
+
+    Raises:
+        CheckpointError: a part of it is missing, broken or unsupported.
+    """
+    if opened.container != "folder":
+        return None
+    if (opened.path / INDEX).is_file():
+        return _pipeline(opened, opened.config(INDEX))
+    if not (opened.path / CONFIG).is_file():
+        return None
+    config = opened.config(CONFIG)
+    class_name = str(config.get("_class_name"))
+    if class_name not in NETWORKS:
+        if "_diffusers_version" in config:
+            raise CheckpointError(_unsupported(opened, f"a {class_name} of diffusers"))
+        return None
+    return Folder(
+        "", "", NETWORKS[class_name], config, *weights_of(opened, ""), _scheduler(opened, ""), {}
+    )
+
+
+def _pipeline(opened: Opened, index: Mapping[str, Any]) -> Folder:
+    """Read the table of a pipeline's parts, each a library and a class."""
+    pipeline = str(index.get("_class_name"))
+    parts = {
+        name: _checked_class(opened, name, value[1])
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[1] is not None
+    }
+    networks = [name for name in parts if not name.startswith((*TEXT, *DECODERS, "scheduler"))]
+    foreign = [parts[name] for name in networks if index[name][0] != "diffusers"]
+    if len(networks) != 1 or foreign:
+        what = ", ".join(foreign or [parts[name] for name in networks] or parts.values())
+        raise CheckpointError(_unsupported(opened, f"a {pipeline} ({what})"))
+    prompts = any(name.startswith(TEXT) for name in index)
+    part = _place(opened, networks[0], CONFIG)
+    config = opened.config(_join(part, CONFIG))
+    scheduler = _scheduler(opened, _place(opened, "scheduler", SCHEDULER))
+    scheduler = {"_class_name": parts.get("scheduler"), **scheduler}
+    cls = NETWORKS.get(parts[networks[0]], parts[networks[0]])
+    weights, decoder = weights_of(opened, part), _decoder(opened, parts)
+    decode = decoder.get("class") in DECODERS_READ and any(
+        (opened.path / decoder["folder"]).glob(f"{STEM}*")
+    )
+    why = _unknown_call(pipeline, cls, prompts=prompts)
+    return Folder(pipeline, part, cls, config, *weights, scheduler, decoder, decode, why, prompts)
+
+
+def _checked_class(opened: Opened, name: str, cls: Any) -> str:
+    """Return the class of a part, whose name is its folder's too."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise CheckpointError(
+            f"{opened.path}: {INDEX} has a part called {name!r}, which is no name of a folder in it; "
+            "download the folder again, from where you trust it"
+        )
+    if not isinstance(cls, str):
+        raise CheckpointError(
+            f"{opened.path}: {INDEX} has a part of the class {cls!r}; download it again"
+        )
+    return cls
+
+
+def _unknown_call(pipeline: str, network: str, *, prompts: bool) -> str:
+    """Return the reason why the call of a network is unknown here; "" if it is known."""
+    if network not in NETWORKS.values():
+        return f"nobody wrote down how a {pipeline} calls its {network}"
+    if prompts and network not in OF_TEXT:
+        return f"a {pipeline} gives its {network} more than class numbers"
+    return ""
+
+
+def _unsupported(opened: Opened, what: str) -> str:
+    return (
+        f"{opened.path} is {what}, which is not read: only pipelines of one network of diffusers are, "
+        f"and folders of one {UNET} or {DIT}; {WRAP}"
+    )
+
+
+def _place(opened: Opened, name: str, file: str) -> str:
+    """Return the folder of a part: early pipelines have all files in one, without folders."""
+    return "" if not (opened.path / name).is_dir() and (opened.path / file).is_file() else name
+
+
+def _join(part: str, file: str) -> str:
+    return f"{part}/{file}" if part else file
+
+
+def _scheduler(opened: Opened, part: str) -> dict[str, Any]:
+    inside = _join(part, SCHEDULER)
+    if not part and not (opened.path / inside).is_file():
+        inside = _join("scheduler", SCHEDULER)
+    if not (opened.path / inside).is_file():
+        raise CheckpointError(
+            f"{opened.path} has no {SCHEDULER}, and without it nobody knows what the network "
+            f"predicts at which noise level; copy it there as {_join(part, SCHEDULER)}, or give the "
+            f"folder above if that has {INDEX}"
+        )
+    return opened.config(inside)
+
+
+def weights_of(opened: Opened, part: str) -> tuple[str, str]:
+    """Return the file of weights of a part, and its variant: first without a variant, safetensors before
+    pickles.
+
+    Raises:
+        CheckpointError: they are missing or incomplete.
+    """
+    folder = opened.path / part
+    candidates = []
+    for path in sorted(folder.glob(f"{STEM}*")):
+        words = path.name.split(".")[1:]
+        variant = ".".join(w for w in words if w not in ("safetensors", "bin", "index", "json"))
+        if {"safetensors", "bin"} & set(words) and "-of-" not in path.name:
+            candidates.append((variant, "bin" in words, path))
+    if not candidates:
+        raise CheckpointError(
+            f"{folder} has no weights: there is no {STEM}.safetensors or .bin in it; "
+            "download them too (a clone without Git LFS leaves them out)"
+        )
+    variant, _, path = min(candidates)
+    if path.suffix == ".json":
+        shards_of(path)
+    else:
+        first_bytes(path)
+    return _join(part, path.name), variant
+
+
+def refuse_code(weights: Path) -> None:
+    """Refuse weights that are pickles with code, before any library opens them.
+
+    Args:
+        weights: a file, or the index of several.
+
+    Raises:
+        CheckpointError: one is such a pickle, or cannot be read.
+    """
+    for file in shards_of(weights) if weights.suffix == ".json" else [weights]:
+        if file.suffix == ".bin":
+            open_checkpoint(file)
+
+
+def _decoder(opened: Opened, parts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the decoder's class, folder and scaling; empty without one."""
+    name = next((name for name in DECODERS if name in parts), None)
+    if name is None:
+        return {}
+    config = opened.config(_join(name, CONFIG))
+    return {"class": parts[name], "folder": name, **scaling_of(config)}
+
+
+def scaling_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``scale`` and ``shift`` from a decoder's latents to the network's: a number, or one a channel."""
+    scale, shift = config.get("scaling_factor") or 0.18215, config.get("shift_factor") or 0.0
+    means, stds = config.get("latents_mean"), config.get("latents_std")
+    if means and stds:
+        return {"scale": [scale / std for std in stds], "shift": list(means)}
+    return {"scale": float(scale), "shift": float(shift)}

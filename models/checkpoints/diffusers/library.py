@@ -1,0 +1,317 @@
+"""Networks and autoencoders of folders, made by the library."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...networks import moved
+from ..conditions import tables_of
+from ..opening import CheckpointError, Opened, open_checkpoint
+from ..specification import DECODER_PARTS, USER, Specification
+from .calls import CONVENTIONS, Captured, Labelled, Prompted, scalars_of
+from .folder import (
+    CONFIG,
+    DECODERS_READ,
+    INDEX,
+    PIPELINE,
+    TEXT,
+    refuse_code,
+    scaling_of,
+    weights_of,
+)
+
+BATCH = 8
+"""Default of ``decoder.batch``: for 256 x 256 pixels Stable Diffusion's decoder takes some 2 GiB."""
+FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of an AutoencoderKL"
+
+
+def network(spec: Specification, opened: Opened) -> Labelled | Prompted | Captured:
+    """Make the network with its weights, in float32 on the CPU.
+
+    Raises:
+        CheckpointError: the library is missing, the weights are damaged or do not fit, or the network
+            takes embeddings and none are given.
+    """
+    if spec.network.get("call") == PIPELINE:
+        return called_by_pipeline(spec, opened)
+    if not spec.embeddings:
+        return Labelled(_loaded(spec, opened))
+    tables = tables_of(spec.embeddings, opened.path)
+    scalars = scalars_of(spec, int(spec.network.get("pixels", 1)))
+    return Prompted(_loaded(spec, opened), CONVENTIONS[spec.network["class"]], tables, scalars)
+
+
+def called_by_pipeline(spec: Specification, opened: Opened) -> Captured:
+    """Make the network of a folder, called by its pipeline, in float32 on the CPU.
+
+    Only classes of diffusers itself are made, and text encoders are not. It takes the scheduler's time, and its
+    output has the channels of the state.
+
+    Raises:
+        CheckpointError: as :func:`network`, or the pipeline or a part of it is not the library's own.
+    """
+    tables = tables_of(spec.embeddings, opened.path)
+    for weights in sorted(opened.path.rglob("*.bin")):
+        if not weights.relative_to(opened.path).parts[0].startswith(TEXT):
+            refuse_code(weights)
+    index = opened.config(INDEX)
+    name = index.get("_class_name")
+    cls = getattr(imported_library(), name, None) if isinstance(name, str) else None
+    pairs = {
+        k: v for k, v in index.items() if isinstance(v, list) and len(v) == 2 and v[1] is not None
+    }
+    foreign = [k for k, v in pairs.items() if str(v[0]) != "diffusers" and not k.startswith(TEXT)]
+    if cls is None or foreign:
+        what = f"its {', '.join(foreign)}" if foreign else f"its pipeline {name}"
+        raise CheckpointError(
+            f"{opened.path}: {what} is not of the diffusers that is installed, and code of other places is "
+            "not run; wrap the network in a Python file (docs/adding-a-model.md)"
+        )
+    left_out = {part: None for part in index if part.startswith(TEXT)}
+    pipeline = _from_pretrained(
+        cls, opened.path, spec.weights["file"], spec.weights["variant"], opened.path, **left_out
+    )
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            part.float().eval().requires_grad_(False)
+    names = {"guidance": "guidance_scale"}
+    scalars = {names.get(k, k): v for k, v in spec.scalars.items() if k != "time_ids"}
+    return Captured(pipeline, spec.event, tables, scalars)
+
+
+def _loaded(spec: Specification, opened: Opened) -> nn.Module:
+    of, weights = spec.network, spec.weights
+    return pretrained(of["class"], opened.path, of["folder"], weights["file"], weights["variant"])
+
+
+def pretrained(cls: str, path: Path, part: str, file: str, variant: str) -> nn.Module:
+    """Load a network of the library with its weights, in float32 on the CPU.
+
+    Args:
+        cls: name of its class.
+        path: of the checkpoint.
+        part: folder of the network inside, "" for the checkpoint itself.
+        file: of its weights, from ``path``.
+        variant: of the weights; "" for none.
+
+    Raises:
+        CheckpointError: the library is missing, or the weights are damaged or do not fit.
+    """
+    refuse_code(path / file)
+    kind = getattr(imported_library(), cls)
+    loaded_network, loading = _from_pretrained(
+        kind, path / part, file, variant, path / file, output_loading_info=True
+    )
+    misfits = ("missing_keys", "unexpected_keys", "mismatched_keys")
+    wrong = [str(name) for what in misfits for name in loading.get(what) or ()]
+    if wrong:
+        raise CheckpointError(
+            f"{path / file} does not fit the network of its config.json "
+            f"({len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}); "
+            "take both from one source"
+        )
+    return loaded_network.float()
+
+
+def _from_pretrained(
+    kind: Any, folder: Path, file: str, variant: str, named: Path, **options: Any
+) -> Any:
+    """Load a network or pipeline by the library; errors name the path ``named``."""
+    with _quietly():
+        try:
+            return kind.from_pretrained(
+                folder,
+                variant=variant or None,
+                use_safetensors=".safetensors" in file,
+                local_files_only=True,
+                low_cpu_mem_usage=False,
+                **options,
+            )
+        except Exception as error:  # the library may raise anything on files
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            raise CheckpointError(
+                f"diffusers cannot read {named} ({what}); compare its size and its config.json with "
+                "the source's, and download it again"
+            ) from error
+
+
+def imported_library() -> Any:
+    """Import diffusers.
+
+    Raises:
+        CheckpointError: it is not installed.
+    """
+    try:
+        return importlib.import_module("diffusers")
+    except ImportError as error:
+        raise CheckpointError(
+            "the networks of diffusers folders need the diffusers library "
+            f"({error}); install it with pip install 'samplerbench[diffusers]'"
+        ) from None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Silence the library's logs of files: errors here replace them."""
+    logger = logging.getLogger("diffusers")
+    level, bars = logger.level, imported_library().utils.logging
+    logger.setLevel(logging.CRITICAL)
+    had_bars = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if had_bars:
+            bars.enable_progress_bar()
+
+
+@dataclass(eq=False)
+class Autoencoder:
+    """Autoencoder as a :class:`~samplerbench.models.decoder.Decoder`, with an encoder for checks of a model.
+
+    Attributes:
+        network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.
+        event: shape of an image.
+        scale, shift: it takes x / scale + shift; numbers, or one for each channel.
+        limits: range of images.
+        batch: latents at a time.
+        identity: of its content; "" if the checkpoint's covers it.
+        device: of the network.
+    """
+
+    network: nn.Module
+    event: tuple[int, ...]
+    scale: Any
+    shift: Any
+    limits: tuple[float, float] | None
+    batch: int
+    identity: str
+    device: torch.device | str = "cpu"
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        scale, shift = (_per_channel(value, latents) for value in (self.scale, self.shift))
+        inside = (latents / scale + shift).float()
+        return self.network.decode(inside, return_dict=False)[0].to(latents.dtype)  # pyright: ignore[reportCallIssue] - a method of the library
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Return latents ``(n, channels, h, w)`` float32 of images ``(n, *event)`` in ``limits``, on the CPU,
+        in the scale of the model's samples.
+
+        An ``AutoencoderKL``'s are drawn, by ``seed``, from the Gaussian that it makes of an image.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        scaled = []
+        for part in images.split(self.batch):
+            inside = part.to(self.device, torch.float32)
+            coded = self.network.encode(inside)  # pyright: ignore[reportCallIssue] - a method of the library
+            if hasattr(coded, "latents"):  # of a VQModel
+                raw = coded.latents.cpu()
+            else:
+                gaussian = coded.latent_dist
+                mean, std = gaussian.mean.cpu(), gaussian.std.cpu()
+                raw = mean + std * torch.randn(mean.shape, generator=generator)
+            scale, shift = (_per_channel(value, raw) for value in (self.scale, self.shift))
+            scaled.append((raw - shift) * scale)
+        return torch.cat(scaled)
+
+    def to(self, device: torch.device | str) -> Autoencoder:
+        """Return a copy on ``device``."""
+        return replace(self, network=moved(self.network, device), device=device)
+
+
+def _per_channel(value: Any, latents: Tensor) -> Tensor:
+    values = torch.as_tensor(value, dtype=latents.dtype, device=latents.device).flatten()
+    return values.reshape(-1, *[1] * (latents.ndim - 2))
+
+
+def decoder_of(spec: Specification, opened: Opened) -> Autoencoder | None:
+    """Return the decoder of a checkpoint, on the CPU, or None if the specification applies none.
+
+    Raises:
+        CheckpointError: it is missing, damaged, of a class that is not read, or of other latents.
+        ValueError: a part of it is invalid.
+    """
+    if not spec.decode:
+        return None
+    if not spec.decoder.get("folder"):
+        raise CheckpointError(
+            f"{opened.path}: decode=1, but nothing says what makes images; give {FOLDER}"
+        )
+    home, identity = _home(spec, opened)
+    config = home.config(CONFIG)
+    parts = {**scaling_of(config), "limits": [-1.0, 1.0], "batch": BATCH, **spec.decoder}
+    cls = parts.get("class", config.get("_class_name"))
+    if cls not in DECODERS_READ:
+        raise CheckpointError(
+            f"{home.path}: a decoder of the class {cls} is not read, only "
+            f"{' and '.join(DECODERS_READ)}; say decode=0 to score latents"
+        )
+    _check(parts, spec.event)
+    event = _image(config, spec.event, home.path)
+    network = pretrained(cls, home.path, "", *weights_of(home, ""))
+    network.eval().requires_grad_(False)
+    low, high = parts["limits"]
+    return Autoencoder(
+        network, event, parts["scale"], parts["shift"], (low, high), parts["batch"], identity
+    )
+
+
+def _home(spec: Specification, opened: Opened) -> tuple[Opened, str]:
+    """Return the decoder's folder, and its hash if the user named it: else the checkpoint's covers it."""
+    folder = str(spec.decoder["folder"])
+    is_users = spec.source("decoder.folder") == USER
+    outside, inside = Path(os.path.expanduser(folder)), opened.path / folder
+    for path in (outside, inside) if is_users else (inside,):
+        if os.path.isdir(path):
+            home = open_checkpoint(path)
+            return home, home.content if is_users else ""
+    raise CheckpointError(
+        f"{opened.path}: there is no folder {folder} of its decoder here; give {FOLDER}, or "
+        "decode=0 to score latents"
+    )
+
+
+def _check(parts: Mapping[str, Any], event: tuple[int, ...]) -> None:
+    """Refuse invalid parts of a decoder."""
+    if unknown := [part for part in parts if part not in DECODER_PARTS]:
+        raise ValueError(f"a decoder has no {unknown[0]!r}; there are: {', '.join(DECODER_PARTS)}")
+    for part in ("scale", "shift"):
+        values = parts[part] if isinstance(parts[part], list) else [parts[part]]
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        if not numbers or len(values) not in (1, event[0]) or (part == "scale" and 0 in values):
+            raise ValueError(
+                f"decoder.{part}={parts[part]}: it must be a number{' other than 0' * (part == 'scale')},"
+                f" or a list of {event[0]}, one for each channel"
+            )
+    limits, batch = parts["limits"], parts["batch"]
+    pair = isinstance(limits, list | tuple) and len(limits) == 2
+    if not pair or not all(isinstance(v, int | float) for v in limits) or limits[0] >= limits[1]:
+        raise ValueError(f"decoder.limits={limits}: it must be two numbers, such as [-1, 1]")
+    if not isinstance(batch, int) or batch < 1:
+        raise ValueError(f"decoder.batch={batch}: it must be a whole number, at least 1")
+
+
+def _image(config: Mapping[str, Any], event: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    """Return the shape of an image of latents of this shape."""
+    channels, height, width = event
+    takes = int(config.get("latent_channels", 4))
+    if takes != channels:
+        raise CheckpointError(
+            f"{path}: the decoder takes latents of {takes} channels, but the model's have {channels}; "
+            "give the decoder that it was trained with"
+        )
+    factor = 2 ** (len(config.get("block_out_channels") or (0,)) - 1)
+    return (int(config.get("out_channels", 3)), height * factor, width * factor)

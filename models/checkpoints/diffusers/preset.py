@@ -1,0 +1,408 @@
+"""Presets: a folder's own scheduler in terms of samplers and levels here.
+
+A scheduler's file holds two things: the training of the network (:mod:`.scheduler`) and its sampling.
+The second is no part of the model: any sampler may run on it. It becomes a preset, to sample as the
+library would, with levels by :mod:`.steps` and the sampler that does what the scheduler does between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ...own_sampling import OwnSampling
+from ..mapping import process_of
+from ..specification import Specification
+from .scheduler import kind_of, trained
+from .steps import LOG_STEPS, SIGMA_STEPS, TABLE_STEPS, Steps, check_strides, spacing_of, steps_of
+
+ALWAYS = {
+    "DDIM": "ddim",
+    "PNDM": "plms",
+    "EulerDiscrete": "euler",
+    "EulerAncestralDiscrete": "euler_ancestral",
+    "LMSDiscrete": "lms(through_zero=True)",
+    "HeunDiscrete": "heun",
+    "KDPM2Discrete": "dpm_2",
+    "EDMEuler": "euler",
+    "FlowMatchEulerDiscrete": "euler",
+    "LCM": "consistency",
+}
+"""Schedulers, without "Scheduler", that always are the same sampler."""
+DPM = {
+    ("dpmsolver++", 1): "euler",
+    ("dpmsolver++", 2, "midpoint"): "dpmpp_2m",
+    ("dpmsolver++", 2, "heun"): "xeab_2",
+    ("dpmsolver++", 3, "midpoint"): "dpmpp_3m_published",
+    ("dpmsolver", 1): "euler",
+    ("dpmsolver", 2, "midpoint"): "dpm_solver_2m",
+    ("dpmsolver", 2, "heun"): "zeab_2",
+    ("dpmsolver", 3, "midpoint"): "dpm_solver_3m_published",
+    ("sde-dpmsolver++", 1): "ddpm",
+    ("sde-dpmsolver++", 2, "midpoint"): "dpmpp_2m_sde",
+    ("sde-dpmsolver++", 2, "heun"): "dpmpp_2m_sde(solver_type='heun')",
+}
+"""Samplers by ``algorithm_type``, ``solver_order`` and, if it matters, ``solver_type`` of multistep schedulers."""
+DEIS = {1: "euler", 2: "zeab_2", 3: "zeab_3"}
+"""Samplers by ``solver_order``."""
+VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
+"""Samplers by DDPM's ``variance_type``."""
+DPM_KINDS = ("DPMSolverMultistep", "EDMDPMSolverMultistep")
+KNOWN = (*ALWAYS, *DPM_KINDS, "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep", "DDPM")
+SHORT = 15
+"""Runs of fewer steps take lower orders at their end, with ``lower_order_final``."""
+
+_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+START_IN_UNITS = (*TABLE_STEPS, *LOG_STEPS)
+"""Schedulers with states of the process: they begin with noise of standard deviation 1."""
+_MODEL = (
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
+    *("prediction_type", "rescale_betas_zero_snr", "sigma_data"),
+)
+FAR = 1e6
+"""First level of a flow's own scheduler, for no signal at all: above the range of the model."""
+_NO_OFFSET = ("DPMSolverSinglestep", "FlowMatchEulerDiscrete", "EDMEuler", "EDMDPMSolverMultistep")
+
+
+def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
+    """Return the sampler of a scheduler, without the orders of its last steps; "" if none is it."""
+    if kind in ALWAYS:
+        return ALWAYS[kind]
+    order = int(scheduler.get("solver_order", 2))
+    if kind in DPM_KINDS:
+        algorithm, solver = _of_dpm(scheduler)
+        return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
+    if kind == "DPMSolverSinglestep":
+        algorithm, solver = _of_dpm(scheduler)
+        is_supported = algorithm in ("dpmsolver++", "dpmsolver") and 1 <= order <= 3
+        return f"singlestep_on_grid({_words(algorithm, solver)})" if is_supported else ""
+    if kind == "DEISMultistep":
+        return DEIS.get(order, "")
+    if kind == "UniPCMultistep":
+        data, variant = scheduler.get("predict_x0", True), scheduler.get("solver_type", "bh2")
+        options = "" if data else "prediction='noise', "
+        options += f"variant='{variant if variant == 'bh1' else 'bh2'}'"
+        return f"unipc_{order}({options})" if 1 <= order <= 3 else ""
+    return VARIANCES.get(str(scheduler.get("variance_type", "fixed_small")), "")
+
+
+def _of_dpm(scheduler: Mapping[str, Any]) -> tuple[str, str]:
+    """Return algorithm and solver; as in the library, other schedulers' values mean the usual ones."""
+    algorithm = str(scheduler.get("algorithm_type", "dpmsolver++"))
+    solver = str(scheduler.get("solver_type", "midpoint"))
+    return (
+        "dpmsolver++" if algorithm == "deis" else algorithm,
+        "midpoint" if solver in ("logrho", "bh1", "bh2") else solver,
+    )
+
+
+def _words(algorithm: str, solver: str) -> str:
+    prediction = "data" if algorithm == "dpmsolver++" else "noise"
+    return f"prediction='{prediction}', solver_type='{solver}'"
+
+
+def with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
+    """Return the sampler of a preset with the orders of ``count`` steps, the last ``dropped`` if it goes
+    nowhere.
+    """
+    settings, sampler = preset["settings"], str(preset["sampler"])
+    order = int(settings.get("solver_order", 2))
+    if kind == "PNDM":
+        return "euler" if count == 1 else sampler
+    if kind == "DPMSolverSinglestep":
+        orders = _singlestep_orders(settings, order, count, to_zero=preset["end"] == "zero")
+        return _with_option(sampler, f"orders={orders}")
+    lowered = settings.get("lower_order_final", True)
+    if kind == "UniPCMultistep":
+        last = [2, 1] if lowered else []
+    elif kind in (*DPM_KINDS, "DEISMultistep"):
+        last = [2, 1] if lowered and count < SHORT else [1] * bool(settings.get("euler_at_final"))
+    else:
+        return sampler
+    last = last[:-1] if dropped else last
+    single = sampler in ("euler", "ddpm")
+    return sampler if single or not last else _with_option(sampler, f"last={last}")
+
+
+def _with_option(sampler: str, option: str) -> str:
+    if "(" in sampler:
+        return f"{sampler[:-1]}, {option})"
+    return f"{sampler}({option})"
+
+
+def _singlestep_orders(
+    settings: Mapping[str, Any], order: int, count: int, *, to_zero: bool
+) -> list[int]:
+    """Return 1, …, ``order`` repeated; lower ones at an uneven end, on request, and before a level of 0."""
+    lowered = settings.get("lower_order_final", False) or count % order != 0 or to_zero
+    full = [*range(1, order + 1)]
+    if not lowered or order == 1:
+        orders = full * (count // order)
+    else:
+        remaining = count % order or order
+        # a whole last group becomes the group without its last step, and one step of first order
+        end = [*range(1, remaining), 1] if remaining == order else [*range(1, remaining + 1)]
+        orders = full * ((count - remaining) // order) + end
+    return [*orders[:-1], 1] if to_zero else orders
+
+
+def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+    """Yield the reasons why no sampler does what a scheduler does: sentences that name the key."""
+    if kind not in KNOWN:
+        yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
+        return
+    if not sampler_of(scheduler, kind):
+        yield f"no sampler of ours is it with {_kind_of_steps(scheduler, kind)}"
+    yield from _other_steps(scheduler, kind)
+    yield from _other_levels(scheduler, kind, tokens)
+
+
+def _kind_of_steps(scheduler: Mapping[str, Any], kind: str) -> str:
+    keys = (
+        ("variance_type",) if kind == "DDPM" else ("algorithm_type", "solver_order", "solver_type")
+    )
+    return ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
+
+
+def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
+    """Yield the settings of its steps that no sampler follows."""
+    if scheduler.get("thresholding"):
+        yield "with thresholding it clamps d by quantiles"
+    if scheduler.get("stochastic_sampling"):
+        yield "with stochastic_sampling it adds noise in every step of a flow"
+    if kind == "HeunDiscrete" and scheduler.get("clip_sample"):
+        yield "with clip_sample it clamps d within Heun's step"
+    if kind == "LCM" and scheduler.get("clip_sample"):
+        yield "with clip_sample it clamps the clean image before the state is added to it"
+    if kind == "PNDM":
+        if not scheduler.get("skip_prk_steps"):
+            yield (
+                "without skip_prk_steps it begins with Runge-Kutta steps by the middle of times, and "
+                "ours go by that of levels"
+            )
+        if scheduler.get("prediction_type") == "v_prediction":
+            yield "with prediction_type v_prediction its formula joins several v, and ours noises"
+        if scheduler.get("set_alpha_to_one"):
+            yield "with set_alpha_to_one its formula goes on to the level 0, where ours ends with d"
+    if kind == "UniPCMultistep":
+        if scheduler.get("disable_corrector"):
+            yield "with disable_corrector it leaves single steps uncorrected"
+        if scheduler.get("solver_p"):
+            yield "with solver_p another scheduler predicts"
+        if _ends_at_zero(scheduler):
+            if not scheduler.get("lower_order_final", True):
+                yield "without lower_order_final its last step, to 0, is not a number"
+            if scheduler.get("solver_type") == "bh1" and scheduler.get("predict_x0", True):
+                yield "with solver_type bh1 its last step, to 0, is not a number"
+    of_noise = kind in LOG_STEPS and (
+        not scheduler.get("predict_x0", True) or _of_dpm(scheduler)[0] == "dpmsolver"
+    )
+    if of_noise and kind != "DEISMultistep" and _ends_at_zero(scheduler):
+        yield "with final_sigmas_type zero its last step of the noise is not a number"
+
+
+def _ends_at_zero(scheduler: Mapping[str, Any]) -> bool:
+    return scheduler.get("final_sigmas_type", "zero") == "zero"
+
+
+def _other_levels(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[str]:
+    """Yield the settings of unknown levels."""
+    spacing_keys = [key for key in _SPACED if scheduler.get(key)]
+    if kind not in (*SIGMA_STEPS, *LOG_STEPS):
+        yield from (f"its levels with {key} are not known here" for key in spacing_keys)
+    elif kind in LOG_STEPS:
+        cosine = scheduler.get("beta_schedule") == "squaredcos_cap_v2" and kind in DPM_KINDS
+        for key in spacing_keys:
+            if cosine or key not in ("use_karras_sigmas", "use_lu_lambdas"):
+                yield (
+                    f"with {key}{' and squaredcos_cap_v2' * cosine} it cuts times off, so that some "
+                    "depend on how its floats round"
+                )
+    for key in ("shift_terminal", "invert_sigmas"):
+        if scheduler.get(key):
+            yield f"its levels with {key} are not known here"
+    between = scheduler.get("interpolation_type", "linear")
+    if between != "linear":
+        yield f"its levels with {between} as interpolation_type are not known here"
+    if scheduler.get("use_dynamic_shifting") and (kind in LOG_STEPS or not tokens):
+        yield (
+            "with use_dynamic_shifting its shift depends on the size of the state in a way that is not "
+            "known here"
+        )
+    spaced = spacing_keys or _flow(scheduler)
+    if kind == "UniPCMultistep" and not _ends_at_zero(scheduler) and spaced:
+        yield f"with {(*spacing_keys, 'use_flow_sigmas')[0]} and final_sigmas_type sigma_min its last step is not a number"
+    if kind in LOG_STEPS:
+        yield from _other_flows(scheduler, kind, spacing_keys)
+    training = (scheduler.get("timestep_type"), scheduler.get("prediction_type"))
+    is_ramp = all(scheduler.get(key) for key in ("use_karras_sigmas", "sigma_min", "sigma_max"))
+    if training == ("continuous", "v_prediction") and not is_ramp:
+        yield (
+            "with timestep_type continuous its levels are known here with use_karras_sigmas, sigma_min "
+            "and sigma_max alone"
+        )
+
+
+def _flow(scheduler: Mapping[str, Any]) -> bool:
+    return bool(scheduler.get("use_flow_sigmas"))
+
+
+def _other_flows(scheduler: Mapping[str, Any], kind: str, spacing_keys: list[str]) -> Iterator[str]:
+    """Yield the reasons why a scheduler of tables does not step through a flow in a known manner."""
+    predicts = scheduler.get("prediction_type", "epsilon")
+    if _flow(scheduler) != (predicts == "flow_prediction"):
+        what = "with" if _flow(scheduler) else "without"
+        yield f"prediction_type {predicts} {what} use_flow_sigmas is no process that is known here"
+    if _flow(scheduler) and spacing_keys:
+        yield f"its levels with {spacing_keys[0]} and use_flow_sigmas are not known here"
+    if _flow(scheduler) and not _ends_at_zero(scheduler) and kind != "UniPCMultistep":
+        yield "with use_flow_sigmas and final_sigmas_type sigma_min it ends at a level of the table"
+
+
+def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1) -> dict[str, Any]:
+    """Return the preset of a scheduler.
+
+    >>> preset_of({"_class_name": "DDIMScheduler", "clip_sample": False})["sampler"]
+    'ddim'
+
+    Args:
+        scheduler: its settings.
+        pipeline: class of the pipeline, which may ask for times of its own.
+        tokens: side of the state's squares that are one token, for shifts that depend on the size of
+            the state; 0 if unknown.
+
+    Returns:
+        ``scheduler``, its class; ``sampler``, the equivalent one on its levels, "" for none;
+        ``spacing`` of its levels; ``end``, ``zero``, ``sigma_min``, or ``last`` for the level of its
+        last evaluation; ``start``, ``unit`` for sqrt(1 + sigma²) z or ``noise`` for sigma z; ``clip``,
+        the bound of d, but not of the noise that it goes on with, None for no clamping; ``settings``,
+        its settings except the model's; ``trained``, the model's; ``pipeline`` and ``tokens``, as
+        given; ``differs``, sentences on its differences from all samplers.
+    """
+    scheduler, kind = _as_changed(scheduler, pipeline), kind_of(scheduler)
+    settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
+    why = list(refused(scheduler, kind, tokens))
+    clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
+    return {
+        "scheduler": scheduler.get("_class_name"),
+        "sampler": "" if why else sampler_of(scheduler, kind),
+        "spacing": spacing_of(scheduler, kind),
+        "end": _end(scheduler, kind),
+        "start": _start(scheduler, kind),
+        "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
+        "settings": settings,
+        "trained": {k: v for k, v in scheduler.items() if k in _MODEL},
+        "pipeline": pipeline,
+        "tokens": tokens,
+        "differs": why,
+    }
+
+
+def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any]:
+    """Return a scheduler's settings as Stable Diffusion's pipeline changes outdated ones."""
+    if pipeline != "StableDiffusionPipeline":
+        return scheduler
+    offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
+    return {**scheduler, **offset, "clip_sample": False}
+
+
+def _start(scheduler: Mapping[str, Any], kind: str) -> str:
+    leading = scheduler.get("timestep_spacing") == "leading"
+    unit = kind in (*START_IN_UNITS, "LCM") or kind.startswith("EDM") or leading
+    return "unit" if unit else "noise"
+
+
+def _end(scheduler: Mapping[str, Any], kind: str) -> str:
+    if kind in ("DDIM", "PNDM"):
+        return "zero" if scheduler.get("set_alpha_to_one", kind == "DDIM") else "sigma_min"
+    if kind == "LCM":
+        return "sigma_min"
+    if kind == "DEISMultistep":
+        table = spacing_of(scheduler, kind) in ("linspace", "leading", "trailing")
+        return "sigma_min" if table else "last"
+    return str(scheduler.get("final_sigmas_type", "zero"))
+
+
+def _with_scheduler(spec: Specification, scheduler: str) -> Specification:
+    """Return a folder's specification with another scheduler, as its class's ``from_config`` makes it."""
+    preset = spec.preset
+    settings = {**preset["settings"], **preset.get("trained", {}), "_class_name": scheduler}
+    try:
+        same = trained(settings)["process"] == spec.process
+    except ValueError as error:
+        raise ValueError(f"scheduler {scheduler}: {error}") from None
+    if not same:
+        raise ValueError(
+            f"scheduler {scheduler} samples no network that was trained for {preset['scheduler']}"
+        )
+    return replace(spec, preset=preset_of(settings, preset["pipeline"], preset["tokens"]))
+
+
+def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSampling:
+    """Return the steps of the folder's own scheduler in ``steps`` steps, the library's
+    ``num_inference_steps``.
+
+    Args:
+        spec: with a preset.
+        steps: of the scheduler.
+        scheduler: class that replaces the folder's own; "" for its own.
+
+    Raises:
+        ValueError: no sampler here takes such steps.
+    """
+    spec = _with_scheduler(spec, scheduler) if scheduler else spec
+    preset = spec.preset
+    if not preset.get("sampler"):
+        raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
+    kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
+    check_strides(spec, kind, scheduler_steps.times)
+    dropped = scheduler_steps.levels[-1] <= scheduler_steps.end
+    levels = scheduler_steps.levels if dropped else (*scheduler_steps.levels, scheduler_steps.end)
+    if len(levels) < 2:
+        raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
+    if any(nxt >= cur for cur, nxt in pairwise(levels)):
+        raise ValueError(f"{preset['scheduler']}: its levels in {steps} steps do not fall")
+    if preset["sampler"] == "ddpm_large" and scheduler_steps.times[-1] > 0:
+        raise ValueError(
+            f"{preset['scheduler']}: with variance_type fixed_large its last step, from another time than "
+            "0, ends with noise; take leading spacing without steps_offset"
+        )
+    if preset["spacing"] == "shifted" and levels[0] == spec.sigma_max:
+        levels = (FAR, *levels[1:])
+    flow = spec.process["name"] == "flow"
+    first, end = _scale(levels[0], flow=flow), _scale(levels[-1], flow=flow)
+    return OwnSampling(
+        with_orders(preset, kind, steps, dropped=dropped),
+        levels,
+        first if preset["start"] == "unit" else levels[0],
+        1 / end if kind in START_IN_UNITS else 1.0,
+        preset["clip"],
+        f"{preset['scheduler']}, {preset['spacing']}",
+        times=tuple(_network_times(spec, kind, scheduler_steps)),
+    )
+
+
+def _scale(level: float, *, flow: bool) -> float:
+    """Return the factor 1 / alpha of a state of the process, for x0 + level z."""
+    return 1 + level if flow else math.hypot(1, level)
+
+
+def _network_times(spec: Specification, kind: str, steps: Steps) -> Iterator[tuple[float, float]]:
+    """Yield levels and native times of the network, where they are not the levels' own."""
+    process = process_of(spec)
+    own = np.asarray(process.t_of(np.asarray(steps.levels)))
+    if kind == "KDPM2Discrete" and spec.process["name"] == "discrete":
+        # evaluations between the levels have times between the whole ones
+        for cur, nxt in pairwise(steps.levels):
+            middle = math.sqrt(cur * nxt)
+            yield middle, float(process.t_of(middle))
+    near = 1e-8 * max(1.0, process.t_max)
+    for level, time, own_time in zip(steps.levels, steps.times, own.tolist(), strict=True):
+        between = spec.snap and abs(time - round(time)) > 1e-6  # else it would get the nearest
+        if between or abs(time - own_time) > near:
+            yield level, time

@@ -1,0 +1,185 @@
+"""Model part of a scheduler's file: process, prediction and time input of the network.
+
+The other settings of a scheduler are about sampling, and no part of the model: :mod:`.preset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..opening import CheckpointError
+from .folder import SCHEDULER
+
+LATENT_BETAS = ("HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverSDE")
+TABLE = (
+    *("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete"),
+    *("EulerAncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep"),
+    *("UniPCMultistep", "SASolver", *LATENT_BETAS),
+)
+"""Schedulers, without "Scheduler", of networks trained at a table of times; :data:`LATENT_BETAS` have
+other default rates.
+"""
+FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
+EDM = ("EDMEuler", "EDMDPMSolverMultistep")
+SCORES = ("ScoreSdeVe",)
+"""Schedulers of score_sde's VE networks, which give the score itself."""
+MAPS = ("CMStochasticIterative",)
+"""Schedulers of consistency models, which are few-step maps."""
+LATENT_MAPS = ("LCM",)
+"""Schedulers of latent consistency models, maps distilled from a network of a table of times."""
+
+SCHEDULES = {
+    "linear": "linear",
+    "scaled_linear": "scaled_linear",
+    "squaredcos_cap_v2": "cosine",
+    "sigmoid": "sigmoid",
+    "laplace": "laplace",
+    "exp": "exponential",
+}
+"""The library's names of schedules of betas, and ours."""
+PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
+CAP = 1e4
+"""The level that stands for no signal at all, as in :class:`~samplerbench.models.process.RectifiedFlow`."""
+
+
+def trained(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields ``process``, ``prediction``, ``factor``, ``time``, ``snap`` and ``limits`` of a
+    specification.
+
+    >>> trained({"_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction"})["factor"]
+    -1.0
+
+    Args:
+        scheduler: settings; a setting that is missing has the library's default.
+
+    Raises:
+        CheckpointError: an unknown scheduler, schedule or prediction.
+    """
+    kind = kind_of(scheduler)
+    for kinds, training in ((EDM, _edm), (FLOW, _flow), (SCORES, _score), (MAPS, _consistency)):
+        if kind in kinds:
+            return training(scheduler)
+    if kind in LATENT_MAPS:
+        return _latent_consistency(scheduler, kind)
+    if kind not in TABLE:
+        raise CheckpointError(
+            f"the scheduler {scheduler.get('_class_name')} is none that is read "
+            f"({', '.join((*TABLE, *FLOW, *EDM, *SCORES, *MAPS, *LATENT_MAPS))}); put the file of the one "
+            f"that the network was trained with, such as DDPMScheduler, in the place of {SCHEDULER}"
+        )
+    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+    if prediction == "flow" or scheduler.get("use_flow_sigmas"):
+        return _flow(scheduler)
+    if prediction == "v" and scheduler.get("timestep_type") == "continuous":
+        return _continuous(scheduler)
+    return _table(scheduler, kind, prediction)
+
+
+def kind_of(scheduler: Mapping[str, Any]) -> str:
+    """Return its class without "Scheduler"."""
+    return str(scheduler.get("_class_name")).removesuffix("Scheduler")
+
+
+def _one_of(scheduler: Mapping[str, Any], key: str, names: Mapping[str, Any]) -> Any:
+    """Return the value of ``names`` for the file's key, or else the first."""
+    setting = scheduler.get(key, next(iter(names)))
+    if setting not in names:
+        raise CheckpointError(
+            f"{key} {setting!r} of {scheduler.get('_class_name')} is none of {', '.join(names)}; "
+            f"write the one that the network was trained with into {SCHEDULER}"
+        )
+    return names[setting]
+
+
+def _table(scheduler: Mapping[str, Any], kind: str, prediction: str) -> dict[str, Any]:
+    process: dict[str, Any] = {"name": "discrete"}
+    if scheduler.get("trained_betas") is not None:
+        process["betas"] = [float(beta) for beta in scheduler["trained_betas"]]
+    else:
+        latent = kind in (*LATENT_BETAS, *LATENT_MAPS)
+        start, end = (0.00085, 0.012) if latent else (1e-4, 0.02)
+        usual = {"beta_schedule": "scaled_linear"} if kind in LATENT_MAPS else {}
+        process |= {
+            "schedule": _one_of({**usual, **scheduler}, "beta_schedule", SCHEDULES),
+            "steps": int(scheduler.get("num_train_timesteps", 1000)),
+            "start": float(scheduler.get("beta_start", start)),
+            "end": float(scheduler.get("beta_end", end)),
+        }
+    if scheduler.get("rescale_betas_zero_snr"):
+        process |= {"zero_snr": True, "cap": CAP}
+    return {"process": process, "prediction": prediction, "snap": "nearest"}
+
+
+def _flow(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the straight path; the network takes t in parts of ``num_train_timesteps``."""
+    steps = int(scheduler.get("num_train_timesteps", 1000))
+    return {
+        "process": {"name": "flow", "t_min": 1 / steps},
+        "prediction": "flow",
+        "time": {"of": "t", "scale": float(steps)},
+    }
+
+
+def _score(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the score of images in [0, 1] with noise added to them; the network takes the level."""
+    low, high = scheduler.get("sigma_min", 0.01), scheduler.get("sigma_max", 1348.0)
+    return {
+        "process": {"name": "ve", "t_min": float(low), "t_max": float(high)},
+        "prediction": "score",
+        "time": {"of": "level"},
+        "limits": (0.0, 1.0),
+    }
+
+
+def _edm(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return EDM's F, or its opposite, which the library calls v."""
+    signs = {"epsilon": 1.0, "v_prediction": -1.0}
+    process = {
+        "name": "edm",
+        "sigma_data": float(scheduler.get("sigma_data", 0.5)),
+        "t_min": float(scheduler.get("sigma_min", 0.002)),
+        "t_max": float(scheduler.get("sigma_max", 80.0)),
+    }
+    return {
+        "process": process,
+        "prediction": "edm",
+        "factor": _one_of(scheduler, "prediction_type", signs),
+        "time": {"of": "log_level", "scale": 0.25},
+    }
+
+
+def _consistency(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the map of a consistency model, with time input 250 ln(sigma)."""
+    return {
+        **_edm({**scheduler, "prediction_type": "epsilon"}),
+        "prediction": "consistency",
+        "time": {"of": "log_level", "scale": 250.0},
+        "kind": "map",
+    }
+
+
+def _latent_consistency(scheduler: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the teacher's clean image inside c_skip and c_out of time times ``timestep_scaling``."""
+    prediction = _one_of(scheduler, "prediction_type", PREDICTIONS)
+    if prediction == "flow":
+        raise CheckpointError(
+            f"prediction_type flow_prediction of {scheduler.get('_class_name')} is none that the "
+            f"library has; write the one that the network was trained with into {SCHEDULER}"
+        )
+    return {
+        **_table(scheduler, kind, prediction),
+        "kind": "map",
+        "boundary": {"scale": float(scheduler.get("timestep_scaling", 10.0)), "sigma_data": 0.5},
+    }
+
+
+def _continuous(scheduler: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the velocity v at any level, with time input ln(sigma) / 4."""
+    keys = {"t_min": "sigma_min", "t_max": "sigma_max"}
+    ends = {k: float(scheduler[v]) for k, v in keys.items() if scheduler.get(v) is not None}
+    return {
+        "process": {"name": "edm", "sigma_data": 1.0, **ends},
+        "prediction": "v",
+        "time": {"of": "log_level", "scale": 0.25},
+    }

@@ -1,0 +1,268 @@
+"""Levels and times at which a scheduler of diffusers calls the network.
+
+Most come from a table: numbers of training steps, spaced in one of three ways, and their levels. Others
+space the levels themselves, as Karras's formula does, and give the network the nearest times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import beta
+
+from ...process import Process
+from ..mapping import process_of
+from ..specification import Specification
+from .scheduler import kind_of
+
+TABLE_STEPS = ("DDIM", "DDPM", "PNDM")
+"""Schedulers, without "Scheduler", that use the whole times of the table."""
+SIGMA_STEPS = ("EulerDiscrete", "EulerAncestralDiscrete", "LMSDiscrete", "HeunDiscrete")
+SIGMA_STEPS += ("KDPM2Discrete",)
+"""Schedulers that step in levels, with fractional times of the network."""
+LOG_STEPS = ("DPMSolverMultistep", "DPMSolverSinglestep", "DEISMultistep", "UniPCMultistep")
+"""Schedulers whose last step ends at the end of the table, and begins at their last evaluation."""
+
+LEVEL_KEYS = {
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "exponential",
+    "use_beta_sigmas": "beta",
+    "use_lu_lambdas": "lu",
+    "use_flow_sigmas": "flow",
+}
+"""Words for the keys of spacings of levels, in the library's order."""
+GIVES_TIMES = ("FluxPipeline",)
+"""Pipelines that give a flow's scheduler times from 1 to 1 / steps, which it then shifts."""
+ALMOST_NOTHING = math.sqrt(2.0**24 - 1)
+"""Level that most schedulers use for no signal at all."""
+
+_SPACING: dict[str, str] = dict.fromkeys(TABLE_STEPS, "leading")
+
+
+class Steps(NamedTuple):
+    """Evaluations of a scheduler.
+
+    Attributes:
+        levels: falling.
+        times: native times of the network at the levels.
+        end: the end of the last step, the last of ``levels`` if it goes nowhere.
+    """
+
+    levels: tuple[float, ...]
+    times: tuple[float, ...]
+    end: float
+
+
+def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
+    """Return the spacing of a scheduler's steps, in one word."""
+    if kind.startswith("EDM"):
+        return str(scheduler.get("sigma_schedule", "karras"))
+    if kind == "FlowMatchEulerDiscrete":
+        return "shifted"
+    if kind == "LCM":  # it ignores timestep_spacing
+        return "distilled"
+    for key, word in LEVEL_KEYS.items():
+        if scheduler.get(key) and kind in (*SIGMA_STEPS, *LOG_STEPS):
+            return word
+    return str(scheduler.get("timestep_spacing", _SPACING.get(kind, "linspace")))
+
+
+def steps_of(spec: Specification, count: int) -> Steps:
+    """Return the evaluations of the folder's own scheduler in ``count`` steps.
+
+    Args:
+        spec: with a preset.
+        count: the scheduler's ``num_inference_steps``, >= 1.
+
+    Raises:
+        ValueError: the scheduler's steps are no path.
+    """
+    kind, process = kind_of({"_class_name": spec.preset["scheduler"]}), process_of(spec)
+    if kind.startswith("EDM"):
+        levels, times = _ramp(spec, process.t_max, process.t_min, count), None
+    elif kind == "FlowMatchEulerDiscrete":
+        levels, times = _flow(spec, process, count), None
+    elif kind == "LCM":
+        levels, times = _distilled(spec, process, count)
+    elif spec.preset["spacing"] == "flow":
+        levels, times = _flow_table(spec, kind, process, count)
+    elif spec.time.get("of") == "log_level":  # the network takes the level itself
+        settings = spec.preset["settings"]
+        levels, times = _ramp(spec, settings["sigma_max"], settings["sigma_min"], count), None
+    else:
+        levels, times = _table(spec, kind, process, count)
+    highest = spec.sigma_max if math.isfinite(spec.sigma_max) else math.inf
+    levels = [min(float(level), highest) for level in levels]
+    network_times = process.t_of(np.asarray(levels)) if times is None else times
+    end = _end(spec, process, levels[-1])
+    return Steps(tuple(levels), tuple(map(float, network_times)), end)
+
+
+def native_levels(spec: Specification, count: int) -> tuple[float, ...]:
+    """Return the levels at which the folder's own scheduler calls the network in ``count`` steps.
+
+    Raises:
+        ValueError: as :func:`steps_of`, or the levels do not fall.
+    """
+    levels = steps_of(spec, count).levels
+    if any(nxt >= cur for cur, nxt in pairwise(levels)):
+        raise ValueError(f"{spec.preset['scheduler']}: its levels in {count} steps do not fall")
+    return levels
+
+
+def check_strides(spec: Specification, kind: str, times: Sequence[float]) -> None:
+    """Refuse strides of DDIM and PNDM that miss the times of their next evaluations.
+
+    Their every step is as long as the table over the number of steps.
+
+    Raises:
+        ValueError: one of them does.
+    """
+    if kind not in ("DDIM", "PNDM"):
+        return
+    total, count = len(process_of(spec).levels), len(times)  # type: ignore[attr-defined]
+    stride = total // count
+    if any(now - stride != then for now, then in pairwise(times)) or times[-1] >= stride:
+        spacing = spec.preset["spacing"]
+        raise ValueError(
+            f"{spec.preset['scheduler']} with {spacing} spacing and {count} steps does not "
+            f"step to the times that it evaluates next; take a number that divides {total}"
+            + (", or leading spacing" if spacing != "leading" else "")
+        )
+
+
+def _end(spec: Specification, process: Process, last: float) -> float:
+    end = spec.preset["end"]
+    if end == "zero":
+        return 0.0
+    lowest = float(process.level(process.t_min))
+    # a formula of the levels may end at the lowest but for its rounding
+    return last if end == "last" or math.isclose(lowest, last, rel_tol=1e-6) else lowest
+
+
+def _table(
+    spec: Specification, kind: str, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return levels and times of a scheduler with a table of training times."""
+    settings = spec.preset["settings"]
+    table = np.asarray(process.levels, dtype=np.float64)  # type: ignore[attr-defined]
+    if math.isinf(spec.sigma_max):
+        raise ValueError(
+            f"{spec.preset['scheduler']} begins at a finite level of its table: leave out sigma_max=inf"
+        )
+    if spec.process.get("zero_snr") and kind not in TABLE_STEPS:
+        table[-1] = ALMOST_NOTHING
+    # the lowest ln(alpha / sigma) that it begins at
+    lowest = float(settings.get("lambda_min_clipped", -math.inf))
+    last = len(table) - int((-np.log(table) < lowest).sum())
+    times = np.asarray(_times(settings, kind, len(table), last, count))
+    levels = np.interp(times, np.arange(len(table)), table)
+    if spec.preset["spacing"] not in LEVEL_KEYS.values():
+        return levels.tolist(), times.tolist()
+    top, bottom = (table[-1], table[0]) if kind in LOG_STEPS else (levels[0], levels[-1])
+    if kind in ("EulerDiscrete", "UniPCMultistep"):
+        top, bottom = settings.get("sigma_max") or top, settings.get("sigma_min") or bottom
+    levels = np.asarray(_ramp(spec, float(top), float(bottom), count))
+    times = np.interp(np.log(levels), np.log(table), np.arange(float(len(table))))
+    # some give the network whole times
+    whole = kind in LOG_STEPS or (kind == "KDPM2Discrete" and spec.preset["spacing"] == "karras")
+    return levels.tolist(), (times.round() if whole else times).tolist()
+
+
+def _distilled(
+    spec: Specification, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return some of the times of a latent consistency model's distillation, from the highest."""
+    total = int(process.t_max) + 1
+    most = int(spec.preset["settings"].get("original_inference_steps", 50))
+    if not 1 <= count <= most:
+        raise ValueError(f"need 1 to {most} steps, the times of its distillation, got {count}")
+    stride = total // most
+    times = [float((most - i * most // count) * stride - 1) for i in range(count)]
+    return np.asarray(process.level(np.asarray(times))).tolist(), times
+
+
+def _times(
+    settings: Mapping[str, Any], kind: str, total: int, last: int, count: int
+) -> list[float]:
+    """Return falling times, with spacings as in Lin et al. 2024 (arXiv:2305.08891, Table 2)."""
+    if not 1 <= count <= total:
+        raise ValueError(f"need 1 to {total} steps, the times of the table, got {count}")
+    spacing = str(settings.get("timestep_spacing", _SPACING.get(kind, "linspace")))
+    offset = int(settings.get("steps_offset", 0))
+    points = count + 1 if kind in LOG_STEPS else count  # the last is the end
+    if spacing == "leading":
+        return [float(i * (last // points) + offset) for i in reversed(range(points))][:count]
+    if spacing == "trailing":
+        return [float(np.round(last - i * total / count) - 1) for i in range(count)]
+    if spacing != "linspace":
+        raise ValueError(f"timestep_spacing {spacing!r} is none of leading, trailing, linspace")
+    times = np.linspace(0, last - 1, points)[::-1][:count]
+    return (times if kind in SIGMA_STEPS else times.round()).tolist()
+
+
+def _ramp(spec: Specification, top: float, bottom: float, count: int) -> list[float]:
+    """Return levels from top to bottom: by Karras et al. 2022 (arXiv:2206.00364, eq. 5), evenly in log sigma,
+    or by a beta distribution's quantiles (arXiv:2407.12173).
+    """
+    u = np.linspace(0, 1, count)
+    spacing = spec.preset["spacing"]
+    if spacing == "beta":
+        return (bottom + beta.ppf(1 - u, 0.6, 0.6) * (top - bottom)).tolist()
+    if spacing in ("exponential", "lu"):
+        return np.exp(math.log(top) + u * math.log(bottom / top)).tolist()
+    rho = float(spec.preset["settings"].get("rho", 7.0))
+    return ((top ** (1 / rho) + u * (bottom ** (1 / rho) - top ** (1 / rho))) ** rho).tolist()
+
+
+def _shifted(t: Any, shift: float) -> Any:
+    """Return times of a flow, moved towards the noise."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def _flow_table(
+    spec: Specification, kind: str, process: Process, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return levels and times of a scheduler for tables that follows a flow: whole thousandths, truncated."""
+    # in the library's own order of operations, since truncation depends on the last digit
+    shift = float(spec.preset["settings"].get("flow_shift", 1.0))
+    t = np.linspace(1, process.t_min, count + 1)
+    t = _shifted(t[:-1] if kind == "UniPCMultistep" else (1 - t)[::-1][:-1], shift)
+    if abs(t[0] - 1) < 1e-6:
+        t[0] -= 1e-6
+    total = round(1 / process.t_min)
+    levels = [float(process.level(time)) for time in t.tolist()]
+    return levels, (np.floor(t * total) / total).tolist()
+
+
+def _flow(spec: Specification, process: Process, count: int) -> list[float]:
+    """Return shifted times from 1 down. Without a pipeline's times or a shift by size, the library shifts the
+    last twice.
+
+    No signal at all, at 1, is the level ``sigma_max``.
+    """
+    preset, settings = spec.preset, spec.preset["settings"]
+    dynamic = settings.get("use_dynamic_shifting")
+    shift = _shift_of_size(spec) if dynamic else float(settings.get("shift", 1.0))
+    last = process.t_min if dynamic else _shifted(process.t_min, shift)
+    if preset["pipeline"] in GIVES_TIMES:
+        last = 1 / count
+    times = _shifted(np.linspace(1, last, count), shift)
+    return [spec.sigma_max if t >= 1 else float(process.level(float(t))) for t in times]
+
+
+def _shift_of_size(spec: Specification) -> float:
+    """Return a shift that grows with the number of tokens (Esser et al. 2024, arXiv:2403.03206, section
+    5.3.2, in the pipelines' exponential form).
+    """
+    settings = spec.preset["settings"]
+    few = float(settings.get("base_image_seq_len", 256))
+    many = float(settings.get("max_image_seq_len", 4096))
+    low, high = float(settings.get("base_shift", 0.5)), float(settings.get("max_shift", 1.15))
+    tokens = math.prod(side // spec.preset["tokens"] for side in spec.event[1:])
+    mu = low + (high - low) * (tokens - few) / (many - few)
+    return mu if settings.get("time_shift_type") == "linear" else math.exp(mu)

@@ -1,0 +1,103 @@
+"""Folders of ``samplerbench convert``: one of this project's networks as safetensors, and ``card.json`` with
+its resolved specification.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from dataclasses import replace
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from ... import nets
+from ...adapters import Network
+from ..mapping import OneHot
+from ..opening import AGAIN, CheckpointError, Opened
+from ..specification import Specification
+from ..weights import built, filled
+
+CARD, WEIGHTS = "card.json", "model.safetensors"
+FORMAT, VERSION = "samplerbench checkpoint", 1
+"""First entries of a card."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a folder with such a card."""
+    if opened.container != "folder" or not (opened.path / CARD).is_file():
+        return None
+    card = opened.config(CARD)
+    if card.get("format") != FORMAT:
+        return None
+    if card.get("version") != VERSION:
+        raise CheckpointError(
+            f"{opened.path}: its card is of version {card.get('version')}, and {VERSION} is read; "
+            "convert the original again"
+        )
+    if not (opened.path / WEIGHTS).is_file():
+        raise CheckpointError(f"{opened.path}: {WEIGHTS} is missing; copy the whole folder")
+    try:
+        spec = Specification.from_json(card["specification"])
+        original = card["original"]
+        evidence = f"it was converted from {original['name']}, of the family {original['family']}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{opened.path}: its {CARD} is damaged ({error}); convert the original again"
+        ) from None
+    return replace(
+        spec,
+        family="converted",
+        weights={"file": str(opened.path / WEIGHTS)},
+        evidence=(evidence, *spec.evidence),
+    )
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the network."""
+    kind = network_class(spec.network.get("class"))
+    if kind is None:
+        raise CheckpointError(
+            f"{opened.path}: there is no network {spec.network.get('class')!r} here; use the version "
+            "of samplerbench that converted it"
+        )
+    try:
+        tensors = safetensors.torch.load_file(opened.path / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{opened.path / WEIGHTS} is cut short or damaged ({error}); {AGAIN}"
+        ) from None
+    bare: nn.Module = built(kind, spec.network.get("arguments", {}), opened.path)
+    one_hot = spec.network.get("labels") == "one-hot"
+    return filled(OneHot(bare, spec.classes) if one_hot else bare, tensors, opened.path)
+
+
+def network_class(name: Any) -> type[nn.Module] | None:
+    """Return the network of this name in :mod:`samplerbench.models.nets`, or None without one."""
+    if not isinstance(name, str):
+        return None
+    for info in pkgutil.iter_modules(nets.__path__, f"{nets.__name__}."):
+        module = importlib.import_module(info.name)
+        value = vars(module).get(name)
+        if isinstance(value, type) and issubclass(value, nn.Module):
+            return value
+    return None
+
+
+def card_of(spec: Specification, network: Network, opened: Opened) -> dict[str, Any] | None:
+    """Return the card of a network with its resolved specification; None if it is none of this project's."""
+    inner = network.network if isinstance(network, OneHot) else network
+    if type(inner) is not network_class(spec.network.get("class")):
+        return None
+    plain = json.loads(json.dumps(spec.as_json()))
+    plain["weights"] = {k: v for k, v in plain["weights"].items() if k != "file"}
+    plain["network"]["labels"] = "one-hot" if inner is not network else ""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "original": {"name": opened.path.name, "family": spec.family, "sha256": opened.content},
+        "specification": plain,
+    }

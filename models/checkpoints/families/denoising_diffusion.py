@@ -1,0 +1,153 @@
+"""Checkpoints of denoising-diffusion-pytorch's ``GaussianDiffusion`` of a ``Unet`` (release 1.9 or later):
+training's files or state dicts.
+
+The file holds the rates of noise, and the weights of the loss, which reveal the prediction. The side of the
+images stays open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...adapters import Network
+from ...nets.linear_attention_unet import LinearAttentionUNet
+from ..opening import CheckpointError, Opened
+from ..processes import ends_of
+from ..specification import FILE, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+from .openai import OTHER_SIDES
+
+WITHIN = "model."
+"""Prefix of the U-Net's weights in ``GaussianDiffusion``."""
+KEYS = (
+    "betas",
+    "model.init_conv.weight",
+    "model.downs.0.0.block1.proj.weight",
+    "model.mid_attn.mem_kv",
+)
+OTHERS = ("model.time_mlp.0.weights", "model.classes_emb.weight")
+"""Weights of networks with another time input, or with classes."""
+GROUPS = 8
+"""Default groups of the normalisation before release 2."""
+PREDICTIONS = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file with rates of noise and the U-Net."""
+    sets = entries_of(opened, KEYS)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    if more := [name for name in OTHERS if name in tensors]:
+        raise CheckpointError(
+            f"{opened.path} is denoising-diffusion-pytorch's, but a network with {more[0]}, and only "
+            f"its Unet in a GaussianDiffusion is read: {WRAP}"
+        )
+    layout = _layout(opened, _unet(tensors))
+    channels, doubled = layout["in_channels"], layout["out_channels"] == 2 * layout["in_channels"]
+    betas = tensors["betas"].double().tolist()
+    objective = _predicted(tensors)
+    possible = (objective,) if objective else tuple(PREDICTIONS)
+    spec = Specification(
+        family="denoising_diffusion",
+        network={"class": "LinearAttentionUNet", "arguments": layout},
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete", "betas": betas},
+        prediction="",
+        half="first" if doubled else "",
+        snap="nearest",
+        **ends_of(betas),
+        evidence=_evidence(layout, objective, sets),
+        sources=dict.fromkeys(
+            ("network", "weights", "process", "half", "sigma_min", "sigma_max"), FILE
+        ),
+        open={
+            "objective": {of: {"prediction": PREDICTIONS[of]} for of in possible},
+            "size": size_answers(channels, OTHER_SIDES, len(layout["widths"])),
+        },
+    )
+    return (spec.answered("objective", objective, FILE) if objective else spec).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    raw = built(LinearAttentionUNet, spec.network["arguments"], opened.path)
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    return filled(raw, _unet(tensors), opened.path)
+
+
+def _unet(tensors: Tensors) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+
+
+def _evidence(unet_arguments: Mapping[str, Any], objective: str, sets: Sets) -> tuple[str, ...]:
+    groups = f"its blocks normalise in groups, which are taken to be {GROUPS}"
+    zeros = "it was trained with self-conditioning, of which it is shown none"
+    return (
+        "the names of its weights are those of denoising-diffusion-pytorch",
+        "the rates of noise are in the file",
+        *([f"the weights of its loss are those of {objective}"] if objective else []),
+        "images that the network is shown are in [-1, 1], as auto_normalize has it",
+        *([groups] if unet_arguments["groups"] else []),
+        *([zeros] if unet_arguments["self_conditioned"] else []),
+        *choice_among(sets),
+    )
+
+
+def _predicted(tensors: Tensors) -> str:
+    """Find the objective from the file's weights of the loss; "" if several fit, or none.
+
+    Each is the signal-to-noise ratio, clipped from above or not, over the weight of its own error.
+    """
+    weight = tensors.get("loss_weight")
+    if weight is None or weight.shape != tensors["betas"].shape:
+        return ""
+    signal_power = torch.cumprod(1 - tensors["betas"].double(), 0)
+    snr = signal_power / (1 - signal_power)
+    clipped = {
+        "pred_noise": weight * snr,
+        "pred_x0": weight * torch.ones_like(snr),
+        "pred_v": weight * (snr + 1),
+    }
+    fit = [
+        objective
+        for objective, ratio in clipped.items()
+        if torch.allclose(ratio, snr.clamp(max=float(ratio.max())), rtol=1e-2)
+    ]
+    return fit[0] if len(fit) == 1 else ""
+
+
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+    """Read the arguments of :class:`LinearAttentionUNet` off the shapes."""
+    count = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("downs."))
+    channels_in, out = tensors["init_conv.weight"].shape[1], tensors["final_conv.weight"].shape[0]
+    self_conditioned = channels_in == 2 * out
+    channels = out if self_conditioned else channels_in
+    if out not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its U-Net takes {channels_in} channels and gives {out}, which is no prediction of "
+            f"one image; {WRAP}"
+        )
+    full = [f"downs.{i}.2.to_out.weight" in tensors for i in range(count)]
+    memories = [tensors[f"downs.{i}.2.mem_kv"].shape for i in range(count)]
+    last = [f"downs.{i}.3.{'' if i == count - 1 else '1.'}weight" for i in range(count)]
+    middle = tensors["mid_attn.mem_kv"].shape
+    return {
+        "in_channels": channels,
+        "out_channels": out,
+        "embedding": tensors["time_mlp.1.weight"].shape[1],
+        "stem": len(tensors["init_conv.weight"]),
+        "widths": [len(tensors[name]) for name in last],
+        "heads": [shape[1] for shape in memories],
+        "head_width": [shape[3 if of else 2] for shape, of in zip(memories, full, strict=True)],
+        "memory": [shape[2 if of else 3] for shape, of in zip(memories, full, strict=True)],
+        "full": full,
+        "middle": [middle[1], middle[3], middle[2]],
+        "groups": GROUPS if "downs.0.0.block1.norm.weight" in tensors else 0,
+        "self_conditioned": self_conditioned,
+    }

@@ -1,0 +1,198 @@
+"""Folders of diffusers (:mod:`samplerbench.models.checkpoints.diffusers`), as a family of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..diffusers.calls import CONVENTIONS, Convention
+from ..diffusers.folder import DECODERS_READ, DIT, OF_TEXT, PIPELINE, Folder, read_folder
+from ..diffusers.library import network
+from ..diffusers.preset import own_sampling, preset_of
+from ..diffusers.scheduler import PREDICTIONS, trained
+from ..diffusers.steps import native_levels
+from ..mapping import process_of
+from ..opening import CheckpointError, Opened
+from ..specification import FAMILY, FILE, Specification
+from ..weights import WRAP
+
+__all__ = ["native_levels", "network", "own_sampling", "recognise"]
+
+_OF_PIPELINES = Convention(channels=0, size=None)
+"""Convention of networks that their pipeline calls, with its arguments and their defaults."""
+_IN_THE_FILE = ("network", "weights", "event", "classes", "half", "embeddings", "scalars")
+_IN_THE_FILE += ("boundary", "decoder", "decode", "preset")
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Return the specification of a folder of diffusers."""
+    folder = read_folder(opened)
+    if folder is None:
+        return None
+    folder = _with_caller(opened, folder)
+    convention = _convention(folder)
+    training = trained(folder.scheduler)
+    if (scale := convention.time_factor(folder.config)) != 1:
+        time = training.get("time", {"of": "t"})
+        training["time"] = {**time, "scale": time.get("scale", 1.0) * scale}
+    spec = Specification(
+        family="diffusers",
+        network=_network(opened, folder),
+        weights={"file": folder.weights, "variant": folder.variant},
+        event=_event(opened, folder),
+        limits=None if folder.decoder else training.pop("limits", (-1.0, 1.0)),
+        decoder=folder.decoder,
+        decode=folder.decode,
+        evidence=tuple(_evidence(folder)),
+        scalars=convention.scalars(folder.config),
+        **training,
+        **_conditions(opened, folder),
+    )
+    patch = int(folder.config.get("patch_size") or 1)
+    tokens = 0 if folder.by_pipeline else convention.packed * patch
+    preset = preset_of(folder.scheduler, folder.pipeline, tokens)
+    sentences = (*spec.evidence, _sampled(preset))
+    return _with_levels(replace(spec, sources=_sources(folder), preset=preset, evidence=sentences))
+
+
+def _sampled(preset: Mapping[str, Any]) -> str:
+    """Return the sampling of its scheduler in a sentence."""
+    differs = "; ".join(preset["differs"])
+    if not preset["sampler"]:
+        return f"--sampler pipeline cannot sample as its scheduler does: {differs}"
+    sentence = f"--sampler pipeline is {preset['sampler']} with {preset['spacing']} levels"
+    return f"{sentence}; but of the scheduler, {differs}" if differs else sentence
+
+
+def _convention(folder: Folder) -> Convention:
+    return _OF_PIPELINES if folder.by_pipeline else CONVENTIONS[folder.network]
+
+
+def _with_caller(opened: Opened, folder: Folder) -> Folder:
+    """Return the folder, with a reason for calls by its pipeline if its settings give one."""
+    if folder.by_pipeline or not (why := CONVENTIONS[folder.network].refused(folder.config)):
+        return folder
+    if not folder.pipeline:
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} is called in another way than usual: {why}; give the "
+            f"folder of the whole pipeline, which can call it, or {WRAP}"
+        )
+    return replace(folder, by_pipeline=f"its {folder.network} is called in another way: {why}")
+
+
+def _network(opened: Opened, folder: Folder) -> dict[str, Any]:
+    """Return the field ``network``: class and folder, and, for sizes in pixels, pixels per side of a latent."""
+    entry: dict[str, Any] = {"class": folder.network, "folder": folder.part}
+    if folder.by_pipeline:
+        entry["call"] = PIPELINE
+    elif "time_ids" in CONVENTIONS[folder.network].scalars(folder.config):
+        decoder = opened.config(f"{folder.decoder['folder']}/config.json") if folder.decoder else {}
+        blocks = decoder.get("block_out_channels") or [0] * 4
+        entry["pixels"] = 2 ** (len(blocks) - 1)
+    return entry
+
+
+def _event(opened: Opened, folder: Folder) -> tuple[int, ...]:
+    """Return the shape of a sample; empty if only the user can give it."""
+    convention = _convention(folder)
+    is_known = "2D" in folder.network and {"in_channels", "sample_size"} <= set(folder.config)
+    if folder.by_pipeline and not is_known:
+        return ()
+    channels = folder.config.get("in_channels", convention.channels) // convention.packed**2
+    size = folder.config.get("sample_size", convention.size)
+    if size is None:
+        raise CheckpointError(
+            f"{opened.path}: the network's config.json has no sample_size, the height of what it "
+            "was trained on; write it there, in latents if it is a network of those"
+        )
+    height, width = size if isinstance(size, list) else (size, size)
+    return (int(channels), int(height), int(width))
+
+
+def _conditions(opened: Opened, folder: Folder) -> dict[str, Any]:
+    """Return the fields ``classes``, ``null_label``, ``labels``, ``half`` and ``embeddings``."""
+    config, convention = folder.config, _convention(folder)
+    if folder.by_pipeline:
+        return {"embeddings": {"needs": []} if folder.prompts else {}}
+    if folder.network in OF_TEXT:
+        classes, null = 0, False
+    elif folder.network == DIT:  # its table of labels has a last row for "no label"
+        classes, null = int(config.get("num_embeds_ada_norm") or 1000), True
+    else:
+        classes, null = int(config.get("num_class_embeds") or 0), False
+        if config.get("class_embed_type") is not None:
+            raise CheckpointError(
+                f"{opened.path}: class_embed_type {config['class_embed_type']!r} makes its labels no "
+                f"class numbers; {WRAP}"
+            )
+    channels = int(config.get("in_channels", convention.channels))
+    channels_out = int(config.get("out_channels") or channels)
+    if folder.network in OF_TEXT and channels_out not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its {folder.network} takes {channels} channels and makes {channels_out}, so it is "
+            f"given more than the noisy state, such as another image; {WRAP}"
+        )
+    variance_too = channels_out == 2 * channels
+    needs = convention.needs(config)
+    return {
+        "embeddings": {"needs": list(needs)} if needs else {},
+        "classes": classes,
+        "null_label": null,
+        "labels": "random" if classes else "none",
+        "half": "first" if variance_too else "",
+    }
+
+
+def _evidence(folder: Folder) -> list[str]:
+    scheduler = folder.scheduler
+    name = scheduler.get("_class_name")
+    prediction = scheduler.get("prediction_type", "")
+    of = f"a {folder.pipeline} of diffusers" if folder.pipeline else "a network of diffusers"
+    sentences = [
+        f"{of}, with the network {folder.network}",
+        f"its scheduler is a {name}"
+        + (f" with prediction_type {prediction}" if prediction else ""),
+    ]
+    if folder.by_pipeline:
+        sentences.append(
+            f"{folder.by_pipeline}, so the pipeline itself is run for one step at every evaluation "
+            "(loop capture), which is slow"
+        )
+    if folder.network in OF_TEXT or (folder.by_pipeline and folder.prompts):
+        sentences.append(
+            "it takes embeddings of prompts, computed beforehand, from the file behind ?embeddings=; text "
+            "encoders are not run"
+        )
+    if folder.decode:
+        sentences.append(
+            f"its samples are latents, which the {folder.decoder['class']} beside it makes images of "
+            "before they are scored"
+        )
+    elif folder.decoder:
+        why = f"since {folder.decoder['folder']} has no weights"
+        if folder.decoder["class"] not in DECODERS_READ:
+            why = f"since only {' and '.join(DECODERS_READ)} are read"
+        sentences.append(
+            f"its samples are latents: the {folder.decoder['class']} that makes images of them is "
+            f"not applied, {why}"
+        )
+    return sentences
+
+
+def _sources(folder: Folder) -> Mapping[str, str]:
+    scheduler = folder.scheduler
+    has_rates = any(key in scheduler for key in ("beta_schedule", "trained_betas", "sigma_data"))
+    predicts = scheduler.get("prediction_type") in PREDICTIONS
+    sources: dict[str, str] = dict.fromkeys(_IN_THE_FILE, FILE)
+    sources |= dict.fromkeys(("process", "sigma_min", "sigma_max"), FILE if has_rates else FAMILY)
+    return sources | dict.fromkeys(("prediction", "factor"), FILE if predicts else FAMILY)
+
+
+def _with_levels(spec: Specification) -> Specification:
+    """Set the range of levels of its process, without the one of no signal for a prediction of noise."""
+    process = process_of(spec)
+    t_max = process.t_max
+    if spec.process.get("zero_snr") and spec.prediction == "eps":
+        t_max -= 1
+    return replace(spec, sigma_min=process.level(process.t_min), sigma_max=process.level(t_max))

@@ -1,0 +1,214 @@
+"""Transformers of DiT, SiT, REPA and MeanFlow: the same weights by name, trained in different ways.
+
+The shapes give the sizes. Prediction, path and direction of time are open, unless the file has the
+arguments of its training. Published networks are for latents; their files hold no decoder. MeanFlow's
+have a second embedding of times, and are few-step maps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from ...adapters import Network
+from ...nets.dit import DiT
+from ...process import VPLinear
+from ..opening import CheckpointError, Opened
+from ..specification import FAMILY, FILE, Specification, heads_answers
+from ..weights import WRAP, Tensors, choice_among, entries_of, loaded, settings_of
+
+KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed", "blocks.0.mlp.fc1.weight")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
+LATER = ("feat_rope.freqs_cos", "blocks.0.norm1.weight")
+"""Weights of later transformers (:mod:`.lightning_dit`)."""
+INTERVAL = "r_embedder.mlp.0.weight"
+"""Weight of MeanFlow, whose input is also the length of the interval of its mean velocity."""
+PROJECTORS = "projectors."
+"""Prefix of REPA's auxiliary weights, which sampling does not need."""
+
+HEADS = {1152: 16, 1024: 16, 768: 12, 384: 6}
+"""Heads by width: XL, L, B and S of the paper (Peebles & Xie 2023, Table 1)."""
+OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+
+ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
+"""Levels of paths whose level is infinite at the end."""
+REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+
+TRAININGS: dict[str, dict[str, Any]] = {
+    "DiT": {
+        "process": {"name": "discrete", "schedule": "linear", "steps": 1000},
+        "prediction": "eps",
+        "snap": "nearest",
+        "sigma_min": 0.0100005,
+        "sigma_max": 157.407,
+    },
+    "SiT": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0, "time": REVERSED},
+    "SiT-GVP": {
+        "process": {"name": "trigonometric"},
+        "prediction": "v",
+        "factor": -2 / math.pi,
+        "time": REVERSED,
+    },
+    "SiT-VP": {
+        "process": {"name": "vp_linear"},
+        "prediction": "velocity",
+        "factor": -1.0,
+        "time": REVERSED,
+        "sigma_min": VPLinear().level(1e-3),
+        "sigma_max": VPLinear().level(1.0),
+    },
+    "REPA": {"process": {"name": "flow"}, "prediction": "flow", "time": {"of": "t"}},
+    "REPA-cosine": {
+        "process": {"name": "trigonometric"},
+        "prediction": "v",
+        "factor": 2 / math.pi,
+        "time": {"of": "t"},
+    },
+}
+"""Predictions of each: DiT, the noise at 1000 times; SiT, the velocity of a path from noise at t = 0 to
+data at t = 1, on a line, a circle, or with a linear rate of noise; REPA, of the reverse path. On the
+circle the velocity is pi / 2 times ``v``.
+"""
+PREDICTED: dict[str, dict[str, Any]] = {
+    "velocity": {},
+    "noise": {"prediction": "eps", "factor": 1.0},
+    "score": {"prediction": "score", "factor": 1.0},
+}
+"""Changes to SiT's training by its argument ``prediction``."""
+MEAN_FLOW: dict[str, Any] = {
+    **ENDS,
+    "process": {"name": "flow"},
+    "prediction": "flow",
+    "time": {"of": "t"},
+    "kind": "map",
+}
+"""Training of MeanFlow. The mean velocity u from t to 0 on a straight path with noise at t = 1 takes a
+state to its end, x0 = x_t - t u (Geng et al. 2025, arXiv:2505.13447, eq. 12 with r = 0).
+"""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
+    sets = entries_of(opened, KEYS)
+    if not sets or any(key in tensors for tensors in sets.values() for key in LATER):
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    channels, doubled = arguments["in_channels"], arguments["out_channels"]
+    repa, mean = any(name.startswith(PROJECTORS) for name in tensors), INTERVAL in tensors
+    if mean:
+        arguments["interval"] = "whole"
+    trainings = {k: {**ENDS, **v} for k, v in TRAININGS.items() if not repa or k.startswith("REPA")}
+    trainings = {"MeanFlow": MEAN_FLOW} if mean else trainings
+    heads = heads_answers("DiT", arguments, possible_heads(arguments["width"], HEADS))
+    spec = Specification(
+        family="dit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, arguments["side"], arguments["side"]),
+        process={"name": ""},
+        prediction="",
+        half="first" if doubled == 2 * channels else "",
+        limits=None,
+        classes=arguments["labels"] - 1,
+        null_label=True,
+        labels="random",
+        evidence=(*_evidence(channels, doubled, repa=repa, mean=mean), *choice_among(sets)),
+        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
+        open={"training": trainings, "heads": heads},
+    )
+    if len(heads) == 1:
+        spec = spec.answered("heads", next(iter(heads)), FAMILY)
+    settings = settings_of(opened)
+    if mean:
+        path = str(settings.get("path_type", "linear"))
+        if path != "linear":
+            raise CheckpointError(
+                f"{opened.path} is MeanFlow's, trained along the path {path!r}; the straight one "
+                f"(linear) is read: {WRAP}"
+            )
+        return spec.answered("training", "MeanFlow", FILE)
+    training = _named_training(settings, repa=repa)
+    if training not in trainings:
+        return spec
+    spec = spec.answered("training", training, FILE)
+    if not training.startswith("SiT"):
+        return spec
+    return replace(spec, **PREDICTED[settings.get("prediction", "velocity")])
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(DiT, spec, opened, entries_of(opened, KEYS), (PROJECTORS,))
+
+
+def _evidence(channels: int, out: int, *, repa: bool, mean: bool) -> list[str]:
+    learned = "the prediction, then a learned variance"
+    sentences = [
+        "the names of its weights are those of DiT, SiT and REPA",
+        "REPA's projectors are beside them" if repa else "",
+        "it is told the length of an interval of times too, as MeanFlow is: a few-step map; with "
+        "kind=denoiser, the interval is 0, and it is an ordinary flow"
+        if mean
+        else "",
+        f"it gives {out} channels for {channels}: "
+        + (learned if out == 2 * channels else "no learned variance"),
+        "samples are latents of 4 channels, and no decoder is in the file" if channels == 4 else "",
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+    """Return the arguments of a transformer with DiT's names, without its heads.
+
+    Args:
+        tensors: its weights.
+        stem: the convolution that the image goes through first.
+        opened: for messages.
+
+    Raises:
+        CheckpointError: its tokens are no square, or its output is no prediction.
+    """
+    channels, patch = stem.shape[1], stem.shape[2]
+    tokens, width = (tensors["pos_embed"].shape[i] for i in (1, 2))
+    side, numbers = math.isqrt(tokens), len(tensors["final_layer.linear.weight"])
+    if side**2 != tokens or numbers not in (patch**2 * channels, 2 * patch**2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens and gives {numbers} numbers for each "
+            f"patch of {channels} x {patch} x {patch}, which is not DiT's; {WRAP}"
+        )
+    gated = tensors.get("blocks.0.mlp.w3.weight")
+    return {
+        "side": side * patch,
+        "in_channels": channels,
+        "out_channels": numbers // patch**2,
+        "patch": patch,
+        "width": width,
+        "depth": 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")),
+        "hidden": len(tensors["blocks.0.mlp.fc1.weight"]) if gated is None else gated.shape[1],
+        "labels": len(tensors["y_embedder.embedding_table.weight"]),
+        "frequencies": tensors["t_embedder.mlp.0.weight"].shape[1],
+        "normed": "blocks.0.attn.q_norm.weight" in tensors,
+    }
+
+
+def possible_heads(width: int, published: Mapping[int, int]) -> tuple[int, ...]:
+    """Return the number of heads of a published width, or else all usual ones that divide it."""
+    if width in published:
+        return (published[width],)
+    return tuple(n for n in OTHER_HEADS if width % n == 0)
+
+
+def _named_training(settings: Mapping[str, Any], *, repa: bool) -> str:
+    """Return the training that the file's arguments name; "" for none or another."""
+    path = str(settings.get("path_type", "")).lower()
+    if repa or "proj_coeff" in settings:
+        return {"linear": "REPA", "cosine": "REPA-cosine"}.get(path, "")
+    if path:
+        is_known = settings.get("prediction", "velocity") in PREDICTED
+        return {"linear": "SiT", "gvp": "SiT-GVP", "vp": "SiT-VP"}.get(path, "") if is_known else ""
+    return "DiT" if {"model", "image_size", "vae"} <= set(settings) else ""

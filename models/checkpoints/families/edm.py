@@ -1,0 +1,276 @@
+"""Pickles of NVIDIA's EDM (Karras et al. 2022, arXiv:2206.00364): a network with one of four
+preconditionings around a U-Net.
+
+The class of the preconditioning decides the process, not the name of the file: ``vp`` and ``ve`` in
+``edm-cifar10-32x32-uncond-vp.pkl`` are architectures, and both networks are EDM's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from ...adapters import Network
+from ...nets.edm_unets import DhariwalUNet, SongUNet
+from ...process import VPLinear
+from ..mapping import OneHot
+from ..opening import AGAIN, CheckpointError, Opened
+from ..pickles import PersistentObject, Record, tensors_of
+from ..processes import betas_of
+from ..specification import FILE, Specification
+from ..weights import WRAP, built, filled
+
+OUTER = {"img_channels", "use_fp16", "model_type", "sigma_min", "sigma_max", "sigma_data"}
+OUTER |= {"beta_d", "beta_min", "M", "epsilon_t", "C_1", "C_2"}
+"""Arguments of the preconditionings alone."""
+NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+Fields = dict[str, Any]
+Arguments = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PersistentNetwork:
+    """Network of such a pickle.
+
+    Attributes:
+        network: with its preconditioning.
+        entry: key of the dictionary with the network; "" if the file is the network alone.
+    """
+
+    network: PersistentObject
+    entry: str
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Arguments of the network and its plain attributes, defaults included."""
+        plain = {k: v for k, v in self.network.state.items() if isinstance(v, int | float | str)}
+        return {**arguments_of(self.network), **plain}
+
+    def evidence(self, classes: str) -> tuple[str, ...]:
+        """Sentences for the specification."""
+        source = hashlib.sha256(self.network.source.encode()).hexdigest()
+        half = "it was trained in float16 and runs in float32 here"
+        return (
+            f"a pickle of torch_utils.persistence with the class {classes}",
+            f"the source of the class has the SHA-256 {source}, and was not executed",
+            *([half] if self.arguments.get("use_fp16") else []),
+        )
+
+
+def persistent_network(opened: Opened) -> PersistentNetwork | None:
+    """Return the averaged weights of such a pickle, or None for another file.
+
+    Raises:
+        CheckpointError: it is the state of a training, with weights that were not averaged.
+    """
+    value = opened.value
+    if isinstance(value, PersistentObject) and value.state.get("_modules"):
+        return PersistentNetwork(value, "")
+    if not isinstance(value, Mapping):
+        return None
+    if isinstance(network := value.get("ema"), PersistentObject):
+        return PersistentNetwork(network, "ema")
+    if isinstance(value.get("net"), PersistentObject):
+        raise CheckpointError(
+            f"{opened.path} is the state of a training, with weights that are not averaged; give "
+            "the network-snapshot-*.pkl beside it"
+        )
+    return None
+
+
+def raw_description(
+    opened: Opened,
+    outer: PersistentObject,
+    attribute: str,
+    networks: Mapping[str, Callable[..., Any]],
+    own: Set[str],
+    assumed: Mapping[str, Any] | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """Return class and arguments of the network inside a preconditioning.
+
+    Args:
+        opened: for the messages.
+        outer: the preconditioning.
+        attribute: of the preconditioning, that holds the network.
+        networks: classes by name.
+        own: arguments of the preconditioning that are none of the network's.
+        assumed: arguments of a network that does not say its own.
+
+    Raises:
+        CheckpointError: no such class, or arguments that neither class has, or too few.
+    """
+    outer_arguments, path = arguments_of(outer), opened.path
+    inner = (outer.state.get("_modules") or {}).get(attribute)
+    if not isinstance(inner, Record):
+        raise CheckpointError(f"{path}: its {outer.class_name} has no network; {AGAIN}")
+    is_named = isinstance(inner, PersistentObject)
+    name = str(inner.class_name if is_named else outer_arguments.get("model_type"))
+    if name not in networks:
+        raise CheckpointError(
+            f"{path}: {outer.class_name} is around a {name}, which is none of "
+            f"{', '.join(networks)}, and the code in the file is not executed; {WRAP}"
+        )
+    parameters = inspect.signature(networks[name]).parameters
+    if strange := sorted(set(outer_arguments) - set(parameters) - own):
+        raise CheckpointError(
+            f"{path}: its {outer.class_name} has {', '.join(strange)}, which the published one has not, "
+            f"and the code in the file is not executed; {WRAP}"
+        )
+    outside = {key: value for key, value in outer_arguments.items() if key in parameters}
+    arguments = arguments_of(inner) or {**outside, **(assumed or {})}
+    needed = [key for key, p in parameters.items() if p.default is p.empty]
+    if lacking := [key for key in needed if key not in arguments]:
+        raise CheckpointError(
+            f"{path}: its {name} does not say its {', '.join(lacking)}; the file is none that "
+            f"NVIDIA's training wrote; {WRAP}"
+        )
+    return name, arguments
+
+
+def arguments_of(network: Record) -> dict[str, Any]:
+    """Return the arguments that made a network, as plain values; empty if the file has none."""
+    state = network.state if isinstance(network.state, dict) else {}
+    return {key: _plain(value) for key, value in (state.get("_init_kwargs") or {}).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def _edm(precond_arguments: Arguments) -> Fields:
+    """Return Table 1, last column. The class claims every level; the paper samples from 80 to 0.002."""
+    return {
+        "process": {"name": "edm", "sigma_data": precond_arguments.get("sigma_data", 0.5)},
+        "prediction": "edm",
+        "time": {"of": "log_level", "scale": 0.25},
+        "sigma_min": max(0.002, precond_arguments.get("sigma_min", 0.0)),
+        "sigma_max": min(80.0, precond_arguments.get("sigma_max", math.inf)),
+    }
+
+
+def _vp(precond_arguments: Arguments) -> Fields:
+    """Return Table 1, column VP: the noise z at the time input 999 t."""
+    arguments = {
+        "beta_d": precond_arguments.get("beta_d", 19.9),
+        "beta_min": precond_arguments.get("beta_min", 0.1),
+        "t_min": precond_arguments.get("epsilon_t", 1e-5),
+    }
+    process = VPLinear(**arguments)
+    return {
+        "process": {"name": "vp_linear", **arguments},
+        "prediction": "eps",
+        "time": {"of": "t", "scale": precond_arguments.get("M", 1000) - 1.0},
+        "sigma_min": process.level(process.t_min),
+        "sigma_max": process.level(process.t_max),
+    }
+
+
+def _ve(precond_arguments: Arguments) -> Fields:
+    """Return Table 1, column VE: minus the noise z at the time input ln(sigma / 2)."""
+    low, high = precond_arguments.get("sigma_min", 0.02), precond_arguments.get("sigma_max", 100.0)
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level", "scale": 1.0, "offset": -math.log(2)},
+        "sigma_min": low,
+        "sigma_max": high,
+    }
+
+
+def _iddpm(precond_arguments: Arguments) -> Fields:
+    """Return Table 1, column iDDPM: the noise z in the first half of the channels. The time input is the
+    index of the nearest level of the file's table ``u``, from the highest down to 0.
+    """
+    table = precond_arguments["u"].double().numpy()[-2::-1]
+    steps = len(table)
+    signal_power = np.cumprod(1 - np.asarray(betas_of("cosine", steps)))
+    cosine = np.allclose(table, np.sqrt(1 / signal_power - 1), rtol=1e-3)
+    schedule = {"schedule": "cosine", "steps": steps} if cosine else {"levels": table.tolist()}
+    return {
+        "process": {"name": "discrete", **schedule},
+        "prediction": "eps",
+        "half": "first",
+        "snap": "nearest_level",
+        "sigma_min": float(table[0]),
+        "sigma_max": float(table[-1]),
+    }
+
+
+PRECONDITIONINGS: dict[str, Callable[[Arguments], Fields]] = {
+    "EDMPrecond": _edm,
+    "VPPrecond": _vp,
+    "VEPrecond": _ve,
+    "iDDPMPrecond": _iddpm,
+}
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a pickle with one of the four preconditionings around a SongUNet or a DhariwalUNet."""
+    persistent = persistent_network(opened)
+    if persistent is None or persistent.network.class_name not in PRECONDITIONINGS:
+        return None
+    outer = persistent.network
+    channels = persistent.arguments.get("img_channels")
+    doubled = 2 if outer.class_name == "iDDPMPrecond" else 1
+    sizes = {"in_channels": channels, "out_channels": channels * doubled} if channels else {}
+    raw, arguments = raw_description(opened, outer, "model", NETWORKS, OUTER, sizes)
+    fields = PRECONDITIONINGS[outer.class_name]({**persistent.arguments, **_table(opened, outer)})
+    classes = int(arguments.get("label_dim", 0))
+    side = arguments["img_resolution"]
+    read = ("network", "weights", "event", "process", "prediction", "half", "classes", "null_label")
+    return Specification(
+        family="edm",
+        network={"class": raw, "arguments": arguments},
+        weights={"file": str(opened.path), "entry": persistent.entry},
+        event=(arguments["in_channels"], side, side),
+        classes=classes,
+        null_label=classes > 0 and arguments.get("label_dropout", 0) > 0,
+        labels="random" if classes else "none",
+        evidence=persistent.evidence(f"{outer.class_name} around {raw}"),
+        sources=dict.fromkeys(read, FILE),
+        **fields,
+    )
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the raw network of the checkpoint, without its preconditioning."""
+    return raw_network(spec, opened, NETWORKS, "model")
+
+
+def raw_network(
+    spec: Specification, opened: Opened, networks: Mapping[str, type[nn.Module]], attribute: str
+) -> OneHot:
+    """Make the network that a preconditioning holds as ``attribute``, of one of these classes.
+
+    Raises:
+        CheckpointError: its weights do not fit it.
+    """
+    persistent = persistent_network(opened)
+    assert persistent is not None
+    raw = built(networks[spec.network["class"]], spec.network["arguments"], opened.path)
+    tensors = tensors_of(persistent.network.state["_modules"][attribute])
+    return OneHot(filled(raw, tensors, opened.path), spec.classes)
+
+
+def _table(opened: Opened, outer: PersistentObject) -> dict[str, Tensor]:
+    """Return the levels of an iDDPMPrecond, as ``u``; empty for the others."""
+    if outer.class_name != "iDDPMPrecond":
+        return {}
+    table = tensors_of(outer).get("u")
+    if table is None or table.ndim != 1 or len(table) < 3 or not (table[:-1] > table[1:]).all():
+        raise CheckpointError(
+            f"{opened.path}: its iDDPMPrecond has no table u of falling levels; {AGAIN}"
+        )
+    return {"u": table}

@@ -1,0 +1,73 @@
+"""Pickles of NVIDIA's EDM2 (Karras et al. 2024, arXiv:2312.02696): EDM's preconditioning around a
+U-Net that preserves magnitudes, on images or on latents.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...adapters import Network
+from ...nets.edm2_unet import EDM2UNet
+from ..opening import CheckpointError, Opened
+from ..pickles import PersistentObject
+from ..specification import FILE, Specification
+from ..weights import WRAP
+from .edm import persistent_network, raw_description, raw_network
+
+NETWORKS = {"UNet": EDM2UNet}
+OUTER = {"use_fp16", "sigma_data", "logvar_channels"}
+"""Arguments of the preconditioning alone."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a pickle with the class Precond around a UNet."""
+    persistent = persistent_network(opened)
+    if persistent is None or persistent.network.class_name != "Precond":
+        return None
+    raw, arguments = raw_description(opened, persistent.network, "unet", NETWORKS, OUTER)
+    side, classes = arguments["img_resolution"], int(arguments["label_dim"])
+    decoder = _decoder(opened)
+    fields_of_file = ("network", "weights", "event", "process", "classes", "decoder")
+    return Specification(
+        family="edm2",
+        network={"class": raw, "arguments": arguments},
+        weights={"file": str(opened.path), "entry": persistent.entry},
+        event=(arguments["img_channels"], side, side),
+        process={"name": "edm", "sigma_data": persistent.arguments.get("sigma_data", 0.5)},
+        prediction="edm",
+        time={"of": "log_level", "scale": 0.25},
+        classes=classes,
+        labels="random" if classes else "none",
+        limits=None if decoder or arguments["img_channels"] != 3 else (-1.0, 1.0),
+        decoder=decoder,
+        evidence=persistent.evidence(f"Precond around {raw}"),
+        sources=dict.fromkeys(fields_of_file, FILE),
+    )
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the raw network of the checkpoint, without its preconditioning."""
+    return raw_network(spec, opened, NETWORKS, "unet")
+
+
+def _decoder(opened: Opened) -> dict[str, Any]:
+    """Return the decoder of the encoder of latents, scale · latent + bias; empty for images."""
+    encoder = opened.value.get("encoder") if isinstance(opened.value, dict) else None
+    if not isinstance(encoder, PersistentObject) or encoder.class_name == "StandardRGBEncoder":
+        return {}
+    scale, bias = (encoder.state.get(name) for name in ("scale", "bias"))
+    if encoder.class_name != "StabilityVAEEncoder" or scale is None or bias is None:
+        raise CheckpointError(
+            f"{opened.path}: its encoder {encoder.class_name} is unknown, and the code in the file is "
+            f"not executed; {WRAP}"
+        )
+    scale, bias = (np.asarray(v, dtype=np.float64).flatten() for v in (scale, bias))
+    return {
+        "class": "AutoencoderKL",
+        "folder": str(encoder.state.get("vae_name", "stabilityai/sd-vae-ft-mse")),
+        "scale": scale.tolist(),
+        "shift": (-bias / scale).tolist(),
+        "limits": [0.0, 1.0],  # its autoencoder takes images in this range
+    }

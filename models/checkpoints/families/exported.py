@@ -1,0 +1,401 @@
+"""Programs of ``torch.export.save`` (``.pt2``), run operator by operator.
+
+``torch.export.load`` is not used, because it executes the file
+(:func:`read_archive`). A file states its inputs; its training is open.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import operator
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...adapters import Network
+from ..opening import CheckpointError, Opened, state_dict
+from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
+from ..specification import Specification
+
+DTYPES = {
+    1: torch.uint8,
+    2: torch.int8,
+    3: torch.int16,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    12: torch.bool,
+    13: torch.bfloat16,
+}
+"""Dtypes by their numbers in the schema."""
+SCHEMA = 8
+AGAIN = "export the network again, in evaluation mode, with a recent torch.export"
+STORED = ("weights", "constants")
+
+Json = Mapping[str, Any]
+
+LIBRARIES = ("torch.ops.aten.", "torch.ops.prims.")
+REFUSED = ("from_file",)
+"""Operators that touch files."""
+SKIPPED = ("torch.ops.aten._assert", "torch.ops.aten.sym_constrain")
+"""Operators that only check the sizes that the program was exported for."""
+SIZES = ("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge")
+SIZES += ("getitem",)
+LAYOUTS = {7: torch.strided}
+FORMATS = {
+    1: torch.contiguous_format,
+    2: torch.channels_last,
+    3: torch.channels_last_3d,
+    4: torch.preserve_format,
+}
+PLAIN = ("as_int", "as_ints", "as_floats", "as_bool", "as_bools", "as_string", "as_strings")
+PLAIN += ("as_int_lists",)
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Content of the file.
+
+    Attributes:
+        path: of the file.
+        graph: nodes, inputs, outputs and the shapes of tensors.
+        inputs, outputs: specifications of each input and output of the graph.
+        tensors: weights, buffers and constants by their names in the network.
+    """
+
+    path: Path
+    graph: Json
+    inputs: list[Json]
+    outputs: list[Json]
+    tensors: Mapping[str, Tensor]
+
+
+def read_archive(path: Path) -> Archive:
+    """Read a file of ``torch.export.save``; nothing of it is executed.
+
+    Raises:
+        CheckpointError: it is of another format or version, holds pickled objects, or is damaged.
+    """
+    with zipfile.ZipFile(path) as file:
+        names = {name.partition("/")[2]: name for name in file.namelist()}
+        if "serialized_exported_program.json" in file.namelist():
+            raise CheckpointError(f"{path} is of a torch before 2.8; {AGAIN}")
+        programs = [n for n in names if n.startswith("models/") and n.endswith(".json")]
+        if len(programs) != 1:
+            compiled = "; it is compiled code, which is not run: save the exported program itself"
+            raise CheckpointError(
+                f"{path} holds {len(programs)} exported programs, and must hold one"
+                + ("" if programs else compiled)
+            )
+        model = programs[0].removeprefix("models/").removesuffix(".json")
+        try:
+            program = json.loads(file.read(names[programs[0]]))
+            version = program["schema_version"]["major"]
+            if version != SCHEMA:
+                raise CheckpointError(
+                    f"{path} is of version {version} of torch's schema, and {SCHEMA} is read; {AGAIN}"
+                )
+            tensors: dict[str, Tensor] = {}
+            for kind in STORED:
+                single_file = names.get(f"data/{kind}/{model}.pt")
+                tensors |= _saved(path, kind, file.read(single_file)) if single_file else {}
+                config = names.get(f"data/{kind}/{model}_{kind}_config.json")
+                entries = json.loads(file.read(config))["config"] if config else {}
+                for name, entry in entries.items():
+                    _refuse_objects(path, name, entry)
+                    stored = file.read(names[f"data/{kind}/{entry['path_name']}"])
+                    tensors[name] = _tensor(stored, entry["tensor_meta"])
+            signature = program["graph_module"]["signature"]
+            graph, inputs = program["graph_module"]["graph"], signature["input_specs"]
+            return Archive(path, graph, inputs, signature["output_specs"], tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+            raise CheckpointError(f"{path} is damaged ({what}); {AGAIN}") from None
+
+
+def _refuse_objects(path: Path, name: str, entry: Json) -> None:
+    """Refuse objects that ``torch.export.load`` would unpickle."""
+    if entry.get("use_pickle") or entry.get("tensor_meta") is None:
+        raise CheckpointError(
+            f"{path}: {name} is a pickled object, and unpickling it would execute what it says; "
+            "export a network of plain tensors"
+        )
+
+
+def _saved(path: Path, kind: str, stored: bytes) -> dict[str, Tensor]:
+    """Read tensors in one file of ``torch.save``, as in the first versions of the archive."""
+    try:
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        content = None
+    tensors = state_dict(content)
+    if content is None or len(tensors) != len(content):
+        raise CheckpointError(
+            f"{path}: its {kind} are pickled objects, and unpickling them would execute what they say; "
+            "export a network of plain tensors"
+        )
+    return tensors
+
+
+def _tensor(stored: bytes, meta: Json) -> Tensor:
+    """Make a tensor from its bytes."""
+    if meta["dtype"] not in DTYPES:
+        raise ValueError(f"dtype {meta['dtype']}")
+    dtype = DTYPES[meta["dtype"]]
+    flat = (
+        torch.frombuffer(bytearray(stored), dtype=dtype) if stored else torch.empty(0, dtype=dtype)
+    )
+    sizes, strides = ([size["as_int"] for size in meta[key]] for key in ("sizes", "strides"))
+    return flat.as_strided(sizes, strides, meta["storage_offset"]["as_int"]).clone()
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a program whose inputs are a noisy image, a time and perhaps labels."""
+    if opened.container != "exported":
+        return None
+    return specification("exported", opened, _program(opened)[1], {})
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the network of the program."""
+    program, signature = _program(opened)
+    return ExportedNetwork(program, signature, classes_of(spec, signature)).eval()
+
+
+class ExportedNetwork(nn.Module):
+    """Network of a program.
+
+    Args:
+        program: to run.
+        signature: its inputs.
+        classes: their number.
+    """
+
+    def __init__(self, program: Program, signature: Signature, classes: int) -> None:
+        super().__init__()
+        self.program, self.signature, self.classes = program, signature, classes
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`~samplerbench.models.adapters.Network`."""
+        return call_program(
+            lambda inputs: self.program(*inputs), self.signature, self.classes, x, t, labels
+        )
+
+
+def _program(opened: Opened) -> tuple[Program, Signature]:
+    program = Program(read_archive(opened.path))
+    return program, signature_of(opened.path, program.ports, [program.output])
+
+
+@dataclass(frozen=True)
+class Step:
+    """Call of one operator.
+
+    Attributes:
+        call: the operator.
+        arguments: by the names of its schema; of arithmetic by position, named 0, 1, ….
+        outputs: names, nested as the return value.
+        done: names that no later step reads.
+    """
+
+    call: Callable[..., Any]
+    arguments: tuple[tuple[str, Json], ...]
+    outputs: Any
+    done: tuple[str, ...]
+
+
+class Program(nn.Module):
+    """Network of an exported program's inputs.
+
+    Args:
+        archive: content of the file.
+
+    Raises:
+        CheckpointError: it has operators, inputs or outputs that are not supported.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__()
+        self.path = archive.path
+        self._buffer_names: dict[str, str] = {}
+        self.ports: list[Port] = []
+        for spec in archive.inputs:
+            self._add_input(archive, spec)
+        (kind, spec), *more = (next(iter(output.items())) for output in archive.outputs)
+        if more or kind != "user_output" or "as_tensor" not in spec["arg"]:
+            raise self._refusal("gives more than one tensor, or changes its buffers")
+        self._result: str = spec["arg"]["as_tensor"]["name"]
+        self.output = self._port(archive, self._result)
+        self._steps = list(self._read(archive.graph["nodes"]))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the output for the inputs, in the order of :attr:`ports`."""
+        values: Values = {
+            name: getattr(self, buffer) for name, buffer in self._buffer_names.items()
+        }
+        values |= {port.name: value for port, value in zip(self.ports, inputs, strict=True)}
+        device = inputs[0].device
+        for step in self._steps:
+            call_arguments = {
+                name: _value(argument, values, device) for name, argument in step.arguments
+            }
+            _store(step.outputs, _apply(step.call, call_arguments), values)
+            for name in step.done:
+                values.pop(name, None)
+        return values[self._result]
+
+    def _add_input(self, archive: Archive, spec: Json) -> None:
+        ((kind, details),) = spec.items()
+        arg = details.get("arg", {})
+        if kind == "user_input":
+            if "as_tensor" in arg:
+                self.ports.append(self._port(archive, arg["as_tensor"]["name"]))
+            elif "as_none" not in arg:
+                raise self._refusal("has an input that is no tensor")
+            return
+        name = next((str(details[k]) for k in details if k.endswith("_name")), "")
+        if kind not in ("parameter", "buffer", "tensor_constant") or name not in archive.tensors:
+            raise self._refusal(f"has an input of the kind {kind}, or one without its weights")
+        buffer = f"kept_{len(self._buffer_names)}"
+        self.register_buffer(buffer, archive.tensors[name])
+        self._buffer_names[arg["name"]] = buffer
+
+    def _port(self, archive: Archive, name: str) -> Port:
+        meta = archive.graph["tensor_values"][name]
+        sizes = tuple(size.get("as_int") for size in meta["sizes"])
+        if meta["dtype"] not in DTYPES:
+            raise self._refusal(f"has an input of the dtype {meta['dtype']}")
+        return Port(name, sizes, DTYPES[meta["dtype"]])
+
+    def _read(self, nodes: list[Json]) -> Iterator[Step]:
+        last = {name: i for i, node in enumerate(nodes) for name in _names(node["inputs"])}
+        last[self._result] = len(nodes)
+        done: dict[int, list[str]] = {}
+        for name, i in last.items():
+            done.setdefault(i, []).append(name)
+        for i, node in enumerate(nodes):
+            if not node["target"].startswith(SKIPPED):
+                call = self._operator(node["target"])
+                arguments = tuple(
+                    (entry["name"] or str(k), self._allowed(entry["arg"], node["target"]))
+                    for k, entry in enumerate(node["inputs"])
+                )
+                yield Step(call, arguments, _outputs(node["outputs"]), tuple(done.get(i, ())))
+
+    def _operator(self, target: str) -> Callable[..., Any]:
+        library, _, name = target.rpartition(".")
+        if library == "_operator" and name in SIZES:
+            return getattr(operator, name)
+        if target.startswith(LIBRARIES) and not any(word in target for word in REFUSED):
+            place: Any = torch.ops
+            for part in target.split(".")[2:]:
+                place = getattr(place, part, None)
+            if isinstance(place, torch._ops.OpOverload):
+                return place
+        raise self._refusal(f"calls {target}, which is none of torch's own operators on tensors")
+
+    def _allowed(self, argument: Json, target: str) -> Json:
+        (kind,) = argument
+        if kind not in (*_READ, *PLAIN, "as_device"):
+            raise self._refusal(f"hands {target} a value of the kind {kind.removeprefix('as_')}")
+        return argument
+
+    def _refusal(self, what: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path}: its program {what}; {AGAIN}, or wrap the network in a Python file"
+        )
+
+
+def _apply(call: Callable[..., Any], call_arguments: Values) -> Any:
+    """Call an operator of torch by its schema; arithmetic by position."""
+    if not isinstance(call, torch._ops.OpOverload):
+        return call(*call_arguments.values())
+    positional, named, in_order = [], {}, True
+    for argument in call._schema.arguments:
+        if argument.name not in call_arguments:
+            in_order = False  # its default
+        elif in_order and not argument.kwarg_only:
+            positional.append(call_arguments[argument.name])
+        else:
+            named[argument.name] = call_arguments[argument.name]
+    return call(*positional, **named)
+
+
+def _value(argument: Json, values: Values, device: torch.device) -> Any:
+    ((kind, content),) = argument.items()
+    if kind == "as_device":
+        return device  # where the input is
+    return content if kind in PLAIN else _READ[kind](content, values)
+
+
+def _size(content: Json, values: Values) -> Any:
+    return values[content["as_name"]] if "as_name" in content else next(iter(content.values()))
+
+
+def _optional(content: Json, values: Values) -> Any:
+    return values[content["as_tensor"]["name"]] if "as_tensor" in content else None
+
+
+_READ: Mapping[str, Callable[[Any, Values], Any]] = {
+    "as_none": lambda spec, values: None,  # noqa: ARG005
+    "as_tensor": lambda spec, values: values[spec["name"]],
+    "as_tensors": lambda spec, values: [values[one["name"]] for one in spec],
+    "as_optional_tensor": _optional,
+    "as_optional_tensors": lambda spec, values: [_optional(one, values) for one in spec],
+    "as_float": lambda spec, values: float(spec),  # noqa: ARG005 - also the text Infinity
+    "as_sym_int": _size,
+    "as_sym_ints": lambda spec, values: [_size(one, values) for one in spec],
+    "as_sym_float": _size,
+    "as_sym_bool": _size,
+    "as_scalar_type": lambda spec, values: DTYPES[spec],  # noqa: ARG005
+    "as_memory_format": lambda spec, values: FORMATS[spec],  # noqa: ARG005
+    "as_layout": lambda spec, values: LAYOUTS[spec],  # noqa: ARG005
+}
+
+
+def _outputs(outputs: list[Json]) -> Any:
+    """Return the names of an operator's return values: one, or a list."""
+    names = []
+    for output in outputs:
+        ((kind, value),) = output.items()
+        if kind == "as_tensors":
+            names.append([item["name"] for item in value])
+        elif kind == "as_none":
+            names.append(None)
+        else:
+            names.append(value.get("name") or value.get("as_name"))
+    return names[0] if len(names) == 1 else names
+
+
+def _store(names: Any, value: Any, values: Values) -> None:
+    if isinstance(names, list):
+        for name, part in zip(names, value, strict=False):
+            _store(name, part, values)
+    elif names is not None:
+        values[names] = value
+
+
+def _names(arguments: Any) -> Iterator[str]:
+    """Yield each name that arguments refer to."""
+    if isinstance(arguments, Mapping):
+        for key, value in arguments.items():
+            if key in ("as_name", "name") and isinstance(value, str):
+                yield value
+            else:
+                yield from _names(value)
+    elif isinstance(arguments, list):
+        for item in arguments:
+            yield from _names(item)

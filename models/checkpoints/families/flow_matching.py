@@ -1,0 +1,91 @@
+"""U-Nets of flow matching: torchcfm's and flow_matching's trainings of OpenAI's network.
+
+Both have noise at t = 0 and data at t = 1, and t itself as time input; torchcfm can also follow a
+circle. The sizes are in the shapes; open questions are as in :mod:`.openai`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ...adapters import Network
+from ..opening import CheckpointError, Opened
+from ..specification import FILE, Specification
+from ..weights import WRAP, Sets, choice_among, entries_of
+from .dit import ENDS, REVERSED
+from .openai import FLOWS, KEYS, attention_of, layout, network_of, sizes_of
+
+COUPLED = "otcfm"
+"""Prefix of torchcfm's files of networks whose noise was coupled with the data of its batch."""
+
+TRAININGS: dict[str, dict[str, Any]] = {
+    "straight": {"process": {"name": "flow"}, "prediction": "flow", "factor": -1.0},
+    "circle": {"process": {"name": "trigonometric"}, "prediction": "v", "factor": -2 / math.pi},
+}
+"""Trainings: torchcfm's ``icfm``, ``otcfm``, ``fm`` and all of flow_matching; and torchcfm's ``si``."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file of either training."""
+    sets = _sets(opened)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = layout(tensors, opened.path)
+    channels, rows = arguments["in_channels"], arguments["classes"]
+    if arguments["out_channels"] != channels:
+        raise CheckpointError(
+            f"{opened.path}: its U-Net gives {arguments['out_channels']} channels of {channels}, and is no "
+            f"velocity; {WRAP}"
+        )
+    torchcfm = FLOWS[0] in opened.value
+    null = bool(rows) and not torchcfm  # flow_matching's last row is "no label"
+    attention = attention_of(arguments)
+    return Specification(
+        family="flow_matching",
+        network=next(iter(attention.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "flow"},
+        prediction="flow",
+        time=REVERSED,
+        **ENDS,
+        classes=rows - null,
+        null_label=null,
+        labels="random" if rows else "none",
+        evidence=(*_evidence(opened, torchcfm=torchcfm), *choice_among(sets)),
+        sources=dict.fromkeys(("network", "weights", "classes"), FILE),
+        open={
+            "training": TRAININGS if torchcfm else {"straight": TRAININGS["straight"]},
+            "attention": attention,
+            "size": sizes_of(arguments),
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    return network_of(spec, opened, _sets(opened))
+
+
+def _sets(opened: Opened) -> Sets:
+    """Return sets of weights by entry, averages first; none for files of other trainings."""
+    if not isinstance(opened.value, Mapping) or not any(name in opened.value for name in FLOWS):
+        return {}
+    return entries_of(opened, KEYS)
+
+
+def _evidence(opened: Opened, *, torchcfm: bool) -> list[str]:
+    library = "torchcfm" if torchcfm else "flow_matching"
+    sentences = [
+        "the names of its weights are those of OpenAI's U-Net",
+        f"what is saved beside them is {library}'s: noise at t = 0, data at t = 1",
+    ]
+    if torchcfm and opened.path.name.startswith(COUPLED):
+        sentences.append(
+            "its name says that noise was coupled with the data of each batch by optimal "
+            "transport, so that its velocity is only nearly that of a posterior mean"
+        )
+    return sentences

@@ -1,0 +1,71 @@
+"""Checkpoints of JiT: transformers that predict clean pixels (Li & He 2025, arXiv:2511.13720).
+
+The shapes give the network, but for the block at which tokens of the label join: a third of the depth
+in all published ones. The scale of the noise is 1 for images of 256 pixels and 2 for
+512, and a question for others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...adapters import Network
+from ...nets.dit import RotaryDiT
+from ..opening import CheckpointError, Opened
+from ..specification import FILE, Specification
+from ..weights import WRAP, choice_among, entries_of, loaded
+from .dit import ENDS, REVERSED
+from .lightning_dit import later_layout
+
+STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"
+KEYS = (STEM, NORM, "pos_embed", "t_embedder.mlp.0.weight", "blocks.0.mlp.w3.weight")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
+SCALES = {256: 1.0, 512: 2.0}
+"""Standard deviation of the noise by the side of the images."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file of a training, whose first average is taken, or a state dict of the network."""
+    sets = entries_of(opened, KEYS)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    shapes = later_layout(tensors, tensors[STEM], opened)
+    if shapes["out_channels"] != shapes["in_channels"]:
+        raise CheckpointError(f"{opened.path} learns a variance, which JiT does not; {WRAP}")
+    places = tensors.get("in_context_posemb")
+    arguments: dict[str, Any] = {
+        **shapes,
+        "rotary": True,
+        "heads": shapes["width"] // len(tensors[NORM]),
+        "narrow": len(tensors[STEM]),
+        "told": 0 if places is None else places.shape[1],
+        "told_from": shapes["depth"] // 3,
+    }
+    side = shapes["side"]
+    scales = (SCALES[side],) if side in SCALES else tuple(SCALES.values())
+    answers = {f"{s:g}": {"process": {"name": "flow", "noise_scale": s}} for s in scales}
+    return Specification(
+        family="jit",
+        network={"class": "RotaryDiT", "arguments": arguments},
+        weights={"file": str(opened.path), "entry": entry},
+        event=(shapes["in_channels"], side, side),
+        process={"name": "flow"},
+        prediction="x0",
+        time=REVERSED,
+        **ENDS,
+        classes=shapes["labels"] - 1,
+        null_label=True,
+        labels="random",
+        evidence=(
+            "the names of its weights are JiT's, which predicts clean pixels",
+            *choice_among(sets),
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open={"noise_scale": answers},
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS), ("feat_rope",))

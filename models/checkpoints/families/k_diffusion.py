@@ -1,0 +1,207 @@
+"""Checkpoints of k-diffusion's U-Net ``image_v1`` and transformers ``image_transformer_v1`` and ``_v2``: a
+``.pth`` with ``config``, ``model`` and ``model_ema``, or safetensors with the configuration in its metadata.
+
+The configuration is complete, with the shapes in place of the library's defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ...adapters import Network
+from ...nets.k_image_v1 import KImageV1
+from ...nets.k_transformers import KTransformerV1, KTransformerV2
+from ..opening import AGAIN, CheckpointError, Opened
+from ..specification import FILE, Specification
+from ..weights import (
+    WRAP,
+    Sets,
+    Tensors,
+    choice_among,
+    entries_of,
+    loaded,
+)
+
+IMAGE_V1 = "image_v1"
+NETWORKS: dict[str, type[nn.Module]] = {
+    IMAGE_V1: KImageV1,
+    "image_transformer_v1": KTransformerV1,
+    "image_transformer_v2": KTransformerV2,
+}
+"""Networks by their ``type`` in a configuration."""
+KEYS = {IMAGE_V1: ("proj_in.weight", "timestep_embed.weight")}
+OTHER_KEYS = ("time_in_proj.weight",)
+"""Names of weights of transformers."""
+AUGMENTED = 9
+"""Input numbers that describe an augmentation."""
+CONDITIONS = ("mapping_cond_dim", "unet_cond_dim", "cross_cond_dim", "skip_stages")
+"""Settings of unsupported conditions or missing stages, unless they are 0."""
+ATTENTION = ("global", "neighborhood", "shifted-window", "none")
+USUAL_ATTENTION = {"type": "neighborhood", "d_head": 64, "kernel_size": 7}
+"""Default of the library, at all levels but the last, which attends everywhere."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file with a configuration of k-diffusion."""
+    config = _config(opened)
+    if not config:
+        return None
+    try:
+        return _specification(opened, config, _sets(opened, config))
+    except (KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(
+            f"{opened.path}: its configuration of k-diffusion lacks {error}; {AGAIN}"
+        ) from None
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the network."""
+    kinds = {kind.__name__: kind for kind in NETWORKS.values()}
+    return loaded(kinds[spec.network["class"]], spec, opened, _sets(opened, _config(opened)))
+
+
+def _config(opened: Opened) -> Mapping[str, Any]:
+    """Return the configuration's part ``model``, with its dataset's number of classes; empty without one."""
+    config = opened.value.get("config") if isinstance(opened.value, Mapping) else None
+    if "config" in opened.metadata:
+        try:
+            config = json.loads(opened.metadata["config"])
+        except ValueError:
+            return {}
+    model = config.get("model") if isinstance(config, Mapping) else None
+    if not isinstance(model, Mapping) or "sigma_data" not in model:
+        return {}
+    data = config.get("dataset") if isinstance(config, Mapping) else None
+    classes = data.get("num_classes") if isinstance(data, Mapping) else 0
+    return {**model, "num_classes": int(classes or 0)}
+
+
+def _sets(opened: Opened, config: Mapping[str, Any]) -> Sets:
+    return entries_of(opened, KEYS.get(str(config.get("type")), OTHER_KEYS))
+
+
+def _specification(opened: Opened, config: Mapping[str, Any], sets: Sets) -> Specification:
+    kind = config["type"]
+    more = [name for name in CONDITIONS if config.get(name)]
+    if kind != IMAGE_V1 and config.get("has_variance"):
+        more.append("has_variance")
+    if kind not in NETWORKS or more:
+        what = (
+            f"told or built with {', '.join(more)}" if kind in NETWORKS else f"a network {kind!r}"
+        )
+        raise CheckpointError(
+            f"{opened.path} is k-diffusion's, but {what}; {', '.join(NETWORKS)} are read, without "
+            f"conditions but classes: {WRAP}"
+        )
+    if not sets:
+        raise CheckpointError(
+            f"{opened.path} has k-diffusion's configuration but no {kind}; {AGAIN}"
+        )
+    entry, tensors = next(iter(sets.items()))
+    height, width = _pair(config["input_size"])
+    classes = 0 if kind == IMAGE_V1 else config["num_classes"]
+    return Specification(
+        family="k_diffusion",
+        network={
+            "class": NETWORKS[kind].__name__,
+            "arguments": _arguments(opened, config, tensors),
+        },
+        weights={"file": str(opened.path), "entry": entry},
+        event=(config["input_channels"], height, width),
+        process={"name": "edm", "sigma_data": config["sigma_data"]},
+        prediction="edm",
+        time={"of": "log_level", "scale": 0.25},
+        sigma_min=config["sigma_min"],
+        sigma_max=config["sigma_max"],
+        classes=classes,
+        null_label=classes > 0,
+        labels="random" if classes else "none",
+        evidence=(
+            f"it has a configuration of k-diffusion, of its network {kind}",
+            *choice_among(sets),
+        ),
+        sources=dict.fromkeys(
+            ("network", "weights", "event", "process", "sigma_min", "sigma_max", "classes"), FILE
+        ),
+    )
+
+
+def _arguments(opened: Opened, config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+    """Return the arguments of the network of a configuration."""
+    if config["type"] == IMAGE_V1:
+        return {
+            "channels": config["input_channels"],
+            "embedding": config["mapping_out"],
+            "depths": config["depths"],
+            "widths": config["channels"],
+            "attention": config["self_attn_depths"],
+            "patch": config.get("patch_size", 1),
+            "conditions": AUGMENTED if config.get("augment_wrapper", True) else 0,
+            "variance": bool(config.get("has_variance", False)),
+        }
+
+    def hidden(layer: str) -> int:
+        """Return the width of a perceptron, which the configuration may leave to the library's rule."""
+        return tensors[f"{layer}.down_proj.weight"].shape[1]
+
+    channels, patch = config["input_channels"], _pair(config["patch_size"])
+    rows = config["num_classes"] + 1 if config["num_classes"] else 0  # one for "no label"
+    if config["type"] == "image_transformer_v1":
+        return {
+            "channels": channels,
+            "width": config["width"],
+            "hidden": hidden("blocks.0.ff"),
+            "depth": config["depth"],
+            "patch": patch,
+            "labels": rows,
+        }
+    attention = _attention(opened, config)
+    last = len(config["widths"]) - 1
+    levels = [*(f"down_levels.{i}.0" for i in range(last)), "mid_level.0"]
+    return {
+        "channels": channels,
+        "patch": patch,
+        "widths": config["widths"],
+        "depths": config["depths"],
+        "hidden": [hidden(f"{level}.ff") for level in levels],
+        "attention": attention,
+        "embedding": config.get("mapping_width", 256),
+        "embedding_hidden": hidden("mapping.blocks.0"),
+        "embedding_depth": config.get("mapping_depth", 2),
+        "labels": rows,
+    }
+
+
+def _pair(size: Any) -> list[int]:
+    return list(size) if isinstance(size, list) else [size, size]
+
+
+def _attention(opened: Opened, config: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the attention of each level."""
+    usual = [USUAL_ATTENTION] * (len(config["widths"]) - 1) + [{"type": "global", "d_head": 64}]
+    attention = config.get("self_attns") or usual
+    if unknown := [of["type"] for of in attention if of["type"] not in ATTENTION]:
+        raise CheckpointError(
+            f"{opened.path}: self_attns of type {unknown[0]!r} is none of {', '.join(ATTENTION)}; {WRAP}"
+        )
+    if wrong := _misfit(config, attention):
+        raise CheckpointError(f"{opened.path}: {wrong}; {AGAIN}")
+    return attention
+
+
+def _misfit(config: Mapping[str, Any], attention: Sequence[Mapping[str, Any]]) -> str:
+    """Return the reason why the places of a level cannot be attended to; "" if they can."""
+    sides, patch = _pair(config["input_size"]), _pair(config["patch_size"])
+    if len(attention) != len(config["widths"]) or len(attention) != len(config["depths"]):
+        return "widths, depths and self_attns of its configuration are not as many"
+    for i, of in enumerate(attention):
+        at = [side // (size * 2**i) for side, size in zip(sides, patch, strict=True)]
+        if of["type"] == "neighborhood" and min(at) < of.get("kernel_size", 7):
+            return f"level {i} has {at[0]} x {at[1]} places, fewer than its neighbourhoods"
+        if of["type"] == "shifted-window" and any(n % of["window_size"] for n in at):
+            return f"level {i} has {at[0]} x {at[1]} places, no multiple of its windows"
+    return ""

@@ -1,0 +1,249 @@
+"""Single files of latent diffusion and Stable Diffusion, ``.ckpt`` or ``.safetensors``.
+
+A U-Net that attends to its own pixels alone is OpenAI's, read as in :mod:`.openai`. One that attends to
+embeddings is made by diffusers, which also knows its weights by these names; classes are looked up in the
+file's own table, prompts are given. Most files have the rates of noise. The decoder is ignored:
+``decoder.folder`` names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...adapters import Network
+from ...nets.adm_unet import Heads
+from ..conditions import tables_of
+from ..diffusers.calls import CONVENTIONS, PROMPT, Prompted, scalars_of
+from ..diffusers.folder import UNET_TEXT
+from ..diffusers.library import imported_library
+from ..opening import CheckpointError, Opened, state_dict
+from ..processes import betas_of, ends_of
+from ..specification import FAMILY, FILE, Specification, size_answers
+from ..weights import WRAP, Sets, built, choice_among, entries_of, entry_named, filled
+from .openai import KEYS as OF_UNET
+from .openai import WITHIN_LATENT as WITHIN
+from .openai import Answers, Tensors, layout, network_of
+from .uvit import SD
+
+KEYS = tuple(WITHIN + key for key in OF_UNET)
+CLASSES = "cond_stage_model.embedding.weight"
+"""Embeddings of classes, the last for "no class"."""
+TEXT = "input_blocks.{}.1.transformer_blocks.0.attn2.to_k.weight"
+POOLED = "label_emb.0.0.weight"
+"""Weight of XL, which takes a pooled embedding and sizes."""
+PIXELS = 8
+LATENT_SIDES = (16, 32, 64, 128)
+HEADS = {"32-wide": Heads(head_width=32), "8-heads": Heads(heads=8), "1-head": Heads(heads=1)}
+WIDE = {"64-wide": Heads(head_width=64)}
+PUBLISHED = {768: ("8-heads", 64), 1024: ("64-wide", 64), 2048: ("64-wide", 128)}
+PUBLISHED |= {512: ("1-head", 0), 1280: ("8-heads", 0)}
+"""Heads, and side of latents of one size (else 0), by the width of the embeddings: Stable Diffusion 1, 2 and
+XL, and latent diffusion's networks of ImageNet and of text.
+"""
+V_OR_NOISE = 1024
+"""Width of Stable Diffusion 2's embeddings, some of whose networks predict v."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file of a training, or its state dict."""
+    sets = entries_of(opened, KEYS)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    unet, stored = _unet(tensors), _stored_tensors(opened)
+    arguments = layout(unet, opened.path)
+    channels, out = arguments["in_channels"], arguments["out_channels"]
+    if out != channels:
+        raise CheckpointError(
+            f"{opened.path}: its U-Net takes {channels} channels and gives {out}, so it is given more than "
+            f"the noisy latents, such as another image; {WRAP}"
+        )
+    context = _context(unet, arguments)
+    usual, side = PUBLISHED.get(context, ("", 0))
+    heads = {k: v for k, v in {**HEADS, **(WIDE if context else {})}.items() if usual in ("", k)}
+    sides = (side,) if side else LATENT_SIDES
+    networks = _networks(opened, unet, arguments, context, heads)
+    process, betas, source = _process(opened, stored, context)
+    return Specification(
+        family="latent_diffusion",
+        network=next(iter(networks.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete", **process},
+        prediction="eps",
+        snap="nearest",
+        **ends_of(betas),
+        limits=None,
+        evidence=_evidence(context, source, sets),
+        sources={
+            **dict.fromkeys(("network", "weights"), FILE),
+            **dict.fromkeys(("process", "sigma_min", "sigma_max"), source),
+        },
+        open={
+            "training": _predictions(context, stored),
+            "attention": networks,
+            "size": size_answers(channels, sides, len(arguments["widths"])),
+        },
+        **_conditions(unet, stored, context),
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    tensors = entry_named(entries_of(opened, KEYS), spec.weights["entry"], opened)
+    arguments = spec.network["arguments"]
+    if spec.network["class"] != UNET_TEXT:
+        return network_of(spec, opened, {spec.weights["entry"]: _unet(tensors)})
+    library = imported_library()
+    raw = built(library.UNet2DConditionModel, arguments, opened.path)
+    convert = library.loaders.single_file_utils.convert_ldm_unet_checkpoint
+    named = {WITHIN + name: tensor for name, tensor in _unet(tensors).items()}
+    full = filled(raw, convert(named, arguments), opened.path)
+    tables = tables_of(spec.embeddings, opened.path)
+    tables = tables or {PROMPT: _stored_tensors(opened)[CLASSES].float()[:, None]}
+    return Prompted(full, CONVENTIONS[UNET_TEXT], tables, scalars_of(spec, PIXELS)).eval()
+
+
+def _unet(tensors: Tensors) -> dict[str, Tensor]:
+    return {k.removeprefix(WITHIN): t for k, t in tensors.items() if k.startswith(WITHIN)}
+
+
+def _stored_tensors(opened: Opened) -> dict[str, Tensor]:
+    """Return all tensors of the U-Net's table."""
+    content = opened.value
+    return state_dict(content.get("state_dict", content)) if isinstance(content, Mapping) else {}
+
+
+def _context(unet: Tensors, unet_arguments: Mapping[str, Any]) -> int:
+    """Return the width of the embeddings that it attends to; 0 for none."""
+    blocks = len(unet_arguments["widths"]) * (unet_arguments["blocks"] + 1)
+    keys = [unet[TEXT.format(i)] for i in range(blocks) if TEXT.format(i) in unet]
+    return keys[0].shape[1] if keys else 0
+
+
+def _predictions(context: int, stored: Tensors) -> Answers:
+    if "v_pred" in stored:
+        return {"v": {"prediction": "v"}}
+    noise: Answers = {"eps": {"prediction": "eps"}}
+    return noise | ({"v": {"prediction": "v"}} if context == V_OR_NOISE else {})
+
+
+def _conditions(unet: Tensors, stored: Tensors, context: int) -> dict[str, Any]:
+    """Return the fields of the network's conditions."""
+    if not context:
+        return {}
+    if CLASSES in stored:
+        count = len(stored[CLASSES]) - 1
+        return {"classes": count, "null_label": True, "labels": "random"}
+    pooled = POOLED in unet
+    return {
+        "embeddings": {"needs": [PROMPT, f"pooled_{PROMPT}"] if pooled else [PROMPT]},
+        "scalars": {"time_ids": None} if pooled else {},
+    }
+
+
+def _process(
+    opened: Opened, stored: Tensors, context: int
+) -> tuple[dict[str, Any], list[float], str]:
+    """Return the process, its rates of noise and their source: the file's, or else Stable Diffusion's."""
+    if "betas" in stored:
+        betas = stored["betas"].double().tolist()
+        return {"betas": betas}, betas, FILE
+    if "alphas_cumprod" in stored:
+        start = torch.ones(1, dtype=torch.float64)
+        signal_power = torch.cat([start, stored["alphas_cumprod"].double()])
+        betas = (1 - signal_power[1:] / signal_power[:-1]).tolist()
+        return {"betas": betas}, betas, FILE
+    if context not in PUBLISHED or CLASSES in stored:
+        raise CheckpointError(
+            f"{opened.path} is latent diffusion's without the betas that its training saves; take the "
+            f"whole .ckpt, or {WRAP}"
+        )
+    return dict(SD), betas_of(**SD), FAMILY
+
+
+def _networks(
+    opened: Opened,
+    unet: Tensors,
+    unet_arguments: Mapping[str, Any],
+    context: int,
+    heads: Mapping[str, Heads],
+) -> Answers:
+    """Return the network for each possible division of the channels of attention."""
+    answers: Answers = {}
+    for name, of in heads.items():
+        try:
+            counts = [of.of(width) for width in unet_arguments["widths"]]
+        except ValueError:
+            continue
+        network = {"class": "ADMUNet", "arguments": {**unet_arguments, **asdict(of)}}
+        if context:
+            of_library = _library_arguments(opened, unet, unet_arguments, context, counts)
+            network = {"class": UNET_TEXT, "arguments": of_library}
+        answers[name] = {"network": network}
+    return answers
+
+
+def _library_arguments(
+    opened: Opened, unet: Tensors, unet_arguments: Mapping[str, Any], context: int, heads: list[int]
+) -> dict[str, Any]:
+    """Return the arguments of diffusers' ``UNet2DConditionModel``."""
+    if "label_emb.weight" in unet or (POOLED in unet and unet[POOLED].shape[1] != context + 768):
+        raise CheckpointError(
+            f"{opened.path} enlarges or refines images, and is given more of them; {WRAP}"
+        )
+    depths = [
+        _transformers(unet, f"input_blocks.{1 + level * (unet_arguments['blocks'] + 1)}.1.")
+        for level in range(len(unet_arguments["widths"]))
+    ]
+    projected = next(t for name, t in unet.items() if name.endswith(".1.proj_in.weight"))
+    attends = ["CrossAttnDownBlock2D" if depth else "DownBlock2D" for depth in depths]
+    pooled = {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": context + 768,
+    }
+    return {
+        "in_channels": unet_arguments["in_channels"],
+        "out_channels": unet_arguments["out_channels"],
+        "block_out_channels": list(unet_arguments["widths"]),
+        "layers_per_block": unet_arguments["blocks"],
+        "down_block_types": attends,
+        "up_block_types": [name.replace("Down", "Up") for name in reversed(attends)],
+        "cross_attention_dim": context,
+        "attention_head_dim": heads,
+        "transformer_layers_per_block": [
+            *(depth or 1 for depth in depths[:-1]),
+            _transformers(unet, "middle_block.1."),
+        ],
+        "use_linear_projection": projected.ndim == 2,
+        **(pooled if POOLED in unet else {}),
+    }
+
+
+def _transformers(unet: Tensors, at: str) -> int:
+    inside = f"{at}transformer_blocks."
+    return len({n.removeprefix(inside).split(".")[0] for n in unet if n.startswith(inside)})
+
+
+def _evidence(context: int, source: str, sets: Sets) -> tuple[str, ...]:
+    sentences = {
+        0: "it attends to nothing but its latents",
+        768: "it attends to embeddings of 768 channels, as Stable Diffusion 1",
+        1024: "it attends to embeddings of 1024 channels, as Stable Diffusion 2",
+        2048: "it attends to embeddings of 2048 channels, as Stable Diffusion XL",
+    }
+    return (
+        "the names of its weights are those of latent diffusion's single files",
+        sentences.get(context, f"it attends to embeddings of {context} channels"),
+        "its rates of noise are in the file"
+        if source == FILE
+        else "its rates of noise are not in the file, and taken to be Stable Diffusion's",
+        "samples are latents, and the decoder in the file is not read: decoder.folder=FOLDER names one",
+        *choice_among(sets),
+    )

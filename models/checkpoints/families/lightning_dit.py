@@ -1,0 +1,106 @@
+"""Checkpoints of LightningDiT: DiT's names with rotary positions, gates and other normalisations, trained as
+SiT.
+
+The shapes give the network. The library's networks share one training: the straight path with data at
+t = 1. Samples are latents; ``latents_stats.pt`` in the file's folder may hold their means and standard
+deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ...adapters import Network
+from ...nets.dit import RotaryDiT
+from ..opening import CheckpointError, Opened, open_checkpoint
+from ..specification import FILE, Specification, heads_answers
+from ..weights import Tensors, choice_among, entries_of, loaded
+from .dit import ENDS, HEADS, LATER, TRAININGS, layout, possible_heads
+
+KEYS = ("x_embedder.proj.weight", "t_embedder.mlp.0.weight", "pos_embed")
+KEYS += ("y_embedder.embedding_table.weight", "final_layer.linear.weight")
+MORE_HEADS = {1536: 24, 1792: 28}
+"""Heads of the library's 1.0B and 1.6B by width."""
+STATISTICS = "latents_stats.pt"
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a state dict of the transformer, alone or as an entry such as ``ema``."""
+    sets = entries_of(opened, KEYS)
+    if not any(key in tensors for tensors in sets.values() for key in LATER):
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = later_layout(tensors, tensors["x_embedder.proj.weight"], opened)
+    heads = heads_answers("RotaryDiT", arguments, _heads(tensors, arguments["width"]))
+    channels = arguments["in_channels"]
+    decoder = _decoder(opened, channels)
+    return Specification(
+        family="lightning_dit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, arguments["side"], arguments["side"]),
+        **{**ENDS, **TRAININGS["SiT"]},
+        half="first" if arguments["out_channels"] == 2 * channels else "",
+        limits=None,
+        classes=arguments["labels"] - 1,
+        null_label=True,
+        labels="random",
+        decoder=decoder,
+        evidence=(
+            "the names of its weights are LightningDiT's: DiT's, with "
+            + ", ".join(k for k in ("rotary", "swiglu", "rms") if arguments[k]),
+            "samples are latents"
+            + (f", whose statistics are in {STATISTICS}" if decoder else "")
+            + "; nothing decodes them",
+            *choice_among(sets),
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "half", "classes"), FILE),
+        open={"heads": heads},
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(RotaryDiT, spec, opened, entries_of(opened, KEYS))
+
+
+def later_layout(tensors: Tensors, stem: Tensor, opened: Opened) -> dict[str, Any]:
+    """Return the arguments of :class:`.RotaryDiT` without its heads; see :func:`.dit.layout`."""
+    arguments = layout(tensors, stem, opened)
+    shifts = len(tensors["blocks.0.adaLN_modulation.1.bias"]) == 6 * arguments["width"]
+    return {
+        **arguments,
+        "rms": "blocks.0.norm1.weight" in tensors,
+        "swiglu": "blocks.0.mlp.w3.weight" in tensors,
+        "rotary": "feat_rope.freqs_cos" in tensors,
+        "shift": shifts,
+    }
+
+
+def _heads(tensors: Tensors, width: int) -> tuple[int, ...]:
+    """Return the number of heads from the file's channels of a head, or else the possible ones."""
+    for name in ("feat_rope.freqs_cos", "blocks.0.attn.q_norm.weight"):
+        if name in tensors:
+            return (width // tensors[name].shape[-1],)
+    return possible_heads(width, {**HEADS, **MORE_HEADS})
+
+
+def _decoder(opened: Opened, channels: int) -> dict[str, Any]:
+    """Return means and standard deviations of the latents by channel, if the file's folder has them."""
+    path = opened.path.parent / STATISTICS
+    if not path.is_file() or path == opened.path:
+        return {}
+    content = open_checkpoint(path).value
+    statistics = {
+        k: content.get(k) if isinstance(content, Mapping) else None for k in ("mean", "std")
+    }
+    plain = {k: v.flatten().tolist() for k, v in statistics.items() if isinstance(v, Tensor)}
+    if any(len(plain.get(k, ())) != channels for k in statistics):
+        raise CheckpointError(
+            f"{path} has no mean and std of {channels} channels, as the latents of {opened.path.name} "
+            "have; take the file that came with it, or move it away"
+        )
+    return {"class": "VA-VAE", **plain}

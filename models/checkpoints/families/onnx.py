@@ -1,0 +1,118 @@
+"""Networks that were exported to ONNX, run by onnxruntime on the CPU (extra ``onnx``).
+
+A file states its inputs. Its training is open, unless ``metadata_props`` with names that begin with
+``samplerbench.`` state it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...adapters import Network
+from ..opening import CheckpointError, Opened
+from ..programs import Port, Signature, call_program, classes_of, signature_of, specification
+from ..specification import Specification
+
+DTYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+    "tensor(float16)": torch.float16,
+    "tensor(int64)": torch.int64,
+    "tensor(int32)": torch.int32,
+}
+QUIET = 4
+"""Lowest severity of messages of onnxruntime: fatal ones. Its errors are reported here."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise an ONNX file whose inputs are a noisy image, a time and perhaps labels."""
+    if opened.container != "onnx":
+        return None
+    session = _session(opened.path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    return specification("onnx", opened, _signature(session, opened.path), metadata)
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the network of the program."""
+    session = _session(opened.path)
+    signature = _signature(session, opened.path)
+    return OnnxNetwork(session, signature, classes_of(spec, signature))
+
+
+class OnnxNetwork:
+    """Network of a session.
+
+    Args:
+        session: of onnxruntime.
+        signature: its inputs.
+        classes: their number.
+    """
+
+    def __init__(self, session: Any, signature: Signature, classes: int) -> None:
+        self.session, self.signature, self.classes = session, signature, classes
+
+    def __call__(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`~samplerbench.models.adapters.Network`."""
+        return call_program(self._run, self.signature, self.classes, x, t, labels)
+
+    def _run(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        named = {
+            port.name: np.ascontiguousarray(value.numpy())
+            for port, value in zip(self.signature.inputs, inputs, strict=True)
+        }
+        (output,) = self.session.run([self.signature.output.name], named)
+        return torch.from_numpy(output)
+
+    def to(self, device: torch.device | str) -> OnnxNetwork:
+        """Return itself on the CPU.
+
+        Raises:
+            ValueError: another device.
+        """
+        if torch.device(device).type != "cpu":
+            raise ValueError(f"ONNX files run on the CPU here, not on {device}; use --device cpu")
+        return self
+
+
+def _session(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise CheckpointError(
+            f"{path} is an ONNX file, and onnxruntime is not installed; pip install 'samplerbench[onnx]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own kinds
+        what = " ".join(str(error).split())[:160]
+        raise CheckpointError(
+            f"{path} cannot be run by onnxruntime {onnxruntime.__version__} ({what}); export it again, "
+            "or install a newer onnxruntime"
+        ) from None
+
+
+def _signature(session: Any, path: Path) -> Signature:
+    return signature_of(
+        path,
+        *([_port(p, path) for p in ports()] for ports in (session.get_inputs, session.get_outputs)),
+    )
+
+
+def _port(port: Any, path: Path) -> Port:
+    if port.type not in DTYPES:
+        raise CheckpointError(
+            f"{path}: {port.name} is a {port.type}; it must be one of {', '.join(DTYPES)}"
+        )
+    sizes = tuple(size if isinstance(size, int) else None for size in port.shape)
+    return Port(port.name, sizes, DTYPES[port.type])

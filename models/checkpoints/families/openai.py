@@ -1,0 +1,241 @@
+"""U-Nets of OpenAI's improved-diffusion, guided-diffusion and consistency_models: one state dict.
+
+The shapes give the sizes. The schedule and the order of the attention's channels stay open, as does the side
+of the images unless the multipliers of the channels are a published network's. Teachers and students of
+consistency models have the same weights by name; students jump to the end and are few-step maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ...adapters import Network
+from ...nets.adm_unet import ADMUNet, Heads
+from ..opening import CheckpointError, Opened
+from ..processes import betas_of, ends_of
+from ..specification import FILE, Answers, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+
+KEYS = ("time_embed.0.weight", "input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight")
+WITHIN_LATENT = "model.diffusion_model."
+"""Prefix of latent diffusion's weights (:mod:`.latent_diffusion`)."""
+FLOWS = ("net_model", "lr_schedule")
+"""Entries of trainings of flows with the same network (:mod:`.flow_matching`)."""
+STUDENTS = ("cd_", "ct_")
+"""Prefixes of consistency_models' own files of students."""
+RESCALED = (
+    "if it was trained with 4000 steps that are told in thousandths, improved-diffusion's default, say "
+    "schedule=cosine-4000&time.scale=0.25 (or linear-4000): schedule=cosine is near it, but not the same"
+)
+"""Advice for networks without blocks that change the resolution, as in improved-diffusion. As answers, two
+maps so close could not be distinguished.
+"""
+SIDES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256}
+SIDES |= {(0.5, 1, 1, 2, 2, 4, 4): 512}
+"""Side of the images by the multipliers of the channels, as in the libraries."""
+OTHER_SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+ATTENTION = {"1-head": Heads(heads=1), "4-heads": Heads(heads=4), "64-wide": Heads(head_width=64)}
+"""Divisions of the channels in published networks."""
+TEACHER: dict[str, Any] = {
+    "process": {"name": "edm", "sigma_data": 0.5},
+    "prediction": "edm",
+    "time": {"of": "log_level", "scale": 250.0},
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+}
+STUDENT = {**TEACHER, "prediction": "consistency", "kind": "map"}
+"""Student of consistency models: the teacher's network, with other c_skip and c_out."""
+
+
+def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
+    """Return the arguments of :class:`~samplerbench.models.nets.adm_unet.ADMUNet` without its heads.
+
+    The check is partial; loading the weights into the network is the complete one.
+
+    Raises:
+        CheckpointError: blocks are missing.
+    """
+    try:
+        return _layout(tensors)
+    except (KeyError, IndexError):
+        raise CheckpointError(
+            f"{path}: its U-Net lacks blocks, or is not in the order of OpenAI's; if the file is "
+            f"whole, {WRAP}"
+        ) from None
+
+
+def _layout(tensors: Tensors) -> dict[str, Any]:
+    embedding = tensors["time_embed.0.weight"].shape[1]
+    numbers = {int(name.split(".")[1]) for name in tensors if name.startswith("input_blocks.")}
+    plain = sorted(
+        set(range(max(numbers))) - numbers
+    )  # where the resolution changes without weights
+    rising = [_rises(tensors, i) for i in range(_count(tensors, "output_blocks"))]
+    stages = rising.index(True) + 1 if True in rising else len(rising)
+    if plain:
+        stages = plain[0]
+    levels = len(rising) // stages
+    firsts = [1 + level * stages for level in range(levels)]
+    halved = [f"input_blocks.{first - 1}.0" for first in firsts[1:]]
+    widths = [tensors[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in firsts]
+    modulation = tensors["middle_block.0.emb_layers.1.weight"].shape[0]
+    labels = tensors.get("label_emb.weight")
+    return {
+        "in_channels": tensors["input_blocks.0.0.weight"].shape[1],
+        "out_channels": tensors["out.2.weight"].shape[0],
+        "embedding": embedding,
+        "stem": tensors["input_blocks.0.0.weight"].shape[0],
+        "widths": widths,
+        "blocks": stages - 1,
+        "attention": [
+            n for n, i in enumerate(firsts) if f"input_blocks.{i}.1.qkv.weight" in tensors
+        ],
+        "scale_shift": modulation == 2 * widths[-1],
+        "resample_blocks": bool(halved) and f"{halved[0]}.in_layers.2.weight" in tensors,
+        **({"resample_plain": True} if plain else {}),
+        "classes": 0 if labels is None else len(labels),
+    }
+
+
+def _count(tensors: Tensors, stage: str) -> int:
+    return 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{stage}."))
+
+
+def _rises(tensors: Tensors, block: int) -> bool:
+    """Return True if a block doubles the resolution: in a convolution or a second residual block."""
+    names = [f"output_blocks.{block}.{i}" for i in (1, 2)]
+    return any(f"{n}.conv.weight" in tensors or f"{n}.in_layers.0.weight" in tensors for n in names)
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a state dict of the U-Net, alone or as an entry such as ``ema``."""
+    if isinstance(opened.value, Mapping) and any(name in opened.value for name in FLOWS):
+        return None
+    sets = entries_of(opened, KEYS)
+    latent = entries_of(opened, [WITHIN_LATENT + key for key in KEYS])
+    of_text = any(".transformer_blocks." in name for tensors in sets.values() for name in tensors)
+    if not sets or latent or of_text:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    if not any(name.startswith("output_blocks.") for name in tensors):
+        raise CheckpointError(
+            f"{opened.path} is a classifier that guides a diffusion model, and no diffusion model; "
+            "give the file of that"
+        )
+    arguments = layout(tensors, opened.path)
+    channels, doubled = arguments["in_channels"], arguments["out_channels"]
+    if channels == 6:
+        raise CheckpointError(
+            f"{opened.path} enlarges images (6 channels in: the noisy image and a small one) and "
+            f"cannot be sampled alone; {WRAP}"
+        )
+    if doubled not in (channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its U-Net gives {doubled} channels of {channels}, neither as many nor "
+            f"twice as many; {WRAP}"
+        )
+    student = opened.path.name.startswith(STUDENTS)
+    attention = attention_of(arguments)
+    schedules = _schedules(learned_variance=doubled == 2 * channels)
+    return Specification(
+        family="openai",
+        network=next(iter(attention.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, 0, 0),
+        process={"name": "discrete"},
+        prediction="eps",
+        half="first" if doubled == 2 * channels else "",
+        classes=arguments["classes"],
+        labels="random" if arguments["classes"] else "none",
+        kind="map" if student else "denoiser",
+        evidence=(*_evidence(arguments, student=student), *choice_among(sets)),
+        sources=dict.fromkeys(("network", "weights", "half", "classes"), FILE),
+        open={
+            "schedule": {"consistency": STUDENT} if student else schedules,
+            "attention": attention,
+            "size": sizes_of(arguments),
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net."""
+    return network_of(spec, opened, entries_of(opened, KEYS))
+
+
+def network_of(spec: Specification, opened: Opened, sets: Sets) -> Network:
+    """Make the U-Net with the weights of an entry; attention's may be convolutions in two dimensions.
+
+    Raises:
+        CheckpointError: they do not fit it.
+    """
+    raw = built(ADMUNet, spec.network["arguments"], opened.path)
+    tensors = {
+        name: t.reshape(*t.shape[:2], 1)
+        if name.endswith((".qkv.weight", ".proj_out.weight"))
+        else t
+        for name, t in entry_named(sets, spec.weights["entry"], opened).items()
+    }
+    return filled(raw, tensors, opened.path)
+
+
+def _evidence(unet_arguments: Mapping[str, Any], *, student: bool) -> tuple[str, ...]:
+    channels = unet_arguments["out_channels"]
+    learned = channels == 2 * unet_arguments["in_channels"]
+    return (
+        "the names of its weights are those of OpenAI's U-Net",
+        f"out.2 has {channels} rows for {unet_arguments['in_channels']} channels: "
+        + ("eps, then a learned variance" if learned else "no learned variance"),
+        *(["its name begins as those of consistency models do"] if student else []),
+        *([] if student or unet_arguments["resample_blocks"] else [RESCALED]),
+    )
+
+
+def sizes_of(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible sides of the images: the libraries' for these channels, or all."""
+    multipliers = tuple(width / unet_arguments["embedding"] for width in unet_arguments["widths"])
+    sides = (SIDES[multipliers],) if multipliers in SIDES else OTHER_SIDES
+    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["widths"]))
+
+
+def _schedules(*, learned_variance: bool) -> Answers:
+    """Return the schedules of the libraries. Linear rates are divided by the number of steps over 1000.
+
+    With 4000 steps the time input is the number of the step by default (:data:`RESCALED`). EDM's teachers
+    learn no variance.
+    """
+    answers: Answers = {}
+    for steps in (1000, 4000):
+        for name in ("linear", "cosine"):
+            ends = {} if name == "cosine" else {"start": 0.1 / steps, "end": 20.0 / steps}
+            answers[name if steps == 1000 else f"{name}-{steps}"] = {
+                "process": {"name": "discrete", "schedule": name, "steps": steps, **ends},
+                "snap": "nearest",
+                **ends_of(betas_of(name, steps, **ends)),
+            }
+    if not learned_variance:
+        answers["edm"] = TEACHER
+    return answers
+
+
+def attention_of(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible divisions of the channels of attention; equivalent ones count once."""
+    widths = {unet_arguments["widths"][level] for level in (*unet_arguments["attention"], -1)}
+    answers: Answers = {}
+    equivalences = set()
+    for name, heads in ATTENTION.items():
+        for together in (False, True):
+            try:
+                counts = tuple(heads.of(width) for width in sorted(widths))
+            except ValueError:
+                continue
+            equivalence = (counts, together and set(counts) != {1})
+            if equivalence not in equivalences:
+                equivalences.add(equivalence)
+                arguments = {**unet_arguments, **asdict(heads), "together": together}
+                network = {"class": "ADMUNet", "arguments": arguments}
+                answers[f"{name}-together" if together else name] = {"network": network}
+    return answers

@@ -1,0 +1,341 @@
+"""Checkpoints of score_sde's NCSN++ and DDPM++ (Song et al. 2021, arXiv:2011.13456), in its PyTorch version.
+
+A file has the weights, and their average as a list in the order of the parameters. The shapes give the
+network, but for the filter of its changes of resolution and, without attention, the side of its images.
+They give the process only with sines of random frequencies: then it is the VE.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...adapters import Network
+from ...nets.edm_unets import SongUNet
+from ...process import SubVP, VPLinear
+from ..opening import CheckpointError, Opened
+from ..specification import FILE, Answers, Specification, size_answers
+from ..weights import WRAP, Sets, Tensors, built, choice_among, entries_of, entry_named, filled
+
+LIST = "all_modules."
+PARTS = {"GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1"}
+PARTS |= {"Conv_1": "conv1", "Conv_2": "skip"}
+"""Modules of a residual block, with their names in our network."""
+
+Module = dict[str, Tensor]
+"""Weights of one module of the list, by their names in it."""
+
+ATTENDS = 16
+"""Side at which all published networks attend."""
+LARGE = 1024
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, LARGE)
+FILTERS = {"smooth": [1, 3, 3, 1], "box": [1, 1]}
+"""Filters of NCSN++ and DDPM++."""
+CIFAR = (0.01, 50.0)
+"""Levels of its VE networks of CIFAR-10, whose data are in [0, 1]."""
+STEPS = 1000
+
+
+def layout(tensors: Tensors, path: Path) -> dict[str, Any]:
+    """Return the arguments of ``SongUNet`` but its image side, places of attention and filter.
+
+    ``attention`` are the levels with attention, from 0.
+
+    Raises:
+        CheckpointError: it is another network of score_sde.
+    """
+    modules = _modules(tensors)
+    kinds = [_kind(module) for module in modules]
+    if "old" in kinds:
+        raise CheckpointError(
+            f"{path} is score_sde's older network, whose blocks are DDPM's; NCSN++ and DDPM++ with "
+            f"blocks of BigGAN are read; {WRAP}"
+        )
+    try:
+        return _layout(modules, kinds)
+    except (ValueError, IndexError, KeyError, StopIteration):
+        raise CheckpointError(
+            f"{path}: its modules are not in the order of NCSN++ or DDPM++; if the file is whole, {WRAP}"
+        ) from None
+
+
+def _layout(modules: list[Module], kinds: list[str]) -> dict[str, Any]:
+    stem = kinds.index("conv")
+    resampling = [i for i, kind in enumerate(kinds) if kind == "resample"]
+    levels = 1 + len(resampling) // 2
+    halvings = resampling[: levels - 1]
+    starts = [stem + 1, *(i + 1 for i in halvings)]
+    middle = next(i for i in range(starts[-1], len(kinds)) if _is_middle(modules[i:], kinds[i:]))
+    ends = [*halvings, middle]
+    width, channels = modules[stem]["weight"].shape[:2]
+    widths, attention = [], []
+    for level, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        blocks = [i for i in range(start, end) if kinds[i] == "block"]
+        widths.append(modules[blocks[0]]["Conv_0.weight"].shape[0])
+        if "attention" in kinds[start:end]:
+            attention.append(level)
+    encoder_kinds = {"residual", "combine"} & set(kinds)
+    images = sum(kind == "conv" for kind in kinds) - 1
+    if images not in (1, levels):
+        raise ValueError("neither one image nor one a level")
+    encoder = "skip" if encoder_kinds else "standard"
+    return {
+        "in_channels": channels,
+        "out_channels": channels,
+        "model_channels": width,
+        "channel_mult": [w // width for w in widths],
+        "channel_mult_emb": 4,
+        "num_blocks": sum(kind == "block" for kind in kinds[starts[0] : ends[0]]),
+        "embedding_type": "fourier" if kinds[0] == "fourier" else "positional",
+        "channel_mult_noise": 2 if kinds[0] == "fourier" else 1,
+        "encoder_type": "residual" if "residual" in encoder_kinds else encoder,
+        "decoder_type": "skip" if images == levels > 1 else "standard",
+        "attention": attention,
+    }
+
+
+def _is_middle(modules: list[Module], kinds: list[str]) -> bool:
+    """Return True if the modules begin with block, attention and block of equal channels, before a wider one."""
+    if kinds[:4] != ["block", "attention", "block", "block"]:
+        return False
+    first, last, after = (modules[i]["Conv_0.weight"].shape for i in (0, 2, 3))
+    return first[0] == first[1] == last[0] == last[1] < after[1]
+
+
+def renamed(tensors: Tensors, network: Tensors, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights by their names in our network.
+
+    Args:
+        tensors: of the checkpoint.
+        network: state of ours, whose filters are no weights of the checkpoint's.
+        arguments: of ours.
+    """
+    own = {name: t for name, t in network.items() if name.endswith("resample_filter")}
+    modules = iter(_modules(tensors))
+    for name, module in zip(_names(arguments), modules, strict=False):
+        own |= {f"{name}.{part}": t for part, t in _rename(module).items()}
+    remaining = {f"{LIST}{part}": t for module in modules for part, t in module.items()}
+    return own | remaining
+
+
+def _names(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of our modules in the order of score_sde's; a block and its attention share one."""
+    sides = [arguments["img_resolution"] >> i for i in range(len(arguments["channel_mult"]))]
+    blocks, coarsest = arguments["num_blocks"], sides[-1]
+    if arguments["embedding_type"] == "fourier":
+        yield "map_noise"
+    yield from ("map_layer0", "map_layer1", f"enc.{sides[0]}x{sides[0]}_conv")
+    aux = {"residual": "_aux_residual", "skip": "_aux_skip"}.get(arguments["encoder_type"])
+    attends = set(arguments["attn_resolutions"])
+    for side in sides:
+        at = f"enc.{side}x{side}"
+        if side != sides[0]:
+            yield f"{at}_down"
+            if aux:
+                yield f"{at}{aux}"
+        for n in range(blocks):
+            yield f"{at}_block{n}"
+            if side in attends:
+                yield f"{at}_block{n}"
+    yield from (f"dec.{coarsest}x{coarsest}_in{n}" for n in (0, 0, 1))
+    for side in reversed(sides):
+        at = f"dec.{side}x{side}"
+        if side != coarsest:
+            yield f"{at}_up"
+        yield from (f"{at}_block{n}" for n in range(blocks + 1))
+        if side in attends:
+            yield f"{at}_block{blocks}"
+        if arguments["decoder_type"] == "skip" or side == sides[0]:
+            yield from (f"{at}_aux_norm", f"{at}_aux_conv")
+
+
+def _modules(tensors: Tensors) -> list[Module]:
+    """List the modules that have weights, in order."""
+    modules: dict[int, Module] = {}
+    for name, tensor in tensors.items():
+        number, dot, part = name.removeprefix(LIST).partition(".")
+        if name.startswith(LIST) and dot and number.isdigit():
+            modules.setdefault(int(number), {})[part] = tensor
+    return [modules[number] for number in sorted(modules)]
+
+
+def _kind(module: Module) -> str:
+    if "NIN_3.W" in module:
+        return "attention"
+    if "Conv_1.weight" in module:
+        c_out, c_in = module["Conv_0.weight"].shape[:2]
+        if "NIN_0.W" in module:
+            return "old"
+        return "resample" if c_in == c_out and "Conv_2.weight" in module else "block"
+    if "Conv2d_0.weight" in module:
+        return "residual"
+    if "Conv_0.weight" in module or "Conv.weight" in module:
+        bare = module.get("Conv.weight", module.get("Conv_0.weight"))
+        return "combine" if bare is not None and bare.shape[-1] == 1 else "old"
+    if "W" in module:
+        return "fourier"
+    return {4: "conv", 2: "linear", 1: "norm"}.get(module["weight"].ndim, "old")
+
+
+def _rename(module: Module) -> Module:
+    """Return the weights of one module by the names of ours."""
+    kind = _kind(module)
+    if kind == "attention":
+        return _attention(module)
+    if kind == "fourier":
+        return {"freqs": module["W"]}
+    if kind in ("block", "resample"):
+        split = {name: name.rpartition(".") for name in module}
+        return {f"{PARTS.get(p, p)}.{leaf}": module[n] for n, (p, _, leaf) in split.items()}
+    return {name.rpartition(".")[2]: tensor for name, tensor in module.items()}
+
+
+def _attention(module: Module) -> Module:
+    """Interleave queries, keys and values channel by channel; score_sde has a transposed matrix of each."""
+    c = len(module["GroupNorm_0.weight"])
+    projections = [f"NIN_{i}" for i in range(3)]
+    weight = torch.stack([module[f"{name}.W"].mT for name in projections], 1).reshape(
+        3 * c, c, 1, 1
+    )
+    bias = torch.stack([module[f"{name}.b"] for name in projections], 1).reshape(3 * c)
+    return {
+        "norm2.weight": module["GroupNorm_0.weight"],
+        "norm2.bias": module["GroupNorm_0.bias"],
+        "qkv.weight": weight,
+        "qkv.bias": bias,
+        "proj.weight": module["NIN_3.W"].mT[..., None, None],
+        "proj.bias": module["NIN_3.b"],
+    }
+
+
+def _preserving(name: str, process: VPLinear) -> dict[str, Any]:
+    return {
+        "process": {"name": name},
+        "prediction": "eps",
+        "time": {"of": "t", "scale": 999.0},
+        "sigma_min": process.level(process.t_min),
+        "sigma_max": process.level(process.t_max),
+    }
+
+
+TRAININGS = {"VP": _preserving("vp_linear", VPLinear()), "subVP": _preserving("sub_vp", SubVP())}
+"""Trainings that predict the noise, with the time input 999 t."""
+
+
+class Centred(nn.Module):
+    """Network of images in [-1, 1], called with images in [0, 1]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`~samplerbench.models.adapters.Network`."""
+        return self.network(2 * x - 1, t, labels)
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a file of a training, or a state dict of the network."""
+    sets = _sets(opened)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = layout(tensors, opened.path)
+    exploding = arguments["embedding_type"] == "fourier"
+    filters = _filters(arguments)
+    return Specification(
+        family="score_sde",
+        network=next(iter(filters.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(arguments["in_channels"], 0, 0),
+        process={"name": ""},
+        prediction="eps",
+        evidence=(*_evidence(arguments), *choice_among(sets)),
+        sources=dict.fromkeys(("network", "weights"), FILE),
+        open={
+            "training": {"VE": _exploding(tensors)} if exploding else _positional(tensors),
+            "filter": filters,
+            "size": _sizes(arguments),
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the U-Net, which takes data in the range of the specification."""
+    arguments = dict(spec.network["arguments"])
+    side = spec.event[-1] or LARGE  # unknown, it names the layers alone
+    arguments["attn_resolutions"] = [side >> level for level in arguments.pop("attention")]
+    arguments["img_resolution"] = side
+    raw = built(SongUNet, arguments, opened.path)
+    tensors = entry_named(_sets(opened), spec.weights["entry"], opened)
+    full = filled(raw, renamed(tensors, raw.state_dict(), arguments), opened.path)
+    return Centred(full).eval() if spec.limits == (0.0, 1.0) else full
+
+
+def _sets(opened: Opened) -> Sets:
+    """Return sets of weights by entry, the average first."""
+    exploding = entries_of(opened, (f"{LIST}0.W",))
+    return exploding or entries_of(opened, (f"{LIST}0.weight",))
+
+
+def _evidence(unet_arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    name = "NCSN++" if unet_arguments["encoder_type"] != "standard" else "DDPM++"
+    sentences = {
+        "fourier": "it is told the level by sines of random frequencies: the VE process",
+        "positional": "it is told the time by sines in order: VP, subVP, or VE at 1000 levels",
+    }
+    return (
+        "the names of its weights are those of score_sde's list of modules",
+        f"they are in the order of {name}",
+        sentences[unet_arguments["embedding_type"]],
+    )
+
+
+def _ends(tensors: Mapping[str, Tensor]) -> tuple[float, float]:
+    """Return the levels of the VE process, which the file may have."""
+    if (levels := tensors.get("sigmas")) is None or levels.ndim != 1 or len(levels) < 2:
+        return CIFAR
+    return float(levels.min()), float(levels.max())
+
+
+def _exploding(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the VE training: the output over the level is the score, so it is minus the noise."""
+    low, high = _ends(tensors)
+    return {
+        "process": {"name": "ve", "t_min": low, "t_max": high},
+        "prediction": "eps",
+        "factor": -1.0,
+        "time": {"of": "log_level"},
+        "sigma_min": low,
+        "sigma_max": high,
+        "limits": [0.0, 1.0],
+    }
+
+
+def _positional(tensors: Mapping[str, Tensor]) -> Answers:
+    """Return the possible trainings for the time input 999 t, or a level's number from the highest."""
+    low, high = _ends(tensors)
+    per_log_level = (STEPS - 1) / math.log(high / low)
+    time = {"of": "log_level", "scale": -per_log_level, "offset": per_log_level * math.log(high)}
+    return {**TRAININGS, "VE-1000": {**_exploding(tensors), "time": time}}
+
+
+def _sizes(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the possible sides of the images; with attention, the one with its level at 16."""
+    attention = unet_arguments["attention"]
+    sides = (ATTENDS << attention[0],) if len(attention) == 1 else SIDES
+    return size_answers(unet_arguments["in_channels"], sides, len(unet_arguments["channel_mult"]))
+
+
+def _filters(unet_arguments: Mapping[str, Any]) -> Answers:
+    """Return the filters of changes of resolution: the smooth one if convolutions reduce the image."""
+    names = ["smooth"] if unet_arguments["encoder_type"] == "residual" else list(FILTERS)
+    if len(unet_arguments["channel_mult"]) == 1:
+        names = names[:1]
+    arguments = {n: {**unet_arguments, "resample_filter": FILTERS[n]} for n in names}
+    return {n: {"network": {"class": "SongUNet", "arguments": a}} for n, a in arguments.items()}

@@ -1,0 +1,111 @@
+"""Checkpoints of U-ViT (Bao et al. 2023, arXiv:2209.12152): a plain state dict of its transformer.
+
+Its sizes are in the shapes, its heads for the published widths. Images were trained on the VP process in
+continuous time, latents at Stable Diffusion's 1000 betas: the question ``training``, which four
+channels answer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ...adapters import Network
+from ...nets.uvit import UViT
+from ...process import VPLinear
+from ..opening import CheckpointError, Opened
+from ..processes import betas_of, ends_of
+from ..specification import FILE, Specification, heads_answers
+from ..weights import WRAP, Tensors, choice_among, entries_of, loaded
+from .dit import possible_heads
+
+KEYS = ("patch_embed.proj.weight", "pos_embed", "mid_block.attn.qkv.weight", "decoder_pred.weight")
+HEADS = {512: 8, 768: 12, 1024: 16, 1152: 16}
+"""Heads by width: S, M, L and H of the paper (Table 1)."""
+WITH_NULL = 1001
+"""Rows of the table of ImageNet's labels with one for "no label"."""
+LATENT = 4
+"""Channels of Stable Diffusion's latents."""
+
+SD: dict[str, Any] = {"schedule": "scaled_linear", "steps": 1000, "start": 0.00085, "end": 0.012}
+TRAININGS: dict[str, dict[str, Any]] = {
+    "VP": {
+        "process": {"name": "vp_linear"},
+        "time": {"of": "t", "scale": 999.0},
+        "sigma_min": VPLinear().level(1e-3),
+        "sigma_max": VPLinear().level(1.0),
+    },
+    "SD-betas": {
+        "process": {"name": "discrete", **SD},
+        "time": {"of": "t", "offset": 1.0},
+        "snap": "nearest",
+        **ends_of(betas_of(**SD)),
+        "limits": None,
+    },
+}
+"""Trainings that predict the noise; steps are counted from 1."""
+
+
+def recognise(opened: Opened) -> Specification | None:
+    """Recognise a state dict of the transformer, alone or as an entry."""
+    sets = entries_of(opened, KEYS)
+    if not sets:
+        return None
+    entry, tensors = next(iter(sets.items()))
+    arguments = _layout(opened, tensors)
+    channels, rows = arguments["channels"], arguments["labels"]
+    heads = heads_answers("UViT", arguments, possible_heads(arguments["width"], HEADS))
+    is_latent = channels == LATENT
+    return Specification(
+        family="uvit",
+        network=next(iter(heads.values()))["network"],
+        weights={"file": str(opened.path), "entry": entry},
+        event=(channels, arguments["side"], arguments["side"]),
+        process={"name": ""},
+        prediction="eps",
+        classes=rows - (rows == WITH_NULL),
+        null_label=rows == WITH_NULL,
+        labels="random" if rows else "none",
+        evidence=(
+            "the names of its weights are U-ViT's",
+            *(["samples are latents of 4 channels, which nothing decodes"] * is_latent),
+            *choice_among(sets),
+        ),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open={
+            "training": {"SD-betas": TRAININGS["SD-betas"]} if is_latent else TRAININGS,
+            "heads": heads,
+        },
+    ).settled()
+
+
+def network(spec: Specification, opened: Opened) -> Network:
+    """Make the transformer."""
+    return loaded(UViT, spec, opened, entries_of(opened, KEYS))
+
+
+def _layout(opened: Opened, tensors: Tensors) -> dict[str, Any]:
+    """Return the arguments of the transformer without its heads."""
+    width, channels, patch, _ = tensors["patch_embed.proj.weight"].shape
+    labels = tensors.get("label_emb.weight")
+    extra = 1 if labels is None else 2
+    tokens = tensors["pos_embed"].shape[1] - extra
+    side, numbers = math.isqrt(max(tokens, 0)), len(tensors["decoder_pred.weight"])
+    if side**2 != tokens or not side or numbers != patch**2 * channels:
+        raise CheckpointError(
+            f"{opened.path}: its transformer has {tokens} tokens of the image and gives {numbers} "
+            f"numbers for each patch of {channels} x {patch} x {patch}, which is not U-ViT's "
+            f"(networks of text are not read); {WRAP}"
+        )
+    return {
+        "side": side * patch,
+        "channels": channels,
+        "patch": patch,
+        "width": width,
+        "half_depth": len({n.split(".")[1] for n in tensors if n.startswith("in_blocks.")}),
+        "hidden": len(tensors["mid_block.mlp.fc1.weight"]),
+        "labels": 0 if labels is None else len(labels),
+        "bias": "mid_block.attn.qkv.bias" in tensors,
+        "time_layers": "time_embed.0.weight" in tensors,
+        "smoothed": "final_layer.weight" in tensors,
+    }

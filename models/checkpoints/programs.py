@@ -1,0 +1,297 @@
+"""Programs as networks: roles of their inputs, possible trainings, and calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..process import VPLinear
+from .mapping import one_hot
+from .opening import CheckpointError, Opened
+from .processes import betas_of, ends_of
+from .specification import FILE, Answers, Specification
+
+SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
+"""Schedules of 1000 betas, with their ends."""
+REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+"""Time input of networks with data at t = 1."""
+VP_SCORE = {"process": {"name": "vp_linear"}, "prediction": "score"}
+VP_SCORE |= {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
+FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
+
+SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)
+"""Sides of images to try if the program takes any."""
+WHOLE = ("denoiser", "edm", "flow", "flow-reversed", "score", "vp-score", "vp-score-999")
+"""Trainings with fractional times."""
+PREFIX = "samplerbench."
+"""Prefix of the metadata that answer questions, such as ``samplerbench.training``."""
+Run = Callable[[tuple[Tensor, ...]], Tensor]
+"""Program: a function of its inputs in their order that returns its first output."""
+
+
+def trainings() -> Answers:
+    """Return the answers to the question ``training``.
+
+    Each has its prediction and its time input. ``SCHEDULE-PREDICTION``: the number of the step; ``edm``:
+    EDM's F and ln sigma / 4; ``denoiser``: E[x0 | x] of x = x0 + sigma z and sigma; ``flow``: z - x0 with
+    noise at t = 1 and t, ``flow-1000``: 1000 t, ``flow-reversed``: x0 - z with data at t = 1; ``score``:
+    grad log p of x = x0 + sigma z and sigma; ``vp-score``: the score of the VP process with a linear rate
+    and t in [0, 1], ``vp-score-999``: 999 t.
+    """
+    return {
+        **{f"{s}-{p}": _discrete(s, p) for s, p in product(SCHEDULES, ("eps", "v", "x0"))},
+        "edm": {
+            "process": {"name": "edm", "sigma_data": 0.5},
+            "prediction": "edm",
+            "time": {"of": "log_level", "scale": 0.25},
+        },
+        "denoiser": {"process": {"name": "ve"}, "prediction": "x0", "time": {"of": "level"}},
+        "flow": FLOW,
+        "flow-1000": {**FLOW, "time": {"of": "t", "scale": 1000.0}},
+        "flow-reversed": {**FLOW, "factor": -1.0, "time": REVERSED},
+        "score": {"process": {"name": "ve"}, "prediction": "score", "time": {"of": "level"}},
+        "vp-score": VP_SCORE,
+        "vp-score-999": {**VP_SCORE, "time": {"of": "t", "scale": 999.0}},
+    }
+
+
+def _discrete(schedule: str, prediction: str) -> dict[str, Any]:
+    start, end = SCHEDULES[schedule]
+    ends = {} if schedule == "cosine" else {"start": start, "end": end}
+    return {
+        "process": {"name": "discrete", "schedule": schedule, "steps": 1000, **ends},
+        "prediction": prediction,
+        "snap": "nearest",
+        **ends_of(betas_of(schedule, 1000, start, end)),
+    }
+
+
+@dataclass(frozen=True)
+class Port:
+    """Input or output of a program.
+
+    Attributes:
+        name: in the program.
+        shape: sizes; None for any size.
+        dtype: of its numbers.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        return f"{self.name} ({sizes}) {str(self.dtype).removeprefix('torch.')}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Inputs of a program by role, and its output.
+
+    Attributes:
+        inputs: in the order of the program.
+        state: the noisy image, the floating-point input of most dimensions.
+        time: another of at most one number a row.
+        labels: the remaining input, or None.
+        output: the prediction.
+    """
+
+    inputs: tuple[Port, ...]
+    state: Port
+    time: Port
+    labels: Port | None
+    output: Port
+
+    @property
+    def batch(self) -> int | None:
+        """Fixed number of rows of a call; None for any."""
+        return self.state.shape[0]
+
+    @property
+    def one_time(self) -> bool:
+        """True if all rows of a call have one time."""
+        return not self.time.shape or (self.time.shape[0] == 1 and self.batch != 1)
+
+    @property
+    def one_hot(self) -> bool:
+        """True if labels are rows of an identity matrix, and not numbers."""
+        return self.labels is not None and len(self.labels.shape) == 2
+
+
+def signature_of(path: Path, inputs: Sequence[Port], outputs: Sequence[Port]) -> Signature:
+    """Assign the inputs to their roles.
+
+    Raises:
+        CheckpointError: the inputs are not a noisy image, a time and at most labels.
+    """
+    ports = "; ".join(map(str, inputs))
+    wanted = (
+        "it must take a noisy image (batch, …), a time (batch,) and, if it has any, labels, and give "
+        "a prediction (batch, …); export it so"
+    )
+    floats = [port for port in inputs if port.dtype.is_floating_point and len(port.shape) > 1]
+    if not 2 <= len(inputs) <= 3 or not floats or not outputs:
+        raise CheckpointError(f"{path}: its inputs are {ports or 'none'}; {wanted}")
+    state = max(floats, key=lambda port: len(port.shape))
+    others = [port for port in inputs if port is not state]
+    flat = [port for port in others if len(port.shape) < 2 or port.shape[1:] == (1,)]
+    # whole numbers are labels, if something else can be the time
+    time = min(flat, key=lambda port: not port.dtype.is_floating_point, default=None)
+    labels = next((port for port in others if port is not time), None)
+    output = outputs[0]
+    if time is None or len(output.shape) != len(state.shape):
+        raise CheckpointError(f"{path}: its inputs are {ports} and its output {output}; {wanted}")
+    return Signature(tuple(inputs), state, time, labels, output)
+
+
+def specification(
+    family: str, opened: Opened, signature: Signature, metadata: Mapping[str, str]
+) -> Specification:
+    """Return the specification of a program, with open questions for what its file leaves out.
+
+    Args:
+        family: of the program.
+        opened: the program.
+        signature: its inputs.
+        metadata: of the file; names that begin with :data:`PREFIX` are read as settings.
+
+    Raises:
+        CheckpointError: the channels may be any, or the output's are neither as many nor twice.
+        ValueError: metadata that are no settings.
+    """
+    channels, *sides = signature.state.shape[1:]
+    doubled = signature.output.shape[1]
+    if channels is None or doubled not in (None, channels, 2 * channels):
+        raise CheckpointError(
+            f"{opened.path}: its input is {signature.state} and its output {signature.output}; it must say the "
+            "channels of its images, and give as many or, with a learned variance, twice as many"
+        )
+    whole = not signature.time.dtype.is_floating_point
+    questions: dict[str, Any] = {
+        "training": {k: v for k, v in trainings().items() if not (whole and k in WHOLE)}
+    }
+    if doubled == 2 * channels:
+        questions["half"] = {name: {"half": name} for name in ("first", "second")}
+    if None in sides:
+        questions["size"] = {str(s): {"event": [channels, *(s for _ in sides)]} for s in SIDES}
+    classes = signature.labels.shape[1] if signature.one_hot and signature.labels else 0
+    spec = Specification(
+        family=family,
+        network={"class": family, "arguments": {}},
+        weights={"file": str(opened.path)},
+        event=(channels, *(side or 0 for side in sides)),
+        process={"name": ""},
+        prediction="",
+        limits=None,
+        classes=classes or 0,
+        labels="none" if signature.labels is None else "random",
+        evidence=_evidence(signature),
+        sources=dict.fromkeys(("network", "weights", "event", "classes"), FILE),
+        open=questions,
+    )
+    answers = {k.removeprefix(PREFIX): v for k, v in metadata.items() if k.startswith(PREFIX)}
+    return spec.overridden(answers, FILE)
+
+
+def _evidence(signature: Signature) -> tuple[str, ...]:
+    roles = {"noisy image": signature.state, "time": signature.time, "labels": signature.labels}
+    descriptions = ", ".join(f"{port} is the {role}" for role, port in roles.items() if port)
+    return (
+        f"of its inputs {descriptions}",
+        f"its output is {signature.output}",
+        *([f"it takes {signature.batch} rows at a time"] if signature.batch else []),
+    )
+
+
+def classes_of(spec: Specification, signature: Signature) -> int:
+    """Return the number of classes of a program's labels; 0 without labels.
+
+    Raises:
+        ValueError: it takes labels, and their number of classes is unknown.
+    """
+    if signature.labels is not None and not spec.classes:
+        raise ValueError(
+            f"{spec.weights['file']}: its input {signature.labels} are labels, and the file does not say "
+            "how many classes there are; say it, as in ?classes=10"
+        )
+    return spec.classes
+
+
+def call_program(
+    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> Tensor:
+    """Return the prediction, in the dtype of the program.
+
+    A program with a fixed number of rows gets batches of that size, the last filled with copies of a
+    row. A program with one time for all rows is called for each time.
+
+    Args:
+        run: the program.
+        signature: its inputs.
+        classes: their number; the label ``classes`` is "no label".
+        x: ``(batch, *event)``.
+        t: ``(batch,)``.
+        labels: ``(batch,)`` int64, or None.
+
+    Raises:
+        ValueError: the program fails on inputs of these sizes.
+    """
+    if not signature.one_time:
+        return _in_rows(run, signature, classes, x, t, labels)
+    order, parts = [], []
+    for time in t.unique():
+        (rows,) = (t == time).nonzero(as_tuple=True)
+        own = None if labels is None else labels[rows]
+        parts.append(_in_rows(run, signature, classes, x[rows], t[rows], own))
+        order.append(rows)
+    return torch.cat(parts)[torch.cat(order).argsort()]
+
+
+def _in_rows(
+    run: Run, signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> Tensor:
+    size = signature.batch or len(x)
+    parts = []
+    for start in range(0, len(x), size):
+        rows = torch.arange(start, start + size, device=x.device).clamp_(max=len(x) - 1)
+        own = None if labels is None else labels[rows]
+        inputs = _inputs(signature, classes, x[rows], t[rows], own)
+        try:
+            parts.append(run(inputs))
+        except torch.OutOfMemoryError:  # which has a status of its own
+            raise
+        except Exception as error:  # of torch's operators, or onnxruntime's own kinds
+            named = zip(signature.inputs, inputs, strict=True)
+            sizes = ", ".join(f"{port.name} {tuple(value.shape)}" for port, value in named)
+            what = " ".join(str(error).split())[:160]
+            raise ValueError(
+                f"the program fails on inputs of the sizes {sizes} ({what}); give the sizes that it "
+                "was exported for"
+            ) from error
+    return torch.cat(parts)[: len(x)]
+
+
+def _inputs(
+    signature: Signature, classes: int, x: Tensor, t: Tensor, labels: Tensor | None
+) -> tuple[Tensor, ...]:
+    times = t[:1] if signature.one_time else t
+    values = {signature.state.name: x, signature.time.name: _like(times, signature.time)}
+    if signature.labels is not None:
+        none = torch.full((len(x),), classes, device=x.device)
+        class_numbers = none if labels is None else labels
+        rows = one_hot(class_numbers, classes, x) if signature.one_hot else class_numbers
+        values[signature.labels.name] = class_numbers if rows is None else rows
+    return tuple(values[port.name].to(port.dtype) for port in signature.inputs)
+
+
+def _like(t: Tensor, port: Port) -> Tensor:
+    """Return times ``(batch,)`` with the port's dimensions, rounded if it takes whole numbers."""
+    shaped = t.reshape(()) if not port.shape else t.reshape(-1, *[1] * (len(port.shape) - 1))
+    return shaped if port.dtype.is_floating_point else shaped.round()

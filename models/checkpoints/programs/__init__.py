@@ -1,1 +1,0 @@
-"""Networks exported as programs (ONNX and torch.export): their inputs and outputs, and their calls."""

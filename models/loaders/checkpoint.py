@@ -1,0 +1,322 @@
+"""``checkpoint:PATH``: a trained checkpoint of a known family, read without executing anything of it.
+
+:func:`probe` specifies a file or folder, :func:`load` makes a model of it, and :func:`write_converted`
+writes it as safetensors and a card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import parse_qsl
+
+import safetensors.torch
+from torch import nn
+
+from ..checkpoints.diffusers.library import decoder_of
+from ..checkpoints.families import families, family, family_names
+from ..checkpoints.families.converted import CARD, WEIGHTS, card_of
+from ..checkpoints.mapping import Checkpoint
+from ..checkpoints.opening import AGAIN, SUFFIXES, CheckpointError, Opened, open_checkpoint
+from ..checkpoints.specification import Specification, read_value, with_answers
+from ..checkpoints.weights import WRAP, names_in
+from . import loader
+
+if TYPE_CHECKING:
+    from ..denoiser import Denoiser
+
+Value = TypeVar("Value")
+
+SHOWN = 3
+"""Most names in a sentence."""
+TRANSFORMER = (
+    "open it with from_single_file of the diffusers library (a file of the transformer alone: of the "
+    "transformer's class, and hand it to from_pretrained of the pipeline), save_pretrained, and give the folder"
+)
+TRANSFORMERS = {
+    "FLUX": ("double_blocks.", "single_blocks.", "img_attn.qkv."),
+    "HunyuanVideo": ("double_blocks.", "single_blocks.", "img_attn_qkv."),
+    "Stable Diffusion 3": ("joint_blocks.",),
+    "AuraFlow": ("double_layers.", "cond_seq_linear."),
+    "Lumina 2 or Z-Image": ("noise_refiner.", "cap_embedder.", "attention.qkv."),
+    "Wan": ("patch_embedding.", "time_projection."),
+    "LTX-Video": ("patchify_proj.",),
+}
+"""Transformers by parts of their tensors' names."""
+IN_A_FOLDER = (
+    "put it into a folder as diffusion_pytorch_model.safetensors, with the network's config.json and "
+    "the scheduler_config.json that it was trained with"
+)
+DDPM = "a port of DDPM (as ermongroup/ddim and pesser/pytorch_diffusion have it)"
+DDPM_SCRIPT = (
+    "convert it with scripts/convert_ddpm_original_checkpoint_to_diffusers.py of the diffusers "
+    "repository, which takes the arguments of its UNet2DModel as a config file, and give the folder"
+)
+
+ORIGINS = (
+    (
+        ("lora_",),
+        "LoRA, which change a network and are none",
+        "fuse them into their network with fuse_lora of the diffusers library, save_pretrained, and give "
+        "the folder",
+    ),
+    (
+        ("control_model.",),
+        "a ControlNet, which steers a network and is none",
+        "give the network that it steers",
+    ),
+    *((parts, f"{name} in a single file", TRANSFORMER) for name, parts in TRANSFORMERS.items()),
+    (
+        ("t_block.", "y_embedder.y_proj.", "cross_attn."),
+        "PixArt in a single file",
+        "convert it with scripts/convert_pixart_sigma_to_diffusers.py of the diffusers repository, or "
+        "convert_pixart_alpha_to_diffusers.py, and give the folder",
+    ),
+    (
+        ("input_blocks.", "transformer_blocks."),
+        "Stable Diffusion or latent diffusion in a single file",
+        "open it with from_single_file of the diffusers library, save_pretrained, and give the folder",
+    ),
+    (
+        ("down_blocks.", ".resnets.", "time_embedding."),
+        "a U-Net of diffusers without its folder",
+        IN_A_FOLDER,
+    ),
+    (
+        ("transformer_blocks.",),
+        "a transformer of diffusers without its folder",
+        IN_A_FOLDER,
+    ),
+    (
+        ("module.temb.dense.", "module.down.0.block."),
+        DDPM,
+        "save its last table of weights (the average, if it has one) alone, under names without module., and "
+        + DDPM_SCRIPT,
+    ),
+    (("temb.dense.", "down.0.block."), DDPM, DDPM_SCRIPT),
+    (
+        ("downs.0.0.", "mid_block1."),
+        "denoising-diffusion-pytorch's U-Net without the betas beside it, or from before its release 1.9",
+        "save the state_dict() of the GaussianDiffusion around it, with release 1.9 or later",
+    ),
+    (
+        ("encoder.down", "decoder.up"),
+        "an autoencoder of latents",
+        "give the network that was trained on its latents, and this as decoder.folder=FOLDER of diffusers",
+    ),
+    (
+        ("text_model.",),
+        "a text encoder",
+        "compute embeddings with it, and give them as embeddings",
+    ),
+    (
+        ("synthesis.",),
+        "a generator of StyleGAN",
+        "samplers are for diffusion models: there is none for it",
+    ),
+    (
+        ("layer1.0.conv1.", "fc."),
+        "a ResNet that classifies",
+        "give the file of the diffusion model",
+    ),
+)
+"""Origins of unsupported checkpoints: parts of tensors' names, words for the origin, and the conversion to a
+format that is read. The first whose parts all occur in some name is named.
+"""
+
+_UNEXPECTED = (TypeError, AttributeError, LookupError, ArithmeticError)
+_UNEXPECTED += (MemoryError, RecursionError, UnicodeError)
+AS_IT_IS = {
+    "diffusers": "is a diffusers folder, which is data already: the network is the library's own, and "
+    "save_pretrained writes its weights as safetensors",
+    "onnx": "is a program, which brings its own network",
+    "exported": "is a program, which brings its own network",
+}
+"""Families whose checkpoints are not converted, with the reason."""
+
+
+def _description(opened: Opened) -> str:
+    """Describe a checkpoint of no known family: its tensors, their likely origin and the remedy."""
+    if opened.container == "folder":
+        return _folder(opened)
+    entries = names_in(opened)
+    names = [name for table in entries.values() for name in table]
+    if not names:
+        keys = [str(key) for key in opened.value][:SHOWN] if isinstance(opened.value, dict) else []
+        inside = f"it holds {', '.join(keys)} and no" if keys else "it holds no"
+        return f"{inside} table of tensors; save the state_dict() of the network, or {WRAP}"
+    most = max(entries, key=lambda entry: len(entries[entry]))
+    where = f" in its entry {most}" if most else ""
+    summary = f"{len(entries[most])} tensors{where} ({', '.join(entries[most][:SHOWN])} …)"
+    for parts, origin, remedy in ORIGINS:
+        if all(any(part in name for name in names) for part in parts):
+            return f"{summary} are those of {origin}; {remedy}, or {WRAP}"
+    return f"{summary} are those of no network that is known; {WRAP}"
+
+
+def _folder(opened: Opened) -> str:
+    inside = sorted(p.name for p in opened.path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    if inside:
+        return f"it is a folder with {', '.join(inside[:SHOWN])}; give the file itself, as in {opened.path / inside[0]}"
+    return f"it is a folder without model_index.json, config.json or weights; {WRAP}"
+
+
+def probe(opened: Opened, name: str | None = None) -> Specification:
+    """Return the specification of a checkpoint.
+
+    Args:
+        opened: of :func:`open_checkpoint`.
+        name: of its family; None asks all.
+
+    Raises:
+        CheckpointError: no family, or not this one, or more than one recognises it.
+        ValueError: there is no such family.
+    """
+    if name is not None:
+        spec = _read(opened, lambda: family(name).recognise(opened))
+        if spec is None:
+            raise CheckpointError(
+                f"{opened.path} is no {name} checkpoint; leave out {name}: to have its family found"
+            )
+        return spec
+    by_all = _read(opened, lambda: [candidate.recognise(opened) for candidate in families()])
+    specifications = [spec for spec in by_all if spec is not None]
+    if len(specifications) > 1:
+        names = " and ".join(spec.family for spec in specifications)
+        raise CheckpointError(
+            f"{opened.path} could be {names}; say which, as in {specifications[0].family}:{opened.path}"
+        )
+    if not specifications:
+        raise CheckpointError(
+            f"{opened.path} is of no known family ({', '.join(family_names())}): {_description(opened)}"
+        )
+    return specifications[0]
+
+
+def _read(opened: Opened, read: Callable[[], Value]) -> Value:
+    """Return the result of ``read``; unexpected content of the files is a :class:`CheckpointError`."""
+    try:
+        return read()
+    except _UNEXPECTED as error:
+        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise CheckpointError(
+            f"{opened.path} says something of its network that cannot be ({what}); compare its "
+            f"files with the source's, and {AGAIN}"
+        ) from error
+
+
+def build(spec: Specification, opened: Opened) -> Checkpoint:
+    """Make the model of a checkpoint, on the CPU.
+
+    Raises:
+        CheckpointError: its weights do not fit its network.
+        ValueError: a question is open, or a value of the specification is invalid.
+    """
+    of, decoder = family(spec.family), decoder_of(spec, opened)
+    network = _read(opened, lambda: of.network(spec, opened))
+    name, content = opened.path.resolve().stem, opened.content
+    if decoder is not None and decoder.identity:
+        content = hashlib.sha256(f"{content} {decoder.identity}".encode()).hexdigest()
+    if spec.decoder and decoder is None:
+        name = f"{name}-latents"
+    sampling, levels = getattr(of, "own_sampling", None), getattr(of, "native_levels", None)
+    return Checkpoint(spec, network, name, content, sampling, decoder, levels)
+
+
+def load(path: Path, settings: Mapping[str, str], name: str | None = None) -> Checkpoint:
+    """Load the model of a checkpoint with the user's settings, on the CPU; open questions take cached answers
+    of ``samplerbench check-model``.
+
+    Args:
+        path: of a file or folder.
+        settings: settings by name, as :meth:`Specification.overridden` takes them.
+        name: of its family; None to recognise it.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of no known family.
+        ValueError: an invalid setting, or an open question.
+    """
+    opened = open_checkpoint(path)
+    return resolved(probe(opened, name), opened, settings)
+
+
+def resolved(spec: Specification, opened: Opened, settings: Mapping[str, str]) -> Checkpoint:
+    """Make the model of a specification with the user's settings and cached answers; see :func:`load`."""
+    spec = spec.overridden(settings)
+    return build(with_answers(spec, opened.content) if spec.open else spec, opened)
+
+
+@loader("checkpoint", usage="checkpoint:PATH?setting=value&…")
+def load_spec(rest: str) -> Denoiser:
+    """Load the model of a checkpoint, under guidance if a setting asks for it, as in
+    ``checkpoint:ema.pt?guidance=2``.
+
+    Args:
+        rest: path, settings after ``?``, and the family before a colon, if the file does not determine it.
+
+    Raises:
+        ValueError: as :func:`load`.
+    """
+    from ..registry import GUIDANCE, guided
+
+    path, settings, family = split(rest)
+    guidance = {name: read_value(settings.pop(name)) for name in GUIDANCE if name in settings}
+    return guided(load(path, settings, family), **guidance)
+
+
+def split(rest: str) -> tuple[Path, dict[str, str], str | None]:
+    """Split off the settings after the last question mark, and the family before the colon.
+
+    Raises:
+        ValueError: the text after the question mark is no ``setting=value&…``.
+    """
+    name, colon, remainder = rest.partition(":")
+    if colon and name in family_names():
+        return (*split(remainder)[:2], name)
+    path, mark, query = rest.rpartition("?")
+    if not mark or os.path.exists(rest):  # Path.exists raises for names that are too long
+        return Path(os.path.expanduser(rest)), {}, None
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        raise ValueError(f"{query!r} behind {path} is not setting=value&…") from None
+    return Path(os.path.expanduser(path)), dict(pairs), None
+
+
+class Written(NamedTuple):
+    """Numbers of tensors that were written, and of numbers in them."""
+
+    tensors: int
+    numbers: int
+
+
+def write_converted(
+    path: Path, settings: Mapping[str, str], name: str | None, out: Path
+) -> Written:
+    """Write a checkpoint's network as ``model.safetensors``, and its specification and origin as
+    ``card.json``, into the folder ``out``; other arguments as of :func:`load`.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or its network is none of this project's.
+        ValueError: a question is open, a setting is invalid, or ``out`` is not empty.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already and not empty; give another folder")
+    opened = open_checkpoint(path)
+    spec = probe(opened, name)
+    if spec.family in AS_IT_IS:
+        raise CheckpointError(f"{path} {AS_IT_IS[spec.family]}; use it as it is")
+    model = resolved(spec, opened, settings)
+    card = card_of(model.spec, model.network, opened)
+    if card is None or not isinstance(model.network, nn.Module):
+        raise CheckpointError(f"{path} has a network that is none of this project's; {WRAP}")
+    state = {k: v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / WEIGHTS).write_bytes(safetensors.torch.save(state))
+    # last, so that half a folder is none
+    (out / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return Written(len(state), sum(tensor.numel() for tensor in state.values()))

@@ -1,0 +1,261 @@
+"""Raw network of EDM2 checkpoints, whose layers preserve the magnitude of their inputs.
+
+Written from the paper (Karras et al. 2024, arXiv:2312.02696, section 2.3 and appendix B, config G).
+Arguments and names of parameters are the published checkpoints'; dropout, which only training has,
+is taken and does nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPS = 1e-4
+
+
+def unit(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Return ``x`` with a root mean square of one along ``dim``."""
+    size = math.prod(x.shape[d] for d in ((dim,) if isinstance(dim, int) else dim))
+    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return x / (EPS + norm / math.sqrt(size))
+
+
+def silu(x: Tensor) -> Tensor:
+    """Return SiLU with an output of magnitude one for normal inputs (eq. 81)."""
+    return F.silu(x) / 0.596
+
+
+def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """Return the sum with weights 1 - t and t, of magnitude one again (eq. 88)."""
+    return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
+
+
+def joined(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """Concatenate both with contributions 1 - t and t to the next layer, of any channels (eq. 103)."""
+    n, m = a.shape[1], b.shape[1]
+    whole = math.sqrt(n + m) / math.hypot(1 - t, t)
+    return torch.cat([whole * (1 - t) / math.sqrt(n) * a, whole * t / math.sqrt(m) * b], dim=1)
+
+
+class Layer(nn.Module):
+    """Convolution, or linear layer for ``side`` 0, of normalised weights (eqs. 47 and 66) and no bias."""
+
+    def __init__(self, c_in: int, c_out: int, side: int = 0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, *[side] * (2 if side else 0)))
+
+    def forward(self, x: Tensor, gain: Tensor | float = 1.0) -> Tensor:
+        """Map ``(batch, c_in, …)`` to ``(batch, c_out, …)``."""
+        inputs = tuple(range(1, self.weight.ndim))
+        weight = unit(self.weight, inputs) * (gain / math.sqrt(self.weight[0].numel()))
+        if len(inputs) == 1:
+            return F.linear(x, weight.to(x.dtype))
+        return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
+
+
+class Fourier(nn.Module):
+    """Cosines at frequencies and phases drawn once (eq. 75): ``(batch,)`` to ``(batch, channels)``."""
+
+    freqs: Tensor
+    phases: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("freqs", 2 * math.pi * torch.randn(channels))
+        self.register_buffer("phases", 2 * math.pi * torch.rand(channels))
+
+    def forward(self, number: Tensor) -> Tensor:
+        """Embed ``number``."""
+        return math.sqrt(2) * (number[:, None] * self.freqs + self.phases).cos()
+
+
+class Block(nn.Module):
+    """Residual block of the encoder, which normalises each pixel first, or of the decoder; attends if it has
+    ``heads`` (Figure 21).
+
+    Args:
+        c_in, c_out: channels.
+        c_emb: channels of the embedding.
+        encodes: True in the encoder.
+        resample: ``up``, ``down`` or "", change of the resolution by two.
+        heads: of the attention; 0 for none.
+        res_balance, attn_balance: share of the branches in their sums.
+        clip_act: largest size of a value; None for any.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        c_emb: int,
+        *,
+        encodes: bool,
+        resample: str = "",
+        heads: int = 0,
+        res_balance: float,
+        attn_balance: float,
+        clip_act: float | None,
+    ) -> None:
+        super().__init__()
+        self.encodes, self.resample, self.heads = encodes, resample, heads
+        self.res_balance, self.attn_balance, self.clip_act = res_balance, attn_balance, clip_act
+        self.emb_gain = nn.Parameter(torch.zeros([]))
+        self.conv_res0 = Layer(c_out if encodes else c_in, c_out, 3)
+        self.emb_linear = Layer(c_emb, c_out)
+        self.conv_res1 = Layer(c_out, c_out, 3)
+        self.conv_skip = Layer(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+        if heads:
+            self.attn_qkv = Layer(c_out, 3 * c_out, 1)
+            self.attn_proj = Layer(c_out, c_out, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, c_in, h, w)`` and ``(batch, c_emb)`` to ``(batch, c_out, h', w')``."""
+        if self.resample == "down":
+            x = F.avg_pool2d(x, 2)
+        elif self.resample == "up":
+            x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        if self.encodes:
+            x = unit(self.conv_skip(x), 1)
+        scale = 1 + self.emb_linear(emb, self.emb_gain)[:, :, None, None]
+        h = self.conv_res1(silu(self.conv_res0(silu(x)) * scale))
+        x = blend(x if self.encodes else self.conv_skip(x), h, self.res_balance)
+        if self.heads:
+            x = blend(x, self._attended(x), self.attn_balance)
+        return x if self.clip_act is None else x.clamp(-self.clip_act, self.clip_act)
+
+    def _attended(self, x: Tensor) -> Tensor:
+        """Return attention of normalised queries, keys and values."""
+        n, c, height, width = x.shape
+        parts = self.attn_qkv(x).reshape(n, self.heads, c // self.heads, 3, height * width)
+        query, key, value = (part.transpose(2, 3) for part in unit(parts, 2).unbind(3))
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.attn_proj(mixed.transpose(2, 3).reshape(x.shape))
+
+
+class EDM2UNet(nn.Module):
+    """U-Net of EDM2.
+
+    Args:
+        img_resolution, img_channels: of the images or latents.
+        label_dim: classes; 0 for none.
+        model_channels: width, which ``channel_mult`` multiplies at each resolution.
+        channel_mult: one factor a resolution, the finest first.
+        channel_mult_noise, channel_mult_emb: widths of the embedded noise level and of the
+            embedding, in ``model_channels``; None for the first and the largest of ``channel_mult``.
+        num_blocks: blocks of the encoder at each resolution; the decoder has one more.
+        attn_resolutions: sides with attention.
+        label_balance, concat_balance: shares of the label in the embedding, and of the encoder's
+            states in the decoder.
+        resample_filter: [1, 1], the only one.
+        channels_per_head: of the attention.
+        dropout: of training; it does nothing here.
+        res_balance, attn_balance, clip_act: of every :class:`Block`.
+
+    Raises:
+        ValueError: another filter.
+        TypeError: an argument that it does not have.
+    """
+
+    def __init__(
+        self,
+        img_resolution: int,
+        img_channels: int,
+        label_dim: int,
+        model_channels: int = 192,
+        channel_mult: Sequence[int] = (1, 2, 3, 4),
+        channel_mult_noise: int | None = None,
+        channel_mult_emb: int | None = None,
+        num_blocks: int = 3,
+        attn_resolutions: Sequence[int] = (16, 8),
+        label_balance: float = 0.5,
+        concat_balance: float = 0.5,
+        resample_filter: Sequence[float] = (1, 1),
+        channels_per_head: int = 64,
+        dropout: float = 0,  # noqa: ARG002
+        res_balance: float = 0.3,
+        attn_balance: float = 0.3,
+        clip_act: float | None = 256,
+    ) -> None:
+        super().__init__()
+        if tuple(resample_filter) != (1, 1):
+            raise ValueError(f"resample_filter={resample_filter} is not [1, 1]")
+        widths = [model_channels * factor for factor in channel_mult]
+        c_noise = model_channels * channel_mult_noise if channel_mult_noise else widths[0]
+        c_emb = model_channels * channel_mult_emb if channel_mult_emb else max(widths)
+        self.label_dim = label_dim
+        self.label_balance, self.concat_balance = label_balance, concat_balance
+        self.out_gain = nn.Parameter(torch.zeros([]))
+        self.emb_fourier = Fourier(c_noise)
+        self.emb_noise = Layer(c_noise, c_emb)
+        self.emb_label = Layer(label_dim, c_emb) if label_dim else None
+        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
+
+        def make_block(
+            part: nn.ModuleDict, c_in: int, c_out: int, attends: bool = False, resample: str = ""
+        ) -> Block:
+            return Block(
+                c_in, c_out, c_emb, encodes=part is self.enc, resample=resample,
+                heads=c_out // channels_per_head if attends else 0,
+                res_balance=res_balance, attn_balance=attn_balance, clip_act=clip_act,
+            )  # fmt: skip
+
+        c, skip_channels = widths[0], [widths[0]]
+        levels = [
+            (f"{img_resolution >> n}x{img_resolution >> n}", img_resolution >> n, width)
+            for n, width in enumerate(widths)
+        ]
+        for n, (at, side, width) in enumerate(levels):
+            if n == 0:
+                self.enc[f"{at}_conv"] = Layer(img_channels + 1, c, 3)
+            else:
+                self.enc[f"{at}_down"] = make_block(self.enc, c, c, resample="down")
+                skip_channels.append(c)
+            for k in range(num_blocks):
+                self.enc[f"{at}_block{k}"] = make_block(
+                    self.enc, c, width, side in attn_resolutions
+                )
+                c = width
+                skip_channels.append(c)
+        for n, (at, side, width) in reversed([*enumerate(levels)]):
+            if n == len(levels) - 1:
+                self.dec[f"{at}_in0"] = make_block(self.dec, c, c, True)
+                self.dec[f"{at}_in1"] = make_block(self.dec, c, c)
+            else:
+                self.dec[f"{at}_up"] = make_block(self.dec, c, c, resample="up")
+            for k in range(num_blocks + 1):
+                attends = side in attn_resolutions
+                self.dec[f"{at}_block{k}"] = make_block(
+                    self.dec, c + skip_channels.pop(), width, attends
+                )
+                c = width
+        self.out_conv = Layer(c, img_channels, 3)
+
+    def forward(self, x: Tensor, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the raw output.
+
+        Args:
+            x: ``(batch, img_channels, side, side)``, of unit variance.
+            noise: ``(batch,)``, ln(sigma) / 4.
+            labels: ``(batch, label_dim)``, rows of an identity matrix, or of zeros for no label; None
+                without classes.
+        """
+        emb = self.emb_noise(self.emb_fourier(noise))
+        if self.emb_label is not None:
+            assert labels is not None
+            label_embedding = self.emb_label(labels * math.sqrt(self.label_dim))
+            emb = blend(emb, label_embedding, self.label_balance)
+        emb = silu(emb)
+        x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)  # in place of biases
+        skips = []
+        for block in self.enc.values():
+            x = block(x, emb) if isinstance(block, Block) else block(x)
+            skips.append(x)
+        for name, block in self.dec.items():
+            if "block" in name:
+                x = joined(x, skips.pop(), self.concat_balance)
+            x = block(x, emb)
+        return self.out_conv(x, self.out_gain)

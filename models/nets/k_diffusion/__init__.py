@@ -1,1 +1,0 @@
-"""Networks of k-diffusion's configurations, in the layout of its files."""

@@ -1,0 +1,389 @@
+"""Image transformers of k-diffusion: ``image_transformer_v1``, of one resolution, and
+``image_transformer_v2``, an hourglass of several.
+
+Written from the paper (Crowson et al. 2024, arXiv:2401.11605, section 4 and appendix) and the shapes of
+their weights, whose names the parameters have. Inputs are ln(sigma) / 4, and numbers of an augmentation,
+which are 0 in sampling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .k_attention import angles, everywhere, nearby, places, rotated, within
+from .k_image_v1 import FourierFeatures
+
+EPS = 1e-6
+AUGMENTED = 9
+"""Numbers of an augmentation."""
+HEAD = 64
+"""Channels of a head of the first version."""
+
+
+class Norm(nn.Module):
+    """Normalisation by the root mean square, with a scale."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(…, width)`` to the same shape."""
+        return F.rms_norm(x, x.shape[-1:], eps=EPS) * self.scale
+
+
+class AdaptiveNorm(nn.Module):
+    """Normalisation by the root mean square, with a scale from the embedding."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embedding, width, bias=False)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, h, w, width)`` to the same shape."""
+        return F.rms_norm(x, x.shape[-1:], eps=EPS) * (1 + self.linear(emb)[:, None, None])
+
+
+class Perceptron(nn.Module):
+    """Gated layer (Shazeer 2020, arXiv:2002.05202, GEGLU) with a skip connection."""
+
+    def __init__(self, width: int, hidden: int, embedding: int = 0) -> None:
+        super().__init__()
+        self.norm = AdaptiveNorm(width, embedding) if embedding else Norm(width)
+        self.up_proj = nn.Linear(width, 2 * hidden, bias=False)
+        self.down_proj = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor, *emb: Tensor) -> Tensor:
+        """Map ``(…, width)`` to the same shape."""
+        passed, gate = self.up_proj(self.norm(x, *emb)).chunk(2, -1)
+        return x + self.down_proj(passed * F.gelu(gate))
+
+
+class MappingNetwork(nn.Module):
+    """Mapping network of the embedding of level, augmentation and class."""
+
+    def __init__(self, width: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.in_norm, self.out_norm = Norm(width), Norm(width)
+        self.blocks = nn.ModuleList(Perceptron(width, hidden) for _ in range(depth))
+
+    def forward(self, emb: Tensor) -> Tensor:
+        """Map ``(batch, width)`` to the same shape."""
+        emb = self.in_norm(emb)
+        for block in self.blocks:
+            emb = block(emb)
+        return self.out_norm(emb)
+
+
+class _Transformer(nn.Module):
+    """Embedding of the inputs of both versions."""
+
+    def __init__(self, width: int, hidden: int, depth: int, labels: int) -> None:
+        super().__init__()
+        self.time_emb = FourierFeatures(1, width)
+        self.time_in_proj = nn.Linear(width, width, bias=False)
+        self.aug_emb = FourierFeatures(AUGMENTED, width)
+        self.aug_in_proj = nn.Linear(width, width, bias=False)
+        self.class_emb = nn.Embedding(labels, width) if labels else None
+        self.mapping = MappingNetwork(width, hidden, depth)
+
+    def embedded(self, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the embedding ``(batch, width)``."""
+        emb = self.time_in_proj(self.time_emb(c_noise[:, None]))
+        emb = emb + self.aug_in_proj(self.aug_emb(c_noise.new_zeros(1, AUGMENTED)))
+        if self.class_emb is not None:
+            assert labels is not None
+            emb = emb + self.class_emb(labels)
+        return self.mapping(emb)
+
+
+def _split(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values ``(batch, heads, h, w, head)``."""
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 4, 1, 2, 5)
+    return q, k, v
+
+
+def _merged(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1, 4).flatten(3)
+
+
+class _Scale(nn.Module):
+    """Logarithm of the factor of a head's logits."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((heads,), math.log(10.0)))
+
+
+class _Frequencies(nn.Module):
+    """Logarithms of a head's frequencies in both directions."""
+
+    def __init__(self, heads: int, count: int) -> None:
+        super().__init__()
+        logs = torch.linspace(math.log(math.pi), math.log(5 * math.pi), count).repeat(heads, 1)
+        self.freqs_h, self.freqs_w = nn.Parameter(logs), nn.Parameter(logs.clone())
+
+
+class AttentionV1(nn.Module):
+    """Attention to all places by cosines of queries and keys, with all pairs of channels rotated."""
+
+    LARGEST = math.log(100.0)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = width // HEAD
+        self.norm = AdaptiveNorm(width, width)
+        self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
+        self.qk_norm, self.pos_emb = _Scale(self.heads), _Frequencies(self.heads, HEAD // 4)
+        self.out_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, h, w, width)`` to the same shape."""
+        q, k, v = _split(self.qkv_proj(self.norm(x, emb)), self.heads)
+        log = self.qk_norm.scale.clamp(max=self.LARGEST)[:, None, None, None]
+        scale = torch.exp(0.5 * log - 0.25 * math.log(HEAD))
+        angle = angles(at, self.pos_emb.freqs_h.exp(), self.pos_emb.freqs_w.exp())
+
+        def normalised(t: Tensor) -> Tensor:
+            t = F.rms_norm(t, t.shape[-1:], eps=EPS) * scale
+            return torch.stack(rotated(t[..., 0::2], t[..., 1::2], angle), -1).flatten(-2)
+
+        return x + self.out_proj(_merged(everywhere(normalised(q), normalised(k), v)))
+
+
+class AttentionV2(nn.Module):
+    """Attention of one of the kinds, by cosines: the first half of the channels is rotated, in pairs of its
+    quarters.
+
+    Args:
+        width: of the states.
+        embedding: width of the embedding.
+        kind: ``type``, ``global``, ``neighborhood`` or ``shifted-window``, with ``d_head``, the
+            channels of a head, and ``kernel_size`` or ``window_size``.
+        index: of the layer in its level: windows of odd ones are moved by half.
+    """
+
+    def __init__(self, width: int, embedding: int, kind: Mapping[str, Any], index: int) -> None:
+        super().__init__()
+        self.kind, head = kind["type"], kind.get("d_head", 64)
+        self.heads = width // head
+        self.size = {
+            "neighborhood": kind.get("kernel_size", 7),
+            "shifted-window": kind.get("window_size", 0),
+            "global": 0,
+        }[self.kind]
+        if self.kind == "neighborhood" and self.size % 2 == 0:
+            raise ValueError(f"kernel_size {self.size} of a neighbourhood must be odd")
+        self.shift = self.size // 2 if index % 2 else 0
+        self.norm = AdaptiveNorm(width, embedding)
+        self.qkv_proj = nn.Linear(width, 3 * width, bias=False)
+        self.scale = nn.Parameter(torch.full((self.heads,), 10.0))
+        self.pos_emb = nn.Module()
+        self.pos_emb.register_buffer("freqs", torch.ones(self.heads, head // 8))
+        self.out_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, h, w, width)`` to the same shape."""
+        q, k, v = _split(self.qkv_proj(self.norm(x, emb)), self.heads)
+        frequencies = self.pos_emb.get_buffer("freqs")
+        angle = angles(at, frequencies, frequencies)
+        scale = self.scale.sqrt()[:, None, None, None]
+
+        def normalised(t: Tensor) -> Tensor:
+            t = t * scale * torch.rsqrt(t.square().sum(-1, keepdim=True) + EPS)
+            first, second, rest = t.split([angle.shape[-1]] * 2 + [t.shape[-1] // 2], -1)
+            return torch.cat([*rotated(first, second, angle), rest], -1)
+
+        q, k = normalised(q), normalised(k)
+        if self.kind == "neighborhood":
+            out = nearby(q, k, v, self.size)
+        elif self.kind == "shifted-window":
+            out = within(q, k, v, self.size, self.shift)
+        else:
+            out = everywhere(q, k, v, 1.0)
+        return x + self.out_proj(_merged(out))
+
+
+class Layer(nn.Module):
+    """Layer of attention, or none, and a perceptron."""
+
+    def __init__(self, attention: nn.Module | None, width: int, hidden: int, emb: int) -> None:
+        super().__init__()
+        self.self_attn = attention
+        self.ff = Perceptron(width, hidden, emb)
+
+    def forward(self, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+        """Map ``(batch, h, w, width)`` to the same shape."""
+        return self.ff(x if self.self_attn is None else self.self_attn(x, at, emb), emb)
+
+
+def _gathered(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
+    """Return patches of ``(batch, h, w, c)`` as one place each, their channels outermost or innermost."""
+    n, h, w, c = x.shape
+    cut = x.reshape(n, h // patch[0], patch[0], w // patch[1], patch[1], c)
+    order = (0, 1, 3, 5, 2, 4) if channels_first else (0, 1, 3, 2, 4, 5)
+    return cut.permute(order).flatten(3)
+
+
+def _spread(x: Tensor, patch: Sequence[int], *, channels_first: bool) -> Tensor:
+    """Invert :func:`_gathered`."""
+    n, h, w, numbers = x.shape
+    c = numbers // (patch[0] * patch[1])
+    shape = (c, *patch) if channels_first else (*patch, c)
+    order = (0, 1, 4, 2, 5, 3) if channels_first else (0, 1, 3, 2, 4, 5)
+    return x.reshape(n, h, w, *shape).permute(order).reshape(n, h * patch[0], w * patch[1], c)
+
+
+class KTransformerV1(_Transformer):
+    """Transformer of the first version, called with ln(sigma) / 4 and class numbers.
+
+    Args:
+        channels: of the images.
+        width: of the states, a multiple of 64.
+        hidden: width of the perceptrons.
+        depth: number of layers.
+        patch: height and width of the pixels that are one place.
+        labels: rows of the table of classes, the last for "no label"; 0 without classes.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        width: int,
+        hidden: int,
+        depth: int,
+        patch: Sequence[int],
+        labels: int = 0,
+    ) -> None:
+        super().__init__(width, hidden, 2, labels)
+        self.patch = tuple(patch)
+        numbers = channels * patch[0] * patch[1]
+        self.in_proj = nn.Linear(numbers, width, bias=False)
+        self.blocks = nn.ModuleList(
+            Layer(AttentionV1(width), width, hidden, width) for _ in range(depth)
+        )
+        self.out_norm, self.out_proj = Norm(width), nn.Linear(width, numbers, bias=False)
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
+        emb = self.embedded(c_noise, labels)
+        x = self.in_proj(_gathered(x.movedim(1, -1), self.patch, channels_first=True))
+        at = places(x.shape[1], x.shape[2], x, self.patch[0] / self.patch[1])
+        for block in self.blocks:
+            x = block(x, at, emb)
+        out = self.out_proj(self.out_norm(x))
+        return _spread(out, self.patch, channels_first=True).movedim(-1, 1)
+
+
+class Merge(nn.Module):
+    """Layer from patches to one place each."""
+
+    def __init__(self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2)) -> None:
+        super().__init__()
+        self.patch = tuple(patch)
+        self.proj = nn.Linear(c_in * patch[0] * patch[1], c_out, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, h, w, c_in)`` to fewer places."""
+        return self.proj(_gathered(x, self.patch, channels_first=False))
+
+
+class Split(nn.Module):
+    """Layer from each place to a patch; with ``mixed``, averaged with the state of the way down."""
+
+    def __init__(
+        self, c_in: int, c_out: int, patch: Sequence[int] = (2, 2), *, mixed: bool = True
+    ) -> None:
+        super().__init__()
+        self.patch = tuple(patch)
+        self.proj = nn.Linear(c_in, c_out * patch[0] * patch[1], bias=False)
+        self.fac = nn.Parameter(torch.full((1,), 0.5)) if mixed else None
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Map ``(batch, h, w, c_in)`` to more places."""
+        x = _spread(self.proj(x), self.patch, channels_first=False)
+        return x if self.fac is None or skip is None else torch.lerp(skip, x, self.fac)
+
+
+class KTransformerV2(_Transformer):
+    """Transformer of the second version, called with ln(sigma) / 4 and class numbers.
+
+    Args:
+        channels: of the images.
+        patch: height and width of the pixels that are one place.
+        widths, depths, hidden: of each level, the finest first: width of its states, layers on each way,
+            and width of its perceptrons.
+        attention: of each level, as in :class:`AttentionV2`, or of ``type`` ``none``.
+        embedding, embedding_hidden, embedding_depth: of :class:`MappingNetwork`.
+        labels: rows of the table of classes, the last for "no label"; 0 without classes.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        patch: Sequence[int],
+        widths: Sequence[int],
+        depths: Sequence[int],
+        hidden: Sequence[int],
+        attention: Sequence[Mapping[str, Any]],
+        embedding: int,
+        embedding_hidden: int,
+        embedding_depth: int,
+        labels: int = 0,
+    ) -> None:
+        super().__init__(embedding, embedding_hidden, embedding_depth, labels)
+
+        def level(i: int, first: int) -> nn.ModuleList:
+            of, width = attention[i], widths[i]
+            return nn.ModuleList(
+                Layer(
+                    None
+                    if of["type"] == "none"
+                    else AttentionV2(width, embedding, of, first + index),
+                    width,
+                    hidden[i],
+                    embedding,
+                )
+                for index in range(depths[i])
+            )
+
+        last = len(widths) - 1
+        self.patch_in = Merge(channels, widths[0], patch)
+        self.down_levels = nn.ModuleList(level(i, 0) for i in range(last))
+        self.up_levels = nn.ModuleList(level(i, depths[i]) for i in range(last))
+        self.mid_level = level(last, 0)
+        self.merges = nn.ModuleList(Merge(widths[i], widths[i + 1]) for i in range(last))
+        self.splits = nn.ModuleList(Split(widths[i + 1], widths[i]) for i in range(last))
+        self.out_norm = Norm(widths[0])
+        self.patch_out = Split(widths[0], channels, patch, mixed=False)
+
+    def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the raw output ``(batch, channels, height, width)`` of images of that shape."""
+        emb = self.embedded(c_noise, labels)
+        x = self.patch_in(x.movedim(1, -1))
+        at = places(x.shape[1], x.shape[2], x)
+        skips: list[tuple[Tensor, Tensor]] = []
+        for i, merge in enumerate(self.merges):
+            x = _through(self.down_levels[i], x, at, emb)
+            skips.append((x, at))
+            x = merge(x)
+            at = F.avg_pool2d(at.movedim(-1, 0)[None], 2)[0].movedim(0, -1)
+        x = _through(self.mid_level, x, at, emb)
+        for i in reversed(range(len(self.splits))):
+            skip, at = skips[i]
+            x = _through(self.up_levels[i], self.splits[i](x, skip), at, emb)
+        return self.patch_out(self.out_norm(x)).movedim(-1, 1)
+
+
+def _through(layers: nn.Module, x: Tensor, at: Tensor, emb: Tensor) -> Tensor:
+    for layer in layers.children():
+        x = layer(x, at, emb)
+    return x

@@ -1,1 +1,0 @@
-"""Networks of EDM and EDM2, in the layout of their files."""

@@ -1,0 +1,186 @@
+"""Networks (``nn.Module``) inside a user's object or function: search, and copies on a device."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Iterator
+from types import CellType, FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_DEPTH = 4
+_LIBRARIES = ("builtins", "torch", "numpy")
+
+WRAP = "wrap it so that it does (docs/adding-a-model.md, your own network)"
+"""Remedy for a network of another call."""
+
+
+def check_call(of: str, called: Any, arguments: tuple[str, ...]) -> None:
+    """Refuse a callable whose signature does not take these arguments.
+
+    Args:
+        of: its name, for messages.
+        called: a function, a module or another object.
+        arguments: names of the arguments, all of them positional.
+
+    Raises:
+        ValueError: it takes others.
+    """
+    forward = called.forward if isinstance(called, nn.Module) else called
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):  # builtins have none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        raise ValueError(
+            f"{of} takes {signature}, and it is called with ({', '.join(arguments)}); {WRAP}"
+        ) from None
+
+
+def check_tensor(of: str, output: Any) -> None:
+    """Refuse an output that is no tensor of real numbers.
+
+    Args:
+        of: its source, for messages.
+        output: of a network.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(output, Tensor):
+        inner = next((f" (its .{n})" for n in ("sample", "prediction") if hasattr(output, n)), "")
+        raise ValueError(
+            f"{of} gave {type(output).__name__}, no tensor; return the tensor that is in it{inner}"
+        )
+    if output.is_complex():
+        raise ValueError(
+            f"{of} gave complex numbers ({output.dtype}); return the real part if that is meant"
+        )
+
+
+def networks_in(holder: Any) -> Iterator[nn.Module]:
+    """Yield the ``nn.Module`` that ``holder`` is, or all that it holds.
+
+    It may hold them as attributes, entries of lists or dictionaries, variables of a closure, defaults
+    or globals of a function, or arguments of a ``functools.partial``.
+    """
+    visited: set[int] = set()
+    todo = [(holder, _DEPTH)]
+    while todo:
+        value, depth_left = todo.pop()
+        if id(value) in visited or depth_left < 0:
+            continue
+        visited.add(id(value))
+        if isinstance(value, nn.Module):
+            yield value
+        else:
+            todo += [(part, depth_left - 1) for part in _parts_of(value)]
+
+
+def _parts_of(value: Any) -> Iterator[Any]:
+    if isinstance(value, functools.partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, list | tuple | dict):
+        yield from value.values() if isinstance(value, dict) else value
+    elif hasattr(value, "__func__"):  # a method
+        yield from (value.__self__, value.__func__)
+    elif hasattr(value, "__code__"):
+        for cell in getattr(value, "__closure__", None) or ():
+            yield from _content(cell)
+        yield from getattr(value, "__defaults__", None) or ()
+        yield from (
+            value.__globals__[name] for name in value.__code__.co_names if name in value.__globals__
+        )
+    elif not isinstance(value, type) and type(value).__module__ not in _LIBRARIES:
+        yield from getattr(value, "__dict__", {}).values()
+
+
+def _content(cell: Any) -> Iterator[Any]:
+    try:
+        yield cell.cell_contents
+    except ValueError:  # a variable that was never set
+        return
+
+
+def parameter_dtype(holder: Any) -> torch.dtype | None:
+    """Return the floating dtype of the first parameter of the networks in ``holder``; None without any."""
+    parameters = (p for network in networks_in(holder) for p in network.parameters())
+    return next((p.dtype for p in parameters if p.is_floating_point()), None)
+
+
+def moved(holder: Any, device: torch.device | str) -> Any:
+    """Return a copy of ``holder`` with its networks on ``device``; ``holder`` does not change.
+
+    Weights go straight into the copy, so they are never on the old device twice. A copy with a method
+    ``to`` moves the rest by it. An object that cannot be copied is moved by its ``to`` alone.
+
+    Raises:
+        Exception: any error of the copying.
+    """
+    memo = {
+        id(old): _on(old, device)
+        for network in networks_in(holder)
+        for old in (*network.parameters(), *network.buffers())
+    }
+    try:
+        twin = _copied(holder, memo)
+    except Exception:  # it holds a lock, a stream, ...
+        if isinstance(holder, nn.Module) or not hasattr(holder, "to"):
+            raise
+        twin = holder
+    if hasattr(twin, "to"):
+        return twin.to(device)
+    for network in networks_in(twin):
+        network.to(device)  # weights of other kinds than tensors
+    return twin
+
+
+def _on(tensor: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Return a copy on ``device`` of the same kind."""
+    twin = tensor.detach().to(device, copy=True)
+    return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a deep copy, with copies of functions that hold networks, which ``deepcopy`` would share."""
+    if not (hasattr(value, "to") or any(True for _ in networks_in(value))):
+        return value
+    if isinstance(value, functools.partial):
+        parts = [_copied(part, memo) for part in (value.func, *value.args)]
+        return functools.partial(
+            *parts, **{key: _copied(part, memo) for key, part in value.keywords.items()}
+        )
+    if isinstance(value, FunctionType):
+        return _copied_function(value, memo)
+    twin = copy.deepcopy(value, memo)
+    if not isinstance(value, nn.Module):
+        for key, part in getattr(twin, "__dict__", {}).items():
+            if isinstance(part, FunctionType | functools.partial):
+                twin.__dict__[key] = _copied(part, memo)
+    return twin
+
+
+def _copied_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+    """Return the same code with copies of the networks that its closure, defaults or globals hold."""
+    space = function.__globals__
+    used = {name: space[name] for name in function.__code__.co_names if name in space}
+    copies = {name: twin for name, old in used.items() if (twin := _copied(old, memo)) is not old}
+    closure = tuple(
+        CellType(*(_copied(part, memo) for part in _content(cell)))
+        for cell in function.__closure__ or ()
+    )
+    defaults = function.__defaults__
+    if defaults is not None:
+        defaults = tuple(_copied(part, memo) for part in defaults)
+    copied_space = {**space, **copies} if copies else space
+    twin = FunctionType(
+        function.__code__, copied_space, function.__name__, defaults, closure or None
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
