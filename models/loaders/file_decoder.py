@@ -15,7 +15,7 @@ AT_ONCE = 64
 
 
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.decoder.Decoder`) from a user's ``decode``.
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``.
 
     Args:
         decode: the function.

@@ -23,7 +23,7 @@ FOLDER = "decoder.folder=FOLDER behind the path, with config.json and weights of
 
 
 class Autoencoder:
-    """Autoencoder as a :class:`~samplerbench.models.decoder.Decoder`, with an encoder for checks of a model.
+    """Autoencoder as a :class:`~samplerbench.models.denoiser.Decoder`, with an encoder for checks of a model.
 
     Args:
         network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.

@@ -17,7 +17,7 @@ import numpy as np
 
 from .....checkpoints.mapping import process_of
 from .....checkpoints.specification import Specification
-from .....own_sampling import OwnSampling
+from .....denoiser import OwnSampling
 from .methods import START_IN_UNITS, refused, sampler_of, with_orders
 from .scheduler import kind_of, trained
 from .steps import Steps, check_strides, spacing_of, steps_of

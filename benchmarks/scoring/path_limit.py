@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ....samplers import Denoise
-from ....samplers.brownian.tree import BrownianTree
+from ...samplers import Denoise
+from ...samplers.brownian.tree import BrownianTree
 
 SUBDIVISION = 4
 """log2 of the pieces of a step over which J is summed: a 16th of J's uncertainty given the
