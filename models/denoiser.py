@@ -15,12 +15,93 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from .decoder import Decoder, decoded
-
 if TYPE_CHECKING:
     from .loaders.user_files import FilesRead
-    from .own_sampling import OwnSampling
+
+    pass
     from .reference import Moments, Reference
+
+from typing import NamedTuple, Protocol
+
+
+class OwnSampling(NamedTuple):
+    """Steps of a checkpoint's own scheduler, in terms of samplers and levels here.
+
+    Attributes:
+        sampler: the equivalent one on these levels.
+        levels: falling; the last may be 0.
+        start: standard deviation of the noise that it begins with at the first level.
+        end: factor of its result, if it ends in coordinates of its own.
+        clip: bound that the denoised image is clamped to, but not the noise that the step goes on
+            with; None for no clamping.
+        told: the scheduler and the spacing of its levels, for tables.
+        differs: sentences on its remaining differences.
+        times: pairs of a level and the network's native time there, if it is not the level's own.
+    """
+
+    sampler: str
+    levels: tuple[float, ...]
+    start: float
+    end: float = 1.0
+    clip: float | None = None
+    told: str = ""
+    differs: tuple[str, ...] = ()
+    times: tuple[tuple[float, float], ...] = ()
+
+
+class Decoder(Protocol):
+    """Decoder from latents to images.
+
+    Attributes:
+        event: shape of one image, such as ``(3, 256, 256)``.
+        limits: range of the values of images, which are clamped to it before their features are
+            taken; None for no range.
+        identity: fingerprint of its images, if the model's own does not cover it.
+        batch: latents that it takes at a time: an image is many times as large as a latent.
+        device: of the latents.
+    """
+
+    event: tuple[int, ...]
+    limits: tuple[float, float] | None
+    identity: str
+    batch: int
+    device: torch.device | str
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Return the images ``(n, *event)``, not clamped, of latents ``(n, …)``, n <= ``batch``, on
+        ``device``.
+        """
+        ...
+
+    def to(self, device: torch.device | str) -> Decoder:
+        """Return a copy on ``device``; this one does not change."""
+        ...
+
+
+@torch.no_grad()
+def decoded(decoder: Decoder, latents: Tensor) -> Tensor:
+    """Return the images ``(n, *event)`` of any number of latents on any device, on the same.
+
+    Raises:
+        ValueError: the decoder gives no tensor of that shape.
+    """
+    images = [
+        _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
+        for part in latents.split(decoder.batch)
+    ]
+    return torch.cat(images) if images else latents.new_empty((0, *decoder.event))
+
+
+def _decode_batch(decoder: Decoder, latents: Tensor) -> Tensor:
+    images, shape = decoder(latents), (len(latents), *decoder.event)
+    if not isinstance(images, Tensor) or tuple(images.shape) != shape:
+        description = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"the decoder gave {description} for latents {tuple(latents.shape)}; it must give a tensor "
+            f"of the shape {shape}"
+        )
+    return images.detach()
+
 
 _GOLDEN, _MIX1, _MIX2 = (
     0x9E3779B97F4A7C15 - 2**64,

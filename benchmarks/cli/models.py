@@ -57,7 +57,7 @@ def reference(
     ``run --reference FILE`` reads it again. All samples count: none is held out.
     """
     from ..planning.models import load_model
-    from ..scoring.real.making import make_statistics
+    from ..scoring.making_statistics import make_statistics
 
     denoiser = None if model is None else load_model(model).model
     written = make_statistics(data, extractor, out, denoiser)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...samplers import Sampler
 from ...samplers.brownian import BrownianNoise
-from ..scoring.solutions.path_limit import path_limit
+from ..scoring.path_limit import path_limit
 from .check import Check
 from .order import MARGIN, rms, slope
 from .problems import GRIDS, INTERIOR, problems

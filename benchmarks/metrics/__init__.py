@@ -19,19 +19,18 @@ from .endpoint import (
 )
 from .energy import energy_distance
 from .estimators.expansion import SAMPLES_PER_FEATURE
-from .estimators.fd_infinity import fd_infinity
 from .estimators.frechet import (
     FrechetEstimate,
     FrechetReference,
     estimate,
+    fd_infinity,
     floor,
     frechet_distance,
     paired_difference,
     population_estimate,
 )
-from .estimators.moments import Moments, as_rows
 from .estimators.neighbours import neighbour_distances, square_distances
-from .estimators.rows import Rows
+from .estimators.rows import Moments, Rows, as_rows
 from .fid import dominated
 from .kernel import KERNEL_ESTIMATOR, KernelEstimate, kid
 from .memorisation import (

@@ -19,9 +19,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...models.exact.quantile import log_quantile
+from ...models.exact.wavelet import log_quantile
 from ...results.quantities.built_in import COEFFICIENTS
-from .estimators.moments import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_rows
 from .metric import Context, Measured, metric
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import LABELS, MODES
-from .estimators.moments import FloatArray
+from .estimators.rows import FloatArray
 from .metric import Context, Measured, metric
 
 FEWEST = 5.0

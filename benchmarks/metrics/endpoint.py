@@ -16,7 +16,7 @@ from ...results.comparison.shares import share_interval
 from ...results.quantities import Quantity
 from ...results.quantities.built_in import ENDPOINTS, STRONG
 from ...results.text import Z95
-from .estimators.moments import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_rows
 from .metric import Context, Measured, metric
 
 

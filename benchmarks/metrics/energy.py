@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import ENERGY
-from .estimators.gram import Kernel
-from .estimators.moments import FloatArray, as_rows
-from .kernel import SMALLEST, KernelEstimate, discrepancy
+from .estimators.rows import FloatArray, as_rows
+from .kernel import SMALLEST, Kernel, KernelEstimate, discrepancy
 from .metric import Context, Measured, metric
 
 MOST = 5_000

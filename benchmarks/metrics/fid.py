@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from ...results.quantities.built_in import FRECHET
-from .estimators.fd_infinity import PARTS, fd_infinity
 from .estimators.frechet import (
+    PARTS,
     FrechetEstimate,
     FrechetReference,
     estimate,
+    fd_infinity,
     floor,
     population_estimate,
     standard_error,
 )
-from .estimators.moments import FloatArray
-from .estimators.rows import rows_of
+from .estimators.rows import FloatArray, rows_of
 from .metric import Context, Measured, metric
 
 

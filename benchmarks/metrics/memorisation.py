@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import DUPLICATES, MEMORISED
-from .estimators.moments import FloatArray, as_rows
 from .estimators.neighbours import neighbour_distances
-from .estimators.rows import Rows, rows_of
+from .estimators.rows import FloatArray, Rows, as_rows, rows_of
 from .metric import Context, Measured, metric
 
 LEVEL = 0.01

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from ...results import quantities as known
 from ...results.quantities import Quantity
-from .estimators.moments import FloatArray, Moments
-from .estimators.rows import Rows
+from .estimators.rows import FloatArray, Moments, Rows
 
 Value = TypeVar("Value")
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...results.quantities.built_in import MANIFOLDS
-from .estimators.moments import as_rows
 from .estimators.neighbours import BLOCK, neighbour_distances, square_distances
+from .estimators.rows import as_rows
 from .metric import Context, Measured, metric
 
 MANIFOLD = 3

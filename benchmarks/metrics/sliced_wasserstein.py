@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...results.quantities.built_in import SWD
-from .estimators.moments import FloatArray, as_rows
+from .estimators.rows import FloatArray, as_rows
 from .metric import Context, Measured, metric
 
 PROJECTIONS = 128

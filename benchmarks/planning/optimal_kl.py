@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ...models import Denoiser
-from ...models.analysis.mmse import denoising_loss, exact_mmse
-from ...models.analysis.mmse_curve import MMSECurve, gammas
+from ...models.analysis import MMSECurve, denoising_loss, exact_mmse, gammas
 from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ...models import Denoiser
-from ...models.own_sampling import OwnSampling
+from ...models.denoiser import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start

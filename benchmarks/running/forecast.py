@@ -13,11 +13,9 @@ import numpy as np
 import torch
 
 from ...models import Denoiser, Reference
-from ..scoring.context import CellContext
+from ..scoring.context import CellContext, gathered
 from ..scoring.cost import reference_evaluations
-from ..scoring.data import Data
-from ..scoring.scale import Scale
-from ..scoring.shards import gathered
+from ..scoring.data import Data, Scale
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite

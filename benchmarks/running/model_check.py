@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from ...models import Denoiser, Reference
+from ...models.guidance import Altered
 from ...models.reference import Identity
-from ...models.wrappers import Altered
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
 from ..sampling.fingerprint.model import precision_of

@@ -28,9 +28,9 @@ from ..sampling.fingerprint import (
     runs_users_code,
 )
 from ..sampling.fingerprint.sampler import files_of_sampler
-from ..scoring.real.data import held_out_samples
+from ..scoring.endpoints import CONVERGED_STEPS
+from ..scoring.real_data import held_out_samples
 from ..scoring.references import load_references
-from ..scoring.solutions.endpoints import CONVERGED_STEPS
 from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...models.reference import Extractor
-from ..metrics.estimators.moments import Moments
+from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell
 from .batch import begin, latents
 from .chance import unseeded_draws

@@ -6,13 +6,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .data import training_set
+    from .data import FRECHET_ESTIMATOR, training_set
+    from .endpoints import Doubling, solve, solve_by_doubling
     from .references import load_references
-    from .scale import FRECHET_ESTIMATOR
 
-__all__ = ["FRECHET_ESTIMATOR", "load_references", "training_set"]
+__all__ = [
+    "FRECHET_ESTIMATOR",
+    "Doubling",
+    "load_references",
+    "solve",
+    "solve_by_doubling",
+    "training_set",
+]
 
-_HOMES = {"FRECHET_ESTIMATOR": "scale", "load_references": "references", "training_set": "data"}
+_HOMES = {
+    "FRECHET_ESTIMATOR": "data",
+    "Doubling": "endpoints",
+    "load_references": "references",
+    "solve": "endpoints",
+    "solve_by_doubling": "endpoints",
+    "training_set": "data",
+}
 
 
 def __getattr__(name: str) -> object:

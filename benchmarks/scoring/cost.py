@@ -15,7 +15,7 @@ from ..sampling.batch import latents
 from ..sampling.meter import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .solutions.endpoints import CONVERGED_STEPS, ODE, PATH
+from .endpoints import CONVERGED_STEPS, ODE, PATH
 
 EXACT_FLOW = 1000
 """Expected evaluations of an exact model's endpoint without a closed form: 500 to 1000 in
@@ -54,7 +54,7 @@ def reference_evaluations(
     if any(not cell.sampler.stochastic for cell in cells):
         total += endpoints * per_endpoint(model, cells[0])
         if suite.path_curvature:
-            from .path_curvature.curvature import MOST, STEPS  # few runs ask for it
+            from .path_curvature import MOST, STEPS  # few runs ask for it
 
             total += min(endpoints, MOST) * model.passes * STEPS[0]
     if any(_follows_path(cell) for cell in cells) and isinstance(model, ExactModel):

@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...models import Denoiser, Reference
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ...results.run_directory.fingerprint import hash_of
-from ..metrics.estimators.moments import FloatArray
+from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
 from ..sampling.fingerprint import runs_users_code
 from ..sampling.fingerprint.model import MANY_ROWS
 from ..sampling.fingerprint.numbers import reduced
 from ..sampling.shard import clamp
-from .real.data import HELD_OUT_SEED, RealData, real_data
-from .real.features import measured
-from .real.given import given_reference
-from .real.statistics import read_statistics
+from .real_data import HELD_OUT_SEED, RealData, features_of, measured, real_data
+from .real_files import read_array
+from .statistics_files import RealStatistics, StatisticsFile, read_statistics
 
 Made = TypeVar("Made")
 
@@ -243,3 +243,60 @@ def _reference_from_data(
         lambda: statistics,
         clamp=limits,
     )
+
+
+def given_reference(
+    file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
+) -> Reference:
+    """Return the reference of a model's samples from a file of statistics.
+
+    Args:
+        file: of the statistics.
+        known: statistics of the extractor's features (:meth:`.StatisticsFile.of`).
+        model: of the samples.
+        extractor: gives their features.
+        cache: folder for features of the file's images.
+    """
+    path, features = file.path, known.features
+    fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)
+
+    def held_out(n: int) -> FloatArray:
+        if features is not None:
+            return features[_spread(len(features), n)].astype(np.float64)
+        if not fits:
+            return np.empty((0, extractor.dim))
+        some = read_array(path, model.decoded_event, model.decoded_limits, n)
+        return features_of(extractor, some, path.name, model.decoded_limits, cache)
+
+    statistics = Statistics(known.mean, known.cov, held_out)
+    return Reference(
+        extractor,
+        known.n,
+        f"{path.name}-{_hash(path)}-{extractor.identity}",
+        lambda: statistics,
+        clamp=model.decoded_limits,
+        disjoint=features is None and not fits,
+        note=f"{path.name} {_note(file, known, fits)}",
+    )
+
+
+def _note(file: StatisticsFile, known: RealStatistics, fits: bool) -> str:
+    """Describe the metrics that cannot be measured, and the reason."""
+    if known.features is not None or fits:
+        data = "the features" if known.features is not None else "images"
+        lacks = f"has {data} that its moments were made of, none beside them: no floor"
+    else:
+        other = " of the model's size" if file.images else ""
+        lacks = f"has moments and no real samples{other}: no kid, precision, recall and their like, no floor"
+    unknown = "" if known.n else ", and of how many samples they are is not said"
+    return f"{lacks}; the noise of its moments is in no error{unknown}"
+
+
+def _spread(available: int, n: int) -> NDArray[np.int_]:
+    """Return places of ``n`` samples, or of all, evenly: classes may stand together."""
+    return np.linspace(0, available - 1, min(n, available)).round().astype(int)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]

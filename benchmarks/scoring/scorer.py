@@ -23,13 +23,16 @@ from ..sampling.snapshots import pictures
 from ..sampling.trajectories import Seen, evolution
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .context import CellContext
-from .data import Data
-from .scale import Scale
-from .shards import Gathered, clamped, count_columns, gathered, read_consecutive_samples
-from .solutions.doubling import Endpoints
-from .solutions.endpoints import converged_features, endpoints
-from .solutions.truths import truth_of, truths_of
+from .context import (
+    CellContext,
+    Gathered,
+    clamped,
+    count_columns,
+    gathered,
+    read_consecutive_samples,
+)
+from .data import Data, Scale
+from .endpoints import Endpoints, converged_features, endpoints, truth_of, truths_of
 from .versions import METRICS, asked_metrics, checked, kept_numbers, measured_versions, versions_of
 
 
@@ -202,7 +205,7 @@ class Scorer:
                 self.run.write(cell.key, QUALITY, failed)
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
-            from .path_curvature.curvature import keep_curvature  # few runs ask for it
+            from .path_curvature import keep_curvature  # few runs ask for it
 
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 

@@ -173,11 +173,11 @@ class Suite(Strict):
             ``card:32`` for 32 axes of it, or one of
             :func:`samplerbench.models.extractors.make_extractor`.
         reference: source of real samples, or of their statistics, in another feature space
-            (``benchmarks.scoring.real``); None has the model draw them. Its old name is ``real``.
+            (``benchmarks.scoring.real_data``); None has the model draw them. Its old name is ``real``.
         metrics: names of the metrics that are measured (``samplerbench list metrics``); None for
             all.
         path_curvature: True to measure the curvature of each model's paths
-            (``benchmarks.scoring.path_curvature.curvature``).
+            (``benchmarks.scoring.path_curvature``).
         until: when to stop extending rows; None leaves each at ``samples``.
     """
 

@@ -15,7 +15,7 @@ from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
 from ..sampling.batch import latents
 from ..sampling.meter import Meter
-from ..scoring.solutions.endpoints import ODE
+from ..scoring.endpoints import ODE
 from .teacher import BATCH, Teacher
 
 MOST = 2**28

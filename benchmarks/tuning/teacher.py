@@ -11,7 +11,7 @@ from torch import Tensor
 from ...models import Denoiser
 from ..sampling.batch import latents
 from ..sampling.meter import Meter
-from ..scoring.solutions.endpoints import solve
+from ..scoring.endpoints import solve
 
 BATCH = 96
 

@@ -9,16 +9,16 @@ from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, WEIGHTS
 
 if TYPE_CHECKING:
     from . import datasets
-    from .features import FashionExtractor
-    from .latent import LatentNetwork
-    from .network import NetworkDenoiser
-    from .reference import clamped_features, extractor_of
+    from .datasets import PROVENANCE, digits, fashion_mnist
+    from .network import LatentNetwork, NetworkDenoiser
+    from .reference import FashionExtractor, clamped_features, extractor_of
 
 __all__ = [
     "AXES",
     "CARDS",
     "CONVERGED",
     "MOMENTS",
+    "PROVENANCE",
     "REFERENCE",
     "WEIGHTS",
     "FashionExtractor",
@@ -26,15 +26,20 @@ __all__ = [
     "NetworkDenoiser",
     "clamped_features",
     "datasets",
+    "digits",
     "extractor_of",
+    "fashion_mnist",
 ]
 
 _HOMES = {
-    "FashionExtractor": "features",
-    "LatentNetwork": "latent",
+    "FashionExtractor": "reference",
+    "LatentNetwork": "network",
     "NetworkDenoiser": "network",
+    "PROVENANCE": "datasets",
     "clamped_features": "reference",
+    "digits": "datasets",
     "extractor_of": "reference",
+    "fashion_mnist": "datasets",
 }
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from ..denoiser import Denoiser, labels_for, per_row
-from ..nets.unet import EDMPrecond, UNet
+from ..nets.encoders import Autoencoder
+from ..nets.unet import EDMPrecond, MapPrecond, UNet
 from ..reference import Moments, Reference
-from .card import Card, load_card
-from .features import FashionExtractor
-from .moments import card_moments
-from .reference import card_reference, extractor_of, value_range
+from .card import CONVERGED, Card, load_card
+from .reference import FashionExtractor, card_moments, card_reference, extractor_of, value_range
 
 
 class NetworkDenoiser(Denoiser):
@@ -117,3 +117,145 @@ def digits() -> NetworkDenoiser:
 def emoji() -> NetworkDenoiser:
     """``emoji``: emoji of a font, RGB, 32 × 32, nine classes."""
     return NetworkDenoiser(load_card("emoji"))
+
+
+class NetworkMap(NetworkDenoiser):
+    """A few-step map from its card: ``denoise(x, sigma, labels)`` is the end of the teacher's path
+    through x, at the card's ``sigma_min``, where the map is the identity.
+
+    Data, classes and reference come from its teacher. Distillation used labels only: the map has no
+    guidance, and its answer to "no label" means nothing.
+
+    Args:
+        card: a card of architecture ``MapPrecond(UNet)``, whose ``training`` names the ``teacher``.
+
+    Raises:
+        CardError: the weights do not match the card.
+    """
+
+    kind = "map"
+    null_label = False
+
+    @staticmethod
+    def network(card: Card) -> nn.Module:
+        """See :meth:`NetworkDenoiser.network`."""
+        about = card.architecture
+        return MapPrecond(UNet(**about["net"]), about["sigma_data"], card.sigma_min)
+
+    @cached_property
+    def _teacher(self) -> Card:
+        return load_card(self.card.training["teacher"])
+
+    @cached_property
+    def _reference(self) -> Reference | None:
+        teacher = self._teacher
+        files = {name: file for name, file in teacher.files.items() if name != CONVERGED}
+        return card_reference(replace(teacher, files=files))
+
+    def reference(self) -> Reference | None:
+        """Return the teacher's reference without its converged samples, which are another model's."""
+        return self._reference
+
+    def moments(self) -> Moments | None:
+        """Return the moments of the data, from its teacher's card."""
+        return card_moments(self._teacher)
+
+
+def fashion_map() -> NetworkMap:
+    """``fashion-map``: one to four jumps, distilled from ``fashion``."""
+    return NetworkMap(load_card("fashion-map"))
+
+
+AUTOENCODER, NETWORK = "autoencoder.", "network."
+"""Prefixes of the names of their weights."""
+
+
+class CardDecoder:
+    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`.
+
+    Args:
+        network: in evaluation mode.
+        event: shape of an image.
+        limits: range of images.
+        device: where the network is.
+    """
+
+    identity = ""  # the model's is the hash of the weights of both
+    batch = 96
+
+    def __init__(
+        self,
+        network: Autoencoder,
+        event: tuple[int, ...],
+        limits: tuple[float, float] | None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.network, self.event, self.limits, self.device = network, event, limits, device
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Return images ``(n, *event)``, computed in float32, in the dtype of the latents."""
+        return self.network.decode(latents.float()).to(latents.dtype)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Return latents of images ``(n, *event)``, on ``device``, in their dtype."""
+        return self.network.encode(images.float()).to(images.dtype)
+
+    def to(self, device: torch.device | str) -> CardDecoder:
+        """Return a copy on ``device``."""
+        network = copy.deepcopy(self.network).to(device)
+        return CardDecoder(network, self.event, self.limits, device)
+
+
+class LatentNetwork(NetworkDenoiser):
+    """A class-conditional EDM network on latents, with the decoder that makes images of them.
+
+    Samples are latents; features, classes and the range of the data refer to images.
+
+    Args:
+        card: a card of architecture ``EDMPrecond(UNet) on Autoencoder``.
+
+    Attributes:
+        autoencoder: its decoder, which knows how to encode too.
+
+    Raises:
+        CardError: the weights do not match the card.
+    """
+
+    autoencoder: CardDecoder
+
+    def __init__(self, card: Card) -> None:
+        tensors = card.tensors()
+        network, autoencoder = (
+            {key.removeprefix(of): value for key, value in tensors.items() if key.startswith(of)}
+            for of in (NETWORK, AUTOENCODER)
+        )
+        super().__init__(card, network)
+        self.limits = None
+        module = Autoencoder(**card.architecture["autoencoder"])
+        module.load_state_dict(autoencoder)
+        module = module.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+        self.autoencoder = CardDecoder(module, tuple(card.data["shape"]), value_range(card))
+        self.decoder = self.autoencoder
+
+    def to(self, device: torch.device | str) -> LatentNetwork:
+        """Return a copy of this model with its weights, and the decoder's, on ``device``."""
+        twin = super().to(device)
+        assert isinstance(twin, LatentNetwork)
+        twin.autoencoder = self.autoencoder.to(device)
+        twin.decoder = twin.autoencoder
+        return twin
+
+    def mode_of(self, x: Tensor) -> Tensor | None:
+        """Return the class that the card's extractor sees in the images of latents, ``(batch,)`` int64."""
+        extractor = extractor_of(self.card)
+        return (
+            extractor.predict(self.decode(x).clamp(*value_range(self.card)))
+            if isinstance(extractor, FashionExtractor)
+            else None
+        )
+
+
+def fashion_latent() -> LatentNetwork:
+    """``fashion-latent``: Fashion-MNIST in latents of 4 × 8 × 8, ten classes."""
+    return LatentNetwork(load_card("fashion-latent"))

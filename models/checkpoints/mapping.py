@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..adapters import Boundary, NativeDenoiser, Network, NetworkTime
-from ..decoder import Decoder
-from ..denoiser import labels_for
-from ..own_sampling import OwnSampling
+from ..denoiser import Decoder, OwnSampling, labels_for
 from ..process import VE, Process
 from .processes import PROCESSES, parts_of
 from .specification import USER, Specification

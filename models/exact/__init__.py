@@ -1,10 +1,8 @@
 """Exact models: denoiser, density, samples and endpoints of the probability-flow ODE are known."""
 
 from .base import ExactModel
-from .cloud import PointCloud
+from .cloud import KernelDensity, PointCloud
 from .gaussian import Gaussian
-from .kde import KernelDensity
-from .mixture import GaussianMixture
-from .mppca import MPPCA
+from .mixture import MPPCA, GaussianMixture
 
 __all__ = ["MPPCA", "ExactModel", "Gaussian", "GaussianMixture", "KernelDensity", "PointCloud"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..denoiser import Denoiser, per_row
-from ..wrappers import Altered
+from ..guidance import Altered
 from .base import CHUNK, ExactModel, filled, product
 from .flow import flow_rows
 

@@ -6,12 +6,136 @@ everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from .base import ExactModel, FloatArray
+from .cloud import PointCloud
 from .gaussian import Gaussian
 from .mixture import GaussianMixture
+
+COMPONENTS = 300
+"""Components of a mixture along a curve or a sheet."""
+WIDTHS = 12
+"""Components of a mixture that stands for a heavy-tailed distribution."""
+
+
+def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a Gaussian whose variances fall as a power of their number, between -1/2 and -2."""
+    variances = np.arange(1, dim + 1.0) ** -rng.uniform(0.5, 2)
+    variances *= std**2 / variances.mean()
+    return Gaussian("", torch.zeros(dim, dtype=torch.float64), _rotation(dim, rng), _t(variances))
+
+
+def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a multivariate t distribution of 2.5 to 6 degrees of freedom, as Gaussians about one mean with its
+    quantiles' widths.
+    """
+    from scipy.stats import invgamma  # here: few runs have a use for it
+
+    half = rng.uniform(2.5, 6) / 2
+    widths = np.sqrt(invgamma.ppf((np.arange(WIDTHS) + 0.5) / WIDTHS, half, scale=half))
+    widths *= std / np.sqrt(np.square(widths).mean())
+    zeros = torch.zeros(WIDTHS, dim, 1, dtype=torch.float64)
+    return _mixture(np.ones(WIDTHS), zeros[..., 0].numpy(), zeros.numpy(), widths)
+
+
+def curve(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a closed curve of four random harmonics, 1 to 5 % of its size thick."""
+    angle = np.linspace(0, 2 * np.pi, COMPONENTS, endpoint=False)
+    waves = [w for k in range(1, 5) for w in (np.cos(k * angle) / k, np.sin(k * angle) / k)]
+    return _thin(np.stack(waves, 1) @ rng.standard_normal((len(waves), dim)), std, rng)
+
+
+def sheet(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a bent surface over a square, 1 to 5 % of its size thick."""
+    u, v = rng.uniform(-1, 1, (2, COMPONENTS))
+    bent = np.stack([u, v, u * v, np.sin(2 * u + v), np.cos(3 * v)], 1)
+    return _thin(bent @ rng.standard_normal((5, dim)), std, rng)
+
+
+def modes(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make two to eleven elongated modes of unlike weight."""
+    count, rank = int(rng.integers(2, 12)), min(dim, int(rng.integers(1, 5)))
+    means, weights = rng.standard_normal((count, dim)), rng.uniform(0.2, 1, count)
+    factors = np.stack(
+        [
+            np.linalg.qr(rng.standard_normal((dim, rank)))[0] * rng.uniform(0.1, 0.6, rank)
+            for _ in range(count)
+        ]
+    )
+    widths = rng.uniform(0.02, 0.2, count)
+    share = weights / weights.sum()
+    own = np.square(widths) + np.square(factors).sum((1, 2)) / dim
+    unit = std / np.sqrt(share @ (np.square(means - share @ means).mean(1) + own))
+    return _mixture(weights, means * unit, factors * unit, widths * unit)
+
+
+def points(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make ten to 120 points of a Gaussian cloud."""
+    return PointCloud("", _t(rng.standard_normal((int(rng.integers(10, 121)), dim)) * std))
+
+
+KINDS: dict[str, Callable[[int, float, np.random.Generator], ExactModel]] = {
+    kind.__name__: kind for kind in (spectrum, tails, curve, sheet, modes, points)
+}
+
+
+def member(
+    kind: str, dim: int, std: float, seed: int, sigma_min: float, sigma_max: float
+) -> ExactModel:
+    """Make a problem of the family.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        dim: number of dimensions, >= 2.
+        std: standard deviation of the data, root mean square over the dimensions, > 0.
+        seed: of the problem, >= 0.
+        sigma_min: lowest noise level, > 0.
+        sigma_max: highest, above it.
+
+    Raises:
+        ValueError: no such kind, or a number out of range.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"there is no kind {kind!r} of exact problem; choose {', '.join(KINDS)}")
+    if dim < 2 or not std > 0 or seed < 0 or not 0 < sigma_min < sigma_max:
+        raise ValueError(
+            "an exact problem needs dim >= 2, std > 0, seed >= 0 and 0 < sigma_min < sigma_max, got "
+            f"{dim}, {std}, {seed}, {sigma_min} and {sigma_max}"
+        )
+    number = list(KINDS).index(kind)
+    model = KINDS[kind](dim, std, np.random.default_rng((seed, number, dim)))
+    model.name = f"family:{kind}"
+    model.identity = f"family-{kind}{model.identity}"
+    model.sigma_min, model.sigma_max = sigma_min, sigma_max
+    return model
+
+
+def _thin(middle: FloatArray, std: float, rng: np.random.Generator) -> ExactModel:
+    """Make a mixture of small equal Gaussians at ``middle`` ``(K, d)``."""
+    middle = middle - middle.mean(0)
+    middle *= std / np.sqrt(np.square(middle).mean())
+    count, dim = middle.shape
+    width = np.full(count, std * rng.uniform(0.01, 0.05))
+    return _mixture(np.ones(count), middle, np.zeros((count, dim, 1)), width)
+
+
+def _mixture(
+    weights: FloatArray, means: FloatArray, factors: FloatArray, widths: FloatArray
+) -> ExactModel:
+    return GaussianMixture("", (means.shape[1],), _t(weights), _t(means), _t(factors), _t(widths))
+
+
+def _rotation(dim: int, rng: np.random.Generator) -> Tensor:
+    return _t(np.linalg.qr(rng.standard_normal((dim, dim)))[0])
+
+
+def _t(values: FloatArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def gaussian() -> Gaussian:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ..cards.features import FashionExtractor
+from ..cards.reference import FashionExtractor
 from ..reference import Extractor, FloatArray, Reference, Statistics
 from . import Samples, extractor
 

@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from . import Samples, extractor
-from .resizing import pillow_bicubic
-from .rgb import RgbNetwork, check_images, hash_of, normalised
+from .rgb import RgbNetwork, check_images, hash_of, normalised, pillow_bicubic
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and standard deviation of the channels in CLIP's training."""

@@ -13,8 +13,16 @@ from torch.nn import functional as F
 
 from ..checkpoints.opening import CheckpointError, open_checkpoint, state_dict
 from . import Samples, extractor
-from .resizing import RESIZINGS, Resize
-from .rgb import IMAGENET_MEAN, IMAGENET_STD, RgbNetwork, check_images, hash_of, normalised
+from .rgb import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    RESIZINGS,
+    Resize,
+    RgbNetwork,
+    check_images,
+    hash_of,
+    normalised,
+)
 
 SIDE, PATCH, HEAD = 224, 14, 64
 """Side of the resized images and of a patch, and features of an attention head."""

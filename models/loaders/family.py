@@ -1,5 +1,5 @@
 """``family:KIND``: an exact problem of any size, scale and range
-(:mod:`samplerbench.models.exact.family`).
+(:mod:`samplerbench.models.exact.problems`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ def load(
     Raises:
         ValueError: no such kind, or a number out of range.
     """
-    from ..exact.family import member
+    from ..exact.problems import member
 
     return member(rest or EXAMPLE, dim, std, seed, sigma_min, sigma_max)

@@ -62,7 +62,7 @@ _WHAT = {
 
 
 class FileDecoder:
-    """Decoder (:class:`~samplerbench.models.decoder.Decoder`) from a user's ``decode``.
+    """Decoder (:class:`~samplerbench.models.denoiser.Decoder`) from a user's ``decode``.
 
     Args:
         decode: the function.

@@ -14,7 +14,7 @@ import torch
 from looping import each
 
 from samplerbench.benchmarks.sampling.fingerprint import Fingerprint, difference, model_fingerprint
-from samplerbench.benchmarks.scoring.solutions.endpoints import tag_of
+from samplerbench.benchmarks.scoring.endpoints import tag_of
 from samplerbench.models import make_model, model_names
 
 safe_open = None

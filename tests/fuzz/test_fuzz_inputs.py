@@ -17,7 +17,7 @@ from PIL import Image
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.usage import _refuse
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.scoring.real.data import real_data
+from samplerbench.benchmarks.scoring.real_data import real_data
 from samplerbench.benchmarks.suites.files import built_in, load_suite, refuse_untrusted
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import load_card, make_model

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.scoring.real.reading import read_array
-from samplerbench.benchmarks.scoring.real.statistics import read_statistics
+from samplerbench.benchmarks.scoring.real_files import read_array
+from samplerbench.benchmarks.scoring.statistics_files import read_statistics
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 
 

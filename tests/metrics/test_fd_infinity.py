@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, frechet_distance
-from samplerbench.benchmarks.metrics.estimators.fd_infinity import fd_infinity
+from samplerbench.benchmarks.metrics.estimators.frechet import fd_infinity
 
 REFERENCE = FrechetReference(np.zeros(8), np.eye(8))
 

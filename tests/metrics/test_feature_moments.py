@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.benchmarks.metrics import Moments
-from samplerbench.benchmarks.metrics.estimators.moments import LARGEST
+from samplerbench.benchmarks.metrics.estimators.rows import LARGEST
 
 exact = settings(derandomize=True, deadline=None, max_examples=25)
 

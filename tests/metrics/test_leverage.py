@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.metrics.estimators.leverage import _higher_order_factors, excess
+from samplerbench.benchmarks.metrics.estimators.expansion import _higher_order_factors, excess
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 

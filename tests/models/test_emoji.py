@@ -13,7 +13,7 @@ from PIL import Image
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import load_card, make_model
-from samplerbench.models.cards.datasets import noto_emoji
+from samplerbench.models.cards import noto_emoji
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.reference import Blocks
 from samplerbench.samplers import NoNoise, karras, make

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from samplerbench.models.cards.card import CARDS
-from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.exact.mppca import MPPCA, fashion_mppca
+from samplerbench.models.exact.mixture import MPPCA, GaussianMixture, fashion_mppca
 from samplerbench.models.reference import Reference
 from samplerbench_studies.training.fit_mppca import (
     Array,

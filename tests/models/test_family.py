@@ -6,7 +6,7 @@ import torch
 from looping import each
 
 from samplerbench.models import make_model
-from samplerbench.models.exact.family import KINDS, member
+from samplerbench.models.exact.problems import KINDS, member
 
 
 @each("kind", KINDS)

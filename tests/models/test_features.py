@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.cards.features import CHUNK, load_extractor
+from samplerbench.models.cards.reference import CHUNK, load_extractor
 
 
 @pytest.fixture(scope="module")

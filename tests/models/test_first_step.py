@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.analysis.mmse_curve import MMSECurve
+from samplerbench.models.analysis import MMSECurve
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench_studies.analysis.first_step import chain, first_step_bound
 

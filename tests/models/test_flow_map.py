@@ -11,7 +11,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.conformance.models import check_checkpoint
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
-from samplerbench.models.cards.flow_map import NetworkMap
+from samplerbench.models.cards.network import NetworkMap
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench_studies.training import distil

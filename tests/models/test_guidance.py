@@ -12,9 +12,14 @@ import torch
 from samplerbench.models.denoiser import Denoiser, Wrapper, labels_for
 from samplerbench.models.exact.cloud import digits_cloud
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
+from samplerbench.models.guidance import (
+    Altered,
+    ClassifierFree,
+    ClassifierGuidance,
+    Clipped,
+    DynamicThresholding,
+)
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.models.wrappers import Altered, Clipped, DynamicThresholding
 
 SIGMAS: list[float | torch.Tensor] = [
     0.5,

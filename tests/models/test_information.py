@@ -8,9 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.models.analysis.estimate import Estimate, estimate_mean
-from samplerbench.models.analysis.mmse import denoising_loss, exact_mmse, gaussian_mmse, normal_like
-from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
+from samplerbench.models.analysis import (
+    Estimate,
+    MMSECurve,
+    denoising_loss,
+    estimate_mean,
+    exact_mmse,
+    gammas,
+    gaussian_mmse,
+    normal_like,
+)
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.perturbed import Perturbed

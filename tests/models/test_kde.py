@@ -13,8 +13,7 @@ import torch
 from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.base import CHUNK, ExactModel
-from samplerbench.models.exact.cloud import PointCloud, square_distances
-from samplerbench.models.exact.kde import KernelDensity, image_cloud
+from samplerbench.models.exact.cloud import KernelDensity, PointCloud, image_cloud, square_distances
 from samplerbench.models.exact.mixture import GaussianMixture
 
 LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 2])

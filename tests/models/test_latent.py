@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from samplerbench.models import load_card, make_model
-from samplerbench.models.cards.latent import LatentNetwork
-from samplerbench.models.cards.network import NetworkDenoiser
-from samplerbench.models.decoder import decoded
+from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
+from samplerbench.models.denoiser import decoded
 from samplerbench_studies import CARDS
 from samplerbench_studies.training import latent, one_level
 

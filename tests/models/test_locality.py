@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.analysis.mmse import normal_like
+from samplerbench.models.analysis import normal_like
 from samplerbench.models.exact.wavelet import wavelet
 from samplerbench_studies.analysis.locality import receptive_radius, sensitivity
 

@@ -11,7 +11,7 @@ import torch
 from samplerbench.benchmarks.suites.cell import make_start, moments_of
 from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
 from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError
-from samplerbench.models.cards.moments import card_moments, unpack
+from samplerbench.models.cards.reference import card_moments, unpack
 from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench_studies.training.cards import write_card, write_tensors

@@ -15,10 +15,14 @@ from torch import Tensor, nn
 
 from samplerbench.models import Denoiser, make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
-from samplerbench.models.guidance import ClassifierFree, ClassifierGuidance
+from samplerbench.models.guidance import (
+    ClassifierFree,
+    ClassifierGuidance,
+    Clipped,
+    DynamicThresholding,
+)
 from samplerbench.models.networks import networks_in
 from samplerbench.models.process import VE
-from samplerbench.models.wrappers import Clipped, DynamicThresholding
 
 OWN = """
 import torch

@@ -10,8 +10,9 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.benchmarks.scoring.real.statistics import read_statistics
-from samplerbench.models.extractors import Samples, clip, dinov2, make_extractor, resizing, rgb
+from samplerbench.benchmarks.scoring.statistics_files import read_statistics
+from samplerbench.models.extractors import Samples, clip, dinov2, make_extractor, rgb
+from samplerbench.models.extractors import rgb as resizing
 
 RGB = Samples((3, 32, 32), (-1.0, 1.0))
 

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis.mmse import exact_mmse, gaussian_mmse
-from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
+from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas, gaussian_mmse
 from samplerbench.models.exact.problems import gaussian, gmm_2d
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.methods.ancestral import DDIM

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from looping import each
 
 from samplerbench.models import make_model
-from samplerbench.models.analysis.mmse import normal_like, posterior_trace
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.kde import KernelDensity
+from samplerbench.models.analysis import normal_like, posterior_trace
+from samplerbench.models.exact.cloud import KernelDensity, PointCloud
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import wavelet

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_distance
-from samplerbench.benchmarks.metrics.estimators.moments import Moments
+from samplerbench.benchmarks.metrics.estimators.rows import Moments
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
-from samplerbench.models.cards.features import FashionExtractor
+from samplerbench.models.cards.reference import FashionExtractor
 from samplerbench.models.extractors.card import project
 from samplerbench_studies.training.reference import add_axes, principal_axes
 

@@ -9,7 +9,7 @@ import torch
 from looping import each
 
 from samplerbench.models import Denoiser, make_model
-from samplerbench.models.analysis.mmse import normal_like, posterior_trace
+from samplerbench.models.analysis import normal_like, posterior_trace
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import wavelet

@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 from scipy.stats import norm
 
-from samplerbench.models.exact.haar import haar, inverse_haar, octaves
-from samplerbench.models.exact.quantile import log_cdf, transport
-from samplerbench.models.exact.wavelet import BALANCE, Wavelet, wavelet
+from samplerbench.models.exact.wavelet import (
+    BALANCE,
+    Wavelet,
+    haar,
+    inverse_haar,
+    log_cdf,
+    octaves,
+    transport,
+    wavelet,
+)
 
 SMALL = Wavelet(side=4)
 

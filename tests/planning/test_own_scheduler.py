@@ -14,8 +14,7 @@ from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model
-from samplerbench.models.denoiser import Wrapper
-from samplerbench.models.own_sampling import OwnSampling
+from samplerbench.models.denoiser import OwnSampling, Wrapper
 from samplerbench.samplers import Grid, make, names
 
 GRID = Grid((80.0, 8.0, 1.0, 0.0))

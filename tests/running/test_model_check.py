@@ -13,7 +13,7 @@ from looping import each
 from torch import nn
 
 from samplerbench.benchmarks.running.model_check import check_model
-from samplerbench.benchmarks.scoring.solutions.endpoints import converged_samples
+from samplerbench.benchmarks.scoring.endpoints import converged_samples
 from samplerbench.models import make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.loaders.python_file import FileModel

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest, norm
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.models.exact.quantile import transport
+from samplerbench.models.exact.wavelet import transport
 from samplerbench.samplers import Grid, SampleNoise, karras, make
 
 LOW = 0.002

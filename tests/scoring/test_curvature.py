@@ -10,7 +10,7 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.scoring.path_curvature.curvature import (
+from samplerbench.benchmarks.scoring.path_curvature import (
     Path,
     arc_length,
     converged,

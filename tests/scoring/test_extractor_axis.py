@@ -15,12 +15,7 @@ from quiet_runs import quiet_run, quiet_setup
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
 from samplerbench.benchmarks.sampling.snapshots import display_range
-from samplerbench.benchmarks.scoring.real.data import (
-    HELD_OUT_SEED,
-    MODEL_SAMPLES,
-    SEED,
-    real_data,
-)
+from samplerbench.benchmarks.scoring.real_data import HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Until, check_suite
@@ -98,7 +93,7 @@ def test_features_of_real_samples_are_taken_once(spec, tmp_path, monkeypatch):
     models = {"gmm-2d": make_model("gmm-2d")}
     first = load_references(models, spec, cache=tmp_path)["gmm-2d"]
     monkeypatch.setattr(
-        "samplerbench.benchmarks.scoring.real.features.Moments.of",
+        "samplerbench.benchmarks.scoring.real_data.Moments.of",
         lambda _: pytest.fail("taken again"),
     )
     again = load_references(models, spec, cache=tmp_path)["gmm-2d"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samplerbench.benchmarks.scoring.real.making import make_statistics
+from samplerbench.benchmarks.scoring.making_statistics import make_statistics
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 

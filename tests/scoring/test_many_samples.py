@@ -14,11 +14,9 @@ from sealed_archives import write_npz
 
 from samplerbench.benchmarks.metrics.estimators import rows
 from samplerbench.benchmarks.metrics.metric import metrics
-from samplerbench.benchmarks.scoring import shards
-from samplerbench.benchmarks.scoring.context import CellContext
-from samplerbench.benchmarks.scoring.data import Data
-from samplerbench.benchmarks.scoring.scale import Scale
-from samplerbench.benchmarks.scoring.shards import gathered
+from samplerbench.benchmarks.scoring import context as shards
+from samplerbench.benchmarks.scoring.context import CellContext, gathered
+from samplerbench.benchmarks.scoring.data import Data, Scale
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.results.run_directory.sealed import Damaged, StoredArray

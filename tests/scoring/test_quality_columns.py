@@ -14,10 +14,8 @@ from samplerbench.benchmarks.metrics import (
     metrics,
     population_estimate,
 )
-from samplerbench.benchmarks.scoring.context import CellContext
-from samplerbench.benchmarks.scoring.data import Data, training_set
-from samplerbench.benchmarks.scoring.scale import Scale
-from samplerbench.benchmarks.scoring.shards import gathered
+from samplerbench.benchmarks.scoring.context import CellContext, gathered
+from samplerbench.benchmarks.scoring.data import Data, Scale, training_set
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from samplerbench.benchmarks.scoring.real.data import HELD_OUT, real_data
+from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.models import make_model
 

@@ -13,15 +13,15 @@ import torch
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, frechet_distance
-from samplerbench.benchmarks.metrics.estimators.moments import Moments
-from samplerbench.benchmarks.scoring.real.data import real_data
-from samplerbench.benchmarks.scoring.real.statistics import (
+from samplerbench.benchmarks.metrics.estimators.rows import Moments
+from samplerbench.benchmarks.scoring.real_data import real_data
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.scoring.statistics_files import (
     INCEPTION,
     SPATIAL,
     read_statistics,
     write_statistics,
 )
-from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor

@@ -9,7 +9,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.metrics import FrechetReference, Moments, estimate, frechet_distance
 from samplerbench.benchmarks.metrics.kernel import KERNEL_ESTIMATOR as KERNEL
 from samplerbench.benchmarks.metrics.kernel import kid
-from samplerbench.benchmarks.scoring.scale import FRECHET_ESTIMATOR
+from samplerbench.benchmarks.scoring.data import FRECHET_ESTIMATOR
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.results.run_directory.files import read_npz, write_npz
 from samplerbench_studies.calibration import Calibration

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.suites.cell import SPREADS, make_start, moments_of
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
 from samplerbench.models.exact.base import ExactModel
-from samplerbench.models.wrappers import Altered
+from samplerbench.models.guidance import Altered
 
 BASE = {
     "name": "t",

@@ -12,14 +12,13 @@ from tuners import tuner
 from samplerbench.benchmarks.planning.models import NamedModel
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
-from samplerbench.benchmarks.scoring.solutions.endpoints import ODE, solve
+from samplerbench.benchmarks.scoring.endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.target import Target
 from samplerbench.benchmarks.tuning.tuning import Tuning
 from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
-from samplerbench.models.exact.cloud import PointCloud
-from samplerbench.models.exact.kde import KernelDensity
+from samplerbench.models.exact.cloud import KernelDensity, PointCloud
 from samplerbench.samplers import Grid, NoNoise, karras, make
 
 EULER = make("euler")
@@ -184,7 +183,7 @@ def test_the_teacher_of_a_network_solves_the_same_latents(monkeypatch):
         seen.update(ids.tolist())
         return latents(model, ids, seed, dtype)
 
-    monkeypatch.setattr("samplerbench.benchmarks.scoring.solutions.endpoints.latents", watched)
+    monkeypatch.setattr("samplerbench.benchmarks.scoring.endpoints.latents", watched)
     model = make_model("digits")
     tuning_problem(model, TRAIN_IDS, 2, 0).distances(
         EULER, karras(2, model.sigma_min, model.sigma_max)

@@ -14,8 +14,8 @@ from scipy import stats
 from ....models.reference import Reference
 from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
 from ...running.interim import level_at
+from ...scoring.endpoints import CONVERGED_STEPS
 from ...scoring.references import CARD
-from ...scoring.solutions.endpoints import CONVERGED_STEPS
 from ..answer import Value
 from ..asked.request import AdviceRequest, Entry
 from .features import POOLED, Axes, leading_axes

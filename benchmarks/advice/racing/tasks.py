@@ -23,7 +23,7 @@ from ...running.executing.worker_context import WorkerContext
 from ...sampling.engine import finish
 from ...sampling.infinity import solved
 from ...sampling.shard import begin, clamp, latents, sample_shard
-from ...scoring.solutions.endpoints import solve
+from ...scoring.endpoints import solve
 from .features import POOLED, Pooled
 
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ...running.executing import Executor, Failure
 from ...running.executing.worker_context import WorkerContext
 from ...sampling.shard import CONVERGED_IDS
-from ...scoring.solutions.doubling import Doubling, solve_by_doubling
-from ...scoring.solutions.endpoints import CONVERGED_STEPS
+from ...scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from ..asked.request import AdviceRequest
 from .paired import Squares
 from .store import Store
@@ -30,7 +29,7 @@ SCORED = 1 << 16
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule of doubling, as for a suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
+"""Rule of doubling, as for a suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.endpoints`)."""
 
 
 SOLVED = 72

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ....models.checkpoints.diffusers.library import Autoencoder
-from ...scoring.real.arrays import open_arrays
-from ...scoring.real.data import SETS
-from ...scoring.real.reading import SUFFIXES, read_array, read_folder
+from ...scoring.real_data import SETS
+from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
 
 
 def read_images(
@@ -23,7 +22,7 @@ def read_images(
     Args:
         source: path of a folder of images, in a folder for each class (numbered in the order of the
             folders' names) or not; or of a ``.npy`` or ``.npz`` file
-            (:func:`~samplerbench.benchmarks.scoring.real.reading.read_array`), of the latter with class
+            (:func:`~samplerbench.benchmarks.scoring.real_files.read_array`), of the latter with class
             numbers in ``y`` or ``arr_1``, or not; or a data set by its name, whose test images are read.
         event: shape of a sample.
         limits: range of the model's data.

@@ -41,10 +41,49 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .leverage import excess
-from .moments import FloatArray, Moments
-from .rows import Rows
+from .rows import FloatArray, Moments, Rows
 from .second_order import Blocks, Noise, noise
+
+
+class Excess(NamedTuple):
+    """Corrections to bias and influence of second order.
+
+    Attributes:
+        bias: ``(n,)`` of each sample, to be summed.
+        influence: ``(n,)`` to be taken off each sample's influence, and the part given back.
+    """
+
+    bias: FloatArray
+    influence: FloatArray
+
+
+def excess(along: FloatArray, pairs: FloatArray) -> Excess:
+    """Return the terms beyond second order, less the terms of a sample of the mean leverage.
+
+    They include the inflation of the others' inverse root.
+
+    Args:
+        along: ``(n,)`` p = sum_i s_i z_i², >= 0.
+        pairs: ``(n,)`` sum_ij w_ij z_i² z_j², >= 0.
+    """
+    n, whole = len(along), float(along.sum())
+    if whole == 0:
+        return Excess(np.zeros(n), np.zeros(n))
+    leverage = 2 * np.divide(pairs, n * along, out=np.zeros(n), where=along > 0)
+    mean = 2 * float(pairs.sum()) / (n * whole)
+    of_each, of_mean = _higher_order_factors(leverage), _higher_order_factors(np.array(mean))
+    return Excess(
+        along * (of_each[0] - of_mean[0]) / n, along * (of_each[1] - of_mean[1] - 3 / 8 * mean)
+    )
+
+
+def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the factors of p / n in the bias and of p in the influence, without their first terms
+    g / 4 and g / 2.
+    """
+    r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
+    return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
+
 
 SAMPLES_PER_FEATURE = 15
 """Samples for each feature from which intervals were found to cover (docs/calibration.md).

@@ -40,8 +40,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .expansion import FrechetReference, Side, check_dimensions, expand, resolved
-from .moments import FloatArray, Moments
-from .rows import Rows, rows_of
+from .rows import FloatArray, Moments, Rows, rows_of
 from .second_order import interval, sum_of_noise
 
 SEED = 0
@@ -273,3 +272,47 @@ def _estimate(raw: float, bias: float, sides: Sequence[Side]) -> FrechetEstimate
 def _standard_error(influence: FloatArray) -> float:
     """Return the standard error of a mean of independent terms."""
     return float(influence.std(ddof=1) / np.sqrt(len(influence)))
+
+
+PARTS = 5
+SHUFFLE_SEED = 0
+
+
+def fd_infinity(
+    reference: FrechetReference,
+    features: ArrayLike | Rows,
+    parts: int = PARTS,
+    seed: int = SHUFFLE_SEED,
+) -> float:
+    """Return the intercept of the line.
+
+    Args:
+        reference: the fixed truth.
+        features: ``(n, d)``; a part of n / ``parts`` samples must exceed d, below which the law is
+            another.
+        parts: the most parts, >= 2.
+        seed: of the shuffle.
+
+    Raises:
+        ValueError: too few samples, dimensions differ, or a value is not finite.
+    """
+    rows = rows_of(features)
+    n, d = rows.shape
+    if parts < 2 or n // parts <= d:
+        raise ValueError(
+            f"extrapolation from {n} samples in {parts} parts needs parts of "
+            f"more than {d} samples, and at least two of them"
+        )
+    shuffled = np.random.default_rng(seed).permutation(n)
+    groups = np.arange(1, parts + 1)
+    values = [
+        np.mean(
+            [
+                frechet_distance(reference, part)
+                for part in rows.moments_of(np.array_split(shuffled, g))
+            ]
+        )
+        for g in groups
+    ]
+    _, intercept = np.polyfit(groups / n, values, 1, w=1 / np.sqrt(groups))
+    return float(intercept)

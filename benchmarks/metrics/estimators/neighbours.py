@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .moments import FloatArray
+from .rows import FloatArray
 
 BLOCK = 1024
 """Number of rows of the distance matrix in memory at a time."""

@@ -49,8 +49,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....results.text import Z95
-from .gram import left_over
-from .moments import FloatArray
+from .rows import FloatArray
 
 ROWS = 256
 """Number of samples whose pairs estimate E h²."""
@@ -127,6 +126,17 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
             h += value * ((z * vector) @ z.T) ** 2
     np.fill_diagonal(h, 0)
     return left_over(h.sum(axis=1), float(np.vdot(h, h)))
+
+
+def left_over(sums: FloatArray, squares: float) -> float:
+    """Return V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its
+    rows and the sum of its squares.
+    """
+    n, total = len(sums), float(sums.sum())
+    v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (
+        n * (n - 3)
+    )
+    return max(v, 0.0)
 
 
 def sum_of_noise(sides: Sequence[Noise]) -> Noise:

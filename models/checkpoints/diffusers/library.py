@@ -178,7 +178,7 @@ def _quietly() -> Iterator[None]:
 
 @dataclass(eq=False)
 class Autoencoder:
-    """Autoencoder as a :class:`~samplerbench.models.decoder.Decoder`, with an encoder for checks of a model.
+    """Autoencoder as a :class:`~samplerbench.models.denoiser.Decoder`, with an encoder for checks of a model.
 
     Attributes:
         network: of diffusers, in evaluation mode; its ``decode`` gives a tuple of images.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...own_sampling import OwnSampling
+from ...denoiser import OwnSampling
 from ..mapping import process_of
 from ..specification import Specification
 from .scheduler import kind_of, trained

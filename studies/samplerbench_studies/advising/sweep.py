@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from samplerbench.benchmarks import Cell, Suite
 from samplerbench.benchmarks.planning import plan
 from samplerbench.benchmarks.sampling import Failure, engine_of, latents
-from samplerbench.benchmarks.scoring.solutions import Doubling, solve, solve_by_doubling
+from samplerbench.benchmarks.scoring import Doubling, solve, solve_by_doubling
 from samplerbench.benchmarks.suites import format_spec, parse_spec
 from samplerbench.models import Denoiser, make_model
 from samplerbench.results.run_directory import read_npz, write_npz

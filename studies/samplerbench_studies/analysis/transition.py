@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from samplerbench.models.analysis import Estimate, estimate_mean, normal_like
+from samplerbench.models import Estimate, estimate_mean, normal_like
 from samplerbench.models.exact import ExactModel
 
 ROWS = 16

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samplerbench.models import Denoiser
-from samplerbench.models.analysis import Estimate, estimate_mean
+from samplerbench.models import Denoiser, Estimate, estimate_mean
 
 SMALL = 128
 """Dimensions up to which a trace takes one product per direction, and is exact."""
@@ -95,7 +94,7 @@ def covariance_trace(
         seed: decides the directions, which all rows share.
 
     Returns:
-        One :class:`~samplerbench.models.analysis.Estimate` a row, of error 0 where it is exact.
+        One :class:`~samplerbench.models.Estimate` a row, of error 0 where it is exact.
 
     Raises:
         ValueError: fewer than two probes, which give no error.

@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
     Attributes:
         seed: of the part.
         each: problems of each kind.
-        kinds: of :data:`samplerbench.models.exact.family.KINDS`.
+        kinds: of :data:`samplerbench.models.exact.problems.KINDS`.
         dims: bounds of the number of dimensions, of any kind.
         stds: bounds of the data's standard deviation.
         ranges: (sigma_max, sigma_min), taken in turn.

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 
 from samplerbench.models import Card
-from samplerbench.models.cards import CARDS, WEIGHTS
-from samplerbench.models.cards.datasets import PROVENANCE, digits
+from samplerbench.models.cards import CARDS, PROVENANCE, WEIGHTS, digits
 
 from .cards import write_card, write_tensors
 

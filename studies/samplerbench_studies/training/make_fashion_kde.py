@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from samplerbench.models import Card
-from samplerbench.models.cards import CARDS, WEIGHTS
-from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
+from samplerbench.models.cards import CARDS, PROVENANCE, WEIGHTS, fashion_mnist
 
 from .cards import write_card, write_tensors
 

@@ -11,7 +11,7 @@ from samplerbench.benchmarks.conformance.models.paths import check_along, moves
 from samplerbench.models.adapters import Boundary
 from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification
-from samplerbench.models.exact.quantile import transport
+from samplerbench.models.exact.wavelet import transport
 
 EVENT, DATA, LOW = (2, 4, 4), 0.5, 0.002
 WEIGHTS, MEANS, WIDTH = np.array([0.4, 0.6]), np.array([-0.6, 0.5]), 0.2

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplerbench.models.analysis.estimate import Estimate
-from samplerbench.models.analysis.mmse_curve import MMSECurve, gammas
+from samplerbench.models.analysis import Estimate, MMSECurve, gammas
 from samplerbench_studies.why_steps.measuring import (
     big_steps,
     cold,

@@ -10,7 +10,7 @@ import torch
 
 from samplerbench.benchmarks.metrics.memorisation import binomial_interval
 from samplerbench.models import make_model
-from samplerbench.models.analysis.estimate import Estimate
+from samplerbench.models.analysis import Estimate
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.problems import gmm_2d
 from samplerbench_studies.why_steps.measuring import big_steps, collapse, no_noise, one_step

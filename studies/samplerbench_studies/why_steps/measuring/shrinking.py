@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.metrics import binomial_interval
-from samplerbench.models import Denoiser
-from samplerbench.models.analysis import (
+from samplerbench.models import (
+    Denoiser,
     Estimate,
     MMSECurve,
     denoising_loss,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samplerbench.models.analysis import Estimate
+from samplerbench.models import Estimate
 
 from ...arrays import FloatArray
 

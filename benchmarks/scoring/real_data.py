@@ -4,19 +4,29 @@ images, or a data set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ....models import Denoiser
 from ....models.cards.datasets import digits, emoji, fashion_mnist
-from ...suites.files import DATA_SETS
-from .reading import read_array, read_folder
-from .statistics import read_statistics
-from .torchvision_sets import PREFIX, torchvision_set
+from ...models import Denoiser
+from ...models.cards.datasets import digits, emoji, fashion_mnist
+from ...models.loaders.user_files import difference_of, file_hash, reading
+from ...models.reference import Extractor, FloatArray
+from ...results.run_directory.files import read_npz, write_npz
+from ..metrics.estimators.rows import Moments
+from ..sampling.fingerprint import Fingerprint, difference, extractor_fingerprint
+from ..sampling.shard import clamp
+from ..suites.files import DATA_SETS
+from .real_files import PREFIX, read_array, read_folder, torchvision_set
+from .statistics_files import read_statistics
 
 HELD_OUT = 6
 """Stride of a file's held-out samples, as in Fashion-MNIST's 60 000 and 10 000."""
@@ -142,3 +152,96 @@ def _fitting(samples: Tensor, event: tuple[int, ...], source: str, whose: str) -
     if not samples.isfinite().all():
         raise ValueError(f"--reference {source} has values that are not finite")
     return samples
+
+
+MADE_BY = "made_by"
+"""Array of cached features with the fingerprint of their extractor."""
+OPENED = "opened"
+"""Array with the files opened meanwhile; if they change, so does the extractor."""
+
+Limits = tuple[float, float] | None
+
+
+class Measured(NamedTuple):
+    """Features of real samples.
+
+    Attributes:
+        mean: ``(d,)`` of the reference set.
+        cov: ``(d, d)``.
+        held_out: ``(m, d)`` of other samples.
+        data: name and hash of the samples.
+    """
+
+    mean: FloatArray
+    cov: FloatArray
+    held_out: FloatArray
+    data: str
+
+
+def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
+    """Return the moments of real samples' features, and the features of held-out ones, cached by
+    extractor.
+    """
+    data = _name_with_digest(real.name, *real[:2])
+
+    def make() -> dict[str, np.ndarray]:
+        moments = Moments.of(extractor(clamp(real.reference, limits)[0]))
+        held_out = extractor(clamp(real.held_out, limits)[0])
+        return {"mean": moments.mean, "cov": moments.cov, "held_out": held_out}
+
+    event = tuple(real.reference.shape[1:])
+    stored = _cache(extractor, event, limits, cache, data, make)
+    return Measured(stored["mean"], stored["cov"], stored["held_out"], data)
+
+
+def features_of(
+    extractor: Extractor, samples: Tensor, name: str, limits: Limits, cache: Path
+) -> FloatArray:
+    """Return the features ``(n, d)`` of real samples, cached by extractor."""
+
+    def make() -> dict[str, np.ndarray]:
+        return {"features": extractor(clamp(samples, limits)[0])}
+
+    event, data = tuple(samples.shape[1:]), _name_with_digest(name, samples)
+    return _cache(extractor, event, limits, cache, data, make)["features"]
+
+
+def _name_with_digest(name: str, *parts: Tensor) -> str:
+    """Return a name for samples with a digest of their values."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(tuple(part.shape)).encode() + part.contiguous().numpy().tobytes())
+    return f"{name}-{digest.hexdigest()[:16]}"
+
+
+def _cache(
+    extractor: Extractor,
+    event: tuple[int, ...],
+    limits: Limits,
+    cache: Path,
+    data: str,
+    make: Callable[[], dict[str, np.ndarray]],
+) -> Mapping[str, np.ndarray]:
+    """Return the result of ``make``, from the cache if this extractor made the stored one."""
+    name = hashlib.sha256(f"{data} {extractor.identity} {limits}".encode()).hexdigest()[:16]
+    path, now = cache / f"features-{name}.npz", extractor_fingerprint(extractor, event, limits)
+    stored = read_npz(path)
+    if stored is None or _is_outdated(stored, now):
+        with reading() as recorder:
+            stored = make()
+        opened = {file: file_hash(file) or "" for file in sorted(recorder.paths)}
+        about = {MADE_BY: now.to_json(), OPENED: opened}
+        write_npz(path, stored | {name: np.array(json.dumps(it)) for name, it in about.items()})
+    return stored
+
+
+def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
+    """Return True if cached features cannot be shown to come from an extractor that equals the
+    present one.
+    """
+    try:
+        before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
+        opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}
+        return bool(difference(before, now) or difference_of(Path(), opened))
+    except (KeyError, ValueError, AttributeError):
+        return True

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_magic
 from torch import Tensor
 
-from ....models.checkpoints.opening import CheckpointError, open_checkpoint
-from ....models.reference import Extractor, FloatArray
-from ...metrics.estimators.moments import Moments
-from .arrays import open_arrays, reason
+from ...models.checkpoints.opening import CheckpointError, open_checkpoint
+from ...models.reference import Extractor, FloatArray
+from ..metrics.estimators.rows import Moments
+from .real_files import open_arrays, reason
 
 INCEPTION = "inception-v3-2048"
 """Features of the FID: the original network with the original's resizing."""

@@ -18,9 +18,15 @@ from ....models import Denoiser
 from ....results.run_directory.run_dir import RunDir
 from ....results.terminal.path_curvature import KEY
 from ....samplers import Grid, NoNoise, karras, make
+from ...models import Denoiser
+from ...results.run_directory.run_dir import RunDir
+from ...results.terminal.path_curvature import KEY
+from ...samplers import Grid, NoNoise, karras, make
 from ...sampling.batch import latents
-from ...suites.cell import Cell, moments_of
-from ..solutions.endpoints import tag_of
+from ...suites.cell import Cell
+from ..sampling.batch import latents
+from ..suites.cell import Cell, moments_of
+from .endpoints import tag_of
 
 SOLVER = "dpm_solver_3m"
 """Solver of third order, at one evaluation a node."""

@@ -9,23 +9,120 @@ steps are doubled until doubling no longer matters.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ....models import Denoiser
 from ....models.reference import Reference
 from ....results.run_directory.run_dir import RunDir
 from ....samplers import NoNoise, karras, make
 from ....samplers.brownian import DEPTH, BrownianTree
-from ...sampling.out_of_memory import in_batches
-from ...sampling.shard import CONVERGED_IDS, clamp, latents
-from ...suites.cell import file_name
-from .doubling import Doubling, Endpoints, doubled
+from ...sampling.shard import latents
+from ..sampling.out_of_memory import in_batches
+from ..sampling.shard import CONVERGED_IDS, clamp
+from ..suites.cell import file_name
+
+pass
+from ...models import Denoiser
+from ...models.exact.base import ExactModel
+from ...models.reference import Reference
+from ...results.run_directory.run_dir import RunDir
+from ...samplers import NoNoise, karras, make
+from ...samplers.brownian import DEPTH, BrownianTree
+from ..sampling.shard import latents
+from ..suites.cell import Cell
 from .path_limit import SUBDIVISION, path_limit
+
+MARGIN = 1e-5
+"""An rmse below this (data units per dimension) is not resolved in float32 by any steps."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and
+    their error (RMS).
+    """
+
+    x: NDArray
+    modes: NDArray | None
+    steps: int
+    resolution: float
+
+
+class Doubling(NamedTuple):
+    """Stopping rule for doubling the steps of a reference solution.
+
+    Attributes:
+        first, last: the fewest and the most steps.
+        negligible: doubling the steps once more would move it by less than this share of the
+            smallest error in the table.
+        gain: factor by which the next doubling moves it less than the last.
+    """
+
+    first: int
+    last: int
+    negligible: float
+    gain: float
+
+
+def doubled(
+    run: RunDir,
+    tag: str,
+    solve: Callable[[int], Tensor],
+    measured: Sequence[NDArray],
+    rule: Doubling,
+) -> Endpoints:
+    """Return the first ``solve(steps)`` that one more doubling of the steps hardly moves.
+
+    The run directory stores every solution.
+    """
+
+    def kept(steps: int) -> NDArray:
+        name = f"{tag}-{steps}"
+        stored = run.read_reference(name)
+        if stored is None:
+            stored = {"x": solve(steps).cpu().numpy()}
+            run.write_reference(name, stored)
+        return stored["x"]
+
+    return solve_by_doubling(kept, measured, rule, _first_steps(run, tag, rule.first))
+
+
+def solve_by_doubling(
+    solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
+) -> Endpoints:
+    """Return the first ``solve(steps)`` that one more doubling moves little, relative to its
+    distance to ``measured``.
+    """
+    steps, previous = first, None
+    while True:
+        x = solve(steps)
+        if previous is not None:
+            resolution = _rms(x - previous) / rule.gain
+            smallest = min(
+                [_rms(other - x[: len(other)]) for other in measured if len(other)], default=np.inf
+            )
+            if resolution <= max(rule.negligible * smallest, MARGIN) or steps >= rule.last:
+                return Endpoints(x, None, steps, resolution)
+        previous, steps = x, 2 * steps
+
+
+def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
+    """Return the first number of steps: half of the most stored, to keep references from becoming
+    coarser.
+    """
+    return max(fewest, max(run.reference_steps(tag), default=0) // 2)
+
+
+def _rms(difference: NDArray) -> float:
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
+
 
 SOLVER = "dpm_solver_3m"
 """Solver of third order at one evaluation a step: the cheapest built-in way to converge."""
@@ -182,3 +279,69 @@ def tag_of(model: Denoiser, *what: object) -> str:
 def _modes(model: Denoiser, x: NDArray, device: str) -> NDArray | None:
     modes = model.mode_of(torch.from_numpy(x).to(device))
     return None if modes is None else modes.cpu().numpy()
+
+
+Truth = Callable[..., Endpoints]
+"""One of :func:`.endpoints` and :func:`.path_endpoints`."""
+
+
+def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
+    """Return the kind of endpoints for a cell's samples; None for samples without a limit.
+
+    A pathwise limit needs a sampler that claims to converge to it, and an exact denoiser, since it
+    takes thousands of evaluations. The Gaussian start follows the ODE, not the path. The path of a
+    few-step map is known at its end alone.
+    """
+    if model.kind == "map":
+        return None
+    if not cell.sampler.stochastic:
+        return endpoints
+    claims = getattr(cell.sampler, "strong_order", None) is not None
+    follows = (
+        cell.noise == "brownian"
+        and claims
+        and cell.start.name != "gaussian"
+        and isinstance(model, ExactModel)
+    )
+    return path_endpoints if follows else None
+
+
+def truths_of(
+    run: RunDir,
+    model: Denoiser,
+    solved: Denoiser,
+    cells: Sequence[Cell],
+    whole: Callable[[Cell], NDArray],
+    stage: Callable[[str], None],
+) -> Mapping[Truth | None, Endpoints]:
+    """Return converged endpoints of both kinds, where cells need them.
+
+    Their required accuracy depends on the cells' own results.
+
+    Args:
+        run: stores them.
+        model: of the cells.
+        solved: the same model, with counted evaluations.
+        cells: to be compared.
+        whole: gives the samples of a cell that were stored whole, ``(k, *event)``.
+        stage: receives the present stage.
+    """
+    truths: dict[Truth | None, Endpoints] = {}
+    for truth in (endpoints, path_endpoints):
+        comparable = [cell for cell in cells if truth_of(model, cell) is truth]
+        if comparable:
+            measured = [whole(cell) for cell in comparable]
+            first, count = comparable[0], max(map(len, measured))
+            kind = "endpoints" if truth is endpoints else "paths"
+            stage(f"{first.model}: converged {kind} of {count} samples")
+            truths[truth] = truth(
+                run,
+                solved,
+                first.seed,
+                first.dtype,
+                first.device,
+                count,
+                first.batch_size,
+                measured,
+            )
+    return truths

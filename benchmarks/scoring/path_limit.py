@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ....samplers import Denoise
 from ....samplers.brownian import BrownianTree
+from ...samplers import Denoise
+from ...samplers.brownian import BrownianTree
 
 SUBDIVISION = 4
 """log2 of the pieces of a step over which J is summed: a 16th of J's uncertainty given the

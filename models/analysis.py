@@ -8,20 +8,150 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import singledispatch
+from dataclasses import dataclass
+from functools import cached_property, singledispatch
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..denoiser import Denoiser, per_row
-from ..exact.base import ExactModel, product
-from ..exact.cloud import PointCloud
-from ..exact.kde import KernelDensity
-from ..exact.mixture import GaussianMixture
-from ..exact.wavelet import Wavelet
-from .estimate import FloatArray
-from .mmse_curve import MMSECurve
+from .denoiser import Denoiser, per_row
+from .exact.base import ExactModel, product
+from .exact.cloud import KernelDensity, PointCloud
+from .exact.mixture import GaussianMixture
+from .exact.wavelet import Wavelet
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
+
+FloatArray = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """Mean of independent draws, with its standard error.
+
+    Attributes:
+        value: the mean.
+        error: its standard error.
+        bound: largest further error of the value, by quadrature or by a bounded tail; 0 if the draws
+            are unbiased.
+    """
+
+    value: float
+    error: float
+    bound: float = 0.0
+
+    def covers(self, truth: float, errors: float = 4.0) -> bool:
+        """Return True if ``truth`` lies within so many standard errors, and the bound."""
+        return abs(self.value - truth) <= errors * self.error + self.bound
+
+
+def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
+    """Return the mean of independent ``draws`` ``(n,)``; its error is infinite for a single draw.
+
+    Raises:
+        ValueError: no draw.
+    """
+    n = len(draws)
+    if n < 1:
+        raise ValueError("an estimate needs at least one draw; raise the number of samples")
+    error = float(draws.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    return Estimate(float(draws.mean()), error, bound)
+
+
+@dataclass(frozen=True, eq=False)
+class MMSECurve:
+    """A tabulated MMSE curve; between the nodes, gamma mmse is a cubic spline in log gamma.
+
+    Attributes:
+        gamma: ``(M,)`` > 0, rising; M >= 2.
+        draws: ``(n, M)``, each sample's part, in squared data units.
+    """
+
+    gamma: FloatArray
+    draws: FloatArray
+
+    def __post_init__(self) -> None:
+        if len(self.gamma) < 2 or not (np.diff(self.gamma) > 0).all() or not self.gamma[0] > 0:
+            raise ValueError("an MMSE curve needs at least two nodes gamma > 0, rising")
+        if self.draws.ndim != 2 or self.draws.shape[1] != len(self.gamma):
+            raise ValueError(
+                f"an MMSE curve of {len(self.gamma)} nodes needs draws "
+                f"(samples, {len(self.gamma)}), not {self.draws.shape}"
+            )
+
+    def at(self, gamma: FloatArray | float) -> FloatArray:
+        """Each sample's curve at ``gamma`` (a number or ``(m,)``): ``(n,)`` or ``(n, m)``.
+
+        Raises:
+            ValueError: outside the nodes.
+        """
+        return self._spline(self._place(gamma)).T / gamma
+
+    def integral(self, start: float, stop: FloatArray | float) -> FloatArray:
+        """Each sample's integral of mmse dgamma from ``start`` to ``stop``.
+
+        Shapes and errors as in :meth:`at`.
+        """
+        return (self._primitive(self._place(stop)) - self._primitive(self._place(start))).T
+
+    def value(self, gamma: float) -> Estimate:
+        """mmse(gamma)."""
+        return estimate_mean(self.at(gamma))
+
+    def mean(self) -> FloatArray:
+        """Return the curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the
+        true one falls.
+        """
+        return np.minimum.accumulate(self.draws.mean(0))
+
+    def halved(self) -> MMSECurve:
+        """Return the curve from every other node and the last, to bound the interpolation error.
+
+        Raises:
+            ValueError: fewer than three nodes.
+        """
+        if len(self.gamma) < 3:
+            raise ValueError(
+                "an MMSE curve of two nodes does not show how well it is interpolated; give it more"
+            )
+        keep = sorted({*range(0, len(self.gamma), 2), len(self.gamma) - 1})
+        return MMSECurve(self.gamma[keep], self.draws[:, keep])
+
+    def _place(self, gamma: FloatArray | float) -> FloatArray:
+        low, high = self.gamma[0] * (1 - 1e-9), self.gamma[-1] * (1 + 1e-9)
+        if not (np.all(gamma >= low) and np.all(gamma <= high)):
+            raise ValueError(
+                f"the MMSE curve spans gamma = {self.gamma[0]:g} to "
+                f"{self.gamma[-1]:g}; tabulate it over the levels in use"
+            )
+        return np.log(np.clip(gamma, self.gamma[0], self.gamma[-1]))
+
+    @cached_property
+    def _spline(self) -> CubicSpline:
+        from scipy.interpolate import CubicSpline  # here: few runs have a use for it
+
+        # gamma mmse is the integrand in log gamma, and of one scale where mmse spans many decades.
+        return CubicSpline(np.log(self.gamma), (self.gamma * self.draws).T)
+
+    @cached_property
+    def _primitive(self) -> CubicSpline:
+        return self._spline.antiderivative()
+
+
+def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
+    """``nodes`` signal-to-noise ratios from 1 / sigma_max² to 1 / sigma_min², even in logarithm.
+
+    Raises:
+        ValueError: not 0 < ``sigma_min`` < ``sigma_max``.
+    """
+    if not 0 < sigma_min < sigma_max:
+        raise ValueError(
+            f"need 0 < sigma_min < sigma_max, got sigma_min={sigma_min} and sigma_max={sigma_max}"
+        )
+    return np.exp(np.linspace(-2 * math.log(sigma_max), -2 * math.log(sigma_min), nodes))
 
 
 @singledispatch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,48 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...suites.files import DATA_SETS
-from .arrays import open_arrays, reason
+from ..suites.files import DATA_SETS
+
+MOST_TIMES, SMALL = 100, 64 << 20
+"""Largest ratio of an archive's unpacked size to its own, and unpacked bytes that are always
+allowed.
+
+Photographs are packed to a half, drawings to a twentieth.
+"""
+
+
+def open_arrays(path: Path) -> Any:
+    """Return the result of ``numpy.load``.
+
+    Raises:
+        ValueError: the file holds Python objects, or is far larger unpacked.
+        Exception: raised for a damaged file.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > max(SMALL, MOST_TIMES * path.stat().st_size):
+            raise ValueError(
+                f"it is {unpacked / 2**30:.2g} GiB unpacked, {unpacked / path.stat().st_size:,.0f} "
+                "times its size; save the samples with numpy.savez, which packs nothing"
+            )
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ValueError(PICKLED) from None
+        raise
+
+
+PICKLED = "it holds Python objects, which are not read; save numbers"
+
+
+def reason(error: Exception) -> str:
+    """Return the reason why a file cannot be read, in words that offer nothing unsafe."""
+    if "allow_pickle" in str(error):
+        return PICKLED
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -151,3 +193,74 @@ def _other_size(where: str, size: tuple[int, int] | None, event: tuple[int, ...]
         f"--reference: {where} has {size[0]} x {size[1]} pixels, but the "
         f"model's images have {event[2]} x {event[1]}; resize it"
     )
+
+
+PREFIX = "torchvision:"
+
+
+def torchvision_set(
+    source: str, event: tuple[int, ...], limits: tuple[float, float] | None
+) -> tuple[Tensor, Tensor]:
+    """Return the training and the test images of a local data set, ``(n, *event)`` float32 each,
+    without downloads.
+
+    Args:
+        source: ``torchvision:NAME:FOLDER``, such as ``torchvision:CIFAR10:data``, with the name
+            of the class and its ``root``.
+        event: (1, h, w) for grey images or (3, h, w) for RGB; colours are converted.
+        limits: range of the model's data.
+
+    Raises:
+        ValueError: torchvision or its files are missing, there is no such data set or it has no
+            training and test images, the model's samples are no images, or images have other sizes.
+    """
+    name, colon, folder = source.removeprefix(PREFIX).partition(":")
+    if not (name and colon and folder):
+        raise ValueError(
+            f"--reference {source!r}: write torchvision:NAME:FOLDER, such as torchvision:CIFAR10:data"
+        )
+    if limits is None or len(event) != 3 or event[0] not in (1, 3):
+        raise ValueError(
+            f"--reference {source}: the model's samples {event} are no grey or RGB images of a known "
+            "range; give a .npy file"
+        )
+    parts = [
+        _images(_load_part(source, name, folder, part), source, event) for part in (True, False)
+    ]
+    low, high = limits
+    train, test = (
+        torch.from_numpy(part.astype(np.float32) / 255 * (high - low) + low) for part in parts
+    )
+    return train, test
+
+
+def _load_part(source: str, name: str, folder: str, train: bool) -> Any:
+    try:
+        from torchvision import datasets  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ValueError(
+            f"--reference {source} needs torchvision; pip install 'samplerbench[torchvision]'"
+        ) from error
+    kind: Any = getattr(datasets, name, None)
+    takes = inspect.signature(kind).parameters if inspect.isclass(kind) else {}
+    if "train" in takes:
+        options: dict[str, Any] = {"train": train}
+    elif "split" in takes:
+        options = {"split": "train" if train else "test"}
+    else:
+        raise ValueError(
+            f"--reference {source}: torchvision.datasets has no {name} with training and test "
+            "images; names are those of its classes, such as CIFAR10"
+        )
+    try:
+        return kind(folder, **options)  # pyright: ignore[reportCallIssue] - looked at above
+    except Exception as error:  # each set has its own ways to miss its files
+        words = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"--reference {source}: {words or type(error).__name__}; put its files into {folder}, as "
+            "torchvision does with download=True"
+        ) from error
+
+
+def _images(data_set: Any, source: str, event: tuple[int, ...]) -> np.ndarray:
+    return np.stack([pixels_of(image, event, source) for image, *_ in data_set])

@@ -1,5 +1,5 @@
 """Converged samples for a model's card: ``python -m
-samplerbench.benchmarks.scoring.solutions.converge fashion --out OUT``.
+samplerbench.benchmarks.scoring.converge fashion --out OUT``.
 
 ``python -m samplerbench_studies.training.reference fashion --converged converged.safetensors`` then
 puts their features into the card, so that ``fd_conv`` needs no converged samples of its own in
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from ....models import make_model
+from ...models import make_model
 from .endpoints import CONVERGED_STEPS, SOLVER, converged_samples
 
 

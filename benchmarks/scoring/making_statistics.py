@@ -10,13 +10,14 @@ import numpy as np
 from ....models import Denoiser, Reference
 from ....models.extractors import Samples, make_extractor
 from ....models.reference import Extractor
-from ...sampling.shard import clamp
-from ...suites.files import DATA_SETS
-from .arrays import open_arrays
-from .data import read_samples
-from .reading import SUFFIXES
-from .statistics import write_statistics
-from .torchvision_sets import PREFIX
+from ...models import Denoiser, Reference
+from ...models.extractors import Samples, make_extractor
+from ...models.reference import Extractor
+from ..sampling.shard import clamp
+from ..suites.files import DATA_SETS
+from .real_data import read_samples
+from .real_files import PREFIX, SUFFIXES, open_arrays
+from .statistics_files import write_statistics
 
 BYTES = (-1.0, 1.0)
 """Range for bytes without a model; features of images of 8 bits do not depend on it."""
