@@ -23,7 +23,7 @@ from ..results.run_directory.reading import log
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
-from .running.conformity import nonconforming
+from .running.sampler_conformance import nonconforming
 from .running.sequential import run_until_decided
 from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions

@@ -39,7 +39,7 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-    from ..running.executing import Executor
+    from ..running.executors import Executor
     from ..running.sequential import InterimAnalyses
     from ..suites.suite import Suite, Until
 
@@ -94,7 +94,7 @@ def _run(
 
     from ...results.run_directory.write_errors import explain_write_errors
     from ..running import runner
-    from ..running.conformity import nonconforming
+    from ..running.sampler_conformance import nonconforming
     from ..running.sequential import run_until_decided
     from ..running.setup import default_out, pick_device, set_up
     from ..sampling.execution import check_executions
@@ -146,7 +146,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..planning.native import warn_of_drowned
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
-    from ..running.executing.pace import expected
+    from ..running.executors.shard_limits import expected
     from ..running.forecast import forecast
     from ..running.setup import default_out, pick_device
     from ..sampling.execution import check_executions

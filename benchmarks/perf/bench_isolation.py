@@ -8,9 +8,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executing import Call, Executor, InProcess, Worker
-from samplerbench.benchmarks.running.executing.tasks import ShardTask
-from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executors import Call, Executor, InProcess, Worker
+from samplerbench.benchmarks.running.executors.tasks import ShardTask
+from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import load_suite
 

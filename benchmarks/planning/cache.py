@@ -21,7 +21,7 @@ from ...models.loaders.reading import reading
 from ...models.loaders.user_files import difference_of, file_hash
 from ...results.run_directory.disk.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
-from ..sampling.fingerprint import first_fingerprint
+from ..identity import first_fingerprint
 from ..suites.spec import canonical
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"

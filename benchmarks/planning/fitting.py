@@ -32,7 +32,7 @@ from ...samplers.pilot import (
 from ...samplers.pilot.finalists import LATENTS_PER_AXIS
 from ...samplers.pilot.probe import MOST
 from ...samplers.pilot.search import CONFIRMED, FINALISTS
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from ..suites.spec import canonical
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
 from .gits import SEARCH_IDS

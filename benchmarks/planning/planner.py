@@ -12,8 +12,8 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
+from ..sampling.batch import begins, below, top_of
 from ..sampling.execution import check_executions, refusal
-from ..sampling.infinity import begins, below, top_of
 from ..suites.cell import Cell
 from ..suites.spec import parse_spec
 from ..suites.start import Start, make_start

@@ -22,7 +22,7 @@ from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from ..timing.load import Load, cpu_doubts
-from .executing.pace import evaluations_per_second, expected, seconds_per_image
+from .executors.shard_limits import evaluations_per_second, expected, seconds_per_image
 
 TRIED = 256
 """Number of invented samples in a trial of scoring."""

@@ -22,8 +22,8 @@ from ...models.reference import Identity
 from ...models.wrappers import Altered
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
-from ..sampling.fingerprint.model import precision_of
-from ..sampling.fingerprint.numbers import tolerance_of
+from ..identity.model import precision_of
+from ..identity.reduced_numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not

@@ -12,26 +12,25 @@ from typing import NamedTuple
 import torch
 
 from ...results.result_table import ResultTable, rebuild
-from ...results.run_directory.claims import Claims
 from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.sharing import Claims
 from ...results.run_directory.write_errors import explain_write_errors
 from ...results.run_directory.writing import BusyError
-from ..sampling.out_of_memory import out_of_memory
+from ..sampling.failure import out_of_memory
 from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked, reference_evaluations
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
 from ..timing.pending import LocalTimer, time_pending
 from ..timing.table import write_timings
-from .admission import admit
-from .executing import Executor
-from .executing.pace import expected
-from .executing.remote_timer import RemoteTimer
-from .executing.tasks import TrajectoryTask
-from .outcomes import conclude, ended, forget_failures, missing
+from .cell_states import admit, conclude, ended, forget_failures, missing
+from .executors import Executor
+from .executors.remote_timer import RemoteTimer
+from .executors.shard_limits import expected
+from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
-from .sharing import follow, sample
+from .shards import follow, sample
 
 
 @torch.no_grad()

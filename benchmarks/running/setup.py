@@ -17,17 +17,18 @@ from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
-from ..planning.native import warn_of_drowned
-from ..planning.planner import load_models, plan
-from ..sampling.chance import unseeded_draws
-from ..sampling.fingerprint import (
+from ..identity import (
     Fingerprint,
     extractor_fingerprint,
     first_fingerprint,
     outputs_at,
     runs_users_code,
 )
-from ..sampling.fingerprint.sampler import files_of_sampler
+from ..identity.admission import Identity, ModelFingerprints, without_levels
+from ..identity.sampler import files_of_sampler
+from ..planning.native import warn_of_drowned
+from ..planning.planner import load_models, plan
+from ..sampling.shard import unseeded_draws
 from ..scoring.real.data import held_out_samples
 from ..scoring.references import load_references
 from ..scoring.solutions.endpoints import CONVERGED_STEPS
@@ -35,16 +36,14 @@ from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .executing import Executor, Failure, InProcess
-from .executing.batches import Batches
-from .executing.pace import SHORTEST_COMPILED, Limits
-from .executing.tasks import ThroughputTask
-from .executing.worker_context import WorkerConfig, WorkerContext
+from .executors import Executor, Failure, InProcess
+from .executors.shard_limits import SHORTEST_COMPILED, Batches, Limits
+from .executors.tasks import ThroughputTask
+from .executors.worker_context import WorkerConfig, WorkerContext
 from .file_watch import FileWatch
-from .identity import Identity, ModelFingerprints, without_levels
 from .model_check import check_model
-from .probes import SamplerProbes
 from .provenance import citations, provenance
+from .sampler_probes import SamplerProbes
 
 REAL = 256
 """Number of real samples for the check of a user's model."""

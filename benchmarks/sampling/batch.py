@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,13 +10,64 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...models.denoiser import Bound
-from ...samplers import Noise, NoNoise, SampleNoise
+from ...models.process import RectifiedFlow
+from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
+from ...samplers.types import Denoise
 from ..suites.cell import Cell
+from .counting import Meter
 from .execution import costs_vary
 from .failure import Failure
-from .infinity import evaluations, solved
-from .meter import Meter
+
+FIRST = 1
+"""Number of evaluations of the first step."""
+HIGHEST = 1e300
+"""Stand-in for an infinite level in a flow's schedules: its time is 1 to the last bit."""
+
+
+def solved(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
+    """Return the samples of a cell.
+
+    Args:
+        cell: one with a grid.
+        denoise: bound denoiser.
+        x: ``(batch, *event)``, states at the grid's first level, or noise of standard deviation 1
+            if the cell begins at an infinite one.
+        noise: of the sampler.
+    """
+    assert cell.grid is not None
+    if cell.infinite:
+        x = denoise(x, math.inf) + cell.grid.sigma[0] * x
+    return cell.sampler.sample(denoise, x, cell.grid, noise)
+
+
+def evaluations(cell: Cell) -> int | None:
+    """Return the evaluations per sample of a cell's run, in calls of the denoiser; None if only
+    counting can tell.
+    """
+    assert cell.grid is not None
+    says = cell.sampler.nfe(cell.grid)
+    return None if says is None else says + FIRST * cell.infinite
+
+
+def begins(model: Denoiser, sampler: Sampler, start: str) -> bool:
+    """Return True if a run begins at an infinite level: the model has one, and the sampler keeps to
+    its grid and begins from noise.
+    """
+    moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
+    return model.infinite and start == "noise" and not moves
+
+
+def below(grid: Grid) -> Grid | None:
+    """Return the grid without its first, infinite level; None if a single level is left."""
+    return Grid(grid.sigma[1:]) if len(grid) > 1 else None
+
+
+def top_of(model: Denoiser, process: object) -> float:
+    """Return the top level of a schedule: of a flow's time the stand-in for t = 1, else the model's
+    highest finite level.
+    """
+    return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
 
 
 class Batch(NamedTuple):

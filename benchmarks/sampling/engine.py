@@ -17,12 +17,113 @@ from ...samplers import Denoise, Noise
 from ...samplers.cuda.capture import Backend, Recording, TensorLevels, capture
 from ...samplers.cuda.graph import CudaGraph
 from ..suites.cell import Cell
-from .batch import Batch, begin, noise_of, sample_batch
+from .batch import Batch, begin, noise_of, sample_batch, solved
+from .counting import Meter
 from .execution import captures, executed
 from .failure import Failure
-from .infinity import solved
-from .meter import Meter
-from .recorded import Calls, Recorded
+
+ROOM = 2**30
+"""Bytes of states that are stored on a CPU; on a GPU a quarter of the free memory, if that is
+less.
+"""
+
+
+class Call(NamedTuple):
+    """One call of a bound denoiser.
+
+    Attributes:
+        denoise: with the labels of these rows.
+        x: states ``(n, *event)``, a copy.
+        sigma: their level, or levels ``(n,)``.
+    """
+
+    denoise: Denoise
+    x: Tensor
+    sigma: float | Tensor
+
+
+class Calls:
+    """Calls of a run, in order.
+
+    When their states outgrow the room, every second stored call is dropped. The others stay evenly
+    spread over the run, and stand for all.
+
+    Args:
+        room: most bytes of states; at least one call is stored.
+
+    Attributes:
+        kept: stored calls, in order.
+        count: how many calls there were.
+    """
+
+    def __init__(self, room: float) -> None:
+        self.kept: list[Call] = []
+        self.count = 0
+        self._room, self._stride = room, 1
+
+    def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
+        """Add one more call."""
+        if self.count % self._stride == 0:
+            levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
+            self.kept.append(Call(denoise, x.clone(), levels))
+            while len(self.kept) > 1 and self.held > self._room:
+                self.kept, self._stride = self.kept[::2], 2 * self._stride
+        self.count += 1
+
+    @property
+    def held(self) -> int:
+        """Bytes of the stored states."""
+        return sum(map(_bytes, self.kept))
+
+    @property
+    def share(self) -> float:
+        """Ratio of calls to stored calls, the factor for the time of the latter."""
+        return self.count / len(self.kept) if self.kept else 0.0
+
+    def again(self) -> Tensor:
+        """Repeat the stored calls; return the result of the last.
+
+        Raises:
+            IndexError: no call is stored.
+        """
+        *others, last = self.kept
+        for call in others:
+            call.denoise(call.x, call.sigma)
+        return last.denoise(last.x, last.sigma)
+
+
+class Recorded:
+    """Bound denoiser that stores its calls.
+
+    Args:
+        denoise: the denoiser.
+        calls: their store.
+    """
+
+    def __init__(self, denoise: Denoise, calls: Calls) -> None:
+        self._denoise, self._calls = denoise, calls
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Store the call, and denoise."""
+        self._calls.add(self._denoise, x, sigma)
+        return self._denoise(x, sigma)
+
+    def take(self, rows: Tensor) -> Recorded:
+        """Return the recorder for a subset or repeats of the batch."""
+        return Recorded(self._denoise.take(rows), self._calls)
+
+
+def room_on(device: torch.device) -> float:
+    """Return the most bytes of states to store on a device."""
+    if device.type != "cuda":
+        return ROOM
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(ROOM, free / 4)
+
+
+def _bytes(call: Call) -> int:
+    return call.x.numel() * call.x.element_size()
+
 
 NewBackend = Callable[[torch.device], Backend]
 

@@ -11,7 +11,7 @@ import torch
 from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
 from ..sampling.batch import latents
-from ..sampling.meter import ReportingMeter
+from ..sampling.counting import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.spec import format_spec, parse_spec
 from ..suites.suite import Suite

@@ -17,11 +17,11 @@ from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ...results.run_directory.fingerprint import hash_of
+from ..identity import runs_users_code
+from ..identity.model import MANY_ROWS
+from ..identity.reduced_numbers import reduced
 from ..metrics.estimators.moments import FloatArray
 from ..planning.cache import default_cache
-from ..sampling.fingerprint import runs_users_code
-from ..sampling.fingerprint.model import MANY_ROWS
-from ..sampling.fingerprint.numbers import reduced
 from ..sampling.shard import clamp
 from .real.data import HELD_OUT_SEED, RealData, real_data
 from .real.features import measured

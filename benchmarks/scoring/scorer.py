@@ -18,10 +18,9 @@ from ...results.run_directory.sealed import Damaged
 from ...results.run_directory.stored import StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Metric, origin
-from ..sampling.meter import ReportingMeter
+from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
-from ..sampling.snapshots import pictures
-from ..sampling.trajectories import Seen, evolution
+from ..sampling.trajectories import Seen, evolution, pictures
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .context import CellContext

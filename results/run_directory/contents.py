@@ -17,8 +17,8 @@ from typing import Any
 from .disk.files import jsonable, write_bytes
 from .disk.read_cache import directories
 from .disk.write_behind import WriteBehind
-from .leading import Lead
 from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
+from .sharing import Lead
 
 _ARRAYS_UNREAD = Opened()
 

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from ..record import Record
 from . import sealed
-from .claims import FOLDER as CLAIMS
 from .disk.files import PART
 from .fingerprint import hash_of
 from .layout import (
@@ -35,9 +34,10 @@ from .layout import (
     shard_of,
     stranger_in,
 )
-from .leading import BusyError, leading, refuse_busy
 from .reading import RunReader
 from .sealed import Arrays, Damaged
+from .sharing import FOLDER as CLAIMS
+from .sharing import BusyError, leading, refuse_busy
 from .write_errors import missing_folder_error, unwritable
 
 __all__ = ["BusyError", "RunWriter"]
@@ -106,7 +106,7 @@ class RunWriter(RunReader):
         """Hold the lock on this folder, made if it does not exist, and clear what a killed process
         left half-written.
 
-        When the process ends, another one can take the lock (:mod:`.leading`).
+        When the process ends, another one can take the lock (:mod:`.sharing`).
 
         Raises:
             BusyError: another process holds the lock.

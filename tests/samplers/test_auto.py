@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.benchmarks.running.executing.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.pilot import Fitted, Rule
 

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
-from samplerbench.benchmarks.running.executing.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.suites.spec import label_of
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
-from ...running.executing import Tell
-from ...running.executing.tasks import OfCell
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Tell
+from ...running.executors.tasks import OfCell
+from ...running.executors.worker_context import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical

@@ -15,8 +15,8 @@ from ....models.loaders.reading import reading
 from ....models.loaders.user_files import difference_of, file_hash
 from ....models.reference import Extractor, FloatArray
 from ....results.run_directory.disk.files import read_npz, write_npz
+from ...identity import Fingerprint, difference, extractor_fingerprint
 from ...metrics.estimators.moments import Moments
-from ...sampling.fingerprint import Fingerprint, difference, extractor_fingerprint
 from ...sampling.shard import clamp
 from .data import RealData
 

@@ -21,7 +21,7 @@ from ....models.reference import Reference
 from ....results.run_directory.run_dir import RunDir
 from ....samplers import NoNoise, karras, make
 from ....samplers.brownian.tree import DEPTH, BrownianTree
-from ...sampling.out_of_memory import in_batches
+from ...sampling.failure import in_batches
 from ...sampling.shard import CONVERGED_IDS, clamp, latents
 from ...suites.cell import file_name
 from .doubling import Doubling, Endpoints, doubled

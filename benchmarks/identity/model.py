@@ -1,0 +1,296 @@
+"""Fingerprint of a feature extractor: its features of fixed noise, and the hashes of its files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import re
+import sys
+from collections.abc import Iterable
+from functools import cache
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ...models import Denoiser
+from ...models.loaders.local_code import imported_names
+from ...models.loaders.networks import parameter_dtype
+from ...models.loaders.python_file import FileModel, Renamed
+from ...models.loaders.reading import FilesRead, reading
+from ...models.loaders.user_files import file_hash, is_users, module_file
+from ...models.reference import Extractor, Identity
+from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...samplers import SampleNoise
+from .reduced_numbers import of_rows
+
+_OWN = __name__.partition(".")[0]
+_BASE = frozenset({_OWN, "torch", "numpy"})
+"""Packages of every run, whose versions are in ``run.json``."""
+
+
+def installed_code(files: Iterable[str]) -> dict[str, str]:
+    """Return the version of each installed package that source files import, and a digest of the
+    modules of it that they name.
+
+    Python's own modules, torch and numpy are left out.
+    """
+    modules = {
+        name
+        for file in sorted(files)
+        for name in imported_names(file, "")
+        if name.partition(".")[0] not in _BASE and _is_installed(name)
+    }
+    packages = sorted({name.partition(".")[0] for name in modules})
+    return {
+        f"installed {package}": " ".join(
+            [_version(package)]
+            + [
+                digest[:12]
+                for name in sorted(modules)
+                if name.partition(".")[0] == package
+                and (digest := file_hash(module_file(name) or ""))
+            ]
+        )
+        for package in packages
+    }
+
+
+def _is_installed(name: str) -> bool:
+    """Return True for a loaded module of a folder for installed packages."""
+    file = module_file(name)
+    return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
+
+
+def _version(package: str) -> str:
+    """Return the versions of a package's distributions."""
+    distributions = _distributions().get(package, [package])
+    return " and ".join(f"{name} {_version_of(name)}" for name in sorted(set(distributions)))
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "of no known version"
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    """Distributions by the packages that they install."""
+    return dict(importlib.metadata.packages_distributions())
+
+
+LEVELS, ROWS, SEED = 5, 2, 0
+MANY_ROWS, LARGE = 16, 1024
+"""Samples at each level of a cell's own grid, and the size of a sample above which there are
+fewer.
+"""
+AT_LEVEL = "output for many samples at sigma "
+"""Prefix of the names of these values. A record has as many as its cells have levels."""
+
+_ABSOLUTE = re.compile(
+    r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
+)
+
+
+_known: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+
+
+def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
+    """Return the fingerprint of a model, made by the first call: models may cache files.
+
+    Raises:
+        Exception: raised by the model.
+    """
+    by_device = _known.setdefault(model, {})
+    if device not in by_device:
+        by_device[device] = model_fingerprint(model, device)
+    return by_device[device]
+
+
+@torch.no_grad()
+def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
+    """Return the fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples between
+    its ends.
+
+    Args:
+        model: eager, with its wrappers (guidance and its like), on ``device``. Files that its calls
+            open count too.
+        device: "cpu" or "cuda".
+
+    Raises:
+        Exception: raised by the model.
+    """
+    ids, precision = torch.arange(ROWS, device=device), precision_of(model)
+    values: dict[str, Numbers] = {}
+    with reading() as recorder:
+        bound = model.bind(ids, SEED)
+        z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+        for sigma in levels_of(model):
+            values[f"output at sigma {sigma:.4g}"] = of_rows(
+                bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
+            )
+        if model.decoder is not None:
+            values["decoded noise"] = of_rows(model.decode(z.float()), torch.float32, device)
+    exact: dict[str, Fact] = {
+        "identity": without_folders(model.identity),
+        "event": str(tuple(model.event)),
+        "sigma_min": model.sigma_min,
+        "sigma_max": model.sigma_max,
+        "number of classes": model.classes,
+        "limits": str(model.limits),
+        "evaluations a call": model.passes,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    if model.decoder is not None:
+        exact["decoded event"] = str(tuple(model.decoder.event))
+        exact["decoded limits"] = str(model.decoder.limits)
+    if model.read is not None and runs_users_code(model):
+        exact |= installed_code(model.read.paths | recorder.paths)
+    return Fingerprint(
+        "model", without_folders(model.name), files_of(model.read, recorder.paths) | exact, values
+    )
+
+
+def runs_users_code(model: Denoiser) -> bool:
+    """Return True if a model calls code of the user's, or of an installed package."""
+    inner: object = model
+    while isinstance(inner, Denoiser):
+        if isinstance(inner, FileModel | Renamed):
+            return True
+        inner = getattr(inner, "inner", None)
+    return False
+
+
+@torch.no_grad()
+def outputs_at(
+    model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Numbers]:
+    """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
+
+    A large sample is as much work as many small ones: a level has two of them, by turns.
+
+    Args:
+        model: eager, on ``device``.
+        levels: of cells.
+        dtype: of their states, which need not be the model's own.
+        device: "cpu" or "cuda".
+
+    Raises:
+        Exception: raised by the model.
+    """
+    outputs, few = {}, math.prod(model.event) > LARGE
+    precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
+    state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
+    for sigma in levels:
+        # decided by the level alone, so that the rows are the same whichever others there are
+        first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
+        ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
+        z = SampleNoise(SEED, ids, model.event, dtype).initial()
+        d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
+        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
+    return outputs
+
+
+def levels_of(model: Denoiser) -> list[float]:
+    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
+    ratio = model.sigma_min / model.sigma_max
+    return [
+        model.sigma_max,
+        *(model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)),
+        model.sigma_min,
+    ]
+
+
+def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
+    """Return the hashes of a user's files as facts, with files that were opened ``later``.
+
+    ``later`` files were opened after the model was made.
+    """
+    return (
+        {}
+        if read is None
+        else {FILE + name: digest for name, digest in (read | later).hashes.items()}
+    )
+
+
+def precision_of(model: Denoiser) -> torch.dtype:
+    """Return the coarsest known dtype of a model: of its state, or of a network in it or in its
+    wrappers.
+    """
+    candidates, inner = [model.dtype], model
+    while isinstance(inner, Denoiser):
+        dtypes = (
+            getattr(inner, "network_dtype", None),
+            *(parameter_dtype(value) for value in vars(inner).values()),
+        )
+        candidates += [dtype for dtype in dtypes if dtype is not None]
+        inner = getattr(inner, "inner", None)
+    return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def without_folders(text: str) -> str:
+    """Return a text without the folders of absolute paths, which differ between machines."""
+    return _ABSOLUTE.sub("", text)
+
+
+PROBES = 4
+LOUDER = 8.0
+"""Range of the second noise where the data have no range."""
+
+
+def extractor_fingerprint(
+    extractor: Extractor,
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    device: str = "cpu",
+) -> Fingerprint:
+    """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
+
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples.
+
+    Args:
+        extractor: maps samples ``(n, *event)`` to features ``(n, dim)``.
+        event: shape of one sample.
+        limits: range of the data, which the noise is clamped to; None if there is none.
+        device: where the samples live.
+
+    Raises:
+        Exception: raised by the extractor.
+    """
+    exact: dict[str, Fact] = {
+        "identity": without_folders(extractor.identity),
+        "dim": extractor.dim,
+        "event": str(tuple(event)),
+        "limits": str(limits),
+    }
+    if isinstance(extractor, Identity):
+        return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
+    read = getattr(extractor, "read", None)
+    with reading() as recorder, torch.no_grad():
+        features = extractor(probes(event, limits).to(device))
+        values = {"features of fixed noise": of_rows(features, torch.float32, device)}
+        if read is not None:
+            many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
+            values["features of many samples"] = of_rows(many[None], torch.float32, device)
+    exact = files_of(read, recorder.paths) | exact
+    return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
+
+
+def probes(
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    count: int = PROBES,
+    louder: float = 1.0,
+) -> torch.Tensor:
+    """Return ``(count, *event)`` float32 noise: rows of white noise, then rows of its running
+    means, which are smoother.
+
+    It stays within the range of the data; where there is none, within ``louder`` times [-1, 1].
+    """
+    low, high = limits or (-louder, louder)
+    noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()
+    flat = noise.flatten(1)
+    smooth = flat.cumsum(1) / torch.arange(1, flat.shape[1] + 1).sqrt()
+    mixed = torch.cat([flat[: count // 2], smooth[count // 2 :]]).reshape(noise.shape)
+    return ((low + high) / 2 + (high - low) / 4 * mixed).clamp(low, high).to(torch.float32)
