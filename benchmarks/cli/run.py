@@ -94,7 +94,6 @@ def _run(
 
     from ...results.run_directory.write_errors import explain_write_errors
     from ..running import runner
-    from ..running.sampler_conformance import nonconforming
     from ..running.sequential import run_until_decided
     from ..running.setup import default_out, pick_device, set_up
     from ..sampling.execution import check_executions
@@ -122,7 +121,7 @@ def _run(
             table, looks = run_until_decided(setup, resolved.until, retry=retry)
         else:
             table, looks = runner.run_or_join(setup, retry=retry), None
-        doubt = "" if table is None else nonconforming(setup, table)
+        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return

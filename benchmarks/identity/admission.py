@@ -1,5 +1,4 @@
-"""Validity of a run directory's cells: those that the present code would not make are set aside
-before a run.
+"""Admission of a run directory's cells: those that the present code would not make are set aside.
 
 A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
 model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
@@ -24,17 +23,13 @@ from ..sampling.shard import whole_shard
 from ..suites.cell import Cell
 from .model import AT_LEVEL
 
-Probe = Callable[[Cell], Fingerprint]
-"""Callable that returns the fingerprint of a cell's sampler."""
-
 UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
 
 
 class ModelFingerprints(NamedTuple):
-    """Fingerprints of a model and of its extractor.
+    """Fingerprints of a model and of its extractor, if anything is scored by features.
 
-    The extractor is None if nothing is scored by features. Names of files that the model opens late
-    are relative to ``folder``.
+    Names of files that the model opens late are relative to ``folder``.
     """
 
     model: Fingerprint
@@ -42,13 +37,13 @@ class ModelFingerprints(NamedTuple):
     folder: Path = Path()
 
 
-class Identity:
+class Admission:
     """Admission of cells to a run directory.
 
     Args:
         run: the directory, locked.
         makers: by the name of the model in the suite.
-        probe: see :data:`Probe`; called once a cell.
+        probe: returns the fingerprint of a cell's sampler; called once a cell.
         writes: True to record new fingerprints; False only reads the directory, which need not be
             locked.
     """
@@ -57,13 +52,13 @@ class Identity:
         self,
         run: RunDir,
         makers: Mapping[str, ModelFingerprints],
-        probe: Probe,
+        probe: Callable[[Cell], Fingerprint],
         *,
         writes: bool = True,
     ) -> None:
         self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
-        self._aside = self.run.cells_aside()
-        self._known = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._aside = run.cells_aside()
+        self._records = {digest: _parsed(record) for digest, record in run.made().items()}
         self._digests = {
             name: (
                 self._digest_of(fingerprints.model, fingerprints.folder),
@@ -73,8 +68,7 @@ class Identity:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell, with all its parts of the present code: an outdated one is set aside, a
-        restorable one comes back.
+        """Plan a cell; an outdated one is set aside, a restorable one comes back.
 
         Args:
             cell: to be planned.
@@ -85,15 +79,13 @@ class Identity:
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
-        exists = self.there(cell.key)
+        exists = self.exists(cell.key)
         stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
         # the recorded ones, so that their digests stay
         recorded = self._recorded(stored, sampler) or sampler
         model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
-        self.run.plan(
-            cell.key,
-            record | {"made_by": f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"},
-        )
+        made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
+        self.run.plan(cell.key, record | {"made_by": made_by})
         if not stored:
             record_of_makers = {
                 "sampler": recorded.to_json(),
@@ -112,20 +104,9 @@ class Identity:
             cell: to be checked.
             extractor: True to compare extractors, if the present one has the cell's feature space.
         """
-        if not self.there(cell.key):
-            return
-        if why := self.fault(cell, extractor=extractor):
+        if self.exists(cell.key) and (why := self.fault(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
-
-    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Return the reason why the present code would not make a cell of the directory; "" if it
-        would.
-
-        Arguments as :meth:`inspect`.
-        """
-        stored = self.run.read(cell.key, MADE) or {}
-        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
     def inspect_model(self, key: str, name: str) -> None:
         """Set a cell aside if another model made it, for a row that cannot be planned again.
@@ -135,22 +116,54 @@ class Identity:
             name: of its model, one of the present ones.
         """
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
-        was, now = self._known.get(digest), self.makers[name]
-        if was is not None and (
-            changes := _difference(was, now.model) or self._changed_files(digest, now.folder)
-        ):
+        was, now = self._records.get(digest), self.makers[name]
+        if was is not None and (changes := self._changes(was, now.model, digest, now.folder)):
             why = f"the model is another one: {changes}"
             self.run.set_aside(key, why)
             log.warning("%s is set aside: %s.", key, why)
 
+    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
+        """Return the reason why the present code would not make a cell of the directory, or "".
+
+        Arguments as :meth:`inspect`.
+        """
+        stored = self.run.read(cell.key, MADE) or {}
+        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
+
     def digests(self, name: str) -> tuple[str, str]:
         """Return the digests of a model's record and of its extractor's, "" without one."""
-        model, extractor = self._digests[name]
-        return model, extractor
+        return self._digests[name]
 
-    def there(self, key: str) -> bool:
+    def exists(self, key: str) -> bool:
         """Return True if there is a cell; one that was planned and never begun does not count."""
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
+
+    def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
+        """Return the folder and ``made.json`` of a cell set aside that the present code would make.
+
+        It is None if there is none.
+        """
+        if cell.key not in self._aside:
+            return None
+        sampler = self.probe(cell)
+        for folder, record in self.run.made_aside(cell.key):
+            if not self._fault(record, sampler, cell.model):
+                return folder, record
+        return None
+
+    def _restore(self, cell: Cell) -> dict[str, Any]:
+        """Restore a cell that was set aside, and return its ``made.json``, or {}."""
+        match = self.restorable(cell)
+        if match is None:
+            return {}
+        folder, record = match
+        self.run.restore(cell.key, folder)
+        log.warning(
+            "%s is back: it was set aside when other code was there, and "
+            "is what the present code makes.",
+            cell.key,
+        )
+        return record
 
     def _fault(
         self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
@@ -165,63 +178,33 @@ class Identity:
             stands = str(stored.get(kind) or "")
             if stands == digest:  # the record that equals the present one
                 continue
-            was = self._known.get(stands)
+            was = self._records.get(stands)
             if (was is None) != (now is None):
                 return f"the {kind} is another one, or nothing says which it was"
             if (
                 was is not None
                 and isinstance(now, Fingerprint)
-                and (changes := _difference(was, now) or self._changed_files(stands, folder))
+                and (changes := self._changes(was, now, stands, folder))
             ):
                 return f"the {kind} is another one: {changes}"
         if before is not sampler and (changes := difference(before, sampler)):
             return f"the sampler is another one: {changes}"
         return ""
 
-    def _changed_files(self, digest: str, folder: Path) -> str:
-        """Describe changes of the files that a model on record opened late; "" for none."""
-        return difference_of(folder, self.run.opened(digest))
+    def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
+        """Describe changes of a maker on record and of the files that it opened late, or ""."""
+        return _difference(was, now) or difference_of(folder, self.run.opened(digest))
 
     def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
-        """Return the fingerprint of a cell's sampler in its ``made.json``: ``now`` itself if it is
-        the same.
-        """
+        """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
         return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
-
-    def returning(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return the folder of a restorable cell (set aside, and equal to the present code's), with
-        its ``made.json``; None if there is none.
-        """
-        if cell.key not in self._aside:
-            return None
-        sampler = self.probe(cell)
-        for folder, record in self.run.made_aside(cell.key):
-            if not self._fault(record, sampler, cell.model):
-                return folder, record
-        return None
-
-    def _restore(self, cell: Cell) -> dict[str, Any]:
-        """Restore a cell that was set aside, and return its ``made.json``; empty if there is
-        none.
-        """
-        match = self.returning(cell)
-        if match is None:
-            return {}
-        folder, record = match
-        self.run.restore(cell.key, folder)
-        log.warning(
-            "%s is back: it was set aside when other code was there, and "
-            "is what the present code makes.",
-            cell.key,
-        )
-        return record
 
     def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
         """Return the digest of the record that equals a fingerprint, or of a new one."""
         if fingerprint is None:
             return ""
         late: set[str] = set()
-        for digest, record in self._known.items():
+        for digest, record in self._records.items():
             if (
                 record is not None
                 and record.kind == fingerprint.kind
@@ -237,21 +220,21 @@ class Identity:
         # it does the same with other files, as far as its probes show
         files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
         digest = without_levels(fingerprint).digest
-        if digest in self._known:
+        if digest in self._records:
             digest = hash_of([fingerprint.to_json(), files])
         if self._writes:
             self.run.write_made(digest, fingerprint.to_json())
             if files:
                 self.run.write_opened(digest, files)
-        self._known[digest] = fingerprint
+        self._records[digest] = fingerprint
         return digest
 
 
 def without_levels(fingerprint: Fingerprint) -> Fingerprint:
     """Return a fingerprint without outputs at the levels of cells."""
-    if not any(key.startswith(AT_LEVEL) for key in fingerprint.values):
-        return fingerprint
     values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
+    if len(values) == len(fingerprint.values):
+        return fingerprint
     return replace(fingerprint, values=values)
 
 
@@ -259,14 +242,11 @@ def _difference(before: Fingerprint, now: Fingerprint) -> str:
     """Describe the difference between two fingerprints, at the levels that both have."""
     if words := difference(without_levels(before), without_levels(now)):
         return words
-    return next(
-        (
-            f"its output at sigma {float(key.removeprefix(AT_LEVEL).split()[0]):.4g} differs"
-            for key, at in before.values.items()
-            if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key])
-        ),
-        "",
-    )
+    for key, at in before.values.items():
+        if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key]):
+            sigma = float(key.removeprefix(AT_LEVEL).split()[0])
+            return f"its output at sigma {sigma:.4g} differs"
+    return ""
 
 
 def _parsed(record: object) -> Fingerprint | None:

@@ -1,4 +1,4 @@
-"""Fingerprint of a feature extractor: its features of fixed noise, and the hashes of its files."""
+"""Fingerprints of models and feature extractors: outputs for fixed noise, hashes of their files."""
 
 from __future__ import annotations
 
@@ -23,68 +23,53 @@ from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Number
 from ...samplers import SampleNoise
 from .reduced_numbers import of_rows
 
-_OWN = __name__.partition(".")[0]
-_BASE = frozenset({_OWN, "torch", "numpy"})
+_BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
 """Packages of every run, whose versions are in ``run.json``."""
 
 
 def installed_code(files: Iterable[str]) -> dict[str, str]:
-    """Return the version of each installed package that source files import, and a digest of the
-    modules of it that they name.
+    """Return the versions of the installed packages that source files import.
 
-    Python's own modules, torch and numpy are left out.
+    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
+    out.
     """
-    modules = {
-        name
-        for file in sorted(files)
-        for name in imported_names(file, "")
-        if name.partition(".")[0] not in _BASE and _is_installed(name)
-    }
-    packages = sorted({name.partition(".")[0] for name in modules})
-    return {
-        f"installed {package}": " ".join(
-            [_version(package)]
-            + [
-                digest[:12]
-                for name in sorted(modules)
-                if name.partition(".")[0] == package
-                and (digest := file_hash(module_file(name) or ""))
-            ]
-        )
-        for package in packages
-    }
+    imported = {name for file in files for name in imported_names(file, "")}
+    modules: dict[str, list[str]] = {}
+    for name in sorted(imported):
+        package = name.partition(".")[0]
+        if package not in _BASE and _is_installed(name):
+            modules.setdefault(package, []).append(name)
+    versions = {}
+    for package, names in sorted(modules.items()):
+        hashes = (file_hash(module_file(name) or "") for name in names)
+        digests = [digest[:12] for digest in hashes if digest]
+        versions[f"installed {package}"] = " ".join([_version(package), *digests])
+    return versions
 
 
 def _is_installed(name: str) -> bool:
-    """Return True for a loaded module of a folder for installed packages."""
+    """Return True for a loaded module of an installed package."""
     file = module_file(name)
     return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
 
 
 def _version(package: str) -> str:
     """Return the versions of a package's distributions."""
-    distributions = _distributions().get(package, [package])
-    return " and ".join(f"{name} {_version_of(name)}" for name in sorted(set(distributions)))
+    versions = []
+    for name in sorted(set(_distributions().get(package, [package]))):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} of no known version")
+    return " and ".join(versions)
 
 
-def _version_of(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "of no known version"
-
-
-@cache
-def _distributions() -> dict[str, list[str]]:
-    """Distributions by the packages that they install."""
-    return dict(importlib.metadata.packages_distributions())
+_distributions = cache(importlib.metadata.packages_distributions)
 
 
 LEVELS, ROWS, SEED = 5, 2, 0
 MANY_ROWS, LARGE = 16, 1024
-"""Samples at each level of a cell's own grid, and the size of a sample above which there are
-fewer.
-"""
+"""Samples at a level of a cell's own grid, and the size of a sample above which there are fewer."""
 AT_LEVEL = "output for many samples at sigma "
 """Prefix of the names of these values. A record has as many as its cells have levels."""
 
@@ -93,7 +78,7 @@ _ABSOLUTE = re.compile(
 )
 
 
-_known: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+_first: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
@@ -102,7 +87,7 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     Raises:
         Exception: raised by the model.
     """
-    by_device = _known.setdefault(model, {})
+    by_device = _first.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
     return by_device[device]
@@ -110,13 +95,10 @@ def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
 
 @torch.no_grad()
 def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model: :data:`LEVELS` evaluations of :data:`ROWS` samples between
-    its ends.
+    """Return the fingerprint of an eager model, with its wrappers, on ``device``.
 
-    Args:
-        model: eager, with its wrappers (guidance and its like), on ``device``. Files that its calls
-            open count too.
-        device: "cpu" or "cuda".
+    It holds :data:`LEVELS` evaluations of :data:`ROWS` samples between the ends of its levels, and
+    the hashes of its files, also of those that the calls open.
 
     Raises:
         Exception: raised by the model.
@@ -168,13 +150,8 @@ def outputs_at(
 ) -> dict[str, Numbers]:
     """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
 
-    A large sample is as much work as many small ones: a level has two of them, by turns.
-
-    Args:
-        model: eager, on ``device``.
-        levels: of cells.
-        dtype: of their states, which need not be the model's own.
-        device: "cpu" or "cuda".
+    A large sample is as much work as many small ones: a level has two of them, by turns. The states
+    have ``dtype``, which need not be the model's own.
 
     Raises:
         Exception: raised by the model.
@@ -203,21 +180,14 @@ def levels_of(model: Denoiser) -> list[float]:
 
 
 def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return the hashes of a user's files as facts, with files that were opened ``later``.
-
-    ``later`` files were opened after the model was made.
-    """
-    return (
-        {}
-        if read is None
-        else {FILE + name: digest for name, digest in (read | later).hashes.items()}
-    )
+    """Return the hashes of a user's files as facts, also of those opened after the model was made."""
+    if read is None:
+        return {}
+    return {FILE + name: digest for name, digest in (read | later).hashes.items()}
 
 
 def precision_of(model: Denoiser) -> torch.dtype:
-    """Return the coarsest known dtype of a model: of its state, or of a network in it or in its
-    wrappers.
-    """
+    """Return the coarsest dtype of a model's state, its networks and its wrappers'."""
     candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
         dtypes = (
@@ -247,13 +217,8 @@ def extractor_fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
-    A user's extractor is also tried on :data:`MANY_ROWS` louder samples.
-
-    Args:
-        extractor: maps samples ``(n, *event)`` to features ``(n, dim)``.
-        event: shape of one sample.
-        limits: range of the data, which the noise is clamped to; None if there is none.
-        device: where the samples live.
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
+    are clamped to ``limits``, the range of the data, and live on ``device``.
 
     Raises:
         Exception: raised by the extractor.
@@ -283,8 +248,7 @@ def probes(
     count: int = PROBES,
     louder: float = 1.0,
 ) -> torch.Tensor:
-    """Return ``(count, *event)`` float32 noise: rows of white noise, then rows of its running
-    means, which are smoother.
+    """Return ``(count, *event)`` float32 noise: white rows, then smoother ones, of running means.
 
     It stays within the range of the data; where there is none, within ``louder`` times [-1, 1].
     """

@@ -1,6 +1,4 @@
-"""Tensors and plans as short lists of numbers: entries at fixed places, and fixed random
-projections of all entries.
-"""
+"""Tensors and plans as short lists: entries at fixed places, random projections of all entries."""
 
 from __future__ import annotations
 
@@ -21,10 +19,7 @@ ENTRIES, PROJECTIONS = 16, 4
 """Numbers of evenly spread entries and of weighted sums that stand for a longer list."""
 
 LONG_PLAN = 4000
-"""Longest plan that is stored whole.
-
-A longer one has the entries and projections of blocks that make up this size.
-"""
+"""Longest plan that is stored whole; a longer one has reduced blocks that make up this size."""
 
 _SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
 
@@ -33,12 +28,7 @@ _SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
 
 
 def of_plan(numbers: list[float]) -> Numbers:
-    """Reduce coefficients: Python floats, whose last digits depend on the machine's exp, log and
-    linear solver, and on cancellation.
-
-    Args:
-        numbers: all of them, in order.
-    """
+    """Reduce coefficients, whose last digits depend on the machine's exp, log and linear solver."""
     if len(numbers) <= LONG_PLAN:
         return Numbers(tuple(numbers), *_PLAN)
     # so that levels of 80 do not hide weights of a hundredth in the sums
@@ -48,26 +38,15 @@ def of_plan(numbers: list[float]) -> Numbers:
 
 
 def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
-    """Reduce the values of a function at some rows ``(n, …)``, each row by itself.
-
-    Args:
-        rows: its values.
-        dtype: of the computation, which bounds the rounding.
-        device: where it ran.
-    """
-    flat = (
-        rows.detach().to("cpu", torch.float64).numpy()
-        if isinstance(rows, Tensor)
-        else np.asarray(rows, np.float64)
-    )
-    flat = flat.reshape(len(flat), -1)
+    """Reduce rows ``(n, …)``, each by itself, that ``device`` computed in ``dtype``."""
+    if isinstance(rows, Tensor):
+        rows = rows.detach().to("cpu", torch.float64).numpy()
+    flat = np.asarray(rows, np.float64).reshape(len(rows), -1)
     return Numbers(tuple(x for row in flat for x in reduced(row)), *tolerance_of(dtype, device))
 
 
 def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
-    """Return relative and absolute tolerance of results in ``dtype``: some thousand roundings, or a
-    GPU's tensor cores.
-    """
+    """Return relative and absolute tolerance: some thousand roundings, or a GPU's tensor cores."""
     if dtype == torch.float64:
         return _STATE
     if dtype == torch.float32:
@@ -76,8 +55,7 @@ def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]
 
 
 def reduced(row: NDArray[np.float64]) -> list[float]:
-    """Return a short row itself, else :data:`ENTRIES` of its numbers and :data:`PROJECTIONS`
-    weighted sums.
+    """Return a row, if long :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
 
     The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
     in a thousand moves each by some 3 % of it.
@@ -85,9 +63,8 @@ def reduced(row: NDArray[np.float64]) -> list[float]:
     if len(row) <= ENTRIES + PROJECTIONS:
         return [float(x) for x in row]
     places = np.linspace(0, len(row) - 1, ENTRIES).round().astype(int)
-    return [float(x) for x in row[places]] + [
-        float(weights @ row) for weights in _weights(len(row))
-    ]
+    sums = [float(weights @ row) for weights in _weights(len(row))]
+    return [float(x) for x in row[places]] + sums
 
 
 @lru_cache(maxsize=64)
@@ -100,9 +77,6 @@ class Flattened:
     """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
 
     Objects that are neither numbers, texts nor containers contribute their class name only.
-
-    Attributes:
-        numbers: the floats.
     """
 
     def __init__(self, value: Any) -> None:
@@ -123,11 +97,8 @@ class Flattened:
             self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
         elif isinstance(value, Tensor | np.ndarray):
             self._layout.append(f"array {tuple(value.shape)}")
-            self.numbers += (
-                np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value, np.float64)
-                .ravel()
-                .tolist()
-            )
+            array = value.detach().cpu() if isinstance(value, Tensor) else value
+            self.numbers += np.asarray(array, np.float64).ravel().tolist()
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             self._all(getattr(value, f.name) for f in dataclasses.fields(value))
         elif isinstance(value, Mapping):

@@ -1,5 +1,6 @@
-"""Fingerprint of a configured sampler on its own grid: levels, coefficients, and its result for
-three points.
+"""Fingerprint of a configured sampler: its grid, its coefficients, its result for three points.
+
+The points lie in the plane; the denoiser is that of a mixture of two Gaussians; the noise is fixed.
 """
 
 from __future__ import annotations
@@ -30,137 +31,11 @@ from ..suites.start import Start
 from .model import MANY_ROWS
 from .reduced_numbers import Flattened, of_plan, of_rows
 
-ROWS, EVENT, PROBE_SEED = 3, (2,), 0
-_KEPT = 20_000  # tensors of noise, of six numbers each
-
-
-class ProbeDenoiser:
-    """Exact denoiser of two Gaussians with one covariance, of unlike weights, off the origin;
-    float64.
-
-    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
-    sigma²,
-
-        d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
-
-    It implements :class:`~samplerbench.samplers.types.Denoise`; rows are independent.
-
-    Args:
-        scale: of the data, in the middle of the noise levels: most steps see both Gaussians.
-        event: shape of a sample; its coordinates repeat the two of the plane.
-    """
-
-    def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
-        count = math.prod(event)
-        self._square, self._centre, self._apart = (
-            torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
-            for values, unit in (
-                ((0.09, 0.49), scale**2),
-                ((0.4, -0.3), scale),
-                ((1.1, 0.5), scale),
-            )
-        )
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
-        level = (
-            sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
-        )
-        rows = x.to(torch.float64).flatten(1)
-        total = self._square + level * level
-        side = (
-            ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2).tanh_()
-        )
-        d = torch.lerp(self._centre + self._apart * side, rows, self._square / total)
-        return d.to(x.dtype).reshape(x.shape)
-
-    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
-        """Return itself for other rows."""
-        return self
-
-
-class CachedNoise:
-    """Source of noise whose tensors are drawn once a process: white noise does not depend on the
-    grid, so all cells share it.
-
-    Args:
-        source: draws each tensor the first time.
-        intervals: True if a draw depends on the levels of its step.
-    """
-
-    def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:
-        self._source, self._intervals = source, intervals
-        self._drawn: dict[tuple[object, ...], Tensor] = {}
-
-    def initial(self) -> Tensor:
-        """Return the latents ``(3, 2)``, standard normal."""
-        return self._once(("initial",), self._source.initial)
-
-    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """See :class:`~samplerbench.samplers.types.Noise`."""
-        where = (step, cur, nxt) if self._intervals else (step,)
-
-        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
-            key = (*where, draw, cur, nxt) if self._intervals else (*where, draw)
-            return self._once(key, lambda: source(draw, cur=cur, nxt=nxt))
-
-        source = self._source.at(step, cur, nxt)
-        return answer
-
-    def take(self, rows: Tensor) -> Noise:
-        """Return the noise of a subset or of repeats of the rows, without the cache."""
-        return self._source.take(rows)
-
-    def _once(self, key: tuple[object, ...], draw: Callable[[], Tensor]) -> Tensor:
-        if len(self._drawn) > _KEPT:
-            self._drawn.clear()
-        if key not in self._drawn:
-            self._drawn[key] = draw()
-        return self._drawn[key].clone()
-
-
-_IDS = torch.arange(ROWS)
-_WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64), intervals=False)
-_paths: dict[tuple[float, float], CachedNoise] = {}
-
-
-def points() -> Tensor:
-    """Return three standard normal points ``(3, 2)``, float64."""
-    return _WHITE.initial()
-
-
-def noise_of(kind: str | None, sigma_max: float, sigma_min: float) -> Noise:
-    """Return the noise source of a sampler.
-
-    Args:
-        kind: "white", "brownian", or None for one that draws nothing.
-        sigma_max: where a Brownian path begins.
-        sigma_min: where it ends.
-    """
-    if kind is None:
-        return NoNoise()
-    if kind != "brownian":
-        return _WHITE
-    ends = sigma_max, sigma_min
-    if ends not in _paths:
-        _paths[ends] = CachedNoise(
-            BrownianNoise(PROBE_SEED, _IDS, EVENT, *ends, torch.float64), intervals=True
-        )
-    return _paths[ends]
-
-
-def scale_of(sigma_max: float, sigma_min: float) -> float:
-    """Return the geometric mean of the ends of the levels."""
-    return math.sqrt(sigma_max * sigma_min)
-
-
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that decide the run of a sampler, or columns of its row."""
 
-_START_ROWS = 2
-
 ROOM = 2**17
-"""Most numbers in the samples that a plugin is tried on; there are two samples at least."""
+"""Most numbers in the samples for a plugin's trial; there are two samples at least."""
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
@@ -184,12 +59,9 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
     start = None if cell.start.means is None else cell.start
     if event is None or not samplers.origin(cell.sampler.name):
         return fingerprint_of(setup, cell.label, start)
+    name = f"result for samples of shape {event} on {len(cell.grid)} steps"
     with reading() as recorder:
-        values = {
-            f"result for samples of shape {event} on {len(cell.grid)} steps": _samples(
-                setup, event, getattr(torch, cell.dtype)
-            )
-        }
+        values = {name: _samples(setup, event, getattr(torch, cell.dtype))}
         fingerprint = fingerprint_of(setup, cell.label, start)
     return replace(
         fingerprint,
@@ -215,11 +87,14 @@ class SamplerSetup:
     sigma_max: float
     sigma_min: float
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Largest and smallest level."""
+        return self.sigma_max, self.sigma_min
+
 
 def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
-    """Return the fingerprint of a sampler on a grid, under a name, with a start that is not noise
-    alone.
-    """
+    """Return the fingerprint of a sampler under a name, with a start that is not noise alone."""
     sampler, grid = setup.sampler, setup.grid
     size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
     exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
@@ -236,50 +111,37 @@ def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -
 
 
 def _points(setup: SamplerSetup) -> Numbers:
-    """Return the sampler's result for three points, in float32 for a peer, which may compute in
-    it.
-    """
-    noise = noise_of(setup.noise, setup.sigma_max, setup.sigma_min)
-    denoise = ProbeDenoiser(scale_of(setup.sigma_max, setup.sigma_min))
+    """Return the sampler's result for three points in the plane."""
+    noise = _noise_of(setup.noise, setup.ends)
+    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min))
+    x = setup.grid.sigma[0] * _WHITE.initial()
     with torch.no_grad():
-        x = setup.sampler.sample(denoise, setup.grid.sigma[0] * points(), setup.grid, noise)
+        x = setup.sampler.sample(denoise, x, setup.grid, noise)
+    # a peer may compute in float32
     return of_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
 
 
 def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
-    """Return the sampler's result for samples of a model's shape, as many as :data:`ROOM`
-    allows.
-    """
-    ends = setup.sigma_max, setup.sigma_min
+    """Return the sampler's result for samples of a model's shape."""
     ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
-    source = (
-        BrownianNoise(PROBE_SEED, ids, event, *ends, dtype)
-        if setup.noise == "brownian"
-        else samplers.SampleNoise(PROBE_SEED, ids, event, dtype)
-    )
-    denoise = ProbeDenoiser(scale_of(*ends), event)
+    source = SampleNoise(PROBE_SEED, ids, event, dtype)
+    if setup.noise == "brownian":
+        source = BrownianNoise(PROBE_SEED, ids, event, *setup.ends, dtype)
+    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min), event)
+    noise = NoNoise() if setup.noise is None else source
     with torch.no_grad():
-        x = setup.sampler.sample(
-            denoise,
-            setup.grid.sigma[0] * source.initial(),
-            setup.grid,
-            samplers.NoNoise() if setup.noise is None else source,
-        )
+        x = setup.grid.sigma[0] * source.initial()
+        x = setup.sampler.sample(denoise, x, setup.grid, noise)
     return of_rows(x[None], dtype)
 
 
 def _first_states(start: Start) -> Numbers:
     """Return the first states of two latents."""
     assert start.means is not None
-    ids = torch.arange(_START_ROWS)
-    latents = samplers.SampleNoise(
-        PROBE_SEED, ids, tuple(start.means.shape[1:]), torch.float64
-    ).initial()
-    x = start.states(
-        (start.sigma_max * latents).to(start.means.device),
-        (ids % len(start.means)).to(start.means.device),
-    )
-    return of_rows(x, torch.float64)
+    device, ids = start.means.device, torch.arange(2)
+    z = SampleNoise(PROBE_SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
+    labels = (ids % len(start.means)).to(device)
+    return of_rows(start.states((start.sigma_max * z).to(device), labels), torch.float64)
 
 
 def origin_of(sampler: Sampler) -> dict[str, Fact]:
@@ -323,3 +185,109 @@ def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
     return recorder.paths | frozenset(
         path for path in tuple(recorder.opened) if is_data(path, root)
     )
+
+
+ROWS, EVENT, PROBE_SEED = 3, (2,), 0
+_MOST = 20_000  # tensors of noise, of six numbers each
+
+
+class ProbeDenoiser:
+    """Exact float64 denoiser of two Gaussians of one covariance, unlike weights, off the origin.
+
+    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
+    sigma²,
+
+        d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
+
+    It implements :class:`~samplerbench.samplers.types.Denoise`; rows are independent.
+
+    Args:
+        scale: of the data, in the middle of the noise levels: most steps see both Gaussians.
+        event: shape of a sample; its coordinates repeat the two of the plane.
+    """
+
+    def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
+        count = math.prod(event)
+        self._square, self._centre, self._apart = (
+            torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
+            for values, unit in (
+                ((0.09, 0.49), scale**2),
+                ((0.4, -0.3), scale),
+                ((1.1, 0.5), scale),
+            )
+        )
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
+        level = (
+            sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
+        )
+        rows = x.to(torch.float64).flatten(1)
+        total = self._square + level * level
+        log_odds = ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2)
+        side = log_odds.tanh_()
+        d = torch.lerp(self._centre + self._apart * side, rows, self._square / total)
+        return d.to(x.dtype).reshape(x.shape)
+
+    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
+        """Return itself for other rows."""
+        return self
+
+
+class CachedNoise:
+    """Noise source whose tensors are drawn once a process.
+
+    White noise does not depend on the grid, so all cells share it.
+
+    Args:
+        source: draws each tensor the first time.
+        intervals: True if a draw depends on the levels of its step.
+    """
+
+    def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:
+        self._source, self._intervals = source, intervals
+        self._drawn: dict[tuple[object, ...], Tensor] = {}
+
+    def initial(self) -> Tensor:
+        """Return the latents ``(3, 2)``, standard normal."""
+        return self._cached(("initial",), self._source.initial)
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
+        """See :class:`~samplerbench.samplers.types.Noise`."""
+        where = (step, cur, nxt) if self._intervals else (step,)
+
+        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+            key = (*where, draw, cur, nxt) if self._intervals else (*where, draw)
+            return self._cached(key, lambda: source(draw, cur=cur, nxt=nxt))
+
+        source = self._source.at(step, cur, nxt)
+        return answer
+
+    def take(self, rows: Tensor) -> Noise:
+        """Return the noise of a subset or of repeats of the rows, without the cache."""
+        return self._source.take(rows)
+
+    def _cached(self, key: tuple[object, ...], draw: Callable[[], Tensor]) -> Tensor:
+        if len(self._drawn) > _MOST:
+            self._drawn.clear()
+        if key not in self._drawn:
+            self._drawn[key] = draw()
+        return self._drawn[key].clone()
+
+
+_IDS = torch.arange(ROWS)
+_WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64), intervals=False)
+_paths: dict[tuple[float, float], CachedNoise] = {}
+
+
+def _noise_of(kind: str | None, ends: tuple[float, float]) -> Noise:
+    """Return the noise of a sampler: "white", "brownian" between these levels, or none."""
+    if kind is None:
+        return NoNoise()
+    if kind != "brownian":
+        return _WHITE
+    if ends not in _paths:
+        _paths[ends] = CachedNoise(
+            BrownianNoise(PROBE_SEED, _IDS, EVENT, *ends, torch.float64), intervals=True
+        )
+    return _paths[ends]

@@ -1,20 +1,17 @@
-"""Admission: ``run.json`` describes the run, and damaged or outdated cells are set aside. Also,
-without writing, the states of a directory's cells.
-"""
+"""States of the cells of a run directory: missing samples, failures, and what a run would do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ...results.record import Record
 from ...results.run_directory.layout import CELL, MADE, QUALITY
-from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
-from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..identity.admission import UNPROVEN, Identity
+from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import planned_before
+from ..sampling.trajectories import Seen
 from ..scoring.cost import endpoints_asked
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
@@ -40,14 +37,14 @@ def ended(run: RunDir, cell: Cell) -> bool:
 
 def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
     """Record that a cell has no samples, and the reason."""
-    whole = {
+    quality = {
         "samples": cell.samples,
         "attempt": _attempt(cell),
         "status": status,
         "reason": reason,
     }
-    if run.read(cell.key, QUALITY) != whole:
-        run.write(cell.key, QUALITY, whole)
+    if run.read(cell.key, QUALITY) != quality:
+        run.write(cell.key, QUALITY, quality)
 
 
 def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
@@ -73,90 +70,37 @@ def _attempt(cell: Cell) -> Record:
     return {"batch_size": cell.batch_size, "samplerbench": version(), "samples": cell.samples}
 
 
-Digests = Mapping[str, tuple[str, str]]
-"""Digests of each model's record and of its extractor's, by the name of the model."""
+class OtherCell(NamedTuple):
+    """Cell of an earlier run into the directory that the present one does not request.
 
-
-def admit(setup: Setup) -> Digests:
-    """Plan all cells in the locked run directory, and set aside all that is damaged or of other
-    code.
-
-    Cells that cannot run have their rows then.
+    Attributes:
+        key: of the cell.
+        record: identity columns of its row.
+        space: its feature space; None for the present run's.
+        planned: equal cells that a suite can request; None if its model is not loaded.
     """
-    run = setup.directory
-    _announce(setup)
-    identity = Identity(run, setup.makers, setup.probes.fingerprint)
-    setup.put_on_record(identity)
-    run.mend_references()
-    _inspect_others(setup, identity)
-    with run.together():
-        for cell in setup.cells:
-            if not identity.admit(cell, cell.record(setup.suite.name) | cell.facts):
-                continue
-            run.mend(cell.key)
-            if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-                # they are about to be read; a finished cell's are only kept
-                run.mend_shards(cell.key)
-    with run.together():
-        for cell in setup.cells:
-            if cell.skip:
-                conclude(run, cell, "skipped", cell.skip)
-            elif failure := setup.probes.of(cell).failure:
-                conclude(run, cell, failure.status, failure.reason)
-    return {name: identity.digests(name) for name in setup.makers}
+
+    key: str
+    record: Record
+    space: str | None
+    planned: list[Cell] | None
 
 
-def _announce(setup: Setup) -> None:
-    """Describe this run before anything is computed.
-
-    Earlier runs into the same directory stay on record.
-    """
-    run, about = setup.directory, setup.about
-    stored = run.run()
-    earlier = list(stored.get("earlier", []))
-    if stored and _essence(stored) != _essence(about):
-        earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
-    models: Mapping[str, str] = stored.get("models") or {}
-    same = {name for name, own in models.items() if about["models"].get(name, own) == own}
-    curvature: Mapping[str, Any] = stored.get(CURVATURE) or {}
-    if run.old and (count := run.set_all_aside(UNPROVEN)):
-        log.warning(
-            "%d cells in %s are set aside: what made them was not kept by the "
-            "version that they are from.",
-            count,
-            run.path,
-        )
-    curvature_of_same = {name: own for name, own in curvature.items() if name in same}
-    run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
-
-
-def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the values that two runs into a directory share if they are the same one."""
-    where = run.get("provenance") or {}
-    return (
-        run.get("suite"),
-        *(where.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")),
-    )
-
-
-def _inspect_others(setup: Setup, identity: Identity) -> None:
-    """Inspect rows of earlier runs that this one does not request, if their samplers and models are
-    available.
-    """
-    run, models = setup.directory, setup.models
-    keys, spaces = {cell.key for cell in setup.cells}, {c.model: c.space for c in setup.cells}
+def other_cells(setup: Setup) -> Iterator[OtherCell]:
+    """Yield the cells of earlier runs that a run does not request."""
+    run, requested = setup.directory, {cell.key for cell in setup.cells}
     for key in run.cells():
+        if key in requested:
+            continue
         record = run.read(key, CELL) or {}
-        if key in keys or record.get("model") not in models:
+        if record.get("model") not in setup.models:
+            yield OtherCell(key, record, None, None)
             continue
         space = (run.read(key, MADE) or {}).get("space")
-        before = planned_before(record, space, setup.suite, models, setup.references, setup.device)
-        same = [cell for cell in before if cell.key == key]
-        for cell in same:
-            identity.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
-        if not same:
-            identity.inspect_model(key, str(record["model"]))
+        before = planned_before(
+            record, space, setup.suite, setup.models, setup.references, setup.device
+        )
+        yield OtherCell(key, record, space, [cell for cell in before if cell.key == key])
 
 
 State = Literal[
@@ -193,49 +137,51 @@ def standings(setup: Setup) -> list[Standing]:
     Args:
         setup: of the run that would continue.
     """
-    run = setup.directory
-    identity = Identity(run, setup.makers, setup.probes.fingerprint, writes=False)
-    requested = {
-        cell.key: _requested_standing(setup, identity, cell, scorer)
-        for name in setup.models
-        for scorer in [_scorer(setup, identity, name)]
-        for cell in setup.cells_of(name)
-    }
-    return [*requested.values(), *_other_standings(setup, identity, set(requested))]
-
-
-def _scorer(setup: Setup, identity: Identity, name: str) -> Scorer:
-    """Return a scorer that detects whether a model's cells have present scores."""
-    cells = [cell for cell in setup.cells_of(name) if not cell.skip]
+    admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:
         raise AssertionError("nothing is computed here")
 
+    requested = {}
+    for name in setup.models:
+        cells = setup.cells_of(name)
+        planned = [cell for cell in cells if not cell.skip]
+        report = Reporter(setup.console, 0, 0.0)
+        scorer = scorer_of(setup, name, admission.digests(name), planned, watch, report)
+        for cell in cells:
+            state, why = _state(setup.directory, admission, cell, scorer)
+            requested[cell.key] = Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
+    return [*requested.values(), *_other_standings(setup, admission)]
+
+
+def scorer_of(
+    setup: Setup,
+    name: str,
+    digests: tuple[str, str],
+    cells: Sequence[Cell],
+    watch: Callable[[Cell, int], Seen],
+    report: Reporter,
+) -> Scorer:
+    """Return a scorer of cells of the model ``name``; other arguments as :class:`.Scorer`."""
     return Scorer(
-        setup.directory.of_model(*identity.digests(name)),
+        setup.directory.of_model(*digests),
         setup.suite,
         setup.models[name],
         setup.references[name],
         max((endpoints_asked(setup.suite, cell) for cell in cells), default=0),
         watch,
-        Reporter(setup.console, 0, 0.0),
+        report,
     )
 
 
-def _requested_standing(setup: Setup, identity: Identity, cell: Cell, scorer: Scorer) -> Standing:
-    run = setup.directory
-    state, why = _state(run, identity, cell, scorer)
-    return Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
-
-
-def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple[State, str]:
+def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tuple[State, str]:
     if cell.skip:
         return "skipped", cell.skip
-    if not identity.there(cell.key):
-        if identity.returning(cell) is not None:
+    if not admission.exists(cell.key):
+        if admission.restorable(cell) is not None:
             return "comes back", "it was set aside, and is what the present code makes"
         return "missing", f"0 of {cell.samples:,} samples are there"
-    if why := UNPROVEN if run.old else identity.fault(cell):
+    if why := UNPROVEN if run.old else admission.fault(cell):
         return "changed", why
     quality = run.read(cell.key, QUALITY) or {}
     if ended(run, cell):
@@ -247,27 +193,12 @@ def _state(run: RunDir, identity: Identity, cell: Cell, scorer: Scorer) -> tuple
     return ("to be scored", why) if why else ("up to date", "")
 
 
-def _other_standings(setup: Setup, identity: Identity, requested: set[str]) -> Iterator[Standing]:
-    """Yield the states of cells from earlier runs into the directory."""
-    run = setup.directory
-    for key in run.cells():
-        if key in requested:
-            continue
-        record = run.read(key, CELL) or {}
+def _other_standings(setup: Setup, admission: Admission) -> Iterator[Standing]:
+    for key, record, _, planned in other_cells(setup):
         model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
         why = "the last run did not ask for it"
-        named = Standing(key, model, sampler, record.get("steps"), "not told", why)
-        if record.get("model") not in setup.models:
-            yield named
-            continue
-        space = (run.read(key, MADE) or {}).get("space")
-        before = planned_before(
-            record, space, setup.suite, setup.models, setup.references, setup.device
-        )
-        same = next((cell for cell in before if cell.key == key), None)
-        if same is None:
-            yield named
-        elif why := identity.fault(same):
-            yield named._replace(state="changed", why=why)
-        else:
-            yield named._replace(state="up to date", why="")
+        standing = Standing(key, model, sampler, record.get("steps"), "not told", why)
+        if planned:
+            why = admission.fault(planned[0])
+            standing = standing._replace(state="changed" if why else "up to date", why=why)
+        yield standing

@@ -1,6 +1,4 @@
-"""User's files that a run depends on: stamps of each from its first opening, and a record of those
-that samples and scores open.
-"""
+"""User's files that a run depends on: stamps from their first opening, and records of late ones."""
 
 from __future__ import annotations
 
@@ -50,12 +48,11 @@ class FileWatch:
             try:
                 yield
             finally:
-                stamps = recorder.stamps
-                self.add(
-                    name,
-                    {p: (file_hash(p) or "") if stamp_of(p) == stamps[p] else "" for p in stamps},
-                    made=True,
-                )
+                opened = {
+                    path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
+                    for path, stamp in recorder.stamps.items()
+                }
+                self.add(name, opened, made=True)
 
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
@@ -68,7 +65,7 @@ class FileWatch:
                     self._stamp_once(path, stamp)
 
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that a model opened, in this process or in a worker.
+        """Add files that the model ``name`` opened, in this process or in a worker.
 
         Args:
             name: of the model.
@@ -97,11 +94,8 @@ class FileWatch:
     def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
         """Register the record of a model, so that its files are written with it.
 
-        Args:
-            name: of the model.
-            digest: of its record.
-            folder: that files are named from.
-            made: fingerprints with hashes of files that need no other record.
+        Files are named from ``folder``. The fingerprints hold hashes of files that need no other
+        record.
         """
         facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)
@@ -113,11 +107,7 @@ class FileWatch:
         self._record(name)
 
     def check(self) -> None:
-        """Refuse to continue after a file was edited since it was opened.
-
-        Raises:
-            ValueError: one was.
-        """
+        """Raise a ValueError if a file was edited since it was opened."""
         for path, stamp in self._stamps.items():
             if stamp_of(path) != stamp:
                 raise ValueError(_message_of_change(path))

@@ -1,6 +1,4 @@
-"""Forecast of a suite's cost: evaluations counted from the plan, seconds from short measurements of
-each network and of scoring.
-"""
+"""Forecast of a suite's cost: evaluations from the plan, seconds from short measurements."""
 
 from __future__ import annotations
 
@@ -76,32 +74,17 @@ def forecast(
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
         if references[name] is not None:
             scoring += seconds_per_image(model) * sum(cell.samples for cell in own)
-        out.append(
-            Forecast(
-                name,
-                len(own),
-                adaptive,
-                evaluations,
-                evaluations / rate,
-                until_scored / rate,
-                scoring,
-            )
-        )
+        seconds, until_scored = evaluations / rate, until_scored / rate
+        out.append(Forecast(name, len(own), adaptive, evaluations, seconds, until_scored, scoring))
     return out, cpu_doubts(busy, os.cpu_count() or 1, torch.get_num_threads())
 
 
 def scoring_seconds(
     model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None
 ) -> float:
-    """Forecast the seconds to score these cells, from one score of a few invented samples.
+    """Forecast the seconds to score a model's cells, from one score of a few invented samples.
 
-    The forecast is 0 without a reference.
-
-    Args:
-        model: the cells'.
-        reference: its truth.
-        cells: of one model.
-        names: of the metrics; None for all.
+    ``names`` are of the metrics; None stands for all. The forecast is 0 without a reference.
     """
     if reference is None or not cells:
         return 0.0

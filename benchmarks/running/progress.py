@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -20,8 +19,7 @@ PERIOD = 30.0
 class Reporter:
     """Progress bar in a terminal; elsewhere a line every half minute.
 
-    The bar counts expected network evaluations, the only unit in which cells and references are
-    comparable. Next to it stand cells and samples per second.
+    The bar counts expected network evaluations, in which cells and references are comparable.
 
     Args:
         console: for the output.
@@ -56,12 +54,7 @@ class Reporter:
             self._lines.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
         self._stopped.set()
         if self._lines:
@@ -69,12 +62,7 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """Show a part of the work, which fills the bar by its expected time.
-
-        Args:
-            text: its name; "" if its parts have names.
-            evaluations: its share of the whole.
-        """
+        """Show a part of the work, which fills the bar by its share of the evaluations."""
         if text:
             self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
@@ -93,23 +81,17 @@ class Reporter:
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations.
-
-        Evaluations beyond the estimate of a part do not move the bar.
-        """
+        """Add ``count`` evaluations; those beyond the estimate of a part do not move the bar."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
-        self._bar.update(self._task, completed=self._reached, note=self._note)
+        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
+        note = f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
+        self._bar.update(self._task, completed=self._reached, note=note)
 
     def cell_done(self) -> None:
         """Count one more complete cell."""
         self._done += 1
-
-    @property
-    def _note(self) -> str:
-        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
-        return f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
 
     def _say_lines(self) -> None:
         while not self._stopped.wait(PERIOD):
@@ -124,12 +106,7 @@ class Reporter:
 class CellProgress:
     """Progress of cells, several at a time, as a part of a reporter's bar.
 
-    Each fills no more of it than its expected cost, and all of that once it is done.
-
-    Args:
-        report: the reporter.
-        names: of the cells, by key.
-        expected: expected evaluations of each cell, by key; none for other cells.
+    Each fills no more of it than its expected evaluations, and all of that once it is done.
     """
 
     def __init__(
@@ -139,7 +116,7 @@ class CellProgress:
         self._left = {key: expected.get(key, 0.0) for key in names}
 
     def begins(self, key: str) -> None:
-        """Name the cell of a shard that is about to be sampled; called in any thread."""
+        """Show the cell of a shard that is about to be sampled; called in any thread."""
         self._report.stage(self._names[key])
 
     def samples(self, key: str, count: int, evaluations: float) -> None:

@@ -1,6 +1,4 @@
-"""Sampling of a run: as many shards at a time as the executor takes, shared by all processes in the
-run directory.
-"""
+"""Sampling of a run's shards, shared by all processes in the run directory."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from ...results.run_directory.layout import MADE
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sharing import STALE, Claims, claim_of
 from ...results.run_directory.writing import BusyError
-from ..identity.admission import Identity
+from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
 from ..sampling.trajectories import how_many
@@ -37,10 +35,8 @@ from .setup import Setup
 PAUSE, LONGEST_PAUSE = 0.2, 15.0
 """Shortest and longest pause between scans of other processes' work, in seconds."""
 
-LOOKS = 9
-"""Pause before the next scan, as a multiple of the last scan's time: a thousand waiting processes
-leave the file system free.
-"""
+PAUSE_RATIO = 9
+"""Pause as a multiple of the last scan's time: many waiting processes leave the file system free."""
 
 FRESH = 1.0
 """Seconds for which a listing of others' claims is valid."""
@@ -51,11 +47,10 @@ Item = TypeVar("Item")
 def in_turn(
     shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
 ) -> list[list[Item]]:
-    """Return shards in groups, in one process's order: the longest cells first, so that the last
-    shards, for which others wait, are short.
+    """Return the shards of the plan in groups of like cost, to a factor of two, longest first.
 
-    A group has shards of like cost, to a factor of two. Each process begins a group elsewhere: a
-    thousand of them do not all claim the same shard.
+    So the last shards, for which other processes wait, are short. Each process begins a group
+    elsewhere: a thousand of them do not all claim the same shard.
 
     Args:
         shards: in the order of the plan.
@@ -72,15 +67,15 @@ def in_turn(
     ]
 
 
-def pause(looked: float) -> float:
-    """Return the back-off in seconds after a scan of ``looked`` seconds that found no free
-    shard.
-    """
-    return min(LONGEST_PAUSE, max(PAUSE, LOOKS * looked))
+def pause(seconds: float) -> float:
+    """Return the seconds to wait after a scan of ``seconds`` that found no free shard."""
+    return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
 
 
 Failed = Callable[[Cell, int, str, str], None]
 """Receiver of the first failed shard of a cell: its first sample, status and reason."""
+
+_Todo = Sequence[tuple[Cell, int, int]]
 
 
 def sample(
@@ -91,7 +86,7 @@ def sample(
     claims: Claims,
     failed: Failed,
     turn: float = 0.0,
-) -> int:
+) -> None:
     """Draw the missing samples of cells, shard by shard, and wait for shards of other processes.
 
     A failure is the row of its cell, whose other shards are not begun any more. The first shard
@@ -106,17 +101,14 @@ def sample(
         claims: of this process.
         failed: receives failures, also of other processes.
         turn: first place among shards of like cost, 0 to 1.
-
-    Returns:
-        Number of shards that this process drew.
     """
+    directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
-    bar = CellProgress(
-        report, {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}, planned
-    )
-    first: dict[str, int] = {}
-    drawn, others_shards = 0, _OthersShards(setup.directory, claims)
+    names = {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}
+    bar = CellProgress(report, names, planned)
     costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
+    first: dict[str, int] = {}
+    others_shards: _OthersShards | None = _OthersShards(directory, claims)
 
     def fails(cell: Cell, start: int, status: str, reason: str) -> None:
         if start < first.get(cell.key, cell.samples):
@@ -125,13 +117,18 @@ def sample(
         bar.done(cell.key)
 
     while True:
-        looked, begun = time.monotonic(), []
-        lacking = _todo(setup.directory, [c for c in cells if c.key not in first])
+        scan_began, begun = time.monotonic(), []
+        lacking = [
+            (cell, *shard)
+            for cell in cells
+            if cell.key not in first
+            for shard in missing(directory, cell)
+        ]
         if not lacking:
             break
         todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
         shards_left = Counter(cell.key for cell, *_ in todo)
-        tried = {cell.key: setup.batches.fitted(cell) for cell, *_ in todo}
+        tried = {cell.key: batches.fitted(cell) for cell, *_ in todo}
 
         def wanted(
             number: int,
@@ -145,11 +142,11 @@ def sample(
                 others_shards and others_shards.is_taken(cell.key, start, stop)
             ):
                 return False
-            if setup.batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
+            if batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
                 return False
             if not claims.take(cell.key, start, stop):
                 return False
-            if setup.directory.has_now(cell.key, start, stop):  # drawn meanwhile
+            if directory.has_now(cell.key, start, stop):  # drawn meanwhile
                 claims.release(cell.key, start, stop)
                 return False
             bar.begins(cell.key)
@@ -167,26 +164,22 @@ def sample(
             limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
             wanted=wanted,
         )
-        with setup.directory.together(), closing(results):
+        with directory.together(), closing(results):
             for number, result in results:
                 cell, start, stop = todo[number]
-                used, release = (
-                    tried[cell.key],
-                    partial(claims.release, cell.key, start, stop),
-                )
+                used, release = tried[cell.key], partial(claims.release, cell.key, start, stop)
                 opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
                 setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
                 setup.watch.check()
                 if isinstance(result, Failure):
-                    if not setup.batches.shrink(used, stop - start, result):
-                        reason = setup.batches.reason(cell, used, result)
-                        fails(cell, start, result.status, reason)
+                    if not batches.shrink(used, stop - start, result):
+                        fails(cell, start, result.status, batches.reason(cell, used, result))
                     release()
                 else:
                     if used.batch_size < cell.batch_size:
                         result[BATCH] = np.array(used.batch_size)
-                    setup.directory.write_shard(cell.key, start, stop, result, release)
-                    drawn, shards_left[cell.key] = drawn + 1, shards_left[cell.key] - 1
+                    directory.write_shard(cell.key, start, stop, result, release)
+                    shards_left[cell.key] -= 1
                 if not shards_left[cell.key]:
                     bar.done(cell.key)
         for key, note in claims.failures().items():
@@ -194,20 +187,16 @@ def sample(
                 fails(by_key[key], *note)
         if not begun:
             if claims.over:
-                return drawn
-            time.sleep(pause(time.monotonic() - looked))
+                return
+            time.sleep(pause(time.monotonic() - scan_began))
         # if all remaining shards are claimed, some claims may be of dead processes
-        others_shards = _OthersShards(setup.directory, claims) if begun else None
+        others_shards = _OthersShards(directory, claims) if begun else None
     for key in by_key:
         bar.done(key)
-    return drawn
 
 
 class _OthersShards:
-    """Snapshot of shards that others claimed or drew: it saves a query for each shard.
-
-    A shard that seems free must still be claimed: that alone decides.
-    """
+    """Snapshot of shards that others claimed or drew; the claim alone decides."""
 
     def __init__(self, directory: RunDir, claims: Claims) -> None:
         self._directory, self._claims = directory, claims
@@ -227,8 +216,10 @@ class _OthersShards:
 
 @torch.no_grad()
 def follow(setup: Setup, report: Reporter) -> bool:
-    """Draw samples for the process that holds the directory's lock, until none is missing. Return
-    True if it is gone and another must lead.
+    """Draw samples for the process that leads in the directory, until none is missing.
+
+    Returns:
+        True if it is gone and another must lead.
 
     Raises:
         BusyError: it has none for this process to draw.
@@ -246,15 +237,15 @@ def follow(setup: Setup, report: Reporter) -> bool:
 
         _await_plans(directory, claims, cells)
         setup.put_on_record(
-            Identity(directory, setup.makers, setup.probes.fingerprint, writes=False)
+            Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
         )
 
-        def note(cell: Cell, start: int, status: str, reason: str) -> None:
+        def failed(cell: Cell, start: int, status: str, reason: str) -> None:
             claims.fail(cell.key, start, status, reason)
 
         for name in setup.models:
             own = [cell for cell in cells if cell.model == name]
-            sample(setup, own, report, {}, claims, note, random.SystemRandom().random())
+            sample(setup, own, report, {}, claims, failed, random.SystemRandom().random())
         return claims.planned() is None and _is_free(directory)
     finally:
         claims.close()
@@ -270,10 +261,8 @@ def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
 
 
 def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
-    """Wait until the leader's plan is visible to this process. A network file system can take half
-    a minute, and a cell without a plan lacks nothing.
-    """
-    until = time.monotonic() + STALE
+    """Wait until the leader's plan of each cell is visible: a cell without one lacks nothing."""
+    until = time.monotonic() + STALE  # a network file system can take half a minute
     while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
         if claims.over or time.monotonic() > until:
             return
@@ -286,13 +275,6 @@ def _is_free(directory: RunDir) -> bool:
             return True
     except BusyError:
         return False
-
-
-_Todo = Sequence[tuple[Cell, int, int]]
-
-
-def _todo(directory: RunDir, cells: Sequence[Cell]) -> _Todo:
-    return [(cell, *shard) for cell in cells for shard in missing(directory, cell)]
 
 
 def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:

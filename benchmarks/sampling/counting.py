@@ -1,6 +1,4 @@
-"""Counters of network evaluations, at the innermost network, below guidance and every other
-wrapper.
-"""
+"""Counters of network evaluations, at the innermost network, below every wrapper."""
 
 from __future__ import annotations
 
@@ -41,10 +39,7 @@ class Meter:
 
 
 class Metered(Wrapper):
-    """Network with counted evaluations.
-
-    A network with several passes in a call declares them in ``passes``.
-    """
+    """Network with counted evaluations; its ``passes`` says how many a call has."""
 
     def __init__(self, inner: Denoiser, meter: Meter) -> None:
         super().__init__(inner)
@@ -57,21 +52,15 @@ class Metered(Wrapper):
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
         """Return the network's own endpoint, counted where an exact model integrates it."""
-        inner = (
-            self.inner.observed(self.meter.add)
-            if isinstance(self.inner, ExactModel)
-            else self.inner
-        )
+        inner = self.inner
+        if isinstance(inner, ExactModel):
+            inner = inner.observed(self.meter.add)
         return inner.endpoint(x, labels)
 
 
 @dataclass
 class ReportingMeter(Meter):
-    """Meter that reports its counts, for progress.
-
-    Attributes:
-        tell: receives the rows of each call.
-    """
+    """Meter that passes the rows of each call to ``tell``, for progress."""
 
     tell: Callable[[int], object] = field(kw_only=True)
 

@@ -54,7 +54,7 @@ def export_samples(
         model: on the cell's device.
         cell: not one to be skipped.
         path: of the ``.npz`` file; its folder exists.
-        how: whether values are rounded to the nearest grey level or cut off.
+        how: rounding of values to grey levels.
         progress: receives the number of samples after each batch.
 
     Raises:
@@ -69,15 +69,12 @@ def export_samples(
     unfinished, labels = path.with_suffix(".part"), []
     with zipfile.ZipFile(unfinished, "w") as archive:
         with archive.open("arr_0.npy", "w", force_zip64=True) as file:
-            write_array_header_1_0(
-                file, header | {"shape": (cell.samples, height, width, channels)}
-            )
+            shape = (cell.samples, height, width, channels)
+            write_array_header_1_0(file, header | {"shape": shape})
             for start in range(0, cell.samples, whole):
                 stop = min(start + whole, cell.samples)
-                arrays = sample_shard(
-                    model, None, cell, start, stop, cell.device, 0, stop, progress
-                )
-                x = model.decode(torch.from_numpy(arrays["endpoint"]))
+                drawn = sample_shard(model, None, cell, start, stop, cell.device, 0, stop, progress)
+                x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
                 labels.append(_labels(model, cell, start, stop))

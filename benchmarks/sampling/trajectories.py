@@ -1,4 +1,4 @@
-"""Trajectories of a few samples, for reports: the inputs and outputs of the denoiser."""
+"""Samples and trajectories of a few samples, for the pictures of a report."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ POINTS = 512
 
 
 def how_many(model: Denoiser, images: int) -> int:
-    """Return the number of samples for pictures: ``images`` of an image model, a cloud of points in
-    two dimensions, else 0.
-    """
+    """Return the number of samples for pictures; 0 if they are neither images nor in the plane."""
     if len(model.decoded_event) == 3:
         return images
     return POINTS if math.prod(model.decoded_event) == 2 and images else 0
@@ -30,31 +28,19 @@ def how_many(model: Denoiser, images: int) -> int:
 def pictures(
     model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None
 ) -> dict[str, NDArray]:
-    """Return samples as a report shows them.
+    """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
 
-    Args:
-        model: gives the shape of a sample.
-        reference: gives the range of values.
-        x: samples ``(k, *event)``.
-        converged: ``(m, *event)`` limits of the same latents, sample by sample; None if unknown.
-
-    Returns:
-        ``images`` in uint8 or ``points`` as they are, and ``converged`` (at most k) likewise.
+    ``converged`` has the limits of the same latents, sample by sample, at most k of them.
     """
-    arrays = {
-        "images" if len(model.decoded_event) == 3 else "points": as_report_values(
-            model, reference, x
-        )
-    }
+    name = "images" if len(model.decoded_event) == 3 else "points"
+    arrays = {name: as_report_values(model, reference, x)}
     if converged is not None and len(converged):
         arrays["converged"] = as_report_values(model, reference, converged[: len(x)])
     return arrays
 
 
 def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
-    """Return values ``(..., *event)`` for a report: latents decoded, images in uint8, others in one
-    dimension in float32.
-    """
+    """Return ``(..., *event)`` for a report: decoded, images in uint8, others flat in float32."""
     if model.decoder is not None:
         before = x.shape[: x.ndim - len(model.event)]
         latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
@@ -66,8 +52,9 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values for black and white: the card's data range, else three standard deviations
-    about the mean, else -1 and 1.
+    """Return the values for black and white.
+
+    They are the card's data range, else three standard deviations about the mean, else -1 and 1.
     """
     if reference is None:
         return -1.0, 1.0
@@ -82,9 +69,7 @@ def display_range(reference: Reference | None) -> tuple[float, float]:
 
 
 PANELS = 8
-"""Number of evaluations shown, spread evenly over the run; the first and the last are among
-them.
-"""
+"""Number of evaluations shown, spread evenly from the first to the last."""
 IMAGES = 2
 CLOUD = 256
 
@@ -113,7 +98,7 @@ def evolution(
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`.snapshots.as_report_values`. Empty without pictures, for a batch-coupled
+        *event)``, all as :func:`as_report_values`. Empty without pictures, for a batch-coupled
         sampler, and after a failure: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
@@ -144,11 +129,11 @@ def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
     x, noise = begin(model, cell, ids)
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
-    def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def record(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
             evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return evaluations, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()
+    return evaluations, solved(cell, RowByRow(record), x, noise).cpu().numpy()

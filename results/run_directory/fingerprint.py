@@ -65,7 +65,7 @@ class Fingerprint:
 
     Attributes:
         kind: "sampler", "model" or "extractor".
-        name: what the tables call it.
+        name: as in the tables.
         exact: facts by name, compared exactly; the hash of a file under :data:`FILE` and its name.
         values: numbers by name, compared within their tolerance. A name is a noun phrase, such as
             "output at sigma 80".
@@ -85,7 +85,7 @@ class Fingerprint:
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, which :meth:`from_json` reads; not to be changed."""
+        """Return the record as JSON values, which :meth:`from_json` reads; not to be changed."""
         return self._record
 
     @cached_property
@@ -98,11 +98,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, record: Any) -> Self:
-        """The fingerprint of a record.
-
-        Raises:
-            ValueError: it is none.
-        """
+        """Return the fingerprint of a record, or raise a ValueError if it is none."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
             if (
@@ -123,9 +119,7 @@ class Fingerprint:
 
 
 def _json_number(number: float) -> float | str:
-    """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others
-    as words.
-    """
+    """Return a number for JSON: finite ones to 15 digits, far below any tolerance, or a word."""
     return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
 
 
@@ -146,12 +140,9 @@ def _number(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """Return the first difference between two fingerprints as a clause, such as "its output at
-    sigma 80 differs"; "" if they are the same.
+    """Return the first difference of a fingerprint from the one on record, or "".
 
-    Args:
-        before: the one on record.
-        now: the present one.
+    It is a clause, such as "its output at sigma 80 differs".
     """
     if (before.kind, before.name) != (now.kind, now.name):
         return f"it was the {before.kind} {before.name} and is the {now.kind} {now.name}"
@@ -178,15 +169,15 @@ def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _fact(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return how a fact differs, as a clause; "" if it does not."""
+    """Return the difference of a fact as a clause; "" if there is none."""
     a, b = before.get(key), after.get(key)
-    if key in before and key in after and a == b:
+    in_both, is_file = key in before and key in after, key.startswith(FILE)
+    if in_both and a == b:
         return ""
-    if key.startswith(FILE):
-        return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
-    if key in before and key in after and not _hashes(a, b):
+    if in_both and not is_file and not _hashes(a, b):
         return f"its {key} was {a} and is {b}"
-    return f"its {key} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
+    change = "is new" if key not in before else "is gone" if key not in after else "changed"
+    return f"{key.removeprefix(FILE) if is_file else f'its {key}'} {change}"
 
 
 def _hashes(*facts: Fact) -> bool:
@@ -199,6 +190,6 @@ def _hashes(*facts: Fact) -> bool:
 
 
 def hash_of(value: object) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a JSON value."""
+    """Return twelve hexadecimal digits of the SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]

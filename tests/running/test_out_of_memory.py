@@ -18,7 +18,7 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running import runner
+from samplerbench.benchmarks.running import cell_states
 from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, worker
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
 from samplerbench.benchmarks.sampling.failure import in_batches, out_of_memory
@@ -240,7 +240,7 @@ def test_where_the_process_that_scores_has_too_little_it_says_so(tmp_path, monke
     def score(*_args, **_how):
         return np.empty(2**55)
 
-    monkeypatch.setattr(runner.Scorer, "score", score)
+    monkeypatch.setattr(cell_states.Scorer, "score", score)
     sentence = (
         "the process that scores ran out of memory .Unable to allocate 256. PiB.*done is kept"
     )

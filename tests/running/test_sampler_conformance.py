@@ -2,7 +2,7 @@
 
 import pytest
 
-from samplerbench.benchmarks.running import sampler_conformance
+from samplerbench.benchmarks import conformance
 
 RUN = ("run", "smoke", "--model", "gmm-2d", "--nfe", "5", "--samples", "16", "--no-timing")
 PLUGIN = """
@@ -59,8 +59,8 @@ def test_run__checks_a_sampler_once_and_none_without_a_result(samplerbench, monk
         checked.append(sampler.name)
         return check_sampler(sampler, fast=fast)
 
-    check_sampler = sampler_conformance.check_sampler
-    monkeypatch.setattr(sampler_conformance, "check_sampler", check)
+    check_sampler = conformance.check_sampler
+    monkeypatch.setattr(conformance, "check_sampler", check)
     first = asked(samplerbench, "boastful", "broken", "euler")
     assert first
     assert asked(samplerbench, "boastful", "broken", "euler") == first

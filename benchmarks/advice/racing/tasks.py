@@ -18,11 +18,11 @@ from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executors import Tell
 from ...running.executors.shard_limits import evaluations_per_second
-from ...running.executors.tasks import OfCell, Scored
+from ...running.executors.tasks import OfCell
 from ...running.executors.worker_context import WorkerContext
 from ...sampling.batch import solved
 from ...sampling.engine import finish
-from ...sampling.shard import begin, clamp, latents, sample_shard
+from ...sampling.shard import Scored, begin, clamp, latents, sample_shard
 from ...scoring.solutions.endpoints import solve
 from .features import POOLED, Pooled
 

@@ -1,7 +1,7 @@
 """Tasks and executors: the interface that all share, and the executor of this process.
 
-A task is picklable and holds all that its result depends on: the same one can run in this process,
-in a worker process, or elsewhere. docs/adding-an-executor.md is the guide.
+A task is picklable and holds all that its result depends on. docs/adding-an-executor.md is the
+guide.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from .worker_context import WorkerContext
 
 Tell = Callable[[Any], None]
-"""Receiver of a task's progress in the task's own unit: further samples, or a sentence.
-Picklable.
-"""
+"""Receiver of a task's progress in the task's own unit, such as further samples; picklable."""
 
 TellOf = Callable[[int, Any], None]
 """Receiver of the progress of many tasks: the task's number comes first."""
@@ -37,7 +35,7 @@ def silent(*_news: object) -> None:
 
 
 def always(_number: int) -> bool:
-    """Return True: every task is wanted."""
+    """Return True."""
     return True
 
 
@@ -45,30 +43,17 @@ class Task(Protocol):
     """Unit of work for an executor."""
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the requirements of the task, outside its time limit.
-
-        Raises:
-            ValueError: one cannot be loaded.
-        """
+        """Load the requirements of the task, outside its time limit, or raise a ValueError."""
         ...
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Any:
-        """Return the result, picklable.
-
-        Raises:
-            Failure: there is none.
-        """
+        """Return the picklable result, or raise a :class:`Failure`."""
         ...
 
 
 @dataclass(frozen=True)
 class Call:
-    """Task: a function of a module and its arguments.
-
-    Attributes:
-        function: importable by its name.
-        args: picklable.
-    """
+    """Task: a function of a module, and its picklable arguments."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
@@ -133,23 +118,16 @@ class Executor(ABC):
     def run(
         self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
     ) -> Any:
-        """Return the result of one task; arguments as in :meth:`map`.
-
-        Raises:
-            Failure: in place of the result.
-            ValueError: it could not be prepared.
-        """
+        """Return the result of one task, or raise its :class:`Failure`; else as :meth:`map`."""
         ((_, result),) = self.map([task], world, tell=lambda _, news: tell(news), limits=[limit])
         if isinstance(result, Failure):
             raise result
         return result
 
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
-        """Return the executor of timing tasks, on a device of their own. None stands for this
-        process, once the executor is closed.
+        """Return the executor of timing tasks, on a "cpu" or "cuda" device of their own.
 
-        Args:
-            device: "cpu" or "cuda".
+        None stands for this process, once the executor is closed.
 
         Raises:
             ValueError: the device is ambiguous, or it is shared.
@@ -196,14 +174,12 @@ def result_of(run: Callable[[], Any]) -> Any:
 
 
 def each(limits: Sequence[float | None], tasks: Sequence[Task]) -> Sequence[float | None]:
-    """Return one limit a task: from :meth:`Executor.map`, or None for each if there are none."""
+    """Return one limit a task, None for each if there are none."""
     return limits or [None] * len(tasks)
 
 
 class InProcess(Serial):
-    """Executor in the calling process: quick to start, easy to debug, without protection from its
-    tasks. Time limits are ignored.
-    """
+    """Executor in the calling process, without time limits or protection from its tasks."""
 
     def run(
         self,
@@ -218,20 +194,20 @@ class InProcess(Serial):
         return attempted(task, world, tell)
 
 
-def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
-    """Return the result of a prepared task; any error becomes a failure with a reason.
+def run_in_process(task: Task, number: int, world: WorkerContext, tell: TellOf) -> Any:
+    """Return the result of a task of a map in this process, or its failure."""
+    return result_of(partial(InProcess().run, task, world, tell=partial(tell, number)))
 
-    Raises:
-        Failure: see :class:`Task`; or it raised something else, or tried to leave the process.
-    """
+
+def attempted(task: Task, world: WorkerContext, tell: Tell) -> Any:
+    """Return the result of a prepared task; any error becomes a :class:`Failure`."""
     try:
         return task(world, tell)
     except Failure:
         raise
     except SystemExit as error:
-        raise Failure(
-            "failed", f"it called sys.exit({'' if error.code is None else repr(error.code)})"
-        ) from error
+        code = "" if error.code is None else repr(error.code)
+        raise Failure("failed", f"it called sys.exit({code})") from error
     except (KeyboardInterrupt, GeneratorExit):  # of the caller
         raise
     except BaseException as error:

@@ -10,7 +10,17 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from .executor import Executor, InProcess, Task, TellOf, Wanted, always, each, result_of, silent
+from .executor import (
+    Executor,
+    Task,
+    TellOf,
+    Wanted,
+    always,
+    each,
+    result_of,
+    run_in_process,
+    silent,
+)
 from .transport import packed
 from .worker import Worker, memory_limit
 
@@ -21,16 +31,14 @@ if TYPE_CHECKING:
 class Pool(Executor):
     """Executor with several workers, each with a thread that waits for it.
 
-    They share the machine: each has its part of the threads of torch, one at least. Tasks that
-    cannot be sent to a worker run in the iterating thread. The workers live until the pool is
-    closed; they serve one map at a time.
+    Each has its part of the threads of torch, one at least. Tasks that cannot be sent to a worker
+    run in the iterating thread. The workers live until the pool is closed; they serve one map at a
+    time.
 
     Args:
-        size: how many at a time, >= 1.
-        memory: bytes that each worker may hold, as in :class:`.Worker`; None for its part of the
-            default.
-        gpus: GPUs of the workers, one each in turn, as CUDA_VISIBLE_DEVICES names them; empty for
-            no change.
+        size: number of workers, >= 1.
+        memory: bytes that each may hold, as in :class:`.Worker`; None for its part of the default.
+        gpus: names for CUDA_VISIBLE_DEVICES, one a worker in turn; empty for no change.
     """
 
     keeps_limits = True
@@ -95,11 +103,8 @@ class Pool(Executor):
                 remaining -= 1
                 if kind == "unwanted":
                     continue
-                if kind == "here":
-                    in_process = partial(
-                        InProcess().run, tasks[number], world, tell=partial(tell, number)
-                    )
-                    value = result_of(in_process)
+                if kind == "in process":
+                    value = run_in_process(tasks[number], number, world, tell)
                 yield number, value
         finally:
             self._stop()
@@ -110,7 +115,6 @@ class Pool(Executor):
             worker.start()
 
     def _first_workers(self, count: int) -> list[Worker]:
-        """Return the first ``count`` workers."""
         while len(self._workers) < count:
             gpu = self._gpus[len(self._workers) % len(self._gpus)] if self._gpus else None
             environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
@@ -139,15 +143,13 @@ def _outcome(
     limit: float | None,
     messages: SimpleQueue[tuple[str, int, Any]],
 ) -> tuple[str, int, Any]:
-    """Return the outcome of a task: ``done``, ``here`` for one that the iterating thread must run,
-    or the ``error`` that ends the map.
-    """
+    """Return the outcome of a task: ``done``, ``error``, or ``in process`` for one not sent."""
 
     def tell(news: Any) -> None:
         messages.put(("progress", number, news))
 
     if sent is None:
-        return "here", number, None
+        return "in process", number, None
     try:
         run = partial(worker.run_packed, sent, tell, limit)
         return "done", number, result_of(run)

@@ -1,6 +1,4 @@
-"""Connection to a Ray cluster: an existing one, or a private one on this machine that ends with the
-connection.
-"""
+"""Connection to a Ray cluster: an existing one, or a private one that ends with the connection."""
 
 from __future__ import annotations
 
@@ -35,17 +33,11 @@ QUIET = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Settings of Ray before its import, unless the user has others: nothing is sent to its makers, and
-its logs stay out of the terminal.
-"""
+"""Settings of Ray before its import, unless the user has others: it sends and prints nothing."""
 
 
-def the_library() -> Any:
-    """Return the module ``ray``.
-
-    Raises:
-        ValueError: it is not installed.
-    """
+def import_ray() -> Any:
+    """Return the module ``ray``; it is a ValueError if it is not installed."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -78,42 +70,31 @@ class Connection:
         return self._ours and not self.address
 
     def check(self) -> None:
-        """Check that a cluster can be joined.
-
-        Raises:
-            ValueError: Ray is missing, or no cluster answers at the address.
-        """
+        """Check that a cluster can be joined; errors as :meth:`open`."""
         if self.address:
             _check_address(self.address)
-            the_library()
+            import_ray()
         else:
-            the_library_bound_here()
+            bound_ray()
 
     def open(self, cpus: int, gpus: int) -> Any:
-        """Connect, if not connected.
+        """Connect, if not connected, and return the module ``ray``.
 
-        Args:
-            cpus: cores of a cluster of this machine alone.
-            gpus: its GPUs.
-
-        Returns:
-            The module ``ray``.
+        A cluster of this machine alone has these numbers of cores and GPUs.
 
         Raises:
-            ValueError: Ray is missing, does not answer, or has another version.
+            ValueError: Ray is missing, no cluster answers at the address, or it has another version.
         """
-        ray = the_library_bound_here() if not self.address else the_library()
+        ray = bound_ray() if not self.address else import_ray()
         if ray.is_initialized():
             return ray
-        quietly = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if self.address:
             _check_address(self.address)
-            quietly.pop("include_dashboard")
-            options = {"address": self.address, **quietly}
+            options["address"] = self.address
         else:
             self._folder = _folder()
-            options = {
-                **quietly,
+            options |= {
                 "address": "local",
                 "include_dashboard": False,
                 "num_cpus": cpus,
@@ -136,7 +117,7 @@ class Connection:
         folder, self._folder = self._folder, ""
         if ours:
             with _signals_restored():
-                the_library().shutdown()
+                import_ray().shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -157,22 +138,18 @@ class Connection:
         )
 
 
-def the_library_bound_here() -> Any:
-    """Return the module ``ray``, restricted to this machine and a token: a machine has several
-    users.
+def bound_ray() -> Any:
+    """Return :func:`import_ray` restricted to this machine and a token, for its several users.
 
     Ray binds its ports to all interfaces on Linux, and to localhost where it makes no clusters of
     several machines, which the first variable selects. It reads both at import; in a process that
     has imported it there is no token.
-
-    Raises:
-        ValueError: it is not installed.
     """
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    ray = the_library()
+    ray = import_ray()
     if os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0":
         constants: Any = importlib.import_module("ray._private.ray_constants")
         constants.ENABLE_RAY_CLUSTER = False
@@ -180,11 +157,7 @@ def the_library_bound_here() -> Any:
 
 
 def _check_address(address: str) -> None:
-    """Check that a server listens at an address, which takes Ray itself a minute.
-
-    Raises:
-        ValueError: none does, or it is no address.
-    """
+    """Check that a server listens at an address, which takes Ray itself a minute."""
     if address == "auto":
         return
     if "://" in address:
@@ -213,8 +186,7 @@ def _folder() -> str:
 @contextmanager
 def _signals_restored() -> Iterator[None]:
     """Restore the signal handlers after the block, in which Ray may set its own."""
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in handled}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,5 +1,4 @@
-"""Executors by name: of this package, and of installed packages with entry points of the group
-``samplerbench.executors``, among them this package's own for Ray.
+"""Executors by name: built-in ones, and entry points of the group ``samplerbench.executors``.
 
 A name never enters a number, an identity or a run directory. All imports of this module are quick.
 """

@@ -19,11 +19,12 @@ from .worker_context import WorkerContext
 
 @dataclass(frozen=True)
 class Times:
-    """Task: times of cells of one model, at one batch size, by the key of the cell.
+    """Task: times of cells of one model, by the key of the cell.
 
     Attributes:
         parts: the cells.
-        options: duration and precision. size: samples per timed batch; 0 takes each cell's own.
+        options: duration and precision.
+        size: samples per timed batch; 0 takes each cell's own.
         within: seconds for all; None for no limit.
     """
 
@@ -33,11 +34,7 @@ class Times:
     within: float | None
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model.
-
-        Raises:
-            ValueError: see :meth:`.OfCell.prepare`.
-        """
+        """See :meth:`.OfCell.prepare`."""
         for part in self.parts:
             part.prepare(world)
 
@@ -60,42 +57,27 @@ class Times:
 
 @dataclass(frozen=True)
 class Throughput(OfCell):
-    """Task: sweep over batch sizes.
-
-    Attributes:
-        options: the largest batch, and settings.
-        within: seconds after which it ends; None for no limit.
-    """
+    """Task: sweep over batch sizes, as :func:`.sweep_on`."""
 
     options: Timing
     within: float | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Record:
-        """Return the result of :func:`.sweep_on`; news is the next batch size."""
+        """Return the record; news is the next batch size."""
         model = world.subject(self.cell.model).model
         return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
 
 
 @dataclass(frozen=True)
 class RemoteTimer:
-    """Timer (:class:`.Place`) on an executor that runs one task at a time, on a device of its own.
-
-    Attributes:
-        executor: result of :meth:`.Executor.alone`.
-        world: of the run.
-        options: duration and precision.
-    """
+    """Timer (:class:`.Place`) on a device of its own: the result of :meth:`.Executor.alone`."""
 
     executor: Executor
     world: WorkerContext
     options: Timing
 
     def machine(self) -> Record:
-        """See :class:`.Place`.
-
-        Raises:
-            ValueError: the device cannot be reached.
-        """
+        """See :class:`.Place`; it is a ValueError if the device cannot be reached."""
         try:
             return self.executor.run(Call(machine_of, (self.world.setting.device,)), self.world)
         except Failure as failure:
@@ -118,9 +100,8 @@ class RemoteTimer:
             progress(*news)
 
         task = Times(tuple(map(OfCell, cells)), self.options, size, within)
-        records: dict[str, Record]
         try:
-            records = self.executor.run(task, self.world, tell=tell)
+            records: dict[str, Record] = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:
             records = {cell.key: {"timing_reason": failure.reason} for cell in cells}
         for key, record in records.items():

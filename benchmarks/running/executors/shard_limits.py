@@ -24,9 +24,7 @@ ADAPTIVE_MOST = 10
 
 
 GENEROUS = 20
-"""Largest allowed multiple of a shard's forecast: machines get busy, and samplers do more than
-evaluate.
-"""
+"""Largest allowed multiple of a shard's forecast: machines get busy, samplers do not only evaluate."""
 
 
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
@@ -62,9 +60,7 @@ def evaluations_per_second(
 
 @torch.no_grad()
 def seconds_per_image(model: Denoiser) -> float:
-    """Return the seconds to decode one latent, measured on a decoder's batch; 0 without a
-    decoder.
-    """
+    """Return the seconds to decode one latent of a decoder's batch; 0 without a decoder."""
     if model.decoder is None:
         return 0.0
     latents = torch.zeros(model.decoder.batch, *model.event, device=model.decoder.device)
@@ -91,9 +87,7 @@ class Limits:
         self._decoding: dict[str, float] = {}
 
     def of(self, cell: Cell, count: int) -> float | None:
-        """Return the limit of ``count`` samples of a cell: :data:`GENEROUS` times the forecast, a
-        minute at least; None for none.
-        """
+        """Return the limit of ``count`` samples of a cell; None for none."""
         if self._asked is not None:
             return self._asked or None
         at = (cell.model, cell.batch_size)
@@ -101,11 +95,8 @@ class Limits:
             self._rates[at] = self._measure(cell)
         if cell.model not in self._decoding:
             self._decoding[cell.model] = seconds_per_image(self._models[cell.model])
-        evaluations = (
-            expected(self._models[cell.model], cell)
-            * count
-            * (ADAPTIVE_MOST if cell.sampler.adaptive else 1)
-        )
+        longest = ADAPTIVE_MOST if cell.sampler.adaptive else 1
+        evaluations = expected(self._models[cell.model], cell) * count * longest
         # samplers may run whole batches
         whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0
         shortest = SHORTEST_COMPILED if compiles(cell.execution) else SHORTEST
@@ -130,17 +121,14 @@ class Batches:
         return cell if size >= cell.batch_size else replace(cell, batch_size=size)
 
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
-        """Make the batches of a cell smaller where that may help, and log it.
+        """Make the batches of a cell smaller if that may help; return True to draw again.
 
         Args:
             tried: the cell of the draw (:meth:`fitted`).
             count: number of samples to draw.
             failure: of the draw.
-
-        Returns:
-            True if they must be drawn again.
         """
-        size = _size(tried, count)
+        size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
             return False
         if self.fitted(tried) != tried:  # another shard was faster, and this one says no more
@@ -158,13 +146,7 @@ class Batches:
         return True
 
     def reason(self, cell: Cell, tried: Cell, failure: Failure) -> str:
-        """Return the reason why a cell has no samples, after :meth:`shrink` returned False.
-
-        Args:
-            cell: as requested.
-            tried: of the last draw.
-            failure: of that draw.
-        """
+        """Return the reason why a requested cell has no samples, after its last draw."""
         if not failure.shrink:
             return failure.reason
         if cell.sampler.batch_coupled and cell.batch_size > 1:
@@ -173,8 +155,3 @@ class Batches:
                 f"give --batch-size less than {cell.batch_size}"
             )
         return failure.reason + ("; batches of 1 do not fit either" if tried != cell else "")
-
-
-def _size(cell: Cell, count: int) -> int:
-    """Return the size of the largest batch in ``count`` samples of a cell."""
-    return min(cell.batch_size, count) if cell.execution == "eager" else cell.batch_size

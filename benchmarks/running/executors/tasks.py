@@ -1,6 +1,4 @@
-"""Tasks with the code of samplers and models: a shard of a cell, trajectories of a few samples, the
-throughput of a network.
-"""
+"""Tasks about a cell: a shard, trajectories, the throughput of its model, a fingerprint."""
 
 from __future__ import annotations
 
@@ -13,12 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .... import samplers
-from ....models.reference import Extractor
 from ....samplers import Sampler
 from ....samplers.families.tabulated import Table, Tabulated
 from ...identity import Fingerprint, sampler_fingerprint
 from ...sampling.failure import Failure, out_of_memory
-from ...sampling.shard import Arrays, sample_shard
+from ...sampling.shard import Arrays, Scored, sample_shard
 from ...sampling.trajectories import Seen, watched
 from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
@@ -30,7 +27,7 @@ OPENED = "opened"
 
 
 class SentSampler(NamedTuple):
-    """Sampler for another process: by name and options, since its class may be known by name only.
+    """Sampler for another process, where its class may be known by name only.
 
     Attributes:
         spec: its name and options.
@@ -49,8 +46,7 @@ class SentSampler(NamedTuple):
         """Describe a sampler for another process.
 
         Raises:
-            PicklingError: only this process knows its class, which was made in a notebook or a
-                script.
+            PicklingError: only this process knows its class, as one of a notebook.
         """
         if isinstance(sampler, Tabulated):
             return cls.of(sampler.stands_for)._replace(table=sampler.table)
@@ -64,7 +60,7 @@ class SentSampler(NamedTuple):
         spec = {"name": name, **samplers.non_default(sampler)}
         return cls(spec, origin, samplers.found_for_model(sampler))
 
-    def here(self) -> Sampler:
+    def restored(self) -> Sampler:
         """Make the sampler in this process.
 
         Raises:
@@ -113,14 +109,7 @@ class OfCell:
 
 
 def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
-    return kind(replace(cell, sampler=sampler.here()), *others)
-
-
-class Scored(NamedTuple):
-    """Extractor of features, and the range to clamp values to first, or None."""
-
-    extractor: Extractor
-    clamp: tuple[float, float] | None
+    return kind(replace(cell, sampler=sampler.restored()), *others)
 
 
 @dataclass(frozen=True)
@@ -146,23 +135,14 @@ class ShardTask(OfCell):
         Raises:
             Failure: as :func:`.sample_shard`; where memory ran out, half the batch is worth a try.
         """
-        model, extractor = world.subject(self.cell.model)
+        cell, (model, extractor) = self.cell, world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
+        numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
         try:
-            foreign = bool(samplers.origin(self.cell.sampler.name))
-            with world.recording(self.cell.model, foreign=foreign):
-                arrays = sample_shard(
-                    model,
-                    scored,
-                    self.cell,
-                    self.start,
-                    self.stop,
-                    self.cell.device,
-                    self.keep,
-                    self.endpoints,
-                    tell,
-                )
-            if opened := world.opened(self.cell.model):
+            foreign = bool(samplers.origin(cell.sampler.name))
+            with world.recording(cell.model, foreign=foreign):
+                arrays = sample_shard(model, scored, cell, *numbers, tell)
+            if opened := world.opened(cell.model):
                 arrays[OPENED] = np.array(json.dumps(opened))
             return arrays
         except (MemoryError, RuntimeError) as error:
@@ -175,11 +155,7 @@ class ShardTask(OfCell):
 
 @dataclass(frozen=True)
 class FingerprintTask(OfCell):
-    """Task: fingerprint of a cell's sampler on its grid, without the model.
-
-    Attributes:
-        event: shape of the model's samples.
-    """
+    """Task: fingerprint of a cell's sampler on its grid, for samples of shape ``event``."""
 
     event: tuple[int, ...]
 
@@ -196,34 +172,22 @@ class FingerprintTask(OfCell):
 
 @dataclass(frozen=True)
 class TrajectoryTask(OfCell):
-    """Task: trajectories of the first samples of a cell, for a picture.
-
-    Attributes:
-        count: number of samples.
-    """
+    """Task: trajectories of the first ``count`` samples of a cell, for a picture."""
 
     count: int
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Seen:  # noqa: ARG002
-        """Return the inputs and outputs of the denoiser, and the end."""
+        """See :func:`.watched`."""
         return watched(world.subject(self.cell.model).model, self.cell, self.count)
 
 
 @dataclass(frozen=True)
 class ThroughputTask(OfCell):
-    """Task: evaluations per second of a cell's model at its batch size.
-
-    Attributes:
-        seconds: approximate duration.
-    """
+    """Task: evaluations per second of a cell's model at its batch size, in about ``seconds``."""
 
     seconds: float
 
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
         """Return the rate."""
-        return evaluations_per_second(
-            world.subject(self.cell.model).model,
-            self.cell.batch_size,
-            self.cell.device,
-            seconds=self.seconds,
-        )
+        model, cell = world.subject(self.cell.model).model, self.cell
+        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)

@@ -79,13 +79,10 @@ class _Process(NamedTuple):
 
 
 class _WorkerEnd(Exception):  # noqa: N818
-    """End of the worker.
+    """End of the worker, in words.
 
-    Attributes:
-        ending: how it ended, as the end of a sentence.
-        begun: True if the task had all it needs.
-        killed: True if another process ended it.
-        memory: True if the kernel did, for lack of memory; None if unknown.
+    ``begun``: the task had all it needs. ``killed``: another process ended it. ``memory``: the
+    kernel did, for lack of memory; None if unknown.
     """
 
     def __init__(
@@ -261,11 +258,7 @@ class Worker(Serial):
             )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
-        """Get the worker's place in the code, and end it.
-
-        Raises:
-            Failure: always.
-        """
+        """End the worker, and raise a failure with its place in the code."""
         worker.process.send_signal(TRACE_SIGNAL)
         until, size = monotonic() + PATIENCE, -1
         while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:

@@ -1,4 +1,4 @@
-"""Models of a process, and the setting that recreates them in another."""
+"""Models of a process, and the setting that recreates them in another process."""
 
 from __future__ import annotations
 
@@ -68,10 +68,7 @@ class WorkerConfig:
 
 
 class LoadedModel(NamedTuple):
-    """Model on its device, and its extractor; None for a model without a reference.
-
-    None for a model without a reference.
-    """
+    """Model on its device, and its extractor; None for a model without a reference."""
 
     model: Denoiser
     extractor: Extractor | None
@@ -100,25 +97,23 @@ class WorkerContext:
             for name, reference in (references or {}).items()
         }
         self.models, self.references = dict(models or {}), dict(references or {})
-        self._known = {
+        self._loaded = {
             name: LoadedModel(model, extractors.get(name)) for name, model in (models or {}).items()
         }
         self._latest: tuple[str, LoadedModel] | None = None
-        self._made_once: dict[Hashable, Any] = {}
+        self._results: dict[Hashable, Any] = {}
         self._opened: dict[str, dict[str, Stamp | None]] = {}
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """Return ``make()``, called once for all tasks in this world."""
-        if key not in self._made_once:
-            self._made_once[key] = make()
-        return self._made_once[key]
+        """Return ``make()``, called once for all tasks in this context."""
+        if key not in self._results:
+            self._results[key] = make()
+        return self._results[key]
 
     @contextmanager
     def recording(self, name: str, *, foreign: bool = False) -> Iterator[None]:
-        """Record the user's files that the block opens as the model's. It costs nothing where all
-        code is this package's.
-        """
-        if not foreign and self._is_plain(name):
+        """Record the user's files that the block opens as the model's."""
+        if not foreign and self._is_plain(name):  # all code is this package's
             yield
             return
         with reading() as recorder:
@@ -129,18 +124,16 @@ class WorkerContext:
 
     def _is_plain(self, name: str) -> bool:
         """Return True for a loaded model that has no files of the user's."""
-        if name in self._known:
-            model, extractor = self._known[name]
+        if name in self._loaded:
+            loaded = self._loaded[name]
         elif self._latest is not None and self._latest[0] == name:
-            model, extractor = self._latest[1]
+            loaded = self._latest[1]
         else:
             return False
-        return model.read is None and getattr(extractor, "read", None) is None
+        return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
     def opened(self, name: str) -> dict[str, str]:
-        """Return the SHA-256 of all files opened for a model in this process, by absolute path; ""
-        for one that changed since.
-        """
+        """Return the SHA-256 of the files opened for a model, by absolute path; "" if changed."""
         return {
             path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
             for path, stamp in self._opened.get(name, {}).items()
@@ -152,17 +145,13 @@ class WorkerContext:
         Raises:
             ValueError: it cannot be made.
         """
-        if name in self._known:
-            return self._known[name]
+        if name in self._loaded:
+            return self._loaded[name]
         if self._latest is None or self._latest[0] != name:
             self._latest = None  # before the next is loaded, so that memory never holds two
-            self._latest = name, self._make_subject(name)
+            options = parse_spec(name)
+            model = make_model(options.pop("name"), **options)
+            model = model.to(self.setting.device) if self.setting.device != "cpu" else model
+            space = dict(self.setting.extractors).get(name, CARD)
+            self._latest = name, LoadedModel(model, extractor_of(name, model, space))
         return self._latest[1]
-
-    def _make_subject(self, name: str) -> LoadedModel:
-        options = parse_spec(name)
-        model = make_model(options.pop("name"), **options)
-        model = model.to(self.setting.device) if self.setting.device != "cpu" else model
-        return LoadedModel(
-            model, extractor_of(name, model, dict(self.setting.extractors).get(name, CARD))
-        )

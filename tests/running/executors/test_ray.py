@@ -19,18 +19,16 @@ from samplerbench.benchmarks.running.executors import (
     Call,
     Failure,
     InProcess,
+    ray_actors,
     ray_connection,
-    ray_host,
-    ray_workers,
 )
-from samplerbench.benchmarks.running.executors.cluster import Ray
-from samplerbench.benchmarks.running.executors.ray_executor import TRIES, _part
+from samplerbench.benchmarks.running.executors.ray_executor import TRIES, Ray, _part
 from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 
 if importlib.util.find_spec("ray") is None:
     pytest.skip("Ray is not installed (make cluster)", allow_module_level=True)
-ray = ray_connection.the_library_bound_here()
+ray = ray_connection.bound_ray()
 pytestmark = [
     pytest.mark.cluster,
     # Ray's own, of processes and sockets that it ends without waiting for them
@@ -158,7 +156,7 @@ def cluster():
 
 def machine(name, kind="A100", **more):
     """Arguments of a machine for Ray's simulated cluster."""
-    resources = {f"{ray_host.TYPE}{kind}": 1}
+    resources = {f"{ray_actors.TYPE}{kind}": 1}
     return {
         "num_cpus": 1, "num_gpus": 1, "resources": resources, "env_vars": {"WHICH": name},
         "object_store_memory": 2**27, **more,
@@ -216,7 +214,7 @@ def test_times_are_taken_on_a_machine_of_the_stated_type(cluster):
     timer = executor.alone("cpu")
     try:
         assert timer.run(Call(where, (0,)), WORLD) == "fast"
-        assert timer._crew.share == ray_host.Share(1, 1.0, "H100")
+        assert timer._group.share == ray_actors.Share(1, 1.0, "H100")
         with pytest.raises(ValueError, match=r"GPUs of types A100, H100; say which one times are"):
             Ray(cluster.address).alone("cuda")
         with pytest.raises(ValueError, match=r"--gpus-per-worker 0.5 shares GPUs, and times need"):
@@ -231,14 +229,15 @@ def test_what_differs_or_lacks_on_another_machine_is_a_sentence(cluster, monkeyp
     executor = Ray(cluster.address, jobs=1)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(ray_host.Facts, "here", lambda: ray_host.Facts("0.0.1", "1.2"))
+            other = {"samplerbench": "0.0.1", "torch": "1.2"}
+            patched.setattr(ray_actors, "versions", lambda: other)
             with pytest.raises(
                 ValueError, match=r"has samplerbench .* where this process has 0.0.1"
             ):
                 executor.run(Call(abs, (-1,)), WORLD)
         with monkeypatch.context() as patched:
-            gone = ray_host.Place("/no/such/folder", (), {})
-            patched.setattr(ray_host.Place, "here", lambda: gone)
+            gone = ray_actors.Environment("/no/such/folder", (), {})
+            patched.setattr(ray_actors.Environment, "here", lambda: gone)
             executor.close()
             with pytest.raises(ValueError, match="it has no folder /no/such/folder: files that"):
                 executor.run(
@@ -308,7 +307,7 @@ def test_a_share_of_threads_and_of_machines():
     assert _part(machines, 0.0, None, 64) == 2
     assert _part(machines, 0.0, None, 8) == 1
     assert _part([], 1.0, None, 8) == 1
-    assert sum(map(ray_host.Share(1, 0.5).room, machines)) == 8
-    assert ray_workers.in_words(
+    assert sum(map(ray_actors.Share(1, 0.5).room, machines)) == 8
+    assert ray_actors.in_words(
         RuntimeError("The actor died.\n It is dead because its node has died.")
     ) == ("It is dead because its node has died")
