@@ -38,14 +38,10 @@ class ModelFingerprints(NamedTuple):
 
 
 class Admission:
-    """Admission of cells to a run directory.
+    """Admission of cells to a locked run directory.
 
-    Args:
-        run: the directory, locked.
-        makers: by the name of the model in the suite.
-        probe: returns the fingerprint of a cell's sampler; called once a cell.
-        writes: True to record new fingerprints; False only reads the directory, which need not be
-            locked.
+    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's. Without
+    ``writes`` the directory is only read, and need not be locked.
     """
 
     def __init__(
@@ -68,14 +64,9 @@ class Admission:
         }
 
     def admit(self, cell: Cell, record: Record) -> bool:
-        """Plan a cell; an outdated one is set aside, a restorable one comes back.
+        """Plan a cell with its identity columns; return True if it has other parts already.
 
-        Args:
-            cell: to be planned.
-            record: identity columns of its row.
-
-        Returns:
-            True if it has parts besides the ones written now.
+        An outdated cell is set aside, and a restorable one comes back.
         """
         self.inspect(cell)
         sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
@@ -100,21 +91,14 @@ class Admission:
     def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
         """Set a cell of the directory aside if other code made it, and log it.
 
-        Args:
-            cell: to be checked.
-            extractor: True to compare extractors, if the present one has the cell's feature space.
+        Extractors are compared if the present one has the cell's feature space.
         """
         if self.exists(cell.key) and (why := self.fault(cell, extractor=extractor)):
             self.run.set_aside(cell.key, why)
             log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
 
     def inspect_model(self, key: str, name: str) -> None:
-        """Set a cell aside if another model made it, for a row that cannot be planned again.
-
-        Args:
-            key: of the cell.
-            name: of its model, one of the present ones.
-        """
+        """Set a cell aside if another model made it, for a row that cannot be planned again."""
         digest = str((self.run.read(key, MADE) or {}).get("model") or "")
         was, now = self._records.get(digest), self.makers[name]
         if was is not None and (changes := self._changes(was, now.model, digest, now.folder)):
@@ -123,10 +107,7 @@ class Admission:
             log.warning("%s is set aside: %s.", key, why)
 
     def fault(self, cell: Cell, *, extractor: bool = True) -> str:
-        """Return the reason why the present code would not make a cell of the directory, or "".
-
-        Arguments as :meth:`inspect`.
-        """
+        """Return the reason why the present code would not make a cell of the directory, or ""."""
         stored = self.run.read(cell.key, MADE) or {}
         return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
 
@@ -139,10 +120,7 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return the folder and ``made.json`` of a cell set aside that the present code would make.
-
-        It is None if there is none.
-        """
+        """Return folder and ``made.json`` of an equal cell that was set aside; None if there is none."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)

@@ -82,11 +82,7 @@ _first: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary(
 
 
 def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
-    """Return the fingerprint of a model, made by the first call: models may cache files.
-
-    Raises:
-        Exception: raised by the model.
-    """
+    """Return the fingerprint of a model, made by the first call: models may cache files."""
     by_device = _first.setdefault(model, {})
     if device not in by_device:
         by_device[device] = model_fingerprint(model, device)
@@ -98,10 +94,7 @@ def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
     """Return the fingerprint of an eager model, with its wrappers, on ``device``.
 
     It holds :data:`LEVELS` evaluations of :data:`ROWS` samples between the ends of its levels, and
-    the hashes of its files, also of those that the calls open.
-
-    Raises:
-        Exception: raised by the model.
+    the hashes of its files, also of those that the calls open. It raises what the model raises.
     """
     ids, precision = torch.arange(ROWS, device=device), precision_of(model)
     values: dict[str, Numbers] = {}
@@ -152,9 +145,6 @@ def outputs_at(
 
     A large sample is as much work as many small ones: a level has two of them, by turns. The states
     have ``dtype``, which need not be the model's own.
-
-    Raises:
-        Exception: raised by the model.
     """
     outputs, few = {}, math.prod(model.event) > LARGE
     precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
@@ -218,10 +208,7 @@ def extractor_fingerprint(
     """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
 
     A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
-    are clamped to ``limits``, the range of the data, and live on ``device``.
-
-    Raises:
-        Exception: raised by the extractor.
+    are clamped to ``limits``, the range of the data. It raises what the extractor raises.
     """
     exact: dict[str, Fact] = {
         "identity": without_folders(extractor.identity),

@@ -43,15 +43,8 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 
     The results of a built-in sampler alone pin it: a new version of this package without changed
     results leaves its numbers valid. A user's sampler, or another library's, is also pinned by its
-    files or version.
-
-    Args:
-        cell: one with a grid.
-        event: sample shape of its model, for a plugin's trial; None for points in the plane.
-
-    Raises:
-        ValueError: the cell has no grid, or is skipped.
-        Exception: raised by the sampler.
+    files or version, and a plugin is tried on samples of the shape ``event``. It raises what the
+    sampler raises, and a ValueError for a cell without a grid.
     """
     if cell.grid is None:
         raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
@@ -74,11 +67,7 @@ def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fin
 class SamplerSetup:
     """All that decides the samples of a cell, besides its model.
 
-    Attributes:
-        sampler: the configured sampler.
-        grid: its levels.
-        noise: "white", "brownian", or None for a deterministic sampler.
-        sigma_max, sigma_min: range of the model and of a Brownian path.
+    The levels are the range of the model and of a Brownian path.
     """
 
     sampler: Sampler
@@ -199,11 +188,8 @@ class ProbeDenoiser:
 
         d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
 
-    It implements :class:`~samplerbench.samplers.types.Denoise`; rows are independent.
-
-    Args:
-        scale: of the data, in the middle of the noise levels: most steps see both Gaussians.
-        event: shape of a sample; its coordinates repeat the two of the plane.
+    The ``scale`` of the data is in the middle of the noise levels: most steps see both Gaussians.
+    The coordinates of ``event`` repeat the two of the plane.
     """
 
     def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
@@ -235,13 +221,9 @@ class ProbeDenoiser:
 
 
 class CachedNoise:
-    """Noise source whose tensors are drawn once a process.
+    """Noise source whose tensors are drawn once a process: all cells share white noise.
 
-    White noise does not depend on the grid, so all cells share it.
-
-    Args:
-        source: draws each tensor the first time.
-        intervals: True if a draw depends on the levels of its step.
+    With ``intervals``, a draw depends on the levels of its step.
     """
 
     def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:

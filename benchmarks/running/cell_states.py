@@ -26,10 +26,7 @@ def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
 
 
 def ended(run: RunDir, cell: Cell) -> bool:
-    """Return True if a cell is skipped, or failed as it would run now.
-
-    Another batch size or version is another chance.
-    """
+    """Return True if a cell is skipped, or failed as it would with this batch size and version."""
     quality = run.read(cell.key, QUALITY)
     failed = quality and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
     return bool(cell.skip or failed)
@@ -50,11 +47,7 @@ def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
 def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
     """Reset cells without a result, so that they are tried again.
 
-    Args:
-        run: the directory.
-        cells: about to run.
-        every: True for all of them; else only cells whose process was killed from outside, which is
-            no verdict about a sampler.
+    Without ``every``, only cells whose process was killed from outside, which is no verdict.
     """
     for cell in cells:
         try:
@@ -77,7 +70,7 @@ class OtherCell(NamedTuple):
         key: of the cell.
         record: identity columns of its row.
         space: its feature space; None for the present run's.
-        planned: equal cells that a suite can request; None if its model is not loaded.
+        planned: equal cells, as planned now; None if its model is not loaded.
     """
 
     key: str
@@ -113,15 +106,7 @@ told``: the last run into the directory did not request it, and its fingerprints
 
 
 class Standing(NamedTuple):
-    """State of one cell.
-
-    Attributes:
-        cell: its key.
-        model, sampler: from its row.
-        steps: numbers of steps; None for adaptive samplers.
-        state: see :data:`State`.
-        why: reason in a clause, or "".
-    """
+    """State of one cell: its key, columns of its row, and the reason in a clause, or ""."""
 
     cell: str
     model: str
@@ -132,11 +117,7 @@ class Standing(NamedTuple):
 
 
 def standings(setup: Setup) -> list[Standing]:
-    """Return the states of a run directory's cells: requested ones, then others.
-
-    Args:
-        setup: of the run that would continue.
-    """
+    """Return the states of a run directory's cells: those that a run requests, then others."""
     admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
 
     def watch(*_: object) -> Any:

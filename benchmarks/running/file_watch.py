@@ -15,11 +15,7 @@ from ..planning.cache import default_cache
 
 
 class FileWatch:
-    """Watch over the files of a run.
-
-    Args:
-        run: its directory, whose own files do not count.
-    """
+    """Watch over the files of a run; those in its directory do not count."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
@@ -40,9 +36,8 @@ class FileWatch:
     def of(self, name: str) -> Iterator[None]:
         """Assign all files that the block opens, and its results, to a model.
 
-        Raises:
-            ValueError: at its end, if a file was edited since it was opened; its results are
-                recorded with an unknown file.
+        It is a ValueError at the end if a file was edited since it was opened; its results are
+        recorded with an unknown file.
         """
         with self.looking() as recorder:
             try:
@@ -65,15 +60,10 @@ class FileWatch:
                     self._stamp_once(path, stamp)
 
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that the model ``name`` opened, in this process or in a worker.
+        """Add files that the model ``name`` opened; it is a ValueError if one of them changed.
 
-        Args:
-            name: of the model.
-            opened: SHA-256 by absolute path, "" for a file that changed since.
-            made: True if results were made of them already, also if they changed since.
-
-        Raises:
-            ValueError: one of them changed.
+        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since. With ``made``,
+        results were made of them already, and changed files are recorded too.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():

@@ -213,10 +213,7 @@ def is_altered(model: Denoiser) -> bool:
 def samples_of_truth(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return ``count`` samples of the data, of the model or held out; None if there are none.
-
-    By default there are fewer the larger they are.
-    """
+    """Return ``count`` samples of the data, of the model or held out; None if there are none."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)

@@ -20,11 +20,6 @@ class Reporter:
     """Progress bar in a terminal; elsewhere a line every half minute.
 
     The bar counts expected network evaluations, in which cells and references are comparable.
-
-    Args:
-        console: for the output.
-        cells: number of cells to sample.
-        evaluations: expected, over all parts of the work.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:

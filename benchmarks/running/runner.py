@@ -50,8 +50,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written any more, memory ran out, or the device of the
-            times is ambiguous.
+        ValueError: the directory cannot be written, memory ran out, or the timed device is ambiguous.
     """
     timed = timing and setup.suite.timing.enabled
     timer = setup.executor.alone(setup.device) if timed else None
@@ -99,13 +98,11 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
     """Run :func:`run`, or help the process that owns the directory: sample its missing shards.
 
-    If it dies, take over; if this process loses the lock while suspended, the other continues.
+    If it dies, take over; if this process loses the lock while suspended, the other continues. It
+    is a ValueError if the other has no samples for this one to draw.
 
     Returns:
         The table; None if the other process still runs, which will write it.
-
-    Raises:
-        ValueError: as :func:`run`; or the other process has no samples for this one to draw.
     """
     while True:
         try:
@@ -120,10 +117,8 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
     """Admit all cells to the locked run directory, and set damaged and outdated ones aside.
 
-    Cells that cannot run have their rows then.
-
-    Returns:
-        Digests of each model's record and of its extractor's, by the name of the model.
+    Cells that cannot run have their rows then. Digests of each model's record and of its
+    extractor's are returned by the name of the model.
     """
     run = setup.directory
     _describe_run(setup)
@@ -185,12 +180,7 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 class _Work(NamedTuple):
-    """Expected evaluations.
-
-    Attributes:
-        cells: for missing samples, by the key of the cell.
-        references: until the cells of a model can be scored, by its name.
-    """
+    """Expected evaluations for missing samples by cell, and for references by model."""
 
     cells: Mapping[str, float]
     references: Mapping[str, float]
@@ -246,13 +236,7 @@ def score(
 
 
 def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size; the first is for the table.
-
-    Args:
-        setup: of the run.
-        report: receives the present stage.
-        timer: executor with a device for them; None for this process.
-    """
+    """Time the cells that have samples, at each batch size, in this process or by ``timer``."""
     options = setup.suite.timing
     if not options.enabled:
         return

@@ -42,11 +42,8 @@ class SamplerProbe(NamedTuple):
 class SamplerProbes:
     """Probes of the samplers of cells, once each.
 
-    Args:
-        run: the directory, where earlier failures are on record.
-        world: the models.
-        executor: for samplers that did not come with this package.
-        time_limit: seconds for a probe, if less than :data:`LONGEST_PROBE`; None or 0 for that.
+    Earlier failures are on record in ``run``. The executor is for samplers that did not come with
+    this package. A smaller ``time_limit`` replaces :data:`LONGEST_PROBE`.
     """
 
     def __init__(
@@ -125,10 +122,7 @@ class SamplerProbes:
         return probe
 
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
-        """Return the recorded probe of a sampler that ended its process or hung.
-
-        Its row says the same still, and its origin is the same.
-        """
+        """Return the recorded probe of a sampler that ended its process or hung, if it is unchanged."""
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:
             return None

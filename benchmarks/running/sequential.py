@@ -139,10 +139,7 @@ class Decided(NamedTuple):
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Decided:
     """Extend and analyse until no row is open, then take the times.
 
-    Args:
-        setup: its cells have the samples of the first analysis.
-        until: the question.
-        retry: True to run cells without a result again although nothing changed.
+    The cells of ``setup`` have the samples of the first analysis.
 
     Raises:
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
@@ -166,11 +163,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
 
 
 def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the stored analyses of the same question; an empty record if there are none.
-
-    Raises:
-        ValueError: see :func:`run_until_decided`.
-    """
+    """Return the stored analyses of the same question; an empty record if there are none."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check(until, cells)
     question: dict[str, Any] = {

@@ -53,10 +53,7 @@ class Setup:
     """Inputs of a run.
 
     Attributes:
-        suite: of the run.
         directory: of all results; made when a run takes its lock.
-        device: "cpu" or "cuda".
-        console: for progress.
         executor: of samplers.
         models, references: by name of the model, on the device.
         cells: the plan.
@@ -211,11 +208,7 @@ def _fingerprints(
     cells: Sequence[Cell],
     device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor, and return their fingerprints.
-
-    Raises:
-        ValueError: the model fails its check, or the extractor fails.
-    """
+    """Check a model and its extractor, and return their fingerprints."""
     is_users = model.read is not None
     real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None

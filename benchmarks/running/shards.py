@@ -49,13 +49,8 @@ def in_turn(
 ) -> list[list[Item]]:
     """Return the shards of the plan in groups of like cost, to a factor of two, longest first.
 
-    So the last shards, for which other processes wait, are short. Each process begins a group
-    elsewhere: a thousand of them do not all claim the same shard.
-
-    Args:
-        shards: in the order of the plan.
-        cost: evaluations per sample of one.
-        turn: first place in each group, 0 to 1.
+    So the last shards, for which other processes wait, are short. Each process begins a group at
+    its ``turn``, 0 to 1: a thousand of them do not all claim the same shard.
     """
     groups: dict[int, list[Item]] = {}
     for shard in shards:
@@ -87,7 +82,7 @@ def sample(
     failed: Failed,
     turn: float = 0.0,
 ) -> None:
-    """Draw the missing samples of cells, shard by shard, and wait for shards of other processes.
+    """Draw the missing samples of a model's cells, and wait for shards of other processes.
 
     A failure is the row of its cell, whose other shards are not begun any more. The first shard
     gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn
@@ -100,7 +95,7 @@ def sample(
         planned: expected evaluations of each cell, by its key.
         claims: of this process.
         failed: receives failures, also of other processes.
-        turn: first place among shards of like cost, 0 to 1.
+        turn: see :func:`in_turn`.
     """
     directory, batches = setup.directory, setup.batches
     by_key = {cell.key: cell for cell in cells}
@@ -218,11 +213,10 @@ class _OthersShards:
 def follow(setup: Setup, report: Reporter) -> bool:
     """Draw samples for the process that leads in the directory, until none is missing.
 
+    It is a BusyError if that has none for this process to draw.
+
     Returns:
         True if it is gone and another must lead.
-
-    Raises:
-        BusyError: it has none for this process to draw.
     """
     directory = setup.directory
     claims = Claims(directory.path)

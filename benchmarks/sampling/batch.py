@@ -110,11 +110,8 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     """Sample ``ids`` with the cell's sampler.
 
     ``model`` is metered by ``meter`` and bound in ``bound``. The sampler's own count is compared
-    with the calls of the model, with guidance; the result counts passes of the network.
-
-    Raises:
-        Failure: the counted evaluations differ from what the sampler says, or the result has the
-            wrong shape or dtype.
+    with the calls of the model, with guidance; the result counts passes of the network. It is a
+    failure if they differ, or the result has the wrong shape or dtype.
     """
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)

@@ -30,12 +30,7 @@ class Engine:
 
     No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
     pass over its first batch, counted and checked. Its counts hold for every batch, since the
-    recording makes the same evaluations every time.
-
-    Args:
-        model: on the cell's device.
-        cell: what to run.
-        backend: makes the recorder of a run.
+    recording makes the same evaluations every time. ``backend`` makes the recorder of a run.
     """
 
     def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
@@ -50,11 +45,7 @@ class Engine:
         return self._metered.bind(ids, self._cell.seed)
 
     def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids``, with their counts.
-
-        Raises:
-            Failure: see :func:`sample_batch`; or the run cannot be recorded.
-        """
+        """Return the samples ``ids``, with their counts, as :func:`sample_batch`."""
         if not captures(self._cell.execution):
             return sample_batch(self._metered, self._meter, bound, self._cell, ids)
         if self._run is None or self._counted is None:
@@ -92,15 +83,8 @@ class Calls:
     The cost of an evaluation can depend on the level (guidance at some levels only, experts by
     level), on the rows, and on a GPU on the numbers themselves, since their power moves the clocks.
     So a run's network is timed on all of the run's own states, and not on one call times their
-    number. When the states outgrow the room, every second stored call is dropped. The others stay
-    evenly spread over the run, and stand for all.
-
-    Args:
-        room: most bytes of states; at least one call is stored.
-
-    Attributes:
-        stored: stored calls, in order.
-        count: number of calls.
+    number. When the states outgrow the room in bytes, every second stored call is dropped. The
+    others stay evenly spread over the run, and stand for all.
     """
 
     def __init__(self, room: float) -> None:
@@ -191,9 +175,6 @@ def works(
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
     the model are stored, in ``room`` bytes at most. Call this once a cell.
-
-    Raises:
-        Failure: the run cannot be recorded.
     """
     assert cell.grid is not None
     model = executed(model, cell.execution)

@@ -20,11 +20,7 @@ from .shard import sample_shard, whole_shard
 
 
 def check_exportable(model: Denoiser) -> None:
-    """Refuse samples that are no images.
-
-    Raises:
-        ValueError: they are neither grey nor RGB, or the range of their values is not known.
-    """
+    """Raise a ValueError for samples that are no images, or whose range of values is not known."""
     if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
         raise ValueError(
             f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
@@ -48,18 +44,8 @@ def export_samples(
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
     classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Writing follows
-    sampling: memory holds one shard.
-
-    Args:
-        model: on the cell's device.
-        cell: not one to be skipped.
-        path: of the ``.npz`` file; its folder exists.
-        how: rounding of values to grey levels.
-        progress: receives the number of samples after each batch.
-
-    Raises:
-        ValueError: as :func:`check_exportable`.
-        Failure: as :func:`.sample_shard`.
+    sampling: memory holds one shard. Errors are as of :func:`check_exportable` and
+    :func:`.sample_shard`; progress receives the number of samples after each batch.
     """
     check_exportable(model)
     assert model.decoded_limits is not None

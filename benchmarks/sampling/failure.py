@@ -52,9 +52,6 @@ def in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tens
     """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
 
     After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
-
-    Raises:
-        MemoryError, RuntimeError: one sample does not fit.
     """
     import torch
 

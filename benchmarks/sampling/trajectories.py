@@ -52,10 +52,7 @@ def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -
 
 
 def display_range(reference: Reference | None) -> tuple[float, float]:
-    """Return the values for black and white.
-
-    They are the card's data range, else three standard deviations about the mean, else -1 and 1.
-    """
+    """Return the values for black and white: of the card, or about the mean, or -1 and 1."""
     if reference is None:
         return -1.0, 1.0
     if reference.clamp is not None:

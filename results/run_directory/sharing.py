@@ -49,11 +49,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """The leases of one object in one process.
-
-    Args:
-        clock: a file of its own on the same file system, which is made when it is needed.
-    """
+    """The leases of one object in one process, with a clock: a file of its own, made when needed."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -71,8 +67,7 @@ class Leases:
     def take(self, path: Path) -> bool:
         """Make a lease, or take over an expired one; return True if it is this object's now.
 
-        Raises:
-            OSError: it cannot be made; FileNotFoundError where its folder is gone.
+        It is a FileNotFoundError where its folder is gone.
         """
         for _ in range(2):
             try:
@@ -220,11 +215,7 @@ class Lead:
         return self._leases.holds(self._folder / LEASE)
 
     def check(self) -> None:
-        """Refuse to go on where another process leads by now, as after a minute's sleep.
-
-        Raises:
-            BusyError: it does.
-        """
+        """Raise a :class:`BusyError` if another process leads by now, as after a minute's sleep."""
         if not self.held:
             raise BusyError(
                 f"another samplerbench process took the lead in {self._folder} over, since this "
@@ -235,11 +226,7 @@ class Lead:
 
 @contextmanager
 def leading(folder: Path) -> Iterator[Lead]:
-    """Lead in a run directory, as the only process.
-
-    Raises:
-        BusyError: another one leads there.
-    """
+    """Lead in a run directory, as the only process, or raise a :class:`BusyError`."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -251,11 +238,7 @@ def leading(folder: Path) -> Iterator[Lead]:
 
 
 def refuse_busy(folder: Path) -> None:
-    """Refuse a run directory that another process leads in; nothing is written.
-
-    Raises:
-        BusyError: one does.
-    """
+    """Raise a :class:`BusyError` if another process leads in a run directory; write nothing."""
     lead = Lead(folder)
     with _kernel_lock(folder / LOCK) as free:
         try:
@@ -315,10 +298,7 @@ class Claims:
         self._leads = False
 
     def lead(self, cells: Sequence[str]) -> None:
-        """Publish the cells to be sampled; the caller has the directory's lock.
-
-        An earlier leader's claims stay: its followers may live.
-        """
+        """Publish the cells to be sampled; an earlier leader's claims stay, its followers may live."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
@@ -365,10 +345,7 @@ class Claims:
             sealed.write_json(path, note, f"{FOLDER}/{path.name}")
 
     def failures(self) -> Mapping[str, Note]:
-        """Return the first shard of each cell that failed, by the cell.
-
-        A note that is damaged is none: the shard is drawn again, and fails again.
-        """
+        """Return the first shard of each cell that failed; a damaged note is drawn again."""
         failed: dict[str, Note] = {}
         for path in sorted(self._folder.glob("*.failed")):
             with suppress(FileNotFoundError, sealed.Damaged):
@@ -381,10 +358,7 @@ class Claims:
         self._leases.close()
 
     def end(self) -> None:
-        """Release all claims and remove others' leftovers.
-
-        The caller has the directory's lock, and lacks no samples.
-        """
+        """Release all claims and remove others' leftovers; the caller leads, and lacks no samples."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

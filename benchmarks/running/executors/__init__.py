@@ -1,5 +1,4 @@
-"""Executors of tasks: in this process, in worker processes that may crash or hang, or by installed
-packages.
+"""Executors of tasks: in this process, in worker processes, on a cluster, by installed packages.
 
 All imports of this module are quick.
 """

@@ -103,13 +103,12 @@ class Executor(ABC):
             tasks: what to run.
             world: the models of this process, and the setting that recreates them in another.
             tell: receives progress, in the iterating thread.
-            limits: seconds after which each task is stopped, if possible, None for never; one a
-                task, or empty for no limits.
+            limits: seconds after which each task is stopped, if possible; None for never, empty for
+                no limits.
             wanted: called in any thread before a task begins; an unwanted task has no result.
 
         Yields:
-            A :class:`Failure` in place of the result of a task that raised, whose process ended,
-            or that took too long.
+            A :class:`Failure` for a task that raised, whose process ended, or that took too long.
 
         Raises:
             ValueError: a task could not be prepared; unfinished tasks are stopped.
@@ -127,10 +126,8 @@ class Executor(ABC):
     def alone(self, device: str) -> Executor | None:  # noqa: ARG002
         """Return the executor of timing tasks, on a "cpu" or "cuda" device of their own.
 
-        None stands for this process, once the executor is closed.
-
-        Raises:
-            ValueError: the device is ambiguous, or it is shared.
+        None stands for this process, once the executor is closed. It is a ValueError if the device is
+        ambiguous or shared.
         """
         return None
 

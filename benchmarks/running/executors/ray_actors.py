@@ -197,11 +197,8 @@ class Host:
 class Member:
     """Actor of a group.
 
-    Attributes:
-        actor: Ray's handle.
-        starting: becomes its :class:`HostInfo`; None once it has started.
-        stream: of the task that it runs, or None.
-        node, lacks: see :class:`HostInfo`.
+    ``starting`` becomes its :class:`HostInfo`, and is None once it has started; ``stream`` is of
+    the task that it runs.
     """
 
     actor: Any
@@ -212,13 +209,9 @@ class Member:
 
 
 class Message(NamedTuple):
-    """Message of an actor about its task.
+    """Message of an actor: progress of its task, a kind, and a pickled result or a sentence.
 
-    Attributes:
-        member: the actor.
-        news: progress of the task.
-        kind: "" while it runs; "done", "unprepared", or "lost" with the actor.
-        value: the pickled result or failure, or a sentence.
+    The kind is "" while the task runs, then "done", "unprepared", or "lost" with the actor.
     """
 
     member: Member
@@ -230,14 +223,8 @@ class Message(NamedTuple):
 class WorkerGroup:
     """Actors that each have the same share of a machine.
 
-    They are hired as the cluster has room, and replaced when their machine is lost.
-
-    Args:
-        ray: the module, connected.
-        share: of each.
-        jobs: largest number; None for as many as fit.
-        memory: bytes that each may hold, as in :class:`Host`.
-        grows: True if the cluster may get more machines.
+    They are hired as the cluster has room, and replaced when their machine is lost. ``jobs`` is
+    their largest number, None for as many as fit; the cluster ``grows`` if it may get machines.
     """
 
     def __init__(

@@ -80,10 +80,8 @@ class Connection:
     def open(self, cpus: int, gpus: int) -> Any:
         """Connect, if not connected, and return the module ``ray``.
 
-        A cluster of this machine alone has these numbers of cores and GPUs.
-
-        Raises:
-            ValueError: Ray is missing, no cluster answers at the address, or it has another version.
+        A cluster of this machine alone has these numbers of cores and GPUs. It is a ValueError if Ray
+        is missing, no cluster answers at the address, or it has another version.
         """
         ray = bound_ray() if not self.address else import_ray()
         if ray.is_initialized():

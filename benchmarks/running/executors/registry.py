@@ -25,8 +25,7 @@ def executors() -> list[str]:
 
 
 def make_executor(spec: str) -> Executor:
-    """Make the executor called ``name``, or ``name:rest`` with the rest as its argument, such as an
-    address.
+    """Make the executor called ``name``, or ``name:argument``, such as an address.
 
     Raises:
         ValueError: there is none, there are two, its package cannot be imported, or it takes no

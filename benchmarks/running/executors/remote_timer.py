@@ -21,11 +21,7 @@ from .worker_context import WorkerContext
 class Times:
     """Task: times of cells of one model, by the key of the cell.
 
-    Attributes:
-        parts: the cells.
-        options: duration and precision.
-        size: samples per timed batch; 0 takes each cell's own.
-        within: seconds for all; None for no limit.
+    ``size`` is the samples per timed batch, 0 for each cell's own; ``within`` the seconds for all.
     """
 
     parts: tuple[OfCell, ...]

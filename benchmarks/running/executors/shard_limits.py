@@ -72,11 +72,8 @@ def seconds_per_image(model: Denoiser) -> float:
 class Limits:
     """Time limits of shards, in seconds.
 
-    Args:
-        models: by name.
-        asked: the user's limit for every shard; 0 for none, None for a forecast.
-        measure: returns evaluations per second of a cell's model at its batch size, on the device
-            of its run.
+    The user's limit ``asked`` is 0 for none, and None for a forecast from the evaluations per
+    second that ``measure`` returns.
     """
 
     def __init__(
@@ -123,10 +120,7 @@ class Batches:
     def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
         """Make the batches of a cell smaller if that may help; return True to draw again.
 
-        Args:
-            tried: the cell of the draw (:meth:`fitted`).
-            count: number of samples to draw.
-            failure: of the draw.
+        ``tried`` is the cell of the failed draw (:meth:`fitted`) of ``count`` samples.
         """
         size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
         if not failure.shrink or size == 1 or tried.sampler.batch_coupled:

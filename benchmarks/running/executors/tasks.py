@@ -45,8 +45,7 @@ class SentSampler(NamedTuple):
     def of(cls, sampler: Sampler) -> SentSampler:
         """Describe a sampler for another process.
 
-        Raises:
-            PicklingError: only this process knows its class, as one of a notebook.
+        It is a PicklingError if only this process knows its class, as one of a notebook.
         """
         if isinstance(sampler, Tabulated):
             return cls.of(sampler.stands_for)._replace(table=sampler.table)
@@ -61,11 +60,7 @@ class SentSampler(NamedTuple):
         return cls(spec, origin, samplers.found_for_model(sampler))
 
     def restored(self) -> Sampler:
-        """Make the sampler in this process.
-
-        Raises:
-            ValueError: it is unknown in this process, or not the same.
-        """
+        """Make the sampler in this process; it is a ValueError if it is not the same."""
         sampler = samplers.make(self.spec)
         if samplers.origin(sampler.name) != self.origin:
             raise ValueError(
@@ -78,20 +73,12 @@ class SentSampler(NamedTuple):
 
 @dataclass(frozen=True)
 class OfCell:
-    """Task about one cell.
-
-    Attributes:
-        cell: of the samples; its identities pin the model and the extractor.
-    """
+    """Task about one cell, whose identities pin the model and the extractor."""
 
     cell: Cell
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model.
-
-        Raises:
-            ValueError: it cannot be loaded, or it is not the one of the plan.
-        """
+        """Load the model; it is a ValueError if it is not the one of the plan."""
         with world.recording(self.cell.model):
             model, extractor = world.subject(self.cell.model)
         identity = (model.identity, extractor.identity if extractor else "")
@@ -114,14 +101,7 @@ def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: An
 
 @dataclass(frozen=True)
 class ShardTask(OfCell):
-    """Task: samples ``start`` … ``stop - 1`` of a cell, as :func:`.sample_shard` reduces them.
-
-    Attributes:
-        start, stop: sample numbers.
-        keep: samples below this number are stored as pictures.
-        endpoints: samples below this number are stored whole.
-        clamp: the data's range before features are taken, or None.
-    """
+    """Task: samples ``start`` … ``stop - 1`` of a cell, with arguments of :func:`.sample_shard`."""
 
     start: int
     stop: int
@@ -130,11 +110,7 @@ class ShardTask(OfCell):
     clamp: tuple[float, float] | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
-        """Return the arrays of the shard.
-
-        Raises:
-            Failure: as :func:`.sample_shard`; where memory ran out, half the batch is worth a try.
-        """
+        """Return the arrays of the shard; where memory ran out, half the batch is worth a try."""
         cell, (model, extractor) = self.cell, world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints

@@ -40,10 +40,9 @@ def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
 
 
 def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
-    """Apply a setting, and return a prepared task from another process with its context.
+    """Apply a setting, and return a task from another process with its context.
 
-    Raises:
-        ValueError: it could not be prepared.
+    It is a ValueError if the task could not be prepared.
     """
     from .worker_context import WorkerContext
 
@@ -85,12 +84,8 @@ def serve(tasks: int, lifeline: int, traces: int) -> None:
 
     A request is the result of :func:`packed`. Answers are ``("begun", None)`` when all is loaded
     and the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, for a
-    task that could not begin, ``("unprepared", sentence)``.
-
-    Args:
-        tasks: file descriptor of the pipe.
-        lifeline: file descriptor that ends when the parent does.
-        traces: file descriptor of the file for :data:`TRACE_SIGNAL` and for crashes.
+    task that could not begin, ``("unprepared", sentence)``. The arguments are file descriptors: of
+    the pipe, of one that ends when the parent does, of the file for :data:`TRACE_SIGNAL`.
     """
     threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an exception, as if the task raised it

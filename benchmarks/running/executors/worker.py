@@ -95,10 +95,8 @@ class _WorkerEnd(Exception):  # noqa: N818
 class Worker(Serial):
     """Executor in a process that is replaced when it dies; unsendable tasks run in this process.
 
-    Args:
-        memory: bytes that it may hold; None for a share of the machine's, 0 for no limit.
-        given_up: event that stops the running task, as an interrupt does.
-        environment: further variables of its process.
+    It may hold ``memory`` bytes: None for a share of the machine's, 0 for no limit. The event
+    ``given_up`` stops the running task, as an interrupt does.
     """
 
     keeps_limits = True
@@ -325,11 +323,9 @@ def _kernel_kills() -> int | None:
 
 
 def describe_exit(code: int, memory: bool | None = None) -> str:
-    """Describe an exit code, as the end of a sentence about the process.
+    """Describe an exit code of subprocess, as the end of a sentence about the process.
 
-    Args:
-        code: as subprocess has it, minus the number of a signal.
-        memory: True if a killed process was killed because memory ran out; None for unknown.
+    ``memory``: a killed process was killed because memory ran out; None for unknown.
 
     >>> describe_exit(-11)
     'ended with signal 11 (segmentation fault)'

@@ -52,12 +52,9 @@ class WorkerConfig:
         )
 
     def apply(self) -> None:
-        """Apply the setting to this process.
+        """Apply the setting to this process; it is a PluginError if a file is gone or broken.
 
         A broken installed plugin was reported by the process that began the run.
-
-        Raises:
-            PluginError: a file is gone or broken.
         """
         torch.set_num_threads(self.threads)
         torch.set_grad_enabled(False)
@@ -77,11 +74,7 @@ class LoadedModel(NamedTuple):
 class WorkerContext:
     """Models by name: of a run, or made on demand; of the latter the latest is cached.
 
-    Args:
-        setting: of this process.
-        models: the run's, on the device.
-        references: theirs.
-        extractors: of models without a reference.
+    ``extractors`` are of models without a reference.
     """
 
     def __init__(
@@ -140,11 +133,7 @@ class WorkerContext:
         }
 
     def subject(self, name: str) -> LoadedModel:
-        """Return a model by its spec.
-
-        Raises:
-            ValueError: it cannot be made.
-        """
+        """Return a model by its spec; it is a ValueError if it cannot be made."""
         if name in self._loaded:
             return self._loaded[name]
         if self._latest is None or self._latest[0] != name:
