@@ -162,11 +162,8 @@ def outputs_at(
 def levels_of(model: Denoiser) -> list[float]:
     """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
     ratio = model.sigma_min / model.sigma_max
-    return [
-        model.sigma_max,
-        *(model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)),
-        model.sigma_min,
-    ]
+    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
+    return [model.sigma_max, *inner, model.sigma_min]
 
 
 def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
@@ -180,10 +177,8 @@ def precision_of(model: Denoiser) -> torch.dtype:
     """Return the coarsest dtype of a model's state, its networks and its wrappers'."""
     candidates, inner = [model.dtype], model
     while isinstance(inner, Denoiser):
-        dtypes = (
-            getattr(inner, "network_dtype", None),
-            *(parameter_dtype(value) for value in vars(inner).values()),
-        )
+        dtypes = [parameter_dtype(value) for value in vars(inner).values()]
+        dtypes.append(getattr(inner, "network_dtype", None))
         candidates += [dtype for dtype in dtypes if dtype is not None]
         inner = getattr(inner, "inner", None)
     return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)

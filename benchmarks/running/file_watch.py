@@ -12,6 +12,7 @@ from ...models.loaders.user_files import Stamp, file_hash, name_from, stamp_of
 from ...results.run_directory.fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache
+from .executors.worker_context import hashes_of
 
 
 class FileWatch:
@@ -19,9 +20,8 @@ class FileWatch:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._inside = tuple(
-            os.path.realpath(folder) + os.sep for folder in (run.path, default_cache())
-        )
+        folders = run.path, default_cache()
+        self._inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
         self._stamps: dict[str, Stamp | None] = {}
         self._hashes: dict[str, str] = {}
         self._late: dict[str, dict[str, str]] = {}
@@ -43,11 +43,7 @@ class FileWatch:
             try:
                 yield
             finally:
-                opened = {
-                    path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
-                    for path, stamp in recorder.stamps.items()
-                }
-                self.add(name, opened, made=True)
+                self.add(name, hashes_of(recorder.stamps), made=True)
 
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
@@ -110,13 +106,11 @@ class FileWatch:
         if name not in self._models:
             return
         digest, folder, facts = self._models[name]
-        late = self._late.get(name, {})
-        named = {name_from(folder, path): content for path, content in sorted(late.items())}
-        files = {
-            name: content
-            for name, content in named.items()
-            if not {(name, content), (os.path.basename(name), content)} & facts
-        }
+        files = {}
+        for path, content in sorted(self._late.get(name, {}).items()):
+            named = name_from(folder, path)
+            if not {(named, content), (os.path.basename(named), content)} & facts:
+                files[named] = content
         recorded = self._run.opened(digest) if files else {}
         if not files.items() <= recorded.items():
             self._run.write_opened(digest, files)

@@ -94,19 +94,10 @@ def scoring_seconds(
     features, converged = (
         reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED)
     )
-    parts = {
-        "features": features,
-        "sizes": np.array([count]),
-        "endpoint": np.empty((0, *model.event)),
-    }
-    context = CellContext(
-        gathered([parts], count),
-        count,
-        Data(model, "cpu"),
-        Scale(reference, converged),
-        None,
-        follows_path=False,
-    )
+    parts = {"features": features, "sizes": np.array([count])}
+    parts["endpoint"] = np.empty((0, *model.event))
+    data, scale = Data(model, "cpu"), Scale(reference, converged)
+    context = CellContext(gathered([parts], count), count, data, scale, None, follows_path=False)
     wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
     begin = 0.0
     for _ in range(2):  # what all cells share is made the first time

@@ -249,28 +249,22 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
     """Compare the errors with bounds that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = float((x0 - x0.mean(0)).double().square().mean())
-    errors = [
-        _errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))
-    ]
+    levels = _levels(model, math.sqrt(variance))
+    errors = [_errors(model, x0, ids, labels, sigma) for sigma in levels]
     _check_range(model, x0, ids, labels, [at.sigma for at in errors[1:-1]])
     for at in errors:
         predicted = NOISE * at.sigma**2
+        poor = (
+            f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error "
+            f"on the data is {at.right:.3g}, and a"
+        )
+        remedy = f"{_PROCESS}, or the data are not what it was trained on"
         if at.right > max((SLACK + OFF) * variance, predicted):
-            raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
-                f"squared error on the data is {at.right:.3g}, and a "
-                f"constant has {variance:.3g}, their variance; {_PROCESS}, or the data "
-                "are not what it was trained on"
-            )
+            raise ValueError(f"{poor} constant has {variance:.3g}, their variance; {remedy}")
         # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
         multiple = variance * at.sigma**2 / (variance + at.sigma**2)
         if at.right > max(POOR * multiple + ROUGH * variance, predicted):
-            raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
-                f"squared error on the data is {at.right:.3g}, and a "
-                f"multiple of the noisy sample has {multiple:.3g}; {_PROCESS}, or the "
-                "data are not what it was trained on"
-            )
+            raise ValueError(f"{poor} multiple of the noisy sample has {multiple:.3g}; {remedy}")
         wrong, other = min((at.less, at.sigma / WRONG), (at.more, at.sigma * WRONG))
         if at.right > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
             raise ValueError(

@@ -39,9 +39,9 @@ class Reporter:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9), note="")
-        self._lines = (
-            None if console.is_terminal else threading.Thread(target=self._say_lines, daemon=True)
-        )
+        self._lines: threading.Thread | None = None
+        if not console.is_terminal:
+            self._lines = threading.Thread(target=self._print_lines, daemon=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -88,18 +88,15 @@ class Reporter:
         """Count one more complete cell."""
         self._done += 1
 
-    def _say_lines(self) -> None:
+    def _print_lines(self) -> None:
         while not self._stopped.wait(PERIOD):
             minutes, seconds = divmod(int(time.monotonic() - self._begin), 60)
-            self._console.print(
-                f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)",
-                markup=False,
-                soft_wrap=True,
-            )
+            line = f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)"
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 class CellProgress:
-    """Progress of cells, several at a time, as a part of a reporter's bar.
+    """Progress of cells, by key, several at a time, as a part of a reporter's bar.
 
     Each fills no more of it than its expected evaluations, and all of that once it is done.
     """
@@ -116,16 +113,16 @@ class CellProgress:
 
     def samples(self, key: str, count: int, evaluations: float) -> None:
         """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
-        self._report.samples(count, self._of(key, evaluations))
+        self._report.samples(count, self._take(key, evaluations))
 
     def done(self, key: str) -> None:
         """Count a cell that is complete or has failed, once."""
         if key in self._left:
-            self._report.evaluations(self._of(key, math.inf))
+            self._report.evaluations(self._take(key, math.inf))
             del self._left[key]
             self._report.cell_done()
 
-    def _of(self, key: str, evaluations: float) -> float:
+    def _take(self, key: str, evaluations: float) -> float:
         """Return the share of these evaluations that moves the bar."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -62,28 +62,32 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     ):
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
-        work, table = _work(setup), _Table(directory)
+        work, references = _expected_work(setup)
+        total = sum(work.values()) + sum(references.values())
+        table, made_at = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             conclude(directory, cell, status, reason)
 
         def again(cell: Cell) -> None:
-            claims.lead([*work.cells, cell.key])
+            claims.lead([*work, cell.key])
             sample(setup, [cell], report, {}, claims, failed)
 
         with (
-            Reporter(setup.console, len(work.cells), work.total) as report,
-            _lead_cells(directory, claims, [*work.cells]),
+            Reporter(setup.console, len(work), total) as report,
+            _lead_cells(directory, claims, [*work]),
         ):
-            if work.cells:
+            if work:
                 setup.executor.start()
             for name in setup.models:
-                lacking = [cell for cell in setup.cells_of(name) if cell.key in work.cells]
-                with report.part("", sum(work.cells[cell.key] for cell in lacking)):
-                    sample(setup, lacking, report, work.cells, claims, failed)
-                with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
+                before = directory.changes
+                lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
+                with report.part("", sum(work[cell.key] for cell in lacking)):
+                    sample(setup, lacking, report, work, claims, failed)
+                with report.part(f"{name}: scoring", references.get(name, 0.0)):
                     score(setup, name, digests[name], report, again)
-                table.update()  # so that an interrupted run shows this model
+                if directory.changes != before:  # so that an interrupted run shows this model
+                    table, made_at = rebuild(directory), directory.changes
             directory.check()
             claims.end()
             if timing:
@@ -92,7 +96,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                     take_times(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        return table.tabulate()
+        return table if table is not None and made_at == directory.changes else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
@@ -179,20 +183,8 @@ def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-class _Work(NamedTuple):
-    """Expected evaluations for missing samples by cell, and for references by model."""
-
-    cells: Mapping[str, float]
-    references: Mapping[str, float]
-
-    @property
-    def total(self) -> float:
-        """Sum over cells and references."""
-        return sum(self.cells.values()) + sum(self.references.values())
-
-
-def _work(setup: Setup) -> _Work:
-    """Return the expected evaluations of the run."""
+def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
+    """Return expected evaluations for missing samples by cell, and for references by model."""
     cells = {
         cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
         for cell in setup.cells
@@ -204,7 +196,7 @@ def _work(setup: Setup) -> _Work:
         references[name] = reference_evaluations(
             setup.suite, setup.models[name], setup.references[name], planned
         )
-    return _Work(cells, references)
+    return cells, references
 
 
 def score(
@@ -255,25 +247,6 @@ def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
         if timer is not None:
             place = RemoteTimer(timer, setup.world, options)
         time_pending(setup.directory, cells, options, place, report.stage, within)
-
-
-class _Table:
-    """Table of a run directory, rebuilt after changes."""
-
-    def __init__(self, directory: RunDir) -> None:
-        self._directory, self._changes = directory, directory.changes
-        self._table: ResultTable | None = None
-
-    def update(self) -> None:
-        """Rebuild the table if anything changed."""
-        if self._directory.changes != self._changes:
-            self._table = rebuild(self._directory)
-            self._changes = self._directory.changes
-
-    def tabulate(self) -> ResultTable:
-        """Return the present table."""
-        self.update()
-        return rebuild(self._directory) if self._table is None else self._table
 
 
 @contextmanager

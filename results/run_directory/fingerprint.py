@@ -48,9 +48,8 @@ class Numbers:
         near = max(self.atol, other.atol) * max(
             (abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0
         )
-        return all(
-            _near(a, b, rtol, near) for a, b in zip(self.numbers, other.numbers, strict=True)
-        )
+        pairs = zip(self.numbers, other.numbers, strict=True)
+        return all(_near(a, b, rtol, near) for a, b in pairs)
 
 
 def _near(a: float, b: float, rtol: float, atol: float) -> bool:
@@ -101,17 +100,13 @@ class Fingerprint:
         """Return the fingerprint of a record, or raise a ValueError if it is none."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
-            if (
-                kind not in get_args(Kind)
-                or not isinstance(name, str)
-                or not all(isinstance(fact, Fact) for fact in exact.values())
-            ):
+            facts_fit = all(isinstance(fact, Fact) for fact in exact.values())
+            if kind not in get_args(Kind) or not isinstance(name, str) or not facts_fit:
                 raise ValueError(
                     f"its kind, name or facts are of another sort ({kind!r}, {name!r})"
                 )
-            return cls(
-                kind, name, dict(exact), {key: _numbers(value) for key, value in values.items()}
-            )
+            numbers = {key: _numbers(value) for key, value in values.items()}
+            return cls(kind, name, dict(exact), numbers)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"this is no record of a fingerprint ({type(error).__name__}: {error})"
@@ -127,10 +122,8 @@ def _numbers(value: Any) -> Numbers:
     tolerances = tuple(_number(value[key]) for key in ("rtol", "atol"))
     if not all(0 <= tolerance < 1 for tolerance in tolerances):
         raise ValueError(f"a tolerance is not in [0, 1): {tolerances}")
-    return Numbers(
-        tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"]),
-        *tolerances,
-    )
+    numbers = tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"])
+    return Numbers(numbers, *tolerances)
 
 
 def _number(value: Any) -> float:

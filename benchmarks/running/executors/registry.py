@@ -6,9 +6,7 @@ A name never enters a number, an identity or a run directory. All imports of thi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
 from .executor import Executor, InProcess
 from .worker import Worker
@@ -46,21 +44,13 @@ def make_executor(spec: str) -> Executor:
     if colon and (not rest or name in BUILT_IN):
         fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
         raise ValueError(f"executor {spec!r} {fault}; write {name}")
-    make = BUILT_IN[name] if name in BUILT_IN else _load(points[0])
-    return _make(make, origins[0], spec)
-
-
-def _load(point: EntryPoint) -> Callable[..., Any]:
+    origin = origins[0]
     try:
-        return point.load()
+        make = BUILT_IN[name] if name in BUILT_IN else points[0].load()
     except (Exception, SystemExit) as error:
         raise ValueError(
-            f"executor {point.name!r} of {_origin(point)} failed to load: {_words(error)}"
+            f"executor {name!r} of {origin} failed to load: {_words(error)}"
         ) from error
-
-
-def _make(make: Callable[..., Any], origin: str, spec: str) -> Executor:
-    _, colon, rest = spec.partition(":")
     try:
         executor = make(rest) if colon else make()
     except (Exception, SystemExit) as error:

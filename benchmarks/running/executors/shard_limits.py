@@ -43,11 +43,8 @@ def evaluations_per_second(
     model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
 ) -> float:
     """Return network passes times samples per second, measured for about ``seconds``."""
-    ids = torch.arange(batch, device=device)
-    bound, x = (
-        model.bind(ids, 0),
-        torch.zeros(batch, *model.event, dtype=model.dtype, device=device),
-    )
+    bound = model.bind(torch.arange(batch, device=device), 0)
+    x = torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
     bound(x, 1.0)
     begin, calls = time.perf_counter(), 0
     while (spent := time.perf_counter() - begin) < seconds or not calls:

@@ -226,7 +226,10 @@ class Worker(Serial):
             before = now
             if now - looked >= TICK:
                 looked = now
-                self._check_memory(worker)
+                if self._memory and memory_of(worker.process.pid) > self._memory:
+                    held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
+                    remedy = "and was ended; --memory-limit GIB allows more"
+                    self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
             # a pause of either process does not count, but a task may stop its own
             gap = now - since > GAP
             if begun is not None and (
@@ -243,17 +246,6 @@ class Worker(Serial):
                     f"no result after {now - begun:.0f} s{{place}}; "
                     "--retry --time-limit SECONDS gives it longer",
                 )
-
-    def _check_memory(self, worker: _Process) -> None:
-        if self._memory and memory_of(worker.process.pid) > self._memory:
-            self._end(
-                worker,
-                "crashed",
-                "its process held more than "
-                f"{self._memory / 2**30:.3g} GiB of memory{{place}}, "
-                "and was ended; --memory-limit GIB allows more",
-                SHRINK,
-            )
 
     def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
         """End the worker, and raise a failure with its place in the code."""

@@ -85,13 +85,12 @@ class WorkerContext:
         extractors: Mapping[str, Extractor | None] | None = None,
     ) -> None:
         self.setting = setting
-        extractors = dict(extractors or {}) | {
-            name: reference.extractor if reference else None
-            for name, reference in (references or {}).items()
-        }
         self.models, self.references = dict(models or {}), dict(references or {})
+        spaces = dict(extractors or {})
+        for name, reference in self.references.items():
+            spaces[name] = reference.extractor if reference else None
         self._loaded = {
-            name: LoadedModel(model, extractors.get(name)) for name, model in (models or {}).items()
+            name: LoadedModel(model, spaces.get(name)) for name, model in self.models.items()
         }
         self._latest: tuple[str, LoadedModel] | None = None
         self._results: dict[Hashable, Any] = {}
@@ -126,11 +125,8 @@ class WorkerContext:
         return loaded.model.read is None and getattr(loaded.extractor, "read", None) is None
 
     def opened(self, name: str) -> dict[str, str]:
-        """Return the SHA-256 of the files opened for a model, by absolute path; "" if changed."""
-        return {
-            path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
-            for path, stamp in self._opened.get(name, {}).items()
-        }
+        """Return :func:`hashes_of` the files opened for a model."""
+        return hashes_of(self._opened.get(name, {}))
 
     def subject(self, name: str) -> LoadedModel:
         """Return a model by its spec; it is a ValueError if it cannot be made."""
@@ -144,3 +140,11 @@ class WorkerContext:
             space = dict(self.setting.extractors).get(name, CARD)
             self._latest = name, LoadedModel(model, extractor_of(name, model, space))
         return self._latest[1]
+
+
+def hashes_of(stamps: Mapping[str, Stamp | None]) -> dict[str, str]:
+    """Return the SHA-256 of files by absolute path; "" for one that changed since its stamp."""
+    return {
+        path: (file_hash(path) or "") if stamp_of(path) == stamp else ""
+        for path, stamp in stamps.items()
+    }
