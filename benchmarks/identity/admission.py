@@ -120,7 +120,7 @@ class Admission:
         return any(name != CELL and name[0] != "." for name in self.run.names(key))
 
     def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
-        """Return folder and ``made.json`` of an equal cell that was set aside; None if there is none."""
+        """Return folder and ``made.json`` of an equal cell that was set aside, or None."""
         if cell.key not in self._aside:
             return None
         sampler = self.probe(cell)

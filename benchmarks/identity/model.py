@@ -167,7 +167,7 @@ def levels_of(model: Denoiser) -> list[float]:
 
 
 def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
-    """Return the hashes of a user's files as facts, also of those opened after the model was made."""
+    """Return the hashes of a user's files as facts, also of files that were opened later."""
     if read is None:
         return {}
     return {FILE + name: digest for name, digest in (read | later).hashes.items()}
@@ -190,8 +190,7 @@ def without_folders(text: str) -> str:
 
 
 PROBES = 4
-LOUDER = 8.0
-"""Range of the second noise where the data have no range."""
+LOUDER = 8.0  # range of the second noise where the data have no range
 
 
 def extractor_fingerprint(

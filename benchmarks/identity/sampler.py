@@ -34,8 +34,7 @@ from .reduced_numbers import Flattened, of_plan, of_rows
 _DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
 """Class attributes that decide the run of a sampler, or columns of its row."""
 
-ROOM = 2**17
-"""Most numbers in the samples for a plugin's trial; there are two samples at least."""
+ROOM = 2**17  # most numbers in the samples for a plugin's trial; there are two samples at least
 
 
 def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:

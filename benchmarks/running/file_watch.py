@@ -58,8 +58,8 @@ class FileWatch:
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
         """Add files that the model ``name`` opened; it is a ValueError if one of them changed.
 
-        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since. With ``made``,
-        results were made of them already, and changed files are recorded too.
+        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since. If results
+        were ``made`` of them already, changed files are recorded too.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():

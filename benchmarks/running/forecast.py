@@ -22,8 +22,7 @@ from ..suites.suite import Suite
 from ..timing.load import Load, cpu_doubts
 from .executors.shard_limits import evaluations_per_second, expected, seconds_per_image
 
-TRIED = 256
-"""Number of invented samples in a trial of scoring."""
+TRIED = 256  # number of invented samples in a trial of scoring
 
 
 @dataclass(frozen=True)

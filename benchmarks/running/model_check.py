@@ -26,8 +26,7 @@ from ..identity.reduced_numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not
-WRONG = 2.0
-"""Factor for a wrong level, and for its inverse."""
+WRONG = 2.0  # factor for a wrong level, and for its inverse
 
 SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
 
@@ -237,7 +236,7 @@ def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class Errors(NamedTuple):
-    """Mean squared errors at one level, with the right level, a smaller and a larger one as input."""
+    """Mean squared errors at one level, for the right, a smaller and a larger level as input."""
 
     sigma: float
     right: float

@@ -12,8 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-PERIOD = 30.0
-"""Seconds between lines where there is no terminal."""
+PERIOD = 30.0  # seconds between lines where there is no terminal
 
 
 class Reporter:

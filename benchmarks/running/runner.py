@@ -50,7 +50,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written, memory ran out, or the timed device is ambiguous.
+        ValueError: the directory cannot be written, memory ran out, or no one device is timed.
     """
     timed = timing and setup.suite.timing.enabled
     timer = setup.executor.alone(setup.device) if timed else None

@@ -1,4 +1,4 @@
-"""Probes of the cells' samplers: their fingerprints, and the user's samplers that fail ``check``."""
+"""Probes of the cells' samplers: their fingerprints, and samplers that fail ``check``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from .executors import Executor, Failure, InProcess
 from .executors.tasks import FingerprintTask, OfCell
 from .executors.worker_context import WorkerContext
 
-FAULT = "fault"
-"""Fact of the fingerprint of a sampler that failed in its probe."""
+FAULT = "fault"  # fact of the fingerprint of a sampler that failed in its probe
 
 ENDED = ("crashed", "timed out")
 """Statuses of samplers that are not tried again while their files are the same.
@@ -122,7 +121,7 @@ class SamplerProbes:
         return probe
 
     def _recorded_failure(self, cell: Cell) -> SamplerProbe | None:
-        """Return the recorded probe of a sampler that ended its process or hung, if it is unchanged."""
+        """Return the recorded probe of an unchanged sampler that ended its process or hung."""
         quality = self._run.read(cell.key, QUALITY) or {}
         if quality.get("status") not in ENDED:
             return None

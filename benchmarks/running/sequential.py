@@ -1,4 +1,4 @@
-r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples until decided, where open rows are extended.
+r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until decided.
 
 A row is closed when its difference to the baseline is significant or within the margin, when its
 standard error is as small as requested, or when it fails. One that may not be extended further is
@@ -50,8 +50,7 @@ from . import runner
 from .setup import Setup
 
 FILE = "looks.json"
-GROWTH = 16
-"""Default limit of a row's samples, as a multiple of its first number."""
+GROWTH = 16  # default limit of a row's samples, as a multiple of its first number
 
 UNDECIDED = "undecided"
 

@@ -44,8 +44,7 @@ from .model_check import check_model
 from .provenance import citations, provenance
 from .sampler_probes import SamplerProbes
 
-REAL = 256
-"""Number of real samples for the check of a user's model."""
+REAL = 256  # number of real samples for the check of a user's model
 
 
 @dataclass(frozen=True)

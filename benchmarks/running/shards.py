@@ -35,11 +35,8 @@ from .setup import Setup
 PAUSE, LONGEST_PAUSE = 0.2, 15.0
 """Shortest and longest pause between scans of other processes' work, in seconds."""
 
-PAUSE_RATIO = 9
-"""Pause as a multiple of the last scan's time: many waiting processes leave the file system free."""
-
-FRESH = 1.0
-"""Seconds for which a listing of others' claims is valid."""
+PAUSE_RATIO = 9  # pause as a multiple of the last scan's time, which leaves the file system free
+FRESH = 1.0  # seconds for which a listing of others' claims is valid
 
 Item = TypeVar("Item")
 

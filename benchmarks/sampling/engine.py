@@ -65,8 +65,7 @@ def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
 
 
-ROOM = 2**30
-"""Bytes of states that are stored on a CPU, and the most on a GPU."""
+ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
 
 class Call(NamedTuple):

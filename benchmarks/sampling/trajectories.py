@@ -65,8 +65,7 @@ def display_range(reference: Reference | None) -> tuple[float, float]:
     return center - spread, center + spread
 
 
-PANELS = 8
-"""Number of evaluations shown, spread evenly from the first to the last."""
+PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
 IMAGES = 2
 CLOUD = 256
 

@@ -18,8 +18,7 @@ from typing import Any, Literal, Self, get_args
 Kind = Literal["sampler", "model", "extractor"]
 Fact = str | int | float | bool | None
 
-FILE = "file "
-"""Prefix of the name of a fact that is a file's hash; the rest is the file's name."""
+FILE = "file "  # prefix of the name of a fact that is a file's hash; the rest is the file's name
 
 _WRITTEN_DIGITS = 15
 _HASH_DIGITS = 12

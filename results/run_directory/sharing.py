@@ -36,8 +36,7 @@ from . import sealed
 from .disk.files import PART, read_json, write_json
 from .layout import LEASE, LOCK, checked
 
-BEAT, STALE = 5.0, 60.0
-"""Heartbeat interval and expiry time, in seconds."""
+BEAT, STALE = 5.0, 60.0  # heartbeat interval and expiry time, in seconds
 
 LATE = 3 * BEAT
 """Seconds after the last touch from which on an owner looks whether a lease is still its own."""
@@ -49,7 +48,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 class Leases:
-    """The leases of one object in one process, with a clock: a file of its own, made when needed."""
+    """The leases of one object in one process; its clock is a file of its own."""
 
     def __init__(self, clock: Path) -> None:
         self._clock = clock
@@ -190,7 +189,7 @@ def _host() -> str:
 
 
 def _born(pid: int) -> str:
-    """Return the start of a process of this machine in kernel ticks; "" if it is dead or unknown."""
+    """Return the start of a process of this machine in kernel ticks; "" if unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -298,7 +297,7 @@ class Claims:
         self._leads = False
 
     def lead(self, cells: Sequence[str]) -> None:
-        """Publish the cells to be sampled; an earlier leader's claims stay, its followers may live."""
+        """Publish the cells to be sampled; an earlier leader's followers may live on."""
         if not self._leads:
             self._folder.mkdir(exist_ok=True)
             for note in self._folder.glob("*.failed"):
@@ -358,7 +357,7 @@ class Claims:
         self._leases.close()
 
     def end(self) -> None:
-        """Release all claims and remove others' leftovers; the caller leads, and lacks no samples."""
+        """Release all claims and remove others' leftovers, as the leader at its end."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

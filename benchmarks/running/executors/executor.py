@@ -23,11 +23,8 @@ Tell = Callable[[Any], None]
 TellOf = Callable[[int, Any], None]
 """Receiver of the progress of many tasks: the task's number comes first."""
 
-Wanted = Callable[[int], bool]
-"""Predicate on a task's number: True if the task must still run."""
-
-LONGEST = 500
-"""Longest part of an exception's message in a reason, in letters."""
+Wanted = Callable[[int], bool]  # predicate on a task's number: True if the task must still run
+LONGEST = 500  # longest part of an exception's message in a reason, in letters
 
 
 def silent(*_news: object) -> None:
@@ -108,7 +105,7 @@ class Executor(ABC):
             wanted: called in any thread before a task begins; an unwanted task has no result.
 
         Yields:
-            A :class:`Failure` for a task that raised, whose process ended, or that took too long.
+            A :class:`Failure` for a task that raised, ended its process or took too long.
 
         Raises:
             ValueError: a task could not be prepared; unfinished tasks are stopped.

@@ -24,8 +24,7 @@ from typing import Any, NamedTuple
 from .executor import result_of
 from .worker import Worker, memory_limit
 
-PERIOD = 0.5
-"""Seconds between reports of progress."""
+PERIOD = 0.5  # seconds between reports of progress
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables that actors copy from the caller, unset ones too.
@@ -33,20 +32,11 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Ray sets the first, and sums depend on it in their last digit.
 """
 
-TYPE = "accelerator_type:"
-"""Prefix of Ray's resource for the type of a machine's devices."""
-
-LONGEST = 300
-"""Longest part of Ray's message about a loss, in letters."""
-
-STILLBORN = 3
-"""Consecutive actors that fail to start on a running machine, until an error."""
-
-UNLUCKY = 100
-"""Consecutive actors whose machines are lost before they start, until an error."""
-
-QUERY = 2.0
-"""Seconds between queries of the cluster's resources."""
+TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
+LONGEST = 300  # longest part of Ray's message about a loss, in letters
+STILLBORN = 3  # consecutive actors that fail to start on a running machine, until an error
+UNLUCKY = 100  # consecutive actors whose machines are lost before they start, until an error
+QUERY = 2.0  # seconds between queries of the cluster's resources
 
 
 def versions() -> dict[str, str]:
@@ -163,7 +153,7 @@ class Host:
     def run(
         self, sent: tuple[bytes, bytes], limit: float | None
     ) -> Iterator[tuple[list[Any], str, Any]]:
-        """Run a task that is :func:`.packed`, and yield news with the parts of a :class:`Message`."""
+        """Run a :func:`.packed` task, and yield the parts of each :class:`Message`."""
         messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
         def tell(news: Any) -> None:

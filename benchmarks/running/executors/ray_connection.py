@@ -16,14 +16,9 @@ from types import ModuleType
 from typing import Any
 
 EXTRA = "pip install 'samplerbench[cluster]'"
-ADDRESS = "RAY_ADDRESS"
-"""Environment variable that Ray sets in its commands (``ray job submit``)."""
-
-PROBE = 5.0
-"""Time limit of an address's answer, in seconds."""
-
-OBJECTS = 2**29
-"""Bytes of unread results on this machine; more go to the disk."""
+ADDRESS = "RAY_ADDRESS"  # environment variable that Ray sets in its commands (``ray job submit``)
+PROBE = 5.0  # time limit of an address's answer, in seconds
+OBJECTS = 2**29  # bytes of unread results on this machine; more go to the disk
 
 LONGEST_FOLDER = 32
 """Longest path of a folder for Ray's sockets, whose names may have 107 letters in all."""
@@ -80,8 +75,8 @@ class Connection:
     def open(self, cpus: int, gpus: int) -> Any:
         """Connect, if not connected, and return the module ``ray``.
 
-        A cluster of this machine alone has these numbers of cores and GPUs. It is a ValueError if Ray
-        is missing, no cluster answers at the address, or it has another version.
+        A cluster of this machine alone has these numbers of cores and GPUs. It is a ValueError if
+        Ray is missing, no cluster answers at the address, or it has another version.
         """
         ray = bound_ray() if not self.address else import_ray()
         if ray.is_initialized():

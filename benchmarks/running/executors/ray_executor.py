@@ -30,14 +30,9 @@ from .transport import packed
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
 
-TRIES = 3
-"""Most tries of a task whose machine is lost."""
-
-TICK = 0.2
-"""Seconds between checks for more room in the cluster."""
-
-PATIENCE = 15.0
-"""Seconds without any actor after which the user gets the reason for the wait."""
+TRIES = 3  # most tries of a task whose machine is lost
+TICK = 0.2  # seconds between checks for more room in the cluster
+PATIENCE = 15.0  # seconds without any actor after which the user gets the reason for the wait
 
 log = logging.getLogger("samplerbench")
 

@@ -15,16 +15,13 @@ from ...sampling.execution import compiles
 from ...sampling.failure import Failure
 from ...suites.cell import Cell
 
-ADAPTIVE_GUESS = 60
-"""Expected evaluations of an adaptive sampler, for forecasts only."""
+ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts only
 
 
-ADAPTIVE_MOST = 10
-"""Largest allowed multiple of that guess."""
+ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
 
 
-GENEROUS = 20
-"""Largest allowed multiple of a shard's forecast: machines get busy, samplers do not only evaluate."""
+GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
 
 
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0

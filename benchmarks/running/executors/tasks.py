@@ -101,7 +101,7 @@ def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: An
 
 @dataclass(frozen=True)
 class ShardTask(OfCell):
-    """Task: samples ``start`` … ``stop - 1`` of a cell, with arguments of :func:`.sample_shard`."""
+    """Task: a shard of a cell, with arguments of :func:`.sample_shard`."""
 
     start: int
     stop: int
@@ -110,7 +110,7 @@ class ShardTask(OfCell):
     clamp: tuple[float, float] | None
 
     def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
-        """Return the arrays of the shard; where memory ran out, half the batch is worth a try."""
+        """Return the arrays of the shard; after memory ran out, half the batch is worth a try."""
         cell, (model, extractor) = self.cell, world.subject(self.cell.model)
         scored = None if extractor is None else Scored(extractor, self.clamp)
         numbers = self.start, self.stop, cell.device, self.keep, self.endpoints

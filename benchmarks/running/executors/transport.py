@@ -21,8 +21,7 @@ from .executor import Failure, Task, Tell, attempted, result_of, silent
 if TYPE_CHECKING:
     from .worker_context import WorkerConfig, WorkerContext
 
-TRACE_SIGNAL = signal.SIGUSR1
-"""Signal that makes a worker write its place in the code."""
+TRACE_SIGNAL = signal.SIGUSR1  # signal that makes a worker write its place in the code
 
 _LATEST: dict[bytes, WorkerContext] = {}
 """Context of this process by its pickled setting: tasks share its models."""

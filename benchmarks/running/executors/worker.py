@@ -30,23 +30,18 @@ from .transport import TRACE_SIGNAL, packed
 if TYPE_CHECKING:
     from .worker_context import WorkerContext
 
-TICK = 0.1
-"""Seconds between checks of a silent worker."""
+TICK = 0.1  # seconds between checks of a silent worker
 
 GAP = 1.0
 """Time between two such checks that means a pause of this process or its machine, in seconds."""
 
-STOPPED = 3600.0
-"""Longest discounted stop of a worker, in seconds, while its parent runs."""
-
-PATIENCE = 2.0
-"""Seconds for a dying worker to report its place in the code."""
+STOPPED = 3600.0  # longest discounted stop of a worker, in seconds, while its parent runs
+PATIENCE = 2.0  # seconds for a dying worker to report its place in the code
 
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals of an operator, a scheduler or the kernel, which samplers do not send."""
 
-SHRINK = 8
-"""Batch divisor after an out-of-memory kill: large, because each retry costs a process."""
+SHRINK = 8  # batch divisor after an out-of-memory kill: large, because each retry costs a process
 
 MEMORY_SHARE = 0.8
 """Default limit of a worker, as a share of the machine's or the container's memory."""
