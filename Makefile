@@ -35,9 +35,9 @@ build/tests.xml:
 	$(MAKE) test
 
 parity: $(PARITY)/.ready build/tests.xml   ## what the last `make test` skipped, with the libraries that it lacks, in an environment of its own
-	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executing/ > build/skipped.txt
+	$(PYTHON) .ci/skipped.py --ids build/tests.xml | grep -v ^tests/running/executors/ > build/skipped.txt
 	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest -n 2 --dist worksteal --disable-warnings --junitxml build/parity.xml @build/skipped.txt
-	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executing -k 'ray or cluster'
+	OMP_NUM_THREADS=1 $(PARITY)/bin/python -m pytest --junitxml build/cluster.xml tests/running/executors -k 'ray or cluster'
 	$(PYTHON) .ci/skipped.py build/tests.xml build/parity.xml build/cluster.xml
 
 faults: $(VENV)/.ready           ## kills, damage, full disks and signals by the hundred (docs/surviving.md)
@@ -64,7 +64,7 @@ docs: $(VENV)/.ready-docs        ## the site, into build/site; dead links, missi
 
 cluster: $(VENV)/.ready          ## runs on a simulated Ray cluster, which it installs
 	$(PIP) -e '.[dev,cluster]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/running/executing -k 'ray or cluster'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/running/executors -k 'ray or cluster'
 
 GPU_MINUTES ?= 8
 GPU_PYTHON  ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .api import plan, run
     from .conformance import Check, Conformance, check_sampler
     from .planning.schedules import make_schedule
-    from .sampling.chance import unseeded_draws
+    from .sampling.shard import unseeded_draws
     from .suites.cell import Cell
     from .suites.files import load_suite
     from .suites.suite import Suite
@@ -54,7 +54,7 @@ _HOMES = {
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
-    "unseeded_draws": "sampling.chance",
+    "unseeded_draws": "sampling.shard",
 }
 
 

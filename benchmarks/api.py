@@ -23,7 +23,6 @@ from ..results.run_directory.reading import log
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
-from .running.conformity import nonconforming
 from .running.sequential import run_until_decided
 from .running.setup import default_out, pick_device, set_up
 from .sampling.execution import check_executions
@@ -144,7 +143,7 @@ def run(
         if full_suite.until
         else runner.run(setup, retry=retry)
     )
-    if doubt := nonconforming(setup, table):
+    if doubt := setup.probes.nonconforming(setup.cells, table):
         log.warning("%s", doubt)
     return table
 

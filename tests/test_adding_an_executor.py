@@ -5,7 +5,7 @@ runs, and the names that it speaks of are there.
 import re
 from pathlib import Path
 
-from samplerbench.benchmarks.running import executing
+from samplerbench.benchmarks.running import executors
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "adding-an-executor.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ def test_its_code_is_that_of_the_example():
 
 
 def test_its_entry_point_is_the_example_in_the_group_that_is_read():
-    assert f'[project.entry-points."{executing.ENTRY_POINTS}"]' in PAGE
+    assert f'[project.entry-points."{executors.ENTRY_POINTS}"]' in PAGE
     module, name = re.findall(r'fresh = "(\w+):(\w+)"', PAGE)[0]
     assert module == "fresh_process"
     assert f"class {name}(Serial)" in EXAMPLE
@@ -28,4 +28,4 @@ def test_its_entry_point_is_the_example_in_the_group_that_is_read():
 def test_what_it_names_is_exported():
     names = {"Executor", "Serial", "Failure", "packed", "unpacked", "packed_result"}
     assert all(name in PAGE for name in names)
-    assert names <= set(executing.__all__)
+    assert names <= set(executors.__all__)

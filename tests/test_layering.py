@@ -95,6 +95,7 @@ FLOORS = {
     "metrics": 0,
     "suites": 1,
     "sampling": 2,
+    "identity": 3,
     "planning": 3,
     "scoring": 4,
     "timing": 4,
@@ -188,7 +189,7 @@ def test_nothing_imports_a_floor_above_its_own():
             ["scoring/x.py:2 (floor 4) imports cli/__init__.py (floor 7)"],
         ),
         ("running/x.py", "from ..scoring.scorer import Scorer", []),
-        ("running/executing/x.py", "from ..runner import run", []),
+        ("running/executors/x.py", "from ..runner import run", []),
     ],
 )
 def test_a_line_that_breaks_the_floors_is_named(file, statement, broken):

@@ -15,10 +15,10 @@ import torch
 
 from ... import models, samplers
 from ...results.run_directory.files import write_json
-from ...results.run_directory.leading import leading
+from ...results.run_directory.sharing import leading
 from .. import metrics, planning, sampling, scoring, tuning
-from ..running.executing import Executor, Failure, InProcess
-from ..running.executing.worker_context import WorkerConfig, WorkerContext
+from ..running.executors import Executor, Failure, InProcess
+from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
 from .answer import Advice, Choice, Value
 from .answer.pictures import FILE

@@ -115,7 +115,7 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
     """
     from ...results.run_directory.reading import run_record
     from ...results.run_directory.run_dir import RunDir
-    from ..running.admission import standings
+    from ..running.cell_states import standings
     from ..running.setup import pick_device, set_up
     from ..suites.files import refuse_untrusted
     from ..suites.suite import check_suite

@@ -39,7 +39,7 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-    from ..running.executing import Executor
+    from ..running.executors import Executor
     from ..running.sequential import InterimAnalyses
     from ..suites.suite import Suite, Until
 
@@ -94,7 +94,6 @@ def _run(
 
     from ...results.run_directory.layout import explain_write_errors
     from ..running import runner
-    from ..running.conformity import nonconforming
     from ..running.sequential import run_until_decided
     from ..running.setup import default_out, pick_device, set_up
     from ..sampling.execution import check_executions
@@ -122,7 +121,7 @@ def _run(
             table, looks = run_until_decided(setup, resolved.until, retry=retry)
         else:
             table, looks = runner.run_or_join(setup, retry=retry), None
-        doubt = "" if table is None else nonconforming(setup, table)
+        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
     if table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return
@@ -146,7 +145,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..planning.native import warn_of_drowned
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
-    from ..running.executing.pace import expected
+    from ..running.executors.shard_limits import expected
     from ..running.forecast import forecast
     from ..running.setup import default_out, pick_device
     from ..sampling.execution import check_executions

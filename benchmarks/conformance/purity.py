@@ -24,7 +24,7 @@ from ...samplers import (
     karras,
     uniform_lambda,
 )
-from ..sampling.chance import unseeded_draws
+from ..sampling.shard import unseeded_draws
 from .check import Check, guarded
 from .problems import Rational
 from .recorder import Recorder, noise_for, same

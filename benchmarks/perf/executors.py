@@ -20,9 +20,9 @@ from collections.abc import Sequence
 import torch
 
 from ..planning.planner import load_models, plan
-from ..running.executing import Call, Executor, InProcess, Pool, Task, Worker
-from ..running.executing.tasks import ShardTask
-from ..running.executing.worker_context import WorkerConfig, WorkerContext
+from ..running.executors import Call, Executor, InProcess, Pool, Task, Worker
+from ..running.executors.tasks import ShardTask
+from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from ..scoring.references import load_references
 from ..suites.suite import Suite, check_suite
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler
+from ..sampling.batch import below
 from ..sampling.execution import costs_vary
-from ..sampling.infinity import below
 from .schedules import Schedule
 
 

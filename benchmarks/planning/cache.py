@@ -21,7 +21,7 @@ from ...models.loaders.user_files import difference_of, file_hash, reading
 from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
 from ...samplers.spec import canonical
-from ..sampling.fingerprint import first_fingerprint
+from ..identity import first_fingerprint
 
 BEHAVIOUR, DIGEST = "behaviour", "digest"
 """Item of a key, and of a file, with the digest of a model's behaviour, and of all other items."""

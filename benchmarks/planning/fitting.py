@@ -32,7 +32,7 @@ from ...samplers.auto import (
 from ...samplers.auto.probe import MOST
 from ...samplers.auto.search import CONFIRMED, FINALISTS, LATENTS_PER_AXIS
 from ...samplers.spec import canonical
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from .cache import BEHAVIOUR, behaviour_of, read_arrays, remembered, write_arrays
 from .gits import SEARCH_IDS
 

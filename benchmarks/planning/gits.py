@@ -14,7 +14,7 @@ from ...models import Denoiser
 from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, euler_costs
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from .cache import BEHAVIOUR, behaviour_of, remembered
 
 SEARCH_IDS = 2**30

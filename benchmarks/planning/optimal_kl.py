@@ -15,7 +15,7 @@ from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from .cache import BEHAVIOUR, behaviour_of, remembered
 from .gits import SEARCH_IDS
 

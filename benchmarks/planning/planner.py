@@ -13,8 +13,8 @@ from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
+from ..sampling.batch import begins, below, top_of
 from ..sampling.execution import check_executions, refusal
-from ..sampling.infinity import begins, below, top_of
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within

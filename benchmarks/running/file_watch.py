@@ -1,6 +1,4 @@
-"""User's files that a run depends on: stamps of each from its first opening, and a record of those
-that samples and scores open.
-"""
+"""User's files that a run depends on: stamps from their first opening, and records of late ones."""
 
 from __future__ import annotations
 
@@ -20,20 +18,16 @@ from ...models.loaders.user_files import (
 from ...results.run_directory.fingerprint import FILE, Fingerprint
 from ...results.run_directory.run_dir import RunDir
 from ..planning.cache import default_cache
+from .executors.worker_context import hashes_of
 
 
 class FileWatch:
-    """Watch over the files of a run.
-
-    Args:
-        run: its directory, whose own files do not count.
-    """
+    """Watch over the files of a run; those in its directory do not count."""
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._inside = tuple(
-            os.path.realpath(folder) + os.sep for folder in (run.path, default_cache())
-        )
+        folders = run.path, default_cache()
+        self._inside = tuple(os.path.realpath(folder) + os.sep for folder in folders)
         self._stamps: dict[str, Stamp | None] = {}
         self._hashes: dict[str, str] = {}
         self._late: dict[str, dict[str, str]] = {}
@@ -48,20 +42,14 @@ class FileWatch:
     def of(self, name: str) -> Iterator[None]:
         """Assign all files that the block opens, and its results, to a model.
 
-        Raises:
-            ValueError: at its end, if a file was edited since it was opened; its results are
-                recorded with an unknown file.
+        It is a ValueError at the end if a file was edited since it was opened; its results are
+        recorded with an unknown file.
         """
         with self.looking() as recorder:
             try:
                 yield
             finally:
-                stamps = recorder.stamps
-                self.add(
-                    name,
-                    {p: (file_hash(p) or "") if stamp_of(p) == stamps[p] else "" for p in stamps},
-                    made=True,
-                )
+                self.add(name, hashes_of(recorder.stamps), made=True)
 
     @contextmanager
     def looking(self) -> Iterator[FileRecorder]:
@@ -74,15 +62,10 @@ class FileWatch:
                     self._stamp_once(path, stamp)
 
     def add(self, name: str, opened: Mapping[str, str], *, made: bool = False) -> None:
-        """Add files that a model opened, in this process or in a worker.
+        """Add files that the model ``name`` opened; it is a ValueError if one of them changed.
 
-        Args:
-            name: of the model.
-            opened: SHA-256 by absolute path, "" for a file that changed since.
-            made: True if results were made of them already, also if they changed since.
-
-        Raises:
-            ValueError: one of them changed.
+        ``opened`` has the SHA-256 by absolute path, "" for a file that changed since. If results
+        were ``made`` of them already, changed files are recorded too.
         """
         late, other = self._late.setdefault(name, {}), ""
         for path, content in opened.items():
@@ -103,11 +86,8 @@ class FileWatch:
     def record(self, name: str, digest: str, folder: Path, made: Iterable[Fingerprint]) -> None:
         """Register the record of a model, so that its files are written with it.
 
-        Args:
-            name: of the model.
-            digest: of its record.
-            folder: that files are named from.
-            made: fingerprints with hashes of files that need no other record.
+        Files are named from ``folder``. The fingerprints hold hashes of files that need no other
+        record.
         """
         facts = frozenset(
             (key.removeprefix(FILE).partition("#")[0], fact)
@@ -119,11 +99,7 @@ class FileWatch:
         self._record(name)
 
     def check(self) -> None:
-        """Refuse to continue after a file was edited since it was opened.
-
-        Raises:
-            ValueError: one was.
-        """
+        """Raise a ValueError if a file was edited since it was opened."""
         for path, stamp in self._stamps.items():
             if stamp_of(path) != stamp:
                 raise ValueError(_message_of_change(path))
@@ -136,13 +112,11 @@ class FileWatch:
         if name not in self._models:
             return
         digest, folder, facts = self._models[name]
-        late = self._late.get(name, {})
-        named = {name_from(folder, path): content for path, content in sorted(late.items())}
-        files = {
-            name: content
-            for name, content in named.items()
-            if not {(name, content), (os.path.basename(name), content)} & facts
-        }
+        files = {}
+        for path, content in sorted(self._late.get(name, {}).items()):
+            named = name_from(folder, path)
+            if not {(named, content), (os.path.basename(named), content)} & facts:
+                files[named] = content
         recorded = self._run.opened(digest) if files else {}
         if not files.items() <= recorded.items():
             self._run.write_opened(digest, files)

@@ -1,6 +1,4 @@
-"""Forecast of a suite's cost: evaluations counted from the plan, seconds from short measurements of
-each network and of scoring.
-"""
+"""Forecast of a suite's cost: evaluations from the plan, seconds from short measurements."""
 
 from __future__ import annotations
 
@@ -20,10 +18,9 @@ from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from ..timing.disturbances import Load, cpu_doubts
-from .executing.pace import evaluations_per_second, expected, seconds_per_image
+from .executors.shard_limits import evaluations_per_second, expected, seconds_per_image
 
-TRIED = 256
-"""Number of invented samples in a trial of scoring."""
+TRIED = 256  # number of invented samples in a trial of scoring
 
 
 @dataclass(frozen=True)
@@ -74,32 +71,17 @@ def forecast(
         scoring = scoring_seconds(model, references[name], own, suite.metrics)
         if references[name] is not None:
             scoring += seconds_per_image(model) * sum(cell.samples for cell in own)
-        out.append(
-            Forecast(
-                name,
-                len(own),
-                adaptive,
-                evaluations,
-                evaluations / rate,
-                until_scored / rate,
-                scoring,
-            )
-        )
+        seconds, until_scored = evaluations / rate, until_scored / rate
+        out.append(Forecast(name, len(own), adaptive, evaluations, seconds, until_scored, scoring))
     return out, cpu_doubts(busy, os.cpu_count() or 1, torch.get_num_threads())
 
 
 def scoring_seconds(
     model: Denoiser, reference: Reference | None, cells: Sequence[Cell], names: Sequence[str] | None
 ) -> float:
-    """Forecast the seconds to score these cells, from one score of a few invented samples.
+    """Forecast the seconds to score a model's cells, from one score of a few invented samples.
 
-    The forecast is 0 without a reference.
-
-    Args:
-        model: the cells'.
-        reference: its truth.
-        cells: of one model.
-        names: of the metrics; None for all.
+    ``names`` are of the metrics; None stands for all. The forecast is 0 without a reference.
     """
     if reference is None or not cells:
         return 0.0
@@ -109,19 +91,10 @@ def scoring_seconds(
     features, converged = (
         reference.mean + rng.standard_normal((n, len(reference.mean))) for n in (count, TRIED)
     )
-    parts = {
-        "features": features,
-        "sizes": np.array([count]),
-        "endpoint": np.empty((0, *model.event)),
-    }
-    context = CellContext(
-        gathered([parts], count),
-        count,
-        Data(model, "cpu"),
-        Scale(reference, converged),
-        None,
-        follows_path=False,
-    )
+    parts = {"features": features, "sizes": np.array([count])}
+    parts["endpoint"] = np.empty((0, *model.event))
+    data, scale = Data(model, "cpu"), Scale(reference, converged)
+    context = CellContext(gathered([parts], count), count, data, scale, None, follows_path=False)
     wanted = [metric for metric in asked_metrics(names) if metric.needs <= {"features"}]
     begin = 0.0
     for _ in range(2):  # what all cells share is made the first time

@@ -1,10 +1,9 @@
 """Sanity check of a model: a wrong one gives a ranking of samplers that looks like any other.
 
-Before the first cell, a few evaluations check that outputs are finite at the ends and in the middle
-of the levels, reproducible, and independent of the batch. With data they check that it denoises.
-The squared error of E[x0 | x] rises with sigma and stays below the errors of a constant and of a
-multiple of the noisy sample, unless the predicted noise is nearly right. It is no smaller for
-another level than the noise has.
+Before the first cell, a few evaluations check that outputs are finite, reproducible, and
+independent of the batch. With data they check that it denoises. The squared error of E[x0 | x]
+rises with sigma and stays below the errors of a constant and of a multiple of the noisy sample,
+unless the predicted noise is nearly right. It is no smaller for another level than the noise has.
 """
 
 from __future__ import annotations
@@ -22,30 +21,25 @@ from ...models.guidance import Altered
 from ...models.reference import Identity
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
-from ..sampling.fingerprint.model import precision_of
-from ..sampling.fingerprint.numbers import tolerance_of
+from ..identity.model import precision_of
+from ..identity.reduced_numbers import tolerance_of
 
 ROWS, SEED, DATA_SEED = 4, 0, 4_000_000
 FEW, MANY, LARGE = 16, 256, 256  # samples of data whose event is larger than LARGE numbers, or not
-WRONG = 2.0
-"""Factor for a wrong level, and for its inverse."""
+WRONG = 2.0  # factor for a wrong level, and for its inverse
 
 SPREADS = (4.0, 1.5, 0.6, 0.2, 0.05)
 
 SLACK, OFF = 1.2, 0.01
-"""Tolerances for chance and training: a ratio of two errors (half of that on the same samples), and
-a share of the data's variance.
-"""
+"""Tolerances: a ratio of two errors (half of that on the same samples), a share of the variance."""
 
 POOR, ROUGH = 2.0, 0.05
-"""Tolerances relative to the best multiple of the noisy sample, which a network need not approach
-at the smallest levels.
-"""
+"""Tolerances relative to the best multiple of the noisy sample, coarse at the smallest levels."""
 
 NOISE = 0.01
-"""Tolerance of a network that predicts the noise, as a share of the noise's variance. Far above the
-data its error is multiplied by the level, and a trained network is off by much more than a
-constant.
+"""Tolerance of a network that predicts the noise, as a share of the noise's variance.
+
+Far above the data its error is multiplied by the level, and exceeds a constant's by much.
 """
 
 _PROCESS = (
@@ -69,8 +63,8 @@ def check_model(
         model: eager, on ``device``.
         reference: of the model; its held-out samples are data, if its features are the samples.
         data: ``(n, *event)`` samples of the truth; None takes the model's own or the reference's.
-            Without any, and for models that are no posterior means (few-step maps, under guidance,
-            clipping and the like), a warning says that the error was not checked.
+            Without any, and for models that are no posterior means, a warning says that the error
+            was not checked.
         denoising: True to check the error; the tests of this package check its own models.
         device: "cpu" or "cuda".
 
@@ -92,9 +86,8 @@ def check_model(
                 "put its network in eval mode, which turns dropout off, and seed what it draws"
             )
         half = ROWS // 2
-        if (
-            off := _distance(_call(model, x[:half].clone(), sigma, ids[:half]), d[:half])
-        ) > allowed:
+        alone = _call(model, x[:half].clone(), sigma, ids[:half])
+        if (off := _distance(alone, d[:half])) > allowed:
             raise ValueError(
                 f"model {model.name} gives a sample another output in another batch (by "
                 f"up to {off:.2g} at sigma {sigma:.3g}); a row must "
@@ -117,7 +110,7 @@ def check_model(
 def _compare_with_data(
     model: Denoiser, reference: Reference | None, data: Tensor | None, device: str
 ) -> str:
-    """Check the error on data; return the reason if it could not be checked, else ""."""
+    """Check the error on data; return the reason if it could not be checked, or ""."""
     if model.kind == "map":
         return "it is a few-step map"
     if is_altered(model):
@@ -137,16 +130,19 @@ def _call(model: Denoiser, x: Tensor, sigma: float, ids: Tensor) -> Tensor:
     try:
         d = model.bind(ids, SEED)(x, sigma)
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"model {model.name} fails on {len(x)} samples at sigma "
-            f"{sigma:.3g} ({type(error).__name__}: {words}){_remedy(model, error, x, sigma, ids)}"
+            f"{sigma:.3g} ({_words(error)}){_remedy(model, error, x, sigma, ids)}"
         ) from error
     if not torch.equal(before, x):
         raise ValueError(
             f"model {model.name} writes into its input at sigma {sigma:.3g}; let it work on a copy"
         )
     return d
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _remedy(model: Denoiser, error: Exception, x: Tensor, sigma: float, ids: Tensor) -> str:
@@ -169,8 +165,7 @@ def _check_output(model: Denoiser, d: Tensor, x: Tensor, sigma: float) -> None:
             f"model {model.name} returned {tuple(d.shape)} for a batch {tuple(x.shape)}; "
             "it must return a tensor of that shape"
         )
-    bad = int((~d.isfinite()).flatten(1).any(1).sum())
-    if bad:
+    if bad := int((~d.isfinite()).flatten(1).any(1).sum()):
         raise ValueError(
             f"model {model.name} gives NaN or infinity for {bad} of {len(d)} samples at "
             f"sigma {sigma:.3g}; "
@@ -184,10 +179,9 @@ def _check_decoder(model: Denoiser, latents: Tensor) -> None:
     try:
         images, first = model.decode(latents), model.decode(latents[:1])
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
         raise ValueError(
             f"the decoder of model {model.name} fails on {len(latents)} latents of noise "
-            f"({type(error).__name__}: {words})"
+            f"({_words(error)})"
         ) from error
     if not images.isfinite().all():
         raise ValueError(
@@ -218,14 +212,7 @@ def is_altered(model: Denoiser) -> bool:
 def samples_of_truth(
     model: Denoiser, reference: Reference | None, device: str, count: int | None = None
 ) -> Tensor | None:
-    """Return samples of the data; None if there are none.
-
-    Args:
-        model: may draw them itself.
-        reference: of the model; its held-out samples are data, if its features are the samples.
-        device: "cpu" or "cuda".
-        count: number of samples; None for fewer the larger they are.
-    """
+    """Return ``count`` samples of the data, of the model or held out; None if there are none."""
     if count is None:
         count = FEW if math.prod(model.event) > LARGE else MANY
     x = model.data(count, DATA_SEED)
@@ -237,7 +224,7 @@ def samples_of_truth(
 
 
 def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
-    """Return the labels of samples, and whether they are known.
+    """Return the labels of samples, and True if they are known.
 
     Labels that a model draws for a sample do not follow from the data, except classes.
     """
@@ -249,12 +236,10 @@ def labels_of(model: Denoiser, x0: Tensor) -> tuple[Tensor | None, bool]:
 
 
 class Errors(NamedTuple):
-    """Mean squared errors a number at one level, with the right level, a smaller and a larger one
-    as input.
-    """
+    """Mean squared errors at one level, for the right, a smaller and a larger level as input."""
 
     sigma: float
-    told: float
+    right: float
     less: float
     more: float
 
@@ -263,41 +248,35 @@ def _check_denoising(model: Denoiser, x0: Tensor, labels: Tensor | None) -> None
     """Compare the errors with bounds that every posterior mean obeys."""
     ids = torch.arange(len(x0), device=x0.device)
     variance = float((x0 - x0.mean(0)).double().square().mean())
-    errors = [
-        _errors(model, x0, ids, labels, sigma) for sigma in _levels(model, math.sqrt(variance))
-    ]
+    levels = _levels(model, math.sqrt(variance))
+    errors = [_errors(model, x0, ids, labels, sigma) for sigma in levels]
     _check_range(model, x0, ids, labels, [at.sigma for at in errors[1:-1]])
     for at in errors:
         predicted = NOISE * at.sigma**2
-        if at.told > max((SLACK + OFF) * variance, predicted):
-            raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
-                f"squared error on the data is {at.told:.3g}, and a "
-                f"constant has {variance:.3g}, their variance; {_PROCESS}, or the data "
-                "are not what it was trained on"
-            )
+        poor = (
+            f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean squared error "
+            f"on the data is {at.right:.3g}, and a"
+        )
+        remedy = f"{_PROCESS}, or the data are not what it was trained on"
+        if at.right > max((SLACK + OFF) * variance, predicted):
+            raise ValueError(f"{poor} constant has {variance:.3g}, their variance; {remedy}")
         # of E[x0] + a (x - E[x0]), a = variance / (variance + sigma^2)
         multiple = variance * at.sigma**2 / (variance + at.sigma**2)
-        if at.told > max(POOR * multiple + ROUGH * variance, predicted):
-            raise ValueError(
-                f"model {model.name} does not denoise: at sigma {at.sigma:.3g} its mean "
-                f"squared error on the data is {at.told:.3g}, and a "
-                f"multiple of the noisy sample has {multiple:.3g}; {_PROCESS}, or the "
-                "data are not what it was trained on"
-            )
+        if at.right > max(POOR * multiple + ROUGH * variance, predicted):
+            raise ValueError(f"{poor} multiple of the noisy sample has {multiple:.3g}; {remedy}")
         wrong, other = min((at.less, at.sigma / WRONG), (at.more, at.sigma * WRONG))
-        if at.told > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
+        if at.right > (1 + (SLACK - 1) / 2) * wrong + OFF * variance:
             raise ValueError(
                 f"model {model.name} denoises better when it is told a wrong level (mean "
                 f"squared error {wrong:.3g} for {other:.3g}, "
-                f"{at.told:.3g} for the right one, {at.sigma:.3g}); {_PROCESS}"
+                f"{at.right:.3g} for the right one, {at.sigma:.3g}); {_PROCESS}"
             )
     for high, low in pairwise(errors):
-        if low.told > SLACK * high.told + OFF * variance:
+        if low.right > SLACK * high.right + OFF * variance:
             raise ValueError(
                 f"model {model.name} denoises worse where there is less noise (mean "
-                f"squared error {low.told:.3g} at sigma {low.sigma:.3g}, "
-                f"{high.told:.3g} at {high.sigma:.3g}); {_PROCESS}"
+                f"squared error {low.right:.3g} at sigma {low.sigma:.3g}, "
+                f"{high.right:.3g} at {high.sigma:.3g}); {_PROCESS}"
             )
 
 
@@ -306,8 +285,7 @@ def _check_range(
 ) -> None:
     """Refuse data in [0, 1] of a model of [-1, 1], or the reverse.
 
-    A rescaled state at the rescaled level is as hard to denoise, so that the two errors can be
-    compared.
+    A rescaled state at the rescaled level is as hard to denoise: the two errors are comparable.
     """
     bound, (low, high) = model.bind(ids, SEED, labels), (float(x0.min()), float(x0.max()))
     variance = float((x0 - x0.mean(0)).double().square().mean())
@@ -337,9 +315,7 @@ def _check_range(
 
 def _levels(model: Denoiser, std: float) -> list[float]:
     """Return the ends, and levels about the data's standard deviation, in falling order."""
-    inner = {
-        std * spreads for spreads in SPREADS if model.sigma_min < std * spreads < model.sigma_max
-    }
+    inner = {level for each in SPREADS if model.sigma_min < (level := std * each) < model.sigma_max}
     return sorted({model.sigma_max, model.sigma_min, *inner}, reverse=True)
 
 
@@ -350,12 +326,8 @@ def _errors(
     x = x0 + sigma * SampleNoise(DATA_SEED, ids, model.event, x0.dtype).initial()
 
     def error(level: float) -> float:
-        return float(
-            (bound(x, min(max(level, model.sigma_min), model.sigma_max)) - x0)
-            .double()
-            .square()
-            .mean()
-        )
+        d = bound(x, min(max(level, model.sigma_min), model.sigma_max))
+        return float((d - x0).double().square().mean())
 
     if sigma in (model.sigma_min, model.sigma_max):  # no inputs beyond the ends
         return Errors(sigma, error(sigma), math.inf, math.inf)

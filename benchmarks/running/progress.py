@@ -7,26 +7,18 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-PERIOD = 30.0
-"""Seconds between lines where there is no terminal."""
+PERIOD = 30.0  # seconds between lines where there is no terminal
 
 
 class Reporter:
     """Progress bar in a terminal; elsewhere a line every half minute.
 
-    The bar counts expected network evaluations, the only unit in which cells and references are
-    comparable. Next to it stand cells and samples per second.
-
-    Args:
-        console: for the output.
-        cells: number of cells to sample.
-        evaluations: expected, over all parts of the work.
+    The bar counts expected network evaluations, in which cells and references are comparable.
     """
 
     def __init__(self, console: Console, cells: int, evaluations: float) -> None:
@@ -46,9 +38,9 @@ class Reporter:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("starting", total=max(evaluations, 1e-9), note="")
-        self._lines = (
-            None if console.is_terminal else threading.Thread(target=self._say_lines, daemon=True)
-        )
+        self._lines: threading.Thread | None = None
+        if not console.is_terminal:
+            self._lines = threading.Thread(target=self._print_lines, daemon=True)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -56,12 +48,7 @@ class Reporter:
             self._lines.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
         self._stopped.set()
         if self._lines:
@@ -69,12 +56,7 @@ class Reporter:
 
     @contextmanager
     def part(self, text: str, evaluations: float = 0.0) -> Iterator[None]:
-        """Show a part of the work, which fills the bar by its expected time.
-
-        Args:
-            text: its name; "" if its parts have names.
-            evaluations: its share of the whole.
-        """
+        """Show a part of the work, which fills the bar by its share of the evaluations."""
         if text:
             self.stage(text)
         self._within, end = evaluations, self._reached + evaluations
@@ -93,43 +75,29 @@ class Reporter:
         self.evaluations(evaluations)
 
     def evaluations(self, count: float) -> None:
-        """Add ``count`` evaluations.
-
-        Evaluations beyond the estimate of a part do not move the bar.
-        """
+        """Add ``count`` evaluations; those beyond the estimate of a part do not move the bar."""
         count = min(count, self._within)
         self._within -= count
         self._reached += count
-        self._bar.update(self._task, completed=self._reached, note=self._note)
+        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
+        note = f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
+        self._bar.update(self._task, completed=self._reached, note=note)
 
     def cell_done(self) -> None:
         """Count one more complete cell."""
         self._done += 1
 
-    @property
-    def _note(self) -> str:
-        rate = self._samples / max(time.monotonic() - self._begin, 1e-9)
-        return f"{self._done}/{self._cells} cells, {rate:.0f} samples/s"
-
-    def _say_lines(self) -> None:
+    def _print_lines(self) -> None:
         while not self._stopped.wait(PERIOD):
             minutes, seconds = divmod(int(time.monotonic() - self._begin), 60)
-            self._console.print(
-                f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)",
-                markup=False,
-                soft_wrap=True,
-            )
+            line = f"{minutes}:{seconds:02d} {self._text} ({self._done}/{self._cells} cells)"
+            self._console.print(line, markup=False, soft_wrap=True)
 
 
 class CellProgress:
-    """Progress of cells, several at a time, as a part of a reporter's bar.
+    """Progress of cells, by key, several at a time, as a part of a reporter's bar.
 
-    Each fills no more of it than its expected cost, and all of that once it is done.
-
-    Args:
-        report: the reporter.
-        names: of the cells, by key.
-        expected: expected evaluations of each cell, by key; none for other cells.
+    Each fills no more of it than its expected evaluations, and all of that once it is done.
     """
 
     def __init__(
@@ -139,21 +107,21 @@ class CellProgress:
         self._left = {key: expected.get(key, 0.0) for key in names}
 
     def begins(self, key: str) -> None:
-        """Name the cell of a shard that is about to be sampled; called in any thread."""
+        """Show the cell of a shard that is about to be sampled; called in any thread."""
         self._report.stage(self._names[key])
 
     def samples(self, key: str, count: int, evaluations: float) -> None:
         """Add ``count`` samples of a cell, as in :meth:`Reporter.samples`."""
-        self._report.samples(count, self._of(key, evaluations))
+        self._report.samples(count, self._take(key, evaluations))
 
     def done(self, key: str) -> None:
         """Count a cell that is complete or has failed, once."""
         if key in self._left:
-            self._report.evaluations(self._of(key, math.inf))
+            self._report.evaluations(self._take(key, math.inf))
             del self._left[key]
             self._report.cell_done()
 
-    def _of(self, key: str, evaluations: float) -> float:
+    def _take(self, key: str, evaluations: float) -> float:
         """Return the share of these evaluations that moves the bar."""
         counted = min(evaluations, self._left.get(key, 0.0))
         if key in self._left:

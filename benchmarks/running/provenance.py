@@ -18,10 +18,8 @@ from ..timing.machine import conditions, device_of, machine, version
 
 
 def packages() -> dict[str, str]:
-    """Versions of the installed distributions by name, from the names of their folders: to read
-    the metadata of all takes 0.1 s.
-    """
-    versions = {}
+    """Return the versions of the installed distributions by name."""
+    versions = {}  # from the names of their folders: to read the metadata of all takes 0.1 s
     # Python imports the first of one name
     for place in reversed([Path(entry or ".") for entry in sys.path]):
         for folder in place.glob("*.dist-info") if place.is_dir() else ():
@@ -37,6 +35,7 @@ NOISE = "philox4x32-10, Box-Muller in float64"
 
 def provenance(device: str) -> dict[str, Any]:
     """Return a JSON-ready record of versions, machine, settings and command line."""
+    cudnn = torch.backends.cudnn
     return {
         "samplerbench": version(),
         "git": _git(),
@@ -52,11 +51,9 @@ def provenance(device: str) -> dict[str, Any]:
             "version": torch.__version__,
             "threads": torch.get_num_threads(),
             "float32_matmul_precision": torch.get_float32_matmul_precision(),
-            "cudnn": torch.backends.cudnn.version()
-            if torch.backends.cudnn.is_available()
-            else None,
-            "cudnn_benchmark": torch.backends.cudnn.benchmark,
-            "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+            "cudnn": cudnn.version() if cudnn.is_available() else None,
+            "cudnn_benchmark": cudnn.benchmark,
+            "cudnn_allow_tf32": cudnn.allow_tf32,
         },
         "device": device_of(device),
         "packages": packages(),
@@ -64,9 +61,7 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 def citations(samplers: Iterable[Any]) -> dict[str, dict[str, str]]:
-    """Return, for each sampler's name, ``key``, ``where`` in the paper, ``url``, and ``bibtex`` (""
-    if no entry has the key).
-    """
+    """Return ``key``, ``where`` in the paper, ``url`` and ``bibtex`` of each sampler, by name."""
     entries = bibliography()
     return {
         sampler.name: {
@@ -90,13 +85,12 @@ def _git() -> dict[str, Any] | None:
     folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
-    commit, status = (
-        _run(folder, *args) for args in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-    )
+    commit = _git_output(folder, "rev-parse", "HEAD")
+    status = _git_output(folder, "status", "--porcelain")
     return {"commit": commit, "dirty": bool(status)} if commit else None
 
 
-def _run(folder: Path, *args: str) -> str | None:
+def _git_output(folder: Path, *args: str) -> str | None:
     try:
         return subprocess.run(
             ["git", *args], cwd=folder, capture_output=True, text=True, check=True, timeout=10

@@ -1,4 +1,7 @@
-"""Run of a suite into a run directory: it computes only missing parts, stores all, and turns an
+"""Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
+
+They are :func:`.setup.set_up`, :func:`admit`, :func:`.shards.sample`, :func:`score`,
+:func:`take_times` and :func:`.rebuild`. A run computes only missing parts, stores all, and turns an
 exception into a row.
 """
 
@@ -7,35 +10,35 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from typing import NamedTuple
+from typing import Any
 
 import torch
 
 from ...results.result_table import ResultTable, rebuild
-from ...results.run_directory.claims import Claims
-from ...results.run_directory.layout import explain_write_errors
-from ...results.run_directory.leading import BusyError
+from ...results.run_directory.layout import QUALITY, explain_write_errors
+from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
-from ..sampling.out_of_memory import out_of_memory
+from ...results.run_directory.sharing import BusyError, Claims
+from ...results.terminal.path_curvature import KEY as CURVATURE
+from ..identity.admission import UNPROVEN, Admission
+from ..sampling.failure import out_of_memory
 from ..sampling.trajectories import Seen
-from ..scoring.cost import endpoints_asked, reference_evaluations
-from ..scoring.scorer import Scorer
+from ..scoring.cost import reference_evaluations
 from ..suites.cell import Cell
 from ..timing.pending import LocalTimer, time_pending, write_timings
-from .admission import admit
-from .executing import Executor
-from .executing.pace import expected
-from .executing.remote_timer import RemoteTimer
-from .executing.tasks import TrajectoryTask
-from .outcomes import conclude, ended, forget_failures, missing
+from .cell_states import conclude, ended, forget_failures, missing, other_cells, scorer_of
+from .executors import Executor
+from .executors.remote_timer import RemoteTimer
+from .executors.shard_limits import expected
+from .executors.tasks import TrajectoryTask
 from .progress import Reporter
 from .setup import Setup
-from .sharing import follow, sample
+from .shards import follow, sample
 
 
 @torch.no_grad()
 def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTable:
-    """Run the missing parts, and rebuild the table even after a failure.
+    """Run the missing parts of a planned suite, and rebuild the table even after a failure.
 
     Args:
         setup: of the run.
@@ -44,8 +47,7 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written any more, memory ran out, or the device of the
-            times is ambiguous.
+        ValueError: the directory cannot be written, memory ran out, or no one device is timed.
     """
     timed = timing and setup.suite.timing.enabled
     timer = setup.executor.alone(setup.device) if timed else None
@@ -57,29 +59,30 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     ):
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
-        work = _work(setup)
+        work, references = _expected_work(setup)
+        total = sum(work.values()) + sum(references.values())
         table, made_at = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             conclude(directory, cell, status, reason)
 
         def again(cell: Cell) -> None:
-            claims.lead([*work.cells, cell.key])
+            claims.lead([*work, cell.key])
             sample(setup, [cell], report, {}, claims, failed)
 
         with (
-            Reporter(setup.console, len(work.cells), work.total) as report,
-            _lead_cells(directory, claims, [*work.cells]),
+            Reporter(setup.console, len(work), total) as report,
+            _lead_cells(directory, claims, [*work]),
         ):
-            if work.cells:
+            if work:
                 setup.executor.start()
             for name in setup.models:
                 before = directory.changes
-                lacking = [cell for cell in setup.cells_of(name) if cell.key in work.cells]
-                with report.part("", sum(work.cells[cell.key] for cell in lacking)):
-                    sample(setup, lacking, report, work.cells, claims, failed)
-                with report.part(f"{name}: scoring", work.references.get(name, 0.0)):
-                    _score_model(setup, name, digests[name], report, again)
+                lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
+                with report.part("", sum(work[cell.key] for cell in lacking)):
+                    sample(setup, lacking, report, work, claims, failed)
+                with report.part(f"{name}: scoring", references.get(name, 0.0)):
+                    score(setup, name, digests[name], report, again)
                 if directory.changes != before:  # so that an interrupted run shows this model
                     table, made_at = rebuild(directory), directory.changes
             directory.check()
@@ -87,21 +90,20 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
             if timing:
                 setup.executor.close()  # its processes would disturb the times
                 with closing(timer) if timer else nullcontext():
-                    _time(setup, report, timer)
+                    take_times(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
         return table if table is not None and made_at == directory.changes else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
-    """Run :func:`run`; or help the process that owns the directory: sample its missing shards. If
-    it dies, take over; if this process loses the lock while suspended, the other continues.
+    """Run :func:`run`, or help the process that owns the directory: sample its missing shards.
+
+    If it dies, take over; if this process loses the lock while suspended, the other continues. It
+    is a ValueError if the other has no samples for this one to draw.
 
     Returns:
         The table; None if the other process still runs, which will write it.
-
-    Raises:
-        ValueError: as :func:`run`; or the other process has no samples for this one to draw.
     """
     while True:
         try:
@@ -111,6 +113,137 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
                 leader_is_gone = follow(setup, report)
             if not leader_is_gone:
                 return None
+
+
+def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
+    """Admit all cells to the locked run directory, and set damaged and outdated ones aside.
+
+    Cells that cannot run have their rows then. Digests of each model's record and of its
+    extractor's are returned by the name of the model.
+    """
+    run = setup.directory
+    _describe_run(setup)
+    admission = Admission(run, setup.makers, setup.probes.fingerprint)
+    setup.put_on_record(admission)
+    run.mend_references()
+    spaces = {cell.model: cell.space for cell in setup.cells}
+    for key, record, space, planned in other_cells(setup):
+        for cell in planned or ():
+            admission.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
+        # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
+        if planned == []:
+            admission.inspect_model(key, str(record["model"]))
+    with run.together():
+        for cell in setup.cells:
+            if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
+                continue
+            run.mend(cell.key)
+            if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
+                # they are about to be read; a finished cell's are only kept
+                run.mend_shards(cell.key)
+    with run.together():
+        for cell in setup.cells:
+            if cell.skip:
+                conclude(run, cell, "skipped", cell.skip)
+            elif failure := setup.probes.of(cell).failure:
+                conclude(run, cell, failure.status, failure.reason)
+    return {name: admission.digests(name) for name in setup.makers}
+
+
+def _describe_run(setup: Setup) -> None:
+    """Write ``run.json``, where earlier runs into the same directory stay on record."""
+    run, about = setup.directory, setup.about
+    stored = run.run()
+    earlier = list(stored.get("earlier", []))
+    if stored and _essence(stored) != _essence(about):
+        earlier.append({"suite": stored.get("suite"), "provenance": stored.get("provenance")})
+    models: Mapping[str, str] = stored.get("models") or {}
+    same = {name for name, own in models.items() if about["models"].get(name, own) == own}
+    curvature: Mapping[str, Any] = stored.get(CURVATURE) or {}
+    if run.old and (count := run.set_all_aside(UNPROVEN)):
+        log.warning(
+            "%d cells in %s are set aside: what made them was not kept by the "
+            "version that they are from.",
+            count,
+            run.path,
+        )
+    curvature_of_same = {name: own for name, own in curvature.items() if name in same}
+    run.announce({**about, CURVATURE: curvature_of_same, "earlier": earlier})
+
+
+def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the values that two runs into a directory share if they are the same one."""
+    where = run.get("provenance") or {}
+    return (
+        run.get("suite"),
+        *(where.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")),
+    )
+
+
+def _expected_work(setup: Setup) -> tuple[dict[str, float], dict[str, float]]:
+    """Return expected evaluations for missing samples by cell, and for references by model."""
+    cells = {
+        cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
+        for cell in setup.cells
+        if (lacking := missing(setup.directory, cell))
+    }
+    references = {}
+    for name in {cell.model for cell in setup.cells if cell.key in cells}:
+        planned = [cell for cell in setup.cells_of(name) if not cell.skip]
+        references[name] = reference_evaluations(
+            setup.suite, setup.models[name], setup.references[name], planned
+        )
+    return cells, references
+
+
+def score(
+    setup: Setup,
+    name: str,
+    digests: tuple[str, str],
+    report: Reporter,
+    again: Callable[[Cell], object],
+) -> None:
+    """Score the sampled cells of a model; ``again`` draws damaged samples."""
+    directory = setup.directory
+
+    def watch(cell: Cell, count: int) -> Seen:
+        limit = setup.limits.of(cell, count)
+        return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
+
+    while complete := [
+        cell
+        for cell in setup.cells_of(name)
+        if not ended(directory, cell) and not missing(directory, cell)
+    ]:
+        with setup.watch.of(name):
+            damaged = scorer_of(setup, name, digests, complete, watch, report).score(complete)
+        setup.watch.check()
+        if damaged is None:
+            return
+        directory.mend_shards(damaged.key)
+        again(damaged)
+
+
+def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
+    """Time the cells that have samples, at each batch size, in this process or by ``timer``."""
+    options = setup.suite.timing
+    if not options.enabled:
+        return
+    end = time.monotonic() + 60 * options.minutes if options.minutes else None
+    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
+
+    def within() -> float | None:
+        """Return the seconds for the next part: an equal share of the rest."""
+        nonlocal parts_left
+        parts_left -= 1
+        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
+
+    for name, model in setup.models.items():
+        cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
+        place = LocalTimer(model, options, setup.device)
+        if timer is not None:
+            place = RemoteTimer(timer, setup.world, options)
+        time_pending(setup.directory, cells, options, place, report.stage, within)
 
 
 @contextmanager
@@ -146,104 +279,3 @@ def _rebuilt_on_failure(run: RunDir, executor: Executor) -> Iterator[None]:
                 "is kept"
             ) from error
         raise
-
-
-class _Work(NamedTuple):
-    """Expected evaluations.
-
-    Attributes:
-        cells: for missing samples, by the key of the cell.
-        references: until the cells of a model can be scored, by its name.
-    """
-
-    cells: Mapping[str, float]
-    references: Mapping[str, float]
-
-    @property
-    def total(self) -> float:
-        """Sum over cells and references."""
-        return sum(self.cells.values()) + sum(self.references.values())
-
-
-def _work(setup: Setup) -> _Work:
-    """Return the expected evaluations of the run."""
-    cells = {
-        cell.key: expected(setup.models[cell.model], cell) * sum(b - a for a, b in lacking)
-        for cell in setup.cells
-        if (lacking := missing(setup.directory, cell))
-    }
-    unscored = {cell.model for cell in setup.cells if cell.key in cells}
-    return _Work(cells, {name: _until_scored(setup, name) for name in unscored})
-
-
-def _until_scored(setup: Setup, name: str) -> float:
-    """Return the expected evaluations for the references of a model."""
-    cells = [cell for cell in setup.cells_of(name) if not cell.skip]
-    return reference_evaluations(setup.suite, setup.models[name], setup.references[name], cells)
-
-
-def _score_model(
-    setup: Setup,
-    name: str,
-    digests: tuple[str, str],
-    report: Reporter,
-    again: Callable[[Cell], object],
-) -> None:
-    """Score the sampled cells of a model.
-
-    Damaged samples are drawn ``again``.
-    """
-
-    def watch(cell: Cell, count: int) -> Seen:
-        limit = setup.limits.of(cell, count)
-        return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
-
-    while complete := _complete_cells(setup.directory, setup.cells_of(name)):
-        with setup.watch.of(name):
-            damaged = Scorer(
-                setup.directory.of_model(*digests),
-                setup.suite,
-                setup.models[name],
-                setup.references[name],
-                max(endpoints_asked(setup.suite, cell) for cell in complete),
-                watch,
-                report,
-            ).score(complete)
-        setup.watch.check()
-        if damaged is None:
-            return
-        setup.directory.mend_shards(damaged.key)
-        again(damaged)
-
-
-def _complete_cells(run: RunDir, cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells that have all their samples."""
-    return [cell for cell in cells if not ended(run, cell) and not missing(run, cell)]
-
-
-def _time(setup: Setup, report: Reporter, timer: Executor | None) -> None:
-    """Time the cells that have samples, at each batch size; the first is for the table.
-
-    Args:
-        setup: of the run.
-        report: receives the present stage.
-        timer: executor with a device for them; None for this process.
-    """
-    options = setup.suite.timing
-    if not options.enabled:
-        return
-    end = time.monotonic() + 60 * options.minutes if options.minutes else None
-    parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
-
-    def within() -> float | None:
-        """Return the seconds for the next part: an equal share of the rest."""
-        nonlocal parts_left
-        parts_left -= 1
-        return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
-
-    for name, model in setup.models.items():
-        cells = [cell for cell in setup.cells_of(name) if not ended(setup.directory, cell)]
-        place = LocalTimer(model, options, setup.device)
-        if timer is not None:
-            place = RemoteTimer(timer, setup.world, options)
-        time_pending(setup.directory, cells, options, place, report.stage, within)

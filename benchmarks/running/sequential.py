@@ -1,30 +1,70 @@
-"""Sequential sampling: analyses at N, 2 N, 4 N, … samples until decided, where only open rows are
-extended.
+r"""Sequential sampling: analyses at N, 2 N, 4 N, … samples of the open rows, until decided.
 
-A row is closed when its difference to the baseline is significant or within the margin
-(:mod:`.interim`), when its standard error is as small as requested, or when it fails. One that may
-not be extended further is *undecided*. ``looks.json`` of the run directory stores the analyses: a
-killed run continues, and one that ``max_samples`` stopped can get more.
+A row is closed when its difference to the baseline is significant or within the margin, when its
+standard error is as small as requested, or when it fails. One that may not be extended further is
+*undecided*. ``looks.json`` of the run directory stores the analyses: a killed run continues, and
+one that ``max_samples`` stopped can get more.
+
+Analysis k of a table of m rows may spend
+
+    alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
+
+so that the number of analyses need not be known beforehand (alpha spending: Lan and DeMets 1983),
+and each row an m-th of it: a row is decided at analysis k by the tests of
+:class:`~samplerbench.results.comparison.significance.Evidence` at the level t = alpha_k / m.
+
+Claim: for any dependence of rows and analyses, the chance of any false decision in the table, at
+any analysis, is at most alpha.
+
+Proof. A decision is false if it says "better" where d >= 0, "worse" where d <= 0, or "equivalent"
+where |d| >= margin. At level t its chance is at most t for each d. If d = 0, it is a two-sided test
+that fails. If 0 < |d| < margin, only the sign can be wrong: t / 2. Let d >= margin and mu = margin
+/ se. "Equivalent" has a chance of at most t - Phi(z - 2 mu) with Phi(-z) = t, and a wrong sign one
+of at most Phi(-z' - mu) with Phi(-z') = t / 2: together no more than t if mu <= z + z', and beyond
+that no more than t + Phi(-2 z' - z) < (1 + 3e-7) t. The sum over rows and analyses is alpha. □
+
+The sums are Bonferroni's and suppose nothing; analyses share samples, so the true rate is lower.
+Holm's step-down would not do here: a row that is rightly called worse can still be called
+equivalent wrongly, so deciding it does not leave fewer false claims to guard against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ...results.comparison.entries import read_source
+from ...results.comparison.entries import Entry, read_source
+from ...results.comparison.pairing import Pair, against
+from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
+from ...results.comparison.verdicts import Judgement, judge
+from ...results.quantities import find
+from ...results.record import Record
 from ...results.result_table import ResultTable
+from ...results.text import ends
+from ...results.values import number, text
 from ..suites.cell import Cell
 from ..suites.suite import Until
 from . import runner
-from .admission import admit
-from .interim import UNDECIDED, Row, cell_of, failed_at, level_at, looked_at
 from .setup import Setup
 
 FILE = "looks.json"
-GROWTH = 16
-"""Default limit of a row's samples, as a multiple of its first number."""
+GROWTH = 16  # default limit of a row's samples, as a multiple of its first number
+
+UNDECIDED = "undecided"
+
+FUTILE = 0.8
+"""Share of the variance from the reference's own samples above which more samples do not help."""
+
+Row = dict[str, Any]
+"""Row: ``model``, ``curve``, ``budget``, ``samples``, ``verdict``, ``reason``, ``look``, and the
+numbers of the verdict.
+
+``verdict`` is the result of a comparison, "precise" (its standard error is as small as requested),
+"futile" (more samples would not decide it), "not compared", "failed" (its samples are gone, with
+the numbers of earlier analyses) or "undecided".
+"""
 
 
 @dataclass(frozen=True)
@@ -58,8 +98,9 @@ class InterimAnalyses:
         return self.question["first"]
 
     def to_extend(self) -> set[str]:
-        """Return the cells that the next analysis extends: all at first, then open ones below their
-        limit, and their baselines.
+        """Return the cells of the next analysis: all, then open ones below their limit.
+
+        The baselines of the open ones are among them.
         """
         if not self.number:
             return set(self.first)
@@ -67,16 +108,14 @@ class InterimAnalyses:
         still = {
             key
             for key, row in rows.items()
-            if row["verdict"] == UNDECIDED and self.samples_at(key, look) <= self._most(key)
+            if row["verdict"] == UNDECIDED
+            and self.samples_at(key, look) <= (self.until.max_samples or GROWTH * self.first[key])
         }
         return still | {rows[key]["against"] for key in still if "against" in rows[key]}
 
     def samples_at(self, key: str, look: int) -> int:
         """Return the samples of an open row at an analysis."""
         return self.first[key] * 2 ** (look - 1)
-
-    def _most(self, key: str) -> int:
-        return self.until.max_samples or GROWTH * self.first[key]
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``looks.json``."""
@@ -99,10 +138,7 @@ class Decided(NamedTuple):
 def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Decided:
     """Extend and analyse until no row is open, then take the times.
 
-    Args:
-        setup: its cells have the samples of the first analysis.
-        until: the question.
-        retry: True to run cells without a result again although nothing changed.
+    The cells of ``setup`` have the samples of the first analysis.
 
     Raises:
         ValueError: the baseline is not among the samplers, or a row starts with more samples than
@@ -110,7 +146,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
     """
     run, looks = setup.directory, looks_on_record(setup, until)
     with run.lock():  # so that all cells are of the present code
-        admit(setup)
+        runner.admit(setup)
         fingerprints = {key: run.made_by(key) for key in looks.first}
     if looks.made != fingerprints:  # analyses of other code are void
         looks = InterimAnalyses(until, looks.question, fingerprints)
@@ -126,11 +162,7 @@ def run_until_decided(setup: Setup, until: Until, *, retry: bool = False) -> Dec
 
 
 def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
-    """Return the stored analyses of the same question; an empty record if there are none.
-
-    Raises:
-        ValueError: see :func:`run_until_decided`.
-    """
+    """Return the stored analyses of the same question; an empty record if there are none."""
     cells = [cell for cell in setup.cells if not cell.skip]
     _check(until, cells)
     question: dict[str, Any] = {
@@ -149,6 +181,23 @@ def looks_on_record(setup: Setup, until: Until) -> InterimAnalyses:
     return InterimAnalyses(until, question, fingerprints, stored["look"], samples, rows)
 
 
+def _check(until: Until, cells: list[Cell]) -> None:
+    """Refuse a question that cannot be decided."""
+    samplers = sorted({cell.sampler.name for cell in cells})
+    if until.baseline is not None and until.baseline not in samplers:
+        raise ValueError(
+            f"the baseline {until.baseline!r} is not run; choose one of "
+            f"{', '.join(samplers) or 'no samplers'}, or add it with --sampler"
+        )
+    most = until.max_samples
+    large = next((cell for cell in cells if most is not None and cell.samples > most), None)
+    if large is not None:
+        raise ValueError(
+            f"--max-samples {most} is less than {large.model} starts with "
+            f"({large.samples}); raise it, or lower --samples"
+        )
+
+
 def _with_samples(setup: Setup, samples: Mapping[str, int]) -> Setup:
     """Return the same run with these numbers of samples."""
     cells = [replace(cell, samples=samples.get(cell.key, cell.samples)) for cell in setup.cells]
@@ -163,9 +212,8 @@ def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dic
     ]
     source = read_source(setup.directory.path)
     entries = [entry for entry in source.entries if cell_of(entry) in first]
-    rows = failed_at(source.failed, until) | looked_at(
-        entries, until, level_at(number, max(len(compared), 1))
-    )
+    level = level_at(number, max(len(compared), 1))
+    rows = failed_at(source.failed, until) | looked_at(entries, until, level)
     closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
@@ -174,22 +222,123 @@ def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dic
     }
 
 
-def _check(until: Until, cells: list[Cell]) -> None:
-    """Refuse a question that cannot be decided.
+def level_at(look: int, rows: int, level: float = LEVEL) -> float:
+    """Return the level of a test of one of ``rows`` rows at analysis 1, 2, ….
 
-    Raises:
-        ValueError: see :func:`run_until_decided`.
+    The levels of all rows and analyses sum to ``level``.
     """
-    samplers = sorted({cell.sampler.name for cell in cells})
-    if until.baseline is not None and until.baseline not in samplers:
-        raise ValueError(
-            f"the baseline {until.baseline!r} is not run; choose one of "
-            f"{', '.join(samplers) or 'no samplers'}, or add it with --sampler"
+    return 6 / math.pi**2 * level / look**2 / rows
+
+
+def decision(evidence: Evidence, level: float) -> Verdict:
+    """Return the verdict of one row by itself at a level."""
+    return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
+
+
+def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
+    """Return the rows by cell, each judged by itself at a level.
+
+    Rows of the baseline are included only if a precision is requested.
+    """
+    pairs = {cell_of(pair.candidate): pair for pair in _pairs(entries, until)}
+    rows = {}
+    for entry in entries:
+        key = cell_of(entry)
+        if in_question(entry.record, until):
+            rows[key] = _row(entry.record) | _comparison(pairs.get(key), until, level)
+            if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
+                rows[key] |= _precise(entry, until)
+    return rows
+
+
+def failed_at(failed: Sequence[Record], until: Until) -> dict[str, Row]:
+    """Return the rows without results, closed: earlier analyses used other samples."""
+    rows = {}
+    for row in failed:
+        if in_question(row, until):
+            reason = ": ".join(filter(None, (text(row, "status"), text(row, "reason"))))
+            rows[text(row, "cell")] = _row(row) | {"verdict": "failed", "reason": reason}
+    return rows
+
+
+def in_question(row: Record, until: Until) -> bool:
+    """Return True if a row is judged: the baseline's are not, unless a precision is requested."""
+    return until.target_se is not None or text(row, "sampler") != until.baseline
+
+
+def cell_of(entry: Entry) -> str:
+    """Return the name of an entry's cell."""
+    return text(entry.record, "cell")
+
+
+def _row(row: Record) -> Row:
+    budget = number(row, "slot") or number(row, "steps")
+    return {
+        "model": text(row, "model"),
+        "curve": text(row, "curve"),
+        "budget": budget and int(budget),
+        "samples": row["samples"],
+    }
+
+
+def _pairs(entries: Sequence[Entry], until: Until) -> list[Pair]:
+    """Return the comparable rows, with their baselines."""
+    quantity, baseline = find(until.column), until.baseline
+    measured = [entry for entry in entries if entry.estimate(quantity) is not None]
+    if baseline is None or all(text(each.record, "sampler") != baseline for each in measured):
+        return []
+    return against(measured, baseline).pairs
+
+
+def _comparison(pair: Pair | None, until: Until, level: float) -> Row:
+    judgement = judge(pair, find(until.column), until.margin) if pair else None
+    if pair is None or judgement is None:
+        baseline = until.baseline
+        reason = f"no row of {baseline} to compare with by {until.column}" if baseline else ""
+        return {"verdict": "not compared", "reason": reason}
+    gap, reason = judgement.gap, judgement.reason
+    verdict = decision(judgement.evidence, level) if judgement.evidence else "inconclusive"
+    if verdict == "inconclusive":
+        verdict, reason = _undecided_or_futile(judgement)
+    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    numbers = {
+        "difference": gap.value,
+        "se": gap.se,
+        "low": low,
+        "high": high,
+        "margin": judgement.margin,
+    }
+    return {"against": cell_of(pair.baseline), **numbers, "verdict": verdict, "reason": reason}
+
+
+def _undecided_or_futile(judgement: Judgement) -> tuple[str, str]:
+    """Return "undecided", or "futile" if more samples cannot decide a row, and the reason."""
+    a, b, gap = judgement.baseline, judgement.candidate, judgement.gap
+    if (
+        a.reference is None
+        or b.reference is None
+        or b.influence is None
+        or not gap.paired
+        or not gap.se
+    ):
+        return UNDECIDED, judgement.reason
+    fixed = float((b.reference - a.reference).var(ddof=1)) / len(b.reference)
+    if len(b.reference) < len(b.influence) and fixed > FUTILE * gap.se**2:
+        return "futile", (
+            f"{len(b.reference)} reference samples limit it: raise "
+            "converged_samples, or compare by another metric"
         )
-    most = until.max_samples
-    large = next((cell for cell in cells if most is not None and cell.samples > most), None)
-    if large is not None:
-        raise ValueError(
-            f"--max-samples {most} is less than {large.model} starts with "
-            f"({large.samples}); raise it, or lower --samples"
-        )
+    return UNDECIDED, judgement.reason
+
+
+def _precise(entry: Entry, until: Until) -> Row:
+    """Return the verdict "precise" if an unflagged row's standard error is small enough."""
+    quantity = find(until.column)
+    estimate = entry.estimate(quantity)
+    if until.target_se is None or estimate is None or estimate.se is None:
+        return {}
+    flag = text(entry.record, quantity.flag)
+    reached = not flag and estimate.se <= until.target_se
+    reason = f"standard error of {quantity.name} {estimate.se:.2g}"
+    reason += f"; flagged: {flag}" if flag else ""
+    return {"verdict": "precise" if reached else UNDECIDED, "reason": reason}

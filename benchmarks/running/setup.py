@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,18 @@ from ...models import Denoiser, Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras
-from ..planning.native import warn_of_drowned
-from ..planning.planner import load_models, plan
-from ..sampling.chance import unseeded_draws
-from ..sampling.fingerprint import (
+from ..identity import (
     Fingerprint,
     extractor_fingerprint,
     first_fingerprint,
     outputs_at,
     runs_users_code,
 )
-from ..sampling.fingerprint.sampler import files_of_sampler
+from ..identity.admission import Admission, ModelFingerprints, without_levels
+from ..identity.sampler import files_of_sampler
+from ..planning.native import warn_of_drowned
+from ..planning.planner import load_models, plan
+from ..sampling.shard import unseeded_draws
 from ..scoring.endpoints import CONVERGED_STEPS
 from ..scoring.real_data import held_out_samples
 from ..scoring.references import load_references
@@ -35,19 +35,16 @@ from ..scoring.start_error import start_errors
 from ..scoring.versions import asked_metrics
 from ..suites.cell import Cell
 from ..suites.suite import Suite
-from .executing import Executor, Failure, InProcess
-from .executing.batches import Batches
-from .executing.pace import SHORTEST_COMPILED, Limits
-from .executing.tasks import ThroughputTask
-from .executing.worker_context import WorkerConfig, WorkerContext
+from .executors import Executor, Failure, InProcess
+from .executors.shard_limits import SHORTEST_COMPILED, Batches, Limits
+from .executors.tasks import ThroughputTask
+from .executors.worker_context import WorkerConfig, WorkerContext
 from .file_watch import FileWatch
-from .identity import Identity, ModelFingerprints, without_levels
 from .model_check import check_model
-from .probes import SamplerProbes
 from .provenance import citations, provenance
+from .sampler_probes import SamplerProbes
 
-REAL = 256
-"""Number of real samples for the check of a user's model."""
+REAL = 256  # number of real samples for the check of a user's model
 
 
 @dataclass(frozen=True)
@@ -55,12 +52,9 @@ class Setup:
     """Inputs of a run.
 
     Attributes:
-        suite: of the run.
         directory: of all results; made when a run takes its lock.
-        device: "cpu" or "cuda".
-        console: for progress.
-        executor: of samplers. models: by name, on the device.
-        references: theirs.
+        executor: of samplers.
+        models, references: by name of the model, on the device.
         cells: the plan.
         world: the models for tasks.
         limits: of the time of a shard.
@@ -87,15 +81,12 @@ class Setup:
     watch: FileWatch
     batches: Batches = field(default_factory=Batches)
 
-    def put_on_record(self, identity: Identity) -> None:
+    def put_on_record(self, admission: Admission) -> None:
         """Register records, so that files opened late are written with their model."""
-        for name, fingerprints in self.makers.items():
-            prints = [
-                fingerprints.model,
-                *([fingerprints.extractor] if fingerprints.extractor else []),
-            ]
+        for name, (model, extractor, folder) in self.makers.items():
+            prints = [model, extractor] if extractor else [model]
             prints += [self.probes.fingerprint(cell) for cell in self.cells_of(name)]
-            self.watch.record(name, identity.digests(name)[0], fingerprints.folder, prints)
+            self.watch.record(name, admission.digests(name)[0], folder, prints)
 
     def cells_of(self, model: str) -> list[Cell]:
         """Return the cells of one model, in the order of the plan."""
@@ -121,8 +112,8 @@ def set_up(
         device: "cpu" or "cuda".
         console: for progress.
         executor: of samplers; None runs them in this process.
-        time_limit: seconds for a shard of samples; None for a forecast (:class:`.pace.Limits`), 0
-            for none.
+        time_limit: seconds for a shard of samples; None for a forecast (:class:`.Limits`), 0 for
+            none.
         join: True if another process may run in ``out`` (:func:`.runner.run_or_join`).
         write: True if a run follows; without, ``out`` must be a run directory.
 
@@ -159,12 +150,16 @@ def set_up(
     makers = {}
     for name, model in models.items():
         with watch.of(name):
-            fingerprints = _makers(suite, name, model, references[name], device)
             own = [cell for cell in cells if cell.model == name]
-            dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
-            makers[name] = fingerprints._replace(
-                model=_at_levels(fingerprints.model, model, own, dtype, device)
-            )
+            makers[name] = _fingerprints(suite, name, model, references[name], own, device)
+
+    def rate(cell: Cell) -> float:
+        """Return the evaluations per second; infinity for a model that fails, as rows will say."""
+        try:
+            return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
+        except Failure:
+            return inf
+
     return Setup(
         suite=suite,
         directory=directory,
@@ -175,9 +170,7 @@ def set_up(
         references=references,
         cells=cells,
         world=world,
-        limits=Limits(
-            models, time_limit if executor.keeps_limits else 0, partial(_pace, executor, world)
-        ),
+        limits=Limits(models, time_limit if executor.keeps_limits else 0, rate),
         makers=makers,
         watch=watch,
         probes=SamplerProbes(directory, world, executor, time_limit),
@@ -206,20 +199,20 @@ def set_up(
 
 
 @torch.no_grad()
-def _makers(
-    suite: Suite, name: str, model: Denoiser, reference: Reference | None, device: str
+def _fingerprints(
+    suite: Suite,
+    name: str,
+    model: Denoiser,
+    reference: Reference | None,
+    cells: Sequence[Cell],
+    device: str,
 ) -> ModelFingerprints:
-    """Check a model and its extractor, and return their fingerprints.
-
-    Raises:
-        ValueError: the model fails its check, or the extractor fails.
-    """
-    own = model.read is not None  # of a user's file
-    real = suite.reference if own and model.decoder is None else None  # images are no latents
+    """Check a model and its extractor, and return their fingerprints."""
+    is_users = model.read is not None
+    real = suite.reference if is_users and model.decoder is None else None  # images are no latents
     data = held_out_samples(model, real) if real is not None else None
-    check_model(
-        model, reference, data=None if data is None else data[:REAL], denoising=own, device=device
-    )
+    few = None if data is None else data[:REAL]
+    check_model(model, reference, data=few, denoising=is_users, device=device)
     try:
         extractor = reference and extractor_fingerprint(
             reference.extractor, model.decoded_event, reference.clamp, device
@@ -229,7 +222,11 @@ def _makers(
             f"the extractor of model {name} fails on noise ({type(error).__name__}: {error})"
         ) from error
     folder = model.read.folder if model.read else Path()
-    return ModelFingerprints(first_fingerprint(model, device), extractor, folder)
+    fingerprint = first_fingerprint(model, device)
+    if runs_users_code(model):
+        dtype = getattr(torch, suite.dtype) if suite.dtype else model.dtype
+        fingerprint = _at_levels(fingerprint, model, cells, dtype, device)
+    return ModelFingerprints(fingerprint, extractor, folder)
 
 
 def _at_levels(
@@ -239,11 +236,7 @@ def _at_levels(
     dtype: torch.dtype,
     device: str,
 ) -> Fingerprint:
-    """Add the output of a user's model at the levels of its cells and of converged samples, for
-    states of ``dtype``.
-    """
-    if not runs_users_code(model):
-        return fingerprint
+    """Add a model's output at the levels of its cells and of converged samples."""
     converged = karras(CONVERGED_STEPS, model.sigma_min, model.sigma_max)
     grids = [converged, *(cell.grid for cell in cells if cell.grid and not cell.skip)]
     levels = {sigma for grid in grids for sigma in grid.sigma if sigma > 0}
@@ -260,16 +253,6 @@ def _at_levels(
     return replace(fingerprint, values={**fingerprint.values, **values})
 
 
-def _pace(executor: Executor, world: WorkerContext, cell: Cell) -> float:
-    """Return the evaluations per second on the executor; infinity for a model that fails, whose
-    rows will say why.
-    """
-    try:
-        return executor.run(ThroughputTask(cell, 0.1), world, limit=SHORTEST_COMPILED)
-    except Failure:
-        return inf
-
-
 def default_out(suite: Suite) -> Path:
     """Return the default folder of a run."""
     return Path("results") / "runs" / f"{suite.name}-{suite.digest}"
@@ -281,22 +264,17 @@ def pick_device(device: str, suite: Suite | None = None) -> str:
     Raises:
         ValueError: "cuda" without a GPU; or "auto" without one, for a suite that needs one.
     """
-    if (
-        device == "auto"
-        and suite is not None
-        and suite.device == "cuda"
-        and not torch.cuda.is_available()
-    ):
+    if device == "cpu" or torch.cuda.is_available():
+        return "cuda" if device == "auto" else device
+    if device == "auto" and suite is not None and suite.device == "cuda":
         raise ValueError(
             f"suite {suite.name} is made for a CUDA GPU, and torch sees none here; try a "
             "part of it with --device cpu, such as "
             "--model fashion --sampler euler --sampler heun --nfe 5 --samples 16 --batch-size 8"
         )
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda":
         raise ValueError(
             "--device cuda: torch sees no CUDA device here; use --device "
             "cpu, or install a CUDA build of torch"
         )
-    return device
+    return "cpu" if device == "auto" else device

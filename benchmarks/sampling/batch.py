@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,13 +10,68 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ...models.denoiser import Bound
-from ...samplers import Noise, NoNoise, SampleNoise
+from ...models.process import RectifiedFlow
+from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise
+from ...samplers.types import Denoise
 from ..suites.cell import Cell
+from .counting import Meter
 from .execution import costs_vary
 from .failure import Failure
-from .infinity import evaluations, solved
-from .meter import Meter
+
+HIGHEST = 1e300
+"""Stand-in for an infinite level in a flow's schedules: its time is 1 to the last bit."""
+
+
+def solved(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
+    """Return the samples of a cell with a grid.
+
+    Where nothing is left of the data, as at t = 1 of a flow, the state in canonical coordinates is
+    infinite, but the network's input is noise z alone, and it has an output d. The flow from there
+    to a level s is, with d held,
+
+        x(s) = d + s z,
+
+    the limit of DDIM's step (Song et al. 2021, arXiv:2010.02502, eq. 12) as the first level grows.
+    All samplers begin so, at one evaluation, and treat the second level as their first. A step of
+    higher order would need the slope at the infinite level, and histories in sigma or log sigma
+    would give it no weight.
+
+    Args:
+        cell: what to run.
+        denoise: bound denoiser.
+        x: ``(batch, *event)``, states at the grid's first level, or noise of standard deviation 1
+            if the cell begins at an infinite one.
+        noise: of the sampler.
+    """
+    assert cell.grid is not None
+    if cell.infinite:
+        x = denoise(x, math.inf) + cell.grid.sigma[0] * x
+    return cell.sampler.sample(denoise, x, cell.grid, noise)
+
+
+def evaluations(cell: Cell) -> int | None:
+    """Return a cell's calls of the denoiser per sample; None if only counting can tell."""
+    assert cell.grid is not None
+    says = cell.sampler.nfe(cell.grid)
+    return None if says is None else says + int(cell.infinite)
+
+
+def begins(model: Denoiser, sampler: Sampler, start: str) -> bool:
+    """Return True if a run begins at an infinite level of its model."""
+    # the sampler must keep to its grid
+    moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
+    return model.infinite and start == "noise" and not moves
+
+
+def below(grid: Grid) -> Grid | None:
+    """Return the grid without its first, infinite level; None if a single level is left."""
+    return Grid(grid.sigma[1:]) if len(grid) > 1 else None
+
+
+def top_of(model: Denoiser, process: object) -> float:
+    """Return the top level of a schedule: for a flow's time the stand-in for t = 1."""
+    return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
 
 
 class Batch(NamedTuple):
@@ -29,17 +85,13 @@ class Batch(NamedTuple):
 def latents(
     model: Denoiser, ids: Tensor, seed: int, dtype: torch.dtype
 ) -> tuple[Tensor, SampleNoise]:
-    """Return the states at sigma_max of these samples, and their noise: the same for every
-    sampler.
-    """
+    """Return the states of samples at sigma_max, and their noise: the same for every sampler."""
     noise = SampleNoise(seed, ids, model.event, dtype)
     return model.sigma_max * noise.initial(), noise
 
 
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return the states at the grid's first level, and the sampler's noise. A cell from an infinite
-    level begins with noise of standard deviation 1.
-    """
+    """Return the first states of a cell, as :func:`solved` takes them, and the sampler's noise."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(model, cell, ids)
@@ -58,26 +110,20 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     """Sample ``ids`` with the cell's sampler.
 
     ``model`` is metered by ``meter`` and bound in ``bound``. The sampler's own count is compared
-    with the calls of the model, with guidance; the result counts passes of the network.
-
-    Raises:
-        Failure: the counted evaluations differ from what the sampler says, or the result has the
-            wrong shape or dtype.
+    with the calls of the model, with guidance; the result counts passes of the network. It is a
+    failure if they differ, or the result has the wrong shape or dtype.
     """
     assert cell.grid is not None
     x, noise = begin(model, cell, ids)
     meter.reset()
-    counter = (
-        _CountedSavings(model, bound)
-        if costs_vary(model, cell.grid, infinite=cell.infinite)
-        else None
-    )
+    vary = costs_vary(model, cell.grid, infinite=cell.infinite)
+    counter = _CountedSavings(model, bound) if vary else None
     out = solved(cell, counter or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")
     nfe, says = meter.rows / len(ids), evaluations(cell)
-    saved = counter.saved / len(ids) if counter else 0.0
+    saved = counter.saved[0] / len(ids) if counter else 0.0
     if says is not None and nfe + saved != says * model.passes:
         raise Failure(
             "failed",
@@ -87,24 +133,16 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
 
 
 class _CountedSavings:
-    """Bound model with guidance at some levels only, which counts the passes that its calls saved.
+    """Bound model with guidance at some levels only; ``saved[0]`` sums saved passes times rows."""
 
-    Attributes:
-        saved: passes times rows.
-    """
-
-    def __init__(self, model: Denoiser, bound: Bound, count: list[float] | None = None) -> None:
-        self.model, self.bound = model, bound
-        self.count = [0.0] if count is None else count
-
-    @property
-    def saved(self) -> float:
-        return self.count[0]
+    def __init__(self, model: Denoiser, bound: Bound, saved: list[float] | None = None) -> None:
+        self._model, self._bound = model, bound
+        self.saved = [0.0] if saved is None else saved
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         levels = sigma.expand(len(x)).tolist() if isinstance(sigma, Tensor) else [sigma] * len(x)
-        self.count[0] += sum(self.model.passes - self.model.passes_at(level) for level in levels)
-        return self.bound(x, sigma)
+        self.saved[0] += sum(self._model.passes - self._model.passes_at(level) for level in levels)
+        return self._bound(x, sigma)
 
     def take(self, rows: Tensor) -> _CountedSavings:
-        return _CountedSavings(self.model, self.bound.take(rows), self.count)
+        return _CountedSavings(self._model, self._bound.take(rows), self.saved)

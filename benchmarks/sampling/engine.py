@@ -16,14 +16,127 @@ from ...models.denoiser import Bound
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
-from .batch import Batch, begin, noise_of, sample_batch
+from .batch import Batch, begin, noise_of, sample_batch, solved
+from .counting import Meter
 from .execution import captures, executed
 from .failure import Failure
-from .infinity import solved
-from .meter import Meter
-from .recorded import Calls, Recorded
 
 NewBackend = Callable[[torch.device], Backend]
+
+
+class Engine:
+    """Counted runs of a cell's batches.
+
+    No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
+    pass over its first batch, counted and checked. Its counts hold for every batch, since the
+    recording makes the same evaluations every time. ``backend`` makes the recorder of a run.
+    """
+
+    def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
+        self._plain = executed(model, cell.execution)
+        self._cell, self._backend, self._meter = cell, backend, Meter()
+        self._metered = self._meter.attach(self._plain)
+        self._counted: Batch | None = None
+        self._run: Recording | None = None
+
+    def bind(self, ids: Tensor) -> Bound:
+        """Return the denoiser of a batch, counted."""
+        return self._metered.bind(ids, self._cell.seed)
+
+    def sample(self, bound: Bound, ids: Tensor) -> Batch:
+        """Return the samples ``ids``, with their counts, as :func:`sample_batch`."""
+        if not captures(self._cell.execution):
+            return sample_batch(self._metered, self._meter, bound, self._cell, ids)
+        if self._run is None or self._counted is None:
+            self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
+            self._run = _record(self._plain, self._cell, bound, ids, self._backend)
+        x, _ = begin(self._plain, self._cell, ids)
+        return self._counted._replace(x=self._run(x, *_context(bound, ids)))
+
+
+def engine_of(model: Denoiser, cell: Cell) -> Engine:
+    """Return an engine of the cell; one that records is the same until another cell runs."""
+    return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
+
+
+@lru_cache(maxsize=1)
+def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
+    return Engine(model, cell)
+
+
+ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
+
+
+class Call(NamedTuple):
+    """Call of a bound denoiser: a copy of its states ``(n, *event)``, and their level or levels."""
+
+    denoise: Denoise
+    x: Tensor
+    sigma: float | Tensor
+
+
+class Calls:
+    """Calls of a run, in order, to be repeated without the sampler.
+
+    The cost of an evaluation can depend on the level (guidance at some levels only, experts by
+    level), on the rows, and on a GPU on the numbers themselves, since their power moves the clocks.
+    So a run's network is timed on all of the run's own states, and not on one call times their
+    number. When the states outgrow the room in bytes, every second stored call is dropped. The
+    others stay evenly spread over the run, and stand for all.
+    """
+
+    def __init__(self, room: float) -> None:
+        self.stored: list[Call] = []
+        self.count = 0
+        self._room, self._stride = room, 1
+
+    def add(self, denoise: Denoise, x: Tensor, sigma: float | Tensor) -> None:
+        """Add one more call."""
+        if self.count % self._stride == 0:
+            levels = sigma.clone() if isinstance(sigma, Tensor) else sigma
+            self.stored.append(Call(denoise, x.clone(), levels))
+            while len(self.stored) > 1 and self.bytes > self._room:
+                self.stored, self._stride = self.stored[::2], 2 * self._stride
+        self.count += 1
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the stored states."""
+        return sum(call.x.numel() * call.x.element_size() for call in self.stored)
+
+    @property
+    def share(self) -> float:
+        """Ratio of calls to stored calls, the factor for the time of the latter."""
+        return self.count / len(self.stored) if self.stored else 0.0
+
+    def repeat(self) -> Tensor:
+        """Repeat the stored calls, one at least; return the result of the last."""
+        *others, last = self.stored
+        for call in others:
+            call.denoise(call.x, call.sigma)
+        return last.denoise(last.x, last.sigma)
+
+
+class _Recorded:
+    """Bound denoiser that stores its calls."""
+
+    def __init__(self, denoise: Denoise, calls: Calls) -> None:
+        self._denoise, self._calls = denoise, calls
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        self._calls.add(self._denoise, x, sigma)
+        return self._denoise(x, sigma)
+
+    def take(self, rows: Tensor) -> _Recorded:
+        return _Recorded(self._denoise.take(rows), self._calls)
+
+
+def room_on(device: torch.device) -> float:
+    """Return the most bytes of states to store on a device."""
+    if device.type != "cuda":
+        return ROOM
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(ROOM, free / 4)
 
 
 class Works(NamedTuple):
@@ -31,13 +144,10 @@ class Works(NamedTuple):
 
     Attributes:
         sample: sampler on a batch.
-        network: the calls that the sampler makes of the model, guidance and all, on the same states
-            and at the same levels, executed likewise.
+        network: the sampler's calls of the model, guidance and all, on the same states and levels.
         calls: of the model, in one run of the sampler.
-        share: factor for the time of ``network``: more than 1 where memory has no room for the
-            states of all calls.
-        first_ms: milliseconds of the monotonic clock for the first batch, with compilation,
-            recording and other one-time work.
+        share: factor for the time of ``network``, > 1 if not all calls could be stored.
+        first_ms: milliseconds of the first batch, with compilation and other one-time work.
         held: bytes of the states stored for ``network``.
         decode: the decoder, eager, on the samples; None for a model without one.
     """
@@ -51,63 +161,6 @@ class Works(NamedTuple):
     decode: Callable[[], object] | None = None
 
 
-class Engine:
-    """Counted runs of a cell's batches.
-
-    No Python runs in a replay, so nothing can be counted there. A replayed cell makes one eager
-    pass over its first batch, counted and checked. Its counts hold for every batch, since the
-    recording makes the same evaluations every time.
-
-    Args:
-        model: on the cell's device.
-        cell: what to run.
-        backend: makes the recorder of a run; by default a CUDA graph.
-    """
-
-    def __init__(self, model: Denoiser, cell: Cell, backend: NewBackend = CudaGraph) -> None:
-        self._plain, self._cell, self._backend, self._meter = (
-            executed(model, cell.execution),
-            cell,
-            backend,
-            Meter(),
-        )
-        self._metered = self._meter.attach(self._plain)
-        self._counted: Batch | None = None
-        self._run: Recording | None = None
-
-    def bind(self, ids: Tensor) -> Bound:
-        """Return the denoiser of a batch, counted."""
-        return self._metered.bind(ids, self._cell.seed)
-
-    def sample(self, bound: Bound, ids: Tensor) -> Batch:
-        """Return the samples ``ids``, with their counts.
-
-        Raises:
-            Failure: see :func:`sample_batch`; or the run cannot be recorded.
-        """
-        if not captures(self._cell.execution):
-            return sample_batch(self._metered, self._meter, bound, self._cell, ids)
-        if self._run is None or self._counted is None:
-            self._counted = sample_batch(self._metered, self._meter, bound, self._cell, ids)
-            self._run = _record(self._plain, self._cell, bound, ids, self._backend)
-        x, _ = begin(self._plain, self._cell, ids)
-        return self._counted._replace(x=self._run(x, *_context(bound, ids)))
-
-
-def engine_of(model: Denoiser, cell: Cell) -> Engine:
-    """Return an engine of the cell.
-
-    A cell that records gets the same engine until another cell runs: one recording serves all
-    parts.
-    """
-    return _recording_engine(model, cell) if captures(cell.execution) else Engine(model, cell)
-
-
-@lru_cache(maxsize=1)
-def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
-    return Engine(model, cell)
-
-
 def works(
     model: Denoiser,
     cell: Cell,
@@ -119,17 +172,7 @@ def works(
     """Prepare the calls to be timed, on one batch.
 
     The sampler runs once, recorded if it is to be replayed. Then it runs again, and its calls of
-    the model are stored (:mod:`.recorded`). Call this once a cell.
-
-    Args:
-        model: on the cell's device.
-        cell: what to run.
-        ids: sample numbers, on the device.
-        backend: makes the recorder of a run.
-        room: largest number of bytes of states.
-
-    Raises:
-        Failure: the run cannot be recorded.
+    the model are stored, in ``room`` bytes at most. Call this once a cell.
     """
     assert cell.grid is not None
     model = executed(model, cell.execution)
@@ -145,12 +188,12 @@ def works(
     samples = sample()
     finish(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solved(cell, Recorded(denoise, calls), x, noise)
-    network = calls.again
+    solved(cell, _Recorded(denoise, calls), x, noise)
+    network = calls.repeat
     if captures(cell.execution):
-        network = Recording(lambda _: calls.again(), (x,), backend(x.device)).replay
+        network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay
     decode = None if model.decoder is None else partial(model.decode, samples)
-    return Works(sample, network, calls.count, calls.share, first_ms, calls.held, decode)
+    return Works(sample, network, calls.count, calls.share, first_ms, calls.bytes, decode)
 
 
 def finish(device: torch.device) -> None:
@@ -162,10 +205,7 @@ def finish(device: torch.device) -> None:
 def _record(
     model: Denoiser, cell: Cell, bound: Bound, ids: Tensor, backend: NewBackend
 ) -> Recording:
-    """Record the cell's run on a batch like ``ids``.
-
-    Sample numbers and labels are inputs; all other bindings are fixed.
-    """
+    """Record the cell's run on a batch like ``ids``; sample numbers and labels are inputs."""
 
     def setting(ids: Tensor, *labels: Tensor) -> tuple[Denoise, Noise]:
         return model.bind(ids, cell.seed, *labels), noise_of(model, cell, ids)

@@ -1,5 +1,4 @@
-"""Execution modes: "eager", "compile" (the network by torch.compile), "cuda-graph" (replay of whole
-runs), or both.
+"""Execution modes: "eager", "compile" (torch.compile), "cuda-graph" (replay of runs), or both.
 
 A sampler is the same mathematics in each, so one table compares the modes row by row.
 """
@@ -34,13 +33,7 @@ def captures(execution: ExecutionName) -> bool:
 
 
 def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
-    """Refuse executions that this machine cannot run.
-
-    For compilation, a trivial program is compiled first.
-
-    Args:
-        executions: of a suite.
-        device: "cpu" or "cuda".
+    """Refuse executions that a device ("cpu" or "cuda") cannot run; a trivial program is compiled.
 
     Raises:
         ValueError: replays without CUDA, or a compiler that does not work.
@@ -58,9 +51,7 @@ def check_executions(executions: Sequence[ExecutionName], device: str) -> None:
 
 
 def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: Grid) -> str:
-    """Return the reason why a sampler or a model cannot be executed like this; "" if none is
-    known.
-    """
+    """Return the reason why a sampler or a model cannot be executed so; "" for none."""
     if execution == "eager":
         return ""
     if captures(execution) and not innermost(model).capturable:
@@ -79,9 +70,7 @@ def refusal(execution: ExecutionName, sampler: Sampler, model: Denoiser, grid: G
 
 
 def costs_vary(model: Denoiser, grid: Grid, *, infinite: bool = False) -> bool:
-    """Return True if some level of a grid, or an ``infinite`` one above it, costs other than
-    ``model.passes``.
-    """
+    """Return True if some level of a grid, or an ``infinite`` one, costs not ``model.passes``."""
     levels = (math.inf, *grid.sigma) if infinite else grid.sigma
     return any(model.passes_at(sigma) != model.passes for sigma in levels)
 
@@ -92,23 +81,15 @@ def executed(model: Denoiser, execution: ExecutionName) -> Denoiser:
 
 
 class Compiled(Wrapper):
-    """Network compiled by torch.compile, at its first evaluation of a shape.
-
-    Its content is one program: it is counted as a whole.
-
-    Args:
-        inner: the network.
-    """
+    """Network compiled at its first evaluation of a shape; it is counted as a whole."""
 
     def __init__(self, inner: Denoiser) -> None:
         super().__init__(inner)
         self._program = torch.compile(inner.denoise, dynamic=False)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Denoise with the inner model.
-
-        Levels go in as tensors, because torch would compile another program for each float.
-        """
+        """Denoise with the inner model."""
+        # levels are tensors, because torch would compile another program for each float
         return self._program(x, as_levels(sigma, x), labels)
 
     def rewrapped(self, inner: Denoiser) -> Compiled:
@@ -135,9 +116,8 @@ def _compiler_fault(device: str) -> str:
         with warnings.catch_warnings(action="ignore"):
             torch.compile(_trivial)(torch.ones(2, device=device))
     except Exception as error:
-        return next(
-            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-        ).rstrip(".")
+        lines = (str(error).strip() or type(error).__name__).splitlines()
+        return lines[0].strip().rstrip(".")
     return ""
 
 

@@ -20,11 +20,7 @@ from .shard import sample_shard, whole_shard
 
 
 def check_exportable(model: Denoiser) -> None:
-    """Refuse samples that are no images.
-
-    Raises:
-        ValueError: they are neither grey nor RGB, or the range of their values is not known.
-    """
+    """Raise a ValueError for samples that are no images, or whose range of values is not known."""
     if len(model.decoded_event) != 3 or model.decoded_event[0] not in (1, 3):
         raise ValueError(
             f"samples of {model.name} have shape {model.decoded_event} and are no grey or RGB images; "
@@ -48,18 +44,8 @@ def export_samples(
 
     The ``.npz`` file has ``arr_0`` ``(n, h, w, channels)`` uint8 and, where the samples have
     classes, ``arr_1`` ``(n,)`` int64; a ``.json`` file next to it describes them. Writing follows
-    sampling: memory holds one shard.
-
-    Args:
-        model: on the cell's device.
-        cell: not one to be skipped.
-        path: of the ``.npz`` file; its folder exists.
-        how: whether values are rounded to the nearest grey level or cut off.
-        progress: receives the number of samples after each batch.
-
-    Raises:
-        ValueError: as :func:`check_exportable`.
-        Failure: as :func:`.sample_shard`.
+    sampling: memory holds one shard. Errors are as of :func:`check_exportable` and
+    :func:`.sample_shard`; progress receives the number of samples after each batch.
     """
     check_exportable(model)
     assert model.decoded_limits is not None
@@ -69,15 +55,12 @@ def export_samples(
     unfinished, labels = path.with_suffix(".part"), []
     with zipfile.ZipFile(unfinished, "w") as archive:
         with archive.open("arr_0.npy", "w", force_zip64=True) as file:
-            write_array_header_1_0(
-                file, header | {"shape": (cell.samples, height, width, channels)}
-            )
+            shape = (cell.samples, height, width, channels)
+            write_array_header_1_0(file, header | {"shape": shape})
             for start in range(0, cell.samples, whole):
                 stop = min(start + whole, cell.samples)
-                arrays = sample_shard(
-                    model, None, cell, start, stop, cell.device, 0, stop, progress
-                )
-                x = model.decode(torch.from_numpy(arrays["endpoint"]))
+                drawn = sample_shard(model, None, cell, start, stop, cell.device, 0, stop, progress)
+                x = model.decode(torch.from_numpy(drawn["endpoint"]))
                 levels = grey_levels(x, model.decoded_limits, how).permute(0, 2, 3, 1)
                 file.write(levels.contiguous().numpy().tobytes())
                 labels.append(_labels(model, cell, start, stop))

@@ -1,9 +1,18 @@
-"""Failure of a task: the status and reason of its row.
+"""Failure of a task: the status and reason of its row; and errors for lack of memory.
 
 All imports of this module are quick.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "alloc_failed", "std::bad_alloc")
+"""Phrases in RuntimeErrors of torch's allocators, cuBLAS, cuDNN and C++."""
 
 
 class Failure(Exception):  # noqa: N818 - it becomes the status of a row
@@ -27,3 +36,34 @@ class Failure(Exception):  # noqa: N818 - it becomes the status of a row
     def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
         """Pickle all parts."""
         return Failure, (self.status, self.reason, self.shrink)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return True if memory ran out: on a GPU, in Python, or in torch on the CPU."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = " ".join(str(error).lower().split())
+    return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
+
+
+def in_batches(ids: Tensor, size: int, draw: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the rows of ``draw`` for ``ids`` ``(n,)``, n >= 1, in batches of at most ``size``.
+
+    After an out-of-memory error, the rest is drawn in batches of half the size, down to one.
+    """
+    import torch
+
+    parts: list[Tensor] = []
+    done = 0
+    while done < len(ids):
+        part = ids[done : done + size]
+        try:
+            parts.append(draw(part))
+            done += len(part)
+        except (MemoryError, RuntimeError) as error:
+            if len(part) == 1 or not out_of_memory(error):
+                raise
+            size = len(part) // 2
+    return torch.cat(parts)

@@ -1,11 +1,12 @@
-"""Run of one shard of one cell: samples [start, stop), batch by batch, counted, checked and reduced
-to the needs of metrics.
-"""
+"""Run of one shard of a cell: samples, batch by batch, checked and reduced for the metrics."""
 
 from __future__ import annotations
 
+import pickle
+import random
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from ...models.reference import Extractor
 from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell
 from .batch import begin, latents
-from .chance import unseeded_draws
 from .engine import engine_of
 from .failure import Failure
 
@@ -40,10 +40,7 @@ CONVERGED_IDS = 2**31
 """First sample number of converged samples: their latents are disjoint from every run's."""
 
 SHARD = 512
-"""Fewest samples of a whole shard: the loss from a kill.
-
-Shards of features in no more dimensions store exact moments.
-"""
+"""Fewest samples of a whole shard (the loss from a kill); most dimensions with exact moments."""
 
 BATCH = "batch"
 """Array of a shard with the size of its batches, if memory could not hold the cell's."""
@@ -52,14 +49,11 @@ _FLOAT16_MAX = 6e4
 _LARGEST = 1e30  # beyond this, squares leave float32: as good as infinite
 
 
-class Scored(Protocol):
+class Scored(NamedTuple):
     """Extractor of features, and the range to clamp values to first, or None."""
 
-    @property
-    def extractor(self) -> Extractor: ...
-
-    @property
-    def clamp(self) -> tuple[float, float] | None: ...
+    extractor: Extractor
+    clamp: tuple[float, float] | None
 
 
 def sample_shard(
@@ -107,11 +101,8 @@ def sample_shard(
         x = batch.x[rows]
         bad = int((~(x.abs() < _LARGEST)).flatten(1).any(1).sum())
         if bad:
-            raise Failure(
-                "diverged",
-                f"{bad} of {len(x)} samples are not finite (first "
-                f"batch with any: samples {first} on)",
-            )
+            where = f"first batch with any: samples {first} on"
+            raise Failure("diverged", f"{bad} of {len(x)} samples are not finite ({where})")
         nfe.append(batch.nfe)
         sizes.append(len(x))
         depth = max(depth, batch.depth)
@@ -141,14 +132,11 @@ def sample_shard(
         # moments next to the features, unless they would outweigh them
         exact = rows.shape[1] <= SHARD
         half = exact and bool(np.abs(rows).max() < _FLOAT16_MAX)
-        arrays |= {
-            "features": rows.astype(np.float16 if half else np.float32),
-            "clamped": np.array(clamped),
-        }
+        arrays["features"] = rows.astype(np.float16 if half else np.float32)
+        arrays["clamped"] = np.array(clamped)
         if exact:
-            arrays |= {
-                f"moments_{name}": value for name, value in Moments.of(rows).as_dict().items()
-            }
+            moments = Moments.of(rows).as_dict()
+            arrays |= {f"moments_{name}": value for name, value in moments.items()}
     return arrays
 
 
@@ -158,8 +146,7 @@ def whole_shard(batch: int) -> int:
 
 
 def batches(cell: Cell, start: int, stop: int) -> Iterator[tuple[Tensor, int, int]]:
-    """Yield batches that cover samples ``start`` … ``stop - 1``: the sample numbers to run, and the
-    range that counts.
+    """Yield the sample numbers of batches that cover a shard, each with the range that counts.
 
     A sampler that couples a batch always runs whole batches of the same members: its samples do not
     depend on the number of samples, or on interruptions. Programs and recordings have one shape, so
@@ -181,3 +168,57 @@ def clamp(x: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, float]
         return x, 0.0
     inside = x.clamp(*limits)
     return inside, float((inside != x).double().mean())
+
+
+class Draws:
+    """Snapshot of the global generators, to be compared with their present states."""
+
+    def __init__(self) -> None:
+        self._before = _states()
+
+    @property
+    def sources(self) -> list[str]:
+        """Generators that moved since the snapshot, in words.
+
+        Generators of devices that came into use meanwhile are unknown.
+        """
+        return [
+            name
+            for name, state in _states().items()
+            if name in self._before and state != self._before[name]
+        ]
+
+    @property
+    def sentence(self) -> str:
+        """Sentence with the generators that were drawn from, and the remedy; "" for none."""
+        remedy = "use the noise that it is handed, noise()"
+        return f"draws from {' and '.join(sources)}; {remedy}" if (sources := self.sources) else ""
+
+
+@contextmanager
+def unseeded_draws() -> Iterator[Draws]:
+    """Detect draws of the block from the global generators of torch, numpy and Python.
+
+    They depend on what ran before, and no seed of ours reaches them. Nothing is restored: another
+    part of the program may be using these generators.
+
+    >>> with unseeded_draws() as draws:
+    ...     _ = torch.randn(1)
+    >>> draws.sentence
+    "draws from torch's global generator; use the noise that it is handed, noise()"
+    """
+    yield Draws()
+
+
+def _states() -> dict[str, bytes]:
+    """Return the state of each generator; reading them waits for no device."""
+    states = {
+        "torch's global generator": torch.get_rng_state().numpy().tobytes(),
+        "numpy's global generator": pickle.dumps(np.random.get_state()),  # noqa: NPY002 - it is what must stay still
+        "Python's global generator": pickle.dumps(random.getstate()),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        for device in range(torch.cuda.device_count()):
+            state = torch.cuda.get_rng_state(device).numpy().tobytes()
+            states[f"torch's global generator of cuda:{device}"] = state
+    return states

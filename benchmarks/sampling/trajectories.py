@@ -1,7 +1,8 @@
-"""Trajectories of a few samples, for reports: the inputs and outputs of the denoiser."""
+"""Samples and trajectories of a few samples, for the pictures of a report."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -12,14 +13,59 @@ from torch import Tensor
 from ...models import Denoiser, Reference
 from ...samplers.types import RowByRow
 from ..suites.cell import Cell
-from .batch import begin
-from .infinity import solved
-from .snapshots import as_report_values, how_many
+from .batch import begin, solved
 
-PANELS = 8
-"""Number of evaluations shown, spread evenly over the run; the first and the last are among
-them.
-"""
+POINTS = 512
+
+
+def how_many(model: Denoiser, images: int) -> int:
+    """Return the number of samples for pictures; 0 if they are neither images nor in the plane."""
+    if len(model.decoded_event) == 3:
+        return images
+    return POINTS if math.prod(model.decoded_event) == 2 and images else 0
+
+
+def pictures(
+    model: Denoiser, reference: Reference | None, x: NDArray, converged: NDArray | None = None
+) -> dict[str, NDArray]:
+    """Return samples ``(k, *event)`` as a report shows them: ``images`` in uint8, or ``points``.
+
+    ``converged`` has the limits of the same latents, sample by sample, at most k of them.
+    """
+    name = "images" if len(model.decoded_event) == 3 else "points"
+    arrays = {name: as_report_values(model, reference, x)}
+    if converged is not None and len(converged):
+        arrays["converged"] = as_report_values(model, reference, converged[: len(x)])
+    return arrays
+
+
+def as_report_values(model: Denoiser, reference: Reference | None, x: NDArray) -> NDArray:
+    """Return ``(..., *event)`` for a report: decoded, images in uint8, others flat in float32."""
+    if model.decoder is not None:
+        before = x.shape[: x.ndim - len(model.event)]
+        latents = torch.from_numpy(x.reshape(-1, *model.event)).float()
+        x = model.decode(latents).numpy().reshape(*before, *model.decoded_event)
+    if len(model.decoded_event) != 3:
+        return x.reshape(*x.shape[: x.ndim - len(model.decoded_event)], -1).astype(np.float32)
+    low, high = display_range(reference)
+    return ((x - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8)
+
+
+def display_range(reference: Reference | None) -> tuple[float, float]:
+    """Return the values for black and white: of the card, or about the mean, or -1 and 1."""
+    if reference is None:
+        return -1.0, 1.0
+    if reference.clamp is not None:
+        return reference.clamp
+    if reference.moments is None:  # moments of features say nothing about values
+        return -1.0, 1.0
+    mean, cov = reference.moments
+    center = float(mean.mean())
+    spread = 3 * float(np.sqrt(np.mean(np.diag(cov) + (mean - center) ** 2)))
+    return center - spread, center + spread
+
+
+PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
 IMAGES = 2
 CLOUD = 256
 
@@ -48,7 +94,7 @@ def evolution(
 
     Returns:
         ``sigma`` (k,), ``x`` and ``d`` ``(k, n, *event)`` at k <= 8 evaluations, and ``end`` ``(n,
-        *event)``, all as :func:`.snapshots.as_report_values`. Empty without pictures, for a batch-coupled
+        *event)``, all as :func:`as_report_values`. Empty without pictures, for a batch-coupled
         sampler, and after a failure: a picture is not worth a row.
     """
     count = min(how_many(model, IMAGES), CLOUD)
@@ -79,11 +125,11 @@ def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
     x, noise = begin(model, cell, ids)
     evaluations: list[tuple[NDArray, NDArray, NDArray]] = []
 
-    def looking_on(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def record(x: Tensor, sigma: float | Tensor) -> Tensor:
         d = bound(x, sigma)
         levels = np.unique(sigma.cpu().numpy() if isinstance(sigma, Tensor) else sigma)
         if len(x) == len(ids) and len(levels) == 1 and np.isfinite(levels[0]):
             evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return evaluations, solved(cell, RowByRow(looking_on), x, noise).cpu().numpy()
+    return evaluations, solved(cell, RowByRow(record), x, noise).cpu().numpy()

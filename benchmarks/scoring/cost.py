@@ -12,7 +12,7 @@ from ...models import Denoiser, Reference
 from ...models.exact.base import ExactModel
 from ...samplers.spec import format_spec, parse_spec
 from ..sampling.batch import latents
-from ..sampling.meter import ReportingMeter
+from ..sampling.counting import ReportingMeter
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .endpoints import CONVERGED_STEPS, ODE, PATH

@@ -18,25 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
-from ....models.reference import Reference
-from ....results.run_directory.run_dir import RunDir
-from ....samplers import NoNoise, karras, make
-from ....samplers.brownian import DEPTH, BrownianTree
-from ...sampling.shard import latents
-from ..sampling.out_of_memory import in_batches
-from ..sampling.shard import CONVERGED_IDS, clamp
-from ..suites.cell import file_name
-
-pass
 from ...models import Denoiser
 from ...models.exact.base import ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
-from ..sampling.shard import latents
-from ..suites.cell import Cell
+from ..sampling.failure import in_batches
+from ..sampling.shard import CONVERGED_IDS, clamp, latents
+from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 
 MARGIN = 1e-5

@@ -7,9 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....models import Denoiser, Reference
-from ....models.extractors import Samples, make_extractor
-from ....models.reference import Extractor
 from ...models import Denoiser, Reference
 from ...models.extractors import Samples, make_extractor
 from ...models.reference import Extractor

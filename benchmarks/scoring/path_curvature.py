@@ -14,16 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
-from ....results.run_directory.run_dir import RunDir
-from ....results.terminal.path_curvature import KEY
-from ....samplers import Grid, NoNoise, karras, make
 from ...models import Denoiser
 from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY
 from ...samplers import Grid, NoNoise, karras, make
-from ...sampling.batch import latents
-from ...suites.cell import Cell
 from ..sampling.batch import latents
 from ..suites.cell import Cell, moments_of
 from .endpoints import tag_of

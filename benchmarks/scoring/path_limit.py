@@ -16,8 +16,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ....samplers import Denoise
-from ....samplers.brownian import BrownianTree
 from ...samplers import Denoise
 from ...samplers.brownian import BrownianTree
 

@@ -14,15 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....models import Denoiser
-from ....models.cards.datasets import digits, emoji, fashion_mnist
 from ...models import Denoiser
 from ...models.cards.datasets import digits, emoji, fashion_mnist
 from ...models.loaders.user_files import difference_of, file_hash, reading
 from ...models.reference import Extractor, FloatArray
 from ...results.run_directory.files import read_npz, write_npz
+from ..identity import Fingerprint, difference, extractor_fingerprint
 from ..metrics.estimators.rows import Moments
-from ..sampling.fingerprint import Fingerprint, difference, extractor_fingerprint
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_files import PREFIX, read_array, read_folder, torchvision_set

@@ -18,11 +18,11 @@ from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
 from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
 from ...results.run_directory.fingerprint import hash_of
+from ..identity import runs_users_code
+from ..identity.model import MANY_ROWS
+from ..identity.reduced_numbers import reduced
 from ..metrics.estimators.rows import FloatArray
 from ..planning.cache import default_cache
-from ..sampling.fingerprint import runs_users_code
-from ..sampling.fingerprint.model import MANY_ROWS
-from ..sampling.fingerprint.numbers import reduced
 from ..sampling.shard import clamp
 from .real_data import HELD_OUT_SEED, RealData, features_of, measured, real_data
 from .real_files import read_array

@@ -17,10 +17,9 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Metric, origin
-from ..sampling.meter import ReportingMeter
+from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
-from ..sampling.snapshots import pictures
-from ..sampling.trajectories import Seen, evolution
+from ..sampling.trajectories import Seen, evolution, pictures
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .context import (

@@ -26,9 +26,8 @@ import torch
 
 from ...models import Denoiser
 from ...results.record import Record
-from ..sampling.engine import works
-from ..sampling.out_of_memory import out_of_memory
-from ..sampling.recorded import room_on
+from ..sampling.engine import room_on, works
+from ..sampling.failure import out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cell_timing import CellTiming, Visit

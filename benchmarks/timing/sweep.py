@@ -17,7 +17,7 @@ from ...models import Denoiser
 from ...results.comparison.times.medians import settled
 from ...results.record import Record
 from ..sampling.engine import works
-from ..sampling.out_of_memory import out_of_memory
+from ..sampling.failure import out_of_memory
 from ..suites.cell import Cell
 from ..suites.suite import Timing
 from .cells import Stopwatch

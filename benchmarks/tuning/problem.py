@@ -14,7 +14,7 @@ from ...models import Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
 from ..sampling.batch import latents
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from ..scoring.endpoints import ODE
 from .teacher import BATCH, Teacher
 

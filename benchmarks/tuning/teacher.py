@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...models import Denoiser
 from ..sampling.batch import latents
-from ..sampling.meter import Meter
+from ..sampling.counting import Meter
 from ..scoring.endpoints import solve
 
 BATCH = 96

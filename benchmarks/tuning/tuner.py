@@ -10,9 +10,9 @@ from typing import Any
 from ..planning.models import NamedModel
 from ..planning.tuned.entry import WHATS, Tuned, What
 from ..planning.tuned.file import check_writable, read_tuned, write_tuned
-from ..running.executing import Executor, Failure, InProcess, Tell
-from ..running.executing.tasks import SentSampler
-from ..running.executing.worker_context import WorkerConfig, WorkerContext
+from ..running.executors import Executor, Failure, InProcess, Tell
+from ..running.executors.tasks import SentSampler
+from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from .problem import MOST
 from .search import OBJECTIVES
 from .target import Target
@@ -57,7 +57,7 @@ class Tune:
 def _unpickle(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
 ) -> Tune:
-    return Tune(Target(sampler.here(), steps), models, options)
+    return Tune(Target(sampler.restored(), steps), models, options)
 
 
 @dataclass

@@ -28,7 +28,7 @@ from ..planning.tuned.entry import (
     What,
     gap_of,
 )
-from ..running.executing import Tell
+from ..running.executors import Tell
 from .free import FreeParameters, projected
 from .least_squares import fit
 from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem

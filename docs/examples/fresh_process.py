@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 
-from samplerbench.benchmarks.running.executing import (
+from samplerbench.benchmarks.running.executors import (
     Failure,
     InProcess,
     Serial,

@@ -20,7 +20,7 @@ class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
     Its identity has the hash of each of its files, so numbers of two versions or two sets of weights are
-    never compared. Its fingerprint covers all else (:mod:`samplerbench.benchmarks.sampling.fingerprint`).
+    never compared. Its fingerprint covers all else (:mod:`samplerbench.benchmarks.identity`).
     Its ``space`` is the common name of its features, such as ``inception-v3-2048``.
 
     Args:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from .files import jsonable, write_bytes
-from .leading import Lead
 from .sealed import Arrays, Opened, Sealed, Unsealed, open_json, open_npz, read_back
+from .sharing import Lead
 
 
 class Contents:

@@ -18,8 +18,7 @@ from typing import Any, Literal, Self, get_args
 Kind = Literal["sampler", "model", "extractor"]
 Fact = str | int | float | bool | None
 
-FILE = "file "
-"""Prefix of the name of a fact that is a file's hash; the rest is the file's name."""
+FILE = "file "  # prefix of the name of a fact that is a file's hash; the rest is the file's name
 
 _WRITTEN_DIGITS = 15
 _HASH_DIGITS = 12
@@ -48,9 +47,8 @@ class Numbers:
         near = max(self.atol, other.atol) * max(
             (abs(x) for x in self.numbers + other.numbers if math.isfinite(x)), default=0.0
         )
-        return all(
-            _near(a, b, rtol, near) for a, b in zip(self.numbers, other.numbers, strict=True)
-        )
+        pairs = zip(self.numbers, other.numbers, strict=True)
+        return all(_near(a, b, rtol, near) for a, b in pairs)
 
 
 def _near(a: float, b: float, rtol: float, atol: float) -> bool:
@@ -65,7 +63,7 @@ class Fingerprint:
 
     Attributes:
         kind: "sampler", "model" or "extractor".
-        name: what the tables call it.
+        name: as in the tables.
         exact: facts by name, compared exactly; the hash of a file under :data:`FILE` and its name.
         values: numbers by name, compared within their tolerance. A name is a noun phrase, such as
             "output at sigma 80".
@@ -85,7 +83,7 @@ class Fingerprint:
         return hash_of(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values, which :meth:`from_json` reads; not to be changed."""
+        """Return the record as JSON values, which :meth:`from_json` reads; not to be changed."""
         return self._record
 
     @cached_property
@@ -98,24 +96,16 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, record: Any) -> Self:
-        """The fingerprint of a record.
-
-        Raises:
-            ValueError: it is none.
-        """
+        """Return the fingerprint of a record, or raise a ValueError if it is none."""
         try:
             kind, name, exact, values = (record[key] for key in ("kind", "name", "exact", "values"))
-            if (
-                kind not in get_args(Kind)
-                or not isinstance(name, str)
-                or not all(isinstance(fact, Fact) for fact in exact.values())
-            ):
+            facts_fit = all(isinstance(fact, Fact) for fact in exact.values())
+            if kind not in get_args(Kind) or not isinstance(name, str) or not facts_fit:
                 raise ValueError(
                     f"its kind, name or facts are of another sort ({kind!r}, {name!r})"
                 )
-            return cls(
-                kind, name, dict(exact), {key: _numbers(value) for key, value in values.items()}
-            )
+            numbers = {key: _numbers(value) for key, value in values.items()}
+            return cls(kind, name, dict(exact), numbers)
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"this is no record of a fingerprint ({type(error).__name__}: {error})"
@@ -123,9 +113,7 @@ class Fingerprint:
 
 
 def _json_number(number: float) -> float | str:
-    """A number as JSON can hold it: finite ones to 15 digits, far below any tolerance, others
-    as words.
-    """
+    """Return a number for JSON: finite ones to 15 digits, far below any tolerance, or a word."""
     return float(f"{number:.{_WRITTEN_DIGITS}g}") if math.isfinite(number) else str(number)
 
 
@@ -133,10 +121,8 @@ def _numbers(value: Any) -> Numbers:
     tolerances = tuple(_number(value[key]) for key in ("rtol", "atol"))
     if not all(0 <= tolerance < 1 for tolerance in tolerances):
         raise ValueError(f"a tolerance is not in [0, 1): {tolerances}")
-    return Numbers(
-        tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"]),
-        *tolerances,
-    )
+    numbers = tuple(_WORDS[x] if isinstance(x, str) else _number(x) for x in value["numbers"])
+    return Numbers(numbers, *tolerances)
 
 
 def _number(value: Any) -> float:
@@ -146,12 +132,9 @@ def _number(value: Any) -> float:
 
 
 def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """Return the first difference between two fingerprints as a clause, such as "its output at
-    sigma 80 differs"; "" if they are the same.
+    """Return the first difference of a fingerprint from the one on record, or "".
 
-    Args:
-        before: the one on record.
-        now: the present one.
+    It is a clause, such as "its output at sigma 80 differs".
     """
     if (before.kind, before.name) != (now.kind, now.name):
         return f"it was the {before.kind} {before.name} and is the {now.kind} {now.name}"
@@ -178,15 +161,15 @@ def _all_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 
 
 def _fact(key: str, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> str:
-    """Return how a fact differs, as a clause; "" if it does not."""
+    """Return the difference of a fact as a clause; "" if there is none."""
     a, b = before.get(key), after.get(key)
-    if key in before and key in after and a == b:
+    in_both, is_file = key in before and key in after, key.startswith(FILE)
+    if in_both and a == b:
         return ""
-    if key.startswith(FILE):
-        return f"{key.removeprefix(FILE)} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
-    if key in before and key in after and not _hashes(a, b):
+    if in_both and not is_file and not _hashes(a, b):
         return f"its {key} was {a} and is {b}"
-    return f"its {key} {'is new' if key not in before else 'is gone' if key not in after else 'changed'}"
+    change = "is new" if key not in before else "is gone" if key not in after else "changed"
+    return f"{key.removeprefix(FILE) if is_file else f'its {key}'} {change}"
 
 
 def _hashes(*facts: Fact) -> bool:
@@ -199,6 +182,6 @@ def _hashes(*facts: Fact) -> bool:
 
 
 def hash_of(value: object) -> str:
-    """Twelve hexadecimal digits of the SHA-256 of a JSON value."""
+    """Return twelve hexadecimal digits of the SHA-256 of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]

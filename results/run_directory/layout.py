@@ -16,7 +16,7 @@
     samples/CELL-path.npz        trajectories of the first of them: "sigma" (k,), "x" and "d" (k, n, ...), "end" (n, ...)
     set-aside/CELL.N/            what another sampler, model or extractor made under this name, with the reason in ``why.json``
     claims/                      while a run goes on: which process samples what (:mod:`.claims`)
-    .lock .leader                which process leads (:mod:`.leading`); the first stays
+    .lock .leader                which process leads (:mod:`.sharing`); the first stays
     set-aside/damaged/           files that were not what their names say
     table.csv table.parquet report.html   rebuilt from the above at any time
 

@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from ..record import Record
 from . import sealed
-from .claims import FOLDER as CLAIMS
 from .files import PART, read_json, write_json
 from .fingerprint import hash_of
 from .layout import (
@@ -42,9 +41,10 @@ from .layout import (
     shard_of,
     unwritable,
 )
-from .leading import leading, refuse_busy
 from .reading import RunReader, log
 from .sealed import Arrays, Damaged
+from .sharing import FOLDER as CLAIMS
+from .sharing import leading, refuse_busy
 
 
 class Aside(NamedTuple):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import new_processes
 
-from samplerbench.results.run_directory.claims import FOLDER, PLAN
 from samplerbench.results.run_directory.layout import SHARD, STRAY
+from samplerbench.results.run_directory.sharing import FOLDER, PLAN
 
 TESTS = Path(new_processes.__file__).parent
 RUN = """

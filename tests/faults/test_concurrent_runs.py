@@ -13,7 +13,7 @@ from started import alive, left_behind, phase, shards, start, wait_until
 
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.claims import FOLDER, PLAN
+from samplerbench.results.run_directory.sharing import FOLDER, PLAN
 
 SUITE = """
 models = ["gmm-64d"]
@@ -28,10 +28,10 @@ timing = { enabled = false }
 """Five shards of each cell, which take long enough to be shared."""
 
 BRIEF = """
-from samplerbench.results.run_directory import leases
-leases.BEAT, leases.LATE, leases.STALE = 0.2, 0.5, 2.0
+from samplerbench.results.run_directory import sharing
+sharing.BEAT, sharing.LATE, sharing.STALE = 0.2, 0.5, 2.0
 """
-ELSEWHERE = BRIEF + "leases._host = lambda: 'elsewhere'\n"
+ELSEWHERE = BRIEF + "sharing._host = lambda: 'elsewhere'\n"
 """As on another machine, where nobody sees which processes live."""
 
 MOST = 4

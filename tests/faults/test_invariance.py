@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tiny import run
 
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executing import Executor, InProcess, Pool, Worker
-from samplerbench.benchmarks.running.executing.tasks import ShardTask
-from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executors import Executor, InProcess, Pool, Worker
+from samplerbench.benchmarks.running.executors.tasks import ShardTask
+from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 

@@ -82,8 +82,8 @@ TASKS = """
 import new_processes, os, sys, time
 new_processes.fork_from_here()
 from pathlib import Path
-from samplerbench.benchmarks.running.executing import Call, Worker
-from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executors import Call, Worker
+from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 
 worker, world, folder = Worker(), WorkerContext(WorkerConfig.here({}, "cpu")), Path(sys.argv[1])
 worker.run(Call(os.getpid), world)

@@ -18,7 +18,7 @@ from damaging import ASKED, COMMANDS, intact, tried
 from small_runs import run
 
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory.claims import Claims
+from samplerbench.results.run_directory.sharing import Claims
 
 DERIVED = ("table.", "report.html", ".lock", "claims/")
 """What commands make anew without a word."""

@@ -14,8 +14,8 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.cli.common import console
-from samplerbench.benchmarks.running import outcomes
-from samplerbench.benchmarks.running.admission import Standing, standings
+from samplerbench.benchmarks.running import cell_states as outcomes
+from samplerbench.benchmarks.running.cell_states import Standing, standings
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -200,7 +200,7 @@ def test_ten_thousand_cells_are_a_screen(copy, monkeypatch, capsys):
         Standing(f"c{n}", "gmm-2d", "heun", n, "changed", f"the sampler is another one, {n % 100}")
         for n in range(10_000)
     ]
-    place = "samplerbench.benchmarks.running.admission.standings"
+    place = "samplerbench.benchmarks.running.cell_states.standings"
     with mock.patch(place, return_value=many), mock.patch.object(console.out, "_width", 80):
         _, told = said(["status", copy.directory.path, "--changes"], monkeypatch, capsys)
     lines = told.out.splitlines()

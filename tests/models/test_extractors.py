@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.sampling.fingerprint import difference, extractor_fingerprint
+from samplerbench.benchmarks.identity import difference, extractor_fingerprint
 from samplerbench.models.extractors import Samples, make_extractor, rgb
 from samplerbench.models.extractors.checked import CHUNK
 

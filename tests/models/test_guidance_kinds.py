@@ -12,8 +12,8 @@ from looping import each
 from samplerbench.benchmarks.planning.budget import cost_of, levels_called
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.execution import refusal
-from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import make_model

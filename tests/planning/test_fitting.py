@@ -13,7 +13,7 @@ from samplerbench.benchmarks.planning.cache import behaviour_of
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.meter import Meter
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.suites.suite import Suite
 from samplerbench.models import Denoiser, make_model
 from samplerbench.models.denoiser import Wrapper

@@ -21,7 +21,7 @@ def test_a_file_that_has_grown_samples_nothing_anew(home, monkeypatch):
     before = load(home / "grown").frame
     write_tuned(home / "more.json", entries[::-1])
     monkeypatch.setattr(
-        "samplerbench.benchmarks.running.executing.tasks.sample_shard",
+        "samplerbench.benchmarks.running.executors.tasks.sample_shard",
         lambda *_: pytest.fail("sampled anew"),
     )
     assert invoke(run).exit_code == 0

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from samplerbench.results.run_directory import leases as module
-from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory import sharing as module
+from samplerbench.results.run_directory.sharing import FOLDER, Claims
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_claim_for_which_the_disk_has_no_room_is_nobodys(tmp_path, leader, mon
 
 def test_a_claim_of_a_dead_process_is_taken_over(tmp_path, leader):
     code = (
-        "import sys, pathlib; from samplerbench.results.run_directory.claims import Claims; "
+        "import sys, pathlib; from samplerbench.results.run_directory.sharing import Claims; "
         "c = Claims(pathlib.Path(sys.argv[1])); c.planned(); assert c.take('a', 0, 5); "
         "import os; os.kill(os.getpid(), 9)"
     )

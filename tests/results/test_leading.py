@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from samplerbench.results.run_directory import leases as module
+from samplerbench.results.run_directory import sharing as module
 from samplerbench.results.run_directory.layout import LEASE
-from samplerbench.results.run_directory.leading import BusyError, Lead, leading, refuse_busy
 from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.run_directory.sharing import BusyError, Lead, leading, refuse_busy
 
 
 def refusing(_file, _how):
@@ -86,7 +86,7 @@ def test_one_of_many_leads(folder):
 KILLED = """
 import fcntl, os, sys, pathlib
 if sys.argv[2] == "none": fcntl.flock = lambda *_: (_ for _ in ()).throw(OSError(38, "no"))
-from samplerbench.results.run_directory.leading import leading
+from samplerbench.results.run_directory.sharing import leading
 with leading(pathlib.Path(sys.argv[1])):
     print("leads", flush=True)
     sys.stdin.read()

@@ -92,7 +92,7 @@ def test_a_shard_is_looked_for_anew_before_it_is_drawn(tmp_path, monkeypatch):
 
 def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypatch):
     """Else it would find that nothing is lacking, and go."""
-    from samplerbench.benchmarks.running import sharing
+    from samplerbench.benchmarks.running import shards
 
     class Cell:
         key = "cell"
@@ -100,9 +100,9 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     class Leader:
         over = False
 
-    monkeypatch.setattr(sharing, "PAUSE", 0.01)
+    monkeypatch.setattr(shards, "PAUSE", 0.01)
     run = RunDir.create(tmp_path / "run")
-    waiting = threading.Thread(target=sharing._await_plans, args=(run, Leader, [Cell]))
+    waiting = threading.Thread(target=shards._await_plans, args=(run, Leader, [Cell]))
     waiting.start()
     time.sleep(0.1)
     assert waiting.is_alive()
@@ -111,4 +111,4 @@ def test_one_that_joins_waits_until_it_sees_what_was_planned(tmp_path, monkeypat
     assert not waiting.is_alive()
     Leader.over = True
     Cell.key = "another"
-    sharing._await_plans(run, Leader, [Cell])
+    shards._await_plans(run, Leader, [Cell])

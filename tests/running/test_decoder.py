@@ -13,9 +13,9 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
+from samplerbench.benchmarks.identity import difference, model_fingerprint
 from samplerbench.benchmarks.planning.planner import load_models, plan
-from samplerbench.benchmarks.running.executing import pace
-from samplerbench.benchmarks.sampling.fingerprint import difference, model_fingerprint
+from samplerbench.benchmarks.running.executors import shard_limits as throughput
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models import make_model
@@ -222,9 +222,9 @@ def test_the_time_that_a_shard_may_take_has_room_for_the_decoder(file, monkeypat
         return decode(x)
 
     monkeypatch.setattr(model, "decode", slow)
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: clock[0])
-    limits = pace.Limits(models, None, lambda _: 1e9)
-    assert limits.of(cell, 640) == pytest.approx(pace.GENEROUS * 10, rel=1e-3)
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
+    limits = throughput.Limits(models, None, lambda _: 1e9)
+    assert limits.of(cell, 640) == pytest.approx(throughput.GENEROUS * 10, rel=1e-3)
 
 
 @pytest.mark.parametrize(

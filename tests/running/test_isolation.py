@@ -10,7 +10,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running.executing import InProcess, Worker
+from samplerbench.benchmarks.running.executors import InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 
 DEADLY = Path(__file__).with_name("deadly.py")

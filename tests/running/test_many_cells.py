@@ -9,7 +9,7 @@ import pytest
 from quiet_runs import quiet_run
 
 from samplerbench.benchmarks.perf.tiny_cells import EACH, SAMPLERS, suite
-from samplerbench.benchmarks.running.executing import tasks
+from samplerbench.benchmarks.running.executors import tasks
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory import contents
 

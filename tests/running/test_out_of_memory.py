@@ -18,10 +18,10 @@ import torch
 from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench import samplers
-from samplerbench.benchmarks.running import runner
-from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker, vitals
+from samplerbench.benchmarks.running import cell_states
+from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker, worker
 from samplerbench.benchmarks.sampling.failure import Failure as Plain
-from samplerbench.benchmarks.sampling.out_of_memory import in_batches, out_of_memory
+from samplerbench.benchmarks.sampling.failure import in_batches, out_of_memory
 from samplerbench.benchmarks.suites.suite import check_suite
 
 HUNGRY = Path(__file__).with_name("hungry.py")
@@ -183,7 +183,7 @@ def test_a_kill_of_the_kernel_is_memory_that_ran_out(tmp_path, monkeypatch, coun
     counter.write_text("pgfault 7\noom_kill 3\n")
     opened = counter.open("rb")  # once, as /proc is none of the files that a run watches
     monkeypatch.setattr(
-        vitals,
+        worker,
         "_COUNTERS",
         SimpleNamespace(read_text=lambda encoding: os.pread(opened.fileno(), 99, 0).decode()),
     )
@@ -240,7 +240,7 @@ def test_where_the_process_that_scores_has_too_little_it_says_so(tmp_path, monke
     def score(*_args, **_how):
         return np.empty(2**55)
 
-    monkeypatch.setattr(runner.Scorer, "score", score)
+    monkeypatch.setattr(cell_states.Scorer, "score", score)
     sentence = (
         "the process that scores ran out of memory .Unable to allocate 256. PiB.*done is kept"
     )

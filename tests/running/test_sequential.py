@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.run import with_sequential_options
 from samplerbench.benchmarks.running import runner
-from samplerbench.benchmarks.running.interim import level_at, looked_at
 from samplerbench.benchmarks.running.sequential import (
     FILE,
+    level_at,
     look,
+    looked_at,
     looks_on_record,
     run_until_decided,
 )

@@ -6,7 +6,7 @@ import pytest
 from quiet_runs import quiet_setup
 
 from samplerbench.benchmarks.cli.run import print_answer
-from samplerbench.benchmarks.running.executing import tasks as running
+from samplerbench.benchmarks.running.executors import tasks as running
 from samplerbench.benchmarks.running.sequential import run_until_decided
 from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.suites.suite import Until, check_suite

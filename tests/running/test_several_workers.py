@@ -11,8 +11,8 @@ from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.common import isolation
-from samplerbench.benchmarks.running.executing import Call, Executor, Failure, InProcess, Pool
-from samplerbench.benchmarks.running.executing.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.running.executors import Call, Executor, Failure, InProcess, Pool
+from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.run_directory.run_dir import RunDir
 

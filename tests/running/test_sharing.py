@@ -23,21 +23,13 @@ from rich.console import Console
 from samplerbench import samplers
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.progress import Reporter
-from samplerbench.benchmarks.running.sharing import (
-    LONGEST_PAUSE,
-    PAUSE,
-    follow,
-    in_turn,
-    pause,
-)
+from samplerbench.benchmarks.running.shards import LONGEST_PAUSE, PAUSE, follow, in_turn, pause
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory import leases
-from samplerbench.results.run_directory.claims import FOLDER, Claims
+from samplerbench.results.run_directory import sharing as leases
 from samplerbench.results.run_directory.layout import LEASE
-from samplerbench.results.run_directory.leading import Lead
-from samplerbench.results.run_directory.leases import STALE
 from samplerbench.results.run_directory.run_dir import RunDir
+from samplerbench.results.run_directory.sharing import FOLDER, STALE, Claims, Lead
 
 SUITE = """
 models = ["gmm-64d"]
@@ -74,7 +66,7 @@ def started(suite, out, locks="kernel"):
         sys.executable,
         "-c",
         f"import errno, fcntl, runpy; {LOCKS[locks]}\n"
-        "from samplerbench.results.run_directory import leases; leases.BEAT = 1.0\n"
+        "from samplerbench.results.run_directory import sharing; sharing.BEAT = 1.0\n"
         "runpy.run_module('samplerbench.benchmarks', run_name='__main__', alter_sys=True)",
         "run",
         str(suite),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from samplerbench.benchmarks.running.interim import decision, level_at
+from samplerbench.benchmarks.running.sequential import decision, level_at
 from samplerbench.results.comparison.significance import LEVEL, Evidence
 
 LOOKS, ROWS, RUNS = 8, 4, 3000

@@ -18,10 +18,10 @@ from quiet_runs import quiet_run
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli.common import isolation
-from samplerbench.benchmarks.running.executing import Failure, InProcess, Worker
+from samplerbench.benchmarks.running.executors import Failure, InProcess, Worker
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.results.result_table import load
-from samplerbench.results.run_directory import leases
+from samplerbench.results.run_directory import sharing as leases
 from samplerbench.results.run_directory.files import read_json
 from samplerbench.results.run_directory.run_dir import RunDir
 
@@ -225,7 +225,7 @@ def test_a_disk_that_is_full_before_the_run_leads_is_said_too(tmp_path, monkeypa
 
 
 def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
-    from samplerbench.benchmarks.running.executing import tasks
+    from samplerbench.benchmarks.running.executors import tasks
 
     sample, calls = tasks.sample_shard, []
 
@@ -247,7 +247,7 @@ def test_a_failed_cell_is_tried_again_only_with_retry(tmp_path, monkeypatch):
 
 def test_a_cell_that_was_killed_is_tried_again_unasked(tmp_path, monkeypatch):
     """Whoever killed it, it was not its sampler."""
-    from samplerbench.benchmarks.running.executing import tasks
+    from samplerbench.benchmarks.running.executors import tasks
 
     sample, calls = tasks.sample_shard, []
 

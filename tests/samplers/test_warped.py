@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.benchmarks.running.executing.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.auto import Fitted, Rule, typical

@@ -5,8 +5,7 @@ import torch
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.running.provenance import bibliography, citations
-from samplerbench.benchmarks.sampling.snapshots import pictures
-from samplerbench.benchmarks.sampling.trajectories import CLOUD, evolution
+from samplerbench.benchmarks.sampling.trajectories import CLOUD, evolution, pictures
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import Suite
 

@@ -13,10 +13,10 @@ from samplerbench.benchmarks.cli.common import options
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import begin
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.engine import Engine, engine_of, works
 from samplerbench.benchmarks.sampling.execution import Compiled, check_executions, executed, refusal
 from samplerbench.benchmarks.sampling.failure import Failure
-from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.sampling.shard import batches, sample_shard
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite

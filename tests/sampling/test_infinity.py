@@ -13,9 +13,8 @@ import torch
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.batch import begin, sample_batch
-from samplerbench.benchmarks.sampling.infinity import evaluations, solved
-from samplerbench.benchmarks.sampling.meter import Meter
+from samplerbench.benchmarks.sampling.batch import begin, evaluations, sample_batch, solved
+from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
 from samplerbench.models.process import EDM, Discrete, RectifiedFlow, Trigonometric, VPLinear

@@ -14,7 +14,7 @@ from quiet_runs import quiet_run, quiet_setup
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.running.sequential import looks_on_record, run_until_decided
-from samplerbench.benchmarks.sampling.snapshots import display_range
+from samplerbench.benchmarks.sampling.trajectories import display_range
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT_SEED, MODEL_SAMPLES, SEED, real_data
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import load_suite

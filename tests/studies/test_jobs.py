@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.running.executing import Failure, InProcess, Pool
+from samplerbench.benchmarks.running.executors import Failure, InProcess, Pool
 from samplerbench.benchmarks.tuning import tuning
 from samplerbench.samplers import make
 from samplerbench_studies.calibration import Calibration

@@ -14,7 +14,7 @@ from rich.console import Console
 from scipy.stats import kendalltau, spearmanr
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.running.executing.tasks import ShardTask
+from samplerbench.benchmarks.running.executors.tasks import ShardTask
 from samplerbench.results.published.rows import published, rows_of_model
 from samplerbench.samplers import Grid, make, names
 from samplerbench_studies.validity import choosing, sets, study

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned.entry import Tuned
 from samplerbench.benchmarks.planning.tuned.file import read_tuned
-from samplerbench.benchmarks.running.executing.tasks import SentSampler
+from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.target import targets_of
@@ -72,7 +72,7 @@ def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
     made = make("ipndm(through_zero=True)")
     found = replaced("ipndm(through_zero=True)", karras(4, gmm.sigma_min, gmm.sigma_max))
     assert label_of(found) == label_of(made)
-    assert pickle.loads(pickle.dumps(SentSampler.of(found))).here() == found != made
+    assert pickle.loads(pickle.dumps(SentSampler.of(found))).restored() == found != made
     with pytest.raises(ValueError, match="are for 4 steps, not for 3"):
         found.plan(karras(3, gmm.sigma_min, gmm.sigma_max))
 

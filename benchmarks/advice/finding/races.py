@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....samplers.auto import ProbeData
-from ...running.executing import Failure
+from ...running.executors import Failure
 from ...scoring.references import CARD
 from ..asked.request import Entry
 from ..exports.table import Steps, steps_of

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...running.executing import Executor
+from ...running.executors import Executor
 from ..asked.request import AdviceRequest, CurrentConfiguration, Entry
 from ..racing.clock import Clock
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ....models import Denoiser
-from ...running.executing import Failure
-from ...running.executing.executor import always
+from ...running.executors import Failure
+from ...running.executors.executor import always
 from ..answer import Budget, Choice
 from ..answer.pictures import COUNT, Pictures, Pictures8, as_8_bit_images
 from ..asked.request import Entry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...running.executing import Failure
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Failure
+from ...running.executors.worker_context import WorkerContext
 from ..racing.measuring import Bench
 from ..racing.tasks import Paces
 from ..racing.truth import FIRST, RULE

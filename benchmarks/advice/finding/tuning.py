@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ....samplers import Grid
-from ...running.executing import Failure
+from ...running.executors import Failure
 from ...tuning.free import FreeKind
 from ..asked.request import OWN_FIELDS, Entry
 from ..exports import LIBRARIES

@@ -13,7 +13,7 @@ from scipy import stats
 
 from ....models.reference import Reference
 from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ...running.interim import level_at
+from ...running.sequential import level_at
 from ...scoring.endpoints import CONVERGED_STEPS
 from ...scoring.references import CARD
 from ..answer import Value

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...running.executing import Executor, Failure
-from ...running.executing.executor import always
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Executor, Failure
+from ...running.executors.executor import always
+from ...running.executors.worker_context import WorkerContext
 from ..asked.request import AdviceRequest, Entry
 from .paired import Squares
 from .store import Store

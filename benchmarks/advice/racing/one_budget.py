@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...running.executing import Failure
+from ...running.executors import Failure
 from ..asked.request import FIELDS, Entry
 from .clock import OutOfTime
 from .measuring import Bench, Late

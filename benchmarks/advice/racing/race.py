@@ -8,7 +8,7 @@ level
     alpha_k = (6 / pi²) alpha / k²,        sum over all k: alpha,
 
 so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
-(:func:`samplerbench.benchmarks.running.interim.level_at`). A configuration can belong to several fields,
+(:func:`samplerbench.benchmarks.running.sequential.level_at`). A configuration can belong to several fields,
 such as the samplers of a library: it stays as long as it may be the best of one of them.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ...running.interim import level_at
+from ...running.sequential import level_at
 from .paired import Squares, error, worse
 
 LEVEL = 0.05

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ...running.executing.pace import expected
+from ...running.executors.shard_limits import expected
 from ..answer import Choice, Value
 from ..asked.request import Entry
 from .measuring import Bench

@@ -16,13 +16,13 @@ from ....samplers import karras, make
 from ....samplers.auto import ProbeData
 from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
-from ...running.executing import Tell
-from ...running.executing.pace import evaluations_per_second
-from ...running.executing.tasks import OfCell, Scored
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Tell
+from ...running.executors.shard_limits import evaluations_per_second
+from ...running.executors.tasks import OfCell
+from ...running.executors.worker_context import WorkerContext
+from ...sampling.batch import solved
 from ...sampling.engine import finish
-from ...sampling.infinity import solved
-from ...sampling.shard import begin, clamp, latents, sample_shard
+from ...sampling.shard import Scored, begin, clamp, latents, sample_shard
 from ...scoring.endpoints import solve
 from .features import POOLED, Pooled
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ...running.executing import Executor, Failure
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Executor, Failure
+from ...running.executors.worker_context import WorkerContext
 from ...sampling.shard import CONVERGED_IDS
 from ...scoring.endpoints import CONVERGED_STEPS, Doubling, solve_by_doubling
 from ..asked.request import AdviceRequest

@@ -16,9 +16,9 @@ from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ....samplers.spec import canonical
-from ...running.executing import Tell
-from ...running.executing.tasks import OfCell
-from ...running.executing.worker_context import WorkerContext
+from ...running.executors import Tell
+from ...running.executors.tasks import OfCell
+from ...running.executors.worker_context import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
 from ...tuning.free import FreeKind, FreeParameters, projected

@@ -17,8 +17,8 @@ from typing import NoReturn
 
 import typer
 
-from ...running.executing import Executor, InProcess, Pool, Worker, make_executor
-from ...running.executing.cluster import Ray
+from ...running.executors import Executor, InProcess, Pool, Worker, make_executor
+from ...running.executors.ray_executor import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from samplerbench.benchmarks.running.executing import (
+from samplerbench.benchmarks.running.executors import (
     Call,
     Executor,
     Failure,

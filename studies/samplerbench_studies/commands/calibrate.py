@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from samplerbench.benchmarks.cli.common import JobsOption, error_console, say, workers
-from samplerbench.benchmarks.running.executing import Failure
+from samplerbench.benchmarks.running.executors import Failure
 
 Part = Literal["endpoints", "features", "both"]
 CALIBRATION_LOG = Path("results") / "runs" / "calibration"

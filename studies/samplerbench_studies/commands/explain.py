@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from samplerbench.benchmarks.cli.common import JobsOption, cores, integers, say, workers
-from samplerbench.benchmarks.running.executing import Failure
+from samplerbench.benchmarks.running.executors import Failure
 
 EXPLAIN_HOME = Path("results") / "runs" / "explain"
 TAKES = "A full run takes about 18 minutes on two free cores, a fast one less than 2."

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samplerbench.benchmarks.planning import Pilot, default_cache
-from samplerbench.benchmarks.running.executing import Tell, WorkerContext
+from samplerbench.benchmarks.running.executors import Tell, WorkerContext
 from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
 

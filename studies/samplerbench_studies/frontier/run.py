@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from samplerbench.benchmarks.advice.racing import Race, is_hopeful
-from samplerbench.benchmarks.running.executing import (
+from samplerbench.benchmarks.running.executors import (
     Executor,
     Failure,
     InProcess,

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from samplerbench.benchmarks import Suite, make_schedule
 from samplerbench.benchmarks.running import Setup, run, set_up
-from samplerbench.benchmarks.running.executing import Executor
+from samplerbench.benchmarks.running.executors import Executor
 from samplerbench.benchmarks.suites import check_suite, file_name, label_of
 from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor

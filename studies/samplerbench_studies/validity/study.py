@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from samplerbench.benchmarks.running.executing import Executor
+from samplerbench.benchmarks.running.executors import Executor
 from samplerbench.results.published import rows_of_model
 from samplerbench.results.run_directory import write_text
 

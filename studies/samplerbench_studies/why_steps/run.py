@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
-from samplerbench.benchmarks.running.executing import (
+from samplerbench.benchmarks.running.executors import (
     Call,
     Executor,
     Failure,

@@ -7,7 +7,7 @@ import pytest
 from quiet_runs import quiet_run
 from small_runs import numbers, suite
 
-from samplerbench.benchmarks.running.executing.worker import Worker
+from samplerbench.benchmarks.running.executors.worker import Worker
 
 PLUGIN = """
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ from answering import answered
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.running.executing import InProcess
+from samplerbench.benchmarks.running.executors import InProcess
 from samplerbench_studies.arrays import FloatArray
 from samplerbench_studies.why_steps import run, store
 from samplerbench_studies.why_steps.measuring.effort import Effort

@@ -1,0 +1,234 @@
+"""Admission of a run directory's cells: those that the present code would not make are set aside.
+
+A cell's ``made.json`` holds the fingerprint of its sampler on its own grid, and the digests of its
+model and its extractor, whose fingerprints lie in ``made/``. A digest names a record. The records
+are compared (:func:`.fingerprint.difference`): a directory of another machine stays valid although
+the last digits of its numbers differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...models.loaders.user_files import difference_of, file_hash
+from ...results.record import Record
+from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of
+from ...results.run_directory.layout import CELL, MADE
+from ...results.run_directory.reading import log
+from ...results.run_directory.run_dir import RunDir
+from ..sampling.shard import whole_shard
+from ..suites.cell import Cell
+from .model import AT_LEVEL
+
+UNPROVEN = "it is from a version of samplerbench that did not keep what made it"
+
+
+class ModelFingerprints(NamedTuple):
+    """Fingerprints of a model and of its extractor, if anything is scored by features.
+
+    Names of files that the model opens late are relative to ``folder``.
+    """
+
+    model: Fingerprint
+    extractor: Fingerprint | None
+    folder: Path = Path()
+
+
+class Admission:
+    """Admission of cells to a locked run directory.
+
+    ``makers`` are fingerprints by the name of the model, and ``probe`` returns the sampler's. Without
+    ``writes`` the directory is only read, and need not be locked.
+    """
+
+    def __init__(
+        self,
+        run: RunDir,
+        makers: Mapping[str, ModelFingerprints],
+        probe: Callable[[Cell], Fingerprint],
+        *,
+        writes: bool = True,
+    ) -> None:
+        self.run, self.makers, self.probe, self._writes = run, makers, probe, writes
+        self._aside = run.cells_aside()
+        self._records = {digest: _parsed(record) for digest, record in run.made().items()}
+        self._digests = {
+            name: (
+                self._digest_of(fingerprints.model, fingerprints.folder),
+                self._digest_of(fingerprints.extractor),
+            )
+            for name, fingerprints in makers.items()
+        }
+
+    def admit(self, cell: Cell, record: Record) -> bool:
+        """Plan a cell with its identity columns; return True if it has other parts already.
+
+        An outdated cell is set aside, and a restorable one comes back.
+        """
+        self.inspect(cell)
+        sampler, (model, extractor) = self.probe(cell), self._digests[cell.model]
+        exists = self.exists(cell.key)
+        stored = (self.run.read(cell.key, MADE) or {}) if exists else self._restore(cell)
+        # the recorded ones, so that their digests stay
+        recorded = self._recorded(stored, sampler) or sampler
+        model, extractor = str(stored.get("model", model)), str(stored.get("extractor", extractor))
+        made_by = f"{recorded.digest[:8]}-{model[:8]}-{extractor[:8] or 'none'}"
+        self.run.plan(cell.key, record | {"made_by": made_by})
+        if not stored:
+            record_of_makers = {
+                "sampler": recorded.to_json(),
+                "model": model,
+                "extractor": extractor,
+                "shard": whole_shard(cell.batch_size),
+                "space": cell.space,
+            }
+            self.run.write(cell.key, MADE, record_of_makers)
+        return bool(stored) or exists
+
+    def inspect(self, cell: Cell, *, extractor: bool = True) -> None:
+        """Set a cell of the directory aside if other code made it, and log it.
+
+        Extractors are compared if the present one has the cell's feature space.
+        """
+        if self.exists(cell.key) and (why := self.fault(cell, extractor=extractor)):
+            self.run.set_aside(cell.key, why)
+            log.warning("%s on %s (%s) is set aside: %s.", cell.label, cell.model, cell.key, why)
+
+    def inspect_model(self, key: str, name: str) -> None:
+        """Set a cell aside if another model made it, for a row that cannot be planned again."""
+        digest = str((self.run.read(key, MADE) or {}).get("model") or "")
+        was, now = self._records.get(digest), self.makers[name]
+        if was is not None and (changes := self._changes(was, now.model, digest, now.folder)):
+            why = f"the model is another one: {changes}"
+            self.run.set_aside(key, why)
+            log.warning("%s is set aside: %s.", key, why)
+
+    def fault(self, cell: Cell, *, extractor: bool = True) -> str:
+        """Return the reason why the present code would not make a cell of the directory, or ""."""
+        stored = self.run.read(cell.key, MADE) or {}
+        return self._fault(stored, self.probe(cell), cell.model, extractor=extractor)
+
+    def digests(self, name: str) -> tuple[str, str]:
+        """Return the digests of a model's record and of its extractor's, "" without one."""
+        return self._digests[name]
+
+    def exists(self, key: str) -> bool:
+        """Return True if there is a cell; one that was planned and never begun does not count."""
+        return any(name != CELL and name[0] != "." for name in self.run.names(key))
+
+    def restorable(self, cell: Cell) -> tuple[str, dict[str, Any]] | None:
+        """Return folder and ``made.json`` of an equal cell that was set aside, or None."""
+        if cell.key not in self._aside:
+            return None
+        sampler = self.probe(cell)
+        for folder, record in self.run.made_aside(cell.key):
+            if not self._fault(record, sampler, cell.model):
+                return folder, record
+        return None
+
+    def _restore(self, cell: Cell) -> dict[str, Any]:
+        """Restore a cell that was set aside, and return its ``made.json``, or {}."""
+        match = self.restorable(cell)
+        if match is None:
+            return {}
+        folder, record = match
+        self.run.restore(cell.key, folder)
+        log.warning(
+            "%s is back: it was set aside when other code was there, and "
+            "is what the present code makes.",
+            cell.key,
+        )
+        return record
+
+    def _fault(
+        self, stored: Mapping[str, Any], sampler: Fingerprint, name: str, *, extractor: bool = True
+    ) -> str:
+        """Return the reason why the present code would not make a cell; "" if it would."""
+        before = self._recorded(stored, sampler)
+        if before is None:
+            return "its made.json is damaged or missing, so that nothing says what made it"
+        kinds = ("model", "extractor")[: 1 + extractor]
+        folder = self.makers[name].folder
+        for kind, now, digest in zip(kinds, self.makers[name], self._digests[name], strict=False):
+            stands = str(stored.get(kind) or "")
+            if stands == digest:  # the record that equals the present one
+                continue
+            was = self._records.get(stands)
+            if (was is None) != (now is None):
+                return f"the {kind} is another one, or nothing says which it was"
+            if (
+                was is not None
+                and isinstance(now, Fingerprint)
+                and (changes := self._changes(was, now, stands, folder))
+            ):
+                return f"the {kind} is another one: {changes}"
+        if before is not sampler and (changes := difference(before, sampler)):
+            return f"the sampler is another one: {changes}"
+        return ""
+
+    def _changes(self, was: Fingerprint, now: Fingerprint, digest: str, folder: Path) -> str:
+        """Describe changes of a maker on record and of the files that it opened late, or ""."""
+        return _difference(was, now) or difference_of(folder, self.run.opened(digest))
+
+    def _recorded(self, stored: Mapping[str, Any], now: Fingerprint) -> Fingerprint | None:
+        """Return the sampler's fingerprint in a ``made.json``; ``now`` itself if it is the same."""
+        return now if stored.get("sampler") == now.to_json() else _parsed(stored.get("sampler"))
+
+    def _digest_of(self, fingerprint: Fingerprint | None, folder: Path = Path()) -> str:
+        """Return the digest of the record that equals a fingerprint, or of a new one."""
+        if fingerprint is None:
+            return ""
+        late: set[str] = set()
+        for digest, record in self._records.items():
+            if (
+                record is not None
+                and record.kind == fingerprint.kind
+                and not _difference(record, fingerprint)
+            ):
+                opened = self.run.opened(digest)
+                if not difference_of(folder, opened):
+                    if self._writes and fingerprint.values.keys() - record.values.keys():
+                        whole = replace(record, values={**fingerprint.values, **record.values})
+                        self.run.write_made(digest, whole.to_json())
+                    return digest
+                late |= opened.keys()
+        # it does the same with other files, as far as its probes show
+        files = {name: file_hash(str(folder / name)) or "" for name in sorted(late)}
+        digest = without_levels(fingerprint).digest
+        if digest in self._records:
+            digest = hash_of([fingerprint.to_json(), files])
+        if self._writes:
+            self.run.write_made(digest, fingerprint.to_json())
+            if files:
+                self.run.write_opened(digest, files)
+        self._records[digest] = fingerprint
+        return digest
+
+
+def without_levels(fingerprint: Fingerprint) -> Fingerprint:
+    """Return a fingerprint without outputs at the levels of cells."""
+    values = {key: at for key, at in fingerprint.values.items() if not key.startswith(AT_LEVEL)}
+    if len(values) == len(fingerprint.values):
+        return fingerprint
+    return replace(fingerprint, values=values)
+
+
+def _difference(before: Fingerprint, now: Fingerprint) -> str:
+    """Describe the difference between two fingerprints, at the levels that both have."""
+    if words := difference(without_levels(before), without_levels(now)):
+        return words
+    for key, at in before.values.items():
+        if key.startswith(AT_LEVEL) and key in now.values and not at.same(now.values[key]):
+            sigma = float(key.removeprefix(AT_LEVEL).split()[0])
+            return f"its output at sigma {sigma:.4g} differs"
+    return ""
+
+
+def _parsed(record: object) -> Fingerprint | None:
+    try:
+        return Fingerprint.from_json(record)
+    except ValueError:
+        return None

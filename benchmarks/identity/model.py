@@ -1,0 +1,240 @@
+"""Fingerprints of models and feature extractors: outputs for fixed noise, hashes of their files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import re
+import sys
+from collections.abc import Iterable
+from functools import cache
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ...models import Denoiser
+from ...models.loaders.python_file import FileModel, Renamed
+from ...models.loaders.source_file import imported_names
+from ...models.loaders.user_files import FilesRead, file_hash, is_users, module_file, reading
+from ...models.networks import parameter_dtype
+from ...models.reference import Extractor, Identity
+from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...samplers import SampleNoise
+from .reduced_numbers import of_rows
+
+_BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
+"""Packages of every run, whose versions are in ``run.json``."""
+
+
+def installed_code(files: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the installed packages that source files import.
+
+    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
+    out.
+    """
+    imported = {name for file in files for name in imported_names(file, "")}
+    modules: dict[str, list[str]] = {}
+    for name in sorted(imported):
+        package = name.partition(".")[0]
+        if package not in _BASE and _is_installed(name):
+            modules.setdefault(package, []).append(name)
+    versions = {}
+    for package, names in sorted(modules.items()):
+        hashes = (file_hash(module_file(name) or "") for name in names)
+        digests = [digest[:12] for digest in hashes if digest]
+        versions[f"installed {package}"] = " ".join([_version(package), *digests])
+    return versions
+
+
+def _is_installed(name: str) -> bool:
+    """Return True for a loaded module of an installed package."""
+    file = module_file(name)
+    return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
+
+
+def _version(package: str) -> str:
+    """Return the versions of a package's distributions."""
+    versions = []
+    for name in sorted(set(_distributions().get(package, [package]))):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} of no known version")
+    return " and ".join(versions)
+
+
+_distributions = cache(importlib.metadata.packages_distributions)
+
+
+LEVELS, ROWS, SEED = 5, 2, 0
+MANY_ROWS, LARGE = 16, 1024
+"""Samples at a level of a cell's own grid, and the size of a sample above which there are fewer."""
+AT_LEVEL = "output for many samples at sigma "
+"""Prefix of the names of these values. A record has as many as its cells have levels."""
+
+_ABSOLUTE = re.compile(
+    r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?:[^\s\"',;()/\\]+[/\\])+(?=[^\s\"',;()/\\])"
+)
+
+
+_first: WeakKeyDictionary[Denoiser, dict[str, Fingerprint]] = WeakKeyDictionary()
+
+
+def first_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
+    """Return the fingerprint of a model, made by the first call: models may cache files."""
+    by_device = _first.setdefault(model, {})
+    if device not in by_device:
+        by_device[device] = model_fingerprint(model, device)
+    return by_device[device]
+
+
+@torch.no_grad()
+def model_fingerprint(model: Denoiser, device: str = "cpu") -> Fingerprint:
+    """Return the fingerprint of an eager model, with its wrappers, on ``device``.
+
+    It holds :data:`LEVELS` evaluations of :data:`ROWS` samples between the ends of its levels, and
+    the hashes of its files, also of those that the calls open. It raises what the model raises.
+    """
+    ids, precision = torch.arange(ROWS, device=device), precision_of(model)
+    values: dict[str, Numbers] = {}
+    with reading() as recorder:
+        bound = model.bind(ids, SEED)
+        z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+        for sigma in levels_of(model):
+            values[f"output at sigma {sigma:.4g}"] = of_rows(
+                bound(z * math.sqrt(1 + sigma * sigma), sigma), precision, device
+            )
+        if model.decoder is not None:
+            values["decoded noise"] = of_rows(model.decode(z.float()), torch.float32, device)
+    exact: dict[str, Fact] = {
+        "identity": without_folders(model.identity),
+        "event": str(tuple(model.event)),
+        "sigma_min": model.sigma_min,
+        "sigma_max": model.sigma_max,
+        "number of classes": model.classes,
+        "limits": str(model.limits),
+        "evaluations a call": model.passes,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    if model.decoder is not None:
+        exact["decoded event"] = str(tuple(model.decoder.event))
+        exact["decoded limits"] = str(model.decoder.limits)
+    if model.read is not None and runs_users_code(model):
+        exact |= installed_code(model.read.paths | recorder.paths)
+    return Fingerprint(
+        "model", without_folders(model.name), files_of(model.read, recorder.paths) | exact, values
+    )
+
+
+def runs_users_code(model: Denoiser) -> bool:
+    """Return True if a model calls code of the user's, or of an installed package."""
+    inner: object = model
+    while isinstance(inner, Denoiser):
+        if isinstance(inner, FileModel | Renamed):
+            return True
+        inner = getattr(inner, "inner", None)
+    return False
+
+
+@torch.no_grad()
+def outputs_at(
+    model: Denoiser, levels: Iterable[float], dtype: torch.dtype, device: str = "cpu"
+) -> dict[str, Numbers]:
+    """Return the reduced output of a model for :data:`MANY_ROWS` samples of noise at each level.
+
+    A large sample is as much work as many small ones: a level has two of them, by turns. The states
+    have ``dtype``, which need not be the model's own.
+    """
+    outputs, few = {}, math.prod(model.event) > LARGE
+    precision = max(precision_of(model), dtype, key=lambda each: torch.finfo(each).eps)
+    state = "" if dtype == model.dtype else f" in {str(dtype).removeprefix('torch.')}"
+    for sigma in levels:
+        # decided by the level alone, so that the rows are the same whichever others there are
+        first = int(1e6 * math.log(sigma)) % (MANY_ROWS // ROWS) * ROWS if few else 0
+        ids = torch.arange(first, first + (ROWS if few else MANY_ROWS), device=device)
+        z = SampleNoise(SEED, ids, model.event, dtype).initial()
+        d = model.bind(ids, SEED)(z * math.sqrt(1 + sigma * sigma), sigma)
+        outputs[f"{AT_LEVEL}{sigma:.12g}{state}"] = of_rows(d[None], precision, device)
+    return outputs
+
+
+def levels_of(model: Denoiser) -> list[float]:
+    """Return levels from ``sigma_max`` down to ``sigma_min``, evenly spaced in their logarithm."""
+    ratio = model.sigma_min / model.sigma_max
+    inner = [model.sigma_max * ratio ** (i / (LEVELS - 1)) for i in range(1, LEVELS - 1)]
+    return [model.sigma_max, *inner, model.sigma_min]
+
+
+def files_of(read: FilesRead | None, later: frozenset[str] = frozenset()) -> dict[str, Fact]:
+    """Return the hashes of a user's files as facts, also of files that were opened later."""
+    if read is None:
+        return {}
+    return {FILE + name: digest for name, digest in (read | later).hashes.items()}
+
+
+def precision_of(model: Denoiser) -> torch.dtype:
+    """Return the coarsest dtype of a model's state, its networks and its wrappers'."""
+    candidates, inner = [model.dtype], model
+    while isinstance(inner, Denoiser):
+        dtypes = [parameter_dtype(value) for value in vars(inner).values()]
+        dtypes.append(getattr(inner, "network_dtype", None))
+        candidates += [dtype for dtype in dtypes if dtype is not None]
+        inner = getattr(inner, "inner", None)
+    return max(candidates, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def without_folders(text: str) -> str:
+    """Return a text without the folders of absolute paths, which differ between machines."""
+    return _ABSOLUTE.sub("", text)
+
+
+PROBES = 4
+LOUDER = 8.0  # range of the second noise where the data have no range
+
+
+def extractor_fingerprint(
+    extractor: Extractor,
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    device: str = "cpu",
+) -> Fingerprint:
+    """Return the fingerprint of an extractor: its features of :data:`PROBES` samples of noise.
+
+    A user's extractor is also tried on :data:`MANY_ROWS` louder samples. The samples ``(n, *event)``
+    are clamped to ``limits``, the range of the data. It raises what the extractor raises.
+    """
+    exact: dict[str, Fact] = {
+        "identity": without_folders(extractor.identity),
+        "dim": extractor.dim,
+        "event": str(tuple(event)),
+        "limits": str(limits),
+    }
+    if isinstance(extractor, Identity):
+        return Fingerprint("extractor", exact["identity"], exact, {})  # pyright: ignore[reportArgumentType] - a text
+    read = getattr(extractor, "read", None)
+    with reading() as recorder, torch.no_grad():
+        features = extractor(probes(event, limits).to(device))
+        values = {"features of fixed noise": of_rows(features, torch.float32, device)}
+        if read is not None:
+            many = extractor(probes(event, limits, MANY_ROWS, LOUDER).to(device))
+            values["features of many samples"] = of_rows(many[None], torch.float32, device)
+    exact = files_of(read, recorder.paths) | exact
+    return Fingerprint("extractor", without_folders(extractor.identity), exact, values)
+
+
+def probes(
+    event: tuple[int, ...],
+    limits: tuple[float, float] | None,
+    count: int = PROBES,
+    louder: float = 1.0,
+) -> torch.Tensor:
+    """Return ``(count, *event)`` float32 noise: white rows, then smoother ones, of running means.
+
+    It stays within the range of the data; where there is none, within ``louder`` times [-1, 1].
+    """
+    low, high = limits or (-louder, louder)
+    noise = SampleNoise(SEED, torch.arange(count), event, torch.float64).initial()
+    flat = noise.flatten(1)
+    smooth = flat.cumsum(1) / torch.arange(1, flat.shape[1] + 1).sqrt()
+    mixed = torch.cat([flat[: count // 2], smooth[count // 2 :]]).reshape(noise.shape)
+    return ((low + high) / 2 + (high - low) / 4 * mixed).clamp(low, high).to(torch.float32)

@@ -1,0 +1,115 @@
+"""Tensors and plans as short lists: entries at fixed places, random projections of all entries."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...results.run_directory.fingerprint import Numbers, hash_of
+from ...samplers.noise import normal
+
+ENTRIES, PROJECTIONS = 16, 4
+"""Numbers of evenly spread entries and of weighted sums that stand for a longer list."""
+
+LONG_PLAN = 4000
+"""Longest plan that is stored whole; a longer one has reduced blocks that make up this size."""
+
+_SMALL = 1e-6  # weights below this are compared by their differences, larger ones by their ratios
+
+_PLAN, _STATE = (1e-10, 1e-11), (1e-6, 1e-8)
+_SINGLE, _DEVICE, _HALF = (1e-4, 1e-4), (5e-3, 5e-3), (3e-2, 3e-2)
+
+
+def of_plan(numbers: list[float]) -> Numbers:
+    """Reduce coefficients, whose last digits depend on the machine's exp, log and linear solver."""
+    if len(numbers) <= LONG_PLAN:
+        return Numbers(tuple(numbers), *_PLAN)
+    # so that levels of 80 do not hide weights of a hundredth in the sums
+    ratios = np.arcsinh(np.array(numbers) / _SMALL)
+    blocks = np.array_split(ratios, LONG_PLAN // (ENTRIES + PROJECTIONS))
+    return Numbers(tuple(x for block in blocks for x in reduced(block)), *_PLAN)
+
+
+def of_rows(rows: Tensor | NDArray[Any], dtype: torch.dtype, device: str = "cpu") -> Numbers:
+    """Reduce rows ``(n, …)``, each by itself, that ``device`` computed in ``dtype``."""
+    if isinstance(rows, Tensor):
+        rows = rows.detach().to("cpu", torch.float64).numpy()
+    flat = np.asarray(rows, np.float64).reshape(len(rows), -1)
+    return Numbers(tuple(x for row in flat for x in reduced(row)), *tolerance_of(dtype, device))
+
+
+def tolerance_of(dtype: torch.dtype, device: str = "cpu") -> tuple[float, float]:
+    """Return relative and absolute tolerance: some thousand roundings, or a GPU's tensor cores."""
+    if dtype == torch.float64:
+        return _STATE
+    if dtype == torch.float32:
+        return _SINGLE if torch.device(device).type == "cpu" else _DEVICE
+    return _HALF
+
+
+def reduced(row: NDArray[np.float64]) -> list[float]:
+    """Return a row, if long :data:`ENTRIES` of its numbers and :data:`PROJECTIONS` weighted sums.
+
+    The sums have unit weights in the mean, so that none outgrows the entries: a change of one entry
+    in a thousand moves each by some 3 % of it.
+    """
+    if len(row) <= ENTRIES + PROJECTIONS:
+        return [float(x) for x in row]
+    places = np.linspace(0, len(row) - 1, ENTRIES).round().astype(int)
+    sums = [float(weights @ row) for weights in _weights(len(row))]
+    return [float(x) for x in row[places]] + sums
+
+
+@lru_cache(maxsize=64)
+def _weights(count: int) -> NDArray[np.float64]:
+    """Return ``(PROJECTIONS, count)`` fixed weights of mean square sum 1, on every machine."""
+    return normal(0, torch.arange(PROJECTIONS), 0, 0, count).numpy() / np.sqrt(count)
+
+
+class Flattened:
+    """Nested tuples, records and arrays as a list of their floats and a hash of everything else.
+
+    Objects that are neither numbers, texts nor containers contribute their class name only.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.numbers: list[float] = []
+        self._layout: list[str] = []
+        self._walk(value)
+
+    @property
+    def layout(self) -> str:
+        """Hash of the places of the floats, and of the counts, flags and texts between them."""
+        return hash_of(self._layout)
+
+    def _walk(self, value: Any) -> None:
+        if isinstance(value, float | np.floating):
+            self.numbers.append(float(value))
+            self._layout.append("f")
+        elif value is None or isinstance(value, bool | int | str | np.integer | np.bool_):
+            self._layout.append(repr(value.item() if isinstance(value, np.generic) else value))
+        elif isinstance(value, Tensor | np.ndarray):
+            self._layout.append(f"array {tuple(value.shape)}")
+            array = value.detach().cpu() if isinstance(value, Tensor) else value
+            self.numbers += np.asarray(array, np.float64).ravel().tolist()
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            self._all(getattr(value, f.name) for f in dataclasses.fields(value))
+        elif isinstance(value, Mapping):
+            self._all(part for item in value.items() for part in item)
+        elif isinstance(value, tuple | list):
+            self._all(value)
+        else:
+            self._layout.append(type(value).__name__)
+
+    def _all(self, parts: Any) -> None:
+        self._layout.append("(")
+        for part in parts:
+            self._walk(part)
+        self._layout.append(")")

@@ -1,0 +1,272 @@
+"""Fingerprint of a configured sampler: its grid, its coefficients, its result for three points.
+
+The points lie in the plane; the denoiser is that of a mixture of two Gaussians; the noise is fixed.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Self, cast
+
+import torch
+from torch import Tensor
+
+from ... import samplers
+from ...models.loaders.schemes import is_data
+from ...models.loaders.source_file import code_of, modules_of
+from ...models.loaders.user_files import FileRecorder, module_file, named_hashes, reading
+from ...results.run_directory.fingerprint import FILE, Fact, Fingerprint, Numbers
+from ...samplers import Grid, GridSampler, Noise, NoNoise, SampleNoise, Sampler
+from ...samplers.brownian import BrownianNoise
+from ...samplers.loop import planned
+from ...samplers.types import StepNoise
+from ..suites.cell import Cell, Start
+from .model import MANY_ROWS
+from .reduced_numbers import Flattened, of_plan, of_rows
+
+_DECLARED = ("order", "stochastic", "adaptive", "batch_coupled", "own_grid", "history")
+"""Class attributes that decide the run of a sampler, or columns of its row."""
+
+ROOM = 2**17  # most numbers in the samples for a plugin's trial; there are two samples at least
+
+
+def sampler_fingerprint(cell: Cell, event: tuple[int, ...] | None = None) -> Fingerprint:
+    """Return the fingerprint of a cell's sampler, grid, noise and start.
+
+    The results of a built-in sampler alone pin it: a new version of this package without changed
+    results leaves its numbers valid. A user's sampler, or another library's, is also pinned by its
+    files or version, and a plugin is tried on samples of the shape ``event``. It raises what the
+    sampler raises, and a ValueError for a cell without a grid.
+    """
+    if cell.grid is None:
+        raise ValueError(f"{cell.label} has no grid, so there is nothing to show what it does")
+    setup = SamplerSetup(cell.sampler, cell.grid, cell.noise, cell.sigma_max, cell.sigma_min)
+    start = None if cell.start.means is None else cell.start
+    if event is None or not samplers.origin(cell.sampler.name):
+        return fingerprint_of(setup, cell.label, start)
+    name = f"result for samples of shape {event} on {len(cell.grid)} steps"
+    with reading() as recorder:
+        values = {name: _samples(setup, event, getattr(torch, cell.dtype))}
+        fingerprint = fingerprint_of(setup, cell.label, start)
+    return replace(
+        fingerprint,
+        exact={**fingerprint.exact, **_hashes(_module_of(cell.sampler), recorder)},
+        values={**fingerprint.values, **values},
+    )
+
+
+@dataclass(frozen=True)
+class SamplerSetup:
+    """All that decides the samples of a cell, besides its model.
+
+    The levels are the range of the model and of a Brownian path.
+    """
+
+    sampler: Sampler
+    grid: Grid
+    noise: str | None
+    sigma_max: float
+    sigma_min: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Largest and smallest level."""
+        return self.sigma_max, self.sigma_min
+
+
+def fingerprint_of(setup: SamplerSetup, name: str, start: Start | None = None) -> Fingerprint:
+    """Return the fingerprint of a sampler under a name, with a start that is not noise alone."""
+    sampler, grid = setup.sampler, setup.grid
+    size = f"on {len(grid)} step{'s' if len(grid) > 1 else ''}"
+    exact: dict[str, Fact] = {declared: getattr(sampler, declared, None) for declared in _DECLARED}
+    exact |= {f"number of evaluations {size}": sampler.nfe(grid)} | origin_of(sampler)
+    values = {"grid": of_plan(list(grid.sigma))}
+    if callable(getattr(sampler, "plan", None)):
+        plan = Flattened(planned(cast(GridSampler, sampler), grid))
+        exact[f"layout of the plan {size}"] = plan.layout
+        values[f"plan {size}"] = of_plan(plan.numbers)
+    values[f"result for three points {size}"] = _points(setup)
+    if start is not None:
+        values[f"start {start.name}"] = _first_states(start)
+    return Fingerprint("sampler", name, exact, values)
+
+
+def _points(setup: SamplerSetup) -> Numbers:
+    """Return the sampler's result for three points in the plane."""
+    noise = _noise_of(setup.noise, setup.ends)
+    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min))
+    x = setup.grid.sigma[0] * _WHITE.initial()
+    with torch.no_grad():
+        x = setup.sampler.sample(denoise, x, setup.grid, noise)
+    # a peer may compute in float32
+    return of_rows(x, torch.float32 if ":" in setup.sampler.name else torch.float64)
+
+
+def _samples(setup: SamplerSetup, event: tuple[int, ...], dtype: torch.dtype) -> Numbers:
+    """Return the sampler's result for samples of a model's shape."""
+    ids = torch.arange(max(2, min(MANY_ROWS, ROOM // math.prod(event))))
+    source = SampleNoise(PROBE_SEED, ids, event, dtype)
+    if setup.noise == "brownian":
+        source = BrownianNoise(PROBE_SEED, ids, event, *setup.ends, dtype)
+    denoise = ProbeDenoiser(math.sqrt(setup.sigma_max * setup.sigma_min), event)
+    noise = NoNoise() if setup.noise is None else source
+    with torch.no_grad():
+        x = setup.grid.sigma[0] * source.initial()
+        x = setup.sampler.sample(denoise, x, setup.grid, noise)
+    return of_rows(x[None], dtype)
+
+
+def _first_states(start: Start) -> Numbers:
+    """Return the first states of two latents."""
+    assert start.means is not None
+    device, ids = start.means.device, torch.arange(2)
+    z = SampleNoise(PROBE_SEED, ids, tuple(start.means.shape[1:]), torch.float64).initial()
+    labels = (ids % len(start.means)).to(device)
+    return of_rows(start.states((start.sigma_max * z).to(device), labels), torch.float64)
+
+
+def origin_of(sampler: Sampler) -> dict[str, Fact]:
+    """Return version and files of a sampler that is not built in."""
+    origin = samplers.origin(sampler.name)
+    if not origin:
+        return {}
+    return _hashes(_module_of(sampler)) | {"origin": origin}
+
+
+def files_of_sampler(sampler: Sampler) -> frozenset[str]:
+    """Return the files of a plugin's code, and the files that were opened when it was imported."""
+    module = _module_of(sampler) if samplers.origin(sampler.name) else None
+    if module is None:
+        return frozenset()
+    recorder = samplers.seen_at_import(module.__name__)
+    return frozenset(modules_of(module)) | (
+        _files_opened(module, recorder) if recorder else frozenset()
+    )
+
+
+def _module_of(sampler: Sampler) -> ModuleType | None:
+    return None if ":" in sampler.name else sys.modules.get(type(sampler).__module__)
+
+
+def _hashes(module: ModuleType | None, *seen: FileRecorder) -> dict[str, Fact]:
+    """Return the hashes of a plugin's files: its code, and all files opened at import and since."""
+    if module is None:
+        return {}
+    imported = samplers.seen_at_import(module.__name__)
+    recorders = [*seen, *([imported] if imported else [])]
+    opened = frozenset(path for recorder in recorders for path in _files_opened(module, recorder))
+    folder = Path(module_file(module.__name__) or ".").parent
+    files = named_hashes(opened, folder) | code_of(module)
+    return {FILE + name: digest for name, digest in files.items()}
+
+
+def _files_opened(module: ModuleType, recorder: FileRecorder) -> frozenset[str]:
+    """Return the user's files that a recorder saw, and data files of the module's package."""
+    root = Path(module_file(module.__name__.partition(".")[0]) or "/dev/null").parent
+    return recorder.paths | frozenset(
+        path for path in tuple(recorder.opened) if is_data(path, root)
+    )
+
+
+ROWS, EVENT, PROBE_SEED = 3, (2,), 0
+_MOST = 20_000  # tensors of noise, of six numbers each
+
+
+class ProbeDenoiser:
+    """Exact float64 denoiser of two Gaussians of one covariance, unlike weights, off the origin.
+
+    With the standard deviations a of the coordinates, the centre c, the means c ± m and v = a² +
+    sigma²,
+
+        d = e + a² / v (x - e),        e = c + m tanh(m / v · (x - c) + b).
+
+    The ``scale`` of the data is in the middle of the noise levels: most steps see both Gaussians.
+    The coordinates of ``event`` repeat the two of the plane.
+    """
+
+    def __init__(self, scale: float, event: tuple[int, ...] = EVENT) -> None:
+        count = math.prod(event)
+        self._square, self._centre, self._apart = (
+            torch.tensor(values * -(-count // 2), dtype=torch.float64)[:count] * unit
+            for values, unit in (
+                ((0.09, 0.49), scale**2),
+                ((0.4, -0.3), scale),
+                ((1.1, 0.5), scale),
+            )
+        )
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return E[x0 | x] of ``x`` ``(n, *event)`` at ``sigma``, one level or ``(n,)``."""
+        level = (
+            sigma.to(torch.float64).reshape(-1, 1) if isinstance(sigma, Tensor) else float(sigma)
+        )
+        rows = x.to(torch.float64).flatten(1)
+        total = self._square + level * level
+        log_odds = ((rows - self._centre) * (self._apart / total)).sum(1, keepdim=True).add_(0.2)
+        side = log_odds.tanh_()
+        d = torch.lerp(self._centre + self._apart * side, rows, self._square / total)
+        return d.to(x.dtype).reshape(x.shape)
+
+    def take(self, rows: Tensor) -> Self:  # noqa: ARG002 - no row has anything of its own
+        """Return itself for other rows."""
+        return self
+
+
+class CachedNoise:
+    """Noise source whose tensors are drawn once a process: all cells share white noise.
+
+    With ``intervals``, a draw depends on the levels of its step.
+    """
+
+    def __init__(self, source: SampleNoise | BrownianNoise, *, intervals: bool) -> None:
+        self._source, self._intervals = source, intervals
+        self._drawn: dict[tuple[object, ...], Tensor] = {}
+
+    def initial(self) -> Tensor:
+        """Return the latents ``(3, 2)``, standard normal."""
+        return self._cached(("initial",), self._source.initial)
+
+    def at(self, step: int, cur: float, nxt: float) -> StepNoise:
+        """See :class:`~samplerbench.samplers.types.Noise`."""
+        where = (step, cur, nxt) if self._intervals else (step,)
+
+        def answer(draw: int = 0, *, cur: float | None = None, nxt: float | None = None) -> Tensor:
+            key = (*where, draw, cur, nxt) if self._intervals else (*where, draw)
+            return self._cached(key, lambda: source(draw, cur=cur, nxt=nxt))
+
+        source = self._source.at(step, cur, nxt)
+        return answer
+
+    def take(self, rows: Tensor) -> Noise:
+        """Return the noise of a subset or of repeats of the rows, without the cache."""
+        return self._source.take(rows)
+
+    def _cached(self, key: tuple[object, ...], draw: Callable[[], Tensor]) -> Tensor:
+        if len(self._drawn) > _MOST:
+            self._drawn.clear()
+        if key not in self._drawn:
+            self._drawn[key] = draw()
+        return self._drawn[key].clone()
+
+
+_IDS = torch.arange(ROWS)
+_WHITE = CachedNoise(SampleNoise(PROBE_SEED, _IDS, EVENT, torch.float64), intervals=False)
+_paths: dict[tuple[float, float], CachedNoise] = {}
+
+
+def _noise_of(kind: str | None, ends: tuple[float, float]) -> Noise:
+    """Return the noise of a sampler: "white", "brownian" between these levels, or none."""
+    if kind is None:
+        return NoNoise()
+    if kind != "brownian":
+        return _WHITE
+    if ends not in _paths:
+        _paths[ends] = CachedNoise(
+            BrownianNoise(PROBE_SEED, _IDS, EVENT, *ends, torch.float64), intervals=True
+        )
+    return _paths[ends]

@@ -1,0 +1,185 @@
+"""States of the cells of a run directory: missing samples, failures, and what a run would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ...results.record import Record
+from ...results.run_directory.layout import CELL, MADE, QUALITY
+from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.sealed import Damaged
+from ..identity.admission import UNPROVEN, Admission
+from ..planning.planner import planned_before
+from ..sampling.trajectories import Seen
+from ..scoring.cost import endpoints_asked
+from ..scoring.scorer import Scorer
+from ..suites.cell import Cell
+from ..timing.machine import version
+from .progress import Reporter
+from .setup import Setup
+
+
+def missing(run: RunDir, cell: Cell) -> list[tuple[int, int]]:
+    """Return the shards ``(start, stop)`` that a cell lacks; none for one with nothing to run."""
+    return [] if ended(run, cell) else run.missing(cell.key, cell.samples)
+
+
+def ended(run: RunDir, cell: Cell) -> bool:
+    """Return True if a cell is skipped, or failed as it would with this batch size and version."""
+    quality = run.read(cell.key, QUALITY)
+    failed = quality and quality["status"] != "ok" and quality.get("attempt") == _attempt(cell)
+    return bool(cell.skip or failed)
+
+
+def conclude(run: RunDir, cell: Cell, status: str, reason: str) -> None:
+    """Record that a cell has no samples, and the reason."""
+    quality = {
+        "samples": cell.samples,
+        "attempt": _attempt(cell),
+        "status": status,
+        "reason": reason,
+    }
+    if run.read(cell.key, QUALITY) != quality:
+        run.write(cell.key, QUALITY, quality)
+
+
+def forget_failures(run: RunDir, cells: Iterable[Cell], *, every: bool) -> None:
+    """Reset cells without a result, so that they are tried again.
+
+    Without ``every``, only cells whose process was killed from outside, which is no verdict.
+    """
+    for cell in cells:
+        try:
+            status = run.parsed(cell.key, QUALITY).get("status", "ok")
+        except (FileNotFoundError, Damaged):  # which is said, and mended, when cells are admitted
+            continue
+        if not cell.skip and status != "ok" and (every or status == "killed"):
+            run.delete(cell.key, QUALITY)
+
+
+def _attempt(cell: Cell) -> Record:
+    """Return the inputs of a failure besides the cell's identity."""
+    return {"batch_size": cell.batch_size, "samplerbench": version(), "samples": cell.samples}
+
+
+class OtherCell(NamedTuple):
+    """Cell of an earlier run into the directory that the present one does not request.
+
+    Attributes:
+        key: of the cell.
+        record: identity columns of its row.
+        space: its feature space; None for the present run's.
+        planned: equal cells, as planned now; None if its model is not loaded.
+    """
+
+    key: str
+    record: Record
+    space: str | None
+    planned: list[Cell] | None
+
+
+def other_cells(setup: Setup) -> Iterator[OtherCell]:
+    """Yield the cells of earlier runs that a run does not request."""
+    run, requested = setup.directory, {cell.key for cell in setup.cells}
+    for key in run.cells():
+        if key in requested:
+            continue
+        record = run.read(key, CELL) or {}
+        if record.get("model") not in setup.models:
+            yield OtherCell(key, record, None, None)
+            continue
+        space = (run.read(key, MADE) or {}).get("space")
+        before = planned_before(
+            record, space, setup.suite, setup.models, setup.references, setup.device
+        )
+        yield OtherCell(key, record, space, [cell for cell in before if cell.key == key])
+
+
+State = Literal[
+    "up to date", "changed", "comes back", "missing", "to be scored", "ended", "skipped", "not told"
+]
+"""State of a cell. ``changed``: it will be set aside and made again. ``comes back``: it was set
+aside, and equals the cell of the present code. ``ended``: it failed, and is not tried again. ``not
+told``: the last run into the directory did not request it, and its fingerprints cannot be compared.
+"""
+
+
+class Standing(NamedTuple):
+    """State of one cell: its key, columns of its row, and the reason in a clause, or ""."""
+
+    cell: str
+    model: str
+    sampler: str
+    steps: Any
+    state: State
+    why: str = ""
+
+
+def standings(setup: Setup) -> list[Standing]:
+    """Return the states of a run directory's cells: those that a run requests, then others."""
+    admission = Admission(setup.directory, setup.makers, setup.probes.fingerprint, writes=False)
+
+    def watch(*_: object) -> Any:
+        raise AssertionError("nothing is computed here")
+
+    requested = {}
+    for name in setup.models:
+        cells = setup.cells_of(name)
+        planned = [cell for cell in cells if not cell.skip]
+        report = Reporter(setup.console, 0, 0.0)
+        scorer = scorer_of(setup, name, admission.digests(name), planned, watch, report)
+        for cell in cells:
+            state, why = _state(setup.directory, admission, cell, scorer)
+            requested[cell.key] = Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
+    return [*requested.values(), *_other_standings(setup, admission)]
+
+
+def scorer_of(
+    setup: Setup,
+    name: str,
+    digests: tuple[str, str],
+    cells: Sequence[Cell],
+    watch: Callable[[Cell, int], Seen],
+    report: Reporter,
+) -> Scorer:
+    """Return a scorer of cells of the model ``name``; other arguments as :class:`.Scorer`."""
+    return Scorer(
+        setup.directory.of_model(*digests),
+        setup.suite,
+        setup.models[name],
+        setup.references[name],
+        max((endpoints_asked(setup.suite, cell) for cell in cells), default=0),
+        watch,
+        report,
+    )
+
+
+def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tuple[State, str]:
+    if cell.skip:
+        return "skipped", cell.skip
+    if not admission.exists(cell.key):
+        if admission.restorable(cell) is not None:
+            return "comes back", "it was set aside, and is what the present code makes"
+        return "missing", f"0 of {cell.samples:,} samples are there"
+    if why := UNPROVEN if run.old else admission.fault(cell):
+        return "changed", why
+    quality = run.read(cell.key, QUALITY) or {}
+    if ended(run, cell):
+        return "ended", f"{quality.get('status')}: {quality.get('reason')}"
+    if lacking := missing(run, cell):
+        count = cell.samples - sum(stop - start for start, stop in lacking)
+        return "missing", f"{count:,} of {cell.samples:,} samples are there"
+    why = scorer.lacks(cell)
+    return ("to be scored", why) if why else ("up to date", "")
+
+
+def _other_standings(setup: Setup, admission: Admission) -> Iterator[Standing]:
+    for key, record, _, planned in other_cells(setup):
+        model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
+        why = "the last run did not ask for it"
+        standing = Standing(key, model, sampler, record.get("steps"), "not told", why)
+        if planned:
+            why = admission.fault(planned[0])
+            standing = standing._replace(state="changed" if why else "up to date", why=why)
+        yield standing

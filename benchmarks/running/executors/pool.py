@@ -1,0 +1,157 @@
+"""Pool of worker processes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from .executor import (
+    Executor,
+    Task,
+    TellOf,
+    Wanted,
+    always,
+    each,
+    result_of,
+    run_in_process,
+    silent,
+)
+from .transport import packed
+from .worker import Worker, memory_limit
+
+if TYPE_CHECKING:
+    from .worker_context import WorkerContext
+
+
+class Pool(Executor):
+    """Executor with several workers, each with a thread that waits for it.
+
+    Each has its part of the threads of torch, one at least. Tasks that cannot be sent to a worker
+    run in the iterating thread. The workers live until the pool is closed; they serve one map at a
+    time.
+
+    Args:
+        size: number of workers, >= 1.
+        memory: bytes that each may hold, as in :class:`.Worker`; None for its part of the default.
+        gpus: names for CUDA_VISIBLE_DEVICES, one a worker in turn; empty for no change.
+    """
+
+    keeps_limits = True
+
+    def __init__(self, size: int, memory: int | None = None, gpus: Sequence[str] = ()) -> None:
+        self._size, self._given_up, self._gpus = size, Event(), gpus
+        self._memory = memory_limit() // size if memory is None else memory
+        self._workers: list[Worker] = []
+        self._threads: list[Thread] = []
+
+    @property
+    def size(self) -> int:
+        """See :attr:`.Executor.size`."""
+        return self._size
+
+    def map(
+        self,
+        tasks: Sequence[Task],
+        world: WorkerContext,
+        *,
+        tell: TellOf = silent,
+        limits: Sequence[float | None] = (),
+        wanted: Wanted = always,
+    ) -> Generator[tuple[int, Any], None, None]:
+        """See :meth:`.Executor.map`."""
+        todo = deque(enumerate(zip(tasks, each(limits, tasks), strict=True)))
+        setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
+        messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
+
+        def work(worker: Worker) -> None:
+            while not self._given_up.is_set():
+                try:
+                    number, (task, limit) = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    begins = wanted(number)
+                except BaseException as error:  # such as a full disk, where claims are files
+                    messages.put(("error", number, error))
+                    return
+                if begins:
+                    messages.put(_outcome(worker, number, packed(task, setting), limit, messages))
+                else:
+                    messages.put(("unwanted", number, None))
+
+        self._stop()
+        self._threads = [
+            Thread(target=work, args=(worker,), daemon=True)
+            for worker in self._first_workers(min(self._size, len(tasks)))
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+            remaining = len(tasks)
+            while remaining:
+                kind, number, value = messages.get()
+                if kind == "progress":
+                    tell(number, value)
+                    continue
+                if kind == "error":
+                    raise value
+                remaining -= 1
+                if kind == "unwanted":
+                    continue
+                if kind == "in process":
+                    value = run_in_process(tasks[number], number, world, tell)
+                yield number, value
+        finally:
+            self._stop()
+
+    def start(self) -> None:
+        """Start all processes, whose imports take a while."""
+        for worker in self._first_workers(self._size):
+            worker.start()
+
+    def _first_workers(self, count: int) -> list[Worker]:
+        while len(self._workers) < count:
+            gpu = self._gpus[len(self._workers) % len(self._gpus)] if self._gpus else None
+            environment = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+            self._workers.append(Worker(self._memory, self._given_up, environment))
+        return self._workers[:count]
+
+    def close(self) -> None:
+        """End the processes, at once."""
+        self._stop()
+        for worker in self._workers:
+            worker.close()
+
+    def _stop(self) -> None:
+        """Stop running tasks, and wait until no thread has a worker."""
+        self._given_up.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._given_up.clear()
+
+
+def _outcome(
+    worker: Worker,
+    number: int,
+    sent: tuple[bytes, bytes] | None,
+    limit: float | None,
+    messages: SimpleQueue[tuple[str, int, Any]],
+) -> tuple[str, int, Any]:
+    """Return the outcome of a task: ``done``, ``error``, or ``in process`` for one not sent."""
+
+    def tell(news: Any) -> None:
+        messages.put(("progress", number, news))
+
+    if sent is None:
+        return "in process", number, None
+    try:
+        run = partial(worker.run_packed, sent, tell, limit)
+        return "done", number, result_of(run)
+    except BaseException as error:
+        return "error", number, error

@@ -1,0 +1,350 @@
+"""Actors on a Ray cluster: each holds a :class:`.Worker`, and a group has as many as there is room.
+
+The worker keeps limits of time and memory, and dies in the place of the actor. So the death of a
+sampler's process differs from the loss of a machine, after which a task is tried elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+from .executor import result_of
+from .worker import Worker, memory_limit
+
+PERIOD = 0.5  # seconds between reports of progress
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that actors copy from the caller, unset ones too.
+
+Ray sets the first, and sums depend on it in their last digit.
+"""
+
+TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
+LONGEST = 300  # longest part of Ray's message about a loss, in letters
+STILLBORN = 3  # consecutive actors that fail to start on a running machine, until an error
+UNLUCKY = 100  # consecutive actors whose machines are lost before they start, until an error
+QUERY = 2.0  # seconds between queries of the cluster's resources
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that all machines must share for equal samples, "" if missing.
+
+    Ray itself compares its own version and Python's.
+    """
+    found = {}
+    for package in ("samplerbench", "torch"):
+        try:
+            found[package] = version(package).partition("+")[0]
+        except PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+class Environment(NamedTuple):
+    """Working folder, search path and relevant variables (None: unset) of the calling process."""
+
+    folder: str
+    path: Sequence[str]
+    variables: Mapping[str, str | None]
+
+    @classmethod
+    def here(cls) -> Environment:
+        """Return the environment of this process."""
+        own = {
+            name: value for name, value in os.environ.items() if name.startswith("SAMPLERBENCH_")
+        }
+        threads = {name: os.environ.get(name) for name in THREADS}
+        return cls(os.getcwd(), tuple(sys.path), {**own, **threads})
+
+    def apply(self) -> str:
+        """Apply the environment, if this machine has the same folders; describe missing parts."""
+        for name, value in self.variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        sys.path += [path for path in self.path if path not in sys.path and Path(path).exists()]
+        if not Path(self.folder).is_dir():
+            return f"it has no folder {self.folder}"
+        os.chdir(self.folder)
+        return ""
+
+
+class Share(NamedTuple):
+    """Share of a machine for one actor.
+
+    Attributes:
+        cpus: cores, >= 1.
+        gpus: number, or part, of devices.
+        accelerator: type of the device, as Ray calls it, such as "H100"; "" for any.
+    """
+
+    cpus: int
+    gpus: float = 0.0
+    accelerator: str = ""
+
+    def room(self, resources: Mapping[str, float]) -> int:
+        """Return the number of actors that fit into an empty machine.
+
+        >>> Share(2, 0.5).room({"CPU": 16.0, "GPU": 2.0})
+        4
+        >>> Share(1, 1, "H100").room({"CPU": 16.0, "GPU": 2.0, "accelerator_type:A100": 1.0})
+        0
+        """
+        if self.accelerator and f"{TYPE}{self.accelerator}" not in resources:
+            return 0
+        room = resources.get("CPU", 0.0) / self.cpus
+        return int(min(room, resources.get("GPU", 0.0) / self.gpus) if self.gpus else room)
+
+    def room_here(self) -> int:
+        """Return :meth:`room` of the machine on which an actor runs."""
+        import ray  # pyright: ignore[reportMissingImports]
+
+        here = ray.get_runtime_context().get_node_id()
+        return next(self.room(node["Resources"]) for node in ray.nodes() if node["NodeID"] == here)
+
+    def __str__(self) -> str:
+        """Format as ``1 CPU and 0.5 GPU of type H100``."""
+        device = f" of type {self.accelerator}" if self.accelerator else ""
+        return f"{self.cpus} CPU" + (f" and {self.gpus:g} GPU{device}" if self.gpus else "")
+
+
+class HostInfo(NamedTuple):
+    """First message of an actor: name of its machine, versions, missing parts in words."""
+
+    node: str
+    versions: Mapping[str, str]
+    lacks: str
+
+
+class Host:
+    """Actor that runs tasks in a worker, one of at most ``most`` that each have a share.
+
+    The worker may hold ``memory`` bytes; None stands for its part of the default, 0 for no limit.
+    """
+
+    def __init__(
+        self, environment: Environment, memory: int | None, share: Share, most: int | None
+    ) -> None:
+        self._lacks = environment.apply()
+        if memory is None:
+            room = share.room_here()
+            memory = memory_limit() // max(1, room if most is None else min(room, most))
+        self._worker = Worker(memory)
+        self._worker.start()
+
+    def about(self) -> HostInfo:
+        """Describe this machine."""
+        return HostInfo(platform.node(), versions(), self._lacks)
+
+    def run(
+        self, sent: tuple[bytes, bytes], limit: float | None
+    ) -> Iterator[tuple[list[Any], str, Any]]:
+        """Run a :func:`.packed` task, and yield the parts of each :class:`Message`."""
+        messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+        def tell(news: Any) -> None:
+            messages.put(("", news))
+
+        def work() -> None:
+            try:
+                result = result_of(partial(self._worker.run_packed, sent, tell, limit))
+                messages.put(("done", pickle.dumps(result, pickle.HIGHEST_PROTOCOL)))
+            except BaseException as error:
+                words = str(error) if isinstance(error, ValueError) else repr(error)
+                messages.put(("unprepared", words))
+
+        Thread(target=work, daemon=True).start()
+        while True:
+            news, until = [], time.monotonic() + PERIOD
+            while (seconds_left := until - time.monotonic()) > 0:
+                try:
+                    kind, value = messages.get(timeout=seconds_left)
+                except Empty:
+                    break
+                if kind:
+                    yield news, kind, value
+                    return
+                news.append(value)
+            if news:
+                yield news, "", None
+
+
+@dataclass(eq=False)
+class Member:
+    """Actor of a group.
+
+    ``starting`` becomes its :class:`HostInfo`, and is None once it has started; ``stream`` is of
+    the task that it runs.
+    """
+
+    actor: Any
+    starting: Any
+    stream: Any = None
+    node: str = ""
+    lacks: str = ""
+
+
+class Message(NamedTuple):
+    """Message of an actor: progress of its task, a kind, and a pickled result or a sentence.
+
+    The kind is "" while the task runs, then "done", "unprepared", or "lost" with the actor.
+    """
+
+    member: Member
+    news: list[Any]
+    kind: str
+    value: Any
+
+
+class WorkerGroup:
+    """Actors that each have the same share of a machine.
+
+    They are hired as the cluster has room, and replaced when their machine is lost. ``jobs`` is
+    their largest number, None for as many as fit; the cluster ``grows`` if it may get machines.
+    """
+
+    def __init__(
+        self, ray: Any, share: Share, jobs: int | None, memory: int | None, *, grows: bool
+    ) -> None:
+        self.share, self.members = share, list[Member]()
+        self._ray, self._jobs, self._memory, self._grows = ray, jobs, memory, grows
+        self._stillborn, self._unlucky, self._environment = 0, 0, Environment.here()
+        self._queried, self._room = float("-inf"), 0
+
+    def room(self) -> int:
+        """Return the number of actors that fit into the empty cluster."""
+        if time.monotonic() - self._queried > QUERY:
+            self._room = sum(self.share.room(resources) for resources in machines(self._ray))
+            self._queried = time.monotonic()
+        return self._room
+
+    def fit(self, wanted: int) -> None:
+        """Hire actors up to the wanted number and the cluster's room.
+
+        A cluster that may grow gets twice the requests: they wait, and an autoscaler sees them.
+        """
+        most = self._jobs
+        if most is None:
+            most = max(1, self.room()) * (2 if self._grows else 1)
+        for _ in range(min(wanted, most) - len(self.members)):
+            self._hire()
+
+    def idle(self) -> list[Member]:
+        """Return the actors that wait for a task."""
+        return [m for m in self.members if m.starting is None and m.stream is None]
+
+    def busy(self) -> list[Member]:
+        """Return the actors with a task."""
+        return [m for m in self.members if m.stream is not None]
+
+    def waiting(self) -> list[Member]:
+        """Return the actors that have not started yet."""
+        return [m for m in self.members if m.starting is not None]
+
+    def give(self, member: Member, sent: tuple[bytes, bytes], limit: float | None) -> None:
+        """Run a task on an actor."""
+        member.stream = member.actor.run.options(num_returns="streaming").remote(sent, limit)
+
+    def messages(self, seconds: float) -> Iterator[Message]:
+        """Yield the messages about tasks, after a wait of at most this many seconds.
+
+        It is a ValueError if machines have other versions, or no actor can start.
+        """
+        members = {m.starting if m.stream is None else m.stream: m for m in self.members}
+        members.pop(None, None)
+        if not members:
+            return
+        ready, _ = self._ray.wait(list(members), timeout=seconds)
+        if ready:  # of the others, those that are ready too
+            ready, _ = self._ray.wait(list(members), num_returns=len(members), timeout=0)
+        for ref in ready:
+            if (message := self._read_message(members[ref])) is not None:
+                yield message
+
+    def dismiss(self, members: list[Member]) -> None:
+        """End actors, at once."""
+        for member in members:
+            self.members.remove(member)
+            with suppress(Exception):  # the cluster may be gone
+                self._ray.kill(member.actor)
+
+    def _hire(self) -> None:
+        options = {
+            "num_cpus": self.share.cpus,
+            "num_gpus": self.share.gpus,
+            "accelerator_type": self.share.accelerator or None,
+            "scheduling_strategy": "SPREAD",
+            "max_restarts": 0,  # this process retries lost tasks, a bounded number of times
+        }
+        host = self._ray.remote(Host).options(**options)
+        actor = host.remote(self._environment, self._memory, self.share, self._jobs)
+        self.members.append(Member(actor, actor.about.remote()))
+
+    def _read_message(self, member: Member) -> Message | None:
+        """Read a message of an actor; None if it is not about a task."""
+        started = member.starting is None
+        try:
+            if not started:
+                self._register(member, self._ray.get(member.starting))
+                return None
+            message = Message(member, *self._ray.get(next(member.stream)))
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            self.dismiss([member])
+            if started:
+                return Message(member, [], "lost", in_words(error))
+            # of a machine that is gone it takes Ray a while to know
+            exceptions = self._ray.exceptions
+            is_lost = isinstance(error, exceptions.RayActorError | exceptions.NodeDiedError)
+            by_itself = getattr(error, "actor_init_failed", not is_lost)
+            self._stillborn += by_itself
+            self._unlucky += not by_itself
+            if self._stillborn < STILLBORN and self._unlucky < UNLUCKY:
+                return None
+            raise ValueError(
+                f"no Ray actor starts ({in_words(error)}); samplerbench[cluster] must be "
+                "installed on every machine of the cluster, where `ray start` is called"
+            ) from error
+        if message.kind:
+            member.stream = None
+        return message
+
+    def _register(self, member: Member, info: HostInfo) -> None:
+        """Register an actor that has started."""
+        self._stillborn, self._unlucky, member.starting = 0, 0, None
+        member.node, member.lacks = info.node, info.lacks
+        differences = " and ".join(
+            f"{name} {info.versions[name] or 'none'} where this process has {mine or 'none'}"
+            for name, mine in versions().items()
+            if mine != info.versions[name]
+        )
+        if differences:
+            raise ValueError(
+                f"machine {info.node} of the Ray cluster has {differences}; install the same versions "
+                "on all machines, or numbers would depend on where they were made"
+            )
+
+
+def machines(ray: Any) -> list[dict[str, float]]:
+    """Return the resources of each machine of the cluster."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def in_words(error: BaseException) -> str:
+    """Return Ray's reason for a loss, in a line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if "because" in line or "Error: " in line]
+    return (reasons[-1:] or lines[:1] or [type(error).__name__])[0][:LONGEST].rstrip(". ")

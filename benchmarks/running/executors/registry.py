@@ -1,0 +1,76 @@
+"""Executors by name: built-in ones, and entry points of the group ``samplerbench.executors``.
+
+A name never enters a number, an identity or a run directory. All imports of this module are quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib.metadata import EntryPoint, entry_points
+
+from .executor import Executor, InProcess
+from .worker import Worker
+
+ENTRY_POINTS = "samplerbench.executors"
+
+BUILT_IN = {"worker": Worker, "in-process": InProcess}
+"""Built-in executors; the first is the default."""
+
+
+def executors() -> list[str]:
+    """Return all names, without imports."""
+    return list(dict.fromkeys([*BUILT_IN, *(point.name for point in _entry_points())]))
+
+
+def make_executor(spec: str) -> Executor:
+    """Make the executor called ``name``, or ``name:argument``, such as an address.
+
+    Raises:
+        ValueError: there is none, there are two, its package cannot be imported, or it takes no
+            such argument.
+    """
+    name, colon, rest = spec.partition(":")
+    points = [point for point in _entry_points() if point.name == name]
+    origins = ["samplerbench itself"] * (name in BUILT_IN) + [_origin(point) for point in points]
+    if len(origins) > 1:
+        both = " and ".join(origins)
+        raise ValueError(f"two executors are called {name!r}: {both}; uninstall one")
+    if not origins:
+        close = difflib.get_close_matches(name, executors(), n=1)
+        hint = f"did you mean {close[0]!r}? The" if close else "the"
+        raise ValueError(
+            f"there is no executor {name!r}; {hint} executors are: {', '.join(executors())}"
+        )
+    if colon and (not rest or name in BUILT_IN):
+        fault = "takes nothing behind a colon" if rest else "has nothing behind its colon"
+        raise ValueError(f"executor {spec!r} {fault}; write {name}")
+    origin = origins[0]
+    try:
+        make = BUILT_IN[name] if name in BUILT_IN else points[0].load()
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"executor {name!r} of {origin} failed to load: {_words(error)}"
+        ) from error
+    try:
+        executor = make(rest) if colon else make()
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"executor {spec} of {origin} failed: {_words(error)}") from error
+    if not isinstance(executor, Executor):
+        base = f"{Executor.__module__}.{Executor.__qualname__}"
+        raise ValueError(
+            f"executor {spec} of {origin} made a {type(executor).__name__}, which is no {base}"
+        )
+    return executor
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _entry_points() -> list[EntryPoint]:
+    return sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+
+
+def _origin(point: EntryPoint) -> str:
+    where = f"{point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+    return f"{where} ({point.value})"

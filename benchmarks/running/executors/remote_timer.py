@@ -1,0 +1,112 @@
+"""Times taken on a device of an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....results.record import Record
+from ...suites.cell import Cell
+from ...suites.suite import Timing
+from ...timing.cells import Done, Progress, time_cells
+from ...timing.pending import machine_of
+from ...timing.sweep import sweep_on
+from .executor import Call, Executor, Failure, Tell
+from .tasks import OfCell
+from .worker_context import WorkerContext
+
+
+@dataclass(frozen=True)
+class Times:
+    """Task: times of cells of one model, by the key of the cell.
+
+    ``size`` is the samples per timed batch, 0 for each cell's own; ``within`` the seconds for all.
+    """
+
+    parts: tuple[OfCell, ...]
+    options: Timing
+    size: int
+    within: float | None
+
+    def prepare(self, world: WorkerContext) -> None:
+        """See :meth:`.OfCell.prepare`."""
+        for part in self.parts:
+            part.prepare(world)
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> dict[str, Record]:
+        """Return the timing columns; news is the input of :data:`.Progress`."""
+        cells = [part.cell for part in self.parts]
+        records: dict[str, Record] = {}
+        time_cells(
+            world.subject(cells[0].model).model,
+            cells,
+            self.options,
+            world.setting.device,
+            batch_size=self.size,
+            progress=lambda share, label: tell((share, label)),
+            done=records.__setitem__,
+            within=self.within,
+        )
+        return records
+
+
+@dataclass(frozen=True)
+class Throughput(OfCell):
+    """Task: sweep over batch sizes, as :func:`.sweep_on`."""
+
+    options: Timing
+    within: float | None
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> Record:
+        """Return the record; news is the next batch size."""
+        model = world.subject(self.cell.model).model
+        return sweep_on(model, self.cell, self.options, world.setting.device, self.within, tell)
+
+
+@dataclass(frozen=True)
+class RemoteTimer:
+    """Timer (:class:`.Place`) on a device of its own: the result of :meth:`.Executor.alone`."""
+
+    executor: Executor
+    world: WorkerContext
+    options: Timing
+
+    def machine(self) -> Record:
+        """See :class:`.Place`; it is a ValueError if the device cannot be reached."""
+        try:
+            return self.executor.run(Call(machine_of, (self.world.setting.device,)), self.world)
+        except Failure as failure:
+            raise ValueError(
+                f"no times can be taken where they were to be: {failure.reason}; --no-timing "
+                "leaves them out"
+            ) from failure
+
+    def time(
+        self,
+        cells: Sequence[Cell],
+        size: int,
+        within: float | None,
+        progress: Progress,
+        done: Done,
+    ) -> None:
+        """See :class:`.Place`. If a cell ends the process of the times, no cell has any."""
+
+        def tell(news: Any) -> None:
+            progress(*news)
+
+        task = Times(tuple(map(OfCell, cells)), self.options, size, within)
+        try:
+            records: dict[str, Record] = self.executor.run(task, self.world, tell=tell)
+        except Failure as failure:
+            records = {cell.key: {"timing_reason": failure.reason} for cell in cells}
+        for key, record in records.items():
+            done(key, record)
+
+    def sweep(self, cell: Cell, within: float | None, progress: Callable[[int], None]) -> Record:
+        """See :class:`.Place`; the record is empty if the process of the times ends."""
+        task = Throughput(cell, self.options, within)
+        try:
+            return self.executor.run(task, self.world, tell=progress)
+        except Failure:
+            return {}

@@ -1,0 +1,145 @@
+"""Time limits of shards from the throughput of a network, and batch sizes that fit into memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+
+from ....models import Denoiser
+from ....results.run_directory.reading import log
+from ...sampling.batch import evaluations
+from ...sampling.execution import compiles
+from ...sampling.failure import Failure
+from ...suites.cell import Cell
+
+ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts only
+
+
+ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
+
+
+GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
+
+
+SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
+"""Shortest time limit of a shard, in seconds; a compiler takes minutes."""
+
+
+def expected(model: Denoiser, cell: Cell) -> float:
+    """Return the expected evaluations per sample of a cell; a guess for adaptive samplers."""
+    if cell.grid is None:
+        return 0.0
+    says = evaluations(cell)
+    return float(says * model.passes if says is not None else ADAPTIVE_GUESS)
+
+
+def evaluations_per_second(
+    model: Denoiser, batch: int, device: str, *, seconds: float = 0.5
+) -> float:
+    """Return network passes times samples per second, measured for about ``seconds``."""
+    bound = model.bind(torch.arange(batch, device=device), 0)
+    x = torch.zeros(batch, *model.event, dtype=model.dtype, device=device)
+    bound(x, 1.0)
+    begin, calls = time.perf_counter(), 0
+    while (spent := time.perf_counter() - begin) < seconds or not calls:
+        bound(x, 1.0)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        calls += 1
+    return calls * batch * model.passes / spent if spent else float("inf")
+
+
+@torch.no_grad()
+def seconds_per_image(model: Denoiser) -> float:
+    """Return the seconds to decode one latent of a decoder's batch; 0 without a decoder."""
+    if model.decoder is None:
+        return 0.0
+    latents = torch.zeros(model.decoder.batch, *model.event, device=model.decoder.device)
+    begin = time.perf_counter()
+    model.decode(latents).cpu()
+    return (time.perf_counter() - begin) / len(latents)
+
+
+class Limits:
+    """Time limits of shards, in seconds.
+
+    The user's limit ``asked`` is 0 for none, and None for a forecast from the evaluations per
+    second that ``measure`` returns.
+    """
+
+    def __init__(
+        self, models: Mapping[str, Denoiser], asked: float | None, measure: Callable[[Cell], float]
+    ) -> None:
+        self._models, self._asked, self._measure = models, asked, measure
+        self._rates: dict[tuple[str, int], float] = {}
+        self._decoding: dict[str, float] = {}
+
+    def of(self, cell: Cell, count: int) -> float | None:
+        """Return the limit of ``count`` samples of a cell; None for none."""
+        if self._asked is not None:
+            return self._asked or None
+        at = (cell.model, cell.batch_size)
+        if at not in self._rates:
+            self._rates[at] = self._measure(cell)
+        if cell.model not in self._decoding:
+            self._decoding[cell.model] = seconds_per_image(self._models[cell.model])
+        longest = ADAPTIVE_MOST if cell.sampler.adaptive else 1
+        evaluations = expected(self._models[cell.model], cell) * count * longest
+        # samplers may run whole batches
+        whole = max(1, -(-count // cell.batch_size)) * cell.batch_size / count if count else 1.0
+        shortest = SHORTEST_COMPILED if compiles(cell.execution) else SHORTEST
+        seconds = evaluations * whole / self._rates[at] + count * self._decoding[cell.model]
+        return max(shortest, GENEROUS * seconds)
+
+
+class Batches:
+    """Batch sizes that fit into memory, by cell, for its later shards.
+
+    Samples do not depend on their batches, but for the rounding of float32. A cell whose sampler
+    couples a batch stays unchanged: it would have other samples. A compiled or recorded one is
+    compiled or recorded again for the smaller shape.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+
+    def fitted(self, cell: Cell) -> Cell:
+        """Return the cell with its present batch size."""
+        size = self._sizes.get(cell.key, cell.batch_size)
+        return cell if size >= cell.batch_size else replace(cell, batch_size=size)
+
+    def shrink(self, tried: Cell, count: int, failure: Failure) -> bool:
+        """Make the batches of a cell smaller if that may help; return True to draw again.
+
+        ``tried`` is the cell of the failed draw (:meth:`fitted`) of ``count`` samples.
+        """
+        size = min(tried.batch_size, count) if tried.execution == "eager" else tried.batch_size
+        if not failure.shrink or size == 1 or tried.sampler.batch_coupled:
+            return False
+        if self.fitted(tried) != tried:  # another shard was faster, and this one says no more
+            return True
+        smaller = self._sizes[tried.key] = max(1, size // failure.shrink)
+        log.warning(
+            "%s on %s: memory ran out with batches of %d, and it goes on with %d (--batch-size "
+            "begins with fewer): %s",
+            tried.label,
+            tried.model,
+            size,
+            smaller,
+            failure.reason,
+        )
+        return True
+
+    def reason(self, cell: Cell, tried: Cell, failure: Failure) -> str:
+        """Return the reason why a requested cell has no samples, after its last draw."""
+        if not failure.shrink:
+            return failure.reason
+        if cell.sampler.batch_coupled and cell.batch_size > 1:
+            return (
+                f"{failure.reason}; its samples depend on their batch, which is left as it is: "
+                f"give --batch-size less than {cell.batch_size}"
+            )
+        return failure.reason + ("; batches of 1 do not fit either" if tried != cell else "")

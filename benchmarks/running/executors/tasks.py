@@ -1,0 +1,169 @@
+"""Tasks about a cell: a shard, trajectories, the throughput of its model, a fingerprint."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .... import samplers
+from ....samplers import Sampler
+from ....samplers.families.tabulated import Table, Tabulated
+from ...identity import Fingerprint, sampler_fingerprint
+from ...sampling.failure import Failure, out_of_memory
+from ...sampling.shard import Arrays, Scored, sample_shard
+from ...sampling.trajectories import Seen, watched
+from ...suites.cell import Cell
+from .executor import Tell, what_was_raised
+from .shard_limits import evaluations_per_second
+from .worker_context import WorkerContext
+
+OPENED = "opened"
+"""Array of a shard's result, not stored in the shard: the files that were opened for it."""
+
+
+class SentSampler(NamedTuple):
+    """Sampler for another process, where its class may be known by name only.
+
+    Attributes:
+        spec: its name and options.
+        origin: of its class (:func:`samplerbench.samplers.origin`).
+        found: its fields that were fitted to a model.
+        table: tuned coefficients, or None.
+    """
+
+    spec: dict[str, Any]
+    origin: str
+    found: dict[str, Any]
+    table: Table | None = None
+
+    @classmethod
+    def of(cls, sampler: Sampler) -> SentSampler:
+        """Describe a sampler for another process.
+
+        It is a PicklingError if only this process knows its class, as one of a notebook.
+        """
+        if isinstance(sampler, Tabulated):
+            return cls.of(sampler.stands_for)._replace(table=sampler.table)
+        name, origin = sampler.name, samplers.origin(sampler.name)
+        if (
+            not origin
+            and ":" not in name
+            and not type(sampler).__module__.startswith(f"{samplers.__name__}.")
+        ):
+            raise pickle.PicklingError(f"sampler {name} was defined in this process only")
+        spec = {"name": name, **samplers.non_default(sampler)}
+        return cls(spec, origin, samplers.found_for_model(sampler))
+
+    def restored(self) -> Sampler:
+        """Make the sampler in this process; it is a ValueError if it is not the same."""
+        sampler = samplers.make(self.spec)
+        if samplers.origin(sampler.name) != self.origin:
+            raise ValueError(
+                f"the file of sampler {sampler.name} changed while the run "
+                "was going on; run the same command again"
+            )
+        sampler = replace(sampler, **self.found) if self.found else sampler
+        return sampler if self.table is None else Tabulated(stands_for=sampler, table=self.table)
+
+
+@dataclass(frozen=True)
+class OfCell:
+    """Task about one cell, whose identities pin the model and the extractor."""
+
+    cell: Cell
+
+    def prepare(self, world: WorkerContext) -> None:
+        """Load the model; it is a ValueError if it is not the one of the plan."""
+        with world.recording(self.cell.model):
+            model, extractor = world.subject(self.cell.model)
+        identity = (model.identity, extractor.identity if extractor else "")
+        if identity != self.cell.identity:
+            raise ValueError(
+                f"the files of model {self.cell.model} changed while the run "
+                "was going on; run the same command again"
+            )
+
+    def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
+        """Pickle the sampler by its name, and the schedule without its search results."""
+        cell, *others = vars(self).values()
+        bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
+        return _unpickled, (type(self), bare, SentSampler.of(cell.sampler), *others)
+
+
+def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
+    return kind(replace(cell, sampler=sampler.restored()), *others)
+
+
+@dataclass(frozen=True)
+class ShardTask(OfCell):
+    """Task: a shard of a cell, with arguments of :func:`.sample_shard`."""
+
+    start: int
+    stop: int
+    keep: int
+    endpoints: int
+    clamp: tuple[float, float] | None
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> Arrays:
+        """Return the arrays of the shard; after memory ran out, half the batch is worth a try."""
+        cell, (model, extractor) = self.cell, world.subject(self.cell.model)
+        scored = None if extractor is None else Scored(extractor, self.clamp)
+        numbers = self.start, self.stop, cell.device, self.keep, self.endpoints
+        try:
+            foreign = bool(samplers.origin(cell.sampler.name))
+            with world.recording(cell.model, foreign=foreign):
+                arrays = sample_shard(model, scored, cell, *numbers, tell)
+            if opened := world.opened(cell.model):
+                arrays[OPENED] = np.array(json.dumps(opened))
+            return arrays
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = what_was_raised(error)
+        # outside the handler, where the exception and its frames are freed
+        raise Failure("failed", reason, shrink=2)
+
+
+@dataclass(frozen=True)
+class FingerprintTask(OfCell):
+    """Task: fingerprint of a cell's sampler on its grid, for samples of shape ``event``."""
+
+    event: tuple[int, ...]
+
+    def prepare(self, world: WorkerContext) -> None:
+        """Load nothing."""
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> Fingerprint:  # noqa: ARG002
+        """Return the fingerprint."""
+        # a helper imported now is not opened again when samples are drawn
+        foreign = bool(samplers.origin(self.cell.sampler.name))
+        with world.recording(self.cell.model, foreign=foreign):
+            return sampler_fingerprint(self.cell, self.event)
+
+
+@dataclass(frozen=True)
+class TrajectoryTask(OfCell):
+    """Task: trajectories of the first ``count`` samples of a cell, for a picture."""
+
+    count: int
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> Seen:  # noqa: ARG002
+        """See :func:`.watched`."""
+        return watched(world.subject(self.cell.model).model, self.cell, self.count)
+
+
+@dataclass(frozen=True)
+class ThroughputTask(OfCell):
+    """Task: evaluations per second of a cell's model at its batch size, in about ``seconds``."""
+
+    seconds: float
+
+    def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
+        """Return the rate."""
+        model, cell = world.subject(self.cell.model).model, self.cell
+        return evaluations_per_second(model, cell.batch_size, cell.device, seconds=self.seconds)

@@ -1,0 +1,120 @@
+"""Transport of tasks to another process: packing, and the loop of a worker that runs them.
+
+All imports of this module are quick.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import pickle
+import signal
+import threading
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .executor import Failure, Task, Tell, attempted, result_of, silent
+
+if TYPE_CHECKING:
+    from .worker_context import WorkerConfig, WorkerContext
+
+TRACE_SIGNAL = signal.SIGUSR1  # signal that makes a worker write its place in the code
+
+_LATEST: dict[bytes, WorkerContext] = {}
+"""Context of this process by its pickled setting: tasks share its models."""
+
+
+def packed(task: Task, setting: WorkerConfig) -> tuple[bytes, bytes] | None:
+    """Return the pickled setting of another process, and the pickled task, for :func:`unpacked`.
+
+    It is None for a task of a class that only this process knows, such as one of a notebook.
+    """
+    try:
+        return _bytes(setting), _bytes(task)
+    except Exception:
+        return None
+
+
+def unpacked(setting: bytes, task: bytes) -> tuple[Task, WorkerContext]:
+    """Apply a setting, and return a task from another process with its context.
+
+    It is a ValueError if the task could not be prepared.
+    """
+    from .worker_context import WorkerContext
+
+    try:
+        if setting not in _LATEST:
+            _LATEST.clear()  # before models are loaded: memory never holds two contexts
+            config: WorkerConfig = pickle.loads(setting)
+            config.apply()
+            _LATEST[setting] = WorkerContext(config)
+        world = _LATEST[setting]
+        loaded: Task = pickle.loads(task)
+        loaded.prepare(world)
+    except BaseException as error:  # a file of the user's that exits, among others
+        _LATEST.clear()
+        raise ValueError(" ".join(f"{error}".split()) or type(error).__name__) from error
+    return loaded, world
+
+
+def packed_result(task: Task, world: WorkerContext, tell: Tell = silent) -> bytes:
+    """Return the pickled result of a prepared task, or the :class:`Failure` in its place."""
+    try:
+        result = result_of(partial(attempted, task, world, tell))
+    except BaseException as error:  # one that is meant to pass all nets
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        result = Failure("failed", words.removesuffix(":"))
+    try:
+        return _bytes(result)
+    except Exception as error:
+        reason = f"its result cannot be sent to another process ({error})"
+        return _bytes(Failure("failed", reason))
+
+
+def _bytes(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def serve(tasks: int, lifeline: int, traces: int) -> None:
+    """Run tasks in a worker process until the pipe is closed, and end with the parent.
+
+    A request is the result of :func:`packed`. Answers are ``("begun", None)`` when all is loaded
+    and the time counts, ``("progress", news)``, and at last ``("done", packed result)`` or, for a
+    task that could not begin, ``("unprepared", sentence)``. The arguments are file descriptors: of
+    the pipe, of one that ends when the parent does, of the file for :data:`TRACE_SIGNAL`.
+    """
+    threading.Thread(target=_end_with_the_parent, args=(lifeline,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # else an exception, as if the task raised it
+    faulthandler.enable(traces)
+    faulthandler.register(TRACE_SIGNAL, traces)
+    with suppress(OSError):  # when memory runs out, the kernel ends this process, not its parent
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    from . import worker_context  # noqa: F401 - torch, while the parent is still planning
+
+    pipe, process = Connection(tasks), os.getpid()
+
+    def send(kind: str, value: object = None) -> None:
+        if os.getpid() != process:  # a fork that a sampler let return: its answers are void
+            os._exit(0)
+        pipe.send((kind, value))
+
+    while True:
+        try:
+            request = pipe.recv()
+        except EOFError:
+            return
+        try:
+            task, world = unpacked(*request)
+        except ValueError as error:
+            send("unprepared", str(error))
+            continue
+        send("begun")
+        send("done", packed_result(task, world, lambda news: send("progress", news)))
+
+
+def _end_with_the_parent(lifeline: int) -> None:
+    os.read(lifeline, 1)  # returns when the parent has closed its end, however it ended
+    os._exit(0)

@@ -1,0 +1,353 @@
+"""Executor that survives its tasks: a worker process, which may crash, hang, or exhaust memory.
+
+The process is a fresh interpreter rather than a fork, because OpenMP and CUDA do not outlive a
+fork. It has a process group of its own: an interrupt from the terminal reaches the parent alone,
+and children of a sampler end with it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Event
+from time import monotonic, sleep
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from .executor import Failure, InProcess, Serial, Task, Tell, silent
+from .transport import TRACE_SIGNAL, packed
+
+if TYPE_CHECKING:
+    from .worker_context import WorkerContext
+
+TICK = 0.1  # seconds between checks of a silent worker
+
+GAP = 1.0
+"""Time between two such checks that means a pause of this process or its machine, in seconds."""
+
+STOPPED = 3600.0  # longest discounted stop of a worker, in seconds, while its parent runs
+PATIENCE = 2.0  # seconds for a dying worker to report its place in the code
+
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals of an operator, a scheduler or the kernel, which samplers do not send."""
+
+SHRINK = 8  # batch divisor after an out-of-memory kill: large, because each retry costs a process
+
+MEMORY_SHARE = 0.8
+"""Default limit of a worker, as a share of the machine's or the container's memory."""
+
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+_COUNTERS = Path("/proc/vmstat")
+_FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$', re.MULTILINE)
+_SIGNALS = {
+    "SIGSEGV": "segmentation fault",
+    "SIGBUS": "bus error",
+    "SIGABRT": "it aborted",
+    "SIGFPE": "arithmetic error",
+    "SIGILL": "illegal instruction",
+}
+_PACKAGES = [
+    Path(__file__).parents[3] / name for name in ("benchmarks", "models", "results", "samplers")
+]
+
+
+class _Process(NamedTuple):
+    """Running worker: the process, the pipe to it, its lifeline, and the file of its traces."""
+
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+    lifeline: int
+    traces: IO[bytes]
+
+
+class _WorkerEnd(Exception):  # noqa: N818
+    """End of the worker, in words.
+
+    ``begun``: the task had all it needs. ``killed``: another process ended it. ``memory``: the
+    kernel did, for lack of memory; None if unknown.
+    """
+
+    def __init__(
+        self, ending: str, *, begun: bool, killed: bool = False, memory: bool | None = False
+    ) -> None:
+        super().__init__(ending)
+        self.ending, self.begun, self.killed, self.memory = ending, begun, killed, memory
+
+
+class Worker(Serial):
+    """Executor in a process that is replaced when it dies; unsendable tasks run in this process.
+
+    It may hold ``memory`` bytes: None for a share of the machine's, 0 for no limit. The event
+    ``given_up`` stops the running task, as an interrupt does.
+    """
+
+    keeps_limits = True
+
+    def __init__(
+        self,
+        memory: int | None = None,
+        given_up: Event | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._memory = memory_limit() if memory is None else memory
+        self._given_up, self._environment = given_up, dict(environment or {})
+        self._worker: _Process | None = None
+        self._kills: int | None = None  # the kernel's, for memory, before the task
+
+    def start(self) -> None:
+        """Start the process, unless it runs: its imports take a while."""
+        if self._worker is not None and self._worker.process.poll() is None:
+            return
+        self.close()
+        ours, theirs = Pipe()
+        death, lifeline = os.pipe()
+        traces = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        handed = (theirs.fileno(), death, traces.fileno())
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.transport import "
+            f"serve; serve{handed}"
+        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=handed,
+                env={**os.environ, **self._environment},
+                process_group=0,
+            )
+        finally:
+            theirs.close()
+            os.close(death)
+        self._worker = _Process(process, ours, lifeline, traces)
+
+    def run(
+        self, task: Task, world: WorkerContext, *, tell: Tell = silent, limit: float | None = None
+    ) -> Any:
+        """See :meth:`.Executor.run`."""
+        sent = packed(task, world.setting)
+        if sent is None:
+            return InProcess().run(task, world, tell=tell, limit=limit)
+        return self.run_packed(sent, tell, limit)
+
+    def run_packed(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
+        """Run a task that is :func:`.packed` already."""
+        for last in (False, True):
+            try:
+                return self._run(sent, tell, limit)
+            except _WorkerEnd as gone:
+                # before the task began it is not to blame: an earlier task may have left a time
+                # bomb. Nor, perhaps, after a kill by another process: then it is tried again
+                self.close()
+                if gone.begun and (gone.memory or not gone.killed):
+                    raise Failure("crashed", gone.ending, SHRINK if gone.memory else 0) from None
+                if gone.begun and last:
+                    reason = f"{gone.ending}, twice; the same command tries it again"
+                    shrink = 0 if gone.memory is False else SHRINK
+                    raise Failure("killed", reason, shrink) from None
+                if last:
+                    again = "run the same command again"
+                    remedy = again if gone.killed else "--no-isolation runs without one"
+                    raise ValueError(
+                        f"a worker could not load the model: {gone.ending}, twice; {remedy}"
+                    ) from None
+            except (Failure, ValueError):
+                raise
+            except BaseException:  # an interrupt: the worker's task is useless now
+                self.close()
+                raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """End the process, at once."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(worker.process.pid, signal.SIGKILL)
+            worker.process.wait()
+            worker.pipe.close()
+            os.close(worker.lifeline)
+            worker.traces.close()
+
+    def _run(self, sent: tuple[bytes, bytes], tell: Tell, limit: float | None) -> Any:
+        self.start()
+        assert self._worker is not None
+        self._kills = _kernel_kills()
+        with suppress(OSError):  # it ended: the wait says how
+            self._worker.pipe.send(sent)
+        return self._wait(self._worker, tell, limit)
+
+    def _wait(self, worker: _Process, tell: Tell, limit: float | None) -> Any:
+        begun: float | None = None
+        looked = before = monotonic()
+        stopped = 0.0
+        while True:
+            if worker.pipe.poll(TICK):
+                try:
+                    kind, value = worker.pipe.recv()
+                    result = pickle.loads(value) if kind == "done" else None
+                except (EOFError, OSError):
+                    raise self._ending(worker, begun=begun is not None) from None
+                except Exception:
+                    ending = "wrote into the connection to its parent, and was ended"
+                    raise _WorkerEnd(f"its process {ending}", begun=begun is not None) from None
+                if kind == "begun":
+                    begun = monotonic()
+                elif kind == "progress":
+                    tell(value)
+                elif kind == "unprepared":
+                    raise ValueError(value)
+                elif isinstance(result, Failure):
+                    raise result
+                else:
+                    return result
+            elif worker.process.poll() is not None:
+                raise self._ending(worker, begun=begun is not None)
+            if self._given_up is not None and self._given_up.is_set():
+                raise KeyboardInterrupt
+            now, since = monotonic(), before
+            before = now
+            if now - looked >= TICK:
+                looked = now
+                if self._memory and memory_of(worker.process.pid) > self._memory:
+                    held = f"its process held more than {self._memory / 2**30:.3g} GiB of memory"
+                    remedy = "and was ended; --memory-limit GIB allows more"
+                    self._end(worker, "crashed", f"{held}{{place}}, {remedy}", SHRINK)
+            # a pause of either process does not count, but a task may stop its own
+            gap = now - since > GAP
+            if begun is not None and (
+                gap or (stopped < STOPPED and _is_stopped(worker.process.pid))
+            ):
+                begun = min(now, begun + now - since)
+                stopped += 0 if gap else now - since
+            if begun is None or not limit or now - begun <= limit:
+                continue
+            if not worker.pipe.poll():  # pending messages come first
+                self._end(
+                    worker,
+                    "timed out",
+                    f"no result after {now - begun:.0f} s{{place}}; "
+                    "--retry --time-limit SECONDS gives it longer",
+                )
+
+    def _end(self, worker: _Process, status: str, reason: str, shrink: int = 0) -> None:
+        """End the worker, and raise a failure with its place in the code."""
+        worker.process.send_signal(TRACE_SIGNAL)
+        until, size = monotonic() + PATIENCE, -1
+        while monotonic() < until and (grown := os.fstat(worker.traces.fileno()).st_size) != size:
+            size = grown if grown else -1
+            sleep(TICK)
+        place = place_in_code(_read(worker.traces))
+        self.close()
+        raise Failure(status, reason.format(place=place), shrink)
+
+    def _ending(self, worker: _Process, *, begun: bool) -> _WorkerEnd:
+        try:
+            code = worker.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:  # it closed the pipe and lives on
+            ending = "closed the connection to its parent, and was ended"
+            return _WorkerEnd(f"its process {ending}", begun=begun)
+        memory = False
+        if code == -signal.SIGKILL:
+            before, now = self._kills, _kernel_kills()
+            memory = None if before is None or now is None else now > before
+        return _WorkerEnd(
+            f"its process {describe_exit(code, memory)}{place_in_code(_read(worker.traces))}",
+            begun=begun,
+            killed=-code in FROM_OUTSIDE,
+            memory=memory,
+        )
+
+
+def _read(traces: IO[bytes]) -> str:
+    traces.seek(0)
+    return traces.read().decode(errors="replace")
+
+
+def memory_limit() -> int:
+    """Return the default limit of a worker in bytes."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # "max" is no number: no limit
+            whole = min(whole, int(path.read_text(encoding="ascii")))
+    return int(MEMORY_SHARE * whole)
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes of memory that a process holds; 0 if unknown."""
+    with suppress(OSError, ValueError, IndexError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return True if a process was stopped by a signal; False if unknown."""
+    with suppress(OSError, IndexError):
+        # the name before it is in brackets, and may hold any
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    return False
+
+
+def _kernel_kills() -> int | None:
+    """Return the processes that the kernel killed for memory since boot; None if unknown."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = _COUNTERS.read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return None
+
+
+def describe_exit(code: int, memory: bool | None = None) -> str:
+    """Describe an exit code of subprocess, as the end of a sentence about the process.
+
+    ``memory``: a killed process was killed because memory ran out; None for unknown.
+
+    >>> describe_exit(-11)
+    'ended with signal 11 (segmentation fault)'
+    >>> describe_exit(3)
+    'ended itself with exit code 3, before it had a result (os._exit or the like)'
+    """
+    if code >= 0:
+        return f"ended itself with exit code {code}, before it had a result (os._exit or the like)"
+    if code == -signal.SIGKILL:
+        sure = ", perhaps" if memory is None else ","
+        why = "" if memory is False else f"{sure} because the machine ran out of memory"
+        return f"was killed (signal 9){why}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"ended with signal {-code}"
+    return f"ended with signal {-code} ({_SIGNALS.get(name, name)})"
+
+
+def place_in_code(traces: str) -> str:
+    """Return the place in a dump of ``faulthandler``: ``, in step (mine.py, line 12)``, or "".
+
+    It is the innermost frame outside Python, installed packages and this library, else the
+    innermost of all.
+    """
+    threads = re.split(r"^(?=(?:Current thread|Thread) 0x)", traces, flags=re.MULTILINE)
+    last = next((thread for thread in reversed(threads) if " in serve\n" in thread), "")
+    frames = [match.groupdict() for match in _FRAME.finditer(last)]
+    if not frames:
+        return ""
+    frame = next((frame for frame in frames if not _is_installed(frame["file"])), frames[0])
+    return f", in {frame['name']} ({Path(frame['file']).name}, line {frame['line']})"
+
+
+def _is_installed(file: str) -> bool:
+    folders = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
+    inside = any(Path(file).is_relative_to(folder) for folder in [*folders, *_PACKAGES])
+    return inside or file.startswith("<")

@@ -1,0 +1,279 @@
+"""Sampling of a run's shards, shared by all processes in the run directory."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
+from math import frexp
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from ...results.run_directory.layout import MADE
+from ...results.run_directory.run_dir import RunDir
+from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_of
+from ..identity.admission import Admission
+from ..sampling.failure import Failure
+from ..sampling.shard import BATCH
+from ..sampling.trajectories import how_many
+from ..scoring.cost import endpoints_asked
+from ..suites.cell import Cell
+from .cell_states import missing
+from .executors.shard_limits import expected
+from .executors.tasks import OPENED, ShardTask
+from .progress import CellProgress, Reporter
+from .setup import Setup
+
+PAUSE, LONGEST_PAUSE = 0.2, 15.0
+"""Shortest and longest pause between scans of other processes' work, in seconds."""
+
+PAUSE_RATIO = 9  # pause as a multiple of the last scan's time, which leaves the file system free
+FRESH = 1.0  # seconds for which a listing of others' claims is valid
+
+Item = TypeVar("Item")
+
+
+def in_turn(
+    shards: Sequence[Item], cost: Callable[[Item], float], turn: float = 0.0
+) -> list[list[Item]]:
+    """Return the shards of the plan in groups of like cost, to a factor of two, longest first.
+
+    So the last shards, for which other processes wait, are short. Each process begins a group at
+    its ``turn``, 0 to 1: a thousand of them do not all claim the same shard.
+    """
+    groups: dict[int, list[Item]] = {}
+    for shard in shards:
+        groups.setdefault(frexp(cost(shard))[1], []).append(shard)
+    starts = {size: int(turn * len(group)) for size, group in groups.items()}
+    return [
+        groups[size][starts[size] :] + groups[size][: starts[size]]
+        for size in sorted(groups, reverse=True)
+    ]
+
+
+def pause(seconds: float) -> float:
+    """Return the seconds to wait after a scan of ``seconds`` that found no free shard."""
+    return min(LONGEST_PAUSE, max(PAUSE, PAUSE_RATIO * seconds))
+
+
+Failed = Callable[[Cell, int, str, str], None]
+"""Receiver of the first failed shard of a cell: its first sample, status and reason."""
+
+_Todo = Sequence[tuple[Cell, int, int]]
+
+
+def sample(
+    setup: Setup,
+    cells: Sequence[Cell],
+    report: Reporter,
+    planned: Mapping[str, float],
+    claims: Claims,
+    failed: Failed,
+    turn: float = 0.0,
+) -> None:
+    """Draw the missing samples of a model's cells, and wait for shards of other processes.
+
+    A failure is the row of its cell, whose other shards are not begun any more. The first shard
+    gives the reason, as in a run of one process. After memory ran out, the cell's shards are drawn
+    in smaller batches instead (:class:`.Batches`).
+
+    Args:
+        setup: of the run.
+        cells: of one model.
+        report: receives progress.
+        planned: expected evaluations of each cell, by its key.
+        claims: of this process.
+        failed: receives failures, also of other processes.
+        turn: see :func:`in_turn`.
+    """
+    directory, batches = setup.directory, setup.batches
+    by_key = {cell.key: cell for cell in cells}
+    names = {key: f"{cell.model}: {cell.label}" for key, cell in by_key.items()}
+    bar = CellProgress(report, names, planned)
+    costs = {key: expected(setup.models[cell.model], cell) for key, cell in by_key.items()}
+    first: dict[str, int] = {}
+    others_shards: _OthersShards | None = _OthersShards(directory, claims)
+
+    def fails(cell: Cell, start: int, status: str, reason: str) -> None:
+        if start < first.get(cell.key, cell.samples):
+            first[cell.key] = start
+            failed(cell, start, status, reason)
+        bar.done(cell.key)
+
+    while True:
+        scan_began, begun = time.monotonic(), []
+        lacking = [
+            (cell, *shard)
+            for cell in cells
+            if cell.key not in first
+            for shard in missing(directory, cell)
+        ]
+        if not lacking:
+            break
+        todo = [*chain(*in_turn(lacking, lambda shard: costs[shard[0].key], turn))]
+        shards_left = Counter(cell.key for cell, *_ in todo)
+        tried = {cell.key: batches.fitted(cell) for cell, *_ in todo}
+
+        def wanted(
+            number: int,
+            todo: _Todo = todo,
+            others_shards: _OthersShards | None = others_shards,
+            begun: list[int] = begun,
+            tried: Mapping[str, Cell] = tried,
+        ) -> bool:
+            cell, start, stop = todo[number]
+            if cell.key in first or (
+                others_shards and others_shards.is_taken(cell.key, start, stop)
+            ):
+                return False
+            if batches.fitted(cell) != tried[cell.key]:  # the next round draws it so
+                return False
+            if not claims.take(cell.key, start, stop):
+                return False
+            if directory.has_now(cell.key, start, stop):  # drawn meanwhile
+                claims.release(cell.key, start, stop)
+                return False
+            bar.begins(cell.key)
+            begun.append(number)
+            return True
+
+        def tell(number: int, count: int, todo: _Todo = todo) -> None:
+            cell = todo[number][0]
+            bar.samples(cell.key, count, count * costs[cell.key])
+
+        results = setup.executor.map(
+            [_shard(setup, tried[cell.key], start, stop) for cell, start, stop in todo],
+            setup.world,
+            tell=tell,
+            limits=[setup.limits.of(tried[cell.key], stop - start) for cell, start, stop in todo],
+            wanted=wanted,
+        )
+        with closing(results):
+            for number, result in results:
+                cell, start, stop = todo[number]
+                used = tried[cell.key]
+                opened = None if isinstance(result, Failure) else result.pop(OPENED, None)
+                setup.watch.add(cell.model, json.loads(str(opened)) if opened is not None else {})
+                setup.watch.check()
+                if isinstance(result, Failure):
+                    if not batches.shrink(used, stop - start, result):
+                        fails(cell, start, result.status, batches.reason(cell, used, result))
+                else:
+                    if used.batch_size < cell.batch_size:
+                        result[BATCH] = np.array(used.batch_size)
+                    directory.write_shard(cell.key, start, stop, result)
+                    shards_left[cell.key] -= 1
+                claims.release(cell.key, start, stop)
+                if not shards_left[cell.key]:
+                    bar.done(cell.key)
+        for key, note in claims.failures().items():
+            if key in by_key:
+                fails(by_key[key], *note)
+        if not begun:
+            if claims.over:
+                return
+            time.sleep(pause(time.monotonic() - scan_began))
+        # if all remaining shards are claimed, some claims may be of dead processes
+        others_shards = _OthersShards(directory, claims) if begun else None
+    for key in by_key:
+        bar.done(key)
+
+
+class _OthersShards:
+    """Snapshot of shards that others claimed or drew; the claim alone decides."""
+
+    def __init__(self, directory: RunDir, claims: Claims) -> None:
+        self._directory, self._claims = directory, claims
+        self._until, self._claimed = 0.0, frozenset[str]()
+        self._drawn: dict[str, set[tuple[int, int]]] = {}
+
+    def is_taken(self, cell: str, start: int, stop: int) -> bool:
+        """Return True if a shard is drawn, or was claimed a moment ago; called in any thread."""
+        if (now := time.monotonic()) > self._until:
+            self._until, self._drawn = now + FRESH, {}
+            self._claimed = self._claims.listed()
+        drawn = self._drawn.get(cell)
+        if drawn is None:
+            drawn = self._drawn[cell] = self._directory.drawn(cell)
+        return (start, stop) in drawn or claim_of(cell, start, stop) in self._claimed
+
+
+@torch.no_grad()
+def follow(setup: Setup, report: Reporter) -> bool:
+    """Draw samples for the process that leads in the directory, until none is missing.
+
+    It is a BusyError if that has none for this process to draw.
+
+    Returns:
+        True if it is gone and another must lead.
+    """
+    directory = setup.directory
+    claims = Claims(directory.path)
+    try:
+        planned = _await_plan(directory, claims)
+        if planned is None:
+            return True
+        cells = [cell for cell in setup.cells if cell.key in planned]
+        if not cells:
+            with directory.lock():  # its error names the owner
+                return True
+
+        _await_plans(directory, claims, cells)
+        setup.put_on_record(
+            Admission(directory, setup.makers, setup.probes.fingerprint, writes=False)
+        )
+
+        def failed(cell: Cell, start: int, status: str, reason: str) -> None:
+            claims.fail(cell.key, start, status, reason)
+
+        for name in setup.models:
+            own = [cell for cell in cells if cell.model == name]
+            sample(setup, own, report, {}, claims, failed, random.SystemRandom().random())
+        return claims.planned() is None and _is_free(directory)
+    finally:
+        claims.close()
+
+
+def _await_plan(directory: RunDir, claims: Claims) -> set[str] | None:
+    """Wait for the plan of the leading process; None if it is gone."""
+    while (planned := claims.planned()) is None:
+        if _is_free(directory):
+            return None
+        time.sleep(PAUSE)
+    return planned
+
+
+def _await_plans(directory: RunDir, claims: Claims, cells: Sequence[Cell]) -> None:
+    """Wait until the leader's plan of each cell is visible: a cell without one lacks nothing."""
+    until = time.monotonic() + STALE  # a network file system can take half a minute
+    while not all(directory.part(cell.key, MADE).is_file() for cell in cells):
+        if claims.over or time.monotonic() > until:
+            return
+        time.sleep(PAUSE)
+
+
+def _is_free(directory: RunDir) -> bool:
+    try:
+        with directory.lock():
+            return True
+    except BusyError:
+        return False
+
+
+def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
+    """Return the task of a shard."""
+    reference = setup.references[cell.model]
+    return ShardTask(
+        cell,
+        start,
+        stop,
+        how_many(setup.models[cell.model], setup.suite.keep),
+        endpoints_asked(setup.suite, cell),
+        reference.clamp if reference else None,
+    )

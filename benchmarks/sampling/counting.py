@@ -1,0 +1,70 @@
+"""Counters of network evaluations, at the innermost network, below every wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ...models import Denoiser
+from ...models.denoiser import Wrapper
+from ...models.exact.base import ExactModel
+
+
+@dataclass
+class Meter:
+    """Counts of one batch.
+
+    Attributes:
+        rows: evaluations: network passes times samples.
+        calls: sequential calls of the network, for any batch size.
+    """
+
+    rows: int = 0
+    calls: int = 0
+
+    def add(self, rows: int) -> None:
+        """Count one more call, on ``rows`` rows."""
+        self.rows += rows
+        self.calls += 1
+
+    def attach(self, model: Denoiser) -> Denoiser:
+        """Return the same model, counted."""
+        return model.instrumented(lambda network: Metered(network, self))
+
+    def reset(self) -> None:
+        """Reset the counts to zero."""
+        self.rows = self.calls = 0
+
+
+class Metered(Wrapper):
+    """Network with counted evaluations; its ``passes`` says how many a call has."""
+
+    def __init__(self, inner: Denoiser, meter: Meter) -> None:
+        super().__init__(inner)
+        self.meter = meter
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """Count, then denoise."""
+        self.meter.add(len(x) * self.inner.passes)
+        return self.inner.denoise(x, sigma, labels)
+
+    def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:
+        """Return the network's own endpoint, counted where an exact model integrates it."""
+        inner = self.inner
+        if isinstance(inner, ExactModel):
+            inner = inner.observed(self.meter.add)
+        return inner.endpoint(x, labels)
+
+
+@dataclass
+class ReportingMeter(Meter):
+    """Meter that passes the rows of each call to ``tell``, for progress."""
+
+    tell: Callable[[int], object] = field(kw_only=True)
+
+    def add(self, rows: int) -> None:
+        """See :meth:`Meter.add`."""
+        super().add(rows)
+        self.tell(rows)

@@ -1,0 +1,180 @@
+"""The executors: what comes back, what is a failure, what a task looks like to another process,
+and how long a shard may take.
+"""
+
+import math
+import os
+import pickle
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import new_processes
+import numpy as np
+import pytest
+
+from samplerbench.benchmarks.planning.planner import load_models, plan
+from samplerbench.benchmarks.running.executors import Call, Failure, InProcess, Worker
+from samplerbench.benchmarks.running.executors.shard_limits import GENEROUS, SHORTEST, Limits
+from samplerbench.benchmarks.running.executors.tasks import ShardTask
+from samplerbench.benchmarks.running.executors.worker import (
+    describe_exit,
+    memory_limit,
+    memory_of,
+    place_in_code,
+)
+from samplerbench.benchmarks.running.executors.worker_context import WorkerConfig, WorkerContext
+from samplerbench.benchmarks.scoring.references import load_references
+from samplerbench.benchmarks.suites.suite import check_suite
+
+WORLD = WorkerContext(WorkerConfig.here({}, "cpu"))
+
+
+@pytest.fixture(scope="module")
+def worker():
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+def test_both_executors_give_what_a_function_returns_and_a_failure_for_what_it_raises(worker):
+    for executor in (InProcess(), worker):
+        assert executor.run(Call(math.hypot, (3, 4)), WORLD) == 5
+        with pytest.raises(Failure, match="ValueError: math domain error") as caught:
+            executor.run(Call(math.sqrt, (-1,)), WORLD)
+        assert caught.value.status == "failed"
+        with pytest.raises(Failure, match=r"it called sys.exit\(7\)"):
+            executor.run(Call(exit, (7,)), WORLD)
+        with pytest.raises(Failure, match="Unusual: past all nets"):
+            executor.run(Call(_past_all_nets), WORLD)
+
+
+class Unusual(BaseException):
+    """What ``except Exception`` lets pass."""
+
+
+def _past_all_nets():
+    raise Unusual("past all nets")
+
+
+@pytest.mark.slow
+def test_a_worker_is_replaced_when_it_dies_or_has_to_be_ended(worker):
+    with pytest.raises(
+        Failure, match="ended itself with exit code 0, before it had a result"
+    ) as crashed:
+        worker.run(Call(os._exit, (0,)), WORLD)
+    assert crashed.value.status == "crashed"
+    with new_processes.ready():  # those that replace it
+        begin = time.monotonic()
+        with pytest.raises(Failure, match="no result after 1 s") as late:
+            worker.run(Call(time.sleep, (600,)), WORLD, limit=1)
+        assert late.value.status == "timed out"
+        assert time.monotonic() - begin < 120
+        assert worker.run(Call(math.hypot, (3, 4)), WORLD) == 5
+
+
+def test_what_cannot_be_sent_runs_here(worker):
+    assert worker.run(Call(lambda: os.getpid()), WORLD) == os.getpid()
+    assert worker.run(Call(os.getpid), WORLD) != os.getpid()
+
+
+def test_a_result_that_cannot_be_sent_is_a_failure(worker):
+    with pytest.raises(Failure, match="its result cannot be sent"):
+        worker.run(Call(open, (os.devnull,)), WORLD)
+
+
+def cells(**change):
+    suite = {
+        "name": "t",
+        "models": ["gmm-64d"],
+        "samplers": ["euler"],
+        "nfe": [5],
+        "samples": 40,
+        "batch_size": 16,
+    }
+    suite = check_suite({**suite, **change}, "test")
+    models = load_models(suite)
+    references = load_references(models)
+    return models, references, plan(suite, models, references)
+
+
+def test_a_task_that_was_sent_gives_the_same_arrays_for_every_kind_of_cell():
+    samplers = [
+        "auto",
+        "ddpm",
+        "ddim(eta=0.5)",
+        "dpmpp_3m_sde",
+        "scipy_rk45",
+        "dpm_solver_adaptive_23",
+    ]
+    models, references, planned = cells(
+        samplers=samplers, start=["noise", "mean", "gaussian"], tolerances=[1e-2], noise="brownian"
+    )
+    here, there = (
+        WorkerContext(WorkerConfig.here({}, "cpu"), models, references),
+        WorkerContext(WorkerConfig.here({}, "cpu")),
+    )
+    assert len(planned) == 18
+    for cell in planned:
+        task = ShardTask(cell, 0, 40, 8, 16, None)
+        sent = pickle.loads(pickle.dumps(task))
+        assert sent.cell.sampler == cell.sampler
+        assert sent.cell.key == cell.key
+        sent.prepare(there)
+        mine, theirs = task(here, lambda n: None), sent(there, lambda n: None)
+        assert mine.keys() == theirs.keys()
+        assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_a_model_that_is_another_one_by_now_is_refused():
+    _, _, (cell,) = cells()
+    with pytest.raises(
+        ValueError, match="the files of model gmm-64d changed while the run was going on"
+    ):
+        ShardTask(replace(cell, identity=("another", cell.identity[1])), 0, 4, 0, 0, None).prepare(
+            WORLD
+        )
+
+
+def test_limits_are_generous_and_follow_what_is_asked():
+    models, _, (cell, adaptive) = cells(samplers=["euler", "scipy_rk45"], tolerances=[1e-2])
+    measured = []
+
+    def measure(cell):
+        measured.append(cell)
+        return 1.0
+
+    limits = Limits(models, None, measure)
+    assert limits.of(cell, 16) == GENEROUS * 5 * 16
+    assert limits.of(cell, 17) == GENEROUS * 5 * 32, "a sampler may run whole batches"
+    assert limits.of(adaptive, 16) > 100 * limits.of(cell, 16)
+    assert len(measured) == 1
+    assert Limits(models, None, lambda cell: 1e9).of(cell, 16) == SHORTEST
+    assert Limits(models, 3.0, measure).of(cell, 16) == 3.0
+    assert Limits(models, 0, measure).of(cell, 16) is None
+
+
+def test_what_the_system_says_of_a_process():
+    assert 2**24 < memory_of(os.getpid()) < 2**40
+    assert memory_of(2**30) == 0
+    assert 2**26 < memory_limit() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert describe_exit(-6) == "ended with signal 6 (it aborted)"
+    assert describe_exit(-9) == (
+        "was killed (signal 9), perhaps because the machine ran out of memory"
+    )
+    assert describe_exit(-200) == "ended with signal 200"
+
+
+def test_where_it_was_is_the_innermost_line_of_the_users_own():
+    from samplerbench.benchmarks.running import executors
+
+    inside = Path(executors.__file__).with_name("child.py")
+    frames = [(os.__file__, 3, "walk"), ("/home/me/mine.py", 12, "step"), (inside, 9, "serve")]
+    lines = "".join(f'  File "{file}", line {line} in {name}\n' for file, line, name in frames)
+    other = 'Thread 0x01 (most recent call first):\n  File "/lost/x.py", line 1 in wait\n'
+    dump = f"{other}\nCurrent thread 0x02 (most recent call first):\n{lines}"
+    assert place_in_code(dump) == ", in step (mine.py, line 12)"
+    assert (
+        place_in_code(dump.replace("/home/me/mine.py", os.__file__)) == ", in walk (os.py, line 3)"
+    )
+    assert place_in_code("") == ""

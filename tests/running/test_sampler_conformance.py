@@ -1,0 +1,71 @@
+"""``run`` says which of the user's own samplers fail ``check``."""
+
+import pytest
+
+from samplerbench.benchmarks import conformance
+
+RUN = ("run", "smoke", "--model", "gmm-2d", "--nfe", "5", "--samples", "16", "--no-timing")
+PLUGIN = """
+from dataclasses import dataclass
+from samplerbench.samplers import LinearMultistep, LinearRow, Source
+
+@dataclass(frozen=True, kw_only=True)
+class Honest(LinearMultistep):
+    name = "honest"
+    source = Source("test", "nowhere", "https://example.org")
+    order = 1
+
+    def plan(self, grid):
+        return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
+
+@dataclass(frozen=True, kw_only=True)
+class Boastful(Honest):
+    name = "boastful"
+    order = 3
+
+@dataclass(frozen=True, kw_only=True)
+class Broken(Boastful):
+    name = "broken"
+
+    def step(self, x, row, past, denoise, noise):
+        raise ZeroDivisionError("a step went wrong")
+"""
+
+
+@pytest.fixture(autouse=True)
+def plugin(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMPLERBENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "own.py").write_text(PLUGIN)
+
+
+def asked(samplerbench, *names):
+    chosen = [word for name in names for word in ("--sampler", name)]
+    code, out, _ = samplerbench(*RUN, "--out", "out", "--plugin", "own.py", *chosen)
+    assert code == 0
+    return [line for line in out.splitlines() if "fail samplerbench check" in line]
+
+
+def test_run__names_the_samplers_that_fail_check_and_the_checks(samplerbench):
+    (line,) = asked(samplerbench, "boastful", "honest", "euler")
+    assert "boastful (order, local order, order as shipped)" in line
+    assert "honest" not in line
+    assert "samplerbench check boastful --plugin own.py says why" in line
+
+
+def test_run__checks_a_sampler_once_and_none_without_a_result(samplerbench, monkeypatch):
+    checked = []
+
+    def check(sampler, *, fast):
+        checked.append(sampler.name)
+        return check_sampler(sampler, fast=fast)
+
+    check_sampler = conformance.check_sampler
+    monkeypatch.setattr(conformance, "check_sampler", check)
+    first = asked(samplerbench, "boastful", "broken", "euler")
+    assert first
+    assert asked(samplerbench, "boastful", "broken", "euler") == first
+    assert checked == ["boastful"], "no built-in one, and a verdict is kept"
+
+
+def test_run__says_nothing_where_all_pass(samplerbench):
+    assert asked(samplerbench, "honest", "euler") == []
