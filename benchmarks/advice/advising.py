@@ -20,24 +20,36 @@ from .. import metrics, planning, sampling, scoring, tuning
 from ..running.executing import Executor, Failure, InProcess
 from ..running.executing.worker_context import WorkerConfig, WorkerContext
 from ..running.provenance import provenance
-from .answer import Advice, Choice, Value
-from .answer.pictures import FILE
-from .asked.request import AdviceRequest, Entry, described, load_subject, sampler_of, span_of
+from .answer import FILE, Advice, Choice, Value
+from .answers import (
+    Scores,
+    answer,
+    choice,
+    default_in_words,
+    drawn,
+    halves,
+    of_one_length,
+    score,
+    timed,
+)
+from .budget_race import Raced
+from .distribution import Distances, converged_count, farther, space_of, value_of
 from .exports import LIBRARIES
-from .finding.answers import answer, default_in_words, halves
-from .finding.races import broken_off_at, chosen_of, raced_until, races_of
-from .finding.run import Progress, Run, runs
-from .finding.showing import drawn, timed
-from .finding.time import COMPARED, budgets_of, check_time, paces
-from .finding.tuning import Tuned, tuned
-from .racing.clock import Clock, OutOfTime
-from .racing.distribution import Distances, converged_count, farther, space_of, value_of
-from .racing.measuring import Bench
-from .racing.one_budget import Raced
-from .racing.race import LEVEL
-from .racing.scoring import Scores, choice, of_one_length, score
-from .racing.store import Store, check_folder
-from .racing.truth import RULE, Truth, most_steps
+from .fitting import Tuned, tuned
+from .measuring import RULE, Bench, Store, Truth, check_folder, most_steps
+from .race import LEVEL
+from .races import (
+    COMPARED,
+    broken_off_at,
+    budgets_of,
+    check_time,
+    chosen_of,
+    paces,
+    raced_until,
+    races_of,
+)
+from .request import AdviceRequest, Entry, described, load_subject, sampler_of, span_of
+from .run import Clock, OutOfTime, Progress, Run, runs
 from .sentences import sentences
 
 
@@ -125,8 +137,7 @@ def _code() -> str:
     """Return a digest of the files that make samples and distances."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]
-    race = Path(__file__).parents[1]
-    for folder in (*folders, race / "asked", race / "racing"):
+    for folder in (*folders, Path(__file__).parent):
         for path in sorted(folder.rglob("*.py")):
             name = path.relative_to(folder)
             digest.update(f"{folder.name}/{name}\0".encode() + path.read_bytes())

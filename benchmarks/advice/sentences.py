@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
-from .table import audience, nearest_alternative, title
 from .wording import (
+    audience,
     compare_intervals,
     counted,
     evaluations,
@@ -19,8 +19,10 @@ from .wording import (
     listed,
     measured,
     named,
+    nearest_alternative,
     same,
     times,
+    title,
     verdict,
 )
 

@@ -13,8 +13,7 @@ from ...results.escaping import escape_markdown, printable
 from ...results.text import filled, format_number, markdown_table
 from .answer import Advice, Best
 from .sentences import leading
-from .table import Row, audience, table, title
-from .wording import counted, own_solver
+from .wording import Row, audience, counted, own_solver, table, title
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of the verdicts."""

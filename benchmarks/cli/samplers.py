@@ -230,8 +230,8 @@ def export(
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
     from ...samplers import make
     from ...samplers.peers import export_sigmas
-    from ..planning.levels import levels_of, read_levels
     from ..planning.models import load_model
+    from ..planning.schedules import levels_of, read_levels
     from ..suites.spec import parse_spec
 
     by_model = steps is not None and model is not None

@@ -12,7 +12,7 @@ from ...models.own_sampling import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.start import Start
-from .maps import mismatch
+from .models import mismatch
 
 log = logging.getLogger("samplerbench")
 

@@ -21,13 +21,12 @@ from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
-from .maps import check_schedules, mismatch
-from .models import NamedModel, load_model
+from .models import NamedModel, check_schedules, load_model, mismatch
 from .native import NATIVE, default_schedule
 from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
 from .remedy import remedy
 from .schedules import Schedule, make_schedule
-from .tuned.schedule import UntunedError
+from .tuned_schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
 """Placeholder for every sampler on a fixed grid, in a suite or after ``--sampler``."""

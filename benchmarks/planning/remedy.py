@@ -12,9 +12,8 @@ from ..suites.spec import label_of
 from .budget import cost_of, steps_within
 from .models import NamedModel
 from .schedules import make_schedule
-from .tuned.entry import Tuned
-from .tuned.schedule import UntunedError, untunable
-from .tuned.spacing import MOST_STEPS
+from .tuned_file import Tuned
+from .tuned_schedule import MOST_STEPS, UntunedError, untunable
 
 
 def remedy(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
-from ..planning.tuned.spacing import LEAST, Spacing
+from ..planning.tuned_schedule import LEAST, Spacing
 
 FreeKind = Literal["levels", "coefficients", "both"]
 """Kind of free numbers: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""

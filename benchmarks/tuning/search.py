@@ -14,7 +14,7 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, Tabulated
 from ...samplers.schedules import SCHEDULES
 from ..planning.schedules import make_schedule
-from ..planning.tuned.spacing import Spacing
+from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..planning.models import NamedModel
-from ..planning.tuned.entry import WHATS, Tuned, What
-from ..planning.tuned.file import check_writable, read_tuned, write_tuned
+from ..planning.tuned_file import WHATS, Tuned, What, check_writable, read_tuned, write_tuned
 from ..running.executing import Executor, Failure, InProcess, Tell
 from ..running.executing.tasks import SentSampler
 from ..running.executing.worker_context import WorkerConfig, WorkerContext
 from .problem import MOST
 from .search import OBJECTIVES
-from .target import Target
-from .tuning import Tuning
+from .tuning import Target, Tuning
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Tuner:
         device: "cpu" or "cuda", where the models are.
         executor: where samplers are tuned.
         progress: called with each stage, in words.
-        what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned.entry.WHATS`.
+        what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned_file.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
 

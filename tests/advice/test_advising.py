@@ -9,15 +9,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from samplerbench.benchmarks.advice import Advice, advise
-from samplerbench.benchmarks.advice.asked import request
-from samplerbench.benchmarks.advice.asked.request import load_subject
-from samplerbench.benchmarks.advice.exports.table import steps_of
-from samplerbench.benchmarks.advice.finding.races import errors_of, ordered
-from samplerbench.benchmarks.advice.racing import truth
-from samplerbench.benchmarks.advice.racing.clock import OutOfTime
-from samplerbench.benchmarks.advice.racing.tasks import Ends
-from samplerbench.benchmarks.advice.racing.tuned import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice import Advice, advise, request
+from samplerbench.benchmarks.advice import measuring as truth
+from samplerbench.benchmarks.advice.exports.equivalents import steps_of
+from samplerbench.benchmarks.advice.fitted_cells import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice.races import errors_of, ordered
+from samplerbench.benchmarks.advice.request import load_subject
+from samplerbench.benchmarks.advice.run import OutOfTime
+from samplerbench.benchmarks.advice.tasks import Ends
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot

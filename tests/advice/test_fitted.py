@@ -10,22 +10,21 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
-from samplerbench.benchmarks.advice.asked.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.advice.finding.tuning import _starts, _targets
-from samplerbench.benchmarks.advice.racing.measuring import Bench
-from samplerbench.benchmarks.advice.racing.one_budget import Raced
-from samplerbench.benchmarks.advice.racing.store import Store
-from samplerbench.benchmarks.advice.racing.tuned import (
+from samplerbench.benchmarks.advice.budget_race import Raced
+from samplerbench.benchmarks.advice.fitted_cells import (
     FittedNumbers,
     Tune,
     fittable,
     resolve_levels,
     tuned_cell,
 )
+from samplerbench.benchmarks.advice.fitting import _starts, _targets
+from samplerbench.benchmarks.advice.measuring import Bench, Store
+from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.sampling.meter import Meter
 from samplerbench.benchmarks.sampling.shard import begin, sample_shard
 from samplerbench.benchmarks.tuning.free import FreeParameters
-from samplerbench.benchmarks.tuning.runs import Runs
+from samplerbench.benchmarks.tuning.least_squares import Runs
 from samplerbench.samplers import Grid, NoNoise
 
 COUNT = 12
@@ -154,7 +153,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
     def fails(*_, **__):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("samplerbench.benchmarks.advice.racing.tuned.fit", fails)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.fitted_cells.fit", fails)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.budgets[0].best["python"].untuned is None
     assert "At 4 evaluations levels and coefficients could not be fitted" in found.undecided[0]
@@ -162,7 +161,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
 
 
 def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.advice.finding.tuning.ITERATIONS", 1e9)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.ITERATIONS", 1e9)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.undecided[0].startswith("At 4 evaluations there was no time to fit")
 

@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.racing.clock import Clock, OutOfTime
-from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
-from samplerbench.benchmarks.advice.racing.race import LEVEL, Race, not_worse
-from samplerbench.benchmarks.advice.racing.scoring import of_one_length
+from samplerbench.benchmarks.advice.answers import of_one_length
+from samplerbench.benchmarks.advice.race import (
+    LEVEL,
+    Race,
+    error,
+    log_error,
+    log_ratio,
+    not_worse,
+    worse,
+)
+from samplerbench.benchmarks.advice.run import Clock, OutOfTime
 
 RUNGS = (4, 8, 16, 32, 64)
 

@@ -10,14 +10,12 @@ from tuners import tuner
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.planning.tuned.entry import Tuned
-from samplerbench.benchmarks.planning.tuned.file import read_tuned
+from samplerbench.benchmarks.planning.tuned_file import Tuned, read_tuned
 from samplerbench.benchmarks.running.executing.tasks import SentSampler
 from samplerbench.benchmarks.suites.spec import label_of
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.target import targets_of
-from samplerbench.benchmarks.tuning.tuning import fitted, moved
+from samplerbench.benchmarks.tuning.tuning import fitted, moved, targets_of
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 

@@ -28,8 +28,8 @@ import numpy as np
 from ....models import Denoiser
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
-from .configured import configured
-from .coordinates import is_flow
+from .diffusers_schedulers import is_flow
+from .equivalents import configured
 
 NAMES: dict[str, str] = {
     "euler": "euler",

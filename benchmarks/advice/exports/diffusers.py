@@ -15,11 +15,17 @@ from typing import Any, NamedTuple
 
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
-from .configured import configured
-from .coordinates import Coordinates, coordinates_of, unknown
-from .diffusers_solvers import Scheduler, draws_like_ours, orders_of, own_scheduler
-from .table import Row, steps_of, untabled
-from .text import called, indented, listed, wrapped
+from .diffusers_schedulers import (
+    Coordinates,
+    Scheduler,
+    coordinates_of,
+    draws_like_ours,
+    orders_of,
+    own_scheduler,
+    unknown,
+)
+from .equivalents import Row, configured, steps_of, untabled
+from .literals import called, indented, listed, wrapped
 
 ARGUMENTS = "self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None"
 """Arguments of every ``set_timesteps``: pipelines check which of them exist."""

@@ -7,9 +7,8 @@ from typing import Any
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
-from .configured import Configured, configured
-from .table import Row, Steps, steps_of, untabled
-from .text import called, indented, listed, wrapped
+from .equivalents import Configured, Row, Steps, configured, steps_of, untabled
+from .literals import called, indented, listed, wrapped
 
 FUNCTIONS: dict[str, str] = {
     parse_spec(pair.ours)["name"]: parse_spec(pair.theirs)["name"].partition(":")[2]

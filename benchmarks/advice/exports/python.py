@@ -10,7 +10,7 @@ from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .text import WIDTH, called, indented, literal, wrapped
+from .literals import WIDTH, called, indented, literal, wrapped
 
 
 def lines(sampler: Sampler, grid: Grid, spec: str) -> str:

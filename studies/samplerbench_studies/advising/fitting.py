@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.advice.asked import load_subject
-from samplerbench.benchmarks.advice.racing import resolve_levels
+from samplerbench.benchmarks.advice import load_subject, resolve_levels
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.tuning import (
     OBJECTIVES,

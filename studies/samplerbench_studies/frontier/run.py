@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.advice.racing import Race, is_hopeful
+from samplerbench.benchmarks.advice import Race, is_hopeful
 from samplerbench.benchmarks.running.executing import (
     Executor,
     Failure,

@@ -12,19 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....models import Denoiser
-from ....samplers import Grid, Sampler
-from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
-from ...running.executing import Tell
-from ...running.executing.tasks import OfCell
-from ...running.executing.worker_context import WorkerContext
-from ...sampling.shard import begin
-from ...suites.cell import Cell
-from ...suites.spec import canonical
-from ...tuning.free import FreeKind, FreeParameters, projected
-from ...tuning.least_squares import DAMPINGS, fit, mean
-from ...tuning.runs import Runs
-from ..answer import TUNED_LEVELS
+from ...models import Denoiser
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
+from ..running.executing import Tell
+from ..running.executing.tasks import OfCell
+from ..running.executing.worker_context import WorkerContext
+from ..sampling.shard import begin
+from ..suites.cell import Cell
+from ..suites.spec import canonical
+from ..tuning.free import FreeKind, FreeParameters, projected
+from ..tuning.least_squares import DAMPINGS, Runs, fit, mean
+from .answer import TUNED_LEVELS
 
 START = 1 << 17
 """First latent: neither a race nor a score uses so many."""

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from ....models.reference import Reference
-from ...metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
-from ...running.interim import level_at
-from ...scoring.references import CARD
-from ...scoring.solutions.endpoints import CONVERGED_STEPS
-from ..answer import Value
-from ..asked.request import AdviceRequest, Entry
-from .features import POOLED, Axes, leading_axes
+from ...models.reference import Reference
+from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
+from ..running.interim import level_at
+from ..scoring.references import CARD
+from ..scoring.solutions.endpoints import CONVERGED_STEPS
+from .answer import Value
 from .measuring import Bench, Late
 from .race import LEVEL
+from .request import AdviceRequest, Entry
+from .tasks import POOLED, Axes, leading_axes
 
 COUNTS = (128, 256, 512)
 """Samples after each round."""

@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ....samplers import Grid
-from ...running.executing import Failure
-from ...tuning.free import FreeKind
-from ..asked.request import OWN_FIELDS, Entry
-from ..exports import LIBRARIES
-from ..racing.measuring import Bench
-from ..racing.one_budget import Raced, raced_again
-from ..racing.truth import RULE
-from ..racing.tuned import (
+from ...samplers import Grid
+from ..running.executing import Failure
+from ..tuning.free import FreeKind
+from .budget_race import Raced, raced_again
+from .exports import LIBRARIES
+from .fitted_cells import (
     CHOOSING,
     EQUATIONS,
     START,
@@ -26,6 +23,8 @@ from ..racing.tuned import (
     fittable,
     tuned_cell,
 )
+from .measuring import RULE, Bench
+from .request import OWN_FIELDS, Entry
 from .run import Run
 
 SHARE = 0.5

@@ -8,25 +8,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .... import samplers
-from ....models import Denoiser
-from ....models.denoiser import innermost
-from ....models.process import EDM, Process, RectifiedFlow
-from ....models.reference import Extractor
-from ....samplers import Grid, Sampler
-from ....samplers.families.tabulated import Tabulated
-from ...planning.models import load_denoiser
-from ...planning.native import NATIVE, default_schedule
-from ...planning.planner import plan
-from ...planning.schedules import make_schedule
-from ...running.model_check import check_model
-from ...scoring.references import CARD, extractor_of
-from ...suites.cell import Cell
-from ...suites.spec import label_of, parse_spec
-from ...suites.suite import Suite, check_suite
-from ..answer import configuration
-from ..exports import LIBRARIES, export, is_written_as_numbers, missing
+from ... import samplers
+from ...models import Denoiser
+from ...models.denoiser import innermost
+from ...models.process import EDM, Process, RectifiedFlow
+from ...models.reference import Extractor
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Tabulated
+from ..planning.models import load_denoiser
+from ..planning.native import NATIVE, default_schedule
+from ..planning.planner import plan
+from ..planning.schedules import make_schedule
+from ..running.model_check import check_model
+from ..scoring.references import CARD, extractor_of
+from ..suites.cell import Cell
+from ..suites.spec import label_of, parse_spec
+from ..suites.suite import Suite, check_suite
+from .answer import configuration
 from .candidates import SCHEDULES, is_candidate, variants
+from .exports import LIBRARIES, export, is_written_as_numbers, missing
 
 USUAL = (
     *(

@@ -12,17 +12,15 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ....results import report
-from ....results.escaping import printable
-from ....results.report.pictures.drawing import data_uri, side_by_side, with_alpha
-from ....results.run_directory.disk.files import write_text
-from ....results.text import format_number
-from ..answer import Advice, Best, Budget
-from ..answer.pictures import Pictures, Pictures8
-from ..sentences import leading
-from ..table import Cell, audience, row, table, title
-from ..wording import counted, evaluations, own_solver, same
-from .plot import css, plots, words
+from ...results import report
+from ...results.escaping import printable
+from ...results.report.pictures.drawing import data_uri, side_by_side, with_alpha
+from ...results.run_directory.disk.files import write_text
+from ...results.text import format_number
+from .answer import Advice, Best, Budget, Pictures, Pictures8
+from .error_plot import css, plots, words
+from .sentences import leading
+from .wording import Cell, audience, counted, evaluations, own_solver, row, same, table, title
 
 LARGEST = 192
 """Pixels of a side that a picture on the page has at most; larger ones are averaged over squares."""

@@ -1,4 +1,4 @@
-"""The time that was given, and what it is for."""
+"""State that the stages of a run of ``advise`` share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from ..running.executing import Executor
+from .request import AdviceRequest, CurrentConfiguration, Entry
 
 
 class OutOfTime(KeyboardInterrupt):
@@ -67,3 +71,36 @@ class Clock:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """State of a run of ``advise``.
+
+    Attributes:
+        asked: the model, and how it is run.
+        out: folder of the answer.
+        clock: the time that there is.
+        executor: where samplers run.
+        now: what is used now.
+        library: whose users ask.
+        ms: milliseconds that a sample may take, in place of budgets; None for budgets.
+        progress: called with each stage, in words.
+    """
+
+    asked: AdviceRequest
+    out: Path
+    clock: Clock
+    executor: Executor
+    now: CurrentConfiguration
+    library: str
+    ms: float | None
+    progress: Progress
+
+
+def runs(entry: Entry) -> bool:
+    """Return True if there is anything to run."""
+    return entry.cell.grid is not None and not entry.cell.skip

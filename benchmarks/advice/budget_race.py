@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...running.executing import Failure
-from ..asked.request import FIELDS, Entry
-from .clock import OutOfTime
-from .measuring import Bench, Late
-from .paired import Squares, error
-from .race import Race, is_hopeful
-from .truth import FIRST
+from ..running.executing import Failure
+from .measuring import FIRST, Bench, Late
+from .race import Race, Squares, error, is_hopeful
+from .request import FIELDS, Entry
+from .run import OutOfTime
 
 LOOK = 4
 """Latents of the first round."""

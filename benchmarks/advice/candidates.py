@@ -9,7 +9,7 @@ from dataclasses import fields
 from itertools import product
 from typing import Any
 
-from .... import samplers
+from ... import samplers
 
 SCHEDULES = (
     "karras(rho=4.0)",
