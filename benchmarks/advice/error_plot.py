@@ -17,7 +17,8 @@ from ...results.figures.series import Point, Series
 from ...results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
 from ...results.palette import Style
 from .answer import Advice, Budget, Choice
-from .wording import audience, same, title
+from .exports import title
+from .wording import audience, same
 
 HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
 """Inches, by how many columns of a page the drawing is wide."""

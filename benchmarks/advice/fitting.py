@@ -160,7 +160,7 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
     of a library's best own solvers.
     """
     targets: dict[tuple[str, FreeKind], Target] = {}
-    own = (*OWN_FIELDS.values(), "comfyui")
+    own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
     for name, ranked in race.left.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"

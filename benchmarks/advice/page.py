@@ -19,8 +19,9 @@ from ...results.run_directory.disk.files import write_text
 from ...results.text import format_number
 from .answer import Advice, Best, Budget, Pictures, Pictures8
 from .error_plot import css, plots, words
+from .exports import title
 from .sentences import leading
-from .wording import Cell, audience, counted, evaluations, own_solver, row, same, table, title
+from .wording import Cell, audience, counted, evaluations, own_solver, row, same, table
 
 LARGEST = 192
 """Pixels of a side that a picture on the page has at most; larger ones are averaged over squares."""

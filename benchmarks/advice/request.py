@@ -26,7 +26,15 @@ from ..suites.spec import label_of, parse_spec
 from ..suites.suite import Suite, check_suite
 from .answer import configuration
 from .candidates import SCHEDULES, is_candidate, variants
-from .exports import LIBRARIES, export, is_written_as_numbers, missing
+from .exports import (
+    BY_NUMBERS,
+    LIBRARIES,
+    SCHEDULERS,
+    export,
+    is_written_as_numbers,
+    missing,
+    solvers,
+)
 
 USUAL = (
     *(
@@ -58,12 +66,7 @@ FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
 FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
 _GRID = Grid((80.0, 1.0, 0.0))
-SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
-OWN_SOLVERS = {"k-diffusion": ("euler", "heun", "dpmpp_2m"), "comfyui": ("euler", "dpmpp_2m")}
-"""Solvers of the libraries that their users would try next: of diffusers by class, at the defaults that
-``from_config`` gives them in the folder, and of the others by our names, on karras.
-"""
-OWN_FIELDS = {name: f"{name}, a solver of its own" for name in ("diffusers", "k-diffusion")}
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
 FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
@@ -156,8 +159,8 @@ class AdviceRequest:
 
         For a folder of diffusers these are its schedulers, for users of Python too.
         """
-        if library in OWN_SOLVERS:
-            cells = self.cells(OWN_SOLVERS[library], ["karras"], budget)
+        if own := solvers(library):
+            cells = self.cells(own, ["karras"], budget)
         elif _has_scheduler(self.model):
             others = [
                 name for name in SCHEDULERS if not now.told.startswith(f"{OWN_SCHEDULER}{name}")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from .answer import Best, Budget, Value
+from .exports import title
 from .wording import (
     audience,
     compare_intervals,
@@ -22,7 +23,6 @@ from .wording import (
     nearest_alternative,
     same,
     times,
-    title,
     verdict,
 )
 

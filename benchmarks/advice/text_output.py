@@ -12,8 +12,9 @@ from rich.text import Text
 from ...results.escaping import escape_markdown, printable
 from ...results.text import filled, format_number, markdown_table
 from .answer import Advice, Best
+from .exports import language, title
 from .sentences import leading
-from .wording import Row, audience, counted, own_solver, table, title
+from .wording import Row, audience, counted, own_solver, table
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of the verdicts."""
@@ -190,13 +191,9 @@ def _markdown_lines(advice: Advice) -> list[str]:
             continue
         lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            lines.append(_fence("\n".join(_code(best)), _language(best)))
+            lines.append(_fence("\n".join(_code(best)), language(best.library)))
         lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
     return lines
-
-
-def _language(best: Best) -> str:
-    return "text" if best.library == "comfyui" else "python"
 
 
 def _fence(code: str, language: str) -> str:

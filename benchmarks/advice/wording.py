@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from ...results.text import format_number, interval
 from .answer import Advice, Alternative, Best, Budget, Choice, Value, configuration
+from .exports import title
 
 Verdict = Literal["closer", "farther", "open"]
 """Verdict of the interval of a ratio of two errors: the first is smaller, larger, or neither."""
@@ -130,13 +131,6 @@ def evaluations(*nfe: int) -> str:
     return f"{listed(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
 
 
-TITLES = {
-    "python": "samplerbench (Python)",
-    "diffusers": "diffusers",
-    "k-diffusion": "k-diffusion",
-    "comfyui": "ComfyUI",
-}
-"""Names of libraries for readers."""
 SAME = "what you use now"
 
 
@@ -189,11 +183,6 @@ class Row:
     ms: Cell = NOTHING
     tied: tuple[str, ...] = ()
     nearer: Cell = NOTHING
-
-
-def title(library: str) -> str:
-    """Return a library's name for readers."""
-    return TITLES.get(library, library)
 
 
 def audience(budgets: Iterable[Budget], library: str) -> str:

@@ -7,7 +7,6 @@ sampler's orders on a grid are compared with the orders that each combination of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -129,19 +128,12 @@ def coordinates_of(model: Denoiser) -> Coordinates:
         raise ValueError(reason)
     network = innermost(model)
     assert isinstance(network, NativeDenoiser)
-    return Coordinates(_kind(network), network)
+    kinds: dict[type, Kind] = {RectifiedFlow: "flow", EDM: "edm", Discrete: "table"}
+    return Coordinates(next(k for c, k in kinds.items() if isinstance(network.process, c)), network)
 
 
-def _kind(model: NativeDenoiser) -> Kind:
-    if isinstance(model.process, RectifiedFlow):
-        return "flow"
-    return "edm" if isinstance(model.process, EDM) else "table"
-
-
-def is_flow(model: Denoiser) -> bool:
-    """Return True if a model's process is a straight path to noise of standard deviation 1."""
-    process = getattr(innermost(model), "process", None)
-    return isinstance(process, RectifiedFlow) and process.noise_scale == 1
+SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
+"""Schedulers that users of a pipeline would try next, at the defaults that ``from_config`` gives them."""
 
 
 _DPM = "DPMSolverMultistepScheduler"
@@ -191,13 +183,11 @@ def _key(sampler: Sampler) -> Any:
     canonical = configured(sampler)
     if canonical is None or set(canonical.ends) - {"first", "last"}:
         return None
-    eta_1 = {k: v for k, v in canonical.options.items() if k != "solver_type"}
-    if eta_1:
+    if set(canonical.options) - {"solver_type"}:
         return None
     solver = canonical.options.get("solver_type")
-    return _BY_DPM.get(
-        canonical.name if solver is None else f"{canonical.name}(solver_type={solver!r})"
-    )
+    options = "" if solver is None else f"(solver_type={solver!r})"
+    return _BY_DPM.get(f"{canonical.name}{options}")
 
 
 def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
@@ -259,9 +249,3 @@ def _of_unipc(
 def orders_of(sampler: Any, grid: Grid) -> list[int]:
     """Return the orders of a sampler's steps; 1 where it has no history."""
     return list(sampler.profile(grid)) if hasattr(sampler, "profile") else [1] * len(grid)
-
-
-def names() -> Iterator[str]:
-    """Yield our samplers that one of the library's schedulers equals, on some grids at least."""
-    yield from _BY_DPM
-    yield from _BY_UNIPC

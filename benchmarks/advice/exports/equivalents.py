@@ -1,4 +1,4 @@
-"""Any deterministic sampler on any grid as a table of numbers, for libraries that have no such solver.
+"""Samplers in terms that other libraries have: a canonical name, or a table of numbers.
 
 A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
 every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
@@ -45,8 +45,8 @@ def configured(sampler: Sampler) -> Configured | None:
     for twin, settings, name in _TWINS:
         if sampler.name == twin and settings.items() <= changed.items():
             return Configured(name, {k: v for k, v in changed.items() if k not in settings}, ends)
-    plain = not changed and not ends
-    return Configured((plain and sampler.same_as) or sampler.name, changed, ends)
+    name = ("" if changed or ends else sampler.same_as) or sampler.name
+    return Configured("dpm_2" if name == "dpm_solver_2" else name, changed, ends)
 
 
 _TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (

@@ -1,4 +1,4 @@
-"""Lists of numbers as lines to paste."""
+"""Python literals and calls as lines to paste."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 WIDTH = 100
 """Characters of a line, where its words allow it."""
+OWN_DRAWS = "the draws are the library's own, so images differ one by one, and not as a whole"
 
 
 def listed(name: str, values: Iterable[float]) -> str:
@@ -53,6 +54,11 @@ def wrapped(begin: str, words: list[str], end: str) -> str:
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     return f"{begin}\n{filled}\n{end}"
+
+
+def row(weights: Iterable[float], *numbers: str) -> str:
+    """Return a step as a tuple of numbers and the tuple of its weights, with a comma at the end."""
+    return wrapped("(", [*numbers, repr(tuple(weights))], "),")
 
 
 def indented(lines: str, by: int = 4) -> str:
