@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...results.run_directory.disk.files import read_npz, write_npz
 
-FILE = "pictures.npz"
+PICTURES = "pictures.npz"
 COUNT = 6
 """Latents that are shown."""
 Pictures8 = NDArray[np.uint8]
@@ -37,15 +37,15 @@ class Pictures(NamedTuple):
     best: Mapping[int, Pictures8]
 
     def write(self, folder: Path) -> None:
-        """Write the pictures into :data:`FILE` of a folder."""
+        """Write the pictures into :data:`PICTURES` of a folder."""
         named = {f"default_{nfe}": images for nfe, images in self.default.items()}
         named |= {f"best_{nfe}": images for nfe, images in self.best.items()}
-        write_npz(folder / FILE, {"converged": self.converged, **named})
+        write_npz(folder / PICTURES, {"converged": self.converged, **named})
 
 
 def read_pictures(folder: Path) -> Pictures | None:
     """Return the pictures of a folder; None if there are none."""
-    arrays = read_npz(folder / FILE)
+    arrays = read_npz(folder / PICTURES)
     if arrays is None:
         return None
 

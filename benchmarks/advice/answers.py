@@ -1,14 +1,14 @@
-"""Answer of each budget, from the measurements."""
+"""Answer of each budget: scores on latents that chose nothing, ratios to the default, times, and pictures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ...models import Denoiser
 from ..running.executing import Failure
 from ..running.executing.executor import always
 from ..running.executing.pace import expected
@@ -31,86 +31,16 @@ from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio, root_mean_square
 from .request import OWN_FIELDS, Entry
 from .run import Run, runs
-from .tasks import Pictured, TimingTask
-
-TIMED_REPEATS = 5
-
-
-def timed(
-    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
-) -> tuple[list[Budget], int]:
-    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
-    times: dict[tuple[int, str], float] = {}
-    for answer in answers:
-        entries = {entry.label: entry for entry in chosen[answer.nfe]}
-        wanted = [answer.default.label]
-        if run.library in answer.best:
-            wanted.append(answer.best[run.library].choice.label)
-        for label in dict.fromkeys(wanted):
-            entry = entries[label]
-            seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
-            if run.clock.left < seconds or not runs(entry):
-                continue
-            run.progress(f"{answer.nfe} evaluations: timing")
-            task = TimingTask(entry.cell, 1, TIMED_REPEATS)
-            outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
-            if not isinstance(outcome, Failure):
-                times[answer.nfe, label] = outcome
-    return [_with_times(answer, times) for answer in answers], int(bool(times))
-
-
-def _with_times(answer: Budget, times: Mapping[tuple[int, str], float]) -> Budget:
-    def timed(choice: Choice) -> Choice:
-        return replace(choice, ms=times.get((answer.nfe, choice.label)))
-
-    best = {name: replace(entry, choice=timed(entry.choice)) for name, entry in answer.best.items()}
-    return replace(answer, default=timed(answer.default), best=best)
-
-
-def drawn(
-    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
-) -> bool:
-    """Draw pictures of the first scored latents; return True if there are any."""
-    model_run = run.asked
-    if is_picture(model_run.model) is False:
-        return False
-    run.progress("pictures")
-
-    def pictured(x: object) -> Pictures8 | None:
-        task = Pictured(model_run.spec, model_run.model.identity, model_run.device, x)  # type: ignore[arg-type]
-        return as_8_bit_images(run.executor.run(task, bench.world), model_run.model.decoded_limits)
-
-    ends = bench.truth.ends(SCORED, SCORED + COUNT, bench.truth.steps or 0)
-    converged = pictured(ends.astype("float32"))
-    if converged is None:
-        return False
-    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
-    for answer in answers:
-        entries = {entry.label: entry for entry in chosen[answer.nfe]}
-        wanted = {"default": answer.default.label}
-        if run.library in answer.best:
-            wanted["best"] = answer.best[run.library].choice.label
-        some = [entries[label] for label in wanted.values()]
-        those = [n for n, e in enumerate(some) if runs(e)]
-        for which, outcome in list(bench.samples([some[n] for n in those], SCORED, SCORED + COUNT)):
-            if not isinstance(outcome, Failure):
-                image = pictured(outcome["endpoint"])
-                if image is not None:
-                    images[list(wanted)[those[which]]][answer.nfe] = image
-    Pictures(converged, images["default"], images["best"]).write(run.out)
-    return True
-
-
-def is_picture(model: Denoiser) -> bool:
-    """Return True if a model's samples are pictures."""
-    event = model.decoded_event
-    return len(event) == 3 and event[0] in (1, 3) and min(event[1:]) >= 8
-
+from .tasks import DecodeTask, TimingTask
 
 COUNTS = (FIRST, 32, 64, 128, 256)
+"""Latents that are scored, after each round."""
+TIMED_REPEATS = 5
 
 Scores = dict[int, dict[str, Squares]]
 """Squares by budget and label."""
+Distances = Mapping[str, tuple[Choice, bool]]
+"""By label, a choice with its distance in distribution, and whether that is decidedly below the best one's."""
 
 
 def score(
@@ -156,19 +86,18 @@ def of_one_length(scores: Scores) -> Scores:
 
 def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
     """Return a configuration as an answer has it."""
-    cell = entry.cell
-    used = cell.grid
-    own = bool(cell.sampler.own_grid)
-    if own and used is not None and hasattr(cell.sampler, "levels"):
-        used = cell.sampler.levels(used)  # type: ignore[attr-defined]
+    cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
+    own = bool(sampler.own_grid)
+    if own and grid is not None and hasattr(sampler, "levels"):
+        grid = sampler.levels(grid)  # type: ignore[attr-defined]
     return Choice(
         label=entry.label,
         sampler=cell.label,
         schedule="" if own else cell.schedule.label,
-        nfe=_nfe(bench, entry),
+        nfe=math.nan if cell.grid is None else float(expected(bench.asked.model, cell)),
         steps=cell.steps,
-        levels=() if used is None else tuple(used.sigma),
-        coefficients=tuple(map(tuple, FittedNumbers.of(cell.sampler, used).rows)) if used else (),
+        levels=() if grid is None else tuple(grid.sigma),
+        coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
         error=None if squares is None else log_error(squares).interval(),
         rms=None if squares is None else root_mean_square(squares),
         median=None if squares is None else float(np.median(np.sqrt(squares))),
@@ -178,15 +107,9 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
     )
 
 
-def ratio(a: Squares | None, b: Squares | None) -> Value | None:
+def _ratio(a: Squares | None, b: Squares | None) -> Value | None:
     """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
     return None if a is None or b is None else log_ratio(a, b).interval()
-
-
-def _nfe(bench: Bench, entry: Entry) -> float:
-    if entry.cell.grid is None:
-        return math.nan
-    return float(expected(bench.asked.model, entry.cell))
 
 
 def answer(
@@ -196,8 +119,8 @@ def answer(
     untuned: Mapping[str, Entry],
     chosen: Sequence[Entry],
     alternatives: Sequence[Entry],
-    scores: Scores,
-    distributions: Mapping[str, tuple[Choice, Value, bool]],
+    scores: Mapping[str, Squares],
+    distances: Distances,
 ) -> Budget:
     """Return the answer of one budget.
 
@@ -208,48 +131,48 @@ def answer(
         untuned: what led each field before anything was fitted to the model.
         chosen: what was scored, the default first.
         alternatives: the library's own solvers at their defaults, which were scored too.
-        scores: on latents that chose nothing.
-        distributions: by label, distances in distribution, and whether each is decidedly below the best one's.
+        scores: on latents that chose nothing, by label.
+        distances: in distribution, by label.
     """
-    by_label = scores[race.budget]
-    fd = {label: value for label, (_, value, _) in distributions.items()}
-    default = chosen[0]
-    best = race.left[LIBRARIES[0]][0].label
+
+    def scored(entry: Entry) -> Choice:
+        distance = distances.get(entry.label)
+        return choice(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
+
+    def ratio(entry: Entry, other: Entry) -> Value | None:
+        return _ratio(scores.get(entry.label), scores.get(other.label))
+
+    default, leader_of_all = chosen[0], race.left[LIBRARIES[0]][0]
     answers = {}
     for library in LIBRARIES:
-        survivors = race.left.get(library)
-        if not survivors:
+        if not race.left.get(library):
             continue
-        leader = survivors[0]
-        squares = by_label.get(leader.label)
-        own = race.left.get(OWN_FIELDS.get(library, ""), ())
-        own = own[0] if own and own[0].label != leader.label else None
-        theirs = None if own is None else by_label.get(own.label)
-        plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
-        before = None if plain is None else by_label.get(plain.label)
-        answers[library] = Best(
+        leader, *tied = race.left[library]
+        best = Best(
             library,
-            choice(bench, leader, squares, fd.get(leader.label)),
-            ratio(squares, by_label.get(default.label)),
-            ratio(squares, by_label.get(best)),
-            tuple(entry.label for entry in survivors[1:]),
+            scored(leader),
+            ratio(leader, default),
+            ratio(leader, leader_of_all),
+            tuple(entry.label for entry in tied),
             _lines(run, library, leader),
-            None if own is None else choice(bench, own, theirs, fd.get(own.label)),
-            ratio(theirs, squares),
-            None if own is None else _lines(run, library, own),
-            None if plain is None else choice(bench, plain, before, fd.get(plain.label)),
-            ratio(before, squares),
         )
-    leaders = race.left.get(run.library)
-    mine = leaders[0] if leaders else None
+        own = next(iter(race.left.get(OWN_FIELDS.get(library, ""), ())), None)
+        if own is not None and own.label != leader.label:
+            lines = _lines(run, library, own)
+            best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
+        plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
+        if plain is not None:
+            best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
+        answers[library] = best
+    mine = next(iter(race.left.get(run.library, ())), None)
     nearer = [
-        (value.value, candidate)
-        for candidate, value, is_nearer in distributions.values()
-        if is_nearer
+        (other.fd_conv.value, other)
+        for other, is_nearer in distances.values()
+        if is_nearer and other.fd_conv
     ]
     return Budget(
         nfe=race.budget,
-        default=choice(bench, default, by_label.get(default.label), fd.get(default.label)),
+        default=scored(default),
         best=answers,
         in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
         tried=race.tried,
@@ -258,12 +181,7 @@ def answer(
         undecided=_open_question(run, race),
         hopeless=race.hopeless,
         alternatives=tuple(
-            Alternative(
-                choice(bench, entry, by_label.get(entry.label), fd.get(entry.label)),
-                None
-                if mine is None
-                else ratio(by_label.get(mine.label), by_label.get(entry.label)),
-            )
+            Alternative(scored(entry), None if mine is None else ratio(mine, entry))
             for entry in alternatives
         ),
     )
@@ -299,22 +217,88 @@ def halves(
 ) -> dict[tuple[int, int], Value]:
     """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
     ratios = {}
-    for few in races:
-        if run.library not in few.left:
-            continue
+    for few in (race for race in races if run.library in race.left):
         mine = scores[few.budget].get(few.left[run.library][0].label)
-        for many in races:
-            if 2 * few.budget <= many.budget:
-                default = chosen[many.budget][0].label
-                value = ratio(mine, scores[many.budget].get(default))
-                if value is not None:
-                    ratios[few.budget, many.budget] = value
+        for many in (race.budget for race in races if 2 * few.budget <= race.budget):
+            value = _ratio(mine, scores[many].get(chosen[many][0].label))
+            if value is not None:
+                ratios[few.budget, many] = value
     return ratios
 
 
-def default_in_words(run: Run) -> str:
+def describe_default(run: Run) -> str:
     """Return the present sampler in words."""
     now = run.now
     if now.sampler == "pipeline":
-        return now.told
-    return f"{now.sampler} on {now.schedule} ({now.told})"
+        return now.source
+    return f"{now.sampler} on {now.schedule} ({now.source})"
+
+
+def _shown(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the entries of a budget that are timed and pictured: the default, and the recommendation."""
+    entries = {entry.label: entry for entry in chosen}
+    shown = {"default": entries[answer.default.label]}
+    if run.library in answer.best:
+        shown["best"] = entries[answer.best[run.library].choice.label]
+    return shown
+
+
+def timed(
+    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
+) -> tuple[list[Budget], int]:
+    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
+    times: dict[tuple[int, str], float] = {}
+    for answer in answers:
+        shown = _shown(run, answer, chosen[answer.nfe]).values()
+        for entry in {entry.label: entry for entry in shown}.values():
+            seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
+            if run.clock.left < seconds or not runs(entry):
+                continue
+            run.progress(f"{answer.nfe} evaluations: timing")
+            task = TimingTask(entry.cell, TIMED_REPEATS)
+            outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
+            if not isinstance(outcome, Failure):
+                times[answer.nfe, entry.label] = outcome
+
+    def with_time(answer: Budget, choice: Choice) -> Choice:
+        return replace(choice, ms=times.get((answer.nfe, choice.label)))
+
+    return [
+        replace(
+            a,
+            default=with_time(a, a.default),
+            best={n: replace(b, choice=with_time(a, b.choice)) for n, b in a.best.items()},
+        )
+        for a in answers
+    ], int(bool(times))
+
+
+def draw_pictures(
+    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
+) -> bool:
+    """Write pictures of the first scored latents; return True if there are any."""
+    model = run.asked.model
+    event = model.decoded_event
+    if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:
+        return False
+    run.progress("pictures")
+
+    def pictured(x: Any) -> Pictures8 | None:
+        task = DecodeTask(*run.asked.task_arguments, x)
+        return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
+
+    converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))
+    if converged is None:
+        return False
+    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
+    for answer in answers:
+        shown = _shown(run, answer, chosen[answer.nfe])
+        kinds = [kind for kind, entry in shown.items() if runs(entry)]
+        some = [shown[kind] for kind in kinds]
+        for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
+            if not isinstance(outcome, Failure):
+                image = pictured(outcome["endpoint"])
+                if image is not None:
+                    images[kinds[which]][answer.nfe] = image
+    Pictures(converged, images["default"], images["best"]).write(run.out)
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,12 +13,10 @@ from .race import Race, Squares, error, is_hopeful
 from .request import FIELDS, Entry
 from .run import OutOfTime
 
-LOOK = 4
-"""Latents of the first round."""
+ROUNDS = (4, 8, 16, 32, 64, 128, 256)
+"""Latents after each round."""
 LEAST = 16
 """Minimum number of latents for ranking the leaders, regardless of the time: fewer choose by chance."""
-MOST = 256
-"""Latents that a race uses, at most."""
 USUAL = 6
 """Configurations whose errors say how exact the reference solution must be, and which are measured as far as
 any, regardless of the time.
@@ -57,7 +55,7 @@ class Raced:
     hopeless: int = 0
 
 
-def raced(
+def race_budget(
     bench: Bench,
     entries: Sequence[Entry],
     budget: int,
@@ -65,11 +63,11 @@ def raced(
     late: Late,
     screened: Late,
 ) -> Raced:
-    """Race configurations.
+    """Race configurations in the order in which they are tried.
 
     Args:
         bench: where they are measured.
-        entries: in the order in which they are tried.
+        entries: the configurations.
         budget: evaluations per sample.
         before: the races of smaller budgets.
         late: whether the time of this race is up.
@@ -91,11 +89,10 @@ def raced(
         sure = least if start == 0 else USUAL
         first, rest = list(numbers[:sure]), list(numbers[sure:])
         over = screened if start == 0 else late
-        for part, when in ((first, bool), (rest, over)):
-            for which, squares in bench.squares([some[n] for n in part], start, stop, when):
-                yield part[which], squares
+        yield from _squares(bench, some, first, start, stop, bool)
+        yield from _squares(bench, some, rest, start, stop, over)
 
-    race = Race(fields, _rungs(), measure, late=late, least=LEAST)
+    race = Race(fields, ROUNDS, measure, late=late, least=LEAST)
     try:
         race()
     except OutOfTime:
@@ -106,17 +103,14 @@ def raced(
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = _errors(race, some)
-    survivors = {name: [some[n] for n in race.left(name)] for name in FIELDS}
     best = {
-        name: min(
-            (errors[some[n].label] for n in members if some[n].label in errors), default=np.inf
-        )
+        name: min((errors.get(some[n].label, np.inf) for n in members), default=np.inf)
         for name, members in fields.items()
     }
     tried = len(race.known) + len(race.failed) + len(race.same)
     return Raced(
         budget,
-        {name: members for name, members in survivors.items() if members},
+        _survivors(race, some),
         errors,
         best,
         tried,
@@ -127,7 +121,7 @@ def raced(
     )
 
 
-def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
+def race_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
     """Race fitted configurations against the survivors. The survivors' measurements are reused, unless the
     fits are so near that the endpoints have to be finer.
 
@@ -160,27 +154,31 @@ def raced_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -
         first = [n for n in numbers if n < must]
         rest = [n for n in numbers if n >= must]
         sure = stop <= min(SURE, race.latents)
-        for part, when in ((first, bool if sure else late), (rest, bool if start == 0 else late)):
-            for which, squares in bench.squares([some[n] for n in part], start, stop, when):
-                yield part[which], squares
+        yield from _squares(bench, some, first, start, stop, bool if sure else late)
+        yield from _squares(bench, some, rest, start, stop, bool if start == 0 else late)
 
-    again = Race(fields, _rungs(), measure)
+    again = Race(fields, ROUNDS, measure)
     again()
-    survivors = {name: [some[n] for n in again.left(name)] for name in FIELDS}
     return replace(
         race,
-        left={name: ranked for name, ranked in survivors.items() if ranked},
+        left=_survivors(again, some),
         tried=race.tried + len(tuned),
         latents=max([race.latents, *map(len, again.known.values())]),
         timely=race.timely and not late(),
     )
 
 
-def _rungs() -> list[int]:
-    rungs = [LOOK]
-    while rungs[-1] < MOST:
-        rungs.append(2 * rungs[-1])
-    return rungs
+def _squares(
+    bench: Bench, some: Sequence[Entry], part: Sequence[int], start: int, stop: int, late: Late
+) -> Iterator[tuple[int, Squares | None]]:
+    """Yield the squares of the entries of these numbers, with their numbers."""
+    for which, squares in bench.squares([some[n] for n in part], start, stop, late):
+        yield part[which], squares
+
+
+def _survivors(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return the survivors of each field that has any, the best first."""
+    return {name: [some[n] for n in left] for name in FIELDS if (left := race.left(name))}
 
 
 def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
@@ -216,7 +214,7 @@ def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
 
 def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
     """Return the error of every configuration that was tried, on the first round's latents, by label."""
-    errors = {n: error(squares[:LOOK]) for n, squares in race.known.items()}
+    errors = {n: error(squares[: ROUNDS[0]]) for n, squares in race.known.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,16 @@ from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, pop
 from ..running.interim import level_at
 from ..scoring.references import CARD
 from ..scoring.solutions.endpoints import CONVERGED_STEPS
-from .answer import Value
+from .answer import Choice, Value
+from .answers import Distances, choice
+from .budget_race import Raced
+from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
+from .races import COMPARED
 from .request import AdviceRequest, Entry
-from .tasks import POOLED, Axes, leading_axes
+from .run import Run, runs
+from .tasks import POOLED
 
 COUNTS = (128, 256, 512)
 """Samples after each round."""
@@ -30,14 +37,37 @@ START = 1 << 20
 """First sample number: latents that no race uses."""
 
 
+MOST = 32
+"""Features that a distance is taken in: 480 samples are enough for intervals that hold."""
+
+
+class Axes(NamedTuple):
+    """Principal axes ``(d, k)`` of features, the leading first, and their mean ``(d,)``."""
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    def __call__(self, features: NDArray) -> NDArray[np.float64]:
+        """Return coordinates ``(n, k)`` of features ``(n, d)``."""
+        return (features - self.mean) @ self.axes
+
+
+def _leading_axes(features: NDArray) -> Axes:
+    """Return at most :data:`MOST` axes of ``(n, d)`` features."""
+    mean = features.mean(0)
+    _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
+    count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
+    return Axes(mean, rows[:count].T)
+
+
 @dataclass
 class Space:
-    """The features in which distributions of a model's samples are compared.
+    """The features in which distributions of a model's samples are compared: what a task takes them with, the
+    axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
 
-    Attributes:
-        name: what a task takes them with.
-        axes: on which they are projected.
-        converged: ``(m, k)`` projected features of converged samples.
+    A Fréchet distance in d features needs many times d samples, which a race has not: of many features the
+    leading principal axes are taken. The axes come from half of the converged samples, and the distance is
+    to the other half, so that nothing is fitted to what it is measured on.
     """
 
     name: str
@@ -60,30 +90,22 @@ def space_of(bench: Bench, count: int) -> Space:
     Raises:
         Failure: the model has no converged samples.
     """
-    model_run = bench.asked
-    name = "model" if model_run.features is not None else POOLED
-    own = _converged_of_card(model_run)
+    name = "model" if bench.asked.features is not None else POOLED
+    own = _converged_of_card(bench.asked)
     features = bench.truth.converged_features(count, name) if own is None else own
     half = len(features) // 2
-    axes = leading_axes(features[:half])
+    axes = _leading_axes(features[:half])
     return Space(name, axes, axes(features[half:]))
 
 
-def _converged_of_card(model_run: AdviceRequest) -> NDArray[np.float64] | None:
-    reference: Reference | None = (
-        model_run.model.reference() if model_run.extractor == CARD else None
-    )
+def _converged_of_card(asked: AdviceRequest) -> NDArray[np.float64] | None:
+    reference: Reference | None = asked.model.reference() if asked.extractor == CARD else None
     return None if reference is None else reference.loaded().converged
 
 
 @dataclass
-class Distances:
-    """Distances of configurations at one budget, from one set of latents.
-
-    Attributes:
-        bench: where they are measured.
-        space: in what.
-    """
+class BudgetDistances:
+    """Distances of configurations at one budget, from one set of latents."""
 
     bench: Bench
     space: Space
@@ -100,7 +122,7 @@ class Distances:
             late: whether the time is up.
         """
         alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
-        for look, stop in enumerate(COUNTS, 1):
+        for round_number, stop in enumerate(COUNTS, 1):
             self._measure(entries, alive, start, stop, late)
             estimates |= {
                 n: population_estimate(self._features[n], self.space.converged)
@@ -111,12 +133,9 @@ class Distances:
             if late() or not reached:
                 break
             leader = min(reached, key=lambda n: estimates[n].value)
-            level = level_at(look, 1, LEVEL)
-            alive = [
-                n
-                for n in reached
-                if n < keep or not farther(estimates[n], estimates[leader], level)
-            ]
+            level = level_at(round_number, 1, LEVEL)
+            best = estimates[leader]
+            alive = [n for n in reached if n < keep or not farther(estimates[n], best, level)]
             start = stop
         return estimates
 
@@ -148,6 +167,54 @@ def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
     return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
 
 
-def value_of(estimate: FrechetEstimate) -> Value:
-    """Return a distance as an answer has it."""
-    return Value(estimate.value, estimate.low, estimate.high, estimate.flag)
+def distributions(
+    run: Run, bench: Bench, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]]
+) -> tuple[dict[int, Distances], list[str]]:
+    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
+    compared.
+    """
+    results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
+    total = 60 * run.clock.minutes
+    seconds = total * COMPARED - run.clock.spent
+    first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
+    count = converged_count(bench, seconds - first_round)
+    if not count:
+        return dict(results), ["There was no time to compare distributions (fd_conv)."]
+    run.progress("distances in distribution")
+    space, begin = space_of(bench, count), run.clock.spent
+    first = {r.budget: [e for e in chosen[r.budget] if runs(e)] for r in races}
+    distances = {r.budget: BudgetDistances(bench, space) for r in races}
+    # what is recommended is measured at all budgets before any stochastic sampler is tried
+    for budget, share in _shares({n: n * len(entries) for n, entries in first.items()}).items():
+        late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
+        distances[budget](first[budget], len(first[budget]), late)
+    begin, late_budgets = run.clock.spent, []
+    shares = _shares({race.budget: race.budget for race in races})
+    for race in races:
+        budget = race.budget
+        late = run.clock.until((begin + shares[budget] * (total * COMPARED - begin)) / total)
+        labels = {entry.label for entry in first[budget]}
+        others = [e for e in run.asked.stochastic(budget) if e.label not in labels]
+        entries = [*first[budget], *others]
+        estimates = distances[budget](entries, len(first[budget]), late)
+        if len(estimates) < len(entries):
+            late_budgets.append(budget)
+        best = race.left[LIBRARIES[0]][0].label
+        own = next((estimates[n] for n in estimates if entries[n].label == best), None)
+        for n, estimate in estimates.items():
+            value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
+            nearer = own is not None and farther(own, estimate, LEVEL / max(len(estimates), 1))
+            results[budget][entries[n].label] = choice(bench, entries[n], None, value), nearer
+    late_at = ", ".join(map(str, late_budgets))
+    return dict(results), [
+        f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
+    ][: len(late_budgets)]
+
+
+def _shares(weights: Mapping[int, float]) -> dict[int, float]:
+    """Return the share of the time that is over when each is done, in order."""
+    total = sum(weights.values())
+    return {
+        key: at / total if total else 1.0
+        for key, at in zip(weights, accumulate(weights.values()), strict=True)
+    }

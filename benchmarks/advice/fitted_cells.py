@@ -34,11 +34,8 @@ WHOLE, OLDER = 12, 4
 
 
 class FittedNumbers(NamedTuple):
-    """Fitted numbers of a sampler.
-
-    Attributes:
-        levels: of its grid, from sigma_max to 0.
-        table: coefficients in place of its own; None where these stay.
+    """Fitted numbers of a sampler: the levels of its grid, from sigma_max to 0, and the coefficients in place
+    of its own, None where these stay.
     """
 
     levels: tuple[float, ...]
@@ -63,12 +60,10 @@ class FittedNumbers(NamedTuple):
 
 @dataclass(frozen=True)
 class TunedGrid:
-    """Stand-in for the schedule of fitted levels.
+    """Stand-in for the schedule of fitted levels, with a digest of them and the coefficients.
 
-    Attributes:
-        label: :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule where its
-            levels stay; "" for the sampler's own.
-        digest: of all that was found.
+    The label is :data:`~samplerbench.benchmarks.advice.answer.TUNED_LEVELS`, or the schedule where its levels
+    stay; "" for the sampler's own.
     """
 
     label: str
@@ -91,14 +86,8 @@ def tuned_cell(cell: Cell, numbers: FittedNumbers) -> Cell:
         sampler = Tabulated(stands_for=_bare(cell.sampler), table=numbers.table)
     is_own_grid = grid is not None and grid.sigma == numbers.levels
     label = ("" if cell.sampler.own_grid else cell.schedule.label) if is_own_grid else TUNED_LEVELS
-    tuned_grid = Grid(numbers.levels)
-    return replace(
-        cell,
-        sampler=sampler,
-        grid=tuned_grid,
-        steps=len(tuned_grid),
-        schedule=TunedGrid(label, digest),
-    )
+    grid, schedule = Grid(numbers.levels), TunedGrid(label, digest)
+    return replace(cell, sampler=sampler, grid=grid, steps=len(grid), schedule=schedule)
 
 
 def resolve_levels(sampler: Sampler, grid: Grid) -> tuple[Sampler, Grid]:
@@ -127,9 +116,8 @@ def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
     if own or sampler.stochastic or sampler.adaptive or sampler.batch_coupled or len(grid) < 2:
         return False
     if what != "coefficients":
-        costs = {
-            model.passes_at(sigma) for sigma in np.geomspace(cell.sigma_min, cell.sigma_max, 64)
-        }
+        levels = np.geomspace(cell.sigma_min, cell.sigma_max, 64)
+        costs = {model.passes_at(sigma) for sigma in levels}
         if isinstance(sampler, Tabulated) or grid.sigma[0] != cell.sigma_max or len(costs) > 1:
             return False
     return what == "levels" or not untabulable(sampler, grid)
@@ -147,7 +135,7 @@ def evaluations_of(steps: int, what: FreeKind) -> float:
 
 
 @dataclass(frozen=True)
-class Tune(OfCell):
+class FitTask(OfCell):
     """Fit the numbers of a configuration to where latents from :data:`START` on lead.
 
     Attributes:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...samplers import Grid
 from ..running.executing import Failure
 from ..tuning.free import FreeKind
-from .budget_race import Raced, raced_again
+from .budget_race import Raced, race_again
 from .exports import LIBRARIES
 from .fitted_cells import (
     CHOOSING,
     EQUATIONS,
     START,
+    FitTask,
     FittedNumbers,
-    Tune,
     evaluations_of,
     fittable,
     tuned_cell,
@@ -38,13 +37,8 @@ OF_EACH = 2
 
 
 class Target(NamedTuple):
-    """A sampler whose numbers are to be fitted.
-
-    Attributes:
-        budget: evaluations per sample.
-        entries: its configurations that are among the leaders, the best first.
-        what: is free.
-        leads: the fields that it is fitted for.
+    """A sampler whose numbers are to be fitted: at a budget, its configurations that are among the leaders,
+    the best first; what is free; and the fields that it is fitted for.
     """
 
     budget: int
@@ -61,20 +55,25 @@ class Target(NamedTuple):
     def cost(self) -> float:
         """Evaluations that a fit takes, about."""
         grid = self.entry.cell.grid
-        return evaluations(self.budget, len(grid) if grid else self.budget, self.what)
+        return _evaluations(self.budget, len(grid) if grid else self.budget, self.what)
+
+    @property
+    def name(self) -> str:
+        """Name of a failing fit among the failures."""
+        return f"{self.entry.cell.label} at {self.budget}, {self.what} fitted"
 
 
-def evaluations(budget: int, steps: int, what: FreeKind) -> float:
+def _evaluations(budget: int, steps: int, what: FreeKind) -> float:
     """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
     return ITERATIONS * evaluations_of(steps, what) * budget / steps
 
 
 def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
     """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
-    passes, fields = bench.asked.model.passes, len(LIBRARIES) - 1
+    passes, others = bench.asked.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
-        evaluations(n, k, "coefficients") + fields * evaluations(n, k, "levels")
+        _evaluations(n, k, "coefficients") + others * _evaluations(n, k, "levels")
         for n, k in steps.items()
     )
     return (fits + _endpoints(bench)) / bench.rate if steps else 0.0
@@ -86,29 +85,19 @@ def _endpoints(bench: Bench) -> float:
     return (EQUATIONS + CHOOSING) * steps * bench.asked.model.passes
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """Result of the fits.
-
-    Attributes:
-        races: with what was fitted in place.
-        untuned: the leaders of each field before, of the budgets where something was fitted.
-        untold: what there was no time for, in words.
+class FittedRaces(NamedTuple):
+    """Result of the fits: the races with what was fitted in place; the leaders of each field before, of the
+    budgets where something was fitted; and what there was no time for, in words.
     """
 
     races: list[Raced]
     untuned: Mapping[int, Mapping[str, Entry]]
-    untold: tuple[str, ...]
+    undecided: tuple[str, ...]
 
 
-def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned:
-    """Return races in which the leaders' fitted levels and coefficients take part.
-
-    Args:
-        run: the run.
-        bench: where all is measured.
-        races: of each budget.
-        until: share of the time by which all is to be done.
+def fit_leaders(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> FittedRaces:
+    """Return races in which the leaders' fitted levels and coefficients take part; ``until`` is the share
+    of the time by which all is to be done.
     """
     seconds = 60 * run.clock.minutes * until - run.clock.spent - _endpoints(bench) / bench.rate
     wanted = [target for race in races for target in _targets(run, race)]
@@ -123,36 +112,29 @@ def tuned(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> Tuned
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
                 entries[target.budget].append(run.asked.entry(cell, exported=True))
-    results, untuned, finest = [], {}, (bench.truth.steps or 0, bench.truth.resolution)
+    results, untuned, truth = [], {}, bench.truth
+    finest = (truth.steps or 0, truth.resolution)
     for race in races:
         own = entries[race.budget]
         if own:
             run.progress(f"{race.budget} evaluations: racing what was fitted")
             untuned[race.budget] = {name: ranked[0] for name, ranked in race.left.items()}
-        results.append(raced_again(bench, race, own, run.clock.until(until)) if own else race)
-        finest = max(finest, (bench.truth.steps or 0, bench.truth.resolution))
-    bench.truth.steps, bench.truth.resolution = finest
-    return Tuned(results, untuned, tuple(_open_questions(bench, wanted, done)))
+        results.append(race_again(bench, race, own, run.clock.until(until)) if own else race)
+        finest = max(finest, (truth.steps or 0, truth.resolution))
+    truth.steps, truth.resolution = finest
+    return FittedRaces(results, untuned, tuple(_open_questions(bench, wanted, done)))
 
 
 def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> Iterator[str]:
     """Yield sentences on fits that were wanted and not made, and why."""
-    failed = {
-        t.budget: bench.failures[_failure(t)] for t in wanted if _failure(t) in bench.failures
-    }
+    failures = bench.failures
+    failed = {t.budget: failures[t.name] for t in wanted if t.name in failures}
     none = sorted({t.budget for t in wanted} - done)
-    late = [str(n) for n in none if n not in failed]
-    if late:
-        at = ", ".join(late)
-        yield f"At {at} evaluations there was no time to fit levels and coefficients."
+    if late := ", ".join(str(n) for n in none if n not in failed):
+        yield f"At {late} evaluations there was no time to fit levels and coefficients."
     for n in none:
         if n in failed:
             yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
-
-
-def _failure(target: Target) -> str:
-    """Return the name that a failing fit has among the failures."""
-    return f"{target.entry.cell.label} at {target.budget}, {target.what} fitted"
 
 
 def _targets(run: Run, race: Raced) -> Iterator[Target]:
@@ -167,8 +149,8 @@ def _targets(run: Run, race: Raced) -> Iterator[Target]:
             kind = "levels" if name in own else free
             if not fittable(entry.cell, kind, run.asked.model):
                 continue
-            new = Target(race.budget, [], kind, [])
-            target = targets.setdefault((entry.cell.label, kind), new)
+            key = (entry.cell.label, kind)
+            target = targets.setdefault(key, Target(race.budget, [], kind, []))
             if entry not in target.entries:
                 target.entries.append(entry)
             if name not in target.leads:
@@ -197,7 +179,7 @@ def _fit_targets(
     """Yield each target's numbers, None where no fit was better. Results in the folder come first, and are
     searched again only with more time than before.
     """
-    ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING, bench.truth.steps or 0)
+    ends = bench.truth.ends(START, START + EQUATIONS + CHOOSING)
     keys = [f"fitted {bench.truth.steps} {t.entry.cell.key} {t.what}" for t in targets]
     late, whole = run.clock.until(until), sum(target.cost for target in targets)
     seconds = max(60 * run.clock.minutes * until - run.clock.spent, 1.0)
@@ -211,12 +193,12 @@ def _fit_targets(
             yield target, _read(previous)
             continue
         todo.append(number)
-        starts = _starts(run, target)
-        tasks.append(Tune(target.entry.cell, starts, target.what, ends, share, deadline))
+        cell, starts = target.entry.cell, _starts(run, target)
+        tasks.append(FitTask(cell, starts, target.what, ends, share, deadline))
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         number = todo[which]
         if isinstance(outcome, Failure):
-            bench.failures[_failure(targets[number])] = outcome.reason
+            bench.failures[targets[number].name] = outcome.reason
             continue
         numbers, ended = outcome
         spent = None if ended else tasks[which].seconds
@@ -246,11 +228,8 @@ def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
         cell = entry.cell
         assert cell.grid is not None
         size = len(cell.grid) + 1
-        more = run.asked.cells(
-            [cell.label], [cell.schedule.label], math.ceil(target.budget * size / (size - 1))
-        )
-        longer = [
-            other.grid for other in more if other.grid is not None and len(other.grid) == size
-        ]
+        budget = math.ceil(target.budget * size / (size - 1))
+        more = run.asked.cells([cell.label], [cell.schedule.label], budget)
+        longer = [other.grid for other in more if other.grid and len(other.grid) == size]
         starts += [cell.grid, *(Grid((*grid.sigma[:-2], 0.0)) for grid in longer)]
     return tuple(starts)

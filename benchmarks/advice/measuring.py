@@ -1,4 +1,6 @@
-"""Measures configurations on latents: kept results first, then what an executor makes."""
+"""Measurements of configurations on latents: stored results first, then what an executor makes; and where
+the latents lead, exactly if the model knows, else by the reference solver on as many steps as the errors need.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ from ..sampling.shard import CONVERGED_IDS
 from ..scoring.solutions.doubling import Doubling, solve_by_doubling
 from ..scoring.solutions.endpoints import CONVERGED_STEPS
 from .race import Squares
-from .request import AdviceRequest, Entry
-from .tasks import Ends, Solution
+from .request import BATCH, AdviceRequest, Entry
+from .tasks import SamplesTask, SolutionTask
 
 LOG, QUESTION = "measured.jsonl", "question.json"
 
@@ -43,8 +45,7 @@ def check_folder(folder: Path) -> None:
 class Store:
     """Measurements in a folder, all of one question: another question, or other code, starts over.
 
-    Lines are appended, so that a kill costs at most the last line; arrays have a file
-    each.
+    Lines are appended, so that a kill costs at most the last line; arrays have a file each.
 
     Args:
         folder: made if it does not exist.
@@ -52,10 +53,8 @@ class Store:
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
-        self.folder = folder
         text = json.dumps(question, indent=1, sort_keys=True)
-        self.digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        self._place = folder / "measured" / self.digest
+        self._place = folder / "measured" / hashlib.sha256(text.encode()).hexdigest()[:12]
         self._place.mkdir(parents=True, exist_ok=True)
         write_text(self._place / QUESTION, text)
         self._values: dict[str, Any] = {}
@@ -68,11 +67,11 @@ class Store:
             self._values[key] = value
 
     def get(self, key: str) -> Any:
-        """Return the value under a key; None if there is none."""
+        """Return the JSON value under a key; None if there is none."""
         return self._values.get(key)
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a JSON value."""
+        """Write a JSON value."""
         self._values[key] = value
         with (self._place / LOG).open("a", encoding="utf-8") as log:
             log.write(json.dumps([key, value]) + "\n")
@@ -82,7 +81,7 @@ class Store:
         return read_npz(self._file(key))
 
     def put_arrays(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep arrays."""
+        """Write arrays."""
         write_npz(self._file(key), {name: np.asarray(value) for name, value in arrays.items()})
 
     def _file(self, key: str) -> Path:
@@ -99,8 +98,6 @@ EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
 """Rule of doubling, as for a suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
-
-
 SOLVED = 72
 """Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
 SHARE = 0.4
@@ -122,11 +119,11 @@ def most_steps(rate: float, seconds: float) -> int:
 
 @dataclass
 class Truth:
-    """Converged endpoints of latents 0, 1, … of a seed, kept as they are solved.
+    """Converged endpoints of latents 0, 1, … of a seed, stored as they are solved.
 
     Attributes:
         asked: the model.
-        store: where they are kept.
+        store: where they are stored.
         executor: where they are solved.
         world: of this process.
         steps: of the reference solver; 0 where the model knows; None before anything was settled.
@@ -144,16 +141,13 @@ class Truth:
     _endpoints: dict[tuple[int, int], NDArray] = field(default_factory=dict, repr=False)
 
     def settle(self, measured: Sequence[NDArray]) -> None:
-        """Find how many steps these samples' errors need.
-
-        Args:
-            measured: what usual configurations made of the first :data:`FIRST` latents,
-                ``(FIRST, *event)`` each.
+        """Find how many steps the errors need of what usual configurations made of the first :data:`FIRST`
+        latents, ``(FIRST, *event)`` each.
 
         Raises:
             Failure: the model fails, or has no finite solution.
         """
-        if self.steps is None and self._exact():
+        if self.steps is None and self._is_exact():
             self.steps = 0
         if self.steps == 0:
             return
@@ -169,24 +163,26 @@ class Truth:
 
     def squares(self, x: NDArray, start: int) -> Squares:
         """Return squared distances per dimension of samples ``start`` and following ``(n, *event)``."""
-        ends = self.ends(start, start + len(x), self.steps or 0)
-        difference = (np.asarray(x, float) - ends).reshape(len(x), -1)
+        difference = (np.asarray(x, float) - self.ends(start, start + len(x))).reshape(len(x), -1)
         with np.errstate(over="ignore", invalid="ignore"):
             means = np.square(difference).mean(1)
         # nothing smaller is resolved: a sample that hits exactly would outweigh all others in a logarithm
-        scale = float(np.sqrt(np.square(self.ends(0, FIRST, self.steps or 0)).mean()))
+        scale = float(np.sqrt(np.square(self.ends(0, FIRST)).mean()))
         least = max(self.resolution, EXACT * scale) ** 2
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
-    def ends(self, start: int, stop: int, steps: int) -> NDArray:
-        """Return the endpoints of latents ``start`` … ``stop - 1``, float64."""
+    def ends(self, start: int, stop: int, steps: int | None = None) -> NDArray:
+        """Return the endpoints of latents ``start`` … ``stop - 1``, float64, with the settled ``steps``
+        unless there are others.
+        """
+        steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
         self.solve(start, stop, steps)
         whole = np.concatenate([self._endpoints[steps, first] for first, _ in pieces])
         return whole[start - pieces[0][0] : stop - pieces[0][0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Solve for the endpoints of these latents, unless they are known.
+        """Solve for the endpoints of these latents, unless they are stored.
 
         Raises:
             Failure: the model fails.
@@ -202,12 +198,8 @@ class Truth:
             else:
                 todo.append((first, last))
         if not todo:
-            return  # asked while the executor runs other tasks: it has one map at a time
-        tasks = [self._task(first, last, steps) for first, last in todo]
-        for which, x in self.executor.map(tasks, self.world):
-            if isinstance(x, Failure):
-                raise x
-            first = todo[which][0]
+            return  # it is called while the executor runs other tasks, which has one map at a time
+        for (first, _), x in self._solutions(todo, steps):
             self._endpoints[steps, first] = np.asarray(x, float)
             self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
@@ -219,17 +211,14 @@ class Truth:
         """
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
         parts = {first: self.store.arrays(f"converged {space} {first}") for first in starts}
-        todo = [first for first in starts if parts[first] is None]
-        tasks = [self._task(first, first + PIECE, CONVERGED_STEPS, space) for first in todo]
-        for which, features in self.executor.map(tasks, self.world):
-            if isinstance(features, Failure):
-                raise features
-            parts[todo[which]] = {"f": features}
-            self.store.put_arrays(f"converged {space} {todo[which]}", {"f": features})
+        todo = [(first, first + PIECE) for first in starts if parts[first] is None]
+        for (first, _), features in self._solutions(todo, CONVERGED_STEPS, space):
+            parts[first] = {"f": features}
+            self.store.put_arrays(f"converged {space} {first}", {"f": features})
         return np.concatenate([part["f"] for part in parts.values() if part is not None])[:count]
 
-    def _exact(self) -> bool:
-        """Return True if the model knows its endpoints; keep them if it does."""
+    def _is_exact(self) -> bool:
+        """Return True if the model knows its endpoints; store them if it does."""
         if self.store.arrays("ends 0 0") is not None:
             return True
         x = self.executor.run(self._task(0, FIRST, 0), self.world)
@@ -239,12 +228,19 @@ class Truth:
         self.store.put_arrays("ends 0 0", {"x": x})
         return True
 
-    def _task(self, start: int, stop: int, steps: int, space: str = "") -> Solution:
-        model_run = self.asked
-        return Solution(
-            model_run.spec, model_run.model.identity, model_run.device, model_run.seed, start, stop, steps,
-            model_run.batch, space,
-        )  # fmt: skip
+    def _solutions(
+        self, pieces: Sequence[tuple[int, int]], steps: int, space: str = ""
+    ) -> Iterator[tuple[tuple[int, int], Any]]:
+        tasks = [self._task(*piece, steps, space) for piece in pieces]
+        for which, outcome in self.executor.map(tasks, self.world):
+            if isinstance(outcome, Failure):
+                raise outcome
+            yield pieces[which], outcome
+
+    def _task(self, start: int, stop: int, steps: int, space: str = "") -> SolutionTask:
+        return SolutionTask(
+            *self.asked.task_arguments, self.asked.seed, start, stop, steps, BATCH, space
+        )
 
 
 def _pieces(start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -297,14 +293,12 @@ class Bench:
         """Yield the number of each configuration and its squares on latents ``start`` … ``stop - 1``, None
         if it fails; configurations without time are left out.
         """
-        keys = [f"{self.truth.steps} {self._key(entry, start, stop)}" for entry in entries]
-        todo = []
-        for number, (entry, key) in enumerate(zip(entries, keys, strict=True)):
-            stored = self.store.get(key)
-            if stored is None:
-                todo.append(number)
-            else:
-                yield number, self._read_squares(entry, stored)
+        keys = [f"{self.truth.steps} {e.cell.key} {start} {stop}" for e in entries]
+        stored = [self.store.get(key) for key in keys]
+        for number, value in enumerate(stored):
+            if value is not None:
+                yield number, self._read_squares(entries[number], value)
+        todo = [number for number, value in enumerate(stored) if value is None]
         if not todo or late():
             return
         self.truth.solve(start, stop)
@@ -322,7 +316,7 @@ class Bench:
         self, entries: Sequence[Entry], start: int, stop: int, space: str, late: Late
     ) -> Iterator[tuple[int, NDArray | None]]:
         """Yield the features ``(stop - start, d)`` of the samples, as :meth:`squares` does."""
-        keys = [f"{space} {self._key(entry, start, stop)}" for entry in entries]
+        keys = [f"{space} {e.cell.key} {start} {stop}" for e in entries]
         todo = []
         for number, key in enumerate(keys):
             stored = self.store.arrays(key)
@@ -330,9 +324,8 @@ class Bench:
                 todo.append(number)
             else:
                 yield number, stored["f"]
-        for which, outcome in self.samples(
-            [entries[n] for n in todo], start, stop, late, space, whole=False
-        ):
+        some = [entries[n] for n in todo]
+        for which, outcome in self.samples(some, start, stop, late, space, whole=False):
             number = todo[which]
             if isinstance(outcome, Failure):
                 self.failures[entries[number].label] = outcome.reason
@@ -351,9 +344,10 @@ class Bench:
         *,
         whole: bool = True,
     ) -> Iterator[tuple[int, dict[str, NDArray] | Failure]]:
-        """Yield the result of :class:`.tasks.Ends` for each entry as it comes; wait for running tasks."""
+        """Yield the result of :class:`.SamplesTask` for each entry as it comes; wait for running tasks."""
         tasks = [
-            Ends(replace(entry.cell, samples=stop), start, stop, space, whole) for entry in entries
+            SamplesTask(replace(entry.cell, samples=stop), start, stop, space, whole)
+            for entry in entries
         ]
         seconds = [self.forecast(entry, stop - start) * self.executor.size for entry in entries]
         yield from self.executor.map(
@@ -364,19 +358,11 @@ class Bench:
         )
 
     def forecast(self, entry: Entry, samples: int) -> float:
-        """Return the seconds that samples of a configuration take on all workers."""
-        return evaluations(entry) * samples / self.rate
-
-    def _key(self, entry: Entry, start: int, stop: int) -> str:
-        return f"{entry.cell.key} {start} {stop}"
+        """Return the seconds that samples of a configuration take on all workers, at most."""
+        return float(entry.cell.budget or 1) * samples / self.rate
 
     def _read_squares(self, entry: Entry, value: list[float] | list[str]) -> Squares | None:
         if value and isinstance(value[0], str):
             self.failures[entry.label] = str(value[1])
             return None
         return np.asarray(value, float)
-
-
-def evaluations(entry: Entry) -> float:
-    """Return the evaluations that a sample of a configuration takes at most: its budget."""
-    return float(entry.cell.budget or 1)

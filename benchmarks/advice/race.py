@@ -10,6 +10,19 @@ level
 so that one that is as good as the leaders is dropped, in any round, with a chance of alpha at most
 (:func:`samplerbench.benchmarks.running.interim.level_at`). A configuration can belong to several fields,
 such as the samplers of a library: it stays as long as it may be the best of one of them.
+
+With e_i the distance of sample i to the converged endpoint of its latent, the error is the geometric mean
+exp(mean log e_i), and two configurations a and b differ by the mean of log(a_i / b_i), whose standard error
+is a mean's. What a latent does to both alike cancels. Quantiles are Student's with n - 1 degrees of freedom.
+
+A race begins with four latents, and compares each of hundreds with the luckiest. A few differences that happen
+to be alike make a standard deviation that is far too small, so where a configuration is to be dropped
+(:func:`worse`) the variance is moderated (Smyth 2004, doi:10.2202/1544-6115.1027, section 4): by
+:data:`PRIOR_FREEDOM` degrees of freedom of :data:`PRIOR`, what good configurations differ by on networks.
+
+Why not the root mean square: one latent in a hundred lies so near a boundary of the flow that it ends elsewhere
+with every sampler of few steps. Its square is most of the mean then, the same for all, and which sampler is
+best is decided by it (docs/advise.md has the numbers). It is reported too.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from ...samplers.pilot import ProbeData
 from ..running.executing import Failure
 from ..running.executing.worker_context import WorkerContext
 from ..scoring.references import CARD
-from .budget_race import Raced, raced
+from .budget_race import Raced, race_budget
 from .exports.equivalents import Steps, steps_of
 from .fitting import SHARE, seconds_wanted
 from .measuring import FIRST, RULE, Bench
 from .request import Entry
 from .run import Run, runs
-from .tasks import Fit, Looked, Paces
+from .tasks import ProbeTask, RuleTask, SpeedTask
 
 LEAST = 20
 """Configurations that the least race tries."""
@@ -28,10 +28,9 @@ COMPARED = 0.93
 """Share of the time at which all is measured but times and pictures."""
 
 
-def paces(run: Run, world: WorkerContext) -> tuple[float, float]:
+def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Return evaluations a second of all workers together, and of one worker at a batch of one."""
-    model_run = run.asked
-    task = Paces(model_run.spec, model_run.model.identity, model_run.device, (1, BATCH), 0.3)
+    task = SpeedTask(*run.asked.task_arguments, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
         if isinstance(outcome, Failure):
@@ -186,7 +185,7 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
         entries = _entries(run, budget, look, auto=budget in fitted)
         late = run.clock.until(end)
         screened = run.clock.until(at + (end - at) * SCREENED)
-        races.append(raced(bench, entries, budget, races, late, screened))
+        races.append(race_budget(bench, entries, budget, races, late, screened))
         yield races[-1]
         if run.clock.until(broken_off_at(run, bench, budgets))():
             return
@@ -194,14 +193,10 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
     """Search the rules of ``auto``; return the budgets that get one before the time is up."""
-    model_run, late = run.asked, run.clock.until(bench.of_rest(until))
-    if model_run.only:
+    asked, late = run.asked, run.clock.until(bench.of_rest(until))
+    if asked.only:
         return set()
-    passes = model_run.model.passes
-    tasks = [
-        Fit(model_run.spec, model_run.model.identity, model_run.device, n // passes)
-        for n in budgets
-    ]
+    tasks = [RuleTask(*asked.task_arguments, n // asked.model.passes) for n in budgets]
     fitted = set()
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         if isinstance(outcome, Failure):
@@ -215,8 +210,8 @@ def _share_of_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time to keep for fits (:mod:`.tuning`); 0 if too little for the cheapest."""
     total = 60 * run.clock.minutes
     available = SHARE * max(raced_until(run, bench, budgets) - run.clock.spent / total, 0.0)
-    smallest = [seconds_wanted(bench, [n]) for n in budgets if seconds_wanted(bench, [n])]
-    if not smallest or min(smallest) > available * total:
+    smallest = min(filter(None, (seconds_wanted(bench, [n]) for n in budgets)), default=math.inf)
+    if smallest > available * total:
         return 0.0
     return min(seconds_wanted(bench, budgets) / total, available)
 
@@ -242,22 +237,19 @@ def broken_off_at(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 
 def _look(run: Run, bench: Bench) -> ProbeData | None:
     """Probe the model; return None where that fails, or would take too much of the time."""
-    model_run = run.asked
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(
-            Looked(model_run.spec, model_run.model.identity, model_run.device), bench.world
-        )
+        return run.executor.run(ProbeTask(*run.asked.task_arguments), bench.world)
     except Failure:
         return None
 
 
 def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> list[Entry]:
     """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
-    entries = run.asked.entries(budget, auto=auto)
-    first = [entry for entry in entries if entry.cell.sampler.name == "auto"]
-    others = [entry for entry in entries if entry.cell.sampler.name != "auto"]
+    first, others = [], []
+    for entry in run.asked.entries(budget, auto=auto):
+        (first if entry.cell.sampler.name == "auto" else others).append(entry)
     default = run.asked.default(run.now, budget)
     if runs(default) and not default.cell.sampler.stochastic:
         first = [default, *first]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -23,9 +23,18 @@ from ..running.model_check import check_model
 from ..scoring.references import CARD, extractor_of
 from ..suites.cell import Cell
 from ..suites.spec import label_of, parse_spec
-from ..suites.suite import Suite, check_suite
+from ..suites.suite import check_suite
 from .answer import configuration
-from .candidates import SCHEDULES, is_candidate, variants
+from .candidates import (
+    FLOW_SCHEDULES,
+    SCHEDULES,
+    TRIAL_GRID,
+    has_fixed_cost,
+    is_candidate,
+    is_stochastic,
+    rank,
+    variants,
+)
 from .exports import (
     BY_NUMBERS,
     LIBRARIES,
@@ -36,36 +45,7 @@ from .exports import (
     solvers,
 )
 
-USUAL = (
-    *(
-        "dpmpp_2m",
-        "unipc_2",
-        "ipndm",
-        "deis_tab_3",
-        "unipc_3",
-        "dpmpp_3m_published",
-        "euler",
-        "heun",
-    ),
-    *(
-        "dpm_solver_2m",
-        "zab_3",
-        "zeab_2",
-        "ipndm_3",
-        "deis_tab_2",
-        "xeab_2",
-        "reab_2",
-        "warped_ab_2",
-    ),
-    *("dpm_2", "dpm_solver_2", "zab_4", "unipc_3_published"),
-)
-"""Samplers to try first where there is no time for all: other libraries' own, and the leaders on
-other problems (docs/auto.md, results/reference/frontier).
-"""
-FIRST_SCHEDULES = (NATIVE, "karras", "uniform_lambda", "uniform_time")
-FLOW_SCHEDULES = ("uniform_time(process='flow')", "flow_shift(shift=2.0)", "flow_shift(shift=3.0)")
 BATCH = 64
-_GRID = Grid((80.0, 1.0, 0.0))
 OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
 """Fields of the configurations that a library has a solver for, where it takes others as numbers."""
 OWN_SCHEDULER = "the checkpoint's own scheduler, "
@@ -74,13 +54,7 @@ FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
 
 
 class Entry(NamedTuple):
-    """A configuration at one budget.
-
-    Attributes:
-        label: sampler and schedule.
-        cell: what to run.
-        libraries: of :data:`FIELDS`.
-    """
+    """A configuration at one budget: sampler and schedule, what to run, and its fields (:data:`FIELDS`)."""
 
     label: str
     cell: Cell
@@ -88,17 +62,13 @@ class Entry(NamedTuple):
 
 
 class CurrentConfiguration(NamedTuple):
-    """Present sampler of the user.
-
-    Attributes:
-        sampler: as the command line writes it.
-        schedule: likewise.
-        told: where that is known from, in words.
+    """Present sampler and schedule of the user, as the command line writes them, and in words where these
+    are known from.
     """
 
     sampler: str
     schedule: str
-    told: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +82,6 @@ class AdviceRequest:
         seed: of the latents.
         extractor: feature space, as ``--extractor`` takes it.
         only: samplers to race, in place of all.
-        batch: samples at a time.
     """
 
     spec: str
@@ -121,18 +90,30 @@ class AdviceRequest:
     seed: int
     extractor: str = CARD
     only: tuple[str, ...] = ()
-    batch: int = BATCH
 
     @cached_property
     def features(self) -> Extractor | None:
         """Feature extractor of its samples; None where it has none of its own."""
         return extractor_of(self.spec, self.model, self.extractor)
 
-    def cells(
-        self, specs: Sequence[Any], schedules: Sequence[str], budget: int, end: str = "zero"
-    ) -> list[Cell]:
+    @property
+    def task_arguments(self) -> tuple[str, str, str]:
+        """First arguments of a task about the model: its spec, its identity, and the device."""
+        return self.spec, self.model.identity, self.device
+
+    @property
+    def process(self) -> Process | None:
+        """Noising process that the model was trained on; None where it is unknown."""
+        return getattr(innermost(self.model), "process", None)
+
+    @property
+    def _native(self) -> list[str]:
+        """Schedule of the levels that the model brings, if it brings any."""
+        return [] if self.model.native_levels(1) is None else [NATIVE]
+
+    def cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
         """Return the cells of samplers on schedules at a budget, as a suite plans them."""
-        suite: Suite = check_suite(
+        suite = check_suite(
             {
                 "name": "advise",
                 "models": [{"name": self.spec}],
@@ -140,8 +121,8 @@ class AdviceRequest:
                 "schedules": list(schedules),
                 "nfe": [budget],
                 "seed": self.seed,
-                "batch_size": self.batch,
-                "end": [end],
+                "batch_size": BATCH,
+                "end": ["zero"],
             },
             "the race",
         )
@@ -151,92 +132,77 @@ class AdviceRequest:
 
     def default(self, now: CurrentConfiguration, budget: int) -> Entry:
         """Return the present sampler at a budget."""
-        cell = self.cells([now.sampler], [now.schedule], budget)[0]
-        return self.entry(cell)
+        return self.entry(self.cells([now.sampler], [now.schedule], budget)[0])
 
     def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
         """Return the library's own solvers at their defaults, without the present sampler.
 
-        For a folder of diffusers these are its schedulers, for users of Python too.
+        For a pipeline's folder these are its schedulers, for users of Python too.
         """
-        if own := solvers(library):
-            cells = self.cells(own, ["karras"], budget)
-        elif _has_scheduler(self.model):
-            others = [
-                name for name in SCHEDULERS if not now.told.startswith(f"{OWN_SCHEDULER}{name}")
+        specs: Sequence[Any] = solvers(library)
+        if not specs and _has_scheduler(self.model):
+            specs = [
+                {"name": "pipeline", "scheduler": name}
+                for name in SCHEDULERS
+                if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
             ]
-            cells = self.cells(
-                [{"name": "pipeline", "scheduler": name} for name in others], ["karras"], budget
-            )
-        else:
+        if not specs:
             return []
         used = self.default(now, budget).label
-        return [entry for entry in self._entries_of(cells) if entry.label != used]
+        entries = self._entries_of(self.cells(specs, ["karras"], budget))
+        return [entry for entry in entries if entry.label != used]
 
     def entries(self, budget: int, *, auto: bool) -> list[Entry]:
-        """Return the deterministic configurations at a budget, the usual ones first.
-
-        Args:
-            budget: evaluations per sample.
-            auto: whether ``auto`` is among them, whose rule is searched for if it is not in the cache.
+        """Return the deterministic configurations at a budget, the usual ones first; with ``auto`` the one of
+        that name too, whose rule is searched for if it is not in the cache.
         """
-        schedules = [
-            *self._native,
-            *SCHEDULES,
-            *(FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()),
+        flow = FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
+        specs = self.only or [
+            spec for name in filter(is_candidate, samplers.names()) for spec in variants(name)
         ]
-        chosen = [name for name in samplers.names() if is_candidate(name)]
-        specs = self.only or [spec for name in chosen for spec in variants(name)]
-        cells = self.cells([s for s in specs if not _stochastic(s)], schedules, budget)
-        cells.sort(key=_rank)
+        cells = self.cells(
+            [spec for spec in specs if not is_stochastic(spec)],
+            [*self._native, *SCHEDULES, *flow],
+            budget,
+        )
+        cells.sort(key=rank)
         if auto and not self.only:
             cells = [*self.cells(["auto"], SCHEDULES[:1], budget), *cells]
-        return list(self._entries_of(cells))
+        return self._entries_of(cells)
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
-        specs = self.only or samplers.names()
-        stochastic_specs = [s for s in specs if _stochastic(s) and _on_a_grid(s)]
+        every = self.only or samplers.names()
+        specs = [spec for spec in every if is_stochastic(spec) and has_fixed_cost(spec)]
         schedules = [*self._native, *SCHEDULES[1:4:2]]
-        cells = self.cells(stochastic_specs, schedules, budget) if stochastic_specs else []
-        return list(self._entries_of(cells))
+        return self._entries_of(self.cells(specs, schedules, budget) if specs else [])
 
-    @property
-    def _native(self) -> list[str]:
-        """Schedule of the levels that the model brings, if it brings any."""
-        return [] if self.model.native_levels(1) is None else [NATIVE]
-
-    def _entries_of(self, cells: Sequence[Cell]) -> Iterator[Entry]:
-        for cell in cells:
-            if cell.skip or cell.grid is None:
-                continue
-            yield self.entry(cell)
+    def _entries_of(self, cells: Iterable[Cell]) -> list[Entry]:
+        return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
 
     def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
-        """Return a cell as a configuration.
+        """Return a cell as a configuration, with the libraries that take its steps, and the field of each
+        that has a solver for them.
 
         Args:
             cell: what to run.
             exported: whether to leave out libraries that cannot take these very levels, which means
                 making the lines.
         """
-        libraries = self._libraries(cell, exported=exported)
-        return Entry(_label(cell), cell, libraries)
-
-    def _libraries(self, cell: Cell, *, exported: bool = False) -> frozenset[str]:
-        """Return the libraries that take a cell's steps, and :data:`OWN` of each with a solver for them."""
-        model, grid = self.model, cell.grid
-        libraries = {n for n in LIBRARIES if not missing(n, cell.sampler, model)}
-        if grid is None:
-            return frozenset(libraries)
-        if exported:
-            libraries = {n for n in libraries if self._exports(n, cell.sampler, grid)}
-        own = {
-            n
-            for n in libraries & set(OWN_FIELDS)
-            if not is_written_as_numbers(n, cell.sampler, grid, model)
-        }
-        return frozenset(libraries | {OWN_FIELDS[name] for name in own})
+        sampler, grid = cell.sampler, cell.grid
+        own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
+        schedule = "" if own else cell.schedule.label
+        label = configuration(cell.label, schedule, coefficients=isinstance(sampler, Tabulated))
+        fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
+        if grid is not None:
+            if exported:
+                fields = {name for name in fields if self._exports(name, sampler, grid)}
+            fields |= {
+                OWN_FIELDS[name]
+                for name in fields & set(OWN_FIELDS)
+                if not is_written_as_numbers(name, sampler, grid, self.model)
+            }
+        return Entry(label, cell, frozenset(fields))
 
     def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
         try:
@@ -244,11 +210,6 @@ class AdviceRequest:
         except ValueError:
             return False
         return True
-
-    @property
-    def process(self) -> Process | None:
-        """Noising process that the model was trained on; None where it is unknown."""
-        return getattr(innermost(self.model), "process", None)
 
     def now(self, text: str | None) -> CurrentConfiguration:
         """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
@@ -312,7 +273,7 @@ def load_subject(
     """
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):
-        if sampler.adaptive or sampler.for_maps or sampler.nfe(_GRID) is None:
+        if sampler.adaptive or sampler.for_maps or sampler.nfe(TRIAL_GRID) is None:
             raise ValueError(
                 f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"
@@ -333,7 +294,7 @@ def load_subject(
     return AdviceRequest(name, model, device, seed, extractor, tuple(only))
 
 
-def described(model: Denoiser) -> Mapping[str, Any]:
+def describe_model(model: Denoiser) -> Mapping[str, Any]:
     """Return an answer's facts about the model."""
     return {
         "event": list(model.event),
@@ -347,35 +308,7 @@ def described(model: Denoiser) -> Mapping[str, Any]:
 
 def span_of(model: Denoiser) -> float | None:
     """Return the width of the data's range; None for latents, and where there is no range."""
-    limits = model.limits if model.decoder is None else None
-    return (
-        None
-        if limits is None or not math.isfinite(limits[1] - limits[0])
-        else limits[1] - limits[0]
-    )
-
-
-def _label(cell: Cell) -> str:
-    own = cell.sampler.own_grid or getattr(cell.sampler, "of_checkpoint", False)
-    tuned = isinstance(cell.sampler, Tabulated)
-    return configuration(cell.label, "" if own else cell.schedule.label, coefficients=tuned)
-
-
-def _rank(cell: Cell) -> tuple[int, int, int]:
-    """Return a sort key that puts plain and usual configurations first."""
-    name, schedule = cell.sampler.name, cell.schedule.label
-    first = FIRST_SCHEDULES.index(schedule) if schedule in FIRST_SCHEDULES else len(FIRST_SCHEDULES)
-    usual = USUAL.index(name) if name in USUAL else len(USUAL)
-    return len(cell.params), first, usual
-
-
-def _stochastic(spec: Any) -> bool:
-    return bool(samplers.make(parse_spec(spec)).stochastic)
-
-
-def _on_a_grid(spec: Any) -> bool:
-    sampler = samplers.make(parse_spec(spec))
-    fixed = sampler.nfe(_GRID) is not None
-    return fixed and not (
-        sampler.adaptive or sampler.same_as or sampler.for_maps or sampler.batch_coupled
-    )
+    if model.decoder is not None or model.limits is None:
+        return None
+    low, high = model.limits
+    return high - low if math.isfinite(high - low) else None

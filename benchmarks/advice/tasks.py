@@ -8,7 +8,6 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +28,6 @@ from ..sampling.infinity import solved
 from ..sampling.shard import begin, clamp, latents, sample_shard
 from ..scoring.solutions.endpoints import solve
 
-MOST = 32
-"""Features that a distance is taken in: 480 samples are enough for intervals that hold."""
 SIDE = 32
 """Pixels a side to which images are pooled, at most."""
 POOLED = "pooled pixels"
@@ -56,38 +53,14 @@ class Pooled:
         return pooled.flatten(1).to("cpu", torch.float64).numpy()
 
 
-class Axes(NamedTuple):
-    """Principal axes of features, the leading first.
-
-    Attributes:
-        mean: ``(d,)``.
-        axes: ``(d, k)``.
-    """
-
-    mean: NDArray[np.float64]
-    axes: NDArray[np.float64]
-
-    def __call__(self, features: NDArray) -> NDArray[np.float64]:
-        """Return coordinates ``(n, k)`` of features ``(n, d)``."""
-        return (features - self.mean) @ self.axes
-
-
-def leading_axes(features: NDArray, most: int = MOST) -> Axes:
-    """Return the ``most`` leading axes of ``(n, d)`` features, fewer where they span less."""
-    mean = features.mean(0)
-    _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
-    count = min(most, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-    return Axes(mean, rows[:count].T)
-
-
 @dataclass(frozen=True)
-class Ends(OfCell):
+class SamplesTask(OfCell):
     """Samples ``start`` … ``stop - 1`` of a configuration.
 
     Attributes:
         start, stop: sample numbers.
         space: what features are taken with: "" for none, "model" for the run's extractor of the model,
-            or :data:`.features.POOLED`.
+            or :data:`POOLED`.
         whole: whether the samples themselves are returned.
     """
 
@@ -115,13 +88,7 @@ class Ends(OfCell):
 
 @dataclass(frozen=True)
 class OfModel:
-    """A task about a model.
-
-    Attributes:
-        model: its spec.
-        identity: what pins its numbers.
-        device: "cpu" or "cuda".
-    """
+    """A task about a model: its spec, its identity, and the device."""
 
     model: str
     identity: str
@@ -140,7 +107,7 @@ class OfModel:
 
 
 @dataclass(frozen=True)
-class Solution(OfModel):
+class SolutionTask(OfModel):
     """Endpoints of latents, by the reference solver, or exact where the model knows them.
 
     Attributes:
@@ -148,7 +115,7 @@ class Solution(OfModel):
         start, stop: sample numbers.
         steps: of the solver; 0 for the model's own knowledge.
         batch: samples at a time.
-        space: features in place of the samples, as in :class:`Ends`; "" for the samples.
+        space: features in place of the samples, as in :class:`SamplesTask`; "" for the samples.
     """
 
     seed: int
@@ -176,12 +143,8 @@ class Solution(OfModel):
 
 
 @dataclass(frozen=True)
-class Pictured(OfModel):
-    """Images of states, decoded where the model has a decoder.
-
-    Attributes:
-        x: ``(n, *event)``.
-    """
+class DecodeTask(OfModel):
+    """Images of states ``x`` ``(n, *event)``, decoded where the model has a decoder."""
 
     x: NDArray
 
@@ -193,13 +156,8 @@ class Pictured(OfModel):
 
 
 @dataclass(frozen=True)
-class Paces(OfModel):
-    """Evaluations per second, all passes counted, at several batch sizes.
-
-    Attributes:
-        batches: the sizes.
-        seconds: how long to measure each, about.
-    """
+class SpeedTask(OfModel):
+    """Evaluations per second, all passes counted, at several batch sizes, each for about some seconds."""
 
     batches: tuple[int, ...]
     seconds: float
@@ -215,7 +173,7 @@ class Paces(OfModel):
 
 
 @dataclass(frozen=True)
-class Looked(OfModel):
+class ProbeTask(OfModel):
     """Probe of the model for ``auto``, kept in the cache."""
 
     @torch.no_grad()
@@ -229,12 +187,8 @@ class Looked(OfModel):
 
 
 @dataclass(frozen=True)
-class Fit(OfModel):
-    """Search for the rule of ``auto`` for a number of steps.
-
-    Attributes:
-        steps: of the grid.
-    """
+class RuleTask(OfModel):
+    """Search for the rule of ``auto`` for a number of steps."""
 
     steps: int
 
@@ -248,21 +202,15 @@ class Fit(OfModel):
 
 @dataclass(frozen=True)
 class TimingTask(OfCell):
-    """Milliseconds that a sample of a configuration takes, network, sampler and decoder.
+    """Milliseconds that a sample of a configuration takes in a batch of one, network, sampler and decoder."""
 
-    Attributes:
-        batch: samples at a time.
-        repeats: of which the median is taken.
-    """
-
-    batch: int
     repeats: int
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> float:  # noqa: ARG002
-        """Return the median over repeats, for one sample of the batch."""
+        """Return the median over repeats."""
         model, cell = world.subject(self.cell.model).model, self.cell
-        ids = torch.arange(self.batch, device=cell.device)
+        ids = torch.arange(1, device=cell.device)
         bound = model.bind(ids, cell.seed)
         x, noise = begin(model, cell, ids)
         times = []
@@ -272,4 +220,4 @@ class TimingTask(OfCell):
             model.decode(solved(cell, bound, x, noise))
             finish(x.device)
             times.append(time.perf_counter() - started)
-        return 1000 * statistics.median(times[1:]) / self.batch
+        return 1000 * statistics.median(times[1:])

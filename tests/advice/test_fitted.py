@@ -12,8 +12,8 @@ import torch
 from samplerbench.benchmarks.advice import advise
 from samplerbench.benchmarks.advice.budget_race import Raced
 from samplerbench.benchmarks.advice.fitted_cells import (
+    FitTask,
     FittedNumbers,
-    Tune,
     fittable,
     resolve_levels,
     tuned_cell,
@@ -168,14 +168,14 @@ def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
 
 def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_path, monkeypatch):
     seen = []
-    whole = Tune.__call__
+    whole = FitTask.__call__
 
     def watched(self, world, tell):
         seen.append(self.what)
         numbers, _ = whole(self, world, tell)
         return numbers, "coefficients" not in self.what and self.what != "both"
 
-    monkeypatch.setattr(Tune, "__call__", watched)
+    monkeypatch.setattr(FitTask, "__call__", watched)
 
     def asked(minutes):
         seen.clear()

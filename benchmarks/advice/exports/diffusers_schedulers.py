@@ -1,4 +1,7 @@
-"""Schedulers of diffusers that take the very steps of a sampler, with their settings.
+"""Schedulers of diffusers that take the very steps of a sampler, and the coordinates of a pipeline.
+
+Our states are x = x0 + sigma z. A pipeline's state is ``scale`` times that, which is what the network takes:
+alpha x of a variance preserving process, (1 - t) x of a flow, x / sqrt(sigma² + sigma_data²) of EDM.
 
 The library lowers orders at the end of a run by flags, some of which depend on the number of steps. So a
 sampler's orders on a grid are compared with the orders that each combination of flags gives.
