@@ -132,7 +132,7 @@ def _curve(axes: Axes, curve: Series, place: int) -> None:
             )
 
 
-def words(advice: Advice) -> str:
+def describe_plots(advice: Advice) -> str:
     """Describe the drawing for readers who do not see it; the table has the numbers."""
     series = curves(advice)
     parts = [

@@ -1,4 +1,6 @@
-"""Table of an answer, a row for each budget, as the page, the terminal and Markdown show it."""
+"""Words of an answer: values and ratios that claim no more than their intervals show, and the table with a row
+for each budget, as the page, the terminal and Markdown show it.
+"""
 
 from __future__ import annotations
 
@@ -135,12 +137,8 @@ SAME = "what you use now"
 
 
 class Cell(NamedTuple):
-    """A cell of the table.
-
-    Attributes:
-        text: what it says; "" for nothing.
-        detail: what stands below it, or in brackets.
-        tone: what an interval shows, where it compares errors.
+    """A cell of the table: what it says, "" for nothing; what stands below it, or in brackets; and what an
+    interval shows, where it compares errors.
     """
 
     text: str
@@ -163,12 +161,10 @@ class Row:
     Attributes:
         nfe: evaluations that are allowed.
         use: label of the recommendation, and how many evaluations it makes if these are others.
-        now: how it compares with the default at this budget, or why it does not.
-        error: of it, and of the default.
-        best: how it compares with the best that was tried.
-        ms: milliseconds that a sample takes, and takes now.
+        now, best, beside_own_solvers: how it compares with the default at this budget, or why it does not; with
+            the best that was tried; and with the best of the library's own solvers at their defaults.
+        error, ms: of it and of the default; milliseconds are for a sample.
         is_best: whether it is the best that was tried, of any library.
-        beside_own_solvers: how it compares with the best of the library's own solvers at their defaults.
         tied: labels of the configurations that the race could not separate.
         nearer: what is nearer in distribution, and both distances.
     """

@@ -15,7 +15,7 @@ from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, ka
 from ...samplers.schedules import schedule
 from ...samplers.schedules.search import Equalised, Searched, euler_costs
 from ..sampling.meter import Meter
-from .cache import BEHAVIOUR, behaviour_of, remembered
+from .cache import key_of, remembered
 
 SEARCH_IDS = 2**30
 """First sample number of schedule searches: no scored or converged sample has one."""
@@ -63,7 +63,7 @@ def gits(
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Options of a search (see :func:`gits`), and the name of its schedule, for messages."""
+    """Options of a search (see :func:`gits`); its schedule's name is for messages."""
 
     teacher: str
     teacher_steps: int
@@ -85,27 +85,14 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs of a model, from the cache if they are there.
-
-        Args:
-            model: on ``device``.
-            cache: folder of one JSON file per model and options, with the cost of the search; None
-                for no cache.
-            device: "cpu" or "cuda".
+        """Return the costs of a model on ``device``, from the cache folder if they are there.
 
         Raises:
             ValueError: the teacher's trajectories are not finite.
         """
         # the costs do not depend on it
         key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
-        key |= {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-        }
-        key |= {"dtype": str(model.dtype), "seed": _SEED, "version": _VERSION}
-        key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
+        key |= key_of(model, cache, device, _SEED, _VERSION)
         stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
         return Searched(
             tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
@@ -113,9 +100,7 @@ class Search:
 
     @torch.no_grad()
     def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """Measure the fine grid, the cost of every jump on it, and the evaluations, all latents
-        together.
-        """
+        """Measure the fine grid, the cost of every jump on it, and all evaluations."""
         grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
         ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
         meter = Meter()
@@ -124,14 +109,11 @@ class Search:
         states: list[Tensor] = [x]
         teacher = make(self.teacher)
         assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
-        integrate(
-            teacher,
-            bound,
-            x,
-            grid,
-            NoNoise(),
-            on_step=lambda _i, _level, state: states.append(state),
-        )
+
+        def keep(_i: int, _level: float, state: Tensor) -> None:
+            states.append(state)
+
+        integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
         slopes = [
             (state - bound(state, level)) / level
             for state, level in zip(states[:-1], grid.sigma, strict=False)
@@ -175,13 +157,8 @@ def equal_error(
         ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a
             fixed grid.
     """
-    return EqualErrorSearch(
-        teacher=teacher,
-        teacher_steps=teacher_steps,
-        latents=latents,
-        weight=1.0,
-        name="equal_error",
-    )
+    options = {"teacher_steps": teacher_steps, "latents": latents}
+    return EqualErrorSearch(teacher=teacher, **options, weight=1.0, name="equal_error")
 
 
 @dataclass(frozen=True, kw_only=True)

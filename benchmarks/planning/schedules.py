@@ -30,13 +30,10 @@ _TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…).
+    """Schedule with its options, but for defaults: call it with (n, sigma_min, sigma_max, to_zero=…).
 
-    Attributes:
-        name: registry name.
-        options: without defaults.
-        searched: result of :meth:`for_model`, for a schedule that needs a model; of
-            :meth:`for_sampler`, if it needs a sampler too.
+    ``searched`` is the result of :meth:`for_model`, for a schedule that needs a model; of
+    :meth:`for_sampler`, if it needs a sampler too.
     """
 
     name: str
@@ -56,19 +53,13 @@ class Schedule:
             )
         if self.needs_sampler and hasattr(self.searched, "of"):
             raise ValueError(
-                f"schedule {self.label!r} depends on the sampler; call its "
-                "for_sampler(sampler) first"
+                f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first"
             )
         try:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
-            return SCHEDULES[self.name].make(
-                n,
-                sigma_min,
-                sigma_max,
-                to_zero=to_zero,
-                **_resolve_options(self.name, self.options),
-            )
+            options = _resolve_options(self.name, self.options)
+            return SCHEDULES[self.name].make(n, sigma_min, sigma_max, to_zero=to_zero, **options)
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
             raise ValueError(
@@ -94,18 +85,13 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model: itself, unless it needs one.
-
-        Args:
-            model: on ``device``.
-            cache: folder of search results; None searches again each time.
-            device: "cpu" or "cuda".
+        """Return this schedule on a model on ``device``: itself, unless it needs one. Without a cache folder
+        it is searched again each time.
         """
         if not self.needs_model:
             return self
-        return replace(
-            self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device)
-        )
+        search = SCHEDULES[self.name].make(**dict(self.options))
+        return replace(self, searched=search.on(model, cache, device))
 
     def bare(self) -> Schedule:
         """Return this schedule without its search results."""
@@ -122,33 +108,25 @@ class Schedule:
         Raises:
             ValueError: it has nothing for the sampler.
         """
-        return (
-            replace(self, searched=self.searched.of(sampler))
-            if self.needs_sampler and self.searched is not None
-            else self
-        )
+        if not self.needs_sampler or self.searched is None:
+            return self
+        return replace(self, searched=self.searched.of(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
         """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if it can have levels for such a sampler: tuned schedules need a tunable
-        one.
-        """
+        """Return True if it can have levels for a sampler: tuned schedules need a tunable one."""
         return not self.needs_sampler or not tuned.untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return a grid of ``n`` steps to count evaluations on: its own, or a karras grid for tuned
-        schedules.
-        """
-        make = karras if self.needs_sampler else self
-        return make(n, sigma_min, sigma_max, to_zero=to_zero)
+        """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
+        grid = karras if self.needs_sampler else self
+        return grid(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the table's columns about its grid of ``n`` steps: cost and transfer; none for a
-        formula.
-        """
+        """Return the table's columns about its grid of ``n`` steps; none for a formula."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -244,11 +222,6 @@ def read_levels(text: str) -> tuple[float, ...]:
 
 
 def _steps(number: float) -> int:
-    """Check that a list can have a number of steps.
-
-    Raises:
-        ValueError: it is larger.
-    """
     if number > LARGEST:
         raise ValueError(
             f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
@@ -259,14 +232,9 @@ def _steps(number: float) -> int:
 def levels_of(
     schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
 ) -> tuple[float, ...]:
-    """Return the levels of a schedule on a model's range, to 0.
+    """Return the levels of a schedule on the range of a model on the CPU, to 0.
 
-    Args:
-        schedule: None for the default of the model and the sampler, or of the model where there is
-            none.
-        steps: of the grid.
-        model: on the CPU.
-        sampler: for the levels.
+    None is the default schedule of the model and the sampler, or of the model where there is none.
 
     Raises:
         ValueError: unknown schedule, or a number of steps below 1 or beyond any list.

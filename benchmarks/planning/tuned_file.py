@@ -27,11 +27,8 @@ WHATS: tuple[What, ...] = get_args(What)
 
 
 class Score(Strict):
-    """Distances to the converged endpoints of some latents, per dimension, in data units.
-
-    Attributes:
-        error: the mean of them that is the objective.
-        rms, median: of the same distances; ``rms`` is the table's ``rmse``.
+    """Distances to the converged endpoints of some latents, per dimension, in data units: the mean that is
+    the objective, the root mean square (the table's ``rmse``), and the median.
     """
 
     error: float
@@ -42,10 +39,8 @@ class Score(Strict):
 class Scores(Strict):
     """Errors of the same latents on the best built-in schedule, and on the tuned levels.
 
-    Attributes:
-        untuned, tuned: the two.
-        resolution: how far the endpoints moved when the teacher's steps were last doubled (RMS per
-            dimension, data units); 0 where they are exact.
+    ``resolution`` is how far the endpoints moved when the teacher's steps were last doubled (RMS per
+    dimension, data units); 0 where they are exact.
     """
 
     untuned: Score
@@ -64,16 +59,12 @@ class Scores(Strict):
 
 
 def gap_of(train: Scores, test: Scores) -> float:
-    """Return the train-test gap: the relative increase of the error ratio from training latents to
-    others.
-    """
+    """Return the train-test gap: how much larger the error ratio is on other latents, as a share."""
     return test.ratio / train.ratio - 1
 
 
 class Elsewhere(Strict):
-    """Levels on a model without its own tuning, at the same relative positions in log sigma, and
-    the built-in schedule there.
-    """
+    """The levels on another model, at the same relative positions in log sigma, with their scores there."""
 
     model: str
     identity: str
@@ -104,14 +95,8 @@ class Setting(Strict):
 
 
 class Subject(Strict):
-    """Key of an entry.
-
-    Attributes:
-        model: its spec.
-        identity: of the model.
-        sampler: with its options, as on the command line.
-        origin: of a plugin's sampler; "" for a built-in one.
-        steps: of the grid.
+    """Key of an entry: model and sampler as on the command line, ``origin`` of a plugin's sampler, "" for a
+    built-in one, and steps of the grid.
     """
 
     model: str
@@ -127,20 +112,15 @@ class Tuned(Strict):
     """Entry: tuned levels of one subject.
 
     Attributes:
-        subject: its key.
-        setting: of the tuning.
         levels: from sigma_max to 0.
         coefficients: a row a step, the weights of the state and then of the denoised images, newest
             first (:class:`.TableRow`); None where they are the sampler's own.
         nfe: evaluations per sample on them, counted.
         schedule: the best built-in schedule on the training latents, called "untuned".
-        train: on the training latents.
-        test: on others.
-        gap: the train-test gap (:func:`gap_of`).
+        train, test, gap: scores on the training latents, on others, and the gap between (:func:`gap_of`).
         teacher: all endpoints of the training latents so far, coarser solutions included; entries
             of one command share them. 0 evaluations for a closed form.
         search: everything else that was evaluated on the training latents.
-        elsewhere: the score on another model.
     """
 
     subject: Subject
@@ -159,15 +139,11 @@ class Tuned(Strict):
     @model_validator(mode="after")
     def _levels_fit(self) -> Self:
         falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
-        if (
-            len(self.levels) != self.subject.steps + 1
-            or self.levels[0] != self.subject.sigma_max
-            or self.levels[-1] != 0
-            or not falling
-        ):
+        top, steps = self.subject.sigma_max, self.subject.steps
+        ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()
+        if ends != (steps + 1, top, 0) or not falling:
             raise ValueError(
-                f"levels of {self.subject.sampler} must fall from "
-                f"{self.subject.sigma_max:g} to 0 in {self.subject.steps} steps"
+                f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
             )
         return self
 
@@ -196,16 +172,12 @@ class Tuned(Strict):
 
     @property
     def unresolved(self) -> float:
-        """Largest share of a root mean square error by which its endpoints may be off
-        (:attr:`Scores.unresolved`).
-        """
+        """Largest :attr:`Scores.unresolved`."""
         return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
 
     @property
     def digest(self) -> str:
-        """First eight hexadecimal digits of the SHA-256 of the levels, and of the coefficients if
-        any: all that samples depend on besides the subject.
-        """
+        """Digest of the levels, and of the coefficients if any: all that samples depend on besides the subject."""
         content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
         return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
 
@@ -247,8 +219,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
         return _File.model_validate_json(content).tuned
     except ValidationError as error:
         raise ValueError(
-            f"{path} is no file of tuned schedules, or one of another "
-            "version; give another file to tune into"
+            f"{path} is no file of tuned schedules, or one of another version; give another file to tune into"
         ) from error
 
 
@@ -260,13 +231,11 @@ def check_writable(path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise ValueError(
-            f"cannot write {path}: there is no folder {path.parent}; make "
-            "it, or choose another file with --out"
+            f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"
         )
     if not os.access(path.parent, os.W_OK) or (path.exists() and not path.stat().st_mode & 0o222):
         raise ValueError(
-            f"cannot write {path}: it is read-only, or its folder is; choose "
-            "another file with --out"
+            f"cannot write {path}: it is read-only, or its folder is; choose another file with --out"
         )
 
 

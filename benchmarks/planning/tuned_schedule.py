@@ -50,8 +50,7 @@ class Spacing:
     def __post_init__(self) -> None:
         if not 2 <= self.steps <= MOST_STEPS:
             raise ValueError(
-                f"a grid of {self.steps} steps cannot be tuned; give between "
-                f"2 and {MOST_STEPS} steps"
+                f"a grid of {self.steps} steps cannot be tuned; give between 2 and {MOST_STEPS} steps"
             )
 
     def grid(self, z: ArrayLike) -> Grid:
@@ -71,8 +70,7 @@ class Spacing:
         """
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
-                f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to "
-                f"{grid.sigma[-1]:g} has no place here"
+                f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
             )
         lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self.width
         gaps = np.maximum(np.diff(lam), 2 * LEAST)
@@ -115,13 +113,7 @@ def tuned(*, file: str = FILE) -> TunedFile:
 
 
 class UntunedError(ValueError):
-    """Levels that a file does not hold.
-
-    Attributes:
-        what: description of the missing levels.
-        file: that lacks them.
-        entries: of the file.
-    """
+    """Levels that a file does not hold: a description, the file, and its entries."""
 
     def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
         super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
@@ -161,16 +153,15 @@ class TunedOnModel:
         label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := untunable(sampler):
             raise ValueError(
-                f"schedule tuned has nothing for {label}, which {reason}; "
-                "leave it out, or run it on another schedule"
+                f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
             )
-        wanted = (self.identity, label, origin)
-        fitting = [
-            e
-            for e in self.entries
-            if (e.subject.identity, e.subject.sampler, e.subject.origin) == wanted
-        ]
-        return TunedGrids(self, sampler, label, {entry.subject.steps: entry for entry in fitting})
+        grids = {
+            s.steps: entry
+            for entry in self.entries
+            for s in [entry.subject]
+            if (s.identity, s.sampler, s.origin) == (self.identity, label, origin)
+        }
+        return TunedGrids(self, sampler, label, grids)
 
 
 @dataclass(frozen=True)
@@ -194,13 +185,14 @@ class TunedGrids:
             )
         if n == 1:
             return Grid((sigma_max, 0.0))
-        subject = self._entry(n).subject
+        entry = self._entry(n)
+        subject = entry.subject
         if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
             raise ValueError(
-                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from "
-                f"{sigma_max:g}; run it without that start"
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
+                "run it without that start"
             )
-        return Grid(self._entry(n).levels)
+        return Grid(entry.levels)
 
     def sampler_at(self, n: int) -> Sampler:
         """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
@@ -214,16 +206,12 @@ class TunedGrids:
     def _entry(self, n: int) -> Tuned:
         if n > MOST_STEPS:
             raise ValueError(
-                f"{n} steps of {self.sampler} are too many to tune; give at "
-                f"most {MOST_STEPS}, or another schedule"
+                f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule"
             )
         if n not in self.entries:
-            file, model, entries = self.source.file, self.source.model, self.source.entries
-            raise UntunedError(
-                f"{file} has no grid of {n} steps for {self.sampler} on {model} as it is here",
-                file,
-                entries,
-            )
+            file = self.source.file
+            what = f"{file} has no grid of {n} steps for {self.sampler} on {self.source.model} as it is here"
+            raise UntunedError(what, file, self.source.entries)
         return self.entries[n]
 
 
@@ -241,6 +229,5 @@ def _read(file: str) -> tuple[Tuned, ...]:
     try:
         return read_tuned(Path(file))
     except OSError as error:
-        raise UntunedError(
-            f"schedule tuned: cannot read {file} ({error.strerror})", file
-        ) from error
+        what = f"schedule tuned: cannot read {file} ({error.strerror})"
+        raise UntunedError(what, file) from error
