@@ -24,12 +24,8 @@ Pictures8 = NDArray[np.uint8]
 
 
 class Pictures(NamedTuple):
-    """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)``.
-
-    Attributes:
-        converged: where the latents lead.
-        default: by budget, what the default made; a budget at which it failed is absent.
-        best: by budget, what the recommendation made.
+    """Pictures of the same latents, ``(n, height, width)`` or ``(n, height, width, 3)``: where they lead, and by
+    budget what the default and the recommendation made; a budget at which one failed is absent.
     """
 
     converged: Pictures8
@@ -102,12 +98,8 @@ def configuration(sampler: str, schedule: str, *, coefficients: bool) -> str:
 
 @dataclass(frozen=True)
 class Value:
-    """A number with its 95 % interval.
-
-    Attributes:
-        value: the number.
-        low, high: ends of the interval; equal to it where there is no error to estimate.
-        flag: why the interval is not to be trusted; "" if it is.
+    """A number with its 95 % interval, whose ends are equal to it where there is no error to estimate; and why the
+    interval is not to be trusted, "" if it is.
     """
 
     value: float
@@ -118,12 +110,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines to paste into a library.
-
-    Attributes:
-        library: of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
-        code: the lines; "" where they cannot be given.
-        remark: what the library does otherwise all the same, or why there are no lines.
+    """Lines to paste into a library, "" where they cannot be given; and what the library does otherwise all the same,
+    or why there are no lines.
     """
 
     library: str
@@ -136,20 +124,15 @@ class Choice:
     """One configuration at one budget, scored.
 
     Attributes:
-        label: sampler and schedule, as the command line writes them.
-        sampler: the sampler as the command line writes it.
-        schedule: likewise; "" where the sampler has levels of its own, "tuned levels" where they were fitted
-            to the model.
-        nfe: evaluations per sample that it makes.
-        steps: of its grid; None where it has none.
+        label, sampler, schedule: as the command line writes them; the schedule is "" where the sampler has levels of
+            its own, "tuned levels" where they were fitted to the model.
+        nfe, steps: evaluations per sample that it makes; steps of its grid, None where it has none.
         levels: noise levels of its grid, falling.
         error: geometric mean of the distances to the converged endpoints; None if it has none, as
             a stochastic sampler, or if it failed.
-        rms: root mean square of the distances, the column ``rmse`` of a result table: of a few samples
-            that ended elsewhere, mostly.
-        median: of the distances.
-        fd_conv: Fréchet distance to converged samples in the model's feature space; None if it was not
-            measured.
+        rms, median: of the distances; the root mean square (``rmse`` of a result table) is of a few samples that
+            ended elsewhere, mostly.
+        fd_conv: Fréchet distance to converged samples in the model's feature space; None if not measured.
         ms: milliseconds that a sample takes in a batch of ``Advice.timed_batch``; None if not timed.
         failed: why it has no samples; "" if it has.
         coefficients: where they were fitted to the model, a row a step: the weight of the state, then the
@@ -175,23 +158,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Best:
-    """Recommendation at a budget for users of one library.
+    """Recommendation at a budget for users of one library (:data:`samplerbench.benchmarks.advice.exports.LIBRARIES`).
 
     Attributes:
-        library: of :data:`samplerbench.benchmarks.advice.exports.LIBRARIES`.
-        choice: the recommendation.
         to_default: ratio of its error to the default's at the same budget, paired over latents; None
             where either has no error.
         to_best: ratio of its error to the error of the best that was tried, of any library.
         tied: labels of the configurations that the race could not separate from it, best first.
-        lines: to paste.
-        own: the best of the library's own solvers, where the lines write the steps of ``choice`` out as
-            numbers; None elsewhere, and where there is none.
-        own_ratio: ratio of the errors of ``own`` and ``choice``.
-        own_lines: its lines to paste.
-        untuned: where levels or coefficients of ``choice`` were fitted to the model, the best of what was not;
-            None elsewhere.
-        untuned_ratio: ratio of the errors of ``untuned`` and ``choice``.
+        own, own_ratio, own_lines: where the lines write the steps of ``choice`` out as numbers, the best of the
+            library's own solvers, the ratio of its error to that of ``choice``, and its lines.
+        untuned, untuned_ratio: where levels or coefficients of ``choice`` were fitted to the model, the best of
+            what was not, and the ratio of its error to that of ``choice``.
     """
 
     library: str
@@ -209,11 +186,8 @@ class Best:
 
 @dataclass(frozen=True)
 class Alternative:
-    """A solver of the library's own, at its defaults, that its users would try next.
-
-    Attributes:
-        choice: the solver, scored.
-        ratio: ratio of the error of the requested library's recommendation to the solver's.
+    """A solver of the library's own, at its defaults, that its users would try next; and the ratio of the error of
+    the requested library's recommendation to its error.
     """
 
     choice: Choice
@@ -230,11 +204,10 @@ class Budget:
         best: by library; under "python", which has every sampler, the best that was tried.
         in_distribution: configuration with a decidedly smaller ``fd_conv`` than the best that was tried;
             None if none has, or none was measured.
-        tried: configurations that were raced.
-        left_out: configurations that there was no time to try.
+        tried, left_out, hopeless: configurations that were raced; that there was no time to try; and with far
+            larger errors at two smaller budgets, and so not tried.
         latents: that the race used, at most.
         undecided: what the race could not decide, in a sentence; "" if it decided.
-        hopeless: configurations with far larger errors at two smaller budgets, and so not tried.
         alternatives: the library's own solvers at their defaults.
     """
 
@@ -261,21 +234,18 @@ class Advice:
 
     Attributes:
         model: its spec, as ``--model`` takes it.
-        about: of the model: ``event``, ``sigma_min``, ``sigma_max``, ``passes``, ``identity``,
-            ``parameters`` and what else is known, for people.
+        about: of the model, for people.
         default: what "now" is, in words: the sampler, and where that is known from.
         library: that the user asked for; its recommendation comes first.
         budgets: by number of evaluations, rising.
-        sentences: what follows, for people, most important first.
-        undecided: what could not be decided, for people.
+        sentences, undecided: what follows, most important first, and what could not be decided, for people.
         scored_on: latents that errors are taken on.
-        resolution: how far off the converged endpoints may be (root mean square); 0 where they are
-            exact.
-        minutes: wall time that it took, and that was given.
+        resolution: how far off the converged endpoints may be (root mean square); 0 where they are exact.
+        minutes: wall time that it took, and its limit.
         device: where it ran, in words.
         timed_batch: samples in a batch of the times; 0 where nothing was timed.
         command: that makes it again.
-        pictures: name of the file of pictures next to ``advice.json`` (:mod:`.pictures`); "" for none.
+        pictures: name of the file of pictures next to ``advice.json``; "" for none.
         provenance: versions and the machine.
     """
 

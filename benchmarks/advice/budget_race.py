@@ -63,15 +63,9 @@ def race_budget(
     late: Late,
     screened: Late,
 ) -> Raced:
-    """Race configurations in the order in which they are tried.
+    """Race configurations in the order in which they are tried, after the races of smaller budgets.
 
-    Args:
-        bench: where they are measured.
-        entries: the configurations.
-        budget: evaluations per sample.
-        before: the races of smaller budgets.
-        late: whether the time of this race is up.
-        screened: whether the time of its first round is up.
+    ``late`` and ``screened`` say whether the time of this race, and of its first round, is up.
 
     Raises:
         Failure: none of them has samples, or there is no reference solution.
@@ -123,17 +117,8 @@ def race_budget(
 
 def race_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
     """Race fitted configurations against the survivors. The survivors' measurements are reused, unless the
-    fits are so near that the endpoints have to be finer.
-
-    Args:
-        bench: where they are measured.
-        race: before.
-        tuned: fitted configurations; like the leaders before, they are measured on :data:`SURE` latents
-            regardless of the time.
-        late: whether the time is up.
-
-    Raises:
-        Failure: there is no reference solution.
+    fits are so near that the endpoints have to be finer. The fitted ones are measured on :data:`SURE` latents
+    regardless of the time, like the leaders before.
     """
     leaders = [ranked[0] for ranked in race.left.values()]
     before = [entry for ranked in race.left.values() for entry in ranked]
@@ -182,11 +167,7 @@ def _survivors(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Ent
 
 
 def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
-    """Make the reference solutions exact enough for the errors of these configurations.
-
-    Raises:
-        Failure: see :meth:`.Truth.settle`.
-    """
+    """Make the reference solutions exact enough for the errors of these configurations (:meth:`.Truth.settle`)."""
     key = f"settled {budget} {suffix}".rstrip()
     stored = bench.store.get(key)
     if stored is None:

@@ -84,11 +84,8 @@ def converged_count(bench: Bench, seconds: float) -> int:
 
 
 def space_of(bench: Bench, count: int) -> Space:
-    """Return the feature space of a model: its own, or its images, with its card's converged samples where
-    there are any, else ``count`` of its own.
-
-    Raises:
-        Failure: the model has no converged samples.
+    """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
+    any, else ``count`` of its own.
     """
     name = "model" if bench.asked.features is not None else POOLED
     own = _converged_of_card(bench.asked)
@@ -114,12 +111,8 @@ class BudgetDistances:
     def __call__(
         self, entries: Sequence[Entry], keep: int, late: Late
     ) -> Mapping[int, FrechetEstimate]:
-        """Return the distance of each configuration that there was time for, by its number.
-
-        Args:
-            entries: to be measured.
-            keep: the first so many are never dropped.
-            late: whether the time is up.
+        """Return the distance of each configuration that there was time for, by its number. The first so many are
+        never dropped.
         """
         alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
         for round_number, stop in enumerate(COUNTS, 1):
@@ -158,8 +151,8 @@ class BudgetDistances:
 
 
 def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
-    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same
-    latents: a one-sided test at ``level``.
+    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same latents: a
+    one-sided test at ``level``.
     """
     if a.n != b.n:
         return False

@@ -142,8 +142,7 @@ class FitTask(OfCell):
         starts: grids to begin on, of which the best is taken; the cell's if there are none.
         what: is fitted.
         ends: where the latents lead, ``(n, *event)``.
-        seconds: that it may take, about.
-        deadline: by the clock of the wall, when it ends at the latest.
+        seconds, deadline: that it may take, about; and when it ends at the latest, by the clock of the wall.
     """
 
     starts: tuple[Grid, ...]

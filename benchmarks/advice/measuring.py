@@ -30,11 +30,7 @@ LOG, QUESTION = "measured.jsonl", "question.json"
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that no race wrote.
-
-    Raises:
-        ValueError: something else is in it.
-    """
+    """Raise ValueError if a folder holds something that no race wrote."""
     visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
     if visible and not (folder / "measured").is_dir():
         raise ValueError(
@@ -43,13 +39,9 @@ def check_folder(folder: Path) -> None:
 
 
 class Store:
-    """Measurements in a folder, all of one question: another question, or other code, starts over.
+    """Measurements in a folder, all of one question, in JSON values: another question, or other code, starts over.
 
     Lines are appended, so that a kill costs at most the last line; arrays have a file each.
-
-    Args:
-        folder: made if it does not exist.
-        question: all that the numbers depend on, as JSON values.
     """
 
     def __init__(self, folder: Path, question: Mapping[str, Any]) -> None:
@@ -97,7 +89,9 @@ SCORED = 1 << 16
 EXACT = 1e-6
 """Distances below this share of the data's size count as exact."""
 RULE = Doubling(64, 1024, negligible=0.01, gain=4)
-"""Rule of doubling, as for a suite's reference solutions (:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`)."""
+"""Rule of doubling, as for a suite's reference solutions
+(:mod:`samplerbench.benchmarks.scoring.solutions.endpoints`).
+"""
 SOLVED = 72
 """Latents that are solved regardless of the time, about: the first, the leaders', and the scores'."""
 SHARE = 0.4
@@ -105,11 +99,8 @@ SHARE = 0.4
 
 
 def most_steps(rate: float, seconds: float) -> int:
-    """Return the finest reference solution that there is time for, one doubling of the coarsest at least.
-
-    Args:
-        rate: evaluations a second.
-        seconds: that there are.
+    """Return the finest reference solution that there is time for at a rate of evaluations a second, one doubling of
+    the coarsest at least.
     """
     steps = 2 * RULE.first
     while steps < RULE.last and 2 * steps * SOLVED <= SHARE * seconds * rate:
@@ -122,10 +113,6 @@ class Truth:
     """Converged endpoints of latents 0, 1, … of a seed, stored as they are solved.
 
     Attributes:
-        asked: the model.
-        store: where they are stored.
-        executor: where they are solved.
-        world: of this process.
         steps: of the reference solver; 0 where the model knows; None before anything was settled.
         resolution: how far off the endpoints may be, root mean square; 0 where they are exact.
         most: steps of the reference solver, as far as there is time for it.
@@ -172,8 +159,8 @@ class Truth:
         return np.where(np.isfinite(means), np.maximum(means, least), np.inf)
 
     def ends(self, start: int, stop: int, steps: int | None = None) -> NDArray:
-        """Return the endpoints of latents ``start`` … ``stop - 1``, float64, with the settled ``steps``
-        unless there are others.
+        """Return the endpoints of latents ``start`` … ``stop - 1``, float64; the default steps are the settled
+        ones.
         """
         steps = (self.steps or 0) if steps is None else steps
         pieces = list(_pieces(start, stop))
@@ -182,11 +169,7 @@ class Truth:
         return whole[start - pieces[0][0] : stop - pieces[0][0]]
 
     def solve(self, start: int, stop: int, steps: int | None = None) -> None:
-        """Solve for the endpoints of these latents, unless they are stored.
-
-        Raises:
-            Failure: the model fails.
-        """
+        """Solve for the endpoints of these latents, unless they are stored; raise Failure if the model fails."""
         steps = (self.steps or 0) if steps is None else steps
         todo = []
         for first, last in _pieces(start, stop):
@@ -204,11 +187,7 @@ class Truth:
             self.store.put_arrays(f"ends {steps} {first}", {"x": x})
 
     def converged_features(self, count: int, space: str) -> NDArray:
-        """Return features ``(count, d)`` of converged samples whose latents no race uses.
-
-        Raises:
-            Failure: the model fails.
-        """
+        """Return features ``(count, d)`` of converged samples whose latents no race uses."""
         starts = range(CONVERGED_IDS, CONVERGED_IDS + count, PIECE)
         parts = {first: self.store.arrays(f"converged {space} {first}") for first in starts}
         todo = [(first, first + PIECE) for first in starts if parts[first] is None]
@@ -264,11 +243,6 @@ class Bench:
     """Test bench that measures configurations of a model.
 
     Attributes:
-        asked: the model.
-        store: what was measured.
-        executor: where samplers run.
-        world: of this process.
-        truth: where latents lead.
         rate: evaluations a second of all workers together.
         failures: why configurations have no samples, by label.
         started: share of all the time that was over before anything was measured.

@@ -132,10 +132,10 @@ come, None where it fails. Those that there is no time for are left out.
 
 
 class Keep(Protocol):
-    """Rule for which configurations survive a round."""
+    """Rule for the survivors of one field in a round, from its configurations ranked best first."""
 
     def __call__(self, ranked: Sequence[int], values: Mapping[int, Any], look: int) -> set[int]:
-        """Return the survivors of one field, whose configurations are ranked best first."""
+        """Return the survivors."""
         ...
 
 
@@ -147,11 +147,8 @@ def not_worse(ranked: Sequence[int], values: Mapping[int, Squares], look: int) -
 
 
 def is_hopeful(errors: Sequence[float], best: Sequence[float]) -> bool:
-    """Return True if a configuration is worth a try at a larger budget.
-
-    Args:
-        errors: its errors at smaller budgets, the last two of which count.
-        best: the least errors there.
+    """Return True if a configuration is worth a try at a larger budget: of the last two smaller budgets, its error
+    was near the least one at one or the other.
     """
     last = list(zip(errors, best, strict=True))[-2:]
     return len(last) < 2 or any(error <= HOPELESS * least for error, least in last)
@@ -169,14 +166,13 @@ class Race(Generic[Standing]):
     Attributes:
         fields: configurations by number, by the name of the field, in the order in which they are tried.
         rungs: numbers of latents, rising.
-        measure: see :data:`Measure`.
-        keep: which configurations survive a round.
-        score: of what is known, the less the better.
-        join: what is known once more latents were measured.
+        measure, keep: see :data:`Measure` and :class:`Keep`.
+        score: of the measurements, the less the better.
+        join: puts further measurements to earlier ones.
         late: whether the time is up, asked after each round.
         to_the_end: whether a race goes on that is decided.
         least: latents that are looked at before the time that is up ends it.
-        known: by configuration; those that were dropped keep theirs.
+        known: measurements by configuration; those that were dropped keep theirs.
         failed: configurations that have no samples.
         same: those that make exactly the samples of another one, which is run in their place.
     """

@@ -40,11 +40,7 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
-    """Return the evaluations per sample that are requested.
-
-    Raises:
-        ValueError: fewer than a step costs.
-    """
+    """Return the evaluations per sample that are requested; raise ValueError for fewer than a step costs."""
     passes = run.asked.model.passes
     if run.ms is None:
         least = min(asked_for)
@@ -64,11 +60,7 @@ def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int
 
 
 def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
-    """Refuse what cannot be done in the time.
-
-    Raises:
-        ValueError: not even the least race has time.
-    """
+    """Raise ValueError if not even the least race has time."""
     exact = run.asked.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
@@ -118,12 +110,8 @@ def errors_of(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return a table's errors ``(K,)`` of the denoised image at sigma_min on K trajectories, and their second order.
 
-    Errors are root mean squares over the dimensions. First order leaves the second order out.
-
-    Args:
-        look: probe of the model.
-        steps: the table.
-        share: of the probe's first level, at which the grid begins.
+    Errors are root mean squares over the dimensions. First order leaves the second order out. The grid begins
+    at a share of the probe's first level.
     """
     low = float(look.levels[-1])
     levels = np.array([max(row.sigma, low) for row in steps.rows])
@@ -144,7 +132,6 @@ def errors_of(
 
 
 def _size(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Euclidean lengths."""
     return np.sqrt(np.square(vectors).sum(-1))
 
 

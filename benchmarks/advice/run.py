@@ -21,13 +21,7 @@ class OutOfTime(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Clock:
-    """Clock of a run, from when it is made or from a time before.
-
-    Attributes:
-        minutes: that were given.
-        now: seconds of a clock that never goes back.
-        begun: when it began, by ``now``; None for when it is made.
-    """
+    """Clock of a run in minutes, by a clock in seconds that never goes back; it began when it is made, or before."""
 
     minutes: float
     now: Callable[[], float] = time.monotonic
@@ -83,8 +77,6 @@ class Run:
     Attributes:
         asked: the model, and how it is run.
         out: folder of the answer.
-        clock: the time that there is.
-        executor: where samplers run.
         now: what is used now.
         library: whose users ask.
         ms: milliseconds that a sample may take, in place of budgets; None for budgets.

@@ -34,11 +34,8 @@ POOLED = "pooled pixels"
 
 
 class Pooled:
-    """Images averaged over squares until no side is longer than :data:`SIDE`, flattened; samples that are
+    """Images of a shape averaged over squares until no side is longer than :data:`SIDE`, flattened; samples that are
     no images as they are.
-
-    Args:
-        event: shape of one, as it is scored.
     """
 
     def __init__(self, event: tuple[int, ...]) -> None:
@@ -57,11 +54,8 @@ class Pooled:
 class SamplesTask(OfCell):
     """Samples ``start`` … ``stop - 1`` of a configuration.
 
-    Attributes:
-        start, stop: sample numbers.
-        space: what features are taken with: "" for none, "model" for the run's extractor of the model,
-            or :data:`POOLED`.
-        whole: whether the samples themselves are returned.
+    Features are taken with ``space``: "" for none, "model" for the run's extractor of the model, or :data:`POOLED`.
+    The samples themselves are returned if ``whole``.
     """
 
     start: int
@@ -95,11 +89,7 @@ class OfModel:
     device: str
 
     def prepare(self, world: WorkerContext) -> None:
-        """Load the model.
-
-        Raises:
-            ValueError: it cannot be loaded, or its files changed since.
-        """
+        """Load the model, and refuse one whose files changed since."""
         if world.subject(self.model).model.identity != self.identity:
             raise ValueError(
                 f"the files of model {self.model} changed meanwhile; run the same command again"
@@ -108,14 +98,8 @@ class OfModel:
 
 @dataclass(frozen=True)
 class SolutionTask(OfModel):
-    """Endpoints of latents, by the reference solver, or exact where the model knows them.
-
-    Attributes:
-        seed: of the latents.
-        start, stop: sample numbers.
-        steps: of the solver; 0 for the model's own knowledge.
-        batch: samples at a time.
-        space: features in place of the samples, as in :class:`SamplesTask`; "" for the samples.
+    """Endpoints of latents ``start`` … ``stop - 1`` by the reference solver on some steps, or for 0 steps exact where
+    the model knows them; with a ``space`` their features, as in :class:`SamplesTask`.
     """
 
     seed: int
@@ -178,11 +162,7 @@ class ProbeTask(OfModel):
 
     @torch.no_grad()
     def __call__(self, world: WorkerContext, tell: Tell) -> ProbeData:  # noqa: ARG002
-        """Return the probe.
-
-        Raises:
-            ValueError: the model cannot be probed.
-        """
+        """Return the probe; raise ValueError if the model cannot be probed."""
         return Pilot(world.subject(self.model).model, default_cache(), self.device).look
 
 

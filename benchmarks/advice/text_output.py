@@ -25,10 +25,6 @@ def print_advice(advice: Advice, console: Console) -> None:
     """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
 
     Nothing is cut, and no name or number is broken.
-
-    Args:
-        advice: the answer.
-        console: where to.
     """
     for place, sentence in enumerate(advice.sentences):
         console.print(Text(printable(sentence), style="" if place else "bold"))
@@ -120,7 +116,6 @@ def _line(console: Console, text: Text) -> None:
 
 
 def _lines(best: Best, nfe: int, console: Console) -> None:
-    """Print the lines to paste, as they are."""
     console.print(
         Text(f"For {title(best.library)}, with {counted(nfe, 'evaluation')}:", style="bold")
     )
@@ -138,7 +133,6 @@ def _code(best: Best) -> list[str]:
 
 
 def _describe_measurement(advice: Advice) -> str:
-    """Return how the answer was measured, in two sentences."""
     exact = (
         f"known to {format_number(advice.resolution, 2)}"
         if advice.resolution
@@ -183,7 +177,6 @@ def markdown(advice: Advice) -> str:
 
 
 def _markdown_lines(advice: Advice) -> list[str]:
-    """Return the lines to paste at each budget."""
     lines, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)

@@ -43,20 +43,16 @@ _VERSION = 1  # raised when the same options would give other costs
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
 ) -> Search:
-    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own
-    trajectories.
+    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
         teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as
-            many.
+        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as many.
         latents: how many trajectories, >= 1.
-        weight: > 0; a jump counts ``weight`` times more than the one before. The authors'
-            coefficient.
+        weight: > 0; a jump counts ``weight`` times more than the one before. The authors' coefficient.
 
     Raises:
-        ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a
-            fixed grid.
+        ValueError: an option out of range, or another kind of teacher.
     """
     return Search(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
 
@@ -85,10 +81,8 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs of a model on ``device``, from the cache folder if they are there.
-
-        Raises:
-            ValueError: the teacher's trajectories are not finite.
+        """Return the costs of a model on ``device``, from the cache folder if they are there; raise ValueError if the
+        teacher's trajectories are not finite.
         """
         # the costs do not depend on it
         key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
@@ -144,18 +138,13 @@ class Search:
 def equal_error(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64
 ) -> EqualErrorSearch:
-    """The levels of a fine karras grid between which Euler steps, each from the model's own
-    trajectory, err as equally as can be.
+    """The levels of a fine karras grid between which Euler steps, each from the model's own trajectory, err as
+    equally as can be.
 
-    Args:
-        teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as
-            many.
-        latents: how many trajectories, >= 1.
+    The options are those of :func:`gits`, but for the weight.
 
     Raises:
-        ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a
-            fixed grid.
+        ValueError: as :func:`gits`.
     """
     options = {"teacher_steps": teacher_steps, "latents": latents}
     return EqualErrorSearch(teacher=teacher, **options, weight=1.0, name="equal_error")
@@ -163,9 +152,9 @@ def equal_error(
 
 @dataclass(frozen=True, kw_only=True)
 class EqualErrorSearch(Search):
-    """Options of a search (see :func:`equal_error`), with the costs of ``gits``."""
+    """Options of a search (see :func:`equal_error`), with the costs of ``gits``, which both share in the cache."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
-        """See :meth:`Search.on`; both share the cached costs."""
+        """Return the search on a model, as :meth:`Search.on`."""
         search = super().on(model, cache, device)
         return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)

@@ -17,9 +17,8 @@ SAMPLER = "consistency"
 
 
 def mismatch(model: Denoiser, sampler: Sampler) -> str:
-    """Return the reason why a sampler does not run on a model of this kind; "" if it does.
-
-    The sampler in a model's own scheduler is checked once it is known.
+    """Return the reason why a sampler does not run on a model of this kind; "" if it does, or if it is the model's
+    own scheduler's, which is checked once it is known.
     """
     if getattr(sampler, "of_checkpoint", False):
         return ""
@@ -37,10 +36,8 @@ def mismatch(model: Denoiser, sampler: Sampler) -> str:
 
 
 def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
-    """Refuse schedules that are searched along the probability flow: a map has its end alone.
-
-    Raises:
-        ValueError: one of them is searched for the model.
+    """Raise ValueError if a schedule is searched along the probability flow for a model that is a map: it has the end
+    of the path alone.
     """
     for schedule in schedules:
         if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
@@ -61,10 +58,8 @@ class NamedModel(NamedTuple):
 
 
 def load_model(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model onto a device, and log its choice among several sets of weights.
-
-    Raises:
-        ValueError: unknown model or option.
+    """Load a model onto a device, and log its choice among several sets of weights; raise ValueError if it is
+    unknown.
     """
     options = parse_spec(spec)
     name = format_spec(options)
@@ -81,11 +76,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
 
 
 def load_denoiser(spec: Any, device: str = "cpu") -> NamedModel:
-    """Load a model that is a denoiser, for the choice of a solver or of levels.
-
-    Raises:
-        ValueError: as :func:`load_model`; or it is a few-step map.
-    """
+    """Load a model for the choice of a solver or of levels; raise ValueError if it is unknown, or a few-step map."""
     name, model = load_model(spec, device)
     if model.kind == "map":
         raise ValueError(

@@ -30,9 +30,8 @@ MOST = 0.5
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return the default schedule of a sampler on a model.
-
-    Adaptive samplers, and samplers with their own levels, use only the ends of a grid.
+    """Return the default schedule of a sampler on a model: samplers that use only the ends of a grid have the
+    usual.
     """
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
@@ -57,11 +56,7 @@ class Native:
     """Schedule before its model is known."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> NativeLevels:  # noqa: ARG002
-        """Return the levels of a model, without a search.
-
-        Raises:
-            ValueError: it brings none.
-        """
+        """Return the levels of a model, without a search; raise ValueError if it brings none."""
         if model.native_levels(1) is None:
             raise ValueError(
                 f"schedule {NATIVE}: model {model.name} brings no levels but its range, "

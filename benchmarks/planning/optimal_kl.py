@@ -43,14 +43,13 @@ _VERSION = 1  # raised when the same options would give other levels
     needs_model=True,
 )
 def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
-    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) -
-    mmse(gamma)] dgamma, by dynamic programming.
+    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by
+    dynamic programming.
 
     Args:
         fine_steps: geometric steps from sigma_max to the end, between which it chooses, >= 2.
         samples: over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default,
-            counts all.
+        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default, counts all.
 
     Raises:
         ValueError: an option out of range.

@@ -36,11 +36,7 @@ ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load the models of a suite by spec, in order, on a device.
-
-    Raises:
-        ValueError: unknown model or option.
-    """
+    """Load the models of a suite by spec, in order, on a device; raise ValueError for an unknown model or option."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 

@@ -44,8 +44,8 @@ class Schedule:
         """Return the grid of ``n`` steps.
 
         Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of
-                floats, or the model is missing.
+            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the
+                model or the sampler is missing.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -103,10 +103,8 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler: itself, unless it needs one.
-
-        Raises:
-            ValueError: it has nothing for the sampler.
+        """Return this schedule, on a model, for a sampler: itself, unless it needs one; raise ValueError if it has
+        nothing for the sampler.
         """
         if not self.needs_sampler or self.searched is None:
             return self
@@ -138,10 +136,8 @@ def options_of(name: str) -> dict[str, Any]:
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule from its name and options.
-
-    Raises:
-        ValueError: unknown name or option, or an option that gives no grid.
+    """Make a schedule from its name and options; raise ValueError for unknown ones, and for options that give no
+    grid.
     """
     options = parse_spec(spec)
     name = options.pop("name")

@@ -208,12 +208,7 @@ class _File(Strict):
 
 
 def read_tuned(path: Path) -> tuple[Tuned, ...]:
-    """Read the entries of a file.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: it holds something else.
-    """
+    """Read the entries of a file; raise OSError if it is missing, and ValueError if it holds something else."""
     content = read_regular(path, LARGEST_JSON)
     try:
         return _File.model_validate_json(content).tuned
@@ -224,11 +219,7 @@ def read_tuned(path: Path) -> tuple[Tuned, ...]:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that could not be written, before hours of search.
-
-    Raises:
-        ValueError: its folder is missing, or it or its folder is read-only.
-    """
+    """Raise ValueError for a file that could not be written, before hours of search."""
     if not path.parent.is_dir():
         raise ValueError(
             f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"

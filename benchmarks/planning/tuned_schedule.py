@@ -30,17 +30,15 @@ MOST_STEPS = round(0.5 / LEAST)
 
 @dataclass(frozen=True)
 class Spacing:
-    """Grids of ``steps`` steps from sigma_max to 0, with the other levels anywhere above sigma_min.
+    """Grids of ``steps`` steps (2 … :data:`MOST_STEPS`) from sigma_max to 0, with the other levels anywhere above
+    sigma_min.
 
     N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
     sigma_min; the last one lies below the last positive level. (A common constant changes nothing,
     so N - 1 of them are free, as many as there are levels.)
 
-        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 + ... + gap_i)
-
-    Attributes:
-        steps: N, 2 … :data:`MOST_STEPS`.
-        sigma_min, sigma_max: the model's range.
+        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 +
+        ... + gap_i)
     """
 
     steps: int
@@ -62,11 +60,8 @@ class Spacing:
         return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
 
     def numbers(self, grid: Grid) -> NDArray[np.float64]:
-        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below
-        twice :data:`LEAST`.
-
-        Raises:
-            ValueError: another number of steps or other ends.
+        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below twice
+        :data:`LEAST`; raise ValueError for another number of steps or other ends.
         """
         if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
             raise ValueError(
@@ -127,11 +122,7 @@ class TunedFile:
     file: str
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
-        """Return its entries for a model, without a search.
-
-        Raises:
-            ValueError: there is no such file, or it holds something else.
-        """
+        """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
         return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
 
 
@@ -145,11 +136,7 @@ class TunedOnModel:
     entries: tuple[Tuned, ...]
 
     def of(self, sampler: Sampler) -> TunedGrids:
-        """Return the grids for a sampler.
-
-        Raises:
-            ValueError: no sampler of this kind can be tuned.
-        """
+        """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
         label, origin = label_of(sampler), samplers.origin(sampler.name)
         if reason := untunable(sampler):
             raise ValueError(

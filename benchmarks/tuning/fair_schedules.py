@@ -46,10 +46,10 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with one of them, across schedules.
+    """Compare the samplers of a run over several schedules with one of them, across schedules.
 
     Args:
-        run: run directory over several schedules.
+        run: run directory.
         baseline: registry name of a sampler.
         metrics: at most one of :data:`HALVED` for ``best``, else as in
             :func:`samplerbench.results.comparison.compare.compare`.
@@ -96,7 +96,7 @@ def compare_fairly(
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the metric to choose schedules by."""
+    """Return the one metric to choose schedules by."""
     chosen = choose(
         metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED])
     )
@@ -117,9 +117,7 @@ def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances to the reference of the two halves of a cell's stored features, and the
-    flag of the second.
-    """
+    """Return Fréchet distances of the two halves of a cell's stored features, and the flag of the second."""
     fixed = references[text(entry.record, "model")]
     first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
     return (
@@ -130,9 +128,7 @@ def frechet_halves(
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return summaries of the distances to converged endpoints of the two halves of a cell's samples, and
-    why the second is not to be trusted.
-    """
+    """Return summaries of the distances of the two halves of a cell's samples, and the second's flag."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
@@ -164,7 +160,6 @@ def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) ->
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the first and the second half of some samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
@@ -183,10 +178,8 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
 
 
 def _references(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference that each model of the run is scored against.
-
-    Raises:
-        ValueError: a model is another than in the run.
+    """Return the reference that each model of the run is scored against, and refuse a model that is another by
+    now.
     """
     names = {
         text(entry.record, "model")
@@ -218,11 +211,7 @@ def _references(source: Source) -> dict[str, FrechetReference]:
 
 
 def _check(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space or data.
-
-    Raises:
-        ValueError: the row was scored against something else.
-    """
+    """Refuse to score stored features against a reference of another feature space or data."""
     parts = text(entry.record, "estimator").split("; ")
     for part in (reference.extractor.identity, f"reference {reference.identity}"):
         if part not in parts:

@@ -34,12 +34,9 @@ class FreeParameters:
     data moves the samples. Only a first step without an evaluation has no such sum: its weight of the state
     follows the level that it ends at.
 
-    Attributes:
-        sampler: deterministic, on a fixed grid; where coefficients are free, of one evaluation a step.
-        start: its levels.
-        sigma_min, sigma_max: the model's range.
-        what: is free.
-        older: how many weights of a row are free, for the newest images but the last one; None for all.
+    The sampler is deterministic and on a fixed grid, whose levels are ``start``; where coefficients are free, it
+    makes one evaluation a step. ``older`` is how many weights of a row are free, for the newest images but the last
+    one; None for all.
     """
 
     sampler: Sampler

@@ -39,13 +39,8 @@ from .search import power_mean
 
 
 class _Trajectory(NamedTuple):
-    """A run by a table.
-
-    Attributes:
-        steps: levels and coefficients.
-        states: at the beginning of each step.
-        images: denoised, of each step that makes an evaluation.
-        end: the samples.
+    """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
+    makes an evaluation, and the samples.
     """
 
     steps: Sequence[tuple[float, TableRow]]
@@ -56,16 +51,9 @@ class _Trajectory(NamedTuple):
 
 @dataclass(eq=False)
 class Runs:
-    """Runs of deterministic samplers from the same latents. A table that differs in one step from the last
-    other one begins at that step, from the cached states and images.
-
-    Attributes:
-        model: on the device of ``ids``.
-        ids: ``(n,)`` the latents' numbers.
-        seed: of the latents.
-        x: ``(n, *event)`` the latents, at the first level of the grids.
-        ends: ``(n, *event)`` where they lead.
-        batch: samples at a time.
+    """Runs of deterministic samplers from the same latents ``x`` ``(n, *event)`` at the first level of the grids,
+    which lead to ``ends``. A table that differs in one step from the last other one begins at that step, from
+    the cached states and images.
     """
 
     model: Denoiser
@@ -144,14 +132,8 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a fit.
-
-    Attributes:
-        sampler: with coefficients in place of its own where these were free.
-        grid: its levels.
-        before, after: means of the distances of the latents that no equation had, at the start and
-            now; equal where nothing better was found.
-        ended: whether it ended before it was made to stop.
+    """Result of a fit: the sampler, with coefficients in place of its own where these were free, and its grid; the
+    mean of the distances of the latents that no equation had; and whether it ended before it was made to stop.
     """
 
     sampler: Sampler
@@ -217,12 +199,8 @@ def mean(differences: Floats, power: int) -> float:
 
 @dataclass(frozen=True)
 class _Linear:
-    """Squared distances of n latents as functions of p numbers.
-
-    Attributes:
-        squares: ``(n,)`` where the numbers are 0.
-        pulls: ``(n, p)`` half their slopes there.
-        grams: ``(n, p, p)`` half their curvatures.
+    """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
+    slopes there, and ``(n, p, p)`` half their curvatures.
     """
 
     squares: Floats

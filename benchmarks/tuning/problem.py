@@ -23,13 +23,10 @@ BATCH = 96
 
 @dataclass(eq=False)
 class Teacher:
-    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's,
-    which keeps every solution.
+    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's, which keeps
+    every solution.
 
     Attributes:
-        model: on the device of ``ids``.
-        ids: ``(n,)`` the latents' numbers.
-        seed: of the latents.
         seconds: that all endpoints took so far.
         exact: ``(n, *event)``, or None where only a solver finds them.
     """
@@ -61,10 +58,8 @@ class Teacher:
         return torch.finfo(self.model.dtype).eps * self.model.sigma_max
 
     def endpoints(self, steps: int) -> Tensor:
-        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps.
-
-        Raises:
-            ValueError: they are not finite.
+        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps; raise ValueError if
+        they are not finite.
         """
         if self.exact is not None:
             return self.exact
@@ -75,8 +70,8 @@ class Teacher:
         return self._solved[steps]
 
     def moved(self, steps: int) -> float:
-        """Return the distance of the endpoints on so many steps from the ones on half as many: RMS per
-        dimension, in data units; 0 for exact ones.
+        """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
+        exact ones.
         """
         return float(
             (self.endpoints(steps) - self.endpoints(steps // 2)).double().square().mean().sqrt()
@@ -116,10 +111,8 @@ class TuningProblem:
     """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
     Attributes:
-        model: counted by ``meter``.
-        meter: counts evaluations, but for the teacher's, from here on.
-        ids: ``(n,)`` the latents' numbers, on the model's device.
-        seed: of the latents.
+        model, meter: the model, and the counter of its evaluations but for the teacher's, from here on.
+        ids, seed: of the latents, ``(n,)`` on the model's device.
         teacher: knows the endpoints.
         steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
     """
@@ -138,20 +131,16 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """Distance that the last doubling of the teacher's steps moved the endpoints: RMS per dimension,
-        in data units; 0 for exact ones.
+        """RMS distance per dimension that the last doubling of the teacher's steps moved the endpoints; 0 for
+        exact ones.
         """
         return self.teacher.moved(self.steps)
 
     def settle(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the
-        smallest RMS distance of samplers on their grids.
+        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance
+        of samplers on their grids; return True if they changed.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` has the
-        distance then.
-
-        Returns:
-            True if the endpoints changed.
+        Where rounding or the most steps of the reference solver come first, ``resolution`` has the distance then.
         """
         if self.resolution <= self.teacher.rounding:
             return False
@@ -202,15 +191,7 @@ class TuningProblem:
 def tuning_problem(
     model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
 ) -> TuningProblem:
-    """Return a :class:`TuningProblem` of ``count`` latents from number ``first`` on.
-
-    Args:
-        model: on ``device``.
-        first: such as :data:`TRAIN_IDS`.
-        count: at most :data:`MOST`.
-        seed: of the latents.
-        device: "cpu" or "cuda".
-    """
+    """Return a :class:`TuningProblem` of ``count`` latents, at most :data:`MOST`, from number ``first`` on."""
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
     return TuningProblem(
         meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first

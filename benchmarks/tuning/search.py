@@ -35,13 +35,8 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Result of a search.
-
-    Attributes:
-        grid: the best levels.
-        schedule: the built-in schedule that was best on the same latents.
-        untuned: its grid.
-        table: the best coefficients, in place of the sampler's own; None where these stay.
+    """Result of a search: the best levels; the built-in schedule that was best on the same latents, and its grid;
+    and the best coefficients, None where the sampler's own stay.
     """
 
     grid: Grid
@@ -72,19 +67,12 @@ def search(
     objective: str = "mean",
     begun: Grid | None = None,
 ) -> SearchResult:
-    """Return the levels that bring a sampler nearest to the endpoints of a problem.
+    """Return the levels that bring a deterministic sampler on a fixed grid nearest to the endpoints of a problem,
+    by an objective of :data:`OBJECTIVES`.
 
-    They are never worse than the best built-in schedule.
-
-    Built-in schedules spend their last evaluation at sigma_min, mostly in vain. So the descents start
-    from the best of these grids and of the same with one step more and without sigma_min.
-
-    Args:
-        problem: latents to tune on.
-        sampler: deterministic, on a fixed grid.
-        steps: of the grid, >= 2.
-        objective: of :data:`OBJECTIVES`.
-        begun: result of a search with coarser endpoints; this one goes on from it alone.
+    They are never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
+    sigma_min, mostly in vain. So the descents start from the best of these grids and of the same with one step more
+    and without sigma_min; or from ``begun``, the result of a search with coarser endpoints, alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)

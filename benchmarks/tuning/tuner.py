@@ -19,12 +19,8 @@ from .tuning import Target, Tuning
 
 @dataclass(frozen=True)
 class Tune:
-    """Task to tune a target. Tasks of one world share their endpoints, and the cost of these.
-
-    Attributes:
-        target: what is tuned.
-        models: names of the models to tune on and to score on too.
-        options: further arguments of :class:`.Tuning`.
+    """Task to tune a target on the first of two models, and to score it on both. Tasks of one world share their
+    endpoints, and the cost of these. The options are further arguments of :class:`.Tuning`.
     """
 
     target: Target
@@ -66,15 +62,10 @@ class Tuner:
     Attributes:
         file: of entries; what it holds of the same subject and setting is not tuned again, and of
             another setting is replaced.
-        subject: the model to tune on.
-        other: the model to score on too.
+        subject, other: the model to tune on, and the one to score on too.
         latents, test_latents: how many to tune on, and to measure the gap on, each at least 2.
-        seed: of all latents.
-        objective: of :data:`.search.OBJECTIVES`.
-        device: "cpu" or "cuda", where the models are.
-        executor: where samplers are tuned.
+        objective, what: of :data:`.search.OBJECTIVES` and :data:`~samplerbench.benchmarks.planning.tuned_file.WHATS`.
         progress: called with each stage, in words.
-        what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned_file.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
 
@@ -111,11 +102,8 @@ class Tuner:
         self._world = WorkerContext(WorkerConfig.here({}, self.device), models)
 
     def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
-        """Return the entries of the targets (:func:`.target.targets_of`), from the file or tuned now,
-        without :attr:`failures`.
-
-        Raises:
-            ValueError: the file is something else, or cannot be written.
+        """Return the entries of the targets (:func:`.targets_of`), from the file or tuned now, without
+        :attr:`failures`; raise ValueError if the file is something else, or cannot be written.
         """
         check_writable(self.file)
         self.failures = {}

@@ -56,12 +56,9 @@ MOST_TABULATED = 30
 
 
 def check(target: Target, what: What = "grid") -> None:
-    """Refuse what has no levels to tune, or no coefficients.
-
-    Raises:
-        ValueError: the sampler is stochastic, adaptive, or has levels of its own, or the one step
-            is the jump; where coefficients are tuned, it is no linear method of one evaluation a
-            step, or the steps are too many.
+    """Raise ValueError for a target that has no levels to tune, or no coefficients: the sampler is stochastic,
+    adaptive, or has levels of its own, or is no linear method of one evaluation a step; or the steps are too
+    few or too many.
     """
     if reason := untunable(target.sampler):
         raise ValueError(
@@ -96,10 +93,8 @@ def targets_of(
     budgets: Sequence[int] | None,
     what: What = "grid",
 ) -> list[Target]:
-    """Return each sampler once for each number of steps, or for the most steps that each budget buys.
-
-    Raises:
-        ValueError: what is no target (:func:`check`), or a budget that buys no step.
+    """Return each sampler once for each number of steps, or for the most steps that each budget buys; raise
+    ValueError for what is no target (:func:`check`), or a budget that buys no step.
     """
     karras = make_schedule("karras")
     targets: dict[Target, None] = {}
@@ -130,18 +125,11 @@ def fitted(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
-    endpoints of a problem.
+    """Return the coefficients, and with ``both`` the levels too, that bring a linear method of one evaluation a
+    step nearest to the endpoints of a problem of two latents or more.
 
-    Never worse than the sampler on the best built-in schedule, or than what was begun with.
-
-    Args:
-        problem: latents to tune on, 2 at least.
-        sampler: a linear method of one evaluation a step.
-        steps: of the grid, >= 2.
-        objective: of :data:`.search.OBJECTIVES`.
-        what: is free. Levels that are not free come from the built-in schedule.
-        begun: result of a search with coarser endpoints; this one goes on from it.
+    Never worse than the sampler on the best built-in schedule, which has the levels that are not free, or than
+    ``begun``, the result of a search with coarser endpoints that this one goes on from.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -169,16 +157,8 @@ def fitted(
 
 @dataclass
 class Tuning:
-    """Tuning of samplers on a model, one after the other, with the same endpoints.
-
-    Attributes:
-        subject: the model to tune on.
-        other: the model to score on too.
-        latents, test_latents: how many to tune on, and to measure the gap on.
-        seed: of all latents.
-        objective: of :data:`.search.OBJECTIVES`.
-        what: is tuned.
-        device: "cpu" or "cuda", where the models are.
+    """Tuning of samplers on a model, scored on another one too, one after the other, with the same endpoints (see
+    :class:`.Tuner`).
     """
 
     subject: NamedModel
@@ -305,13 +285,11 @@ class Tuning:
 def _both(
     target: Target, result: SearchResult
 ) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
-    """Return the untuned and the tuned sampler with their grids."""
     sampler = target.sampler
     return (sampler, result.untuned), (result.sampler(sampler), result.grid)
 
 
 def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    """Return a table as a file has it."""
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 

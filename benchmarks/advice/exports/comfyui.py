@@ -84,10 +84,8 @@ def missing(sampler: Sampler, model: Denoiser) -> str:
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the nodes, and a remark.
-
-    Raises:
-        ValueError: levels that are the same in float32, or one step of a sampler that needs two.
+    """Return the nodes, and a remark; raise ValueError for levels that are the same in float32, or one step of a
+    sampler that needs two.
     """
     if sampler.name.startswith("unipc") and len(grid) == 1:
         raise ValueError("ComfyUI's uni_pc has no order for one step; take more")

@@ -181,8 +181,7 @@ class Scaled(NamedTuple):
     """A scheduler on levels.
 
     Attributes:
-        name: its class.
-        sigmas: its list of levels.
+        name, sigmas: its class, and its list of levels.
         evaluated: levels at which the network is called.
         between: KDPM2's second list; empty for the others.
         orders: of LMS's steps; empty for the others.

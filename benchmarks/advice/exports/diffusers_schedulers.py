@@ -29,12 +29,7 @@ Kind = Literal["table", "flow", "edm"]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Coordinates of one model.
-
-    Attributes:
-        kind: ``table`` for a network trained at a table of times, ``flow``, or ``edm``.
-        model: the network.
-    """
+    """Coordinates of a network trained at a ``table`` of times, a ``flow``, or ``edm``."""
 
     kind: Kind
     model: NativeDenoiser
@@ -122,11 +117,7 @@ def unknown(model: Denoiser) -> str:
 
 
 def coordinates_of(model: Denoiser) -> Coordinates:
-    """Return the coordinates of a model.
-
-    Raises:
-        ValueError: diffusers has none for it.
-    """
+    """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
     if reason := unknown(model):
         raise ValueError(reason)
     network = innermost(model)
@@ -150,13 +141,7 @@ _BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published
 
 
 class Scheduler(NamedTuple):
-    """A scheduler with settings.
-
-    Attributes:
-        name: its class.
-        settings: what ``from_config`` is given.
-        generator: whether its steps take a generator of noise.
-    """
+    """Class of a scheduler, what ``from_config`` gets, and whether its steps take a generator of noise."""
 
     name: str
     settings: dict[str, Any]

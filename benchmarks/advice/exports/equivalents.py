@@ -23,12 +23,8 @@ ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
 
 
 class Configured(NamedTuple):
-    """Canonical name and options of a sampler.
-
-    Attributes:
-        name: its registry name, or of a sampler that it equals.
-        options: all its options that are not at their defaults, but :data:`ENDS`.
-        ends: options of :data:`ENDS` that are not at their defaults.
+    """Canonical name of a sampler, or of one that it equals; its options that are not at their defaults; and of these
+    the ones of :data:`ENDS` apart.
     """
 
     name: str
@@ -78,13 +74,7 @@ def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
 
 
 class Row(NamedTuple):
-    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}.
-
-    Attributes:
-        sigma: level of the evaluation.
-        a: weight of the state.
-        b: weights of the network's outputs, newest first.
-    """
+    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}; weights newest first."""
 
     sigma: float
     a: float
@@ -92,12 +82,8 @@ class Row(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Numbers of a sampler on a grid.
-
-    Attributes:
-        start: the state of the first evaluation is this times the first state of the grid, at the
-            grid's first level.
-        rows: one for each evaluation; the last one's next state is the result.
+    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state, at the
+    grid's first level; and a row for each evaluation, of which the last one's next state is the result.
     """
 
     start: float
@@ -120,13 +106,10 @@ def untabled(sampler: Sampler) -> str:
 
 
 def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
-    """Return the steps of a sampler on a grid as numbers.
+    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers.
 
-    Args:
-        sampler: deterministic, of fixed steps.
-        grid: its levels.
-        weights: how a network's output becomes the clean image. Sums of what a network gives itself
-            lose fewer digits at high levels than sums of clean images.
+    ``weights`` say how a network's output becomes the clean image. Sums of what a network gives itself
+    lose fewer digits at high levels than sums of clean images.
 
     Raises:
         ValueError: it is not linear in its evaluations (:func:`untabled`), or as the sampler has it.
@@ -179,12 +162,7 @@ def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) 
 
 
 class _Probe:
-    """Denoiser whose network's k-th output is the k-th unit vector; it keeps the states that it gets.
-
-    Args:
-        room: the most answers.
-        weights: how an output becomes an answer.
-    """
+    """Denoiser whose network's k-th output is the k-th unit vector; it keeps the states that it gets."""
 
     def __init__(self, room: int, weights: Weights) -> None:
         self.room, self.weights = room, weights

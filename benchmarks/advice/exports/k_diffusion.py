@@ -74,11 +74,7 @@ _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
 
 
 def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
-    """Return the lines, and a remark.
-
-    Raises:
-        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
-    """
+    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
     call = function_of(sampler)
     if call is not None and (why := _not_on(call[0], sampler, grid)):
         if sampler.stochastic:
