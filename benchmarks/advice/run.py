@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,22 @@ class OutOfTime(KeyboardInterrupt):
     """The time of a stage is over, and what runs is broken off."""
 
 
-@dataclass(frozen=True)
 class Clock:
-    """Clock of a run in minutes, by a clock in seconds that never goes back; it began when it is made, or before."""
+    """Clock of a run in minutes; it began when it is made, or before by ``now``, in seconds that never go back."""
 
-    minutes: float
-    now: Callable[[], float] = time.monotonic
-    begun: float | None = None
-    _begin: list[float] = field(default_factory=list, repr=False)
-
-    def __post_init__(self) -> None:
-        self._begin.append(self.now() if self.begun is None else self.begun)
+    def __init__(
+        self,
+        minutes: float,
+        now: Callable[[], float] = time.monotonic,
+        begun: float | None = None,
+    ) -> None:
+        self.minutes, self.now = minutes, now
+        self._begin = now() if begun is None else begun
 
     @property
     def spent(self) -> float:
         """Seconds since the beginning."""
-        return self.now() - self._begin[0]
+        return self.now() - self._begin
 
     @property
     def left(self) -> float:

@@ -61,13 +61,6 @@ def _beside_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
-def beside(ratio: Value) -> str:
-    """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
-    outcome = verdict(ratio)
-    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
-    return f"{number} × {outcome} {ends}"
-
-
 def open_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
@@ -97,15 +90,12 @@ def own_solver(best: Best) -> str:
     """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
     if best.own is None:
         return ""
-    cost = "" if best.own_ratio is None else f": {_cost(best.own_ratio)}"
+    cost = ""
+    if best.own_ratio is not None:
+        number, ends = times(best.own_ratio)
+        shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
+        cost = f": {number} times the error {ends}{shown}"
     return f"The nearest that {best.library} has as a solver of its own is {named(best.own)}{cost}."
-
-
-def _cost(ratio: Value) -> str:
-    number, ends = times(ratio)
-    return f"{number} times the error {ends}" + (
-        "" if verdict(ratio) == "farther" else ", no difference shown"
-    )
 
 
 def same(first: Choice, other: Choice) -> bool:
@@ -253,18 +243,8 @@ def _in_distribution(best: Best, default: Choice) -> Cell:
     outcome = compare_intervals(mine, theirs)
     if outcome == "open":
         return Cell("no difference shown in distribution", numbers)
-    return Cell(
-        "nearer in distribution" if outcome == "closer" else "farther in distribution",
-        numbers,
-        outcome,
-    )
-
-
-def best_of(budget: Budget) -> str:
-    """Return what the best of a budget is the best of: ``the best of 24 tried of 919``."""
-    if budget.tried >= budget.field:
-        return f"the best of all {budget.tried:,}"
-    return f"the best of {budget.tried:,} tried of {budget.field:,}"
+    word = "nearer" if outcome == "closer" else "farther"
+    return Cell(f"{word} in distribution", numbers, outcome)
 
 
 def beside_own_solvers(budget: Budget) -> Cell:
@@ -278,11 +258,7 @@ def beside_own_solvers(budget: Budget) -> Cell:
 
 def nearest_alternative(budget: Budget) -> Alternative | None:
     """Return the solver with the smallest error of those that users would try next."""
-    some = [
-        (alternative.choice.error.value, alternative)
-        for alternative in budget.alternatives
-        if alternative.choice.error
-    ]
+    some = [(a.choice.error.value, a) for a in budget.alternatives if a.choice.error]
     return min(some, key=lambda pair: pair[0])[1] if some else None
 
 
@@ -292,7 +268,10 @@ def beside_best(best: Best, budget: Budget) -> Cell:
     if leader is None:
         return NOTHING
     if same(best.choice, leader.choice):
-        return Cell(best_of(budget))
+        tried = f"{budget.tried:,}"
+        whole = budget.tried >= budget.field
+        of = f"all {tried}" if whole else f"{tried} tried of {budget.field:,}"
+        return Cell(f"the best of {of}")
     if best.to_best is None:
         return Cell("not compared", leader.choice.label)
     cell = _compare(best.to_best)
@@ -304,7 +283,8 @@ def _compare(ratio: Value) -> Cell:
     outcome = verdict(ratio)
     if outcome == "open":
         return Cell("no difference shown", open_ratio(ratio))
-    return Cell(beside(ratio), "", outcome)
+    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    return Cell(f"{number} × {outcome} {ends}", "", outcome)
 
 
 def nearer(budget: Budget) -> Cell:

@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ... import samplers
 from ...models import Denoiser
@@ -62,8 +61,8 @@ def check(target: Target, what: What = "grid") -> None:
     """
     if reason := untunable(target.sampler):
         raise ValueError(
-            f"sampler {target.label} cannot be tuned: it {reason}; give a "
-            "deterministic sampler on a fixed grid, such as heun"
+            f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
+            "such as heun"
         )
     if target.steps > MOST_STEPS:
         raise ValueError(
@@ -184,7 +183,7 @@ class Tuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [self._scores(problem, *_both(target, result)) for problem in (train, test)]
+        scores = [self._scores(problem, target, result) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -214,17 +213,15 @@ class Tuning:
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
         grid = carried(result.grid, self.subject.model, other)
-        carried_over = result._replace(
-            grid=grid, untuned=untuned, table=moved(result.table, result.grid, grid)
-        )
-        scores = self._scores(problem, *_both(target, carried_over))
+        table = moved(result.table, result.grid, grid)
+        carried_over = result._replace(grid=grid, untuned=untuned, table=table)
         return Elsewhere(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
-            coefficients=_numbers(carried_over.table),
+            coefficients=_numbers(table),
             latents=self.test_latents,
-            scores=scores,
+            scores=self._scores(problem, target, carried_over),
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
@@ -239,19 +236,17 @@ class Tuning:
             )
         return replace(self._posed[named.name, first])
 
-    def _scores(self, problem: TuningProblem, *runs: tuple[Sampler, Grid]) -> Scores:
+    def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
         """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
+        runs = _both(target, result)
         problem.settle(*runs)
-        before, after = (self._score(problem.distances(*run)) for run in runs)
-        return Scores(untuned=before, tuned=after, resolution=problem.resolution)
-
-    def _score(self, distances: NDArray[np.float64]) -> Score:
-        error = power_mean(distances, OBJECTIVES[self.objective])
-        return Score(
-            error=error,
-            rms=power_mean(distances, OBJECTIVES["rms"]),
-            median=float(np.median(distances)),
-        )
+        scores = []
+        for distances in [problem.distances(*run) for run in runs]:
+            error, rms = (
+                power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
+            )
+            scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
+        return Scores(untuned=scores[0], tuned=scores[1], resolution=problem.resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -282,11 +277,9 @@ class Tuning:
         )
 
 
-def _both(
-    target: Target, result: SearchResult
-) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
+def _both(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
     sampler = target.sampler
-    return (sampler, result.untuned), (result.sampler(sampler), result.grid)
+    return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
 
 
 def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
@@ -309,12 +302,7 @@ def moved(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
 
 def carried(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
     """Return the grid at the same relative positions in log sigma in another model's range."""
-    share = math.log(target.sigma_max / target.sigma_min) / math.log(
-        source.sigma_max / source.sigma_min
-    )
-    return Grid(
-        (
-            *(target.sigma_max * (sigma / source.sigma_max) ** share for sigma in grid.sigma[:-1]),
-            0.0,
-        )
-    )
+    widths = [math.log(model.sigma_max / model.sigma_min) for model in (target, source)]
+    share = widths[0] / widths[1]
+    levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
+    return Grid((*levels, 0.0))

@@ -1,6 +1,6 @@
 """Nodes for ComfyUI: the sampler's name, and the noise levels.
 
-What is said here was read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
+Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
 ``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
 ``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
