@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.fitted_cells import resolve_levels
+from samplerbench.benchmarks.advice.fitting import resolve_levels
 from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.samplers import make
 

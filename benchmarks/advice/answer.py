@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,51 +281,21 @@ class Advice:
             raise ValueError(f"advice.json is of schema {data.get('schema')!r}, and not {SCHEMA}")
         values = {key: value for key, value in data.items() if key != "schema"}
         try:
-            values["budgets"] = tuple(_budget(budget) for budget in values["budgets"])
-            for name in ("sentences", "undecided", "minutes"):
-                values[name] = tuple(values[name])
-            return cls(**values)
+            return _read(cls, values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"advice.json is not what advise writes ({error})") from error
 
 
-def _value(data: Mapping[str, Any] | None) -> Value | None:
-    return None if data is None else Value(**data)
-
-
-def _choice(data: Mapping[str, Any]) -> Choice:
-    values = {name: _value(data[name]) for name in ("error", "fd_conv")}
-    rows = tuple(map(tuple, data.get("coefficients", ())))
-    return Choice(**{**data, **values, "levels": tuple(data["levels"]), "coefficients": rows})
-
-
-def _best(data: Mapping[str, Any]) -> Best:
-    return Best(
-        data["library"],
-        _choice(data["choice"]),
-        _value(data["to_default"]),
-        _value(data["to_best"]),
-        tuple(data["tied"]),
-        Lines(**data["lines"]),
-        None if data["own"] is None else _choice(data["own"]),
-        _value(data["own_ratio"]),
-        None if data["own_lines"] is None else Lines(**data["own_lines"]),
-        None if data.get("untuned") is None else _choice(data["untuned"]),
-        _value(data.get("untuned_ratio")),
-    )
-
-
-def _budget(data: Mapping[str, Any]) -> Budget:
-    other = data["in_distribution"]
-    return Budget(
-        **{
-            **data,
-            "default": _choice(data["default"]),
-            "best": {name: _best(entry) for name, entry in data["best"].items()},
-            "in_distribution": None if other is None else _choice(other),
-            "alternatives": tuple(
-                Alternative(_choice(entry["choice"]), _value(entry["ratio"]))
-                for entry in data.get("alternatives", ())
-            ),
-        }
-    )
+def _read(kind: Any, value: Any) -> Any:
+    """Read a value of a type from JSON values."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        hints: Any = get_type_hints(kind)
+        return kind(**{name: _read(hints[name], item) for name, item in value.items()})  # type: ignore[operator]
+    if origin is UnionType:
+        return None if value is None else _read(inner[0], value)
+    if origin is tuple:
+        return tuple(_read(inner[0], item) for item in value)
+    if origin is Mapping:
+        return {key: _read(inner[1], item) for key, item in value.items()}
+    return value

@@ -26,7 +26,7 @@ from .answer import (
 )
 from .budget_race import Raced
 from .exports import LIBRARIES, export
-from .fitted_cells import FittedNumbers, TunedGrid
+from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
 from .race import Squares, log_error, log_ratio, root_mean_square
 from .request import OWN_FIELDS, Entry

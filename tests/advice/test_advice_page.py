@@ -13,9 +13,9 @@ import pytest
 from answers import HOSTILE, advice, best, budget, choice, pictures, whole
 
 from samplerbench.benchmarks.advice.answer import Advice, Value
-from samplerbench.benchmarks.advice.error_plot import curves
 from samplerbench.benchmarks.advice.page import (
     LARGEST,
+    curves,
     gallery,
     render,
     shrunk,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.advice import Advice, advise, request
 from samplerbench.benchmarks.advice import measuring as truth
 from samplerbench.benchmarks.advice.exports.equivalents import steps_of
-from samplerbench.benchmarks.advice.fitted_cells import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice.fitting import FittedNumbers, tuned_cell
 from samplerbench.benchmarks.advice.races import errors_of, ordered
 from samplerbench.benchmarks.advice.request import load_subject
 from samplerbench.benchmarks.advice.run import OutOfTime

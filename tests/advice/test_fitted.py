@@ -11,14 +11,15 @@ import torch
 
 from samplerbench.benchmarks.advice import advise
 from samplerbench.benchmarks.advice.budget_race import Raced
-from samplerbench.benchmarks.advice.fitted_cells import (
+from samplerbench.benchmarks.advice.fitting import (
     FitTask,
     FittedNumbers,
+    _starts,
+    _targets,
     fittable,
     resolve_levels,
     tuned_cell,
 )
-from samplerbench.benchmarks.advice.fitting import _starts, _targets
 from samplerbench.benchmarks.advice.measuring import Bench, Store
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.sampling.meter import Meter
@@ -153,7 +154,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
     def fails(*_, **__):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("samplerbench.benchmarks.advice.fitted_cells.fit", fails)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.fit", fails)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.budgets[0].best["python"].untuned is None
     assert "At 4 evaluations levels and coefficients could not be fitted" in found.undecided[0]
