@@ -32,7 +32,7 @@ from .answers import (
     score,
     timed,
 )
-from .budget_race import Raced
+from .budget_race import RaceResult
 from .distribution import distributions
 from .exports import LIBRARIES
 from .fitting import FittedRaces, fit_leaders
@@ -177,7 +177,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     started = min(clock.spent / 60 / clock.minutes, 1.0)
     bench = Bench(asked, store, run.executor, world, truth, rate, started=started)
     check_time(run, bench, budgets)
-    races: list[Raced] = []
+    races: list[RaceResult] = []
     over = broken_off_at(run, bench, budgets)
     with suppress(OutOfTime), clock.breaking_off(over):
         for race in races_of(run, bench, budgets):

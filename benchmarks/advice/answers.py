@@ -24,7 +24,7 @@ from .answer import (
     Value,
     as_8_bit_images,
 )
-from .budget_race import Raced
+from .budget_race import RaceResult
 from .exports import LIBRARIES, export
 from .fitting import FittedNumbers, TunedGrid
 from .measuring import FIRST, SCORED, Bench
@@ -115,7 +115,7 @@ def _ratio(a: Squares | None, b: Squares | None) -> Value | None:
 def answer(
     run: Run,
     bench: Bench,
-    race: Raced,
+    race: RaceResult,
     untuned: Mapping[str, Entry],
     chosen: Sequence[Entry],
     alternatives: Sequence[Entry],
@@ -142,12 +142,12 @@ def answer(
     def ratio(entry: Entry, other: Entry) -> Value | None:
         return _ratio(scores.get(entry.label), scores.get(other.label))
 
-    default, leader_of_all = chosen[0], race.left[LIBRARIES[0]][0]
+    default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
     answers = {}
     for library in LIBRARIES:
-        if not race.left.get(library):
+        if not race.survivors.get(library):
             continue
-        leader, *tied = race.left[library]
+        leader, *tied = race.survivors[library]
         best = Best(
             library,
             scored(leader),
@@ -156,7 +156,7 @@ def answer(
             tuple(entry.label for entry in tied),
             _lines(run, library, leader),
         )
-        own = next(iter(race.left.get(OWN_FIELDS.get(library, ""), ())), None)
+        own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
         if own is not None and own.label != leader.label:
             lines = _lines(run, library, own)
             best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
@@ -164,7 +164,7 @@ def answer(
         if plain is not None:
             best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
         answers[library] = best
-    mine = next(iter(race.left.get(run.library, ())), None)
+    mine = next(iter(race.survivors.get(run.library, ())), None)
     nearer = [
         (other.fd_conv.value, other)
         for other, is_nearer in distances.values()
@@ -187,14 +187,14 @@ def answer(
     )
 
 
-def _open_question(run: Run, race: Raced) -> str:
+def _open_question(run: Run, race: RaceResult) -> str:
     sentences = []
     if race.left_out:
         sentences.append(
             f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
             "those that the look at the model forecasts worst"
         )
-    tied = len(race.left[run.library]) - 1 if run.library in race.left else 0
+    tied = len(race.survivors[run.library]) - 1 if run.library in race.survivors else 0
     if tied:
         why = "on all its latents" if race.timely else "in its time"
         others = f"{tied} other{'s' if tied > 1 else ''}"
@@ -213,12 +213,12 @@ def _lines(run: Run, library: str, entry: Entry) -> Lines:
 
 
 def halves(
-    run: Run, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]], scores: Scores
+    run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
 ) -> dict[tuple[int, int], Value]:
     """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
     ratios = {}
-    for few in (race for race in races if run.library in race.left):
-        mine = scores[few.budget].get(few.left[run.library][0].label)
+    for few in (race for race in races if run.library in race.survivors):
+        mine = scores[few.budget].get(few.survivors[run.library][0].label)
         for many in (race.budget for race in races if 2 * few.budget <= race.budget):
             value = _ratio(mine, scores[many].get(chosen[many][0].label))
             if value is not None:

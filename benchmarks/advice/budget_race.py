@@ -30,12 +30,12 @@ SMALL = 64
 
 
 @dataclass(frozen=True)
-class Raced:
+class RaceResult:
     """Result of a race.
 
     Attributes:
         budget: evaluations per sample.
-        left: the configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
+        survivors: the configurations of each field (:data:`.FIELDS`) that were not dropped, the best first.
         errors: of every configuration that was tried, on the first latents, by label.
         best: the least of these of each field.
         tried, left_out: configurations that were tried, and that there was no time for.
@@ -45,7 +45,7 @@ class Raced:
     """
 
     budget: int
-    left: Mapping[str, Sequence[Entry]]
+    survivors: Mapping[str, Sequence[Entry]]
     errors: Mapping[str, float]
     best: Mapping[str, float]
     tried: int
@@ -59,10 +59,10 @@ def race_budget(
     bench: Bench,
     entries: Sequence[Entry],
     budget: int,
-    before: Sequence[Raced],
+    before: Sequence[RaceResult],
     late: Late,
     screened: Late,
-) -> Raced:
+) -> RaceResult:
     """Race configurations in the order in which they are tried, after the races of smaller budgets.
 
     ``late`` and ``screened`` say whether the time of this race, and of its first round, is up.
@@ -90,10 +90,10 @@ def race_budget(
     try:
         race()
     except OutOfTime:
-        race.broken_off()
-        if not race.left(FIELDS[0]):
+        race.drop_unmeasured()
+        if not race.survivors(FIELDS[0]):
             raise
-    if not race.left(FIELDS[0]):
+    if not race.survivors(FIELDS[0]):
         reasons = {bench.failures[e.label] for e in some if e.label in bench.failures}
         raise Failure("failed", "; ".join(sorted(reasons)[:2]) or "no configuration was tried")
     errors = _errors(race, some)
@@ -101,27 +101,27 @@ def race_budget(
         name: min((errors.get(some[n].label, np.inf) for n in members), default=np.inf)
         for name, members in fields.items()
     }
-    tried = len(race.known) + len(race.failed) + len(race.same)
-    return Raced(
+    tried = len(race.measurements) + len(race.failed) + len(race.same)
+    return RaceResult(
         budget,
         _survivors(race, some),
         errors,
         best,
         tried,
         len(some) - tried,
-        max(map(len, race.known.values())),
+        max(map(len, race.measurements.values())),
         not late(),
         len(entries) - len(some),
     )
 
 
-def race_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) -> Raced:
+def race_again(bench: Bench, race: RaceResult, tuned: Sequence[Entry], late: Late) -> RaceResult:
     """Race fitted configurations against the survivors. The survivors' measurements are reused, unless the
     fits are so near that the endpoints have to be finer. The fitted ones are measured on :data:`SURE` latents
     regardless of the time, like the leaders before.
     """
-    leaders = [ranked[0] for ranked in race.left.values()]
-    before = [entry for ranked in race.left.values() for entry in ranked]
+    leaders = [ranked[0] for ranked in race.survivors.values()]
+    before = [entry for ranked in race.survivors.values() for entry in ranked]
     some = list({entry.label: entry for entry in (*tuned, *leaders, *before)}.values())
     must = len({entry.label for entry in (*tuned, *leaders)})
     settle(bench, (), race.budget)
@@ -130,7 +130,9 @@ def race_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) ->
         name: [
             n
             for n, entry in enumerate(some)
-            if (name in entry.libraries if n < len(tuned) else entry in race.left.get(name, ()))
+            if (
+                name in entry.libraries if n < len(tuned) else entry in race.survivors.get(name, ())
+            )
         ]
         for name in FIELDS
     }
@@ -146,9 +148,9 @@ def race_again(bench: Bench, race: Raced, tuned: Sequence[Entry], late: Late) ->
     again()
     return replace(
         race,
-        left=_survivors(again, some),
+        survivors=_survivors(again, some),
         tried=race.tried + len(tuned),
-        latents=max([race.latents, *map(len, again.known.values())]),
+        latents=max([race.latents, *map(len, again.measurements.values())]),
         timely=race.timely and not late(),
     )
 
@@ -163,7 +165,7 @@ def _squares(
 
 def _survivors(race: Race[Squares], some: Sequence[Entry]) -> dict[str, list[Entry]]:
     """Return the survivors of each field that has any, the best first."""
-    return {name: [some[n] for n in left] for name in FIELDS if (left := race.left(name))}
+    return {name: [some[n] for n in left] for name in FIELDS if (left := race.survivors(name))}
 
 
 def settle(bench: Bench, entries: Sequence[Entry], budget: int, suffix: str = "") -> None:
@@ -195,12 +197,12 @@ def _with_each_field(entries: Sequence[Entry]) -> list[Entry]:
 
 def _errors(race: Race[Squares], entries: Sequence[Entry]) -> dict[str, float]:
     """Return the error of every configuration that was tried, on the first round's latents, by label."""
-    errors = {n: error(squares[: ROUNDS[0]]) for n, squares in race.known.items()}
+    errors = {n: error(squares[: ROUNDS[0]]) for n, squares in race.measurements.items()}
     errors |= {n: errors[other] for n, other in race.same.items() if other in errors}
     return {entries[n].label: value for n, value in errors.items()}
 
 
-def _is_hopeful(entry: Entry, before: Sequence[Raced]) -> bool:
+def _is_hopeful(entry: Entry, before: Sequence[RaceResult]) -> bool:
     """Return False if an entry's errors were far larger than the best in all its fields at the last two budgets."""
     return not entry.libraries or any(
         is_hopeful(

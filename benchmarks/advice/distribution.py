@@ -20,7 +20,7 @@ from ..scoring.references import CARD
 from ..scoring.solutions.endpoints import CONVERGED_STEPS
 from .answer import Choice, Value
 from .answers import Distances, choice
-from .budget_race import Raced
+from .budget_race import RaceResult
 from .exports import LIBRARIES
 from .measuring import Bench, Late
 from .race import LEVEL
@@ -161,7 +161,7 @@ def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
 
 
 def distributions(
-    run: Run, bench: Bench, races: Sequence[Raced], chosen: Mapping[int, Sequence[Entry]]
+    run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
 ) -> tuple[dict[int, Distances], list[str]]:
     """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
     compared.
@@ -192,7 +192,7 @@ def distributions(
         estimates = distances[budget](entries, len(first[budget]), late)
         if len(estimates) < len(entries):
             late_budgets.append(budget)
-        best = race.left[LIBRARIES[0]][0].label
+        best = race.survivors[LIBRARIES[0]][0].label
         own = next((estimates[n] for n in estimates if entries[n].label == best), None)
         for n, estimate in estimates.items():
             value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)

@@ -25,7 +25,7 @@ from ..suites.spec import canonical
 from ..tuning.free import FreeKind, FreeParameters, projected
 from ..tuning.least_squares import DAMPINGS, Runs, fit, mean
 from .answer import TUNED_LEVELS
-from .budget_race import Raced, race_again
+from .budget_race import RaceResult, race_again
 from .exports import LIBRARIES
 from .measuring import RULE, Bench
 from .request import OWN_FIELDS, Entry
@@ -129,17 +129,6 @@ def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
     return what == "levels" or not untabulable(sampler, grid)
 
 
-def evaluations_of(steps: int, what: FreeKind) -> float:
-    """Return about how many evaluations an iteration of a fit takes."""
-    whole = EQUATIONS * steps + len(DAMPINGS) * CHOOSING * steps
-    levels = steps * steps
-    # a run by another coefficient begins at the step that has it
-    older = steps if steps <= WHOLE else OLDER
-    coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
-    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
-    return whole + EQUATIONS * costs
-
-
 @dataclass(frozen=True)
 class FitTask(OfCell):
     """Fit the numbers of a configuration to where latents from :data:`START` on lead.
@@ -225,7 +214,13 @@ class Target(NamedTuple):
 
 def _evaluations(budget: int, steps: int, what: FreeKind) -> float:
     """Return about how many evaluations a fit of a sampler takes, whose steps make a budget's evaluations."""
-    return ITERATIONS * evaluations_of(steps, what) * budget / steps
+    whole = (EQUATIONS + len(DAMPINGS) * CHOOSING) * steps
+    levels = steps * steps
+    # a run by another coefficient begins at the step that has it
+    older = steps if steps <= WHOLE else OLDER
+    coefficients = sum((1 + min(i, older)) * (steps - 1 - i) for i in range(steps))
+    costs = {"levels": levels, "coefficients": coefficients, "both": coefficients + levels}[what]
+    return ITERATIONS * (whole + EQUATIONS * costs) * budget / steps
 
 
 def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
@@ -250,12 +245,12 @@ class FittedRaces(NamedTuple):
     budgets where something was fitted; and what there was no time for, in words.
     """
 
-    races: list[Raced]
+    races: list[RaceResult]
     untuned: Mapping[int, Mapping[str, Entry]]
     undecided: tuple[str, ...]
 
 
-def fit_leaders(run: Run, bench: Bench, races: Sequence[Raced], until: float) -> FittedRaces:
+def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: float) -> FittedRaces:
     """Return races in which the leaders' fitted levels and coefficients take part; ``until`` is the share
     of the time by which all is to be done.
     """
@@ -278,7 +273,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[Raced], until: float) ->
         own = entries[race.budget]
         if own:
             run.progress(f"{race.budget} evaluations: racing what was fitted")
-            untuned[race.budget] = {name: ranked[0] for name, ranked in race.left.items()}
+            untuned[race.budget] = {name: ranked[0] for name, ranked in race.survivors.items()}
         results.append(race_again(bench, race, own, run.clock.until(until)) if own else race)
         finest = max(finest, (truth.steps or 0, truth.resolution))
     truth.steps, truth.resolution = finest
@@ -297,16 +292,16 @@ def _open_questions(bench: Bench, wanted: Sequence[Target], done: set[int]) -> I
             yield f"At {n} evaluations levels and coefficients could not be fitted: {failed[n]}."
 
 
-def _targets(run: Run, race: Raced) -> Iterator[Target]:
+def _targets(run: Run, race: RaceResult) -> Iterator[Target]:
     """Yield each sampler to fit once: coefficients of the leader where a library takes numbers, and levels
     of a library's best own solvers.
     """
     targets: dict[tuple[str, FreeKind], Target] = {}
     own = {*OWN_FIELDS.values(), *(set(LIBRARIES[1:]) - set(OWN_FIELDS))}
-    for name, ranked in race.left.items():
+    for name, ranked in race.survivors.items():
         for entry in ranked[: OF_EACH if name in own else 1]:
             free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
-            kind = "levels" if name in own else free
+            kind: FreeKind = "levels" if name in own else free
             if not fittable(entry.cell, kind, run.asked.model):
                 continue
             key = (entry.cell.label, kind)

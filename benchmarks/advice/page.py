@@ -67,19 +67,16 @@ def curves(advice: Advice) -> list[Series]:
     The best that was tried is one only where it is not the recommendation at every budget.
     """
     library = audience(advice.budgets, advice.library)
-    mine = [
-        (answer, best.choice) for answer in advice.budgets if (best := answer.best.get(library))
-    ]
-    best_tried = [
-        (answer, best.choice) for answer in advice.budgets if (best := answer.best.get("python"))
-    ]
+    mine, best_tried = (
+        [(budget, best.choice) for budget in advice.budgets if (best := budget.best.get(name))]
+        for name in (library, "python")
+    )
     differs = any(
-        not same(choice, best.choice)
+        library in budget.best and not same(choice, budget.best[library].choice)
         for budget, choice in best_tried
-        if (best := budget.best.get(library))
     )
     named = [
-        ("now", NOW, [(answer, answer.default) for answer in advice.budgets]),
+        ("now", NOW, [(budget, budget.default) for budget in advice.budgets]),
         (f"for {title(library)}" if differs else "recommended", OURS, mine),
         *([("best tried", KNOWN, best_tried)] if differs else []),
     ]
@@ -124,35 +121,23 @@ def _drawn(series: Sequence[Series], width: Width) -> str:
 
 def _curve(axes: Axes, curve: Series, place: int) -> None:
     """Draw a curve with its intervals; later ones lie below earlier ones."""
-    above = 3 - place / 10
-    axes.plot(
-        [point.x for point in curve.points],
-        [point.y for point in curve.points],
-        **line(curve.style),
-        **markers(curve.style),
-        zorder=above,
-    )
-    low = axes.get_ylim()[0]
+    above, style = 3 - place / 10, {**line(curve.style), **markers(curve.style)}
+    xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
+    axes.plot(xs, ys, **style, zorder=above)
+    low, bar = axes.get_ylim()[0], {"color": curve.style.colour, "lw": 1.6, "alpha": 0.5}
     for x, _, bottom, top, _ in curve.points:
         if bottom is not None and top is not None and top > 0:
-            axes.plot(
-                [x, x],
-                [max(bottom, low), top],
-                color=curve.style.colour,
-                lw=1.6,
-                alpha=0.5,
-                zorder=above,
-            )
+            axes.plot([x, x], [max(bottom, low), top], **bar, zorder=above)
 
 
 def describe_plots(advice: Advice) -> str:
     """Describe the drawing for readers who do not see it; the table has the numbers."""
-    series = curves(advice)
-    parts = [
-        f"{curve.name} from {curve.points[0].y:.3g} with {curve.points[0].x:g} evaluations to "
-        f"{curve.points[-1].y:.3g} with {curve.points[-1].x:g}"
-        for curve in series
-    ]
+    parts = []
+    for curve in curves(advice):
+        first, last = curve.points[0], curve.points[-1]
+        parts.append(
+            f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
+        )
     return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."
 
 

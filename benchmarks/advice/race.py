@@ -112,9 +112,8 @@ def _mean(terms: NDArray[np.float64]) -> Log:
         ends = [math.inf, -math.inf]
         value = next((end for end in ends if bool((signs == end).all())), math.nan)
         return Log(value, math.inf, n)
-    return Log(
-        float(terms.mean()), float(terms.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf, n
-    )
+    se = float(terms.std(ddof=1) / math.sqrt(n)) if n > 1 else math.inf
+    return Log(float(terms.mean()), se, n)
 
 
 LEVEL = 0.05
@@ -172,7 +171,7 @@ class Race(Generic[Standing]):
         late: whether the time is up, asked after each round.
         to_the_end: whether a race goes on that is decided.
         least: latents that are looked at before the time that is up ends it.
-        known: measurements by configuration; those that were dropped keep theirs.
+        measurements: by configuration; those that were dropped keep theirs.
         failed: configurations that have no samples.
         same: those that make exactly the samples of another one, which is run in their place.
     """
@@ -186,70 +185,69 @@ class Race(Generic[Standing]):
     late: Callable[[], bool] = bool
     to_the_end: bool = False
     least: int = 0
-    known: dict[int, Standing] = field(default_factory=dict)
+    measurements: dict[int, Standing] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
     same: dict[int, int] = field(default_factory=dict)
-    _survivors: dict[str, set[int]] = field(default_factory=dict, repr=False)
+    _alive: dict[str, set[int]] = field(default_factory=dict, repr=False)
 
     def __call__(self) -> None:
         """Run it to its end: each field is decided, the latents are used up, or the time."""
-        self._survivors = {name: set(ids) for name, ids in self.fields.items()}
+        self._alive = {name: set(ids) for name, ids in self.fields.items()}
         order, start = list(dict.fromkeys(n for ids in self.fields.values() for n in ids)), 0
         for look, stop in enumerate(self.rungs, 1):
             self._measure(order, start, stop)
             if look == 1:
                 self._merge(order)
-            reached = {n for n in order if len(self.known.get(n, ())) == stop}
-            for name, mine in self._survivors.items():
-                mine &= set(self.known)
+            reached = {n for n in order if len(self.measurements.get(n, ())) == stop}
+            for name, mine in self._alive.items():
+                mine &= set(self.measurements)
                 present = self.ranked(mine & reached)
                 if present:
                     # where the time was up before one was measured as far, it is not shown to be worse
-                    self._survivors[name] = self.keep(present, self.known, look) | (mine - reached)
-            order = self.ranked(set().union(*self._survivors.values()))
+                    self._alive[name] = self.keep(present, self.measurements, look) | (
+                        mine - reached
+                    )
+            order = self.ranked(set().union(*self._alive.values()))
             over = self.late() and stop >= self.least
-            if not reached or over or (self._is_decided and not self.to_the_end):
+            is_decided = all(len(mine) <= 1 for mine in self._alive.values())
+            if not reached or over or (is_decided and not self.to_the_end):
                 return
             start = stop
 
-    def broken_off(self) -> None:
+    def drop_unmeasured(self) -> None:
         """Leave what was not measured before the race was broken off out of all fields."""
-        for mine in self._survivors.values():
-            mine &= set(self.known)
+        for mine in self._alive.values():
+            mine &= set(self.measurements)
 
-    def left(self, name: str) -> list[int]:
+    def survivors(self, name: str) -> list[int]:
         """Return the survivors of a field, the ones on most latents first, and best first among these."""
         return sorted(
-            self._survivors[name], key=lambda n: (-len(self.known[n]), self.score(self.known[n]), n)
+            self._alive[name],
+            key=lambda n: (-len(self.measurements[n]), self.score(self.measurements[n]), n),
         )
 
     def ranked(self, some: Iterable[int]) -> list[int]:
         """Return the configurations of ``some`` that have samples, best first."""
-        return sorted(
-            (n for n in some if n in self.known), key=lambda n: (self.score(self.known[n]), n)
-        )
-
-    @property
-    def _is_decided(self) -> bool:
-        return all(len(mine) <= 1 for mine in self._survivors.values())
+        known = (n for n in some if n in self.measurements)
+        return sorted(known, key=lambda n: (self.score(self.measurements[n]), n))
 
     def _measure(self, order: Sequence[int], start: int, stop: int) -> None:
         for number, measurement in self.measure(order, start, stop):
             if measurement is None:
                 self.failed.add(number)
-                self.known.pop(number, None)
+                self.measurements.pop(number, None)
             else:
-                self.known[number] = self.join(self.known.get(number), measurement)
+                self.measurements[number] = self.join(self.measurements.get(number), measurement)
 
     def _merge(self, order: Sequence[int]) -> None:
         """Run what makes exactly the same samples once: the first of them, for each set of fields."""
         first: dict[tuple[bytes, frozenset[str]], int] = {}
-        for number in [n for n in order if n in self.known]:
-            standing = self.known[number]
+        for number in [n for n in order if n in self.measurements]:
+            standing = self.measurements[number]
             if not isinstance(standing, np.ndarray):
                 return
             mine = frozenset(name for name, numbers in self.fields.items() if number in numbers)
             other = first.setdefault((standing.tobytes(), mine), number)
             if other != number:
                 self.same[number] = other
-                del self.known[number]
+                del self.measurements[number]

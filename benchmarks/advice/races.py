@@ -12,7 +12,7 @@ from ...samplers.pilot import ProbeData
 from ..running.executing import Failure
 from ..running.executing.worker_context import WorkerContext
 from ..scoring.references import CARD
-from .budget_race import Raced, race_budget
+from .budget_race import RaceResult, race_budget
 from .exports.equivalents import Steps, steps_of
 from .fitting import SHARE, seconds_wanted
 from .measuring import FIRST, RULE, Bench
@@ -153,14 +153,14 @@ LOOK = 3000
 """Evaluations of a probe of an image model, about."""
 
 
-def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[Raced]:
+def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceResult]:
     """Yield the race of each budget as it ends, each with its part of the time."""
     run.progress("looking at the model")
     look = _look(run, bench)
     run.progress("auto: searching its rules")
     fitted = _fits(run, bench, budgets, FITTED)
     reserved = _share_of_fits(run, bench, budgets)
-    races: list[Raced] = []
+    races: list[RaceResult] = []
     for k, budget in enumerate(budgets):
         run.progress(f"{budget} evaluations: racing")
         if budget not in fitted:
@@ -244,9 +244,9 @@ def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> li
     return [*first, *(ordered(look, others) if look is not None else others)]
 
 
-def chosen_of(run: Run, race: Raced, untuned: Iterable[Entry]) -> list[Entry]:
+def chosen_of(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
-    leaders = [entries[0] for entries in race.left.values()]
+    leaders = [entries[0] for entries in race.survivors.values()]
     default = run.asked.default(run.now, race.budget)
     by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
     return list(by_label.values())

@@ -24,17 +24,8 @@ from ..scoring.references import CARD, extractor_of
 from ..suites.cell import Cell
 from ..suites.spec import label_of, parse_spec
 from ..suites.suite import check_suite
+from . import candidates
 from .answer import configuration
-from .candidates import (
-    FLOW_SCHEDULES,
-    SCHEDULES,
-    TRIAL_GRID,
-    has_fixed_cost,
-    is_candidate,
-    is_stochastic,
-    rank,
-    variants,
-)
 from .exports import (
     BY_NUMBERS,
     LIBRARIES,
@@ -156,25 +147,31 @@ class AdviceRequest:
         """Return the deterministic configurations at a budget, the usual ones first; with ``auto`` the one of
         that name too, whose rule is searched for if it is not in the cache.
         """
-        flow = FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
+        flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
         specs = self.only or [
-            spec for name in filter(is_candidate, samplers.names()) for spec in variants(name)
+            spec
+            for name in filter(candidates.is_candidate, samplers.names())
+            for spec in candidates.variants(name)
         ]
         cells = self.cells(
-            [spec for spec in specs if not is_stochastic(spec)],
-            [*self._native, *SCHEDULES, *flow],
+            [spec for spec in specs if not candidates.is_stochastic(spec)],
+            [*self._native, *candidates.SCHEDULES, *flow],
             budget,
         )
-        cells.sort(key=rank)
+        cells.sort(key=candidates.rank)
         if auto and not self.only:
-            cells = [*self.cells(["auto"], SCHEDULES[:1], budget), *cells]
+            cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
         return self._entries_of(cells)
 
     def stochastic(self, budget: int) -> list[Entry]:
         """Return the stochastic samplers on a fixed grid, on the usual schedules."""
         every = self.only or samplers.names()
-        specs = [spec for spec in every if is_stochastic(spec) and has_fixed_cost(spec)]
-        schedules = [*self._native, *SCHEDULES[1:4:2]]
+        specs = [
+            spec
+            for spec in every
+            if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
+        ]
+        schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
         return self._entries_of(self.cells(specs, schedules, budget) if specs else [])
 
     def _entries_of(self, cells: Iterable[Cell]) -> list[Entry]:
@@ -231,7 +228,7 @@ class AdviceRequest:
         if own is not None:
             return CurrentConfiguration("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
         if isinstance(self.process, RectifiedFlow):
-            levels = [*self._native, FLOW_SCHEDULES[0]]
+            levels = [*self._native, candidates.FLOW_SCHEDULES[0]]
             return CurrentConfiguration("euler", levels[0], "the usual sampler of flow models")
         if self.process is None or isinstance(self.process, EDM):
             return CurrentConfiguration("heun", "karras", "EDM's deterministic sampler")
@@ -273,7 +270,7 @@ def load_subject(
     """
     chosen = [samplers.make(parse_spec(text)) for text in only]
     for text, sampler in zip(only, chosen, strict=True):
-        if sampler.adaptive or sampler.for_maps or sampler.nfe(TRIAL_GRID) is None:
+        if sampler.adaptive or sampler.for_maps or sampler.nfe(candidates.TRIAL_GRID) is None:
             raise ValueError(
                 f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
                 "samplerbench run"

@@ -70,8 +70,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
             raise ValueError(
-                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got "
-                f"{self.teacher_steps}, {self.latents} and {self.weight}"
+                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {self.teacher_steps}, "
+                f"{self.latents} and {self.weight}"
             )
         solver = make(self.teacher)
         if not isinstance(solver, GridSampler) or solver.stochastic:

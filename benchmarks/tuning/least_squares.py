@@ -37,13 +37,16 @@ from ...samplers.families.tabulated import TableRow, Tabulated
 from .free import FreeParameters
 from .search import power_mean
 
+Steps = Sequence[tuple[float, TableRow]]
+"""Levels and coefficients."""
+
 
 class _Trajectory(NamedTuple):
     """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
     makes an evaluation, and the samples.
     """
 
-    steps: Sequence[tuple[float, TableRow]]
+    steps: Steps
     states: Sequence[Tensor]
     images: Sequence[Tensor]
     end: Tensor
@@ -79,12 +82,10 @@ class Runs:
         steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
         key = int(ids[0]), len(ids)
         cached = self._trajectories.get(key)
-        others = (
-            [] if cached is None else [i for i, step in enumerate(steps) if cached.steps[i] != step]
-        )
+        others = [i for i, step in enumerate(steps) if cached and cached.steps[i] != step]
         if cached is None or len(others) > 1:
             self._trajectories[key] = cached = _run(bound, steps, [x], [])
-            return cached.end
+            others = []
         if not others:
             return cached.end
         first = others[0]
@@ -94,10 +95,7 @@ class Runs:
 
 
 def _run(
-    bound: Bound,
-    steps: Sequence[tuple[float, TableRow]],
-    states: Sequence[Tensor],
-    images: Sequence[Tensor],
+    bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
 ) -> _Trajectory:
     """Run a table from the last of the states on."""
     states, images = list(states), list(images)
@@ -165,12 +163,12 @@ def fit(
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _LateError
-        return off(free.made(numbers), free.grid(numbers), part)
+        return off(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
         return mean(run(numbers, choosing), power) if np.isfinite(numbers).all() else np.inf
 
-    first = off(free.made(z), free.grid(z), choosing)
+    first = off(free.sampler_at(z), free.grid(z), choosing)
     least = before = mean(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
@@ -187,7 +185,7 @@ def fit(
                 break
     except _LateError:
         ended = False
-    return Fit(free.made(z), free.grid(z), before, least, ended)
+    return Fit(free.sampler_at(z), free.grid(z), before, least, ended)
 
 
 def mean(differences: Floats, power: int) -> float:

@@ -65,7 +65,13 @@ class Teacher:
             return self.exact
         if steps not in self._solved:
             started = perf_counter()
-            self._solved[steps] = self._solve(steps)
+            with torch.no_grad():
+                x = solve(self.model, self.ids, self.seed, self.model.dtype, steps, BATCH)
+            if not x.isfinite().all():
+                raise ValueError(
+                    f"model {self.model.name} has no finite endpoints to tune for; check its sigma_min and sigma_max"
+                )
+            self._solved[steps] = x
             self.seconds += perf_counter() - started
         return self._solved[steps]
 
@@ -73,19 +79,8 @@ class Teacher:
         """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
         exact ones.
         """
-        return float(
-            (self.endpoints(steps) - self.endpoints(steps // 2)).double().square().mean().sqrt()
-        )
-
-    @torch.no_grad()
-    def _solve(self, steps: int) -> Tensor:
-        x = solve(self.model, self.ids, self.seed, self.model.dtype, steps, BATCH)
-        if not x.isfinite().all():
-            raise ValueError(
-                f"model {self.model.name} has no finite endpoints to tune "
-                "for; check its sigma_min and sigma_max"
-            )
-        return x
+        difference = self.endpoints(steps) - self.endpoints(steps // 2)
+        return float(difference.double().square().mean().sqrt())
 
 
 MOST = 2**28
@@ -145,10 +140,10 @@ class TuningProblem:
         if self.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
-        while (
-            self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding)
-            and self.steps < ODE.last
-        ):
+        while self.steps < ODE.last:
+            least = RESOLVED * min(map(self._rms, samples))
+            if self.resolution <= max(least, self.teacher.rounding):
+                break
             self.steps *= 2
         return self.steps != before
 
@@ -159,12 +154,8 @@ class TuningProblem:
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
         """Return the sampler's samples from these latents."""
-        return torch.cat(
-            [
-                sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
-                for ids, x in self.batches
-            ]
-        )
+        bound = ((self.model.bind(ids, self.seed), x) for ids, x in self.batches)
+        return torch.cat([sampler.sample(model, x, grid, NoNoise()) for model, x in bound])
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
         """Return counted evaluations per sample."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -51,13 +52,13 @@ class SearchResult(NamedTuple):
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
     """Return the grids to 0 of all schedules that are formulas, at default options, by their first name."""
-    names = [
-        name
-        for name, entry in SCHEDULES.items()
-        if not entry.needs_model and entry.same_as not in SCHEDULES
-    ]
-    grids = {name: _grid(name, steps, model) for name in names}
-    return {name: grid for name, grid in grids.items() if grid is not None}
+    grids = {}
+    for name, entry in SCHEDULES.items():
+        if entry.needs_model or entry.same_as in SCHEDULES:
+            continue
+        with suppress(ValueError):  # it has none of so many steps
+            grids[name] = make_schedule(name)(steps, model.sigma_min, model.sigma_max)
+    return grids
 
 
 def search(
@@ -114,11 +115,3 @@ def _descend(
     """Return a local minimum by L-BFGS-B, with slopes by forward differences."""
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
     return minimize(cost, z, method="L-BFGS-B", options=options).x
-
-
-def _grid(name: str, steps: int, model: Denoiser) -> Grid | None:
-    """Return the grid of a schedule; None where it has none of so many steps."""
-    try:
-        return make_schedule(name)(steps, model.sigma_min, model.sigma_max)
-    except ValueError:
-        return None

@@ -122,7 +122,7 @@ def test_what_is_found_is_far_nearer_and_keeps_the_sum_of_the_weights(entries):
 def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypatch):
     def worse(free, *_):
         z = np.full(free.size, 3.0)
-        return Fit(free.made(z), free.grid(z), 1.0, 0.5, True)
+        return Fit(free.sampler_at(z), free.grid(z), 1.0, 0.5, True)
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
     found = fitted(train, make("euler"), 3, "mean", what)

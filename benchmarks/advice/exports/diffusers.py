@@ -91,7 +91,7 @@ def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
 
 def _remark(sampler: Sampler, of: Coordinates, start: float, first: str = "") -> str:
     remarks = [first] if first else []
-    if not of.is_pipeline:
+    if getattr(getattr(of.model, "spec", None), "family", "") != "diffusers":
         remarks.append(
             "the model is no pipeline of diffusers, so pipe has to be one of the same network"
         )

@@ -84,11 +84,6 @@ class Coordinates:
         return "" if spec is None else str(spec.preset.get("pipeline", ""))
 
     @property
-    def is_pipeline(self) -> bool:
-        """Return True if the model comes from a folder of diffusers."""
-        return getattr(getattr(self.model, "spec", None), "family", "") == "diffusers"
-
-    @property
     def _process(self) -> Any:
         return self.model.process
 

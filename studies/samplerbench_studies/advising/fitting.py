@@ -93,8 +93,8 @@ def rows_of(
         yield Row(
             f"{gradients} gradients",
             (train.meter.rows - before) / len(train.ids),
-            error(train, descent.free.made(z), grid),
-            error(test, descent.free.made(z), grid),
+            error(train, descent.free.sampler_at(z), grid),
+            error(test, descent.free.sampler_at(z), grid),
             time.perf_counter() - begun,
         )
 

@@ -171,7 +171,9 @@ class Frontier:
             )
             race()
             chosen |= {
-                (side, criterion): some[race.left(side)[0]] for side in fields if race.left(side)
+                (side, criterion): some[race.survivors(side)[0]]
+                for side in fields
+                if race.survivors(side)
             }
         return chosen
 
