@@ -54,17 +54,17 @@ from .sentences import sentences
 PACKAGES = (samplers, models, metrics, planning, sampling, scoring, tuning)
 
 
-def _question_of(asked: AdviceRequest) -> dict[str, Any]:
+def _question_of(request: AdviceRequest) -> dict[str, Any]:
     """Return all that the measurements depend on, as JSON values."""
-    model = asked.model
+    model = request.model
     return {
-        "model": asked.spec,
+        "model": request.spec,
         "identity": model.identity,
-        "extractor": asked.features.identity if asked.features else None,
+        "extractor": request.features.identity if request.features else None,
         "range": [model.sigma_min, model.sigma_max],
         "dtype": str(model.dtype),
-        "device": asked.device,
-        "seed": asked.seed,
+        "device": request.device,
+        "seed": request.seed,
         "batch": BATCH,
         "torch": torch.__version__,
         "code": _code(),
@@ -149,33 +149,33 @@ def advise(
     check_folder(folder)
     if default is not None:
         sampler_of(default)  # before a model is loaded, which may take minutes
-    asked = load_subject(model, device, seed, extractor, only, library)
-    now, runs_in = asked.now(default), executor or InProcess()
-    run = Run(asked, folder, clock, runs_in, now, library, ms, progress)
+    request = load_subject(model, device, seed, extractor, only, library)
+    now, runs_in = request.now(default), executor or InProcess()
+    run = Run(request, folder, clock, runs_in, now, library, ms, progress)
     folder.mkdir(parents=True, exist_ok=True)
     with leading(folder):
         try:
             return _advice_of(run, nfe)
         except Failure as failure:
             raise ValueError(
-                f"model {asked.spec} cannot be advised on: {failure.reason}"
+                f"model {request.spec} cannot be advised on: {failure.reason}"
             ) from failure
 
 
 def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
-    asked, clock = run.asked, run.clock
-    store = Store(run.out, _question_of(asked))
+    request, clock = run.request, run.clock
+    store = Store(run.out, _question_of(request))
     world = WorkerContext(
-        WorkerConfig.here({asked.spec: asked.extractor}, asked.device),
-        {asked.spec: asked.model},
-        extractors={asked.spec: asked.features},
+        WorkerConfig.here({request.spec: request.extractor}, request.device),
+        {request.spec: request.model},
+        extractors={request.spec: request.features},
     )
-    run.progress(f"{asked.spec}: how fast it is")
+    run.progress(f"{request.spec}: how fast it is")
     rate, unit_rate = measure_rates(run, world)
     budgets = budgets_of(run, nfe, unit_rate)
-    truth = Truth(asked, store, run.executor, world, most=most_steps(rate, clock.left))
+    truth = Truth(request, store, run.executor, world, most=most_steps(rate, clock.left))
     started = min(clock.spent / 60 / clock.minutes, 1.0)
-    bench = Bench(asked, store, run.executor, world, truth, rate, started=started)
+    bench = Bench(request, store, run.executor, world, truth, rate, started=started)
     check_time(run, bench, budgets)
     races: list[RaceResult] = []
     over = broken_off_at(run, bench, budgets)
@@ -194,7 +194,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     chosen = {r.budget: chosen_of(run, r, untuned.get(r.budget, {}).values()) for r in races}
     run.progress("scoring on latents that chose nothing")
     seconds = 60 * clock.minutes * COMPARED - clock.spent
-    alternatives = {n: asked.alternatives(run.now, run.library, n) for n in chosen}
+    alternatives = {n: request.alternatives(run.now, run.library, n) for n in chosen}
     scores: Scores = {n: {} for n in chosen}
     entries = {n: [*chosen[n], *alternatives[n]] for n in chosen}
     unfinished = []
@@ -229,15 +229,15 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
     with suppress(OutOfTime), clock.breaking_off(SHOWN):
         answers, batch = timed(run, bench, answers, chosen)
         pictured = draw_pictures(run, bench, answers, chosen)
-    default, made_by = describe_default(run), provenance(asked.device)
+    default, made_by = describe_default(run), provenance(request.device)
     ratios = halves(run, races, chosen, scores)
     advice = Advice(
-        model=asked.spec,
-        about=describe_model(asked.model),
+        model=request.spec,
+        about=describe_model(request.model),
         default=default,
         library=run.library,
         budgets=tuple(answers),
-        sentences=sentences(answers, default, run.library, ratios, span_of(asked.model)),
+        sentences=sentences(answers, default, run.library, ratios, span_of(request.model)),
         undecided=(
             *unfinished,
             *(a.undecided for a in answers if a.undecided),
@@ -247,7 +247,7 @@ def _advice_of(run: Run, nfe: Sequence[int]) -> Advice:
         scored_on=max((len(s) for of in scores.values() for s in of.values()), default=0),
         resolution=truth.resolution,
         minutes=(clock.spent / 60, clock.minutes),
-        device=str(made_by["device"].get("name", asked.device)),
+        device=str(made_by["device"].get("name", request.device)),
         timed_batch=batch,
         command=shlex.join(["samplerbench", *sys.argv[1:]]),
         pictures=PICTURES if pictured else "",

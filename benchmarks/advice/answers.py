@@ -94,7 +94,7 @@ def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value |
         label=entry.label,
         sampler=cell.label,
         schedule="" if own else cell.schedule.label,
-        nfe=math.nan if cell.grid is None else float(expected(bench.asked.model, cell)),
+        nfe=math.nan if cell.grid is None else float(expected(bench.request.model, cell)),
         steps=cell.steps,
         levels=() if grid is None else tuple(grid.sigma),
         coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
@@ -206,7 +206,7 @@ def _lines(run: Run, library: str, entry: Entry) -> Lines:
     cell = entry.cell
     assert cell.grid is not None
     try:
-        exported = export(library, cell.sampler, cell.grid, run.asked.model, run.asked.spec)
+        exported = export(library, cell.sampler, cell.grid, run.request.model, run.request.spec)
     except ValueError as error:
         return Lines(library, "", str(error))
     return Lines(library, exported.code, exported.remark)
@@ -277,14 +277,14 @@ def draw_pictures(
     run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
 ) -> bool:
     """Write pictures of the first scored latents; return True if there are any."""
-    model = run.asked.model
+    model = run.request.model
     event = model.decoded_event
     if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:
         return False
     run.progress("pictures")
 
     def pictured(x: Any) -> Pictures8 | None:
-        task = DecodeTask(*run.asked.task_arguments, x)
+        task = DecodeTask(*run.request.task_arguments, x)
         return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
 
     converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))

@@ -77,7 +77,7 @@ class Space:
 
 def converged_count(bench: Bench, seconds: float) -> int:
     """Return the number of converged samples that half the time allows, or 0; a card's are free."""
-    if _converged_of_card(bench.asked) is not None:
+    if _converged_of_card(bench.request) is not None:
         return CONVERGED[0] if seconds > 0 else 0
     counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
     return counts[0] if counts else 0
@@ -87,16 +87,16 @@ def space_of(bench: Bench, count: int) -> Space:
     """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
     any, else ``count`` of its own.
     """
-    name = "model" if bench.asked.features is not None else POOLED
-    own = _converged_of_card(bench.asked)
+    name = "model" if bench.request.features is not None else POOLED
+    own = _converged_of_card(bench.request)
     features = bench.truth.converged_features(count, name) if own is None else own
     half = len(features) // 2
     axes = _leading_axes(features[:half])
     return Space(name, axes, axes(features[half:]))
 
 
-def _converged_of_card(asked: AdviceRequest) -> NDArray[np.float64] | None:
-    reference: Reference | None = asked.model.reference() if asked.extractor == CARD else None
+def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
+    reference: Reference | None = request.model.reference() if request.extractor == CARD else None
     return None if reference is None else reference.loaded().converged
 
 
@@ -187,7 +187,7 @@ def distributions(
         budget = race.budget
         late = run.clock.until((begin + shares[budget] * (total * COMPARED - begin)) / total)
         labels = {entry.label for entry in first[budget]}
-        others = [e for e in run.asked.stochastic(budget) if e.label not in labels]
+        others = [e for e in run.request.stochastic(budget) if e.label not in labels]
         entries = [*first[budget], *others]
         estimates = distances[budget](entries, len(first[budget]), late)
         if len(estimates) < len(entries):

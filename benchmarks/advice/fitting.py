@@ -225,7 +225,7 @@ def _evaluations(budget: int, steps: int, what: FreeKind) -> float:
 
 def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
     """Return the seconds that the usual number of fits takes on all workers, endpoints included."""
-    passes, others = bench.asked.model.passes, len(LIBRARIES) - 1
+    passes, others = bench.request.model.passes, len(LIBRARIES) - 1
     steps = {n: n // passes for n in budgets if n // passes > 1}
     fits = sum(
         _evaluations(n, k, "coefficients") + others * _evaluations(n, k, "levels")
@@ -237,7 +237,7 @@ def seconds_wanted(bench: Bench, budgets: Sequence[int]) -> float:
 def _endpoints(bench: Bench) -> float:
     """Return about how many evaluations the endpoints of all fits' latents take."""
     steps = 4 * RULE.first if bench.truth.steps is None else bench.truth.steps
-    return (EQUATIONS + CHOOSING) * steps * bench.asked.model.passes
+    return (EQUATIONS + CHOOSING) * steps * bench.request.model.passes
 
 
 class FittedRaces(NamedTuple):
@@ -266,7 +266,7 @@ def fit_leaders(run: Run, bench: Bench, races: Sequence[RaceResult], until: floa
             if numbers is not None:
                 # a configuration with what was found for it, for those libraries that have lines for it
                 cell = tuned_cell(target.entry.cell, numbers)
-                entries[target.budget].append(run.asked.entry(cell, exported=True))
+                entries[target.budget].append(run.request.entry(cell, exported=True))
     results, untuned, truth = [], {}, bench.truth
     finest = (truth.steps or 0, truth.resolution)
     for race in races:
@@ -302,7 +302,7 @@ def _targets(run: Run, race: RaceResult) -> Iterator[Target]:
         for entry in ranked[: OF_EACH if name in own else 1]:
             free: FreeKind = "coefficients" if entry.cell.sampler.own_grid else "both"
             kind: FreeKind = "levels" if name in own else free
-            if not fittable(entry.cell, kind, run.asked.model):
+            if not fittable(entry.cell, kind, run.request.model):
                 continue
             key = (entry.cell.label, kind)
             target = targets.setdefault(key, Target(race.budget, [], kind, []))
@@ -384,7 +384,7 @@ def _starts(run: Run, target: Target) -> tuple[Grid, ...]:
         assert cell.grid is not None
         size = len(cell.grid) + 1
         budget = math.ceil(target.budget * size / (size - 1))
-        more = run.asked.cells([cell.label], [cell.schedule.label], budget)
+        more = run.request.cells([cell.label], [cell.schedule.label], budget)
         longer = [other.grid for other in more if other.grid and len(other.grid) == size]
         starts += [cell.grid, *(Grid((*grid.sigma[:-2], 0.0)) for grid in longer)]
     return tuple(starts)

@@ -118,7 +118,7 @@ class Truth:
         most: steps of the reference solver, as far as there is time for it.
     """
 
-    asked: AdviceRequest
+    request: AdviceRequest
     store: Store
     executor: Executor
     world: WorkerContext
@@ -218,7 +218,7 @@ class Truth:
 
     def _task(self, start: int, stop: int, steps: int, space: str = "") -> SolutionTask:
         return SolutionTask(
-            *self.asked.task_arguments, self.asked.seed, start, stop, steps, BATCH, space
+            *self.request.task_arguments, self.request.seed, start, stop, steps, BATCH, space
         )
 
 
@@ -248,7 +248,7 @@ class Bench:
         started: share of all the time that was over before anything was measured.
     """
 
-    asked: AdviceRequest
+    request: AdviceRequest
     store: Store
     executor: Executor
     world: WorkerContext

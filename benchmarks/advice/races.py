@@ -30,7 +30,7 @@ COMPARED = 0.93
 
 def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
     """Return evaluations a second of all workers together, and of one worker at a batch of one."""
-    task = SpeedTask(*run.asked.task_arguments, (1, BATCH), 0.3)
+    task = SpeedTask(*run.request.task_arguments, (1, BATCH), 0.3)
     rates = []
     for _, outcome in run.executor.map([task] * run.executor.size, world):
         if isinstance(outcome, Failure):
@@ -41,19 +41,19 @@ def measure_rates(run: Run, world: WorkerContext) -> tuple[float, float]:
 
 def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int]:
     """Return the evaluations per sample that are requested; raise ValueError for fewer than a step costs."""
-    passes = run.asked.model.passes
+    passes = run.request.model.passes
     if run.ms is None:
         least = min(asked_for)
         if least < passes:
             raise ValueError(
-                f"--nfe {least}: a step of model {run.asked.spec} costs {passes} evaluations; "
+                f"--nfe {least}: a step of model {run.request.spec} costs {passes} evaluations; "
                 f"give {passes} or more"
             )
         return sorted(set(asked_for))
     within = int(run.ms * unit_rate / 1000)
     if within < max(2, passes):
         raise ValueError(
-            f"--ms {run.ms:g}: an evaluation of model {run.asked.spec} takes {1000 / unit_rate:.3g} ms here, "
+            f"--ms {run.ms:g}: an evaluation of model {run.request.spec} takes {1000 / unit_rate:.3g} ms here, "
             f"so that there is time for {within}; give --ms {2 * max(2, passes) * 1000 / unit_rate:.2g} or more"
         )
     return [within]
@@ -61,13 +61,13 @@ def budgets_of(run: Run, asked_for: Sequence[int], unit_rate: float) -> list[int
 
 def check_time(run: Run, bench: Bench, budgets: Sequence[int]) -> None:
     """Raise ValueError if not even the least race has time."""
-    exact = run.asked.model.kind != "denoiser"
+    exact = run.request.model.kind != "denoiser"
     solved = 0 if exact else (FIRST * 3 * RULE.first + 32 * 2 * RULE.first)
     needed = (solved + sum(budgets) * (LEAST * FIRST + 3 * 32)) / bench.rate
     spent = run.clock.spent  # to load the model, on a busy machine
     if needed > 60 * run.clock.minutes * COMPARED - spent:
         raise ValueError(
-            f"--minutes {run.clock.minutes:g} is too little: model {run.asked.spec} makes "
+            f"--minutes {run.clock.minutes:g} is too little: model {run.request.spec} makes "
             f"{bench.rate:.3g} evaluations a second here, and the least race at "
             f"{', '.join(map(str, budgets))} evaluations takes about {1.2 * (needed + spent) / 60:.2g} minutes; "
             "give more --minutes, or fewer and smaller --nfe"
@@ -180,10 +180,10 @@ def races_of(run: Run, bench: Bench, budgets: Sequence[int]) -> Iterator[RaceRes
 
 def _fits(run: Run, bench: Bench, budgets: Sequence[int], until: float) -> set[int]:
     """Search the rules of ``auto``; return the budgets that get one before the time is up."""
-    asked, late = run.asked, run.clock.until(bench.of_rest(until))
-    if asked.only:
+    request, late = run.request, run.clock.until(bench.of_rest(until))
+    if request.only:
         return set()
-    tasks = [RuleTask(*asked.task_arguments, n // asked.model.passes) for n in budgets]
+    tasks = [RuleTask(*request.task_arguments, n // request.model.passes) for n in budgets]
     fitted = set()
     for which, outcome in run.executor.map(tasks, bench.world, wanted=lambda _: not late()):
         if isinstance(outcome, Failure):
@@ -206,7 +206,7 @@ def _share_of_fits(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
 def raced_until(run: Run, bench: Bench, budgets: Sequence[int]) -> float:
     """Return the share of the time at which the races and the fits are to be done."""
     total = 60 * run.clock.minutes * bench.rate  # evaluations
-    own = bench.asked.extractor == CARD and bench.asked.features is not None
+    own = bench.request.extractor == CARD and bench.request.features is not None
     scores = 64 * (256 + SCORED * sum(budgets)) / total
     least = ((0 if own else 128 * 64) + 128 * SCORED * sum(budgets)) / total
     whole = ((0 if own else 512 * 64) + sum(budgets) * (SCORED * 512 + 20 * 128)) / total
@@ -227,7 +227,7 @@ def _look(run: Run, bench: Bench) -> ProbeData | None:
     if LOOK / bench.rate > 60 * run.clock.minutes * FITTED:
         return None
     try:
-        return run.executor.run(ProbeTask(*run.asked.task_arguments), bench.world)
+        return run.executor.run(ProbeTask(*run.request.task_arguments), bench.world)
     except Failure:
         return None
 
@@ -235,9 +235,9 @@ def _look(run: Run, bench: Bench) -> ProbeData | None:
 def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> list[Entry]:
     """Return configurations in the order of trial: the default, ``auto``, then the others by forecast."""
     first, others = [], []
-    for entry in run.asked.entries(budget, auto=auto):
+    for entry in run.request.entries(budget, auto=auto):
         (first if entry.cell.sampler.name == "auto" else others).append(entry)
-    default = run.asked.default(run.now, budget)
+    default = run.request.default(run.now, budget)
     if runs(default) and not default.cell.sampler.stochastic:
         first = [default, *first]
         others = [entry for entry in others if entry.label != default.label]
@@ -247,6 +247,6 @@ def _entries(run: Run, budget: int, look: ProbeData | None, *, auto: bool) -> li
 def chosen_of(run: Run, race: RaceResult, untuned: Iterable[Entry]) -> list[Entry]:
     """Return the entries to score: the default, each field's leader, and the leaders before any fit."""
     leaders = [entries[0] for entries in race.survivors.values()]
-    default = run.asked.default(run.now, race.budget)
+    default = run.request.default(run.now, race.budget)
     by_label = {entry.label: entry for entry in [default, *leaders, *untuned]}
     return list(by_label.values())

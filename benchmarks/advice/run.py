@@ -75,7 +75,7 @@ class Run:
     """State of a run of ``advise``.
 
     Attributes:
-        asked: the model, and how it is run.
+        request: the model, and how it is run.
         out: folder of the answer.
         now: what is used now.
         library: whose users ask.
@@ -83,7 +83,7 @@ class Run:
         progress: called with each stage, in words.
     """
 
-    asked: AdviceRequest
+    request: AdviceRequest
     out: Path
     clock: Clock
     executor: Executor

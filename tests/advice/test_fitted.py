@@ -193,7 +193,7 @@ def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     """Two fits would have one name."""
     entries = [asked.entry(cell_of(asked, "dpmpp_2m", s)) for s in ("karras", "uniform_lambda")]
     race = RaceResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
-    run = SimpleNamespace(asked=asked)
+    run = SimpleNamespace(request=asked)
     targets = list(_targets(run, race))
     assert [(t.what, len(t.entries), t.leads) for t in targets] == [
         ("levels", 2, ["comfyui"]),
