@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.racing.tuned import resolve_levels
+from samplerbench.benchmarks.advice.fitting import resolve_levels
 from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.samplers import make
 
@@ -13,4 +13,4 @@ def moved(spec, grid):
     """A sampler with other coefficients than its own, and the levels that they are for."""
     sampler, levels = resolve_levels(make(spec), grid)
     free = FreeParameters(sampler, levels, 0.5 * levels.sigma[-2], levels.sigma[0], "coefficients")
-    return free.made(0.1 * np.random.default_rng(len(grid)).normal(size=free.size)), levels
+    return free.sampler_at(0.1 * np.random.default_rng(len(grid)).normal(size=free.size)), levels

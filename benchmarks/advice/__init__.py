@@ -1,6 +1,27 @@
 """Advice on a model's sampler and number of steps: a race of configurations on its own latents."""
 
 from .advising import advise
-from .answer import Advice
+from .answer import TUNED_LEVELS, Advice, Budget, Choice
+from .candidates import SCHEDULES, is_candidate, variants
+from .fitting import FittedNumbers, resolve_levels, tuned_cell
+from .race import Race, is_hopeful
+from .request import FIELDS, OWN_FIELDS, load_subject
 
-__all__ = ["Advice", "advise"]
+__all__ = [
+    "FIELDS",
+    "OWN_FIELDS",
+    "SCHEDULES",
+    "TUNED_LEVELS",
+    "Advice",
+    "Budget",
+    "Choice",
+    "FittedNumbers",
+    "Race",
+    "advise",
+    "is_candidate",
+    "is_hopeful",
+    "load_subject",
+    "resolve_levels",
+    "tuned_cell",
+    "variants",
+]

@@ -7,11 +7,13 @@ or is flagged, is a difference that was not shown. Intervals have a level of 95 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .answer import Best, Budget, Value
-from .table import audience, nearest_alternative, title
+from .exports import title
 from .wording import (
+    Verdict,
+    audience,
     compare_intervals,
     counted,
     evaluations,
@@ -19,6 +21,7 @@ from .wording import (
     listed,
     measured,
     named,
+    nearest_alternative,
     same,
     times,
     verdict,
@@ -27,13 +30,14 @@ from .wording import (
 LEVELS = 255
 """Steps of an 8-bit image over the range of the data."""
 
+Pairs = Sequence[tuple[Budget, Best]]
+"""Budgets with what is recommended there, rising."""
+Halves = Mapping[tuple[int, int], Value]
+"""For budgets M <= N / 2, the ratio of the recommendation's error at M to the default's at N."""
+
 
 def sentences(
-    budgets: Sequence[Budget],
-    default: str,
-    library: str,
-    halves: Mapping[tuple[int, int], Value],
-    span: float | None,
+    budgets: Sequence[Budget], default: str, library: str, halves: Halves, span: float | None
 ) -> tuple[str, ...]:
     """Return the conclusions, most important first; the first is the headline.
 
@@ -41,8 +45,7 @@ def sentences(
         budgets: answers by number of evaluations, rising; at least one.
         default: what is used now, in words.
         library: that recommendations are for.
-        halves: for pairs (M, N) of budgets with M <= N / 2, the ratio of the recommendation's error at M
-            to the default's at N, paired over latents.
+        halves: see :data:`Halves`; paired over latents.
         span: range of the data, highest value less lowest; None where it is not known.
     """
     reader = audience(budgets, library)
@@ -50,24 +53,25 @@ def sentences(
     nothing = f"Nothing was found that {title(library)} can use for this model"
     if not pairs:
         return (f"{nothing}.",)
+    fails = _at(pairs, lambda budget, _: bool(budget.default.failed))
     texts = [
-        headline(pairs, default),
-        beside_own(pairs, reader),
-        coverage(budgets),
+        _headline(pairs, default),
+        _beside_own_solvers(pairs, reader),
+        _coverage(budgets),
         f"{nothing}: what is recommended is for {title(reader)}." if reader != library else "",
-        fewer(halves),
-        search_cost(pairs, halves),
-        fitted(pairs),
-        elsewhere(pairs),
-        failures(pairs),
-        draws_noise(pairs),
-        by_mean_square(pairs),
-        lacking(pairs, reader),
-        enough(pairs, span),
-        ties(pairs),
-        distribution(pairs),
+        _fewer(halves),
+        _search_cost(pairs, halves),
+        _fitted(pairs),
+        _other_budgets(pairs),
+        f"What you use now fails with {fails}." if fails else "",
+        _draws_noise(pairs),
+        _by_mean_square(pairs),
+        _lacking(pairs, reader),
+        _enough(pairs, span),
+        _ties(pairs),
+        _in_distribution(pairs),
     ]
-    return tuple(text for text in texts if text)
+    return tuple(filter(None, texts))
 
 
 def leading(budgets: Sequence[Budget], library: str) -> Budget:
@@ -77,35 +81,47 @@ def leading(budgets: Sequence[Budget], library: str) -> Budget:
     The largest ratio would be where the default makes no sense, and the smallest says least.
     """
     library = audience(budgets, library)
-    closer = [
-        budget
-        for budget in budgets
-        if (best := budget.best.get(library)) and _is_shown(best, budget, "closer")
-    ]
+    pairs = [(budget, budget.best[library]) for budget in budgets if library in budget.best]
+    closer = [budget for budget, best in pairs if _is_shown(best, budget, "closer")]
     return closer[(len(closer) - 1) // 2] if closer else budgets[-1]
 
 
-def headline(pairs: Sequence[tuple[Budget, Best]], default: str) -> str:
-    """Return the recommendation and how much closer it is, or why that cannot be said."""
+def _is_shown(best: Best, budget: Budget, kind: Verdict) -> bool:
+    """Return True if the ratio to the default shows this; the default itself shows nothing."""
+    return not same(best.choice, budget.default) and verdict(best.to_default) == kind
+
+
+def _at(pairs: Pairs, holds: Callable[[Budget, Best], bool]) -> str:
+    """Return the budgets where something holds, in words; "" for none."""
+    budgets = [budget.nfe for budget, best in pairs if holds(budget, best)]
+    return evaluations(*budgets) if budgets else ""
+
+
+def _first(pairs: Pairs) -> tuple[Budget, Best]:
+    """Return the pair of the headline."""
     budget = leading([entry for entry, _ in pairs], pairs[0][1].library)
-    best = next(best for entry, best in pairs if entry is budget)
-    now = f"what you use now, {default}"
+    return next(pair for pair in pairs if pair[0] is budget)
+
+
+def _headline(pairs: Pairs, default: str) -> str:
+    """Return the recommendation and how much closer it is, or why that cannot be said."""
+    budget, best = _first(pairs)
+    now, at = f"what you use now, {default}", evaluations(budget.nfe)
     if best.to_default and _is_shown(best, budget, "closer"):
         number, ends = times(inverse(best.to_default))
         return (
-            f"With {evaluations(budget.nfe)}, {named(best.choice)} is {number} times closer {ends} to "
-            f"the converged samples than {now}."
+            f"With {at}, {named(best.choice)} is {number} times closer {ends} to the converged samples "
+            f"than {now}."
         )
     if all(same(best.choice, entry.default) for entry, best in pairs):
         return f"Nothing was found that is better than {now}."
-    if any(best.to_default for _, best in pairs):
+    if compared := _at(pairs, lambda _, best: best.to_default is not None):
         if any(_is_shown(best, entry, "farther") for entry, best in pairs):
             return f"Nothing was shown to be closer to the converged samples than {now}."
-        at = [entry.nfe for entry, best in pairs if best.to_default]
-        return f"No difference from {now} was shown with {evaluations(*at)}."
-    text = f"With {evaluations(budget.nfe)}, {named(best.choice)} is recommended"
+        return f"No difference from {now} was shown with {compared}."
+    text = f"With {at}, {named(best.choice)} is recommended"
     nearest = nearest_alternative(budget)
-    if nearest and verdict(nearest.ratio) == "closer" and nearest.ratio:
+    if nearest and nearest.ratio and verdict(nearest.ratio) == "closer":
         number, ends = times(inverse(nearest.ratio))
         text += (
             f", {number} times closer {ends} to the converged samples than {named(nearest.choice)}"
@@ -113,48 +129,42 @@ def headline(pairs: Sequence[tuple[Budget, Best]], default: str) -> str:
     mine, theirs = best.choice.fd_conv, budget.default.fd_conv
     if mine is None or theirs is None:
         return f"{text}; it could not be compared with {now}."
-    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
     verdicts = {
         "closer": "is nearer",
         "farther": "is farther",
         "open": "was not shown to be nearer or farther",
     }
-    return f"{text}; it {verdicts[compare_intervals(mine, theirs)]} in distribution than {now} ({numbers})."
+    shown = verdicts[compare_intervals(mine, theirs)]
+    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+    return f"{text}; it {shown} in distribution than {now} ({numbers})."
 
 
-def beside_own(pairs: Sequence[tuple[Budget, Best]], library: str) -> str:
-    """Return how the recommendation compares with the library's own solvers at their defaults."""
+def _beside_own_solvers(pairs: Pairs, library: str) -> str:
     parts = []
     for budget, _ in pairs:
         nearest = nearest_alternative(budget)
         if nearest is None or nearest.ratio is None:
             continue
         kind = verdict(nearest.ratio)
-        ratio = nearest.ratio if kind == "farther" else inverse(nearest.ratio)
-        number, ends = times(ratio)
+        number, ends = times(nearest.ratio if kind == "farther" else inverse(nearest.ratio))
         comparison = "not told apart" if kind == "open" else f"{number} times {kind} {ends}"
         parts.append(f"{comparison} with {evaluations(budget.nfe)} ({named(nearest.choice)})")
-    if not parts:
-        return ""
     whose = "the library" if library == "python" else title(library)
-    return f"Beside the best of the solvers of {whose} itself it is {'; '.join(parts)}."
+    best = f"Beside the best of the solvers of {whose} itself it is"
+    return f"{best} {'; '.join(parts)}." if parts else ""
 
 
-def coverage(budgets: Sequence[Budget]) -> str:
-    """Return how much of the field was tried."""
-    some = [budget for budget in budgets if budget.tried < budget.field]
-    if not some:
-        return ""
+def _coverage(budgets: Sequence[Budget]) -> str:
     parts = [
-        f"{budget.tried:,} of {budget.field:,} with {evaluations(budget.nfe)}" for budget in some
+        f"{budget.tried:,} of {budget.field:,} with {evaluations(budget.nfe)}"
+        for budget in budgets
+        if budget.tried < budget.field
     ]
-    return f"Not all configurations were tried: {'; '.join(parts)}."
+    return f"Not all configurations were tried: {'; '.join(parts)}." if parts else ""
 
 
-def _saving(halves: Mapping[tuple[int, int], Value]) -> tuple[int, int] | None:
-    """Return the pair of budgets that saves most, of those where the recommendation is closer with
-    the fewer evaluations.
-    """
+def _saving(halves: Halves) -> tuple[int, int] | None:
+    """Return the budgets that save most, of those where the recommendation is closer with the fewer."""
     savings = [
         (-many / few, ratio.high, few, many)
         for (few, many), ratio in halves.items()
@@ -163,22 +173,18 @@ def _saving(halves: Mapping[tuple[int, int], Value]) -> tuple[int, int] | None:
     return min(savings)[2:] if savings else None
 
 
-def fewer(halves: Mapping[tuple[int, int], Value]) -> str:
-    """Return the largest saving of a recommendation over the default with twice the evaluations or more."""
+def _fewer(halves: Halves) -> str:
     pair = _saving(halves)
     if pair is None:
         return ""
-    few, many = pair
-    number, ends = times(inverse(halves[few, many]))
+    number, ends = times(inverse(halves[pair]))
     return (
-        f"With {evaluations(few)} the recommendation is {number} times closer {ends} than what "
-        f"you use now is with {many}."
+        f"With {evaluations(pair[0])} the recommendation is {number} times closer {ends} than what "
+        f"you use now is with {pair[1]}."
     )
 
 
-def search_cost(
-    pairs: Sequence[tuple[Budget, Best]], halves: Mapping[tuple[int, int], Value]
-) -> str:
+def _search_cost(pairs: Pairs, halves: Halves) -> str:
     """Return what the search of ``auto`` cost, and from how many samples on it pays."""
     searched = {b.nfe: n for b, best in pairs if (n := best.choice.search_evaluations)}
     if not searched:
@@ -194,16 +200,16 @@ def search_cost(
     )
 
 
-def fitted(pairs: Sequence[tuple[Budget, Best]]) -> str:
+def _fitted(pairs: Pairs) -> str:
     """Return where levels or coefficients were fitted to the model, and the error without that."""
-    those = [(budget, best) for budget, best in pairs if best.untuned]
-    if not those:
+    some = [(budget, best) for budget, best in pairs if best.untuned]
+    if not some:
         return ""
     text = (
-        f"With {evaluations(*(budget.nfe for budget, _ in those))}, levels or coefficients of the "
+        f"With {evaluations(*(budget.nfe for budget, _ in some))}, levels or coefficients of the "
         "recommendation were fitted to this model, on latents that nothing else uses; the lines have the numbers"
     )
-    budget, best = those[(len(those) - 1) // 2]
+    budget, best = some[(len(some) - 1) // 2]
     if best.untuned is None or best.untuned_ratio is None:
         return f"{text}."
     number, ends = times(best.untuned_ratio)
@@ -213,43 +219,34 @@ def fitted(pairs: Sequence[tuple[Budget, Best]]) -> str:
     )
 
 
-def elsewhere(pairs: Sequence[tuple[Budget, Best]]) -> str:
+def _other_budgets(pairs: Pairs) -> str:
     """Return at which other budgets it is closer, at which farther, and where nothing was shown."""
-    first = leading([budget for budget, _ in pairs], pairs[0][1].library)
-    kinds = {
-        "closer": "closer",
-        "farther": "farther than what you use now",
-        "open": "not told apart from what you use now",
+    first, _ = _first(pairs)
+
+    def elsewhere(kind: Verdict) -> str:
+        return _at(
+            [pair for pair in pairs if pair[1].to_default],
+            lambda budget, best: (
+                _is_shown(best, budget, kind) and (kind != "closer" or budget is not first)
+            ),
+        )
+
+    equal = _at(pairs, lambda budget, best: same(best.choice, budget.default))
+    all_equal = all(same(best.choice, budget.default) for budget, best in pairs)
+    shown_at_first = any(_is_shown(best, budget, "closer") for budget, best in pairs)
+    parts = {
+        "also closer" if shown_at_first else "closer": elsewhere("closer"),
+        "farther than what you use now": elsewhere("farther"),
+        "not told apart from what you use now": elsewhere("open"),
+        "the same as what you use now": "" if all_equal else equal,
     }
-    parts = []
-    for kind, words in kinds.items():
-        at = [
-            budget.nfe
-            for budget, best in pairs
-            if best.to_default
-            and _is_shown(best, budget, kind)
-            and not (kind == "closer" and budget is first)
-        ]
-        if at:
-            parts.append(f"{words} with {evaluations(*at)}")
-    equal = [budget.nfe for budget, best in pairs if same(best.choice, budget.default)]
-    if equal and len(equal) < len(pairs):
-        parts.append(f"the same as what you use now with {evaluations(*equal)}")
-    closer_at_first = any(_is_shown(best, budget, "closer") for budget, best in pairs)
-    if len(parts) == 1 and not (closer_at_first or equal) and parts[0].startswith("not told"):
+    texts = [f"{words} with {at}" for words, at in parts.items() if at]
+    if not (shown_at_first or equal) and len(texts) == 1 and texts[0].startswith("not told"):
         return ""  # the headline has said it
-    also = "also " if closer_at_first and parts and parts[0].startswith("closer") else ""
-    return f"The recommendation is {also}{'; '.join(parts)}." if parts else ""
+    return f"The recommendation is {'; '.join(texts)}." if texts else ""
 
 
-def failures(pairs: Sequence[tuple[Budget, Best]]) -> str:
-    """Return at which budgets the default has no samples."""
-    at = [budget.nfe for budget, _ in pairs if budget.default.failed]
-    return f"What you use now fails with {evaluations(*at)}." if at else ""
-
-
-def draws_noise(pairs: Sequence[tuple[Budget, Best]]) -> str:
-    """Return the caveat on a default that draws noise."""
+def _draws_noise(pairs: Pairs) -> str:
     if not all(budget.default.error is None and not budget.default.failed for budget, _ in pairs):
         return ""
     return (
@@ -259,22 +256,20 @@ def draws_noise(pairs: Sequence[tuple[Budget, Best]]) -> str:
     )
 
 
-def by_mean_square(pairs: Sequence[tuple[Budget, Best]]) -> str:
+def _by_mean_square(pairs: Pairs) -> str:
     """Return where the recommendation has a larger root mean square than the default."""
-    at = [
-        budget.nfe
-        for budget, best in pairs
-        if best.choice.rms is not None
-        and budget.default.rms is not None
-        and best.choice.rms > budget.default.rms
-        and not same(best.choice, budget.default)
-    ]
-    if not at:
-        return ""
-    return f"By root mean square, which a few samples decide, what you use now is closer with {evaluations(*at)}."
+
+    def is_larger(budget: Budget, best: Best) -> bool:
+        mine, now = best.choice.rms, budget.default.rms
+        larger = mine is not None and now is not None and mine > now
+        return larger and not same(best.choice, budget.default)
+
+    at = _at(pairs, is_larger)
+    text = "By root mean square, which a few samples decide, what you use now is closer with"
+    return f"{text} {at}." if at else ""
 
 
-def lacking(pairs: Sequence[tuple[Budget, Best]], library: str) -> str:
+def _lacking(pairs: Pairs, library: str) -> str:
     """Return what a library lacks of the best that was tried, and the largest cost of that."""
     costs = [
         (best.to_best.low, budget.nfe, best.to_best, budget.best["python"])
@@ -300,36 +295,41 @@ def lacking(pairs: Sequence[tuple[Budget, Best]], library: str) -> str:
     )
 
 
-def enough(pairs: Sequence[tuple[Budget, Best]], span: float | None) -> str:
+def _enough(pairs: Pairs, span: float | None) -> str:
     """Return from which budgets on more evaluations bought nothing that a measure shows."""
-    none_left = _from(pairs, [_holds_zero(best.choice.fd_conv) for _, best in pairs])
-    invisible = _from(pairs, [_is_invisible(best, span) for _, best in pairs])
+
+    def holds_zero(best: Best) -> bool:
+        value = best.choice.fd_conv
+        return value is not None and not value.flag and value.low <= 0 <= value.high
+
+    def is_invisible(best: Best) -> bool:
+        """Return True if all of the error's interval is below half a level of 8 bits over the range."""
+        error = best.choice.error
+        return bool(span and error and not error.flag and error.high < span / LEVELS / 2)
+
     parts = []
-    if none_left:
-        since, rest = none_left
+    if since := _since(pairs, holds_zero):
+        more = ", more bought nothing that fd_conv shows: its intervals contain 0."
+        one = ", the interval of fd_conv contains 0."
+        parts.append(since + (more if since.startswith("From") else one))
+    if since := _since(pairs, is_invisible):
         parts.append(
-            f"{since}, more bought nothing that fd_conv shows: its intervals contain 0."
-            if rest
-            else f"{since}, the interval of fd_conv contains 0."
-        )
-    if invisible:
-        parts.append(
-            f"{invisible[0]}, the recommendation's error is below half a level of an 8-bit image."
+            f"{since}, the recommendation's error is below half a level of an 8-bit image."
         )
     return " ".join(parts)
 
 
-def _from(pairs: Sequence[tuple[Budget, Best]], holds: Sequence[bool]) -> tuple[str, int] | None:
-    """Return from which budget on something holds, and how many follow; None if not at the last."""
-    place = next((n for n in range(len(holds)) if all(holds[n:])), None)
+def _since(pairs: Pairs, holds: Callable[[Best], bool]) -> str:
+    """Return from which budget on something holds, in words; "" if not at the last."""
+    flags = [holds(best) for _, best in pairs]
+    place = next((n for n in range(len(flags)) if all(flags[n:])), None)
     if place is None:
-        return None
-    nfe, rest = pairs[place][0].nfe, len(pairs) - 1 - place
-    return (f"From {evaluations(nfe)} on" if rest else f"With {evaluations(nfe)}"), rest
+        return ""
+    at = evaluations(pairs[place][0].nfe)
+    return f"From {at} on" if place < len(pairs) - 1 else f"With {at}"
 
 
-def ties(pairs: Sequence[tuple[Budget, Best]]) -> str:
-    """Return how many configurations the race could not separate from the recommendation."""
+def _ties(pairs: Pairs) -> str:
     tied = {budget.nfe: len(best.tied) for budget, best in pairs if best.tied}
     if not tied:
         return ""
@@ -341,31 +341,14 @@ def ties(pairs: Sequence[tuple[Budget, Best]]) -> str:
     )
 
 
-def distribution(pairs: Sequence[tuple[Budget, Best]]) -> str:
+def _in_distribution(pairs: Pairs) -> str:
     """Return what is decidedly nearer to converged samples in distribution than the best that was tried."""
     parts = []
     for budget, _ in pairs:
         other, leader = budget.in_distribution, budget.best.get("python")
-        if other is None or other.fd_conv is None:
-            continue
-        against = leader.choice.fd_conv if leader else None
-        parts.append(
-            f"{named(other)} with {evaluations(budget.nfe)} (fd_conv {measured(other.fd_conv)}"
-            + (f" against {measured(against)})" if against else ")")
-        )
+        if other is not None and other.fd_conv is not None:
+            against = leader.choice.fd_conv if leader else None
+            numbers = f"fd_conv {measured(other.fd_conv)}"
+            numbers += f" against {measured(against)}" if against else ""
+            parts.append(f"{named(other)} with {evaluations(budget.nfe)} ({numbers})")
     return f"Nearer in distribution than the best that was tried: {listed(parts)}." if parts else ""
-
-
-def _is_shown(best: Best, budget: Budget, kind: str) -> bool:
-    """Return True if the ratio to the default shows this; the default itself shows nothing."""
-    return not same(best.choice, budget.default) and verdict(best.to_default) == kind
-
-
-def _holds_zero(value: Value | None) -> bool:
-    return value is not None and not value.flag and value.low <= 0 <= value.high
-
-
-def _is_invisible(best: Best, span: float | None) -> bool:
-    """Return True if all of the error's interval is below half a level of 8 bits over the range."""
-    error = best.choice.error
-    return bool(span and error and not error.flag and error.high < span / LEVELS / 2)

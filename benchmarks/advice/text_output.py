@@ -12,9 +12,9 @@ from rich.text import Text
 from ...results.escaping import escape_markdown, printable
 from ...results.text import filled, format_number, markdown_table
 from .answer import Advice, Best
+from .exports import language, title
 from .sentences import leading
-from .table import Row, audience, table, title
-from .wording import counted, own_solver
+from .wording import Row, audience, counted, own_solver, table
 
 TONES = {"closer": "bold green", "farther": "bold red", "open": "dim"}
 """Styles of the verdicts."""
@@ -25,10 +25,6 @@ def print_advice(advice: Advice, console: Console) -> None:
     """Print the answer: sentences, the table, and the lines to paste at the budget of the headline.
 
     Nothing is cut, and no name or number is broken.
-
-    Args:
-        advice: the answer.
-        console: where to.
     """
     for place, sentence in enumerate(advice.sentences):
         console.print(Text(printable(sentence), style="" if place else "bold"))
@@ -67,19 +63,19 @@ def _row(row: Row, rows: list[Row], console: Console) -> None:
     if fits:
         first.append(" " * (names + 2 - cell_len(label))).append_text(comparison)
     _line(console, first)
-    leader, ms = row.best.whole, row.ms._replace(text=f"{row.ms.text} ms")
     rest = [
-        row.now.detail,
-        f"error {row.error.whole}" if row.error.text else "",
-        f"beside the best tried: {leader}" if leader and not row.is_best else leader,
-        f"beside its own at their defaults: {row.beside_own_solvers.whole}"
-        if row.beside_own_solvers.text
-        else "",
-        ms.whole if row.ms.text else "",
-        f"tied with {counted(len(row.tied), 'other')}" if row.tied else "",
-        f"nearer in distribution: {row.nearer.whole}" if row.nearer.text else "",
+        (row.now.detail, row.now.detail),
+        (row.error.text, f"error {row.error.whole}"),
+        (row.best.text, f"{'' if row.is_best else 'beside the best tried: '}{row.best.whole}"),
+        (
+            row.beside_own_solvers.text,
+            f"beside its own at their defaults: {row.beside_own_solvers.whole}",
+        ),
+        (row.ms.text, row.ms._replace(text=f"{row.ms.text} ms").whole),
+        (row.tied, f"tied with {counted(len(row.tied), 'other')}"),
+        (row.nearer.text, f"nearer in distribution: {row.nearer.whole}"),
     ]
-    pieces = [Text(printable(item), style="dim") for item in rest if item]
+    pieces = [Text(printable(text), style="dim") for exists, text in rest if exists]
     _pieces(pieces if fits or not now else [comparison, *pieces], width + 2, console)
 
 
@@ -120,25 +116,24 @@ def _line(console: Console, text: Text) -> None:
 
 
 def _lines(best: Best, nfe: int, console: Console) -> None:
-    """Print the lines to paste, as they are."""
     console.print(
         Text(f"For {title(best.library)}, with {counted(nfe, 'evaluation')}:", style="bold")
     )
     if best.lines.code:
         console.print()
-        _line(console, Text("\n".join(" " * INDENT + line for line in _code(best))))
+        _line(
+            console,
+            Text(
+                "\n".join(" " * INDENT + printable(line) for line in best.lines.code.splitlines())
+            ),
+        )
         console.print()
     for remark in (best.lines.remark, own_solver(best)):
         if remark:
             console.print(Text(printable(remark), style="dim"))
 
 
-def _code(best: Best) -> list[str]:
-    return [printable(line) for line in best.lines.code.splitlines()]
-
-
 def _describe_measurement(advice: Advice) -> str:
-    """Return how the answer was measured, in two sentences."""
     exact = (
         f"known to {format_number(advice.resolution, 2)}"
         if advice.resolution
@@ -155,20 +150,18 @@ def _describe_measurement(advice: Advice) -> str:
 def markdown(advice: Advice) -> str:
     """Return the answer as Markdown: the same sentences and table, and the library's lines to paste."""
     rows, library = table(advice), audience(advice.budgets, advice.library)
-    header, body = filled(
-        (
-            "evaluations", f"use, in {title(library)}", "beside now", "error [95 %]",
-            "beside the best tried", "beside its own at their defaults", "ms a sample", "tied with", "nearer in distribution",
-        ),
-        [
-            [
-                row.nfe, row.use, row.now.whole, row.error.whole, row.best.whole,
-                row.beside_own_solvers.whole, row.ms.whole,
-                len(row.tied) or "", row.nearer.whole,
-            ]
-            for row in rows
-        ],
-    )  # fmt: skip
+    columns = {
+        "evaluations": [row.nfe for row in rows],
+        f"use, in {title(library)}": [row.use for row in rows],
+        "beside now": [row.now.whole for row in rows],
+        "error [95 %]": [row.error.whole for row in rows],
+        "beside the best tried": [row.best.whole for row in rows],
+        "beside its own at their defaults": [row.beside_own_solvers.whole for row in rows],
+        "ms a sample": [row.ms.whole for row in rows],
+        "tied with": [len(row.tied) or "" for row in rows],
+        "nearer in distribution": [row.nearer.whole for row in rows],
+    }
+    header, body = filled(tuple(columns), list(map(list, zip(*columns.values(), strict=True))))
     parts = [
         f"## Which sampler for {escape_markdown(advice.model)}",
         *(f"**{escape_markdown(item)}**" for item in advice.sentences[:1]),
@@ -183,7 +176,6 @@ def markdown(advice: Advice) -> str:
 
 
 def _markdown_lines(advice: Advice) -> list[str]:
-    """Return the lines to paste at each budget."""
     lines, library = [], audience(advice.budgets, advice.library)
     for budget in advice.budgets:
         best = budget.best.get(library)
@@ -191,13 +183,10 @@ def _markdown_lines(advice: Advice) -> list[str]:
             continue
         lines.append(f"With {counted(budget.nfe, 'evaluation')}, in {title(best.library)}:")
         if best.lines.code:
-            lines.append(_fence("\n".join(_code(best)), _language(best)))
+            printable_code = "\n".join(map(printable, best.lines.code.splitlines()))
+            lines.append(_fence(printable_code, language(best.library)))
         lines += [escape_markdown(item) for item in (best.lines.remark, own_solver(best)) if item]
     return lines
-
-
-def _language(best: Best) -> str:
-    return "text" if best.library == "comfyui" else "python"
 
 
 def _fence(code: str, language: str) -> str:

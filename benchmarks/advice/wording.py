@@ -1,13 +1,17 @@
-"""Values and ratios of errors in words that claim no more than their intervals show."""
+"""Words of an answer: values and ratios that claim no more than their intervals show, and the table with a row
+for each budget, as the page, the terminal and Markdown show it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from ...results.text import format_number, interval
-from .answer import Best, Choice, Value, configuration
+from .answer import Advice, Alternative, Best, Budget, Choice, Value, configuration
+from .exports import title
 
 Verdict = Literal["closer", "farther", "open"]
 """Verdict of the interval of a ratio of two errors: the first is smaller, larger, or neither."""
@@ -57,13 +61,6 @@ def _beside_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
-def beside(ratio: Value) -> str:
-    """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
-    outcome = verdict(ratio)
-    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
-    return f"{number} × {outcome} {ends}"
-
-
 def open_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
@@ -93,15 +90,12 @@ def own_solver(best: Best) -> str:
     """Return the cost of the library's best own solver if the recommendation is written out as numbers, or ""."""
     if best.own is None:
         return ""
-    cost = "" if best.own_ratio is None else f": {_cost(best.own_ratio)}"
+    cost = ""
+    if best.own_ratio is not None:
+        number, ends = times(best.own_ratio)
+        shown = "" if verdict(best.own_ratio) == "farther" else ", no difference shown"
+        cost = f": {number} times the error {ends}{shown}"
     return f"The nearest that {best.library} has as a solver of its own is {named(best.own)}{cost}."
-
-
-def _cost(ratio: Value) -> str:
-    number, ends = times(ratio)
-    return f"{number} times the error {ends}" + (
-        "" if verdict(ratio) == "farther" else ", no difference shown"
-    )
 
 
 def same(first: Choice, other: Choice) -> bool:
@@ -127,3 +121,177 @@ def counted(number: int, noun: str, many: str = "") -> str:
 def evaluations(*nfe: int) -> str:
     """Return budgets as a list in a sentence: ``1 evaluation``, ``5 and 8 evaluations``."""
     return f"{listed(nfe)} {'evaluation' if nfe == (1,) else 'evaluations'}"
+
+
+SAME = "what you use now"
+
+
+class Cell(NamedTuple):
+    """A cell of the table: what it says, "" for nothing; what stands below it, or in brackets; and what an
+    interval shows, where it compares errors.
+    """
+
+    text: str
+    detail: str = ""
+    tone: Verdict = "open"
+
+    @property
+    def whole(self) -> str:
+        """Text and detail on one line."""
+        return f"{self.text} ({self.detail})" if self.text and self.detail else self.text
+
+
+NOTHING = Cell("")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Recommendation at one budget.
+
+    Attributes:
+        nfe: evaluations that are allowed.
+        use: label of the recommendation, and how many evaluations it makes if these are others.
+        now, best, beside_own_solvers: how it compares with the default at this budget, or why it does not; with
+            the best that was tried; and with the best of the library's own solvers at their defaults.
+        error, ms: of it and of the default; milliseconds are for a sample.
+        is_best: whether it is the best that was tried, of any library.
+        tied: labels of the configurations that the race could not separate.
+        nearer: what is nearer in distribution, and both distances.
+    """
+
+    nfe: int
+    use: str
+    now: Cell = NOTHING
+    error: Cell = NOTHING
+    best: Cell = NOTHING
+    is_best: bool = False
+    beside_own_solvers: Cell = NOTHING
+    ms: Cell = NOTHING
+    tied: tuple[str, ...] = ()
+    nearer: Cell = NOTHING
+
+
+def audience(budgets: Iterable[Budget], library: str) -> str:
+    """Return the library that recommendations are shown for: the requested one, or this project's where
+    nothing was found for that at any budget.
+    """
+    return library if any(library in budget.best for budget in budgets) else "python"
+
+
+def table(advice: Advice) -> list[Row]:
+    """Return the rows, by number of evaluations, rising."""
+    library = audience(advice.budgets, advice.library)
+    return [row(budget, library) for budget in advice.budgets]
+
+
+def row(budget: Budget, library: str) -> Row:
+    """Return the row of one budget."""
+    best, default = budget.best.get(library), budget.default
+    if best is None:
+        return Row(budget.nfe, f"nothing found for {title(library)}")
+    choice, other = best.choice, not same(best.choice, default)
+    return Row(
+        budget.nfe,
+        choice.label + _actual_evaluations(choice, budget, " (makes {})"),
+        beside_default(best, budget),
+        _with_now(
+            "" if choice.error is None else measured(choice.error),
+            measured(default.error) if default.error and other else "",
+            _actual_evaluations(default, budget, ", with {}:"),
+        ),
+        beside_best(best, budget),
+        "python" in budget.best and same(choice, budget.best["python"].choice),
+        beside_own_solvers(budget),
+        _with_now(
+            "" if choice.ms is None else format_number(choice.ms),
+            "" if default.ms is None or not other else format_number(default.ms),
+        ),
+        best.tied,
+        nearer(budget),
+    )
+
+
+def _actual_evaluations(choice: Choice, budget: Budget, words: str) -> str:
+    """Return in words how many evaluations a configuration makes; "" where that is the budget."""
+    return words.format(f"{choice.nfe:.4g}") if choice.nfe not in (0, budget.nfe) else ""
+
+
+def _with_now(mine: str, now: str, suffix: str = "") -> Cell:
+    return Cell(mine, f"now{suffix} {now}" if now else "")
+
+
+def beside_default(best: Best, budget: Budget) -> Cell:
+    """Return how a recommendation compares with the default, or why that is not known."""
+    default = budget.default
+    if same(best.choice, default):
+        return Cell(SAME)
+    if default.failed:
+        return Cell("what you use now fails", default.failed)
+    if best.choice.failed:
+        return Cell("fails", best.choice.failed)
+    if best.to_default is None:
+        return _in_distribution(best, default)
+    return _compare(best.to_default)
+
+
+def _in_distribution(best: Best, default: Choice) -> Cell:
+    """Return how the two compare where the default draws noise and has no converged samples of its own."""
+    mine, theirs = best.choice.fd_conv, default.fd_conv
+    if mine is None or theirs is None:
+        return Cell("not compared", "it draws noise")
+    numbers = f"fd_conv {measured(mine)} against {measured(theirs)}"
+    outcome = compare_intervals(mine, theirs)
+    if outcome == "open":
+        return Cell("no difference shown in distribution", numbers)
+    word = "nearer" if outcome == "closer" else "farther"
+    return Cell(f"{word} in distribution", numbers, outcome)
+
+
+def beside_own_solvers(budget: Budget) -> Cell:
+    """Return how the recommendation compares with the best of the library's own solvers at their defaults."""
+    nearest = nearest_alternative(budget)
+    if nearest is None or nearest.ratio is None:
+        return NOTHING
+    cell = _compare(nearest.ratio)
+    return cell._replace(detail=": ".join(filter(None, (named(nearest.choice), cell.detail))))
+
+
+def nearest_alternative(budget: Budget) -> Alternative | None:
+    """Return the solver with the smallest error of those that users would try next."""
+    some = [(a.choice.error.value, a) for a in budget.alternatives if a.choice.error]
+    return min(some, key=lambda pair: pair[0])[1] if some else None
+
+
+def beside_best(best: Best, budget: Budget) -> Cell:
+    """Return how a recommendation compares with the best that was tried, of any library, and its name."""
+    leader = budget.best.get("python")
+    if leader is None:
+        return NOTHING
+    if same(best.choice, leader.choice):
+        tried = f"{budget.tried:,}"
+        whole = budget.tried >= budget.field
+        of = f"all {tried}" if whole else f"{tried} tried of {budget.field:,}"
+        return Cell(f"the best of {of}")
+    if best.to_best is None:
+        return Cell("not compared", leader.choice.label)
+    cell = _compare(best.to_best)
+    return cell._replace(detail=": ".join(filter(None, (leader.choice.label, cell.detail))))
+
+
+def _compare(ratio: Value) -> Cell:
+    """Return a ratio of errors as closer, farther, or the interval of a difference that was not shown."""
+    outcome = verdict(ratio)
+    if outcome == "open":
+        return Cell("no difference shown", open_ratio(ratio))
+    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    return Cell(f"{number} × {outcome} {ends}", "", outcome)
+
+
+def nearer(budget: Budget) -> Cell:
+    """Return what is nearer in distribution than the best that was tried, with both distances."""
+    other, leader = budget.in_distribution, budget.best.get("python")
+    if other is None:
+        return NOTHING
+    mine = None if leader is None else leader.choice.fd_conv
+    against = f" against {measured(mine)}" if mine else ""
+    return Cell(other.label, f"{measured(other.fd_conv)}{against}")

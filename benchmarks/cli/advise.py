@@ -120,7 +120,7 @@ def advise(
         from ...results.run_directory.files import write_text
         from ...results.run_directory.layout import explain_write_errors
         from ..advice import advise as find
-        from ..advice.answer.pictures import read_pictures
+        from ..advice.answer import read_pictures
         from ..running.setup import pick_device
 
         load_plugins(plugin, peers_path)

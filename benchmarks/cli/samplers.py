@@ -231,8 +231,8 @@ def export(
     from ...samplers import make
     from ...samplers.peers import export_sigmas
     from ...samplers.spec import parse_spec
-    from ..planning.levels import levels_of, read_levels
     from ..planning.models import load_model
+    from ..planning.schedules import levels_of, read_levels
 
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None

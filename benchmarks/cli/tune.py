@@ -26,7 +26,7 @@ from .common.options import (
 )
 
 if TYPE_CHECKING:
-    from ..planning.tuned.entry import Tuned
+    from ..planning.tuned_file import Tuned
 
 TUNE_COLUMNS = {
     "name": "sampler",
@@ -89,10 +89,10 @@ def tune(
     from ...samplers.spec import parse_spec
     from ..planning.models import load_denoiser
     from ..planning.remedy import loading
-    from ..planning.tuned.entry import WHATS
+    from ..planning.tuned_file import WHATS
     from ..running.setup import pick_device
-    from ..tuning.target import targets_of
     from ..tuning.tuner import Tuner
+    from ..tuning.tuning import targets_of
 
     load_plugins(plugin, peers_path)
     where = pick_device(checked(device, "--device", DEVICES))

@@ -39,94 +39,87 @@ _STORK = (
     "shifted for flow matching"
 )
 
-USAGES: tuple[Usage, ...] = (
-    Usage(
-        ("euler", "euler_churn", "heun", "edm_stochastic"), ("karras",), "karras2022edm", "eq. (5)"
-    ),
-    Usage(
-        ("dpm_solver_1", "dpm_solver_2", "dpm_solver_3", "dpm_solver_fast"),
-        ("uniform_lambda",),
+_TABLE = (
+    ("euler euler_churn heun edm_stochastic", "karras", "karras2022edm", "eq. (5)"),
+    (
+        "dpm_solver_1 dpm_solver_2 dpm_solver_3 dpm_solver_fast",
+        "uniform_lambda",
         "lu2022dpmsolver",
         "section 3.3",
     ),
-    Usage(
-        (
-            "dpm_solver_2m",
-            "dpm_solver_3m",
-            "dpm_solver_3m_published",
-            "dpmpp_2m",
-            "dpmpp_2s",
-            "dpmpp_3m",
-            "dpmpp_3m_published",
-            "dpmpp_3s",
-        ),
-        ("uniform_lambda", "uniform_time"),
+    (
+        "dpm_solver_2m dpm_solver_3m dpm_solver_3m_published dpmpp_2m dpmpp_2s dpmpp_3m "
+        "dpmpp_3m_published dpmpp_3s",
+        "uniform_lambda uniform_time",
         "lu2022dpmpp",
         _README,
     ),
-    Usage(
-        ("unipc_1", "unipc_2", "unipc_2_published", "unipc_3", "unipc_3_published"),
-        ("uniform_lambda", "uniform_time"),
+    (
+        "unipc_1 unipc_2 unipc_2_published unipc_3 unipc_3_published",
+        "uniform_lambda uniform_time",
         "zhao2023unipc",
         _SNR,
     ),
-    Usage(
-        ("ddim",),
-        ("uniform_time", "discrete_leading"),
+    (
+        "ddim",
+        "uniform_time discrete_leading",
         "song2021ddim",
         "appendix D.2, linear; the quadratic one was for CIFAR-10",
     ),
-    Usage(("ddpm",), ("uniform_time",), "ho2020ddpm", "Alg. 2: every trained time"),
-    Usage(
-        ("pndm",),
-        ("uniform_time", "discrete_leading"),
+    ("ddpm", "uniform_time", "ho2020ddpm", "Alg. 2: every trained time"),
+    (
+        "pndm",
+        "uniform_time discrete_leading",
         "liu2022pndm",
         "authors' code, runner/runner.py: the linear steps of DDIM",
     ),
-    Usage(
-        ("deis_tab_2", "deis_tab_3", "deis_tab_4"),
-        ("quadratic_time",),
+    (
+        "deis_tab_2 deis_tab_3 deis_tab_4",
+        "quadratic_time",
         "zhang2023deis",
         "authors' code, README.md: phase t, order 2",
     ),
-    Usage(("ipndm", "ipndm_1", "ipndm_2", "ipndm_3"), ("uniform_time",), "zhang2023deis", _STEPS),
-    Usage(
-        ("euler_maruyama", "reverse_diffusion", "predictor_corrector"),
-        ("uniform_time", "uniform_lambda"),
+    ("ipndm ipndm_1 ipndm_2 ipndm_3", "uniform_time", "zhang2023deis", _STEPS),
+    (
+        "euler_maruyama reverse_diffusion predictor_corrector",
+        "uniform_time uniform_lambda",
         "song2021sde",
         _SDE,
     ),
-    Usage(("lms",), ("karras",), "crowson2022kdiffusion", "sample.py"),
-    Usage(("dpmpp_2m_sde",), ("karras",), "crowson2022kdiffusion", "train.py, with eta = 0"),
-    Usage(("dpmpp_2s_ancestral",), ("karras",), "crowson2022kdiffusion", "sample_clip_guided.py"),
-    Usage(
-        ("restart",), ("karras",), "xu2023restart", "authors' code, benchmarks/generate_restart.py"
-    ),
-    Usage(
-        ("er_sde_1", "er_sde_2", "er_sde_3", "er_sde_3_published"),
-        ("karras",),
+    ("lms", "karras", "crowson2022kdiffusion", "sample.py"),
+    ("dpmpp_2m_sde", "karras", "crowson2022kdiffusion", "train.py, with eta = 0"),
+    ("dpmpp_2s_ancestral", "karras", "crowson2022kdiffusion", "sample_clip_guided.py"),
+    ("restart", "karras", "xu2023restart", "authors' code, benchmarks/generate_restart.py"),
+    (
+        "er_sde_1 er_sde_2 er_sde_3 er_sde_3_published",
+        "karras",
         "cui2025ersde",
         "authors' code, examples/edm/generate.py",
     ),
-    Usage(
-        ("seeds_1", "seeds_2", "seeds_3"),
-        ("karras",),
+    (
+        "seeds_1 seeds_2 seeds_3",
+        "karras",
         "gonzalez2023seeds",
         "authors' code, generate.py: discretization edm by default",
     ),
-    Usage(
-        ("sa_solver",),
-        ("uniform_time",),
+    (
+        "sa_solver",
+        "uniform_time",
         "xue2023sasolver",
         "authors' code, sa_solver.py: skip_type time by default",
     ),
-    Usage(("stork_2", "stork_4"), ("uniform_time", "flow_shift"), "tan2025stork", _STORK),
-    Usage(
-        ("vab_1", "vab_2", "vab_3", "vab_4", "reab_1", "reab_2", "reab_3", "reab_4"),
-        ("uniform_time",),
+    ("stork_2 stork_4", "uniform_time flow_shift", "tan2025stork", _STORK),
+    (
+        "vab_1 vab_2 vab_3 vab_4 reab_1 reab_2 reab_3 reab_4",
+        "uniform_time",
         "rozet2025azula",
         "azula/sample.py, Sampler.timesteps",
     ),
+)
+
+USAGES = tuple(
+    Usage(tuple(samplers.split()), tuple(schedules.split()), key, where)
+    for samplers, schedules, key, where in _TABLE
 )
 
 AUTHORS: Mapping[str, tuple[str, ...]] = {

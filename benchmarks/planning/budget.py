@@ -26,24 +26,20 @@ def cost_of(
     *,
     infinite: bool = False,
 ) -> Callable[[int], int]:
-    """Return a cached function from a number of steps to the evaluations per sample, from
-    ``sigma_start`` (or sigma_max). An infinite level adds a first step.
-
-    It raises ValueError if the sampler's ``nfe()`` is None.
+    """Return the evaluations per sample from ``sigma_start`` (or sigma_max) as a cached function of the steps;
+    an infinite level adds one. It raises ValueError if the sampler's ``nfe()`` is None.
     """
 
     @cache
     def cost(n: int) -> int:
-        grid = schedule.sketch(
-            n, model.sigma_min, sigma_start or model.sigma_max, to_zero=end == "zero"
-        )
+        top = sigma_start or model.sigma_max
+        grid = schedule.sketch(n, model.sigma_min, top, to_zero=end == "zero")
         rest = below(grid) if infinite else grid
         says = 0 if rest is None else sampler.nfe(rest)
         if says is None:
             raise ValueError(
-                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), "
-                "so give --steps; or, if it ignores the "
-                "steps, let it declare adaptive = True"
+                f"sampler {sampler.name!r} cannot say what it costs (nfe() gives None), so give --steps; "
+                "or, if it ignores the steps, let it declare adaptive = True"
             )
         first = model.passes_at(math.inf) if infinite else 0
         if rest is None or sampler.own_grid or not costs_vary(model, rest):
@@ -61,16 +57,12 @@ def levels_called(sampler: Sampler, grid: Grid) -> list[float]:
         called.append(float(sigma.flatten()[0] if isinstance(sigma, Tensor) else sigma))
         return torch.zeros_like(x)
 
-    ids = torch.zeros(1, dtype=torch.int64)
-    x = torch.zeros(1, 1, dtype=torch.float64)
+    ids, x = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.float64)
     sampler.sample(denoise, x, grid, SampleNoise(0, ids, (1,), x.dtype))
     return called
 
 
 def steps_within(budget: int, cost: Callable[[int], int]) -> int | None:
-    """Return the largest number of steps whose evaluations (:func:`cost_of`) fit in a budget.
-
-    It is None if not even one step fits.
-    """
+    """Return the most steps whose evaluations (:func:`cost_of`) fit in a budget; None if not one fits."""
     # an analytic first step costs nothing
     return bisect_right(range(1, budget + 2), budget, key=cost) or None

@@ -74,6 +74,22 @@ def behaviour_of(cache: Path | None, model: Denoiser, device: str = "cpu") -> st
     return digest
 
 
+def key_of(
+    model: Denoiser, cache: Path | None, device: str, seed: int, version: int
+) -> dict[str, Any]:
+    """Return what a search on a model depends on, but for its options."""
+    return {
+        "model": model.name,
+        "identity": model.identity,
+        "sigma_min": model.sigma_min,
+        "sigma_max": model.sigma_max,
+        "dtype": str(model.dtype),
+        "seed": seed,
+        "version": version,
+        BEHAVIOUR: behaviour_of(cache, model, device),
+    }
+
+
 def remembered(
     cache: Path | None, name: str, key: Mapping[str, Any], measure: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -85,10 +101,8 @@ def remembered(
         key: everything that the result depends on, as JSON values.
         measure: gives JSON values under other names than ``key``.
     """
-    path = (
-        cache
-        and cache / f"{name}-{hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]}.json"
-    )
+    digest = hashlib.sha256(canonical(dict(key)).encode()).hexdigest()[:16]
+    path = cache and cache / f"{name}-{digest}.json"
     stored = _checked_content(read_json(path)) if path else None
     if stored is None or stored.get("key") != key:
         with reading() as recorder:

@@ -13,9 +13,9 @@ from torch import Tensor
 from ...models import Denoiser
 from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ...samplers.schedules import schedule
-from ...samplers.schedules.optimised import Searched, euler_costs
+from ...samplers.schedules.optimised import Equalised, Searched, euler_costs
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, remembered
+from .cache import key_of, remembered
 
 SEARCH_IDS = 2**30
 """First sample number of schedule searches: no scored or converged sample has one."""
@@ -43,27 +43,23 @@ _VERSION = 1  # raised when the same options would give other costs
 def gits(
     *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64, weight: float = 1.15
 ) -> Search:
-    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own
-    trajectories.
+    """The levels of a fine karras grid that dynamic programming finds cheapest on the model's own trajectories.
 
     Args:
         teacher: the deterministic sampler on a fixed grid that gives the trajectories.
-        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as
-            many.
+        teacher_steps: its steps from sigma_max to sigma_min, >= 2; the search can use at most as many.
         latents: how many trajectories, >= 1.
-        weight: > 0; a jump counts ``weight`` times more than the one before. The authors'
-            coefficient.
+        weight: > 0; a jump counts ``weight`` times more than the one before. The authors' coefficient.
 
     Raises:
-        ValueError: an option out of range, or a teacher that is unknown, stochastic, or not on a
-            fixed grid.
+        ValueError: an option out of range, or another kind of teacher.
     """
     return Search(teacher=teacher, teacher_steps=teacher_steps, latents=latents, weight=weight)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Options of a search (see :func:`gits`), and the name of its schedule, for messages."""
+    """Options of a search (see :func:`gits`); its schedule's name is for messages."""
 
     teacher: str
     teacher_steps: int
@@ -74,8 +70,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.teacher_steps < 2 or self.latents < 1 or not self.weight > 0:
             raise ValueError(
-                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got "
-                f"{self.teacher_steps}, {self.latents} and {self.weight}"
+                f"{self.name} needs teacher_steps >= 2, latents >= 1 and weight > 0, got {self.teacher_steps}, "
+                f"{self.latents} and {self.weight}"
             )
         solver = make(self.teacher)
         if not isinstance(solver, GridSampler) or solver.stochastic:
@@ -85,27 +81,12 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs of a model, from the cache if they are there.
-
-        Args:
-            model: on ``device``.
-            cache: folder of one JSON file per model and options, with the cost of the search; None
-                for no cache.
-            device: "cpu" or "cuda".
-
-        Raises:
-            ValueError: the teacher's trajectories are not finite.
+        """Return the costs of a model on ``device``, from the cache folder if they are there; raise ValueError if the
+        teacher's trajectories are not finite.
         """
         # the costs do not depend on it
         key = {k: v for k, v in asdict(self).items() if k not in ("weight", "name")}
-        key |= {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-        }
-        key |= {"dtype": str(model.dtype), "seed": _SEED, "version": _VERSION}
-        key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
+        key |= key_of(model, cache, device, _SEED, _VERSION)
         stored = remembered(cache, "gits", key, lambda: self._measure(model, device))
         return Searched(
             tuple(stored["levels"]), np.array(stored["cost"]), self.weight, stored["evaluations"]
@@ -113,9 +94,7 @@ class Search:
 
     @torch.no_grad()
     def _measure(self, model: Denoiser, device: str) -> dict[str, Any]:
-        """Measure the fine grid, the cost of every jump on it, and the evaluations, all latents
-        together.
-        """
+        """Measure the fine grid, the cost of every jump on it, and all evaluations."""
         grid = karras(self.teacher_steps, model.sigma_min, model.sigma_max, to_zero=False)
         ids = torch.arange(SEARCH_IDS, SEARCH_IDS + self.latents, device=device)
         meter = Meter()
@@ -124,14 +103,11 @@ class Search:
         states: list[Tensor] = [x]
         teacher = make(self.teacher)
         assert isinstance(teacher, GridSampler)  # as __post_init__ has seen to
-        integrate(
-            teacher,
-            bound,
-            x,
-            grid,
-            NoNoise(),
-            on_step=lambda _i, _level, state: states.append(state),
-        )
+
+        def keep(_i: int, _level: float, state: Tensor) -> None:
+            states.append(state)
+
+        integrate(teacher, bound, x, grid, NoNoise(), on_step=keep)
         slopes = [
             (state - bound(state, level)) / level
             for state, level in zip(states[:-1], grid.sigma, strict=False)
@@ -143,3 +119,42 @@ class Search:
                 f"{model.name} are not finite; choose another teacher"
             )
         return {"levels": list(grid.sigma), "cost": cost.tolist(), "evaluations": meter.rows}
+
+
+@schedule(
+    Source(
+        "chen2024gits",
+        "section 4, cost of a jump",
+        "https://arxiv.org/abs/2405.11326v1",
+        (
+            "The paper minimises the sum of the costs; here the largest is as small as can be, "
+            "the classical equidistribution of the local error.",
+            "Errors are measured on the teacher's path and not carried on to its end.",
+            "To 0, the last step goes from sigma_min to 0 and is not searched.",
+        ),
+    ),
+    needs_model=True,
+)
+def equal_error(
+    *, teacher: str = "ipndm", teacher_steps: int = 64, latents: int = 64
+) -> EqualErrorSearch:
+    """The levels of a fine karras grid between which Euler steps, each from the model's own trajectory, err as
+    equally as can be.
+
+    The options are those of :func:`gits`, but for the weight.
+
+    Raises:
+        ValueError: as :func:`gits`.
+    """
+    options = {"teacher_steps": teacher_steps, "latents": latents}
+    return EqualErrorSearch(teacher=teacher, **options, weight=1.0, name="equal_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualErrorSearch(Search):
+    """Options of a search (see :func:`equal_error`), with the costs of ``gits``, which both share in the cache."""
+
+    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Equalised:
+        """Return the search on a model, as :meth:`Search.on`."""
+        search = super().on(model, cache, device)
+        return Equalised(search.levels, search.cost, search.weight, search.evaluations, self.name)

@@ -30,9 +30,8 @@ MOST = 0.5
 
 
 def default_schedule(model: Denoiser, sampler: Sampler) -> str:
-    """Return the default schedule of a sampler on a model.
-
-    Adaptive samplers, and samplers with their own levels, use only the ends of a grid.
+    """Return the default schedule of a sampler on a model: samplers that use only the ends of a grid have the
+    usual.
     """
     ends_only = sampler.adaptive or sampler.own_grid
     return USUAL if ends_only or model.native_levels(1) is None else NATIVE
@@ -57,11 +56,7 @@ class Native:
     """Schedule before its model is known."""
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> NativeLevels:  # noqa: ARG002
-        """Return the levels of a model, without a search.
-
-        Raises:
-            ValueError: it brings none.
-        """
+        """Return the levels of a model, without a search; raise ValueError if it brings none."""
         if model.native_levels(1) is None:
             raise ValueError(
                 f"schedule {NATIVE}: model {model.name} brings no levels but its range, "
@@ -92,14 +87,14 @@ class NativeLevels:
 
 def warn_of_drowned(cells: Iterable[Cell], models: Mapping[str, Denoiser]) -> None:
     """Log a sentence for each model and schedule whose levels mostly drown the data."""
-    worst: dict[tuple[str, str], str] = {}
+    warned = set()
     for cell in cells:
-        if cell.grid is not None and not cell.skip and not cell.sampler.own_grid:
-            warning = drowned(cell.grid, models[cell.model], cell.schedule.label)
-            if warning:
-                worst.setdefault((cell.model, cell.schedule.label), warning)
-    for sentence in worst.values():
-        log.warning("%s", sentence)
+        key = (cell.model, cell.schedule.label)
+        if cell.grid is None or cell.skip or cell.sampler.own_grid or key in warned:
+            continue
+        if warning := drowned(cell.grid, models[cell.model], cell.schedule.label):
+            warned.add(key)
+            log.warning("%s", warning)
 
 
 def drowned(grid: Grid, model: Denoiser, name: str) -> str:
@@ -118,12 +113,10 @@ def drowned(grid: Grid, model: Denoiser, name: str) -> str:
 
 
 def spread_of(model: Denoiser) -> float:
-    """Return the largest, or conventional, distance of data values from their mean.
-
-    It is EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process
-    or a range.
+    """Return EDM's sigma_data, half the range of images, or 1 for latents; infinite without a process or a
+    range.
     """
-    process = _process_of(model)
+    process = getattr(innermost(model), "process", None)
     data = getattr(process, "sigma_data", None)
     if data is not None:
         return float(data)
@@ -131,8 +124,3 @@ def spread_of(model: Denoiser) -> float:
     if limits is not None and math.isfinite(limits[1] - limits[0]):
         return (limits[1] - limits[0]) / 2
     return math.inf if process is None else 1.0
-
-
-def _process_of(model: Denoiser) -> object:
-    """Return the training process of the network below guidance; None if unknown."""
-    return getattr(innermost(model), "process", None)

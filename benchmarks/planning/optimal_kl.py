@@ -16,7 +16,7 @@ from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Searched, staircase_costs
 from ..sampling.counting import Meter
-from .cache import BEHAVIOUR, behaviour_of, remembered
+from .cache import key_of, remembered
 from .gits import SEARCH_IDS
 
 _NODES = 65
@@ -42,14 +42,13 @@ _VERSION = 1  # raised when the same options would give other levels
     needs_model=True,
 )
 def optimal_kl(*, fine_steps: int = 256, samples: int = 128, end: float = 0.0) -> Search:
-    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) -
-    mmse(gamma)] dgamma, by dynamic programming.
+    """The levels that minimise the path divergence of ddpm, 1/2 sum int [mmse(gamma_i) - mmse(gamma)] dgamma, by
+    dynamic programming.
 
     Args:
         fine_steps: geometric steps from sigma_max to the end, between which it chooses, >= 2.
         samples: over which the MMSE curve is averaged, >= 2.
-        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default,
-            counts all.
+        end: lowest level that counts; below it there is one step, to sigma_min. 0, the default, counts all.
 
     Raises:
         ValueError: an option out of range.
@@ -73,12 +72,7 @@ class Search:
             )
 
     def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> Searched:
-        """Return the costs on a model, with its cached MMSE curve if available.
-
-        Args:
-            model: on ``device``.
-            cache: folder of one JSON file per model and number of samples; None for no cache.
-            device: "cpu" or "cuda".
+        """Return the costs on a model on ``device``, with its MMSE curve in the cache folder if available.
 
         Raises:
             ValueError: the end is not below the model's sigma_max, or its denoising loss is not
@@ -89,19 +83,7 @@ class Search:
                 f"optimal_kl: end={self.end:g} must lie below sigma_max = "
                 f"{model.sigma_max:g} of model {model.name}"
             )
-        key = {
-            "model": model.name,
-            "identity": model.identity,
-            "sigma_min": model.sigma_min,
-            "sigma_max": model.sigma_max,
-        }
-        key |= {
-            "dtype": str(model.dtype),
-            "samples": self.samples,
-            "seed": _SEED,
-            "version": _VERSION,
-        }
-        key |= {BEHAVIOUR: behaviour_of(cache, model, device)}
+        key = {"samples": self.samples} | key_of(model, cache, device, _SEED, _VERSION)
         stored = remembered(cache, "mmse", key, lambda: _measure(model, self.samples, device))
         curve = MMSECurve(np.array(stored["gamma"]), np.array(stored["mmse"])[None])
         return self._search(curve, model.sigma_min, model.sigma_max, stored["evaluations"])
@@ -142,11 +124,8 @@ def _measure(model: Denoiser, samples: int, device: str) -> dict[str, Any]:
 def _loss_on_own_samples(
     model: Denoiser, gamma: np.ndarray, samples: int, device: str
 ) -> tuple[MMSECurve, int]:
-    """Measure the denoising loss on the model's own samples, without data. The curve belongs to the
-    model's own distribution.
-    """
-    ids = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device)
-    meter = Meter()
+    """Measure the denoising loss on the model's own samples: the curve of the model's distribution."""
+    ids, meter = torch.arange(SEARCH_IDS, SEARCH_IDS + samples, device=device), Meter()
     metered = meter.attach(model)
     bound = metered.bind(ids, _SEED)
     x = model.sigma_max * SampleNoise(_SEED, ids, model.event, model.dtype).initial()

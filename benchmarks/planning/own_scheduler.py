@@ -12,7 +12,7 @@ from ...models.denoiser import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start
-from .maps import mismatch
+from .models import mismatch
 
 log = logging.getLogger("samplerbench")
 
@@ -42,17 +42,8 @@ def as_its_scheduler(
         return sampler, reason
     if own.differs:
         _warn_of_differences(model.name, own.told, own.differs)
-    preset = Preset(
-        own.sampler,
-        own.levels,
-        own.start,
-        own.end,
-        own.clip,
-        own.told,
-        own.times,
-        model.map_end,
-    )
-    return sampler.fitted(preset), ""
+    ends = (own.start, own.end, own.clip, own.told, own.times, model.map_end)
+    return sampler.fitted(Preset(own.sampler, own.levels, *ends)), ""
 
 
 def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | None:
@@ -62,9 +53,7 @@ def _own_sampling(sampler: Any, model: Denoiser, steps: int) -> OwnSampling | No
 
 
 def cost_of_its_scheduler(sampler: Any, model: Denoiser) -> Callable[[int], int]:
-    """Return a function from a number of steps to the evaluations per sample of ``pipeline``. Steps
-    that go nowhere count, as in the scheduler.
-    """
+    """Return the evaluations per sample of ``pipeline`` as a function of its steps, idle ones included."""
 
     @cache
     def cost(n: int) -> int:

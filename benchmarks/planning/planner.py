@@ -20,13 +20,12 @@ from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
-from .maps import check_schedules, mismatch
-from .models import NamedModel, load_model
+from .models import NamedModel, check_schedules, load_model, mismatch
 from .native import NATIVE, default_schedule
 from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
 from .remedy import remedy
 from .schedules import Schedule, make_schedule
-from .tuned.schedule import UntunedError
+from .tuned_schedule import UntunedError
 
 FIXED_GRID = "fixed-grid"
 """Placeholder for every sampler on a fixed grid, in a suite or after ``--sampler``."""
@@ -36,11 +35,7 @@ ADAPTIVE_STEPS = 2  # an adaptive sampler needs the ends only: (sigma_max, sigma
 
 
 def load_models(suite: Suite, device: str = "cpu") -> dict[str, Denoiser]:
-    """Load the models of a suite by spec, in order, on a device.
-
-    Raises:
-        ValueError: unknown model or option.
-    """
+    """Load the models of a suite by spec, in order, on a device; raise ValueError for an unknown model or option."""
     return dict(load_model(entry.name, device) for entry in suite.models)
 
 
@@ -84,18 +79,12 @@ def plan(
                 for schedule, end in product(
                     suited[: 1 if sampler.adaptive or sampler.own_grid else None], suite.end
                 ):
+                    begun = _check_start(start, schedule)
                     subject = ModelRun(
-                        name,
-                        model,
-                        references[name],
-                        device,
-                        _check_start(start, schedule),
-                        execution,
-                        pilot,
+                        name, model, references[name], device, begun, execution, pilot
                     )
-                    cells += _cells(
-                        suite, entry, subject, sampler, schedule.for_sampler(sampler), end
-                    )
+                    own_schedule = schedule.for_sampler(sampler)
+                    cells += _cells(suite, entry, subject, sampler, own_schedule, end)
         except UntunedError as missing:
             what_to_do = remedy(missing, NamedModel(name, model), configured, *_sizes(suite, entry))
             raise ValueError(f"{missing.what}; {what_to_do}") from missing
@@ -110,17 +99,11 @@ def planned_before(
     references: Mapping[str, Reference | None],
     device: str,
 ) -> list[Cell]:
-    """Plan the cells that a suite would need to request a row again.
+    """Plan the cells that a suite would need to request a row again, from its identity columns and its feature
+    space (:attr:`.Cell.space`; None for the present run's).
 
-    The list is empty if they cannot be planned.
-
-    Args:
-        record: identity columns of the row.
-        space: its feature space (:attr:`.Cell.space`); None for the present run's.
-        suite: of the present run, for all that a row does not hold.
-        models: of the present run, among them the row's.
-        references: theirs.
-        device: "cpu" or "cuda".
+    The present run has the models, and a suite for all that a row does not hold. The list is empty if they
+    cannot be planned.
     """
     try:
         name = str(record["model"])
@@ -138,23 +121,12 @@ def planned_before(
         axes |= {"sigma_start": record.get("sigma_start")} if record["start"] == "gaussian" else {}
         sampler = {"name": record["sampler"], **json.loads(str(record["params"]))}
         schedules = suite.schedules if record["schedule"] == "own" else (record["schedule"],)
-        request = suite.replaced(
-            models=[name],
-            samplers=(sampler,),
-            schedules=schedules,
-            noise=record.get("noise"),
-            **budget,
-            **axes,
-        )
+        axes |= {"models": [name], "samplers": (sampler,), "schedules": schedules}
+        request = suite.replaced(noise=record.get("noise"), **budget, **axes)
         cells = plan(request, {name: models[name]}, references, device)
         return cells if space is None else [replace(cell, space=space) for cell in cells]
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-        OSError,
-    ):  # a sampler that is not loaded now, a schedule of a file that is gone, or an edited record
+    except (ValueError, KeyError, TypeError, RecursionError, OSError):
+        # a sampler that is not loaded now, a schedule of a file that is gone, or an edited record
         return []
 
 
@@ -167,8 +139,8 @@ def _sizes(
 
 
 def expanded(specs: Sequence[Spec]) -> list[Spec]:
-    """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid,
-    sorted. Names that are ``same_as`` another and samplers for few-step maps are left out.
+    """Return the specs with :data:`FIXED_GRID` replaced by the registered samplers on a fixed grid, sorted,
+    without second names (``same_as``) and samplers for few-step maps.
     """
     fixed = [
         name
@@ -207,9 +179,7 @@ def _check_start(start: Start, schedule: Schedule) -> Start:
 
 
 class ModelRun(NamedTuple):
-    """Model of a run: its spec, reference and device, the start and execution of its runs, and its
-    pilot.
-    """
+    """Model of a run, with the start and the execution of its runs, and its pilot."""
 
     name: str
     model: Denoiser
@@ -220,9 +190,7 @@ class ModelRun(NamedTuple):
     pilot: Pilot
 
     def fitted(self, sampler: Sampler, grid: Grid | None) -> tuple[Any, str]:
-        """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for
-        none.
-        """
+        """Return the sampler fitted to the model and the grid, and the reason to skip it, "" for none."""
         unfit = mismatch(self.model, sampler)
         if grid is None or unfit:
             return sampler, unfit
@@ -243,6 +211,9 @@ def _cells(
 ) -> Iterator[Cell]:
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
+    space = suite.extractors[subject.name]
+    if suite.reference is not None:
+        space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
     infinite = begins(model, sampler, start.name) and not searched
     top = top_of(model, schedule.process) if infinite else start.sigma
@@ -259,12 +230,9 @@ def _cells(
     else:
         sizes = [(count, None) for count in counts or ()]
     for n, budget in sizes:
-        grid = (
-            schedule(n, model.sigma_min, top, to_zero=end == "zero")
-            if n and not start.skip
-            else None
-        )
-        begun = start
+        grid, begun = None, start
+        if n and not start.skip:
+            grid = schedule(n, model.sigma_min, top, to_zero=end == "zero")
         if grid and schedule.name == NATIVE and not infinite:
             begun = replace(start, sigma=grid.sigma[0])
         grid = below(grid) if grid and infinite else grid
@@ -293,20 +261,13 @@ def _cells(
             device=subject.device,
             skip=start.skip or reason or _skip(subject, sampler, grid, budget, infinite=infinite),
             execution=subject.execution,
-            space=suite.extractors[subject.name]
-            if suite.reference is None
-            else f"{suite.extractors[subject.name]} {suite.reference}",
+            space=space,
             infinite=infinite,
         )
 
 
 def _skip(
-    subject: ModelRun,
-    sampler: Sampler,
-    grid: Grid | None,
-    budget: int | None,
-    *,
-    infinite: bool,
+    subject: ModelRun, sampler: Sampler, grid: Grid | None, budget: int | None, *, infinite: bool
 ) -> str:
     """Return the reason to skip a cell; "" for none."""
     if grid is None and infinite:

@@ -12,9 +12,8 @@ from ...samplers.spec import label_of
 from .budget import cost_of, steps_within
 from .models import NamedModel
 from .schedules import make_schedule
-from .tuned.entry import Tuned
-from .tuned.schedule import UntunedError, untunable
-from .tuned.spacing import MOST_STEPS
+from .tuned_file import Tuned
+from .tuned_schedule import MOST_STEPS, UntunedError, untunable
 
 
 def remedy(
@@ -24,17 +23,11 @@ def remedy(
     counts: Sequence[int] | None,
     budgets: Sequence[int] | None,
 ) -> str:
-    """Return the remedy: tune all requested levels of a model with the settings of the file.
+    """Return the remedy: tune all levels of a model and samplers that are requested, by numbers of steps or
+    by budgets of evaluations, with the settings of the file.
 
     Existing entries are not tuned again. If a budget gives some samplers levels to tune and others
     none, each such group has its own command.
-
-    Args:
-        missing: with the file and its entries.
-        subject: the requested model.
-        made: the requested samplers.
-        counts: numbers of steps, or None for ``budgets``.
-        budgets: of evaluations.
     """
     flag, sizes = ("--nfe", budgets) if budgets is not None else ("--steps", counts or ())
     karras, groups = make_schedule("karras"), dict[tuple[int, ...], dict[str, Any]]()
@@ -50,24 +43,18 @@ def remedy(
             ("--model", subject.name),
             *(("--sampler", label) for label in samplers),
             (flag, ",".join(map(str, fitting))),
+            *_tuning_options(missing.entries, subject),
+            ("--out", missing.file),
         ]
-        axes += [*_tuning_options(missing.entries, subject), ("--out", missing.file)]
-        words = [word for axis in axes for word in axis]
-        commands.append(
-            shlex.join(["samplerbench", "tune", *words, *loading(list(samplers.values()))])
-        )
+        words = [*(word for axis in axes for word in axis), *loading(list(samplers.values()))]
+        commands.append(shlex.join(["samplerbench", "tune", *words]))
     if not commands:
-        return (
-            f"nothing that is asked of {subject.name} has levels to tune, so run it on "
-            "another schedule"
-        )
+        return f"nothing that is asked of {subject.name} has levels to tune, so run it on another schedule"
     return f"make it with: {' && '.join(commands)}"
 
 
 def loading(made: Sequence[Any]) -> list[str]:
-    """Return the options that load samplers that are not built in: users' files, and the folder
-    with clones of peers.
-    """
+    """Return the options that load users' files with samplers, and the folder with clones of peers."""
     files = dict.fromkeys(str(file) for one in made if (file := plugin_file(one.name)) is not None)
     clones = peers_path() if any(":" in one.name for one in made) else None
     return [word for file in files for word in ("--plugin", file)] + (
@@ -76,23 +63,17 @@ def loading(made: Sequence[Any]) -> list[str]:
 
 
 def _tuning_options(entries: Sequence[Tuned], subject: NamedModel) -> list[tuple[str, str]]:
-    """Return the settings of the model's last entry, or else of the last of all: rows with
-    different tuning settings are not compared.
-    """
+    """Return the settings of the last entry, of the model if any: rows with others are not compared."""
     own = [entry for entry in entries if entry.subject.identity == subject.model.identity]
     if not entries:
         return []
     last = (own or entries)[-1]
     setting = last.setting
-    numbers = (
-        ("--latents", setting.latents),
-        ("--test-latents", setting.test_latents),
-        ("--seed", setting.seed),
-    )
-    target = [] if setting.what == "grid" else [("--what", setting.what)]
-    options = [
-        *target,
+    return [
+        *([] if setting.what == "grid" else [("--what", setting.what)]),
         ("--objective", setting.objective),
-        *((flag, str(number)) for flag, number in numbers),
+        ("--latents", str(setting.latents)),
+        ("--test-latents", str(setting.test_latents)),
+        ("--seed", str(setting.seed)),
+        *([("--holdout-model", last.elsewhere.model)] if own else []),
     ]
-    return [*options, ("--holdout-model", last.elsewhere.model)] if own else options

@@ -1,4 +1,4 @@
-"""Schedules by name: maps from N, sigma_min and sigma_max to a grid."""
+"""Lists of noise levels on the command line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any
 
 from ...models import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
-from ...samplers import Grid, Sampler, karras
+from ...samplers import Grid, Sampler, karras, make
 from ...samplers.schedules import SCHEDULES
-from ...samplers.spec import format_spec, parse_spec
-from . import equal_error, gits, native, optimal_kl  # noqa: F401 - registers the schedules
-from .tuned import schedule as tuned
+from ...samplers.spec import abbreviate, format_spec, parse_spec
+from ..suites.suite import LARGEST
+from . import gits, native, optimal_kl  # noqa: F401 - registers the schedules
+from . import tuned_schedule as tuned
+from .native import default_schedule, drowned, log
 
 PROCESSES = {"vp_linear": VPLinear, "vp_cosine": Cosine, "flow": RectifiedFlow, "ve": VE}
 """Values of an option ``process``; the first is the default."""
@@ -28,13 +30,10 @@ _TRIAL_STEPS = 8
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule with its options: call it with (n, sigma_min, sigma_max, to_zero=…).
+    """Schedule with its options, but for defaults: call it with (n, sigma_min, sigma_max, to_zero=…).
 
-    Attributes:
-        name: registry name.
-        options: without defaults.
-        searched: result of :meth:`for_model`, for a schedule that needs a model; of
-            :meth:`for_sampler`, if it needs a sampler too.
+    ``searched`` is the result of :meth:`for_model`, for a schedule that needs a model; of
+    :meth:`for_sampler`, if it needs a sampler too.
     """
 
     name: str
@@ -45,8 +44,8 @@ class Schedule:
         """Return the grid of ``n`` steps.
 
         Raises:
-            ValueError: the levels do not make a grid, the options take them out of the range of
-                floats, or the model is missing.
+            ValueError: the levels do not make a grid, the options take them out of the range of floats, or the
+                model or the sampler is missing.
         """
         if self.needs_model and self.searched is None:
             raise ValueError(
@@ -54,19 +53,13 @@ class Schedule:
             )
         if self.needs_sampler and hasattr(self.searched, "of"):
             raise ValueError(
-                f"schedule {self.label!r} depends on the sampler; call its "
-                "for_sampler(sampler) first"
+                f"schedule {self.label!r} depends on the sampler; call its for_sampler(sampler) first"
             )
         try:
             if self.searched is not None:
                 return self.searched(n, sigma_min, sigma_max, to_zero=to_zero)
-            return SCHEDULES[self.name].make(
-                n,
-                sigma_min,
-                sigma_max,
-                to_zero=to_zero,
-                **_resolve_options(self.name, self.options),
-            )
+            options = _resolve_options(self.name, self.options)
+            return SCHEDULES[self.name].make(n, sigma_min, sigma_max, to_zero=to_zero, **options)
         except ArithmeticError as error:
             ends = f"between sigma = {sigma_min:g} and {sigma_max:g}"
             raise ValueError(
@@ -92,18 +85,13 @@ class Schedule:
     def for_model(
         self, model: Denoiser, cache: Path | None = None, device: str = "cpu"
     ) -> Schedule:
-        """Return this schedule on a model: itself, unless it needs one.
-
-        Args:
-            model: on ``device``.
-            cache: folder of search results; None searches again each time.
-            device: "cpu" or "cuda".
+        """Return this schedule on a model on ``device``: itself, unless it needs one. Without a cache folder
+        it is searched again each time.
         """
         if not self.needs_model:
             return self
-        return replace(
-            self, searched=SCHEDULES[self.name].make(**dict(self.options)).on(model, cache, device)
-        )
+        search = SCHEDULES[self.name].make(**dict(self.options))
+        return replace(self, searched=search.on(model, cache, device))
 
     def bare(self) -> Schedule:
         """Return this schedule without its search results."""
@@ -115,38 +103,28 @@ class Schedule:
         return SCHEDULES[self.name].needs_sampler
 
     def for_sampler(self, sampler: Sampler) -> Schedule:
-        """Return this schedule, on a model, for a sampler: itself, unless it needs one.
-
-        Raises:
-            ValueError: it has nothing for the sampler.
+        """Return this schedule, on a model, for a sampler: itself, unless it needs one; raise ValueError if it has
+        nothing for the sampler.
         """
-        return (
-            replace(self, searched=self.searched.of(sampler))
-            if self.needs_sampler and self.searched is not None
-            else self
-        )
+        if not self.needs_sampler or self.searched is None:
+            return self
+        return replace(self, searched=self.searched.of(sampler))
 
     def sampler_at(self, sampler: Sampler, n: int) -> Sampler:
         """Return the sampler on its grid of ``n`` steps, with tuned coefficients if any."""
         return self.searched.sampler_at(n) if self.needs_sampler and n else sampler
 
     def suits(self, sampler: Sampler) -> bool:
-        """Return True if it can have levels for such a sampler: tuned schedules need a tunable
-        one.
-        """
+        """Return True if it can have levels for a sampler: tuned schedules need a tunable one."""
         return not self.needs_sampler or not tuned.untunable(sampler)
 
     def sketch(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """Return a grid of ``n`` steps to count evaluations on: its own, or a karras grid for tuned
-        schedules.
-        """
-        make = karras if self.needs_sampler else self
-        return make(n, sigma_min, sigma_max, to_zero=to_zero)
+        """Return a grid of ``n`` steps to count evaluations on: its own, or karras for tuned schedules."""
+        grid = karras if self.needs_sampler else self
+        return grid(n, sigma_min, sigma_max, to_zero=to_zero)
 
     def facts(self, n: int) -> dict[str, Any]:
-        """Return the table's columns about its grid of ``n`` steps: cost and transfer; none for a
-        formula.
-        """
+        """Return the table's columns about its grid of ``n`` steps; none for a formula."""
         return self.searched.facts(n) if self.needs_sampler and self.searched is not None else {}
 
 
@@ -158,10 +136,8 @@ def options_of(name: str) -> dict[str, Any]:
 
 
 def make_schedule(spec: str | Mapping[str, Any]) -> Schedule:
-    """Make a schedule from its name and options.
-
-    Raises:
-        ValueError: unknown name or option, or an option that gives no grid.
+    """Make a schedule from its name and options; raise ValueError for unknown ones, and for options that give no
+    grid.
     """
     options = parse_spec(spec)
     name = options.pop("name")
@@ -207,3 +183,62 @@ def _fits(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(default)
+
+
+FORM = (
+    "write levels that fall, such as 80,5,0.5,0, or "
+    "SCHEDULE:STEPS:SIGMA_MIN:SIGMA_MAX, such as 'karras(rho=7):10:0.002:80'"
+)
+
+
+def read_levels(text: str) -> tuple[float, ...]:
+    """Read levels from a list, or from a schedule with its range.
+
+    >>> read_levels("80,1,0")
+    (80.0, 1.0, 0.0)
+    >>> read_levels("uniform_lambda:2:1:100")
+    (100.0, 1.0, 0.0)
+
+    Raises:
+        ValueError: neither, or levels that do not fall.
+    """
+    schedule, *fields = text.rsplit(":", 3) if ":" in text else (None, *text.split(","))
+    try:
+        numbers = tuple(float(part) for part in fields)
+        if schedule is not None and not (
+            schedule and len(numbers) == 3 and numbers[0].is_integer()
+        ):
+            raise ValueError("a schedule needs a whole number of steps and two levels")
+    except ValueError as error:
+        raise ValueError(f"cannot read the levels {abbreviate(text)}; {FORM}") from error
+    if schedule is None:
+        return Grid(numbers).sigma
+    steps, low, high = numbers
+    return make_schedule(schedule)(_steps(steps), low, high).sigma
+
+
+def _steps(number: float) -> int:
+    if number > LARGEST:
+        raise ValueError(
+            f"{number:.12g} steps are too many for a list of levels; give at most {LARGEST:,}"
+        )
+    return int(number)
+
+
+def levels_of(
+    schedule: str | None, steps: int, model: Denoiser, sampler: Sampler | None = None
+) -> tuple[float, ...]:
+    """Return the levels of a schedule on the range of a model on the CPU, to 0.
+
+    None is the default schedule of the model and the sampler, or of the model where there is none.
+
+    Raises:
+        ValueError: unknown schedule, or a number of steps below 1 or beyond any list.
+    """
+    spec = default_schedule(model, sampler or make("euler")) if schedule is None else schedule
+    chosen = make_schedule(spec).for_model(model)
+    grid = chosen(_steps(steps), model.sigma_min, model.sigma_max)
+    warning = "" if sampler and sampler.own_grid else drowned(grid, model, chosen.label)
+    if warning:
+        log.warning("%s", warning)
+    return grid.sigma

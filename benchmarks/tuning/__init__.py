@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .free import FreeKind, FreeParameters, arrays_of
-    from .least_squares import fit
+    from .least_squares import Runs, fit
     from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-    from .runs import Runs
     from .search import OBJECTIVES, candidate_grids, power_mean
 
 __all__ = [
@@ -36,7 +35,7 @@ _HOMES = {
     "FreeKind": "free",
     "FreeParameters": "free",
     "OBJECTIVES": "search",
-    "Runs": "runs",
+    "Runs": "least_squares",
     "TEST_IDS": "problem",
     "TRAIN_IDS": "problem",
     "TuningProblem": "problem",

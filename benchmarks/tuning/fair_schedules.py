@@ -46,10 +46,10 @@ Fair = Literal["best", "author", "tuned"]
 def compare_fairly(
     run: Path, baseline: str, metrics: Sequence[str], margin: float, fair: Fair
 ) -> Comparison:
-    """Compare the samplers of a run with one of them, across schedules.
+    """Compare the samplers of a run over several schedules with one of them, across schedules.
 
     Args:
-        run: run directory over several schedules.
+        run: run directory.
         baseline: registry name of a sampler.
         metrics: at most one of :data:`HALVED` for ``best``, else as in
             :func:`samplerbench.results.comparison.compare.compare`.
@@ -66,44 +66,33 @@ def compare_fairly(
     source = read_source(run)
     if fair == "best":
         quantity, schedules = _choice(source, metrics), common_schedules(source)
-        entries, metrics = (
-            best_schedules(source, schedules, quantity, _halves(run, source, quantity)),
-            (quantity.name,),
-        )
+        entries = best_schedules(source, schedules, quantity, _halves(run, source, quantity))
+        metrics = (quantity.name,)
     elif fair == "tuned":
         entries = at_tuned(source)
     else:
         entries = at_schedules(source.entries, AUTHORS)
         if not entries:
             raise ValueError(
-                f"{source} has no sampler at its author's schedule; run it "
-                "with --schedule karras --schedule uniform_lambda"
+                f"{source} has no sampler at its author's schedule; run it with --schedule karras --schedule "
+                "uniform_lambda"
             )
-    comparison = compared(
-        source,
-        source,
-        against(entries, baseline, any_schedule=True),
-        metrics,
-        margin,
-        baseline=baseline,
-    )
+    pairs = against(entries, baseline, any_schedule=True)
+    comparison = compared(source, source, pairs, metrics, margin, baseline=baseline)
     if not comparison.lines:
         raise ValueError(
-            f"{source} has nothing to compare with {baseline} in this way; "
-            "run another sampler at the same budget"
+            f"{source} has nothing to compare with {baseline} in this way; run another sampler at the same budget"
         )
     return comparison
 
 
 def _choice(source: Source, metrics: Sequence[str]) -> Quantity:
-    """Return the metric to choose schedules by."""
-    chosen = choose(
-        metrics, measured([source], [quantity for quantity in judged() if quantity.name in HALVED])
-    )
+    """Return the one metric to choose schedules by."""
+    halved = [quantity for quantity in judged() if quantity.name in HALVED]
+    chosen = choose(metrics, measured([source], halved))
     if len(chosen) > 1:
-        raise ValueError(
-            f"schedules are chosen by one metric: give --metric {' or --metric '.join(q.name for q in chosen)}"
-        )
+        options = " or ".join(f"--metric {quantity.name}" for quantity in chosen)
+        raise ValueError(f"schedules are chosen by one metric: give {options}")
     return chosen[0]
 
 
@@ -117,35 +106,25 @@ def _halves(run: Path, source: Source, quantity: Quantity) -> Halves:
 def frechet_halves(
     entry: Entry, run: RunDir, references: Mapping[str, FrechetReference]
 ) -> tuple[Estimate, Estimate, str]:
-    """Return Fréchet distances to the reference of the two halves of a cell's stored features, and the
-    flag of the second.
-    """
+    """Return Fréchet distances of the two halves of a cell's stored features, and the flag of the second."""
     fixed = references[text(entry.record, "model")]
     first, second = (estimate(fixed, half) for half in _cut(_features(entry, run)))
-    return (
-        Estimate(first.value, first.se),
-        Estimate(second.value, second.se, second.influence),
-        second.flag,
-    )
+    measured_on = Estimate(second.value, second.se, second.influence)
+    return Estimate(first.value, first.se), measured_on, second.flag
 
 
 def distance_halves(entry: Entry, quantity: Quantity) -> tuple[Estimate, Estimate, str]:
-    """Return summaries of the distances to converged endpoints of the two halves of a cell's samples, and
-    why the second is not to be trusted.
-    """
+    """Return summaries of the distances of the two halves of a cell's samples, and the second's flag."""
     distances = entry.arrays.get(quantity.influence)
     if distances is None:
         raise ValueError(
-            f"cell {text(entry.record, 'cell')} keeps no distances of single "
-            "samples; run the suite again to have it scored"
+            f"cell {text(entry.record, 'cell')} keeps no distances of single samples; run the suite again to have "
+            "it scored"
         )
     first, second = (half.astype(np.float64) for half in _cut(distances))
     flag = carried_by_few(second) if quantity.flag else ""
-    return (
-        _of_half(first, entry.record, quantity),
-        _of_half(second, entry.record, quantity),
-        flag,
-    )
+    halves = [_of_half(half, entry.record, quantity) for half in (first, second)]
+    return halves[0], halves[1], flag
 
 
 def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) -> Estimate:
@@ -164,7 +143,6 @@ def _of_half(distances: NDArray[np.float64], row: Record, quantity: Quantity) ->
 
 
 def _cut(samples: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the first and the second half of some samples."""
     if len(samples) < 4:
         raise ValueError(f"{len(samples)} samples cannot be halved; run at least four")
     return samples[: len(samples) // 2], samples[len(samples) // 2 :]
@@ -176,67 +154,48 @@ def _features(entry: Entry, run: RunDir) -> NDArray:
     shards = [run.read_shard(cell, *span) or {} for span in run.ranges(cell, samples)]
     if not shards or any("features" not in shard for shard in shards):
         raise ValueError(
-            f"cell {cell} has no features stored, so that it cannot be "
-            "halved; run the suite again, or use --metric rmse"
+            f"cell {cell} has no features stored, so that it cannot be halved; run the suite again, or use "
+            "--metric rmse"
         )
     return np.concatenate([shard["features"] for shard in shards])[:samples]
 
 
 def _references(source: Source) -> dict[str, FrechetReference]:
-    """Return the reference that each model of the run is scored against.
-
-    Raises:
-        ValueError: a model is another than in the run.
+    """Return the reference that each model of the run is scored against, and refuse a model that is another by
+    now.
     """
-    names = {
-        text(entry.record, "model")
-        for entry in source.entries
-        if number(entry.record, "fid_proxy") is not None
-    }
-    models = {name: _model(name) for name in sorted(names)}
+    scored = [e for e in source.entries if number(e.record, "fid_proxy") is not None]
+    models = {name: _model(name) for name in sorted({text(e.record, "model") for e in scored})}
     identities = source.run.get("models") or {}
     for name, model in models.items():
         if identities.get(name, model.identity) != model.identity:
             raise ValueError(
-                f"model {name} is {model.identity} here, but {identities[name]} "
-                "was run; run the suite again with this model"
+                f"model {name} is {model.identity} here, but {identities[name]} was run; run the suite again with "
+                "this model"
             )
     suite = source.run.get("suite") or {}
     default = str(suite.get("extractor", CARD))  # of models that an earlier run into the folder had
-    references = load_references(
-        models,
-        dict.fromkeys(models, default) | extractors_of(suite),
-        suite.get("reference", suite.get("real")),
-    )
-    for entry in source.entries:
+    extractors = dict.fromkeys(models, default) | extractors_of(suite)
+    loaded = load_references(models, extractors, suite.get("reference", suite.get("real")))
+    references = {name: reference for name, reference in loaded.items() if reference is not None}
+    for entry in scored:
         reference = references.get(text(entry.record, "model"))
-        if reference is not None and number(entry.record, "fid_proxy") is not None:
+        if reference is not None:
             _check(entry, reference)
-    return {
-        name: _freeze(reference) for name, reference in references.items() if reference is not None
-    }
+    return {name: FrechetReference(r.mean, r.cov, r.n) for name, r in references.items()}
 
 
 def _check(entry: Entry, reference: Reference) -> None:
-    """Refuse to score stored features against a reference of another feature space or data.
-
-    Raises:
-        ValueError: the row was scored against something else.
-    """
+    """Refuse to score stored features against a reference of another feature space or data."""
     parts = text(entry.record, "estimator").split("; ")
     for part in (reference.extractor.identity, f"reference {reference.identity}"):
         if part not in parts:
             raise ValueError(
-                f"{text(entry.record, 'curve')} was scored in another feature space, or "
-                f"against other data, than {part} here; "
-                "run the suite again in a folder of its own"
+                f"{text(entry.record, 'curve')} was scored in another feature space, or against other data, than "
+                f"{part} here; run the suite again in a folder of its own"
             )
 
 
 def _model(name: str) -> Denoiser:
     spec = parse_spec(name)
     return make_model(spec.pop("name"), **spec)
-
-
-def _freeze(reference: Reference) -> FrechetReference:
-    return FrechetReference(reference.mean, reference.cov, reference.n)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
-from ..planning.tuned.spacing import LEAST, Spacing
+from ..planning.tuned_schedule import LEAST, Spacing
 
 FreeKind = Literal["levels", "coefficients", "both"]
 """Kind of free numbers: levels of an unchanged sampler, coefficients of its table on fixed levels, or both."""
@@ -34,12 +34,9 @@ class FreeParameters:
     data moves the samples. Only a first step without an evaluation has no such sum: its weight of the state
     follows the level that it ends at.
 
-    Attributes:
-        sampler: deterministic, on a fixed grid; where coefficients are free, of one evaluation a step.
-        start: its levels.
-        sigma_min, sigma_max: the model's range.
-        what: is free.
-        older: how many weights of a row are free, for the newest images but the last one; None for all.
+    The sampler is deterministic and on a fixed grid, whose levels are ``start``; where coefficients are free, it
+    makes one evaluation a step. ``older`` is how many weights of a row are free, for the newest images but the last
+    one; None for all.
     """
 
     sampler: Sampler
@@ -57,9 +54,8 @@ class FreeParameters:
             table = tabulate(self.sampler, self.start)
             self._a, self._w = arrays_of(table)
             self.skipped = int(not table[0].b)
-        free = (columns >= self.skipped) & (
-            rows - columns <= (n if self.older is None else self.older)
-        )
+        older = n if self.older is None else self.older
+        free = (columns >= self.skipped) & (rows - columns <= older)
         self._lower = (rows[free], columns[free])
         # a single step is the jump: it has no levels
         self._spacing = Spacing(n, self.sigma_min, self.sigma_max) if self.levels_free else None
@@ -92,12 +88,11 @@ class FreeParameters:
             for i in range(len(a))
         )
 
-    def made(self, z: NDArray[np.float64]) -> Sampler:
+    def sampler_at(self, z: NDArray[np.float64]) -> Sampler:
         """Return the sampler at ``z``, for :meth:`grid`."""
-        table = self.table(z)
+        table, own = self.table(z), self.sampler
         if table is None:
-            return self.sampler
-        own = self.sampler
+            return own
         stands_for = own.stands_for if isinstance(own, Tabulated) else own
         return Tabulated(stands_for=stands_for, table=table)
 
@@ -122,9 +117,8 @@ class FreeParameters:
             follows[0] = self.start.sigma[1] / self.start.sigma[0]
             moved = torch.cat([levels[1:2] / levels[0], torch.ones_like(levels[1:])])
             a = a * moved / follows
-        moved = torch.zeros(n, n, dtype=torch.float64).index_put(
-            (rows, columns), free[n : n + len(rows)]
-        )
+        weights = free[n : n + len(rows)]
+        moved = torch.zeros(n, n, dtype=torch.float64).index_put((rows, columns), weights)
         older = (self._w + moved).tril(-1)
         newest = self._a + self._w.sum(1) - a - older.sum(1)
         evaluated = torch.arange(n) >= self.skipped

@@ -22,14 +22,93 @@ that are near a boundary of the flow, where nothing is linear, have little to sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ...samplers import Grid, Sampler
+from ...models import Denoiser
+from ...models.denoiser import Bound
+from ...samplers import Grid, NoNoise, Sampler
+from ...samplers.families.tabulated import TableRow, Tabulated
 from .free import FreeParameters
 from .search import power_mean
+
+Steps = Sequence[tuple[float, TableRow]]
+"""Levels and coefficients."""
+
+
+class _Trajectory(NamedTuple):
+    """A run by a table: levels and coefficients, the state at the beginning of each step, the image of each step that
+    makes an evaluation, and the samples.
+    """
+
+    steps: Steps
+    states: Sequence[Tensor]
+    images: Sequence[Tensor]
+    end: Tensor
+
+
+@dataclass(eq=False)
+class Runs:
+    """Runs of deterministic samplers from the same latents ``x`` ``(n, *event)`` at the first level of the grids,
+    which lead to ``ends``. A table that differs in one step from the last other one begins at that step, from
+    the cached states and images.
+    """
+
+    model: Denoiser
+    ids: Tensor
+    seed: int
+    x: Tensor
+    ends: Tensor
+    batch: int
+    _trajectories: dict[tuple[int, int], _Trajectory] = field(default_factory=dict, repr=False)
+
+    @torch.no_grad()
+    def off(self, sampler: Sampler, grid: Grid, part: slice) -> NDArray[np.float64]:
+        """Return samples of some of the latents less their endpoints, ``(n, d)`` in data units."""
+        ids, x = self.ids[part].split(self.batch), self.x[part].split(self.batch)
+        samples = [self._samples(sampler, grid, *pair) for pair in zip(ids, x, strict=True)]
+        differences = torch.cat(samples).double() - self.ends[part].double()
+        return differences.flatten(1).cpu().numpy()
+
+    def _samples(self, sampler: Sampler, grid: Grid, ids: Tensor, x: Tensor) -> Tensor:
+        bound = self.model.bind(ids, self.seed)
+        if not isinstance(sampler, Tabulated):
+            return sampler.sample(bound, x, grid, NoNoise())
+        steps = list(zip(grid.sigma[:-1], sampler.table, strict=True))
+        key = int(ids[0]), len(ids)
+        cached = self._trajectories.get(key)
+        others = [i for i, step in enumerate(steps) if cached and cached.steps[i] != step]
+        if cached is None or len(others) > 1:
+            self._trajectories[key] = cached = _run(bound, steps, [x], [])
+            others = []
+        if not others:
+            return cached.end
+        first = others[0]
+        # the image at this step's own level is among those that are known, unless the level is another
+        count = max(len(steps[first][1].b) - (cached.steps[first][0] != steps[first][0]), 0)
+        return _run(bound, steps, cached.states[: first + 1], cached.images[:count]).end
+
+
+def _run(
+    bound: Bound, steps: Steps, states: Sequence[Tensor], images: Sequence[Tensor]
+) -> _Trajectory:
+    """Run a table from the last of the states on."""
+    states, images = list(states), list(images)
+    x = states[-1]
+    for level, row in steps[len(states) - 1 :]:
+        if len(images) < len(row.b):
+            images.append(bound(x, level))
+        x = row.a * x
+        for weight, image in zip(row.b, reversed(images), strict=True):
+            x = x + weight * image
+        states.append(x)
+    return _Trajectory(steps, states[:-1], images, x)
+
 
 Floats = NDArray[np.float64]
 Off = Callable[[Sampler, Grid, slice], Floats]
@@ -51,14 +130,8 @@ ROOM = 2**26
 
 @dataclass(frozen=True)
 class Fit:
-    """Result of a fit.
-
-    Attributes:
-        sampler: with coefficients in place of its own where these were free.
-        grid: its levels.
-        before, after: means of the distances of the latents that no equation had, at the start and
-            now; equal where nothing better was found.
-        ended: whether it ended before it was made to stop.
+    """Result of a fit: the sampler, with coefficients in place of its own where these were free, and its grid; the
+    mean of the distances of the latents that no equation had; and whether it ended before it was made to stop.
     """
 
     sampler: Sampler
@@ -90,12 +163,12 @@ def fit(
     def run(numbers: Floats, part: slice) -> Floats:
         if late():
             raise _LateError
-        return off(free.made(numbers), free.grid(numbers), part)
+        return off(free.sampler_at(numbers), free.grid(numbers), part)
 
     def error_of(numbers: Floats) -> float:
         return mean(run(numbers, choosing), power) if np.isfinite(numbers).all() else np.inf
 
-    first = off(free.made(z), free.grid(z), choosing)
+    first = off(free.sampler_at(z), free.grid(z), choosing)
     least = before = mean(first, power)
     size = max(1, ROOM // (len(z) * first.shape[1]))
     parts = [slice(k, min(k + size, equations)) for k in range(0, equations, size)]
@@ -112,7 +185,7 @@ def fit(
                 break
     except _LateError:
         ended = False
-    return Fit(free.made(z), free.grid(z), before, least, ended)
+    return Fit(free.sampler_at(z), free.grid(z), before, least, ended)
 
 
 def mean(differences: Floats, power: int) -> float:
@@ -124,12 +197,8 @@ def mean(differences: Floats, power: int) -> float:
 
 @dataclass(frozen=True)
 class _Linear:
-    """Squared distances of n latents as functions of p numbers.
-
-    Attributes:
-        squares: ``(n,)`` where the numbers are 0.
-        pulls: ``(n, p)`` half their slopes there.
-        grams: ``(n, p, p)`` half their curvatures.
+    """Squared distances of n latents as functions of p numbers: ``(n,)`` where these are 0, ``(n, p)`` half their
+    slopes there, and ``(n, p, p)`` half their curvatures.
     """
 
     squares: Floats

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -15,8 +16,72 @@ from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
 from ..sampling.batch import latents
 from ..sampling.counting import Meter
-from ..scoring.endpoints import ODE
-from .teacher import BATCH, Teacher
+from ..scoring.endpoints import ODE, solve
+
+BATCH = 96
+
+
+@dataclass(eq=False)
+class Teacher:
+    """Endpoints of some latents: exact ones where the model knows them, else the reference solver's, which keeps
+    every solution.
+
+    Attributes:
+        seconds: that all endpoints took so far.
+        exact: ``(n, *event)``, or None where only a solver finds them.
+    """
+
+    model: Denoiser
+    ids: Tensor
+    seed: int
+    seconds: float = field(default=0.0, init=False)
+    exact: Tensor | None = field(init=False)
+    _meter: Meter = field(default_factory=Meter, init=False, repr=False)
+    _solved: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    @torch.no_grad()
+    def __post_init__(self) -> None:
+        started = perf_counter()
+        self.model = self._meter.attach(self.model)
+        x = latents(self.model, self.ids, self.seed, self.model.dtype)[0]
+        self.exact = self.model.endpoint(x, self.model.draw_labels(self.ids, self.seed))
+        self.seconds += perf_counter() - started
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of all endpoints so far, coarser solutions included; 0 for a closed form."""
+        return self._meter.rows
+
+    @property
+    def rounding(self) -> float:
+        """Distance of neighbouring states at sigma_max, which no number of steps resolves."""
+        return torch.finfo(self.model.dtype).eps * self.model.sigma_max
+
+    def endpoints(self, steps: int) -> Tensor:
+        """Return ``(n, *event)``: the exact ones, or the reference solver's on so many steps; raise ValueError if
+        they are not finite.
+        """
+        if self.exact is not None:
+            return self.exact
+        if steps not in self._solved:
+            started = perf_counter()
+            with torch.no_grad():
+                x = solve(self.model, self.ids, self.seed, self.model.dtype, steps, BATCH)
+            if not x.isfinite().all():
+                raise ValueError(
+                    f"model {self.model.name} has no finite endpoints to tune for; check its sigma_min and sigma_max"
+                )
+            self._solved[steps] = x
+            self.seconds += perf_counter() - started
+        return self._solved[steps]
+
+    def moved(self, steps: int) -> float:
+        """Return the RMS distance per dimension of the endpoints from the ones on half as many steps; 0 for
+        exact ones.
+        """
+        difference = self.endpoints(steps) - self.endpoints(steps // 2)
+        return float(difference.double().square().mean().sqrt())
+
 
 MOST = 2**28
 """Latents of a set, at most."""
@@ -41,10 +106,8 @@ class TuningProblem:
     """Latents of a model, and how far from their converged endpoints a sampler takes them.
 
     Attributes:
-        model: counted by ``meter``.
-        meter: counts evaluations, but for the teacher's, from here on.
-        ids: ``(n,)`` the latents' numbers, on the model's device.
-        seed: of the latents.
+        model, meter: the model, and the counter of its evaluations but for the teacher's, from here on.
+        ids, seed: of the latents, ``(n,)`` on the model's device.
         teacher: knows the endpoints.
         steps: of the teacher's solution that counts; says nothing where the endpoints are exact.
     """
@@ -63,28 +126,24 @@ class TuningProblem:
 
     @property
     def resolution(self) -> float:
-        """Distance that the last doubling of the teacher's steps moved the endpoints: RMS per dimension,
-        in data units; 0 for exact ones.
+        """RMS distance per dimension that the last doubling of the teacher's steps moved the endpoints; 0 for
+        exact ones.
         """
         return self.teacher.moved(self.steps)
 
     def settle(self, *runs: tuple[Sampler, Grid]) -> bool:
-        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the
-        smallest RMS distance of samplers on their grids.
+        """Take finer endpoints until doubling moves them by at most :data:`RESOLVED` of the smallest RMS distance
+        of samplers on their grids; return True if they changed.
 
-        Where rounding or the most steps of the reference solver come first, ``resolution`` has the
-        distance then.
-
-        Returns:
-            True if the endpoints changed.
+        Where rounding or the most steps of the reference solver come first, ``resolution`` has the distance then.
         """
         if self.resolution <= self.teacher.rounding:
             return False
         before, samples = self.steps, [self.sample(*run) for run in runs]
-        while (
-            self.resolution > max(RESOLVED * min(map(self._rms, samples)), self.teacher.rounding)
-            and self.steps < ODE.last
-        ):
+        while self.steps < ODE.last:
+            least = RESOLVED * min(map(self._rms, samples))
+            if self.resolution <= max(least, self.teacher.rounding):
+                break
             self.steps *= 2
         return self.steps != before
 
@@ -95,12 +154,8 @@ class TuningProblem:
     @torch.no_grad()
     def sample(self, sampler: Sampler, grid: Grid) -> Tensor:
         """Return the sampler's samples from these latents."""
-        return torch.cat(
-            [
-                sampler.sample(self.model.bind(ids, self.seed), x, grid, NoNoise())
-                for ids, x in self.batches
-            ]
-        )
+        bound = ((self.model.bind(ids, self.seed), x) for ids, x in self.batches)
+        return torch.cat([sampler.sample(model, x, grid, NoNoise()) for model, x in bound])
 
     def nfe(self, sampler: Sampler, grid: Grid) -> int:
         """Return counted evaluations per sample."""
@@ -127,15 +182,7 @@ class TuningProblem:
 def tuning_problem(
     model: Denoiser, first: int, count: int, seed: int, device: str = "cpu"
 ) -> TuningProblem:
-    """Return a :class:`TuningProblem` of ``count`` latents from number ``first`` on.
-
-    Args:
-        model: on ``device``.
-        first: such as :data:`TRAIN_IDS`.
-        count: at most :data:`MOST`.
-        seed: of the latents.
-        device: "cpu" or "cuda".
-    """
+    """Return a :class:`TuningProblem` of ``count`` latents, at most :data:`MOST`, from number ``first`` on."""
     meter, ids = Meter(), torch.arange(first, first + count, device=device)
     return TuningProblem(
         meter.attach(model), meter, ids, seed, Teacher(model, ids, seed), 2 * ODE.first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, Tabulated
 from ...samplers.schedules import SCHEDULES
 from ..planning.schedules import make_schedule
-from ..planning.tuned.spacing import Spacing
+from ..planning.tuned_schedule import Spacing
 from .problem import TuningProblem
 
 OBJECTIVES = {"mean": 1, "rms": 2, "geometric": 0}
@@ -35,13 +36,8 @@ _ENOUGH = 1e-4  # a descent ends when a step gains less, relative to the logarit
 
 
 class SearchResult(NamedTuple):
-    """Result of a search.
-
-    Attributes:
-        grid: the best levels.
-        schedule: the built-in schedule that was best on the same latents.
-        untuned: its grid.
-        table: the best coefficients, in place of the sampler's own; None where these stay.
+    """Result of a search: the best levels; the built-in schedule that was best on the same latents, and its grid;
+    and the best coefficients, None where the sampler's own stay.
     """
 
     grid: Grid
@@ -56,13 +52,13 @@ class SearchResult(NamedTuple):
 
 def built_in(steps: int, model: Denoiser) -> dict[str, Grid]:
     """Return the grids to 0 of all schedules that are formulas, at default options, by their first name."""
-    names = [
-        name
-        for name, entry in SCHEDULES.items()
-        if not entry.needs_model and entry.same_as not in SCHEDULES
-    ]
-    grids = {name: _grid(name, steps, model) for name in names}
-    return {name: grid for name, grid in grids.items() if grid is not None}
+    grids = {}
+    for name, entry in SCHEDULES.items():
+        if entry.needs_model or entry.same_as in SCHEDULES:
+            continue
+        with suppress(ValueError):  # it has none of so many steps
+            grids[name] = make_schedule(name)(steps, model.sigma_min, model.sigma_max)
+    return grids
 
 
 def search(
@@ -72,19 +68,12 @@ def search(
     objective: str = "mean",
     begun: Grid | None = None,
 ) -> SearchResult:
-    """Return the levels that bring a sampler nearest to the endpoints of a problem.
+    """Return the levels that bring a deterministic sampler on a fixed grid nearest to the endpoints of a problem,
+    by an objective of :data:`OBJECTIVES`.
 
-    They are never worse than the best built-in schedule.
-
-    Built-in schedules spend their last evaluation at sigma_min, mostly in vain. So the descents start
-    from the best of these grids and of the same with one step more and without sigma_min.
-
-    Args:
-        problem: latents to tune on.
-        sampler: deterministic, on a fixed grid.
-        steps: of the grid, >= 2.
-        objective: of :data:`OBJECTIVES`.
-        begun: result of a search with coarser endpoints; this one goes on from it alone.
+    They are never worse than the best built-in schedule. Built-in schedules spend their last evaluation at
+    sigma_min, mostly in vain. So the descents start from the best of these grids and of the same with one step more
+    and without sigma_min; or from ``begun``, the result of a search with coarser endpoints, alone.
     """
     model, power = problem.model, OBJECTIVES[objective]
     spacing = Spacing(steps, model.sigma_min, model.sigma_max)
@@ -126,11 +115,3 @@ def _descend(
     """Return a local minimum by L-BFGS-B, with slopes by forward differences."""
     options = {"eps": _DIFFERENCE, "ftol": _ENOUGH, "maxfun": PATIENCE * len(z)}
     return minimize(cost, z, method="L-BFGS-B", options=options).x
-
-
-def _grid(name: str, steps: int, model: Denoiser) -> Grid | None:
-    """Return the grid of a schedule; None where it has none of so many steps."""
-    try:
-        return make_schedule(name)(steps, model.sigma_min, model.sigma_max)
-    except ValueError:
-        return None

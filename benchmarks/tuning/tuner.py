@@ -8,25 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..planning.models import NamedModel
-from ..planning.tuned.entry import WHATS, Tuned, What
-from ..planning.tuned.file import check_writable, read_tuned, write_tuned
+from ..planning.tuned_file import WHATS, Tuned, What, check_writable, read_tuned, write_tuned
 from ..running.executors import Executor, Failure, InProcess, Tell
 from ..running.executors.tasks import SentSampler
 from ..running.executors.worker_context import WorkerConfig, WorkerContext
 from .problem import MOST
 from .search import OBJECTIVES
-from .target import Target
-from .tuning import Tuning
+from .tuning import Target, Tuning
 
 
 @dataclass(frozen=True)
 class Tune:
-    """Task to tune a target. Tasks of one world share their endpoints, and the cost of these.
-
-    Attributes:
-        target: what is tuned.
-        models: names of the models to tune on and to score on too.
-        options: further arguments of :class:`.Tuning`.
+    """Task to tune a target on the first of two models, and to score it on both. Tasks of one world share their
+    endpoints, and the cost of these. The options are further arguments of :class:`.Tuning`.
     """
 
     target: Target
@@ -57,7 +51,7 @@ class Tune:
 def _unpickle(
     sampler: SentSampler, steps: int, models: tuple[str, str], options: tuple[Any, ...]
 ) -> Tune:
-    return Tune(Target(sampler.restored(), steps), models, options)
+    return Tune(Target(sampler.here(), steps), models, options)
 
 
 @dataclass
@@ -68,15 +62,10 @@ class Tuner:
     Attributes:
         file: of entries; what it holds of the same subject and setting is not tuned again, and of
             another setting is replaced.
-        subject: the model to tune on.
-        other: the model to score on too.
+        subject, other: the model to tune on, and the one to score on too.
         latents, test_latents: how many to tune on, and to measure the gap on, each at least 2.
-        seed: of all latents.
-        objective: of :data:`.search.OBJECTIVES`.
-        device: "cpu" or "cuda", where the models are.
-        executor: where samplers are tuned.
+        objective, what: of :data:`.search.OBJECTIVES` and :data:`~samplerbench.benchmarks.planning.tuned_file.WHATS`.
         progress: called with each stage, in words.
-        what: is tuned, of :data:`~samplerbench.benchmarks.planning.tuned.entry.WHATS`.
         failures: of the targets that the last call could not tune, by target.
     """
 
@@ -113,11 +102,8 @@ class Tuner:
         self._world = WorkerContext(WorkerConfig.here({}, self.device), models)
 
     def __call__(self, targets: Sequence[Target]) -> list[Tuned]:
-        """Return the entries of the targets (:func:`.target.targets_of`), from the file or tuned now,
-        without :attr:`failures`.
-
-        Raises:
-            ValueError: the file is something else, or cannot be written.
+        """Return the entries of the targets (:func:`.targets_of`), from the file or tuned now, without
+        :attr:`failures`; raise ValueError if the file is something else, or cannot be written.
         """
         check_writable(self.file)
         self.failures = {}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ... import samplers
 from ...models import Denoiser
 from ...samplers import Grid, Sampler
-from ...samplers.families.tabulated import Table, TableRow, tabulate
+from ...samplers.families.tabulated import Table, TableRow, tabulate, untabulable
+from ...samplers.spec import label_of
+from ..planning.budget import cost_of, steps_within
 from ..planning.models import NamedModel
 from ..planning.schedules import make_schedule
-from ..planning.tuned.entry import (
+from ..planning.tuned_file import (
     Cost,
     Elsewhere,
     Score,
@@ -28,14 +30,87 @@ from ..planning.tuned.entry import (
     What,
     gap_of,
 )
+from ..planning.tuned_schedule import MOST_STEPS, untunable
 from ..running.executors import Tell
 from .free import FreeParameters, projected
-from .least_squares import fit
-from .problem import TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
-from .runs import Runs
+from .least_squares import Runs, fit
+from .problem import BATCH, TEST_IDS, TRAIN_IDS, TuningProblem, tuning_problem
 from .search import OBJECTIVES, SearchResult, candidate_grids, power_mean, search
-from .target import Target
-from .teacher import BATCH
+
+
+class Target(NamedTuple):
+    """Sampler to tune for a number of steps."""
+
+    sampler: Sampler
+    steps: int
+
+    @property
+    def label(self) -> str:
+        """Sampler as the command line writes it."""
+        return label_of(self.sampler)
+
+
+MOST_TABULATED = 30
+"""Steps of a table: as many denoised images are kept, and its numbers grow with their square."""
+
+
+def check(target: Target, what: What = "grid") -> None:
+    """Raise ValueError for a target that has no levels to tune, or no coefficients: the sampler is stochastic,
+    adaptive, or has levels of its own, or is no linear method of one evaluation a step; or the steps are too
+    few or too many.
+    """
+    if reason := untunable(target.sampler):
+        raise ValueError(
+            f"sampler {target.label} cannot be tuned: it {reason}; give a deterministic sampler on a fixed grid, "
+            "such as heun"
+        )
+    if target.steps > MOST_STEPS:
+        raise ValueError(
+            f"{target.steps} steps of {target.label} are too many to tune; give at most {MOST_STEPS}"
+        )
+    if target.steps < 2:
+        raise ValueError(f"one step of {target.label} has no level to tune; give more")
+    if what == "grid":
+        return
+    if target.steps > MOST_TABULATED:
+        raise ValueError(
+            f"coefficients of {target.steps} steps of {target.label} are too many to tune; give at "
+            f"most {MOST_TABULATED} steps, or --what grid"
+        )
+    levels = Grid((*(2.0**-i for i in range(target.steps)), 0.0))
+    if reason := untabulable(target.sampler, levels):
+        raise ValueError(
+            f"sampler {target.label} has no coefficients to tune: it {reason}; give a multistep "
+            "method such as dpmpp_2m, or --what grid"
+        )
+
+
+def targets_of(
+    samplers: Sequence[Any],
+    model: Denoiser,
+    steps: Sequence[int] | None,
+    budgets: Sequence[int] | None,
+    what: What = "grid",
+) -> list[Target]:
+    """Return each sampler once for each number of steps, or for the most steps that each budget buys; raise
+    ValueError for what is no target (:func:`check`), or a budget that buys no step.
+    """
+    karras = make_schedule("karras")
+    targets: dict[Target, None] = {}
+    for sampler in samplers:
+        for size in steps or budgets or ():
+            # an adaptive sampler is refused below, with the reason
+            fits = sampler.adaptive or steps is not None
+            count = size if fits else steps_within(size, cost_of(model, sampler, karras, "zero"))
+            if count is None:
+                raise ValueError(
+                    f"--nfe {size}: one step of {sampler.name} costs more; give a larger budget"
+                )
+            target = Target(sampler, count)
+            check(target, what)
+            targets[target] = None
+    return list(targets)
+
 
 EQUATIONS = 2 / 3
 """Share of the latents that coefficients are fitted to; the others choose how far."""
@@ -49,18 +124,11 @@ def fitted(
     what: Literal["coefficients", "both"] = "both",
     begun: SearchResult | None = None,
 ) -> SearchResult:
-    """Return the coefficients, and with ``both`` the levels too, that bring a sampler nearest to the
-    endpoints of a problem.
+    """Return the coefficients, and with ``both`` the levels too, that bring a linear method of one evaluation a
+    step nearest to the endpoints of a problem of two latents or more.
 
-    Never worse than the sampler on the best built-in schedule, or than what was begun with.
-
-    Args:
-        problem: latents to tune on, 2 at least.
-        sampler: a linear method of one evaluation a step.
-        steps: of the grid, >= 2.
-        objective: of :data:`.search.OBJECTIVES`.
-        what: is free. Levels that are not free come from the built-in schedule.
-        begun: result of a search with coarser endpoints; this one goes on from it.
+    Never worse than the sampler on the best built-in schedule, which has the levels that are not free, or than
+    ``begun``, the result of a search with coarser endpoints that this one goes on from.
     """
     model, power = problem.model, OBJECTIVES[objective]
 
@@ -88,16 +156,8 @@ def fitted(
 
 @dataclass
 class Tuning:
-    """Tuning of samplers on a model, one after the other, with the same endpoints.
-
-    Attributes:
-        subject: the model to tune on.
-        other: the model to score on too.
-        latents, test_latents: how many to tune on, and to measure the gap on.
-        seed: of all latents.
-        objective: of :data:`.search.OBJECTIVES`.
-        what: is tuned.
-        device: "cpu" or "cuda", where the models are.
+    """Tuning of samplers on a model, scored on another one too, one after the other, with the same endpoints (see
+    :class:`.Tuner`).
     """
 
     subject: NamedModel
@@ -123,7 +183,7 @@ class Tuning:
         seconds = perf_counter() - started - (train.teacher.seconds - taught)
         search_cost = self._cost(train.meter.rows - before, seconds)
         tell(f"{where}: scoring")
-        scores = [self._scores(problem, *_both(target, result)) for problem in (train, test)]
+        scores = [self._scores(problem, target, result) for problem in (train, test)]
         return Tuned(
             subject=self.subject_of(target),
             setting=self.setting,
@@ -153,17 +213,15 @@ class Tuning:
         problem = self._problem(self.other, TEST_IDS, tell)
         untuned = make_schedule(result.schedule)(target.steps, other.sigma_min, other.sigma_max)
         grid = carried(result.grid, self.subject.model, other)
-        carried_over = result._replace(
-            grid=grid, untuned=untuned, table=moved(result.table, result.grid, grid)
-        )
-        scores = self._scores(problem, *_both(target, carried_over))
+        table = moved(result.table, result.grid, grid)
+        carried_over = result._replace(grid=grid, untuned=untuned, table=table)
         return Elsewhere(
             model=self.other.name,
             identity=other.identity,
             levels=grid.sigma,
-            coefficients=_numbers(carried_over.table),
+            coefficients=_numbers(table),
             latents=self.test_latents,
-            scores=scores,
+            scores=self._scores(problem, target, carried_over),
         )
 
     def _problem(self, named: NamedModel, first: int, tell: Tell) -> TuningProblem:
@@ -178,19 +236,17 @@ class Tuning:
             )
         return replace(self._posed[named.name, first])
 
-    def _scores(self, problem: TuningProblem, *runs: tuple[Sampler, Grid]) -> Scores:
+    def _scores(self, problem: TuningProblem, target: Target, result: SearchResult) -> Scores:
         """Score untuned and tuned on a problem's latents, with endpoints fine enough for the better one."""
+        runs = _both(target, result)
         problem.settle(*runs)
-        before, after = (self._score(problem.distances(*run)) for run in runs)
-        return Scores(untuned=before, tuned=after, resolution=problem.resolution)
-
-    def _score(self, distances: NDArray[np.float64]) -> Score:
-        error = power_mean(distances, OBJECTIVES[self.objective])
-        return Score(
-            error=error,
-            rms=power_mean(distances, OBJECTIVES["rms"]),
-            median=float(np.median(distances)),
-        )
+        scores = []
+        for distances in [problem.distances(*run) for run in runs]:
+            error, rms = (
+                power_mean(distances, OBJECTIVES[name]) for name in (self.objective, "rms")
+            )
+            scores.append(Score(error=error, rms=rms, median=float(np.median(distances))))
+        return Scores(untuned=scores[0], tuned=scores[1], resolution=problem.resolution)
 
     def _cost(self, evaluations: int, seconds: float) -> Cost:
         return Cost(evaluations=evaluations, per_latent=evaluations / self.latents, seconds=seconds)
@@ -221,16 +277,12 @@ class Tuning:
         )
 
 
-def _both(
-    target: Target, result: SearchResult
-) -> tuple[tuple[Sampler, Grid], tuple[Sampler, Grid]]:
-    """Return the untuned and the tuned sampler with their grids."""
+def _both(target: Target, result: SearchResult) -> list[tuple[Sampler, Grid]]:
     sampler = target.sampler
-    return (sampler, result.untuned), (result.sampler(sampler), result.grid)
+    return [(sampler, result.untuned), (result.sampler(sampler), result.grid)]
 
 
 def _numbers(table: Table | None) -> tuple[tuple[float, ...], ...] | None:
-    """Return a table as a file has it."""
     return None if table is None else tuple((row.a, *row.b) for row in table)
 
 
@@ -250,12 +302,7 @@ def moved(table: Table | None, old_grid: Grid, new_grid: Grid) -> Table | None:
 
 def carried(grid: Grid, source: Denoiser, target: Denoiser) -> Grid:
     """Return the grid at the same relative positions in log sigma in another model's range."""
-    share = math.log(target.sigma_max / target.sigma_min) / math.log(
-        source.sigma_max / source.sigma_min
-    )
-    return Grid(
-        (
-            *(target.sigma_max * (sigma / source.sigma_max) ** share for sigma in grid.sigma[:-1]),
-            0.0,
-        )
-    )
+    widths = [math.log(model.sigma_max / model.sigma_min) for model in (target, source)]
+    share = widths[0] / widths[1]
+    levels = (target.sigma_max * (s / source.sigma_max) ** share for s in grid.sigma[:-1])
+    return Grid((*levels, 0.0))

@@ -2,8 +2,15 @@
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, Lines, Value
-from samplerbench.benchmarks.advice.answer.pictures import Pictures
+from samplerbench.benchmarks.advice.answer import (
+    Advice,
+    Best,
+    Budget,
+    Choice,
+    Lines,
+    Pictures,
+    Value,
+)
 
 HOSTILE = "</script><img src=x onerror=alert(1)> | `**bold**` \x1b[31m"
 

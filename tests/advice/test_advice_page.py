@@ -13,11 +13,17 @@ import pytest
 from answers import HOSTILE, advice, best, budget, choice, pictures, whole
 
 from samplerbench.benchmarks.advice.answer import Advice, Value
-from samplerbench.benchmarks.advice.page import render, write_page
-from samplerbench.benchmarks.advice.page.build import LARGEST, gallery, shrunk, unbroken
-from samplerbench.benchmarks.advice.page.plot import curves
-from samplerbench.benchmarks.advice.table import table
+from samplerbench.benchmarks.advice.page import (
+    LARGEST,
+    curves,
+    gallery,
+    render,
+    shrunk,
+    unbroken,
+    write_page,
+)
 from samplerbench.benchmarks.advice.text_output import markdown, print_advice
+from samplerbench.benchmarks.advice.wording import table
 from samplerbench.benchmarks.cli.common.console import Safe
 from samplerbench.results.text import format_number
 

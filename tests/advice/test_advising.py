@@ -9,15 +9,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from samplerbench.benchmarks.advice import Advice, advise
-from samplerbench.benchmarks.advice.asked import request
-from samplerbench.benchmarks.advice.asked.request import load_subject
-from samplerbench.benchmarks.advice.exports.table import steps_of
-from samplerbench.benchmarks.advice.finding.races import errors_of, ordered
-from samplerbench.benchmarks.advice.racing import truth
-from samplerbench.benchmarks.advice.racing.clock import OutOfTime
-from samplerbench.benchmarks.advice.racing.tasks import Ends
-from samplerbench.benchmarks.advice.racing.tuned import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice import Advice, advise, request
+from samplerbench.benchmarks.advice import measuring as truth
+from samplerbench.benchmarks.advice.exports.equivalents import steps_of
+from samplerbench.benchmarks.advice.fitting import FittedNumbers, tuned_cell
+from samplerbench.benchmarks.advice.races import errors_of, ordered
+from samplerbench.benchmarks.advice.request import load_subject
+from samplerbench.benchmarks.advice.run import OutOfTime
+from samplerbench.benchmarks.advice.tasks import SamplesTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
@@ -105,7 +104,7 @@ def test_the_answer_is_read_again(answered):
 
 def test_a_second_run_measures_nothing_and_says_the_same(answered, monkeypatch):
     out, first = answered
-    monkeypatch.setattr(Ends, "__call__", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(SamplesTask, "__call__", lambda *_: pytest.fail("measured again"))
     again = advise("gaussian", (5, 10), out=out, minutes=5, only=FEW, default="euler on karras")
     assert [b.best["python"].choice.error for b in again.budgets] == [
         b.best["python"].choice.error for b in first.budgets
@@ -149,7 +148,7 @@ def test_advise__refuses_a_library_before_anything_is_evaluated(tmp_path, monkey
 
 
 def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, monkeypatch):
-    plain, made = Ends.__call__, []
+    plain, made = SamplesTask.__call__, []
 
     def interrupted(self, world, tell):
         made.append(self)
@@ -157,7 +156,7 @@ def test_advise__answers_with_what_is_there_where_its_time_is_over(tmp_path, mon
             raise OutOfTime
         return plain(self, world, tell)
 
-    monkeypatch.setattr(Ends, "__call__", interrupted)
+    monkeypatch.setattr(SamplesTask, "__call__", interrupted)
     found = advise("gaussian", (5, 10), out=tmp_path, minutes=5, only=FEW)
     (one,) = found.budgets
     assert one.nfe == 5

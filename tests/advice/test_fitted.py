@@ -10,22 +10,22 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice import advise
-from samplerbench.benchmarks.advice.asked.request import OWN_FIELDS, load_subject
-from samplerbench.benchmarks.advice.finding.tuning import _starts, _targets
-from samplerbench.benchmarks.advice.racing.measuring import Bench
-from samplerbench.benchmarks.advice.racing.one_budget import Raced
-from samplerbench.benchmarks.advice.racing.store import Store
-from samplerbench.benchmarks.advice.racing.tuned import (
+from samplerbench.benchmarks.advice.budget_race import RaceResult
+from samplerbench.benchmarks.advice.fitting import (
+    FitTask,
     FittedNumbers,
-    Tune,
+    _starts,
+    _targets,
     fittable,
     resolve_levels,
     tuned_cell,
 )
+from samplerbench.benchmarks.advice.measuring import Bench, Store
+from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.shard import begin, sample_shard
 from samplerbench.benchmarks.tuning.free import FreeParameters
-from samplerbench.benchmarks.tuning.runs import Runs
+from samplerbench.benchmarks.tuning.least_squares import Runs
 from samplerbench.samplers import Grid, NoNoise
 
 COUNT = 12
@@ -62,7 +62,7 @@ def test_a_run_that_begins_where_it_departs_is_the_whole_run(asked, name, what):
     kept, part = runs_of(model, cell), slice(2, 9)
     point = 0.1 * np.random.default_rng(0).normal(size=free.size)
     for z in (point, *(point + 0.01 * row for row in np.eye(free.size)), 2 * point):
-        made, levels = free.made(z), free.grid(z)
+        made, levels = free.sampler_at(z), free.grid(z)
         whole = runs_of(model, cell).off(made, levels, part)
         np.testing.assert_array_equal(kept.off(made, levels, part), whole)
         ids = torch.arange(COUNT)[part]
@@ -89,7 +89,7 @@ def test_few_evaluations_are_made_again(asked):
     free = FreeParameters(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "coefficients")
     runs = runs_of(model, cell)
     for z in (np.zeros(free.size), *(0.01 * np.eye(free.size))):
-        runs.off(free.made(z), free.grid(z), slice(None))
+        runs.off(free.sampler_at(z), free.grid(z), slice(None))
     once = 8 * COUNT
     assert meter.rows == once + sum((i + 1) * (7 - i) for i in range(8)) * COUNT
 
@@ -101,7 +101,7 @@ def test_a_cell_of_what_was_found_is_what_it_was_found_for(asked, name):
     sampler, grid = resolve_levels(cell.sampler, cell.grid)
     model = asked.model
     same = FreeParameters(sampler, grid, model.sigma_min, model.sigma_max, "coefficients")
-    found = FittedNumbers.of(same.made(np.zeros(same.size)), grid)
+    found = FittedNumbers.of(same.sampler_at(np.zeros(same.size)), grid)
     again = tuned_cell(cell, FittedNumbers.read(found.levels, found.rows))
 
     def samples(cell):
@@ -109,7 +109,7 @@ def test_a_cell_of_what_was_found_is_what_it_was_found_for(asked, name):
         return torch.from_numpy(made["endpoint"])
 
     torch.testing.assert_close(samples(again), samples(cell), rtol=0, atol=1e-6)
-    moved = FittedNumbers.of(same.made(np.full(same.size, 0.1)), grid)
+    moved = FittedNumbers.of(same.sampler_at(np.full(same.size, 0.1)), grid)
     assert len({cell.key, again.key, tuned_cell(cell, moved).key}) == 3
 
 
@@ -127,7 +127,7 @@ def test_coefficients_go_where_numbers_are_taken(asked):
     free = FreeParameters(cell.sampler, cell.grid, model.sigma_min, model.sigma_max, "both")
     z = np.full(free.size, 0.05)
     z[-1] = 0.3
-    found = FittedNumbers.of(free.made(z), free.grid(z))
+    found = FittedNumbers.of(free.sampler_at(z), free.grid(z))
     entry = asked.entry(tuned_cell(cell, found), exported=True)
     assert entry.label == "dpmpp_2m with tuned levels and coefficients"
     assert "comfyui" not in entry.libraries
@@ -154,7 +154,7 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
     def fails(*_, **__):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("samplerbench.benchmarks.advice.racing.tuned.fit", fails)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.fit", fails)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.budgets[0].best["python"].untuned is None
     assert "At 4 evaluations levels and coefficients could not be fitted" in found.undecided[0]
@@ -162,21 +162,21 @@ def test_a_fit_that_fails_is_said_and_its_budget_has_what_led(tmp_path, monkeypa
 
 
 def test_a_fit_that_there_is_no_time_for_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("samplerbench.benchmarks.advice.finding.tuning.ITERATIONS", 1e9)
+    monkeypatch.setattr("samplerbench.benchmarks.advice.fitting.ITERATIONS", 1e9)
     found = advise("gaussian", (4,), out=tmp_path, minutes=5, only=("euler", "dpmpp_2m"))
     assert found.undecided[0].startswith("At 4 evaluations there was no time to fit")
 
 
 def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_path, monkeypatch):
     seen = []
-    whole = Tune.__call__
+    whole = FitTask.__call__
 
     def watched(self, world, tell):
         seen.append(self.what)
         numbers, _ = whole(self, world, tell)
         return numbers, "coefficients" not in self.what and self.what != "both"
 
-    monkeypatch.setattr(Tune, "__call__", watched)
+    monkeypatch.setattr(FitTask, "__call__", watched)
 
     def asked(minutes):
         seen.clear()
@@ -192,8 +192,8 @@ def test_what_was_found_is_not_looked_for_again_and_what_was_cut_short_is(tmp_pa
 def test_one_sampler_on_two_schedules_is_fitted_once_from_both(asked):
     """Two fits would have one name."""
     entries = [asked.entry(cell_of(asked, "dpmpp_2m", s)) for s in ("karras", "uniform_lambda")]
-    race = Raced(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
-    run = SimpleNamespace(asked=asked)
+    race = RaceResult(6, {"comfyui": entries, "python": entries[:1]}, {}, {}, 2, 0, 8, True)
+    run = SimpleNamespace(request=asked)
     targets = list(_targets(run, race))
     assert [(t.what, len(t.entries), t.leads) for t in targets] == [
         ("levels", 2, ["comfyui"]),

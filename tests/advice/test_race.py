@@ -9,10 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.advice.racing.clock import Clock, OutOfTime
-from samplerbench.benchmarks.advice.racing.paired import error, log_error, log_ratio, worse
-from samplerbench.benchmarks.advice.racing.race import LEVEL, Race, not_worse
-from samplerbench.benchmarks.advice.racing.scoring import of_one_length
+from samplerbench.benchmarks.advice.answers import of_one_length
+from samplerbench.benchmarks.advice.race import (
+    LEVEL,
+    Race,
+    error,
+    log_error,
+    log_ratio,
+    not_worse,
+    worse,
+)
+from samplerbench.benchmarks.advice.run import Clock, OutOfTime
 
 RUNGS = (4, 8, 16, 32, 64)
 
@@ -41,9 +48,9 @@ def race(table, fields=None, rungs=RUNGS, **options):
 
 def test_the_best_wins_and_the_hopeless_are_dropped_at_once():
     found, asked = race(squares_of([1.0, 0.1, 5.0, 0.5]))
-    assert found.left("all") == [1]
+    assert found.survivors("all") == [1]
     assert sum(count for _, count in asked) < 4 * 64
-    assert set(found.known) == {0, 1, 2, 3}
+    assert set(found.measurements) == {0, 1, 2, 3}
 
 
 def test_race__broken_off_in_its_first_look_has_what_was_measured():
@@ -58,9 +65,9 @@ def test_race__broken_off_in_its_first_look_has_what_was_measured():
     made = Race({"all": range(3), "last": [2]}, RUNGS, measure)
     with pytest.raises(OutOfTime):
         made()
-    made.broken_off()
-    assert made.left("all") == [1, 0]
-    assert made.left("last") == []
+    made.drop_unmeasured()
+    assert made.survivors("all") == [1, 0]
+    assert made.survivors("last") == []
 
 
 def test_clock__breaks_a_stage_off_in_the_main_thread():
@@ -93,15 +100,15 @@ def test_clock__begins_when_the_command_did():
 
 def test_equals_run_to_the_end_and_are_told_as_such():
     found, _ = race(squares_of([1.0, 1.0], seed=3))
-    assert sorted(found.left("all")) == [0, 1]
-    assert len(found.known[0]) == 64
+    assert sorted(found.survivors("all")) == [0, 1]
+    assert len(found.measurements[0]) == 64
 
 
 def test_one_that_is_as_good_as_the_leader_is_dropped_with_the_chance_that_is_promised():
     dropped = 0
     for seed in range(300):
         found, _ = race(squares_of([1.0, 1.0], seed=seed))
-        dropped += len(found.left("all")) == 1
+        dropped += len(found.survivors("all")) == 1
     # two can be dropped; the promise is of either
     assert dropped / 300 < 2 * LEVEL + 3 * math.sqrt(2 * LEVEL / 300)
 
@@ -109,8 +116,8 @@ def test_one_that_is_as_good_as_the_leader_is_dropped_with_the_chance_that_is_pr
 def test_a_field_keeps_its_own_best():
     table = squares_of([0.1, 1.0, 3.0])
     found, _ = race(table, {"all": [0, 1, 2], "few": [1, 2]})
-    assert found.left("all") == [0]
-    assert found.left("few") == [1]
+    assert found.survivors("all") == [0]
+    assert found.survivors("few") == [1]
 
 
 def test_what_makes_the_same_samples_is_run_once():
@@ -123,7 +130,7 @@ def test_what_makes_the_same_samples_is_run_once():
 def test_one_that_fails_is_out():
     found, _ = race([None, *squares_of([1.0, 2.0])])
     assert found.failed == {0}
-    assert found.left("all") == [1]
+    assert found.survivors("all") == [1]
 
 
 def test_time_that_is_up_ends_it_after_a_look_and_nobody_is_dropped_unmeasured():
@@ -133,10 +140,12 @@ def test_time_that_is_up_ends_it_after_a_look_and_nobody_is_dropped_unmeasured()
         for number in list(numbers)[: None if start == 0 else 1]:
             yield number, table[number][start:stop]
 
-    made = Race({"all": [0, 1, 2]}, RUNGS, measure, late=lambda: len(made.known.get(2, ())) > 4)
+    made = Race(
+        {"all": [0, 1, 2]}, RUNGS, measure, late=lambda: len(made.measurements.get(2, ())) > 4
+    )
     made()
-    assert set(made.left("all")) >= {1, 2} - {n for n in (1, 2) if n not in made.known}
-    assert made.left("all")[0] in (1, 2)
+    assert set(made.survivors("all")) >= {1, 2} - {n for n in (1, 2) if n not in made.measurements}
+    assert made.survivors("all")[0] in (1, 2)
 
 
 def test_leaders_are_looked_at_as_far_as_is_asked_whatever_the_time():
@@ -148,8 +157,8 @@ def test_leaders_are_looked_at_as_far_as_is_asked_whatever_the_time():
 
     made = Race({"all": [0, 1, 2, 3]}, RUNGS, measure, late=lambda: True, least=16)
     made()
-    assert sorted(map(len, made.known.values()))[-2:] == [16, 16]
-    assert len(made.known[made.left("all")[0]]) == 16
+    assert sorted(map(len, made.measurements.values()))[-2:] == [16, 16]
+    assert len(made.measurements[made.survivors("all")[0]]) == 16
 
 
 def test_race__a_rule_says_who_stays():
@@ -158,7 +167,7 @@ def test_race__a_rule_says_who_stays():
         keep=lambda ranked, _known, _look: set(ranked[:2]),
         rungs=(4, 8),
     )
-    assert found.left("all") == [3, 2]
+    assert found.survivors("all") == [3, 2]
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=20), st.floats(1e-3, 1e3))

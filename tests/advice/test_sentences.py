@@ -8,12 +8,12 @@ from answers import best, budget, choice
 
 from samplerbench.benchmarks.advice.answer import Alternative, Value
 from samplerbench.benchmarks.advice.sentences import leading, sentences
-from samplerbench.benchmarks.advice.table import row
 from samplerbench.benchmarks.advice.wording import (
     beside,
     inverse,
     measured,
     open_ratio,
+    row,
     times,
     verdict,
 )

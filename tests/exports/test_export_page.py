@@ -8,9 +8,11 @@ from pathlib import Path
 from networks import network
 
 from samplerbench.benchmarks.advice.exports import comfyui, missing
-from samplerbench.benchmarks.advice.exports.coordinates import coordinates_of
 from samplerbench.benchmarks.advice.exports.diffusers import scaled_scheduler
-from samplerbench.benchmarks.advice.exports.diffusers_solvers import own_scheduler
+from samplerbench.benchmarks.advice.exports.diffusers_schedulers import (
+    coordinates_of,
+    own_scheduler,
+)
 from samplerbench.benchmarks.advice.exports.k_diffusion import function_of
 from samplerbench.samplers import karras, make, names
 

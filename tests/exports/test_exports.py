@@ -14,7 +14,7 @@ from networks import SCHEDULE, network
 from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
-from samplerbench.benchmarks.advice.exports.table import steps_of
+from samplerbench.benchmarks.advice.exports.equivalents import steps_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.auto import Fitted, Rule

@@ -44,7 +44,7 @@ WORK = (
     "samplerbench_studies.why_steps.run.explain",
     "samplerbench.benchmarks.timing.doctor",
     "samplerbench_studies.frontier.Frontier.__call__",
-    "samplerbench.benchmarks.advice.advising._answered",
+    "samplerbench.benchmarks.advice.advising._advice_of",
     "samplerbench_studies.validity.study.Validity.__call__",
 )
 """Where a command that was understood would begin to compute."""

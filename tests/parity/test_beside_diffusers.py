@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.exports import export
-from samplerbench.benchmarks.planning.levels import levels_of
+from samplerbench.benchmarks.planning.schedules import levels_of
 from samplerbench.models.loaders.checkpoint import load
 from samplerbench.samplers import Grid, make
 

@@ -3,7 +3,7 @@
 import pytest
 from looping import each
 
-from samplerbench.benchmarks.planning.levels import levels_of, read_levels
+from samplerbench.benchmarks.planning.schedules import levels_of, read_levels
 from samplerbench.models import make_model
 from samplerbench.samplers import karras, uniform_lambda
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from samplerbench.benchmarks.planning.levels import levels_of
 from samplerbench.benchmarks.planning.native import default_schedule, drowned, warn_of_drowned
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.planning.schedules import make_schedule
+from samplerbench.benchmarks.planning.schedules import levels_of, make_schedule
 from samplerbench.benchmarks.sampling.shard import begin
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.planning.remedy import loading
-from samplerbench.benchmarks.planning.tuned.file import read_tuned, write_tuned
+from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
 from samplerbench.results.result_table import load
 from samplerbench.samplers import make
 from samplerbench.samplers.peers import set_peers_path

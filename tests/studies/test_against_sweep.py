@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, Lines
-from samplerbench.benchmarks.advice.asked.request import OWN_FIELDS
+from samplerbench.benchmarks.advice.request import OWN_FIELDS
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.models import make_model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.advice.asked import is_candidate
+from samplerbench.benchmarks.advice.candidates import is_candidate
 from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 from samplerbench.samplers.spec import parse_spec

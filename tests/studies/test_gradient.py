@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.benchmarks.planning.tuned.spacing import Spacing
+from samplerbench.benchmarks.planning.tuned_schedule import Spacing
 from samplerbench.benchmarks.tuning.free import levels_of
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, power_mean

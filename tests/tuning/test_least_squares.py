@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.tuning.free import FreeParameters, projected
-from samplerbench.benchmarks.tuning.least_squares import Fit, fit, mean
+from samplerbench.benchmarks.tuning.least_squares import Fit, Runs, fit, mean
 from samplerbench.benchmarks.tuning.problem import TEST_IDS, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.runs import Runs
 from samplerbench.benchmarks.tuning.search import power_mean
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate

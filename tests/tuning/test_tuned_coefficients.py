@@ -10,13 +10,11 @@ from tuners import tuner
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.planning.tuned.entry import Tuned
-from samplerbench.benchmarks.planning.tuned.file import read_tuned
+from samplerbench.benchmarks.planning.tuned_file import Tuned, read_tuned
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
 from samplerbench.benchmarks.tuning.least_squares import Fit
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.target import targets_of
-from samplerbench.benchmarks.tuning.tuning import fitted, moved
+from samplerbench.benchmarks.tuning.tuning import fitted, moved, targets_of
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate
 from samplerbench.samplers.spec import label_of
@@ -72,7 +70,7 @@ def test_it_goes_by_the_name_of_its_sampler_with_options_and_is_sent_whole(gmm):
     made = make("ipndm(through_zero=True)")
     found = replaced("ipndm(through_zero=True)", karras(4, gmm.sigma_min, gmm.sigma_max))
     assert label_of(found) == label_of(made)
-    assert pickle.loads(pickle.dumps(SentSampler.of(found))).restored() == found != made
+    assert pickle.loads(pickle.dumps(SentSampler.of(found))).here() == found != made
     with pytest.raises(ValueError, match="are for 4 steps, not for 3"):
         found.plan(karras(3, gmm.sigma_min, gmm.sigma_max))
 
@@ -124,7 +122,7 @@ def test_what_is_found_is_far_nearer_and_keeps_the_sum_of_the_weights(entries):
 def test_a_fit_that_gains_nothing_keeps_the_best_schedule(what, train, monkeypatch):
     def worse(free, *_):
         z = np.full(free.size, 3.0)
-        return Fit(free.made(z), free.grid(z), 1.0, 0.5, True)
+        return Fit(free.sampler_at(z), free.grid(z), 1.0, 0.5, True)
 
     monkeypatch.setattr("samplerbench.benchmarks.tuning.tuning.fit", worse)
     found = fitted(train, make("euler"), 3, "mean", what)

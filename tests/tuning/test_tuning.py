@@ -17,8 +17,8 @@ from tuners import tuner
 
 from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning import gits
-from samplerbench.benchmarks.planning.tuned.file import read_tuned
-from samplerbench.benchmarks.planning.tuned.spacing import LEAST, Spacing
+from samplerbench.benchmarks.planning.tuned_file import read_tuned
+from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
 from samplerbench.benchmarks.tuning.problem import (
     LOST,
@@ -34,8 +34,7 @@ from samplerbench.benchmarks.tuning.search import (
     power_mean,
     search,
 )
-from samplerbench.benchmarks.tuning.target import Target, targets_of
-from samplerbench.benchmarks.tuning.tuning import carried
+from samplerbench.benchmarks.tuning.tuning import Target, carried, targets_of
 from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 

@@ -10,12 +10,11 @@ import torch
 from tuners import tuner
 
 from samplerbench.benchmarks.planning.models import NamedModel
-from samplerbench.benchmarks.planning.tuned.entry import Tuned
+from samplerbench.benchmarks.planning.tuned_file import Tuned
 from samplerbench.benchmarks.sampling.shard import latents
 from samplerbench.benchmarks.scoring.endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
-from samplerbench.benchmarks.tuning.target import Target
-from samplerbench.benchmarks.tuning.tuning import Tuning
+from samplerbench.benchmarks.tuning.tuning import Target, Tuning
 from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud
@@ -56,7 +55,7 @@ def watch(patched):
 
     patched.setattr("samplerbench.benchmarks.tuning.search.PATIENCE", 1)
     patched.setattr("samplerbench.benchmarks.tuning.problem.ODE", ODE._replace(first=2))
-    patched.setattr("samplerbench.benchmarks.tuning.teacher.solve", watched)
+    patched.setattr("samplerbench.benchmarks.tuning.problem.solve", watched)
     return solved
 
 
@@ -168,7 +167,7 @@ def test_a_teacher_is_refined_as_far_as_rounding_and_its_most_steps_go(coarse, m
 
 def test_endpoints_that_are_not_finite_are_one_sentence(monkeypatch):
     monkeypatch.setattr(
-        "samplerbench.benchmarks.tuning.teacher.solve",
+        "samplerbench.benchmarks.tuning.problem.solve",
         lambda model, ids, *rest: torch.full((len(ids), 2), np.nan),
     )
     model = make_model("digits")

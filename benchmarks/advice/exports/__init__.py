@@ -8,19 +8,44 @@ KSamplerSelect: sampler_name = dpmpp_2m
 ManualSigmas: the text of the next lines
 14.6, 3.18124205, 0.452392385, 0.03, 0.0
 SamplerCustomAdvanced (or SamplerCustom): takes both, as sampler and sigmas
+
+A library is a module with ``TITLE`` (its name for readers), ``LANGUAGE`` (of its lines), ``SOLVERS`` (of its own
+that its users would try next, by our names, on karras), ``missing(sampler, model)`` and
+``lines(sampler, grid, model, spec)``; if it takes steps as numbers, with ``written_out(sampler, grid, model)`` too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from . import comfyui, diffusers, k_diffusion, python
+from .diffusers_schedulers import SCHEDULERS
 
-__all__ = ["LIBRARIES", "Export", "export", "is_written_as_numbers", "missing"]
+__all__ = [
+    "BY_NUMBERS",
+    "LIBRARIES",
+    "SCHEDULERS",
+    "Export",
+    "export",
+    "is_written_as_numbers",
+    "language",
+    "missing",
+    "solvers",
+    "title",
+]
 
-LIBRARIES: tuple[str, ...] = ("python", "diffusers", "k-diffusion", "comfyui")
+_TARGETS: dict[str, Any] = {
+    "python": python,
+    "diffusers": diffusers,
+    "k-diffusion": k_diffusion,
+    "comfyui": comfyui,
+}
+LIBRARIES: tuple[str, ...] = tuple(_TARGETS)
+BY_NUMBERS = tuple(name for name, target in _TARGETS.items() if hasattr(target, "written_out"))
+"""Libraries that take the steps of a sampler that they do not have as numbers."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +64,36 @@ class Export:
     remark: str
 
 
+def title(library: str) -> str:
+    """Return a library's name for readers."""
+    return _TARGETS[library].TITLE if library in _TARGETS else library
+
+
+def language(library: str) -> str:
+    """Return the language of a library's lines, for a Markdown fence."""
+    return _target(library).LANGUAGE
+
+
+def solvers(library: str) -> tuple[str, ...]:
+    """Return a library's own solvers that its users would try next, by our names; none for pipelines,
+    which have :data:`SCHEDULERS`.
+    """
+    return _target(library).SOLVERS
+
+
 def missing(library: str, sampler: Sampler, model: Denoiser) -> str:
-    """Why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
+    """Return why a library cannot take a sampler's steps on a model, in a short sentence; "" if it can.
 
     Nothing is evaluated, and the library is not imported.
 
     Raises:
         ValueError: unknown library.
     """
-    if _known(library) == "python":
-        return ""
-    if library == "diffusers":
-        return diffusers.missing(sampler, model)
-    if library == "k-diffusion":
-        return k_diffusion.missing(sampler)
-    return comfyui.missing(sampler, model)
+    return _target(library).missing(sampler, model)
 
 
 def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> Export:
-    """The lines with which a library takes a sampler's steps.
+    """Return the lines with which a library takes a sampler's steps.
 
     Args:
         library: one of :data:`LIBRARIES`.
@@ -67,38 +103,22 @@ def export(library: str, sampler: Sampler, grid: Grid, model: Denoiser, spec: st
         spec: the model as ``--model`` takes it.
 
     Raises:
-        ValueError: unknown library; :func:`missing` has a reason; or the library cannot be told this grid.
+        ValueError: unknown library; :func:`missing` has a reason; or the library cannot be given this grid.
     """
     if reason := missing(library, sampler, model):
         raise ValueError(f"cannot export {sampler.name} to {library}: {reason}")
-    if library == "python":
-        code, remark = python.lines(sampler, grid, spec), ""
-    elif library == "diffusers":
-        code, remark = diffusers.lines(sampler, grid, model)
-    elif library == "k-diffusion":
-        code, remark = k_diffusion.lines(sampler, grid)
-    else:
-        code, remark = comfyui.lines(sampler, grid, model)
-    return Export(library, code, remark)
+    return Export(library, *_target(library).lines(sampler, grid, model, spec))
 
 
 def is_written_as_numbers(library: str, sampler: Sampler, grid: Grid, model: Denoiser) -> bool:
-    """Whether a library has no solver for these steps, so that the lines write them out as numbers.
-
-    Args:
-        library: one of :data:`LIBRARIES`.
-        sampler: as of :func:`export`, which has lines for it.
-        grid: likewise.
-        model: likewise.
-    """
-    if _known(library) == "diffusers":
-        return diffusers.written_out(sampler, grid, model)
-    return library == "k-diffusion" and k_diffusion.written_out(sampler, grid)
+    """Return True if a library has no solver for these steps, so that the lines write them out as numbers."""
+    target = _target(library)
+    return library in BY_NUMBERS and target.written_out(sampler, grid, model)
 
 
-def _known(library: str) -> str:
-    if library not in LIBRARIES:
+def _target(library: str) -> Any:
+    if library not in _TARGETS:
         raise ValueError(
             f"there are no lines for {library!r}; choose one of {', '.join(LIBRARIES)}"
         )
-    return library
+    return _TARGETS[library]

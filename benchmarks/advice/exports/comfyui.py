@@ -1,6 +1,6 @@
 """Nodes for ComfyUI: the sampler's name, and the noise levels.
 
-What is said here was read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
+Read in its source (comfyanonymous/ComfyUI: ``comfy/k_diffusion/sampling.py`` at 02159d8,
 ``comfy_extras/nodes_custom_sampler.py`` at 065c1df; ``comfy/samplers.py``, ``comfy/model_sampling.py`` and
 ``comfy/extra_samplers/uni_pc.py`` of February 2025):
 
@@ -26,11 +26,13 @@ from itertools import pairwise
 import numpy as np
 
 from ....models import Denoiser
+from ....models.denoiser import innermost
+from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of
-from .configured import configured
-from .coordinates import is_flow
+from .equivalents import configured
 
+TITLE, LANGUAGE, SOLVERS = "ComfyUI", "text", ("euler", "dpmpp_2m")
 NAMES: dict[str, str] = {
     "euler": "euler",
     "ddpm": "ddpm",
@@ -63,34 +65,33 @@ def name_of(sampler: Sampler, model: Denoiser) -> str:
     canonical = configured(sampler)
     if canonical is None or canonical.ends:
         return ""
-    names = OF_FLOWS if is_flow(model) else NAMES
-    name = _ALSO.get(canonical.name, canonical.name)
-    return names.get(format_spec({"name": name, **canonical.options}), "")
+    names = OF_FLOWS if _is_flow(model) else NAMES
+    return names.get(format_spec({"name": canonical.name, **canonical.options}), "")
 
 
-_ALSO = {"dpm_solver_2": "dpm_2"}
+def _is_flow(model: Denoiser) -> bool:
+    process = getattr(innermost(model), "process", None)
+    return isinstance(process, RectifiedFlow) and process.noise_scale == 1
 
 
 def missing(sampler: Sampler, model: Denoiser) -> str:
     """Return why ComfyUI has no such sampler; "" if it has."""
     if name_of(sampler, model):
         return ""
-    if is_flow(model):
+    if _is_flow(model):
         return f"on a flow no sampler of ComfyUI is {label_of(sampler)}: they step in t there"
     return f"no sampler of ComfyUI is {label_of(sampler)}"
 
 
-def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
-    """Return the nodes, and a remark.
-
-    Raises:
-        ValueError: levels that are the same in float32, or one step of a sampler that needs two.
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+    """Return the nodes, and a remark; raise ValueError for levels that are the same in float32, or one step of a
+    sampler that needs two.
     """
-    if _is_unipc(sampler) and len(grid) == 1:
+    if sampler.name.startswith("unipc") and len(grid) == 1:
         raise ValueError("ComfyUI's uni_pc has no order for one step; take more")
-    flow = is_flow(model)
+    flow = _is_flow(model)
     first = f"KSamplerSelect: sampler_name = {name_of(sampler, model)}"
-    named = "" if flow else scheduler_of(grid, model)
+    named = "" if flow else _scheduler_of(grid, model)
     if named:
         second = f"BasicScheduler: scheduler = {named}, steps = {len(grid)}, denoise = 1.00"
     else:
@@ -100,22 +101,18 @@ def lines(sampler: Sampler, grid: Grid, model: Denoiser) -> tuple[str, str]:
     return "\n".join([first, second, last]), _remark(sampler, grid, model)
 
 
-def _is_unipc(sampler: Sampler) -> bool:
-    return sampler.name.startswith("unipc")
-
-
 def _remark(sampler: Sampler, grid: Grid, model: Denoiser) -> str:
     remarks = [_OWN] if sampler.stochastic else []
     if sampler.name == "deis_tab_3":
         remarks.append("its coefficients are sums in float32, off by about 1e-4")
     more = math.hypot(1, 1 / grid.sigma[0]) - 1
     highest = grid.sigma[0] > model.sigma_max * (1 - 1e-5)
-    if highest and not is_flow(model) and more > 1e-4:
+    if highest and not _is_flow(model) and more > 1e-4:
         remarks.append(
             f"it begins with noise that is {more:.2%} stronger, sqrt(1 + sigma²) in place of sigma, as "
             "always at the model's highest level"
         )
-    if _is_unipc(sampler) and grid.to_zero:
+    if sampler.name.startswith("unipc") and grid.to_zero:
         remarks.append("it steps to 0.001 in place of 0")
     if not grid.to_zero:
         remarks.append("the levels do not end at 0, so noise of the last one is left in the image")
@@ -149,7 +146,7 @@ def sigmas_text(levels: list[float]) -> str:
     return ",\n".join(rows)
 
 
-def scheduler_of(grid: Grid, model: Denoiser) -> str:
+def _scheduler_of(grid: Grid, model: Denoiser) -> str:
     """Return the name of ComfyUI's scheduler that has these levels on this model; "" for none.
 
     Its karras (rho 7) and exponential go from the model's highest level to its lowest, and then to 0.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec
-from .configured import Configured, configured
-from .table import Row, Steps, steps_of, untabled
-from .text import called, indented, listed, wrapped
+from .equivalents import Configured, Steps, configured, steps_of, untabled
+from .literals import OWN_DRAWS, called, indented, listed, row
 
+TITLE, LANGUAGE, SOLVERS = "k-diffusion", "python", ("euler", "heun", "dpmpp_2m")
 FUNCTIONS: dict[str, str] = {
     parse_spec(pair.ours)["name"]: parse_spec(pair.theirs)["name"].partition(":")[2]
     for pair in PAIRS
@@ -30,11 +31,10 @@ OPTIONS = {
 FEWEST = {"sample_dpmpp_2m_sde": 2, "sample_dpmpp_3m_sde": 2}
 """Steps below which a function raises."""
 _NUMBERS = "no function of k-diffusion takes these steps, so they are written out as numbers"
-_OWN = "the draws are the library's own, so images differ one by one, and not as a whole"
 _NOISE = "# noise: standard normal, of the samples' shape; model(x, sigma): the clean image (k_diffusion.external)"
 
 
-def missing(sampler: Sampler) -> str:
+def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
     """Return why k-diffusion cannot take a sampler's steps; "" if it can."""
     if function_of(sampler) is not None:
         return ""
@@ -62,7 +62,7 @@ def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
         return "sample_dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}
     if canonical.name == "dpmpp_2s":
         return None if canonical.options else (FUNCTIONS[canonical.name], {"eta": 0.0})
-    ours = canonical.name if canonical.name in FUNCTIONS else _ALSO.get(canonical.name, "")
+    ours = "euler_ancestral" if canonical.name == "ddpm" else canonical.name
     if ours not in FUNCTIONS or set(canonical.options) - set(OPTIONS):
         return None
     own = sampler if sampler.name == ours else None
@@ -71,27 +71,21 @@ def function_of(sampler: Sampler) -> tuple[str, dict[str, Any]] | None:
 
 
 _LMS = {f"zab_{k}": k for k in (1, 2, 3, 4)} | {"lms": 4}
-_ALSO = {"ddpm": "euler_ancestral", "dpm_solver_2": "dpm_2"}
-"""Samplers that equal one of the table in its defaults."""
 
 
-def lines(sampler: Sampler, grid: Grid) -> tuple[str, str]:
-    """Return the lines, and a remark.
-
-    Raises:
-        ValueError: :func:`missing` has a reason, or the library cannot do it on this grid.
-    """
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+    """Return the lines, and a remark; raise ValueError if the library cannot do it on this grid."""
     call = function_of(sampler)
     if call is not None and (why := _not_on(call[0], sampler, grid)):
         if sampler.stochastic:
             raise ValueError(f"k-diffusion's {call[0]} {why}; take more steps")
         call = None
     if call is not None:
-        return _call(*call, grid), _OWN if sampler.stochastic else ""
+        return _call(*call, grid), OWN_DRAWS if sampler.stochastic else ""
     return _loop(steps_of(sampler, grid), grid), _NUMBERS
 
 
-def written_out(sampler: Sampler, grid: Grid) -> bool:
+def written_out(sampler: Sampler, grid: Grid, model: Denoiser) -> bool:  # noqa: ARG001
     """Return True if no function takes these steps."""
     call = function_of(sampler)
     return call is None or bool(_not_on(call[0], sampler, grid))
@@ -131,7 +125,7 @@ def _loop(steps: Steps, grid: Grid) -> str:
             _NOISE,
             "# level of the evaluation; the next state, as weights of the state and of the clean images",
             "ROWS = [",
-            indented("\n".join(map(_row, steps.rows))),
+            indented("\n".join(row(r.b, repr(r.sigma), repr(r.a)) for r in steps.rows)),
             "]",
             "",
             "",
@@ -147,9 +141,3 @@ def _loop(steps: Steps, grid: Grid) -> str:
             f"samples = sample_rows(model, {first!r} * noise)",
         ]
     )
-
-
-def _row(row: Row) -> str:
-    weights = ", ".join(map(repr, row.b))
-    comma = "," if len(row.b) == 1 else ""
-    return wrapped("(", [repr(row.sigma), repr(row.a), f"({weights}{comma})"], "),")

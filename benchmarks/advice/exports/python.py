@@ -6,15 +6,23 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from ....models import Denoiser
 from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin
 from ....samplers.spec import parse_spec
-from .text import WIDTH, called, indented, literal, wrapped
+from .literals import WIDTH, called, indented, literal, wrapped
+
+TITLE, LANGUAGE, SOLVERS = "samplerbench (Python)", "python", ()
 
 
-def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
-    """Return the lines; ``spec`` is the model as ``--model`` takes it.
+def missing(sampler: Sampler, model: Denoiser) -> str:  # noqa: ARG001
+    """Return "": this library has every sampler."""
+    return ""
+
+
+def lines(sampler: Sampler, grid: Grid, model: Denoiser, spec: str) -> tuple[str, str]:  # noqa: ARG001
+    """Return the lines, and no remark.
 
     Raises:
         ValueError: the sampler stands for a checkpoint's scheduler that was not looked up.
@@ -25,23 +33,27 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
             "give it fitted"
         )
     options = parse_spec(spec)
-    model = called(
+    made = called(
         "model = make_model",
         {k: v for k, v in options.items() if k != "name"},
         literal(options["name"]),
     )
-    imports = {
-        "import torch": "",
-        "from samplerbench.models import make_model": "",
-        f"from samplerbench.samplers import {', '.join(_names(sampler))}": "",
-        **dict.fromkeys(_imports(sampler), ""),
-    }
+    file = plugin_file(sampler.name)
+    # of an installed plugin, the origin is its distribution
+    installed = bool(origin(sampler.name)) and ":" not in sampler.name and file is None
+    loaders = [
+        name for name, used in {"load_file": file, "load_plugins": installed}.items() if used
+    ]
+    loading = [f"load_file({literal(str(file))})"] if file else ["load_plugins()"] * installed
     return "\n".join(
         [
-            *imports,
+            "import torch",
+            "from samplerbench.models import make_model",
+            f"from samplerbench.samplers import {', '.join(['Grid', 'SampleNoise', *loaders, 'make'])}",
+            *_imports(sampler),
             "",
-            *_plugin_lines(sampler),
-            model,
+            *loading,
+            made,
             f"sampler = {_expression(sampler)}",
             wrapped("grid = Grid((", [repr(level) for level in grid.sigma], "))"),
             "",
@@ -51,58 +63,29 @@ def lines(sampler: Sampler, grid: Grid, spec: str) -> str:
             "samples = sampler.sample(model.bind(ids, seed), x, grid, noise)",
             "images = model.decode(samples)",
         ]
-    )
-
-
-def _names(sampler: Sampler) -> list[str]:
-    loaders = {"load_file": plugin_file(sampler.name), "load_plugins": _is_installed(sampler)}
-    return ["Grid", "SampleNoise", *(name for name, used in loaders.items() if used), "make"]
-
-
-def _plugin_lines(sampler: Sampler) -> list[str]:
-    """Return the lines that register a plugin's sampler."""
-    if file := plugin_file(sampler.name):
-        return [f"load_file({literal(str(file))})"]
-    return ["load_plugins()"] if _is_installed(sampler) else []
-
-
-def _is_installed(sampler: Sampler) -> bool:
-    """Return True if a sampler comes from an installed plugin, whose origin is its distribution."""
-    name = sampler.name
-    return bool(origin(name)) and ":" not in name and plugin_file(name) is None
+    ), ""
 
 
 def _expression(sampler: Any) -> str:
     """Return Python that makes a sampler."""
     if isinstance(sampler, Tabulated):
         return _code_of(sampler)
-    call = called("make", non_default_options(sampler), literal(sampler.name))
+    call = called("make", dict(non_default(sampler)), literal(sampler.name))
     values = [getattr(sampler, f.name) for f in fields(sampler) if f.metadata.get("found")]
     fitted = [value for value in values if value is not None]
     return f"{call}.fitted({_code_of(fitted[0])})" if fitted else call
 
 
-def non_default_options(sampler: Any) -> dict[str, Any]:
-    """Return the options of a sampler that are not at their defaults."""
-    return dict(non_default(sampler))
-
-
 def _imports(sampler: Any) -> Iterator[str]:
     """Yield imports of the classes of values that were found for a model."""
-    values = (
-        [sampler]
-        if isinstance(sampler, Tabulated)
-        else [getattr(sampler, f.name) for f in fields(sampler)]
-    )
+    own = isinstance(sampler, Tabulated)
+    values = [sampler] if own else [getattr(sampler, f.name) for f in fields(sampler)]
     modules: dict[str, dict[str, None]] = {}
     for cls in (cls for value in values for cls in _classes(value)):
-        modules.setdefault(_public(cls.__module__), {})[cls.__name__] = None
+        module = cls.__module__.partition("samplerbench.")[2] or cls.__module__
+        modules.setdefault(f"samplerbench.{module}", {})[cls.__name__] = None
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
-
-
-def _public(module: str) -> str:
-    return f"samplerbench.{module.partition('samplerbench.')[2] or module}"
 
 
 def _classes(value: Any) -> Iterator[type]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from samplerbench.benchmarks.advice.asked import FIELDS, load_subject
+from samplerbench.benchmarks.advice import FIELDS, load_subject
 
 from .against import Best, Row, asked, rows_of, write
 from .sweep import Configuration, Sweep

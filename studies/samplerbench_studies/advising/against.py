@@ -15,10 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from samplerbench.benchmarks.advice.answer import TUNED_LEVELS, Advice, Budget, Choice
-from samplerbench.benchmarks.advice.asked import OWN_FIELDS
+from samplerbench.benchmarks.advice import (
+    OWN_FIELDS,
+    TUNED_LEVELS,
+    Advice,
+    Budget,
+    Choice,
+    FittedNumbers,
+    tuned_cell,
+)
 from samplerbench.benchmarks.advice.exports import is_written_as_numbers
-from samplerbench.benchmarks.advice.racing import FittedNumbers, tuned_cell
 
 from .criteria import Distances
 from .sweep import Configuration, Sweep
@@ -112,7 +118,7 @@ def rows_of(advice: Advice, name: str, seed: int, sweep: Sweep, best: Best) -> l
 
 
 def recommended(budget: Budget, sweep: Sweep) -> dict[str, Configuration]:
-    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.asked.FIELDS`.
+    """What is recommended at a budget, by :data:`~samplerbench.benchmarks.advice.FIELDS`.
 
     A solver of a library's own is named apart only where the recommendation is none.
     """

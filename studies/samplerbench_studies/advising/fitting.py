@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from samplerbench.benchmarks.advice.asked import load_subject
-from samplerbench.benchmarks.advice.racing import resolve_levels
+from samplerbench.benchmarks.advice import load_subject, resolve_levels
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.tuning import (
     OBJECTIVES,
@@ -94,8 +93,8 @@ def rows_of(
         yield Row(
             f"{gradients} gradients",
             (train.meter.rows - before) / len(train.ids),
-            error(train, descent.free.made(z), grid),
-            error(test, descent.free.made(z), grid),
+            error(train, descent.free.sampler_at(z), grid),
+            error(test, descent.free.sampler_at(z), grid),
             time.perf_counter() - begun,
         )
 

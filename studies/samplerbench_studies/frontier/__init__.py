@@ -5,7 +5,8 @@ Configurations (sampler, options, schedule) are chosen on one half of the latent
 other, so that a winner among hundreds is not credited with its luck.
 """
 
+from samplerbench_studies.frontier.run import Frontier
+
 from .candidates import Candidate, from_peers, ours
-from .run import Frontier
 
 __all__ = ["Candidate", "Frontier", "from_peers", "ours"]

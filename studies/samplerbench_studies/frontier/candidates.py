@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from samplerbench.benchmarks import make_schedule
-from samplerbench.benchmarks.advice.asked import SCHEDULES, is_candidate, variants
+from samplerbench.benchmarks.advice import SCHEDULES, is_candidate, variants
 from samplerbench.benchmarks.planning import Schedule
 from samplerbench.benchmarks.suites import label_of
 from samplerbench.samplers import make, non_default

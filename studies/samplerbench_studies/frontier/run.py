@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from samplerbench.benchmarks.advice.racing import Race, is_hopeful
+from samplerbench.benchmarks.advice import Race, is_hopeful
 from samplerbench.benchmarks.running.executors import (
     Executor,
     Failure,
@@ -171,7 +171,9 @@ class Frontier:
             )
             race()
             chosen |= {
-                (side, criterion): some[race.left(side)[0]] for side in fields if race.left(side)
+                (side, criterion): some[race.survivors(side)[0]]
+                for side in fields
+                if race.survivors(side)
             }
         return chosen
 

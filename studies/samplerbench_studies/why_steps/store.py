@@ -24,7 +24,7 @@ from .packing import packed, unpacked
 HERE = Path(__file__).parent
 PACKAGE = Path(samplerbench.__file__).parent
 SHARED = (
-    "planning/equal_error",
+    "planning/gits",
     "planning/schedules",
     "sampling/batch",
     "sampling/shard",

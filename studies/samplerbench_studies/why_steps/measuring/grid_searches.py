@@ -65,7 +65,7 @@ class Trial:
         """The logarithm of the error."""
         self._check()
         found = self.descent
-        distances = found.problem.distances(found.free.made(z), found.free.grid(z))
+        distances = found.problem.distances(found.free.sampler_at(z), found.free.grid(z))
         return self._seen(float(np.log(power_mean(distances, found.power))), z)
 
     def slope(self, z: NDArray[np.float64]) -> tuple[float, FloatArray]:

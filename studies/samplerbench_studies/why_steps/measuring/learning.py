@@ -244,7 +244,7 @@ def _found(
     ]
     scores = {
         k: test.distances(
-            trial.descent.free.made(trial.history[k][2]),
+            trial.descent.free.sampler_at(trial.history[k][2]),
             trial.descent.free.grid(trial.history[k][2]),
         )
         for k in {*at, len(trial.history) - 1}

@@ -1,0 +1,304 @@
+"""Answer of each budget: scores on latents that chose nothing, ratios to the default, times, and pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..running.executors import Failure
+from ..running.executors.executor import always
+from ..running.executors.shard_limits import expected
+from .answer import (
+    COUNT,
+    Alternative,
+    Best,
+    Budget,
+    Choice,
+    Lines,
+    Pictures,
+    Pictures8,
+    Value,
+    as_8_bit_images,
+)
+from .budget_race import RaceResult
+from .exports import LIBRARIES, export
+from .fitting import FittedNumbers, TunedGrid
+from .measuring import FIRST, SCORED, Bench
+from .race import Squares, log_error, log_ratio, root_mean_square
+from .request import OWN_FIELDS, Entry
+from .run import Run, runs
+from .tasks import DecodeTask, TimingTask
+
+COUNTS = (FIRST, 32, 64, 128, 256)
+"""Latents that are scored, after each round."""
+TIMED_REPEATS = 5
+
+Scores = dict[int, dict[str, Squares]]
+"""Squares by budget and label."""
+Distances = Mapping[str, tuple[Choice, bool]]
+"""By label, a choice with its distance in distribution, and whether that is decidedly below the best one's."""
+
+
+def score(
+    scores: Scores, bench: Bench, chosen: Mapping[int, Sequence[Entry]], seconds: float
+) -> None:
+    """Take errors of configurations on as many latents as there is time for, the same for all. Only the end
+    of the stage prevents the first two counts.
+
+    Args:
+        scores: where they go; what is there when the stage is broken off can be used.
+        bench: where they are measured.
+        chosen: configurations by budget.
+        seconds: that there are.
+    """
+    scores |= {budget: {} for budget in chosen}
+    cost = sum(bench.forecast(entry, 1) for entries in chosen.values() for entry in entries)
+    cost += max(bench.truth.steps or 0, 1) / bench.rate
+    start = 0
+    for stop in COUNTS:
+        if start > COUNTS[0] and cost * stop > seconds:
+            break
+        bench.truth.solve(SCORED + start, SCORED + stop)
+        for budget, entries in chosen.items():
+            with_one = [e for e in entries if not e.cell.sampler.stochastic]
+            for which, squares in bench.squares(with_one, SCORED + start, SCORED + stop, bool):
+                label = with_one[which].label
+                if squares is None:
+                    scores[budget].pop(label, None)
+                elif start == 0 or label in scores[budget]:
+                    before = scores[budget].get(label, np.empty(0))
+                    scores[budget][label] = np.concatenate([before, squares])
+        start = stop
+
+
+def of_one_length(scores: Scores) -> Scores:
+    """Return scores on the latents that all of them have, so that they compare latent by latent."""
+    lengths = [len(squares) for by_label in scores.values() for squares in by_label.values()]
+    least = min(lengths, default=0)
+    return {
+        n: {label: of[:least] for label, of in by_label.items()} for n, by_label in scores.items()
+    }
+
+
+def choice(bench: Bench, entry: Entry, squares: Squares | None, fd_conv: Value | None) -> Choice:
+    """Return a configuration as an answer has it."""
+    cell, sampler, grid = entry.cell, entry.cell.sampler, entry.cell.grid
+    own = bool(sampler.own_grid)
+    if own and grid is not None and hasattr(sampler, "levels"):
+        grid = sampler.levels(grid)  # type: ignore[attr-defined]
+    return Choice(
+        label=entry.label,
+        sampler=cell.label,
+        schedule="" if own else cell.schedule.label,
+        nfe=math.nan if cell.grid is None else float(expected(bench.request.model, cell)),
+        steps=cell.steps,
+        levels=() if grid is None else tuple(grid.sigma),
+        coefficients=tuple(map(tuple, FittedNumbers.of(sampler, grid).rows)) if grid else (),
+        error=None if squares is None else log_error(squares).interval(),
+        rms=None if squares is None else root_mean_square(squares),
+        median=None if squares is None else float(np.median(np.sqrt(squares))),
+        fd_conv=fd_conv,
+        failed=cell.skip or bench.failures.get(entry.label, ""),
+        search_evaluations=int(str(cell.facts.get("pilot_evaluations", 0))),
+    )
+
+
+def _ratio(a: Squares | None, b: Squares | None) -> Value | None:
+    """Return the ratio of the errors of ``a`` and ``b``; None where one has none."""
+    return None if a is None or b is None else log_ratio(a, b).interval()
+
+
+def answer(
+    run: Run,
+    bench: Bench,
+    race: RaceResult,
+    untuned: Mapping[str, Entry],
+    chosen: Sequence[Entry],
+    alternatives: Sequence[Entry],
+    scores: Mapping[str, Squares],
+    distances: Distances,
+) -> Budget:
+    """Return the answer of one budget.
+
+    Args:
+        run: the run.
+        bench: where all was measured.
+        race: of the budget.
+        untuned: what led each field before anything was fitted to the model.
+        chosen: what was scored, the default first.
+        alternatives: the library's own solvers at their defaults, which were scored too.
+        scores: on latents that chose nothing, by label.
+        distances: in distribution, by label.
+    """
+
+    def scored(entry: Entry) -> Choice:
+        distance = distances.get(entry.label)
+        return choice(bench, entry, scores.get(entry.label), distance and distance[0].fd_conv)
+
+    def ratio(entry: Entry, other: Entry) -> Value | None:
+        return _ratio(scores.get(entry.label), scores.get(other.label))
+
+    default, leader_of_all = chosen[0], race.survivors[LIBRARIES[0]][0]
+    answers = {}
+    for library in LIBRARIES:
+        if not race.survivors.get(library):
+            continue
+        leader, *tied = race.survivors[library]
+        best = Best(
+            library,
+            scored(leader),
+            ratio(leader, default),
+            ratio(leader, leader_of_all),
+            tuple(entry.label for entry in tied),
+            _lines(run, library, leader),
+        )
+        own = next(iter(race.survivors.get(OWN_FIELDS.get(library, ""), ())), None)
+        if own is not None and own.label != leader.label:
+            lines = _lines(run, library, own)
+            best = replace(best, own=scored(own), own_ratio=ratio(own, leader), own_lines=lines)
+        plain = untuned.get(library) if isinstance(leader.cell.schedule, TunedGrid) else None
+        if plain is not None:
+            best = replace(best, untuned=scored(plain), untuned_ratio=ratio(plain, leader))
+        answers[library] = best
+    mine = next(iter(race.survivors.get(run.library, ())), None)
+    nearer = [
+        (other.fd_conv.value, other)
+        for other, is_nearer in distances.values()
+        if is_nearer and other.fd_conv
+    ]
+    return Budget(
+        nfe=race.budget,
+        default=scored(default),
+        best=answers,
+        in_distribution=min(nearer, key=lambda pair: pair[0])[1] if nearer else None,
+        tried=race.tried,
+        left_out=race.left_out,
+        latents=race.latents,
+        undecided=_open_question(run, race),
+        hopeless=race.hopeless,
+        alternatives=tuple(
+            Alternative(scored(entry), None if mine is None else ratio(mine, entry))
+            for entry in alternatives
+        ),
+    )
+
+
+def _open_question(run: Run, race: RaceResult) -> str:
+    sentences = []
+    if race.left_out:
+        sentences.append(
+            f"there was no time to try {race.left_out} of {race.tried + race.left_out} configurations, "
+            "those that the look at the model forecasts worst"
+        )
+    tied = len(race.survivors[run.library]) - 1 if run.library in race.survivors else 0
+    if tied:
+        why = "on all its latents" if race.timely else "in its time"
+        others = f"{tied} other{'s' if tied > 1 else ''}"
+        sentences.append(f"the race could not tell {others} from the recommendation {why}")
+    return f"At {race.budget} evaluations {', and '.join(sentences)}." if sentences else ""
+
+
+def _lines(run: Run, library: str, entry: Entry) -> Lines:
+    cell = entry.cell
+    assert cell.grid is not None
+    try:
+        exported = export(library, cell.sampler, cell.grid, run.request.model, run.request.spec)
+    except ValueError as error:
+        return Lines(library, "", str(error))
+    return Lines(library, exported.code, exported.remark)
+
+
+def halves(
+    run: Run, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]], scores: Scores
+) -> dict[tuple[int, int], Value]:
+    """Return ratios of the recommendation's error at M to the default's at N, for M <= N / 2."""
+    ratios = {}
+    for few in (race for race in races if run.library in race.survivors):
+        mine = scores[few.budget].get(few.survivors[run.library][0].label)
+        for many in (race.budget for race in races if 2 * few.budget <= race.budget):
+            value = _ratio(mine, scores[many].get(chosen[many][0].label))
+            if value is not None:
+                ratios[few.budget, many] = value
+    return ratios
+
+
+def describe_default(run: Run) -> str:
+    """Return the present sampler in words."""
+    now = run.now
+    if now.sampler == "pipeline":
+        return now.source
+    return f"{now.sampler} on {now.schedule} ({now.source})"
+
+
+def _shown(run: Run, answer: Budget, chosen: Sequence[Entry]) -> dict[str, Entry]:
+    """Return the entries of a budget that are timed and pictured: the default, and the recommendation."""
+    entries = {entry.label: entry for entry in chosen}
+    shown = {"default": entries[answer.default.label]}
+    if run.library in answer.best:
+        shown["best"] = entries[answer.best[run.library].choice.label]
+    return shown
+
+
+def timed(
+    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
+) -> tuple[list[Budget], int]:
+    """Return the answers with milliseconds in batches of one, where there is time, and the batch size."""
+    times: dict[tuple[int, str], float] = {}
+    for answer in answers:
+        shown = _shown(run, answer, chosen[answer.nfe]).values()
+        for entry in {entry.label: entry for entry in shown}.values():
+            seconds = 2 * (TIMED_REPEATS + 1) * answer.nfe * run.executor.size / bench.rate
+            if run.clock.left < seconds or not runs(entry):
+                continue
+            run.progress(f"{answer.nfe} evaluations: timing")
+            task = TimingTask(entry.cell, TIMED_REPEATS)
+            outcome = next(iter(run.executor.map([task], bench.world, wanted=always)))[1]
+            if not isinstance(outcome, Failure):
+                times[answer.nfe, entry.label] = outcome
+
+    def with_time(answer: Budget, choice: Choice) -> Choice:
+        return replace(choice, ms=times.get((answer.nfe, choice.label)))
+
+    return [
+        replace(
+            a,
+            default=with_time(a, a.default),
+            best={n: replace(b, choice=with_time(a, b.choice)) for n, b in a.best.items()},
+        )
+        for a in answers
+    ], int(bool(times))
+
+
+def draw_pictures(
+    run: Run, bench: Bench, answers: Sequence[Budget], chosen: Mapping[int, Sequence[Entry]]
+) -> bool:
+    """Write pictures of the first scored latents; return True if there are any."""
+    model = run.request.model
+    event = model.decoded_event
+    if len(event) != 3 or event[0] not in (1, 3) or min(event[1:]) < 8:
+        return False
+    run.progress("pictures")
+
+    def pictured(x: Any) -> Pictures8 | None:
+        task = DecodeTask(*run.request.task_arguments, x)
+        return as_8_bit_images(run.executor.run(task, bench.world), model.decoded_limits)
+
+    converged = pictured(bench.truth.ends(SCORED, SCORED + COUNT).astype("float32"))
+    if converged is None:
+        return False
+    images: dict[str, dict[int, Pictures8]] = {"default": {}, "best": {}}
+    for answer in answers:
+        shown = _shown(run, answer, chosen[answer.nfe])
+        kinds = [kind for kind, entry in shown.items() if runs(entry)]
+        some = [shown[kind] for kind in kinds]
+        for which, outcome in list(bench.samples(some, SCORED, SCORED + COUNT)):
+            if not isinstance(outcome, Failure):
+                image = pictured(outcome["endpoint"])
+                if image is not None:
+                    images[kinds[which]][answer.nfe] = image
+    Pictures(converged, images["default"], images["best"]).write(run.out)
+    return True

@@ -1,0 +1,213 @@
+"""Distances in distribution: the Fréchet distance of a configuration's samples to converged samples, in the
+model's feature space, for stochastic samplers too, which no reference solution belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from ...models.reference import Reference
+from ..metrics.estimators.frechet import FrechetEstimate, paired_difference, population_estimate
+from ..running.sequential import level_at
+from ..scoring.endpoints import CONVERGED_STEPS
+from ..scoring.references import CARD
+from .answer import Choice, Value
+from .answers import Distances, choice
+from .budget_race import RaceResult
+from .exports import LIBRARIES
+from .measuring import Bench, Late
+from .race import LEVEL
+from .races import COMPARED
+from .request import AdviceRequest, Entry
+from .run import Run, runs
+from .tasks import POOLED
+
+COUNTS = (128, 256, 512)
+"""Samples after each round."""
+CONVERGED = (1024, 512, 256)
+"""Converged samples, half of which give the axes: as many of these as there is time for."""
+START = 1 << 20
+"""First sample number: latents that no race uses."""
+
+
+MOST = 32
+"""Features that a distance is taken in: 480 samples are enough for intervals that hold."""
+
+
+class Axes(NamedTuple):
+    """Principal axes ``(d, k)`` of features, the leading first, and their mean ``(d,)``."""
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+
+    def __call__(self, features: NDArray) -> NDArray[np.float64]:
+        """Return coordinates ``(n, k)`` of features ``(n, d)``."""
+        return (features - self.mean) @ self.axes
+
+
+def _leading_axes(features: NDArray) -> Axes:
+    """Return at most :data:`MOST` axes of ``(n, d)`` features."""
+    mean = features.mean(0)
+    _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
+    count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
+    return Axes(mean, rows[:count].T)
+
+
+@dataclass
+class Space:
+    """The features in which distributions of a model's samples are compared: what a task takes them with, the
+    axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
+
+    A Fréchet distance in d features needs many times d samples, which a race has not: of many features the
+    leading principal axes are taken. The axes come from half of the converged samples, and the distance is
+    to the other half, so that nothing is fitted to what it is measured on.
+    """
+
+    name: str
+    axes: Axes
+    converged: NDArray[np.float64]
+
+
+def converged_count(bench: Bench, seconds: float) -> int:
+    """Return the number of converged samples that half the time allows, or 0; a card's are free."""
+    if _converged_of_card(bench.request) is not None:
+        return CONVERGED[0] if seconds > 0 else 0
+    counts = [n for n in CONVERGED if n * CONVERGED_STEPS / bench.rate <= seconds / 2]
+    return counts[0] if counts else 0
+
+
+def space_of(bench: Bench, count: int) -> Space:
+    """Return the feature space of a model: its own, or its images, with its card's converged samples where there are
+    any, else ``count`` of its own.
+    """
+    name = "model" if bench.request.features is not None else POOLED
+    own = _converged_of_card(bench.request)
+    features = bench.truth.converged_features(count, name) if own is None else own
+    half = len(features) // 2
+    axes = _leading_axes(features[:half])
+    return Space(name, axes, axes(features[half:]))
+
+
+def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
+    reference: Reference | None = request.model.reference() if request.extractor == CARD else None
+    return None if reference is None else reference.loaded().converged
+
+
+@dataclass
+class BudgetDistances:
+    """Distances of configurations at one budget, from one set of latents."""
+
+    bench: Bench
+    space: Space
+    _features: dict[int, NDArray] = field(default_factory=dict, repr=False)
+
+    def __call__(
+        self, entries: Sequence[Entry], keep: int, late: Late
+    ) -> Mapping[int, FrechetEstimate]:
+        """Return the distance of each configuration that there was time for, by its number. The first so many are
+        never dropped.
+        """
+        alive, start, estimates = list(range(len(entries))), 0, dict[int, FrechetEstimate]()
+        for round_number, stop in enumerate(COUNTS, 1):
+            self._measure(entries, alive, start, stop, late)
+            estimates |= {
+                n: population_estimate(self._features[n], self.space.converged)
+                for n in alive
+                if len(self._features.get(n, ())) == stop
+            }
+            reached = [n for n in alive if n in estimates and estimates[n].n == stop]
+            if late() or not reached:
+                break
+            leader = min(reached, key=lambda n: estimates[n].value)
+            level = level_at(round_number, 1, LEVEL)
+            best = estimates[leader]
+            alive = [n for n in reached if n < keep or not farther(estimates[n], best, level)]
+            start = stop
+        return estimates
+
+    def _measure(
+        self, entries: Sequence[Entry], alive: Sequence[int], start: int, stop: int, late: Late
+    ) -> None:
+        some = [entries[n] for n in alive]
+        outcomes = self.bench.features(some, START + start, START + stop, self.space.name, late)
+        for which, features in outcomes:
+            number = alive[which]
+            if features is None:
+                self._features.pop(number, None)
+                continue
+            rows = self.space.axes(features)
+            before = self._features.get(number)
+            if start == 0:
+                self._features[number] = rows
+            elif before is not None and len(before) == start:
+                self._features[number] = np.concatenate([before, rows])
+
+
+def farther(a: FrechetEstimate, b: FrechetEstimate, level: float) -> bool:
+    """Return True if ``a`` is shown to be farther from the converged samples than ``b``, on the same latents: a
+    one-sided test at ``level``.
+    """
+    if a.n != b.n:
+        return False
+    difference, se = paired_difference(a, b)
+    return difference > 0 and difference > float(stats.norm.ppf(1 - level)) * se
+
+
+def distributions(
+    run: Run, bench: Bench, races: Sequence[RaceResult], chosen: Mapping[int, Sequence[Entry]]
+) -> tuple[dict[int, Distances], list[str]]:
+    """Return distances in distribution by budget, and a sentence on stochastic samplers that were not
+    compared.
+    """
+    results: dict[int, dict[str, tuple[Choice, bool]]] = {race.budget: {} for race in races}
+    total = 60 * run.clock.minutes
+    seconds = total * COMPARED - run.clock.spent
+    first_round = 128 * sum(race.budget * len(chosen[race.budget]) for race in races) / bench.rate
+    count = converged_count(bench, seconds - first_round)
+    if not count:
+        return dict(results), ["There was no time to compare distributions (fd_conv)."]
+    run.progress("distances in distribution")
+    space, begin = space_of(bench, count), run.clock.spent
+    first = {r.budget: [e for e in chosen[r.budget] if runs(e)] for r in races}
+    distances = {r.budget: BudgetDistances(bench, space) for r in races}
+    # what is recommended is measured at all budgets before any stochastic sampler is tried
+    for budget, share in _shares({n: n * len(entries) for n, entries in first.items()}).items():
+        late = run.clock.until((begin + 0.5 * share * (total * COMPARED - begin)) / total)
+        distances[budget](first[budget], len(first[budget]), late)
+    begin, late_budgets = run.clock.spent, []
+    shares = _shares({race.budget: race.budget for race in races})
+    for race in races:
+        budget = race.budget
+        late = run.clock.until((begin + shares[budget] * (total * COMPARED - begin)) / total)
+        labels = {entry.label for entry in first[budget]}
+        others = [e for e in run.request.stochastic(budget) if e.label not in labels]
+        entries = [*first[budget], *others]
+        estimates = distances[budget](entries, len(first[budget]), late)
+        if len(estimates) < len(entries):
+            late_budgets.append(budget)
+        best = race.survivors[LIBRARIES[0]][0].label
+        own = next((estimates[n] for n in estimates if entries[n].label == best), None)
+        for n, estimate in estimates.items():
+            value = Value(estimate.value, estimate.low, estimate.high, estimate.flag)
+            nearer = own is not None and farther(own, estimate, LEVEL / max(len(estimates), 1))
+            results[budget][entries[n].label] = choice(bench, entries[n], None, value), nearer
+    late_at = ", ".join(map(str, late_budgets))
+    return dict(results), [
+        f"At {late_at} evaluations there was no time to compare all stochastic samplers in distribution (fd_conv)."
+    ][: len(late_budgets)]
+
+
+def _shares(weights: Mapping[int, float]) -> dict[int, float]:
+    """Return the share of the time that is over when each is done, in order."""
+    total = sum(weights.values())
+    return {
+        key: at / total if total else 1.0
+        for key, at in zip(weights, accumulate(weights.values()), strict=True)
+    }

@@ -1,0 +1,234 @@
+"""Schedulers of diffusers that take the very steps of a sampler, and the coordinates of a pipeline.
+
+Our states are x = x0 + sigma z. A pipeline's state is ``scale`` times that, which is what the network takes:
+alpha x of a variance preserving process, (1 - t) x of a flow, x / sqrt(sigma² + sigma_data²) of EDM.
+
+The library lowers orders at the end of a run by flags, some of which depend on the number of steps. So a
+sampler's orders on a grid are compared with the orders that each combination of flags gives.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ....models import Denoiser
+from ....models.adapters import NativeDenoiser
+from ....models.checkpoints.diffusers.preset import DPM, SHORT
+from ....models.denoiser import innermost
+from ....models.process import EDM, Discrete, RectifiedFlow
+from ....samplers import Grid, Sampler
+from .equivalents import configured
+
+Kind = Literal["table", "flow", "edm"]
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinates of a network trained at a ``table`` of times, a ``flow``, or ``edm``."""
+
+    kind: Kind
+    model: NativeDenoiser
+
+    def scale(self, sigma: float) -> float:
+        """Return the factor that takes a state x0 + sigma z to the pipeline's."""
+        if self.kind == "table":
+            return 1 / math.hypot(1, sigma)
+        if self.kind == "flow":
+            return 1 / (1 + sigma)
+        return 1 / math.hypot(sigma, self._process.sigma_data)
+
+    def level(self, sigma: float) -> float:
+        """Return the level in the schedulers' terms: t of a flow, sigma of all others."""
+        return sigma / (1 + sigma) if self.kind == "flow" else sigma
+
+    def time(self, sigma: float) -> float:
+        """Return the network's time in the scheduler's units: the nearest time of a table, t times the
+        number of training steps, or ln(sigma) / 4.
+        """
+        if self.kind == "edm":
+            return math.log(sigma) / 4
+        if self.kind == "flow":
+            return self.level(sigma) * round(1 / self._process.t_min)
+        time = float(self._process.t_of(sigma))
+        times = self.model.times
+        return time if times is None else float(times[np.abs(times - time).argmin()])
+
+    def denoised(self, sigma: float) -> tuple[float, float]:
+        """Return the weights p and q of the clean image d = p x + q output at x = x0 + sigma z."""
+        alpha, prediction = self.scale(sigma), self.model.prediction
+        if self.kind == "edm":
+            data = self._process.sigma_data
+            return (data * alpha) ** 2, sigma * data * alpha * self.model.factor
+        if prediction == "eps":
+            return 1.0, -sigma
+        if prediction == "v":
+            return alpha**2, -sigma * alpha
+        return (alpha, -sigma * alpha) if prediction == "flow" else (0.0, 1.0)
+
+    @property
+    def words(self) -> str:
+        """Library's word for the network's prediction."""
+        if self.kind == "edm":
+            return "epsilon" if self.model.factor > 0 else "v_prediction"
+        return _WORDS[self.model.prediction]
+
+    @property
+    def pipeline(self) -> str:
+        """Class of the pipeline that the model comes from; "" where it is unknown."""
+        spec = getattr(self.model, "spec", None)
+        return "" if spec is None else str(spec.preset.get("pipeline", ""))
+
+    @property
+    def _process(self) -> Any:
+        return self.model.process
+
+
+_WORDS = {"eps": "epsilon", "v": "v_prediction", "x0": "sample", "flow": "flow_prediction"}
+_NONE = "diffusers has no scheduler for"
+
+
+def unknown(model: Denoiser) -> str:
+    """Return why diffusers has no coordinates for a model, in a short sentence; "" if it has."""
+    network = innermost(model)
+    if not isinstance(network, NativeDenoiser):
+        return f"{model.name} is no network of diffusers"
+    process, prediction = network.process, network.prediction
+    if network.kind == "map":
+        return f"{model.name} is a few-step map, which this library samples in its own way"
+    if network.factor != 1 and prediction != "edm":
+        return f"{_NONE} a network that gives the opposite of what it predicts"
+    if isinstance(process, Discrete) and prediction in ("eps", "v", "x0"):
+        return ""
+    if isinstance(process, RectifiedFlow) and process.noise_scale == 1 and prediction == "flow":
+        return ""
+    if isinstance(process, EDM) and prediction == "edm" and abs(network.factor) == 1:
+        return ""
+    return f"{_NONE} the process {type(process).__name__} with prediction {prediction}"
+
+
+def coordinates_of(model: Denoiser) -> Coordinates:
+    """Return the coordinates of a model; raise ValueError if diffusers has none for it."""
+    if reason := unknown(model):
+        raise ValueError(reason)
+    network = innermost(model)
+    assert isinstance(network, NativeDenoiser)
+    kinds: dict[type, Kind] = {RectifiedFlow: "flow", EDM: "edm", Discrete: "table"}
+    return Coordinates(next(k for c, k in kinds.items() if isinstance(network.process, c)), network)
+
+
+SCHEDULERS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler")
+"""Schedulers that users of a pipeline would try next, at the defaults that ``from_config`` gives them."""
+
+
+_DPM = "DPMSolverMultistepScheduler"
+_UNIPC = "UniPCMultistepScheduler"
+_FLOW = "FlowMatchEulerDiscreteScheduler"
+_BY_DPM = {name: key for key, name in reversed(DPM.items())} | {
+    "dpmpp_2m_sde(solver_type='heun')": ("sde-dpmsolver++", 2, "heun")
+}
+"""Our samplers to algorithm, order and, where it matters, solver of its multistep scheduler."""
+_BY_UNIPC = {f"unipc_{p}{end}": p for p in (1, 2, 3) for end in ("", "_published")}
+
+
+class Scheduler(NamedTuple):
+    """Class of a scheduler, what ``from_config`` gets, and whether its steps take a generator of noise."""
+
+    name: str
+    settings: dict[str, Any]
+    generator: bool = True
+
+
+def draws_like_ours(sampler: Sampler) -> bool:
+    """Return True if a stochastic sampler is one of the library's own multistep SDE solvers."""
+    key = _key(sampler)
+    return key is not None and key[0].startswith("sde")
+
+
+def own_scheduler(sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
+    """Return the scheduler that takes a sampler's steps on a grid; None where the library has none."""
+    if kind == "edm":
+        return None
+    key, canonical = _key(sampler), configured(sampler)
+    if key is not None:
+        return _of_dpm(key, sampler, grid, kind)
+    if canonical is None or canonical.name not in _BY_UNIPC or "analytic_first" in canonical.ends:
+        return None
+    return _of_unipc(_BY_UNIPC[canonical.name], canonical.options, sampler, grid, kind)
+
+
+def _key(sampler: Sampler) -> Any:
+    """Return algorithm, order and solver of the multistep scheduler that a sampler is; None if it is not."""
+    canonical = configured(sampler)
+    if canonical is None or set(canonical.ends) - {"first", "last"}:
+        return None
+    if set(canonical.options) - {"solver_type"}:
+        return None
+    solver = canonical.options.get("solver_type")
+    options = "" if solver is None else f"(solver_type={solver!r})"
+    return _BY_DPM.get(f"{canonical.name}{options}")
+
+
+def _of_dpm(key: Any, sampler: Sampler, grid: Grid, kind: Kind) -> Scheduler | None:
+    algorithm, order, *solver = key
+    if order == 1 and kind == "flow" and algorithm == "dpmsolver++":
+        return Scheduler(_FLOW, {"shift": 1.0, "use_dynamic_shifting": False})
+    if algorithm == "dpmsolver" and (grid.to_zero or kind == "flow"):
+        return None  # not a number in the step to 0, and no flow
+    for lowered, euler in product((False, True), repeat=2):
+        if orders_of(sampler, grid) == _dpm_orders(grid, order, lowered, euler):
+            settings = {
+                "algorithm_type": algorithm,
+                "solver_order": order,
+                **({"solver_type": solver[0]} if solver else {}),
+                "lower_order_final": lowered,
+                "euler_at_final": euler,
+                "final_sigmas_type": "zero" if grid.to_zero else "sigma_min",
+            }
+            return Scheduler(_DPM, settings)
+    return None
+
+
+def _dpm_orders(grid: Grid, order: int, lowered: bool, euler: bool) -> list[int]:
+    """Return the orders of the multistep scheduler's steps."""
+    n = len(grid)
+    orders = [min(i + 1, order) for i in range(n)]
+    short = lowered and n < SHORT
+    if short and n > 1:
+        orders[-2] = min(orders[-2], 2)
+    if short or euler or grid.to_zero:
+        orders[-1] = 1
+    return orders
+
+
+def _of_unipc(
+    order: int, options: dict[str, Any], sampler: Sampler, grid: Grid, kind: Kind
+) -> Scheduler | None:
+    data, variant = options.get("prediction", "data") == "data", options.get("variant", "bh2")
+    if grid.to_zero and not (data and variant == "bh2"):
+        return None  # not a number in the step to 0
+    if kind == "flow" and not data:
+        return None
+    n = len(grid)
+    for lowered in (True, False):
+        orders = [min(i + 1, order, n - i if lowered else order) for i in range(n)]
+        if orders_of(sampler, grid) == orders:
+            settings = {
+                "solver_order": order,
+                "solver_type": variant,
+                "predict_x0": data,
+                "lower_order_final": lowered,
+                "disable_corrector": [] if options.get("corrector", True) else list(range(n)),
+                "final_sigmas_type": "zero" if grid.to_zero else "sigma_min",
+            }
+            return Scheduler(_UNIPC, settings, generator=False)
+    return None
+
+
+def orders_of(sampler: Any, grid: Grid) -> list[int]:
+    """Return the orders of a sampler's steps; 1 where it has no history."""
+    return list(sampler.profile(grid)) if hasattr(sampler, "profile") else [1] * len(grid)

@@ -1,0 +1,185 @@
+"""Samplers in terms that other libraries have: a canonical name, or a table of numbers.
+
+A fixed-grid method without noise is linear in its first state and in what the network gives: the state of
+every evaluation, and the result, are sums of both whose weights depend on the grid alone. They are found by
+running the sampler once on a state that is a unit vector, with a network that answers every call by
+another one. They include correctors, stages and deferred first steps between two evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ....samplers import Grid, NoNoise, Sampler, non_default
+from ....samplers.families.tabulated import ROUNDING, Tabulated
+
+ENDS = ("first", "last", "through_zero", "startup", "analytic_first")
+"""Options of multistep methods that say what they do at the ends of a grid."""
+
+
+class Configured(NamedTuple):
+    """Canonical name of a sampler, or of one that it equals; its options that are not at their defaults; and of these
+    the ones of :data:`ENDS` apart.
+    """
+
+    name: str
+    options: dict[str, Any]
+    ends: dict[str, Any]
+
+
+def configured(sampler: Sampler) -> Configured | None:
+    """Return the name and options of a sampler; None where coefficients or a rule were found for a model."""
+    if isinstance(sampler, Tabulated) or any(f.metadata.get("found") for f in fields(sampler)):
+        return None
+    changed = non_default(sampler)
+    ends = {key: changed.pop(key) for key in ENDS if key in changed}
+    for twin, settings, name in _TWINS:
+        if sampler.name == twin and settings.items() <= changed.items():
+            return Configured(name, {k: v for k, v in changed.items() if k not in settings}, ends)
+    name = ("" if changed or ends else sampler.same_as) or sampler.name
+    return Configured("dpm_2" if name == "dpm_solver_2" else name, changed, ends)
+
+
+_TWINS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("ddim", {"eta": 1.0}, "ddpm"),
+    ("euler_ancestral", {"eta": 0.0}, "euler"),
+    ("dpmpp_2s_ancestral", {"eta": 0.0}, "dpmpp_2s"),
+    ("dpm_2_ancestral", {"eta": 0.0}, "dpm_2"),
+    ("dpmpp_2m_sde", {"eta": 0.0, "solver_type": "heun"}, "xeab_2"),
+    ("dpmpp_2m_sde", {"eta": 0.0}, "dpmpp_2m"),
+)
+"""Samplers that equal another with certain options."""
+
+
+SMALLEST = 1e-15
+"""Weights below this are rounding."""
+CLOSE = 1e-6
+"""Relative difference that rounding in float64 can make."""
+SPARE = 8
+"""Evaluations beyond a sampler's own count, for which there is room."""
+
+
+Weights = Callable[[float], tuple[float, float]]
+"""Weights p and q, by level, of the clean image d = p x + q output."""
+
+
+def itself(sigma: float) -> tuple[float, float]:  # noqa: ARG001
+    """Return the weights of a network that gives the clean image."""
+    return 0.0, 1.0
+
+
+class Row(NamedTuple):
+    """One evaluation at a state x_i, and the next state: x <- a x + sum_j b_j output_{i-j}; weights newest first."""
+
+    sigma: float
+    a: float
+    b: tuple[float, ...]
+
+
+class Steps(NamedTuple):
+    """Numbers of a sampler on a grid: the state of the first evaluation as a multiple of the first state, at the
+    grid's first level; and a row for each evaluation, of which the last one's next state is the result.
+    """
+
+    start: float
+    rows: tuple[Row, ...]
+
+
+def untabled(sampler: Sampler) -> str:
+    """Return why a sampler is no table of numbers; "" if it is one."""
+    if sampler.for_maps:
+        return "it is for few-step maps"
+    if getattr(sampler, "of_checkpoint", False):
+        return "it is whatever the scheduler of a checkpoint is"
+    if sampler.stochastic:
+        return "it draws noise"
+    if sampler.adaptive:
+        return "a tolerance decides on its steps"
+    if sampler.batch_coupled or sampler.name == "paradigms":
+        return "its steps depend on the samples"
+    return ""
+
+
+def steps_of(sampler: Sampler, grid: Grid, weights: Weights = itself) -> Steps:
+    """Return the steps of a deterministic sampler of fixed steps on a grid as numbers.
+
+    ``weights`` say how a network's output becomes the clean image. Sums of what a network gives itself
+    lose fewer digits at high levels than sums of clean images.
+
+    Raises:
+        ValueError: it is not linear in its evaluations (:func:`untabled`), or as the sampler has it.
+    """
+    if reason := untabled(sampler):
+        raise ValueError(f"{sampler.name} is no table of numbers: {reason}")
+    probe = _Probe((sampler.nfe(grid) or len(grid)) + SPARE, weights)
+    first = torch.zeros(1, probe.room + 1, dtype=torch.float64)
+    first[0, -1] = 1.0
+    result = sampler.sample(probe, first, grid, NoNoise(sampler))
+    states = [*probe.states, result[0]]
+    rows = []
+    for i, sigma in enumerate(probe.sigmas):
+        now, then = states[i], states[i + 1]
+        if abs(float(now[-1])) > SMALLEST:
+            a = float(then[-1] / now[-1])
+            a = a if abs(a) > ROUNDING else 0.0
+        elif abs(float(then[-1])) <= SMALLEST:
+            a = 0.0
+        else:
+            raise ValueError(f"{sampler.name} goes back to a state that its steps have left")
+        rest = then - a * now
+        b = [w if abs(w) > SMALLEST else 0.0 for w in rest[: i + 1].flip(0).tolist()]
+        while b and not b[-1]:
+            b.pop()
+        rows.append(Row(sigma, a, tuple(b)))
+    steps = Steps(float(states[0][-1]), tuple(rows))
+    if not _are_steps_of(steps, sampler, grid, weights):
+        raise ValueError(f"{sampler.name} is no table of numbers: its steps depend on the samples")
+    return steps
+
+
+def _are_steps_of(steps: Steps, sampler: Sampler, grid: Grid, weights: Weights) -> bool:
+    """Return True if steps are a sampler's on some states with a network that is not linear."""
+
+    def output(x: Tensor, sigma: float) -> Tensor:
+        return torch.sin(3 * x / (1 + sigma)) + 0.5
+
+    def denoised(x: Tensor, sigma: float | Tensor) -> Tensor:
+        p, q = weights(float(sigma))
+        return p * x + q * output(x, float(sigma))
+
+    first = grid.sigma[0] * torch.linspace(-2, 2, 8, dtype=torch.float64).reshape(2, 4)
+    x, outputs = steps.start * first, []
+    for sigma, a, b in steps.rows:
+        outputs.insert(0, output(x, sigma))
+        x = a * x + sum(w * out for w, out in zip(b, outputs, strict=False))
+    right = sampler.sample(denoised, first, grid, NoNoise(sampler))
+    return bool((x - right).abs().max() <= CLOSE * right.abs().max())
+
+
+class _Probe:
+    """Denoiser whose network's k-th output is the k-th unit vector; it keeps the states that it gets."""
+
+    def __init__(self, room: int, weights: Weights) -> None:
+        self.room, self.weights = room, weights
+        self.states: list[Tensor] = []
+        self.sigmas: list[float] = []
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the clean image ``(1, room + 1)`` of a new unit vector."""
+        if len(x) != 1 or len(self.sigmas) == self.room:
+            raise ValueError("the sampler evaluates several states at once, or more than it says")
+        self.states.append(x[0].clone())
+        self.sigmas.append(float(sigma))
+        p, q = self.weights(float(sigma))
+        answer = p * x
+        answer[0, len(self.sigmas) - 1] += q
+        return answer
+
+    def take(self, rows: Tensor) -> _Probe:  # noqa: ARG002
+        """Return the probe itself: there is one row."""
+        return self

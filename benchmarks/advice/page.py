@@ -1,0 +1,370 @@
+"""An answer as one self-contained HTML file, with its curves of error against evaluations: it needs no other
+file, and forbids itself the network.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from ...results import report
+from ...results.escaping import printable
+from ...results.figures.axes import logarithmic
+from ...results.figures.inline import inline_svg
+from ...results.figures.labels import name_at_the_right
+from ...results.figures.markers import line, markers
+from ...results.figures.series import Point, Series
+from ...results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
+from ...results.palette import Style
+from ...results.report.pictures.drawing import data_uri, side_by_side, with_alpha
+from ...results.run_directory.files import write_text
+from ...results.text import format_number
+from .answer import Advice, Budget, Choice, Pictures, Pictures8
+from .exports import title
+from .sentences import leading
+from .wording import Row, audience, counted, evaluations, own_solver, row, same, table
+
+HEIGHTS: dict[Width, float] = {"single": 2.6, "double": 3.3}
+"""Inches, by how many columns of a page the drawing is wide."""
+SCALE = 125
+"""CSS pixels of an inch, at most."""
+NOW, OURS, KNOWN = (
+    Style("", "#b04a00", "#ff8a4c", "square", "dash"),
+    Style("", "#00598f", "#78bdf2", "circle", "solid"),
+    Style("", "#00664a", "#4fd0a0", "diamond", "dot"),
+)
+"""Styles of the default, the recommendation, and the best that was tried."""
+COLOURS = {
+    INK: "ink",
+    SOFT: "soft",
+    RULE: "line",
+    "#ffffff": "paper",
+    **{one.colour: name for one, name in ((NOW, "now"), (OURS, "ours"), (KNOWN, "known"))},
+}
+"""Colours of the drawing and the variables of the page that replace them."""
+
+
+def css() -> str:
+    """Return the CSS variables of the curves, for a light page and a dark one."""
+    return " ".join(
+        f"--{COLOURS[style.colour]}: light-dark({style.colour}, {style.dark});"
+        for style in (NOW, OURS, KNOWN)
+    )
+
+
+def curves(advice: Advice) -> list[Series]:
+    """Return the curves that have points: errors that are positive, by evaluations that are made.
+
+    The best that was tried is one only where it is not the recommendation at every budget.
+    """
+    library = audience(advice.budgets, advice.library)
+    mine, best_tried = (
+        [(budget, best.choice) for budget in advice.budgets if (best := budget.best.get(name))]
+        for name in (library, "python")
+    )
+    differs = any(
+        library in budget.best and not same(choice, budget.best[library].choice)
+        for budget, choice in best_tried
+    )
+    named = [
+        ("now", NOW, [(budget, budget.default) for budget in advice.budgets]),
+        (f"for {title(library)}" if differs else "recommended", OURS, mine),
+        *([("best tried", KNOWN, best_tried)] if differs else []),
+    ]
+    series = [Series(name, style, _points(some)) for name, style, some in named]
+    return [curve for curve in series if curve.points]
+
+
+def _points(some: Iterable[tuple[Budget, Choice]]) -> tuple[Point, ...]:
+    return tuple(
+        Point(choice.nfe or budget.nfe, error.value, error.low, error.high)
+        for budget, choice in some
+        if (error := choice.error) and math.isfinite(error.value) and error.value > 0
+    )
+
+
+def plots(advice: Advice) -> tuple[str, str] | None:
+    """Return the drawings for wide and for narrow screens, as elements of a page; None where no curve has
+    two points, which a table says better.
+    """
+    series = curves(advice)
+    if max((len(curve.points) for curve in series), default=0) < 2:
+        return None
+    return _drawn(series, "double"), _drawn(series, "single")
+
+
+@styled
+def _drawn(series: Sequence[Series], width: Width) -> str:
+    figure, (axes,) = sheet(width, HEIGHTS[width])
+    figure.patch.set_alpha(0)
+    axes.patch.set_alpha(0)
+    points = [point for curve in series for point in curve.points]
+    ends = [end for point in points for end in (point.low, point.high) if end and end > 0]
+    logarithmic(axes, [point.x for point in points], [*(point.y for point in points), *ends])
+    for place, curve in enumerate(series):
+        _curve(axes, curve, place)
+    axes.set(xlabel="Network evaluations per sample", ylabel="Error (geometric mean)")
+    figure.draw_without_rendering()  # the layout, which says how far apart names must be
+    name_at_the_right(axes, series)
+    svg = inline_svg(encoded(figure, "svg").decode(), COLOURS)
+    return svg.replace("<svg", f'<svg style="--w: {WIDTHS[width] * SCALE:.0f}px"', 1)
+
+
+def _curve(axes: Axes, curve: Series, place: int) -> None:
+    """Draw a curve with its intervals; later ones lie below earlier ones."""
+    above, style = 3 - place / 10, {**line(curve.style), **markers(curve.style)}
+    xs, ys = [point.x for point in curve.points], [point.y for point in curve.points]
+    axes.plot(xs, ys, **style, zorder=above)
+    low, bar = axes.get_ylim()[0], {"color": curve.style.colour, "lw": 1.6, "alpha": 0.5}
+    for x, _, bottom, top, _ in curve.points:
+        if bottom is not None and top is not None and top > 0:
+            axes.plot([x, x], [max(bottom, low), top], **bar, zorder=above)
+
+
+def describe_plots(advice: Advice) -> str:
+    """Describe the drawing for readers who do not see it; the table has the numbers."""
+    parts = []
+    for curve in curves(advice):
+        first, last = curve.points[0], curve.points[-1]
+        parts.append(
+            f"{curve.name} from {first.y:.3g} with {first.x:g} evaluations to {last.y:.3g} with {last.x:g}"
+        )
+    return f"Error against evaluations, both logarithmic: {'; '.join(parts)}."
+
+
+LARGEST = 192
+"""Pixels of a side that a picture on the page has at most; larger ones are averaged over squares."""
+PIXELATED = 96
+"""Sides below this are shown with their pixels, and not smoothed."""
+LONG = 12
+"""Entries of a mapping that has a line for each, at most."""
+TEMPLATES = (Path(__file__).parent / "templates", Path(next(iter(report.__path__))) / "templates")
+"""This page's own, and the stylesheets that it shares with reports."""
+
+
+def write_page(advice: Advice, pictures: Pictures | None, path: Path) -> Path:
+    """Write the page, atomically, and return its path; ``pictures`` are None where there are none."""
+    write_text(path, render(advice, pictures))
+    return path
+
+
+def render(advice: Advice, pictures: Pictures | None) -> str:
+    """Return the page as text; a pure function of the answer."""
+    rows, library, drawn = table(advice), audience(advice.budgets, advice.library), plots(advice)
+    return (
+        _environment()
+        .get_template("advice.html")
+        .render(
+            advice=advice,
+            library=title(library),
+            headline=advice.sentences[0] if advice.sentences else "What was measured",
+            follows=advice.sentences[1:],
+            rows=rows,
+            timed=any(row.ms.text for row in rows),
+            tied=any(row.tied for row in rows),
+            nearer=any(row.nearer.text for row in rows),
+            first=leading(advice.budgets, advice.library).nfe,
+            gallery=gallery(advice, pictures),
+            beside_own_solvers=any(row.beside_own_solvers.text for row in rows),
+            plots=[Markup(plot) for plot in drawn or ()],
+            plot_words=describe_plots(advice),
+            libraries=_pastes(advice),
+            open=_open_questions(advice),
+            facts=_facts(advice),
+            provenance=_flat(advice.provenance),
+            colours=Markup(css()),
+            resolution=format_number(advice.resolution, 2),
+            most_latents=max(budget.latents for budget in advice.budgets),
+            tried=sum(budget.tried for budget in advice.budgets),
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(list(map(str, TEMPLATES))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_make_printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = unbroken
+    return environment
+
+
+def _make_printable(value: Any) -> Any:
+    """Return a text without control characters and invisible letters; markup stays."""
+    return printable(value) if type(value) is str else value
+
+
+def unbroken(words: str) -> str:
+    """Return text in which neither an interval nor what belongs to a number goes to another line."""
+    text = re.sub(r"\[[^\[\]]*\]", lambda match: match[0].replace(" ", "\u00a0"), words)
+    return re.sub(r"(?<=\d) ([×%])|(?<=×) (?=\w)", lambda match: f"\u00a0{match[1] or ''}", text)
+
+
+class Strip(NamedTuple):
+    """Pictures side by side: a data URI, "" if there are none; which they are, in a word; what made them; and
+    what they show, or why there are none.
+    """
+
+    image: str
+    name: str
+    label: str
+    alt: str
+
+
+class Gallery(NamedTuple):
+    """Strips of what is used now and of the recommendation, by budget, and of where the latents lead; and
+    whether their pixels are to be seen.
+    """
+
+    pairs: dict[int, tuple[Strip, Strip]]
+    converged: Strip
+    pixels: bool
+
+
+def gallery(advice: Advice, pictures: Pictures | None) -> Gallery | None:
+    """Return the strips of an answer; None where there are no pictures."""
+    if pictures is None or not len(pictures.converged):
+        return None
+    number, side = len(pictures.converged), max(pictures.converged.shape[1:3])
+    leads = counted(number, "latent leads", "latents lead")
+    alt = f"Where {leads} when the steps are small enough"
+    converged = Strip(_image(pictures.converged), "Converged", "where these latents lead", alt)
+    library = audience(advice.budgets, advice.library)
+    pairs = {budget.nfe: _pair(budget, library, pictures) for budget in advice.budgets}
+    return Gallery(pairs, converged, side < PIXELATED)
+
+
+def _pair(budget: Budget, library: str, pictures: Pictures) -> tuple[Strip, Strip]:
+    def strip(images: Pictures8 | None, name: str, choice: Choice, suffix: str = "") -> Strip:
+        label = choice.label + suffix
+        if images is None or not len(images):
+            why = f"It fails: {choice.failed}" if choice.failed else "No pictures were kept"
+            return Strip("", name, label, why)
+        alt = f"What {choice.label} makes of the latents with {evaluations(budget.nfe)}"
+        return Strip(_image(images), name, label, alt)
+
+    default, best = budget.default, budget.best.get(library)
+    now = strip(pictures.default.get(budget.nfe), "Now", default)
+    if best is None:
+        return now, Strip("", "Recommended", "", f"Nothing was found for {title(library)}")
+    suffix = ", as now" if same(best.choice, default) else ""
+    return now, strip(pictures.best.get(budget.nfe), "Recommended", best.choice, suffix)
+
+
+def _image(images: Pictures8) -> str:
+    """Return pictures ``(n, height, width)`` or ``(n, height, width, 3)`` side by side, as a data URI."""
+    small = shrunk(images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1))
+    gap = max(1, round(max(small.shape[2:]) / 28))
+    return data_uri(side_by_side(with_alpha(small), len(small), gap))
+
+
+def shrunk(images: Pictures8) -> Pictures8:
+    """Return pictures ``(n, c, height, width)`` of :data:`LARGEST` pixels a side at most: averages over
+    squares; what does not fill a square at the edge is left out.
+    """
+    factor = -(-max(images.shape[2:]) // LARGEST)
+    if factor == 1:
+        return images
+    count, channels, *sides = images.shape
+    down, across = (side // factor for side in sides)
+    squares = images[:, :, : down * factor, : across * factor].reshape(
+        count, channels, down, factor, across, factor
+    )
+    return np.rint(squares.mean((3, 5))).astype(np.uint8)
+
+
+def _facts(advice: Advice) -> list[tuple[str, str]]:
+    """Return facts on how the answer came about, as terms and values."""
+    took, limit = map(format_number, advice.minutes)
+    batches = f"per sample, in batches of {advice.timed_batch}"
+    return [
+        ("model", advice.model),
+        *((key.replace("_", " "), value) for key, value in _flat(advice.about)),
+        ("now", advice.default),
+        ("device", advice.device),
+        ("time", f"{took} minutes of {limit} that were given"),
+        *([("times", batches)] if advice.timed_batch else []),
+    ]
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Return a mapping of anything as names and texts; mappings in it one after the other, and long ones,
+    as the versions of all packages, as one text.
+    """
+    pairs: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{before} {key}".strip()
+        if isinstance(value, Mapping) and len(value) > LONG:
+            pairs.append((name, ", ".join(f"{item} {_text(of)}" for item, of in value.items())))
+        elif isinstance(value, Mapping):
+            pairs += _flat(value, name)
+        elif value is not None and value not in ("", [], ()):
+            pairs.append((name, _text(value)))
+    return pairs
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        sizes = all(type(item) is int for item in value)
+        return (" × " if sizes else " ").join(map(_text, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return format_number(value, 5) if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Paste:
+    """Lines to paste at one budget: of the recommendation, with its row of the table, and of the library's own
+    solvers, "" where the recommendation is one.
+    """
+
+    row: Row
+    code: str
+    remark: str
+    levels: tuple[str, ...]
+    own: str
+    own_code: str
+
+
+def _pastes(advice: Advice) -> list[tuple[str, str, list[Paste]]]:
+    """Return each library's name, title and lines by budget, the table's library first."""
+    first = audience(advice.budgets, advice.library)
+    pastes: dict[str, list[Paste]] = {first: []}
+    for budget in advice.budgets:
+        for name, best in budget.best.items():
+            levels = tuple(format_number(level, 5) for level in best.choice.levels)
+            own_code = best.own_lines.code if best.own_lines else ""
+            paste = Paste(
+                row(budget, name),
+                best.lines.code,
+                best.lines.remark,
+                levels,
+                own_solver(best),
+                own_code,
+            )
+            pastes.setdefault(name, []).append(paste)
+    return [(name, title(name), some) for name, some in pastes.items() if some]
+
+
+def _open_questions(advice: Advice) -> list[str]:
+    """Return the open questions of the whole answer, then budget by budget."""
+    return [*advice.undecided] + [
+        f"With {counted(budget.nfe, 'evaluation')}: {budget.undecided}"
+        for budget in advice.budgets
+        if budget.undecided and not any(budget.undecided in other for other in advice.undecided)
+    ]

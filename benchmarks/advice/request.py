@@ -1,0 +1,311 @@
+"""Model of a question: its description, its present sampler, and its configurations as cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from ... import samplers
+from ...models import Denoiser
+from ...models.denoiser import innermost
+from ...models.process import EDM, Process, RectifiedFlow
+from ...models.reference import Extractor
+from ...samplers import Grid, Sampler
+from ...samplers.families.tabulated import Tabulated
+from ...samplers.spec import label_of, parse_spec
+from ..planning.models import load_denoiser
+from ..planning.native import NATIVE, default_schedule
+from ..planning.planner import plan
+from ..planning.schedules import make_schedule
+from ..running.model_check import check_model
+from ..scoring.references import CARD, extractor_of
+from ..suites.cell import Cell
+from ..suites.suite import check_suite
+from . import candidates
+from .answer import configuration
+from .exports import (
+    BY_NUMBERS,
+    LIBRARIES,
+    SCHEDULERS,
+    export,
+    is_written_as_numbers,
+    missing,
+    solvers,
+)
+
+BATCH = 64
+OWN_FIELDS = {name: f"{name}, a solver of its own" for name in BY_NUMBERS}
+"""Fields of the configurations that a library has a solver for, where it takes others as numbers."""
+OWN_SCHEDULER = "the checkpoint's own scheduler, "
+FIELDS = (*LIBRARIES, *OWN_FIELDS.values())
+"""Fields of a race: groups of configurations whose best is sought."""
+
+
+class Entry(NamedTuple):
+    """A configuration at one budget: sampler and schedule, what to run, and its fields (:data:`FIELDS`)."""
+
+    label: str
+    cell: Cell
+    libraries: frozenset[str]
+
+
+class CurrentConfiguration(NamedTuple):
+    """Present sampler and schedule of the user, as the command line writes them, and in words where these
+    are known from.
+    """
+
+    sampler: str
+    schedule: str
+    source: str
+
+
+@dataclass(frozen=True)
+class AdviceRequest:
+    """A model and how it is run.
+
+    Attributes:
+        spec: of the model, as ``--model`` takes it.
+        model: on the device.
+        device: "cpu" or "cuda".
+        seed: of the latents.
+        extractor: feature space, as ``--extractor`` takes it.
+        only: samplers to race, in place of all.
+    """
+
+    spec: str
+    model: Denoiser
+    device: str
+    seed: int
+    extractor: str = CARD
+    only: tuple[str, ...] = ()
+
+    @cached_property
+    def features(self) -> Extractor | None:
+        """Feature extractor of its samples; None where it has none of its own."""
+        return extractor_of(self.spec, self.model, self.extractor)
+
+    @property
+    def task_arguments(self) -> tuple[str, str, str]:
+        """First arguments of a task about the model: its spec, its identity, and the device."""
+        return self.spec, self.model.identity, self.device
+
+    @property
+    def process(self) -> Process | None:
+        """Noising process that the model was trained on; None where it is unknown."""
+        return getattr(innermost(self.model), "process", None)
+
+    @property
+    def _native(self) -> list[str]:
+        """Schedule of the levels that the model brings, if it brings any."""
+        return [] if self.model.native_levels(1) is None else [NATIVE]
+
+    def cells(self, specs: Sequence[Any], schedules: Sequence[str], budget: int) -> list[Cell]:
+        """Return the cells of samplers on schedules at a budget, as a suite plans them."""
+        suite = check_suite(
+            {
+                "name": "advise",
+                "models": [{"name": self.spec}],
+                "samplers": list(specs),
+                "schedules": list(schedules),
+                "nfe": [budget],
+                "seed": self.seed,
+                "batch_size": BATCH,
+                "end": ["zero"],
+            },
+            "the race",
+        )
+        identity = (self.model.identity, self.features.identity if self.features else "")
+        cells = plan(suite, {self.spec: self.model}, {self.spec: None}, self.device)
+        return [replace(cell, identity=identity) for cell in cells]
+
+    def default(self, now: CurrentConfiguration, budget: int) -> Entry:
+        """Return the present sampler at a budget."""
+        return self.entry(self.cells([now.sampler], [now.schedule], budget)[0])
+
+    def alternatives(self, now: CurrentConfiguration, library: str, budget: int) -> list[Entry]:
+        """Return the library's own solvers at their defaults, without the present sampler.
+
+        For a pipeline's folder these are its schedulers, for users of Python too.
+        """
+        specs: Sequence[Any] = solvers(library)
+        if not specs and _has_scheduler(self.model):
+            specs = [
+                {"name": "pipeline", "scheduler": name}
+                for name in SCHEDULERS
+                if not now.source.startswith(f"{OWN_SCHEDULER}{name}")
+            ]
+        if not specs:
+            return []
+        used = self.default(now, budget).label
+        entries = self._entries_of(self.cells(specs, ["karras"], budget))
+        return [entry for entry in entries if entry.label != used]
+
+    def entries(self, budget: int, *, auto: bool) -> list[Entry]:
+        """Return the deterministic configurations at a budget, the usual ones first; with ``auto`` the one of
+        that name too, whose rule is searched for if it is not in the cache.
+        """
+        flow = candidates.FLOW_SCHEDULES if isinstance(self.process, RectifiedFlow) else ()
+        specs = self.only or [
+            spec
+            for name in filter(candidates.is_candidate, samplers.names())
+            for spec in candidates.variants(name)
+        ]
+        cells = self.cells(
+            [spec for spec in specs if not candidates.is_stochastic(spec)],
+            [*self._native, *candidates.SCHEDULES, *flow],
+            budget,
+        )
+        cells.sort(key=candidates.rank)
+        if auto and not self.only:
+            cells = [*self.cells(["auto"], candidates.SCHEDULES[:1], budget), *cells]
+        return self._entries_of(cells)
+
+    def stochastic(self, budget: int) -> list[Entry]:
+        """Return the stochastic samplers on a fixed grid, on the usual schedules."""
+        every = self.only or samplers.names()
+        specs = [
+            spec
+            for spec in every
+            if candidates.is_stochastic(spec) and candidates.has_fixed_cost(spec)
+        ]
+        schedules = [*self._native, *candidates.SCHEDULES[1:4:2]]
+        return self._entries_of(self.cells(specs, schedules, budget) if specs else [])
+
+    def _entries_of(self, cells: Iterable[Cell]) -> list[Entry]:
+        return [self.entry(cell) for cell in cells if cell.grid is not None and not cell.skip]
+
+    def entry(self, cell: Cell, *, exported: bool = False) -> Entry:
+        """Return a cell as a configuration, with the libraries that take its steps, and the field of each
+        that has a solver for them.
+
+        Args:
+            cell: what to run.
+            exported: whether to leave out libraries that cannot take these very levels, which means
+                making the lines.
+        """
+        sampler, grid = cell.sampler, cell.grid
+        own = sampler.own_grid or getattr(sampler, "of_checkpoint", False)
+        schedule = "" if own else cell.schedule.label
+        label = configuration(cell.label, schedule, coefficients=isinstance(sampler, Tabulated))
+        fields = {name for name in LIBRARIES if not missing(name, sampler, self.model)}
+        if grid is not None:
+            if exported:
+                fields = {name for name in fields if self._exports(name, sampler, grid)}
+            fields |= {
+                OWN_FIELDS[name]
+                for name in fields & set(OWN_FIELDS)
+                if not is_written_as_numbers(name, sampler, grid, self.model)
+            }
+        return Entry(label, cell, frozenset(fields))
+
+    def _exports(self, library: str, sampler: Sampler, grid: Grid) -> bool:
+        try:
+            export(library, sampler, grid, self.model, self.spec)
+        except ValueError:
+            return False
+        return True
+
+    def now(self, text: str | None) -> CurrentConfiguration:
+        """Return the present sampler: the user's, the checkpoint's scheduler, or the usual for such models.
+
+        Args:
+            text: SAMPLER, or SAMPLER on SCHEDULE; None if the user named none.
+
+        Raises:
+            ValueError: there is no such sampler or schedule.
+        """
+        if text is not None:
+            sampler, schedule = sampler_of(text)
+            levels = schedule or default_schedule(self.model, sampler)
+            return CurrentConfiguration(label_of(sampler), levels, "as you say")
+        try:
+            own = self.model.own_sampling(10)
+        except ValueError:
+            own = None
+        if own is not None:
+            return CurrentConfiguration("pipeline", "karras", f"{OWN_SCHEDULER}{own.told}")
+        if isinstance(self.process, RectifiedFlow):
+            levels = [*self._native, candidates.FLOW_SCHEDULES[0]]
+            return CurrentConfiguration("euler", levels[0], "the usual sampler of flow models")
+        if self.process is None or isinstance(self.process, EDM):
+            return CurrentConfiguration("heun", "karras", "EDM's deterministic sampler")
+        own = default_schedule(self.model, samplers.make("euler"))
+        return CurrentConfiguration("euler", own, "DDIM on evenly spaced times")
+
+
+def sampler_of(text: str) -> tuple[Sampler, str]:
+    """Return the sampler of ``SAMPLER`` or ``SAMPLER on SCHEDULE``, and its schedule, "" for none.
+
+    Raises:
+        ValueError: there is no such sampler or schedule.
+    """
+    sampler, _, schedule = text.partition(" on ")
+    return samplers.make(parse_spec(sampler)), make_schedule(schedule).label if schedule else ""
+
+
+def _has_scheduler(model: Denoiser) -> bool:
+    """Return True if a scheduler came with the model, whether or not it is one of ours."""
+    try:
+        return model.own_sampling(10) is not None
+    except ValueError:
+        return True
+
+
+def load_subject(
+    spec: str,
+    device: str,
+    seed: int,
+    extractor: str,
+    only: Sequence[str],
+    library: str = LIBRARIES[0],
+) -> AdviceRequest:
+    """Load the model of a spec for a race. Checks that need no evaluation come first.
+
+    Raises:
+        ValueError: it cannot be loaded, it cannot be what its user means, it is a few-step map, of which there is
+            nothing to choose, or the library has nothing for it.
+    """
+    chosen = [samplers.make(parse_spec(text)) for text in only]
+    for text, sampler in zip(only, chosen, strict=True):
+        if sampler.adaptive or sampler.for_maps or sampler.nfe(candidates.TRIAL_GRID) is None:
+            raise ValueError(
+                f"--sampler {text}: advise races samplers whose cost a grid decides; leave it out, and compare it by "
+                "samplerbench run"
+            )
+    if chosen and all(sampler.stochastic for sampler in chosen):
+        raise ValueError(
+            "--sampler: all of these draw noise, and so have no converged samples of their own to race for; add one "
+            "that does not, such as --sampler auto"
+        )
+    name, model = load_denoiser(spec, device)
+    racers = [sampler for sampler in chosen if not sampler.stochastic] or [samplers.make("euler")]
+    reasons = [missing(library, racer, model) for racer in racers]
+    if all(reasons):
+        raise ValueError(
+            f"--for {library}: it cannot run model {name} ({reasons[0]}); leave out --for for lines of Python"
+        )
+    check_model(model, None, denoising=model.read is not None, device=device)
+    return AdviceRequest(name, model, device, seed, extractor, tuple(only))
+
+
+def describe_model(model: Denoiser) -> Mapping[str, Any]:
+    """Return an answer's facts about the model."""
+    return {
+        "event": list(model.event),
+        "sigma_min": model.sigma_min,
+        "sigma_max": model.sigma_max,
+        "passes": model.passes,
+        "identity": model.identity,
+        "latent": model.decoder is not None,
+    }
+
+
+def span_of(model: Denoiser) -> float | None:
+    """Return the width of the data's range; None for latents, and where there is no range."""
+    if model.decoder is not None or model.limits is None:
+        return None
+    low, high = model.limits
+    return high - low if math.isfinite(high - low) else None

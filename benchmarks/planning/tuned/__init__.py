@@ -1,1 +1,0 @@
-"""Schedules tuned for a sampler, read from their file (docs/tuning.md)."""

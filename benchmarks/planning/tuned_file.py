@@ -1,0 +1,235 @@
+"""JSON file of tuning results: one entry for each model, sampler and number of steps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import ValidationError, model_validator
+
+from ...results.run_directory.files import LARGEST_JSON, read_regular, write_json
+from ...samplers.families.tabulated import Table, TableRow
+from ...samplers.spec import canonical
+from ..suites.suite import Strict
+
+FORMAT: Literal[2] = 2
+"""Version of the meaning of an entry."""
+
+What = Literal["grid", "coefficients", "both"]
+"""Tuned quantities: the levels, by a search; the coefficients of a linear method, or these and the
+levels, by least squares.
+"""
+WHATS: tuple[What, ...] = get_args(What)
+
+
+class Score(Strict):
+    """Distances to the converged endpoints of some latents, per dimension, in data units: the mean that is
+    the objective, the root mean square (the table's ``rmse``), and the median.
+    """
+
+    error: float
+    rms: float
+    median: float
+
+
+class Scores(Strict):
+    """Errors of the same latents on the best built-in schedule, and on the tuned levels.
+
+    ``resolution`` is how far the endpoints moved when the teacher's steps were last doubled (RMS per
+    dimension, data units); 0 where they are exact.
+    """
+
+    untuned: Score
+    tuned: Score
+    resolution: float
+
+    @property
+    def unresolved(self) -> float:
+        """Resolution as a share of the smaller root mean square."""
+        return self.resolution / min(self.untuned.rms, self.tuned.rms) if self.resolution else 0.0
+
+    @property
+    def ratio(self) -> float:
+        """Ratio of the tuned error to the untuned one."""
+        return self.tuned.error / self.untuned.error
+
+
+def gap_of(train: Scores, test: Scores) -> float:
+    """Return the train-test gap: how much larger the error ratio is on other latents, as a share."""
+    return test.ratio / train.ratio - 1
+
+
+class Elsewhere(Strict):
+    """The levels on another model, at the same relative positions in log sigma, with their scores there."""
+
+    model: str
+    identity: str
+    levels: tuple[float, ...]
+    coefficients: tuple[tuple[float, ...], ...] | None = None
+    latents: int
+    scores: Scores
+
+
+class Cost(Strict):
+    """Network evaluations, counted, and seconds."""
+
+    evaluations: int
+    per_latent: float
+    seconds: float
+
+
+class Setting(Strict):
+    """Settings of the tuning: entries with other settings are tuned again."""
+
+    format: Literal[2] = FORMAT
+    what: What = "grid"
+    seed: int
+    latents: int
+    test_latents: int
+    objective: Literal["mean", "rms", "geometric"]
+    elsewhere: str
+
+
+class Subject(Strict):
+    """Key of an entry: model and sampler as on the command line, ``origin`` of a plugin's sampler, "" for a
+    built-in one, and steps of the grid.
+    """
+
+    model: str
+    identity: str
+    sigma_min: float
+    sigma_max: float
+    sampler: str
+    origin: str
+    steps: int
+
+
+class Tuned(Strict):
+    """Entry: tuned levels of one subject.
+
+    Attributes:
+        levels: from sigma_max to 0.
+        coefficients: a row a step, the weights of the state and then of the denoised images, newest
+            first (:class:`.TableRow`); None where they are the sampler's own.
+        nfe: evaluations per sample on them, counted.
+        schedule: the best built-in schedule on the training latents, called "untuned".
+        train, test, gap: scores on the training latents, on others, and the gap between (:func:`gap_of`).
+        teacher: all endpoints of the training latents so far, coarser solutions included; entries
+            of one command share them. 0 evaluations for a closed form.
+        search: everything else that was evaluated on the training latents.
+    """
+
+    subject: Subject
+    setting: Setting
+    levels: tuple[float, ...]
+    coefficients: tuple[tuple[float, ...], ...] | None = None
+    nfe: int
+    schedule: str
+    train: Scores
+    test: Scores
+    gap: float
+    teacher: Cost
+    search: Cost
+    elsewhere: Elsewhere
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Self:
+        falling = all(cur > nxt for cur, nxt in pairwise(self.levels))
+        top, steps = self.subject.sigma_max, self.subject.steps
+        ends = (len(self.levels), self.levels[0], self.levels[-1]) if self.levels else ()
+        if ends != (steps + 1, top, 0) or not falling:
+            raise ValueError(
+                f"levels of {self.subject.sampler} must fall from {top:g} to 0 in {steps} steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _coefficients_fit(self) -> Self:
+        if (self.coefficients is None) != (self.setting.what == "grid"):
+            raise ValueError(
+                f"{self.subject.sampler} has coefficients where {self.setting.what} was tuned, or none"
+            )
+        sizes = [len(row) for row in self.coefficients or ()]
+        first = sizes[0] if sizes else 2  # 1 where the first step makes no evaluation
+        whole = list(range(first, self.subject.steps + first))
+        if self.coefficients is not None and (first not in {1, 2} or sizes != whole):
+            raise ValueError(
+                f"coefficients of {self.subject.sampler} must be 2, 3, … numbers (1, 2, … where the "
+                f"first step makes no evaluation), a row for each of {self.subject.steps} steps"
+            )
+        return self
+
+    @property
+    def table(self) -> Table | None:
+        """Coefficients; None where they are the sampler's own."""
+        if self.coefficients is None:
+            return None
+        return tuple(TableRow(a, b) for a, *b in self.coefficients for b in [tuple(b)])
+
+    @property
+    def unresolved(self) -> float:
+        """Largest :attr:`Scores.unresolved`."""
+        return max(scores.unresolved for scores in (self.train, self.test, self.elsewhere.scores))
+
+    @property
+    def digest(self) -> str:
+        """Digest of the levels, and of the coefficients if any: all that samples depend on besides the subject."""
+        content = self.levels if self.coefficients is None else (self.levels, self.coefficients)
+        return hashlib.sha256(canonical(content).encode()).hexdigest()[:8]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Columns of a row at these levels."""
+        scores = self.elsewhere.scores
+        return {
+            "tuning_digest": self.digest,
+            "tuning_teacher": self.teacher.evaluations,
+            "tuning_search": self.search.evaluations,
+            "tuning_what": None if self.setting.what == "grid" else self.setting.what,
+            "tuning_objective": self.setting.objective,
+            "tuning_latents": self.setting.latents,
+            "tuning_seed": self.setting.seed,
+            "tuning_seconds": self.teacher.seconds + self.search.seconds,
+            "tuning_gap": self.gap,
+            "tuning_other": self.elsewhere.model,
+            "tuning_other_error": scores.tuned.error,
+            "tuning_other_untuned": scores.untuned.error,
+        }
+
+
+class _File(Strict):
+    """Content of the whole file."""
+
+    tuned: tuple[Tuned, ...]
+
+
+def read_tuned(path: Path) -> tuple[Tuned, ...]:
+    """Read the entries of a file; raise OSError if it is missing, and ValueError if it holds something else."""
+    content = read_regular(path, LARGEST_JSON)
+    try:
+        return _File.model_validate_json(content).tuned
+    except ValidationError as error:
+        raise ValueError(
+            f"{path} is no file of tuned schedules, or one of another version; give another file to tune into"
+        ) from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise ValueError for a file that could not be written, before hours of search."""
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"cannot write {path}: there is no folder {path.parent}; make it, or choose another file with --out"
+        )
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not path.stat().st_mode & 0o222):
+        raise ValueError(
+            f"cannot write {path}: it is read-only, or its folder is; choose another file with --out"
+        )
+
+
+def write_tuned(path: Path, entries: Iterable[Tuned]) -> None:
+    """Write a file of entries, atomically."""
+    write_json(path, {"tuned": [entry.model_dump(mode="json") for entry in entries]})

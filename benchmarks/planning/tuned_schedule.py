@@ -1,0 +1,220 @@
+"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of
+steps.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ... import samplers
+from ...models import Denoiser
+from ...samplers import Grid, Sampler, Source
+from ...samplers.families.tabulated import Tabulated
+from ...samplers.schedules import schedule
+from ...samplers.spec import label_of
+from .tuned_file import Tuned, read_tuned
+
+LEAST = 1e-3
+"""Smallest gap between two levels, as a share of the range in log sigma: 1 % from 80 to 0.002."""
+
+MOST_STEPS = round(0.5 / LEAST)
+"""Most steps of a tuned grid, at which smallest gaps fill half of the range."""
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Grids of ``steps`` steps (2 … :data:`MOST_STEPS`) from sigma_max to 0, with the other levels anywhere above
+    sigma_min.
+
+    N numbers give N gaps in lam = -log sigma by a softmax, which fill the range from sigma_max to
+    sigma_min; the last one lies below the last positive level. (A common constant changes nothing,
+    so N - 1 of them are free, as many as there are levels.)
+
+        gap_i = LEAST + (1 - N LEAST) exp(z_i) / sum_j exp(z_j),     lam_i = lam_0 + (lam_end - lam_0) (gap_1 +
+        ... + gap_i)
+    """
+
+    steps: int
+    sigma_min: float
+    sigma_max: float
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.steps <= MOST_STEPS:
+            raise ValueError(
+                f"a grid of {self.steps} steps cannot be tuned; give between 2 and {MOST_STEPS} steps"
+            )
+
+    def grid(self, z: ArrayLike) -> Grid:
+        """Return the grid of ``z`` ``(steps,)``."""
+        from scipy.special import softmax  # here: few runs have a use for it
+
+        gaps = LEAST + (1 - self.steps * LEAST) * softmax(np.asarray(z, float))
+        falls = np.exp(-self.width * np.cumsum(gaps)[:-1])
+        return Grid((self.sigma_max, *(self.sigma_max * falls).tolist(), 0.0))
+
+    def numbers(self, grid: Grid) -> NDArray[np.float64]:
+        """Return ``(steps,)`` numbers of a grid to 0, or of the nearest grid without gaps below twice
+        :data:`LEAST`; raise ValueError for another number of steps or other ends.
+        """
+        if len(grid) != self.steps or grid.sigma[0] != self.sigma_max or not grid.to_zero:
+            raise ValueError(
+                f"a grid of {len(grid)} steps from {grid.sigma[0]:g} to {grid.sigma[-1]:g} has no place here"
+            )
+        lam = np.log(self.sigma_max / np.array([*grid.sigma[:-1], self.sigma_min])) / self.width
+        gaps = np.maximum(np.diff(lam), 2 * LEAST)
+        return np.log(gaps / gaps.sum() - LEAST)
+
+    @property
+    def width(self) -> float:
+        """Range in log sigma."""
+        return math.log(self.sigma_max / self.sigma_min)
+
+
+FILE = "tuned.json"
+"""Default file of ``samplerbench tune``."""
+
+
+@schedule(
+    Source(
+        "tong2025ld3",
+        "section 3",
+        "https://arxiv.org/abs/2405.15506v4",
+        (
+            "Levels are softmax gaps in log sigma; slopes come from finite differences, "
+            "not from backpropagation, unless coefficients are tuned too.",
+            "The distance is that to the converged endpoint of the same latent, never "
+            "moved, and no perceptual network measures it.",
+            "The time at which the network is evaluated is that of its step: no second "
+            "set of times is learnt.",
+        ),
+    ),
+    needs_model=True,
+    needs_sampler=True,
+)
+def tuned(*, file: str = FILE) -> TunedFile:
+    """The levels that ``samplerbench tune`` found for a model, a sampler and a number of steps.
+
+    Args:
+        file: its output.
+    """
+    return TunedFile(file)
+
+
+class UntunedError(ValueError):
+    """Levels that a file does not hold: a description, the file, and its entries."""
+
+    def __init__(self, what: str, file: str, entries: tuple[Tuned, ...] = ()) -> None:
+        super().__init__(f"{what}; make it with samplerbench tune --out {shlex.quote(file)}")
+        self.what, self.file, self.entries = what, file, entries
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """File of tuned grids (see :func:`tuned`)."""
+
+    file: str
+
+    def on(self, model: Denoiser, cache: Path | None = None, device: str = "cpu") -> TunedOnModel:  # noqa: ARG002
+        """Return its entries for a model; raise ValueError if there is no such file, or it holds something else."""
+        return TunedOnModel(self.file, model.name, model.identity, _read(self.file))
+
+
+@dataclass(frozen=True)
+class TunedOnModel:
+    """Entries of a file, and the model that needs them."""
+
+    file: str
+    model: str
+    identity: str
+    entries: tuple[Tuned, ...]
+
+    def of(self, sampler: Sampler) -> TunedGrids:
+        """Return the grids for a sampler; raise ValueError if no sampler of this kind can be tuned."""
+        label, origin = label_of(sampler), samplers.origin(sampler.name)
+        if reason := untunable(sampler):
+            raise ValueError(
+                f"schedule tuned has nothing for {label}, which {reason}; leave it out, or run it on another schedule"
+            )
+        grids = {
+            s.steps: entry
+            for entry in self.entries
+            for s in [entry.subject]
+            if (s.identity, s.sampler, s.origin) == (self.identity, label, origin)
+        }
+        return TunedGrids(self, sampler, label, grids)
+
+
+@dataclass(frozen=True)
+class TunedGrids:
+    """Grids for one sampler on one model, by number of steps."""
+
+    source: TunedOnModel
+    made: Sampler
+    sampler: str
+    entries: dict[int, Tuned]
+
+    def __call__(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
+        """Return the grid of ``n`` steps; for n = 1 the jump, which has nothing to tune.
+
+        Raises:
+            ValueError: the file has none, or it was tuned on another range or to another end.
+        """
+        if not to_zero:
+            raise ValueError(
+                f"the grids of {self.source.file} were tuned to end at 0; run them with end zero"
+            )
+        if n == 1:
+            return Grid((sigma_max, 0.0))
+        entry = self._entry(n)
+        subject = entry.subject
+        if (subject.sigma_min, subject.sigma_max) != (sigma_min, sigma_max):
+            raise ValueError(
+                f"{self.source.file} was tuned from {subject.sigma_max:g} down, not from {sigma_max:g}; "
+                "run it without that start"
+            )
+        return Grid(entry.levels)
+
+    def sampler_at(self, n: int) -> Sampler:
+        """Return the sampler on the grid of ``n`` steps, with tuned coefficients if any."""
+        table = self._entry(n).table if n > 1 else None
+        return self.made if table is None else Tabulated(stands_for=self.made, table=table)
+
+    def facts(self, n: int) -> dict[str, Any]:
+        """Return the columns of a row at the grid of ``n`` steps."""
+        return self._entry(n).facts if n > 1 else {}
+
+    def _entry(self, n: int) -> Tuned:
+        if n > MOST_STEPS:
+            raise ValueError(
+                f"{n} steps of {self.sampler} are too many to tune; give at most {MOST_STEPS}, or another schedule"
+            )
+        if n not in self.entries:
+            file = self.source.file
+            what = f"{file} has no grid of {n} steps for {self.sampler} on {self.source.model} as it is here"
+            raise UntunedError(what, file, self.source.entries)
+        return self.entries[n]
+
+
+def untunable(sampler: Sampler) -> str:
+    """Return the reason why a sampler has no levels to tune; "" if it has."""
+    reasons = {
+        "draws noise, so that it has no endpoint to be compared with": sampler.stochastic,
+        "makes its own steps": sampler.adaptive or sampler.batch_coupled,
+        "has levels of its own": sampler.own_grid,
+    }
+    return next((words for words, true in reasons.items() if true), "")
+
+
+def _read(file: str) -> tuple[Tuned, ...]:
+    try:
+        return read_tuned(Path(file))
+    except OSError as error:
+        what = f"schedule tuned: cannot read {file} ({error.strerror})"
+        raise UntunedError(what, file) from error
