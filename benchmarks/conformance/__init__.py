@@ -16,16 +16,19 @@ import torch
 
 from ...samplers import Sampler, karras, make, non_default
 from .check import Check, Conformance, guarded, print_conformance, raised
-from .consistency import check_algebra, check_finite, check_to_zero, check_translation, check_twin
-from .counts import check_nfe
+from .consistency import (
+    check_algebra,
+    check_finite,
+    check_nfe,
+    check_to_zero,
+    check_translation,
+    check_twin,
+)
 from .diagnosis import diagnose
-from .moments import check_moments
-from .noise import check_noise
-from .order import check_order, check_tolerance, rms, slope
-from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, uneven_grid
+from .moments import check_moments, check_noise
+from .order import check_order, check_strong, check_tolerance, rms, slope
+from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, noise_for, uneven_grid
 from .purity import check_batch, check_purity
-from .recorder import noise_for
-from .strong import check_strong
 
 __all__ = [
     "INTERIOR",

@@ -26,8 +26,7 @@ from ...samplers import (
 )
 from ..sampling.chance import unseeded_draws
 from .check import Check, guarded
-from .problems import Rational
-from .recorder import Recorder, noise_for, same
+from .problems import Rational, Recorder, noise_for, same
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)

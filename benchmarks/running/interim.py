@@ -31,8 +31,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ...results.comparison.entries import Entry
-from ...results.comparison.pairing import Pair, against
+from ...results.comparison.pairing import Entry, Pair, against
 from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ...results.comparison.entries import read_source
+from ...results.comparison.pairing import read_source
 from ...results.result_table import ResultTable
 from ..suites.cell import Cell
 from ..suites.suite import Until

@@ -2,7 +2,7 @@
 them.
 """
 
-from ...results.comparison.times.medians import median_interval
+from ...results.comparison.times import median_interval
 from .cells import time_cells
 from .clock import Clock, Reading
 

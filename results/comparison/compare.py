@@ -16,9 +16,18 @@ from ..quantities import Quantity, judged
 from ..record import Record
 from ..table.typed_table import TypedTable
 from ..values import text
-from .entries import Source, measured, read_source
 from .estimates import default_quantity
-from .pairing import Matches, Pair, against, check_estimators, check_sources, match_cells
+from .pairing import (
+    Matches,
+    Pair,
+    Source,
+    against,
+    check_estimators,
+    check_sources,
+    match_cells,
+    measured,
+    read_source,
+)
 from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 

@@ -16,8 +16,8 @@ from ..quantities import Quantity
 from ..record import Record
 from ..table.tuned import is_tuned
 from ..values import text
-from .entries import Entry, Source
 from .estimates import Estimate
+from .pairing import Entry, Source
 
 SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "execution", "slot")
 """Columns that are equal where only the schedule differs, on one model."""

@@ -19,9 +19,8 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..values import number, rows_of, text
 from .compare import by_default_quantity
-from .entries import Entry, entry_of
 from .estimates import default_quantity, dominated
-from .pairing import against
+from .pairing import Entry, against, entry_of
 from .significance import Verdict
 from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
 

@@ -19,10 +19,9 @@ from ..intervals import printed
 from ..quantities import Quantity, judged
 from ..text import format_number
 from .compare import choose, matched_cells, no_shared_cell, row_name
-from .entries import Entry, Source, measured, read_source
-from .pairing import Matches, Pair, match_cells
+from .pairing import Entry, Matches, Pair, Source, match_cells, measured, read_source
 from .significance import LEVEL, Evidence, holm
-from .times.walltime import NoRatio, time_ratio
+from .times import NoRatio, time_ratio
 from .verdicts import judge
 
 Outcome = Literal["passed", "regression", "inconclusive"]

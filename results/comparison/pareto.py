@@ -24,7 +24,7 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..text import ends
 from ..values import number, rows_of
-from .entries import Entry
+from .pairing import Entry
 from .verdicts import Panel, corrected_together
 
 FrontMembership = Literal["on", "off", "uncertain"]

@@ -23,13 +23,11 @@ from ..record import Record
 from ..table.tuned import Tuning, tuning_of
 from ..text import ends
 from ..values import number, text
-from .entries import Entry
 from .estimates import Difference, Estimate, difference, dominated
-from .pairing import Pair
+from .pairing import Entry, Pair
 from .shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
-from .times.speed import Word, speed
-from .times.walltime import NoRatio, time_ratio
+from .times import NoRatio, Word, speed, time_ratio
 
 MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""

@@ -13,10 +13,8 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..values import rows_of, text
-from .axes import logarithmic, title_of
-from .labels import name_at_the_right
-from .markers import lift, markers
-from .series import Point, Series, label, point_of
+from .axes import logarithmic, name_at_the_right, title_of
+from .series import Point, Series, label, lift, markers, point_of
 from .sheet import SOFT, Sheet, Width, sheet, styled
 
 HEIGHT = {"single": 2.5, "double": 3.4}

@@ -16,8 +16,7 @@ from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import number, rows_of, text
 from .axes import short_title
-from .markers import THICK, lift, markers
-from .series import label
+from .series import THICK, label, lift, markers
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
 
 LINE, HEAD = 0.16, 0.25

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 
 from ..palette import style
 from ..record import Record
-from ..report.pictures.drawing import Box, common_box
+from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import pandas as pd
@@ -12,12 +14,143 @@ from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..values import rows_of
-from .axes import floor_line, floor_of, logarithmic, title_of
-from .labels import name_at_the_right
-from .markers import lift, line, markers
-from .order_slopes import order_slopes
-from .series import Series, notable, series_of
-from .sheet import Sheet, Width, sheet, styled
+from .axes import floor_line, floor_of, logarithmic, name_at_the_right, title_of
+from .series import Series, lift, line, markers, notable, series_of
+from .sheet import RULE, SOFT, Sheet, Width, sheet, styled
+
+Path = Sequence[tuple[float, float]]
+"""A curve's points, in data coordinates or as shares of the axes."""
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top."""
+
+WIDE, STEEP = 0.22, 0.34
+"""At most so much of the axes' width and height is the fan's."""
+EDGE = 0.03
+"""Shares of the axes: from the fan to their edge, and to the data."""
+LETTERS = 0.09
+"""Shares of the axes' height and width: room for the fan's words above, and numbers at its ends."""
+SIZES = (1.0, 0.75, 0.55)
+"""Sizes of the fan: the first with a free place counts."""
+ALONG = 24
+"""Places on a piece of a curve where it is looked for."""
+
+
+def order_slopes(
+    axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)
+) -> None:
+    """Draw lines that fall as errors of orders 1, 2 and 3 do, where no data are.
+
+    The fan lies in the first free corner or edge; where no place is free, the axes grow downwards
+    to make one.
+
+    Args:
+        axes: logarithmic ones, with their limits set.
+        exponent: power of the step in an error of order one.
+        curves: what the fan must not cover, in data coordinates.
+        orders: of the lines.
+    """
+    paths = [list(path) for path in curves]
+    steepest = exponent * max(orders)
+    place = _free(axes, steepest, paths)
+    if place is None:
+        (_, _), (bottom, top) = _limits(axes)
+        axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
+        place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
+    _draw_fan(axes, *place, exponent, orders)
+
+
+def _draw_fan(
+    axes: Axes, u: float, v: float, size: float, exponent: int, orders: tuple[int, ...]
+) -> None:
+    """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
+    (left, right), (bottom, top) = _limits(axes)
+    run = _run(axes, exponent * max(orders), size)
+    x, y = left + u * (right - left), bottom + v * (top - bottom) + exponent * max(orders) * run
+    for order in orders:
+        end = (math.exp(x + run), math.exp(y - exponent * order * run))
+        axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
+        axes.annotate(
+            str(order),
+            end,
+            (2, 0),
+            textcoords="offset points",
+            color=SOFT,
+            fontsize=5.5,
+            va="center",
+        )
+    axes.annotate(
+        "order",
+        (math.exp(x), math.exp(y)),
+        (0, 3),
+        textcoords="offset points",
+        color=SOFT,
+        fontsize=5.5,
+    )
+
+
+def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
+    """Return the lower left corner of the lines, near an edge, and their size; None if none is
+    free.
+    """
+    (left, right), (bottom, top) = _limits(axes)
+    dots = [
+        dot
+        for path in paths
+        for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])
+    ]
+    for size in SIZES:
+        run = _run(axes, steepest, size)
+        wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
+        across, up = (_places(1 - 2 * EDGE - extent) for extent in (wide, tall))
+        for u, v in sorted(
+            product(across, up),
+            key=lambda place: (min(place[0], 1 - place[0]) + min(place[1], 1 - place[1]), *place),
+        ):
+            if not any(
+                _inside(dot, (u - EDGE, v - EDGE, u + wide + EDGE, v + tall + EDGE)) for dot in dots
+            ):
+                return u, v, size
+    return None
+
+
+def _run(axes: Axes, steepest: int, size: float) -> float:
+    """Return the length of the lines to the right, in logarithms."""
+    (left, right), (bottom, top) = _limits(axes)
+    return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
+
+
+def _places(room: float, count: int = 9) -> list[float]:
+    return [EDGE + max(0.0, room) * step / (count - 1) for step in range(count)]
+
+
+def _along(path: Path) -> Iterable[tuple[float, float]]:
+    """The points of a curve, and places on its straight pieces."""
+    yield from path
+    for (x0, y0), (x1, y1) in pairwise(path):
+        yield from (
+            (x0 + (x1 - x0) * step / ALONG, y0 + (y1 - y0) * step / ALONG)
+            for step in range(1, ALONG)
+        )
+
+
+def _inside(dot: tuple[float, float], box: Box) -> bool:
+    return box[0] <= dot[0] <= box[2] and box[1] <= dot[1] <= box[3]
+
+
+def _share(
+    point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
+) -> tuple[float, float]:
+    """A point of the data as shares of logarithmic axes."""
+    return (math.log(point[0]) - across[0]) / (across[1] - across[0]), (
+        math.log(point[1]) - up[0]
+    ) / (up[1] - up[0])
+
+
+def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The logarithms of both axes' limits."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    return (math.log(left), math.log(right)), (math.log(bottom), math.log(top))
+
 
 HEIGHT = {"single": 2.5, "double": 3.4}
 NAMED = {"single": 10, "double": 14}

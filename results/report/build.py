@@ -18,9 +18,8 @@ from markupsafe import Markup, escape
 
 from ..comparison.compare import Comparison, compare, notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
-from ..comparison.lowest import lowest
+from ..comparison.lowest import lowest, select_visible_rows
 from ..comparison.significance import SIGNS
-from ..comparison.visible_rows import select_visible_rows
 from ..escaping import printable
 from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
@@ -39,11 +38,10 @@ from ..values import empty, number, rows_of, text
 from .current import ingredients, note
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
-from .pictures.sample_grids import grids_of
-from .pictures.trajectories import trajectory_strips_of
+from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
 from .provenance import citations_of, command_of, differences, provenance_of
-from .summary import summary
+from .sentences import summary
 from .timing import sizes_of, throughput_of
 
 

@@ -20,10 +20,9 @@ from ..table.description import without_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, text
-from .answer import Answer, answer, lead
-from .pictures.sample_grids import SampleGrid
-from .pictures.trajectories import TrajectoryStrips
+from .pictures import SampleGrid, TrajectoryStrips
 from .plots import CurveStyle, plot_of
+from .sentences import Answer, answer, lead
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))

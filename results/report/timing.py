@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings, baseline_title
-from ..comparison.times.speed import Speed, speed
+from ..comparison.times import Speed, speed
 from ..record import Record
 from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir

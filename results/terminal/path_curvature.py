@@ -10,7 +10,7 @@ from typing import Any
 
 from ..run_directory.reading import run_record
 from ..text import Z95, format_number
-from .sparkline import sparkline
+from .ranking import sparkline
 
 KEY = "path_curvature"
 """Key of the path curvature in ``run.json``, by model."""

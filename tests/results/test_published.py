@@ -10,7 +10,7 @@ from samplerbench.results.published.reproduction import reproductions
 from samplerbench.results.published.rows import model_in, model_names, published, rows_of_model
 from samplerbench.results.published.solvers import GRIDS, SOLVERS, solvers_of
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.terminal.published import print_reproductions
+from samplerbench.results.terminal.comparison import print_reproductions
 from samplerbench.samplers.schedules import SCHEDULES
 
 MODEL = "edm-cifar10-32x32-uncond-vp"

@@ -8,10 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from looping import each
 
-from samplerbench.benchmarks.conformance.counts import check_nfe
+from samplerbench.benchmarks.conformance.consistency import check_nfe
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_moments
-from samplerbench.benchmarks.conformance.problems import AnisotropicGaussian, Rational, ThreeModes
-from samplerbench.benchmarks.conformance.recorder import Recorder
+from samplerbench.benchmarks.conformance.problems import (
+    AnisotropicGaussian,
+    Rational,
+    Recorder,
+    ThreeModes,
+)
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 
 GRID = karras(9, 0.02, 40.0)

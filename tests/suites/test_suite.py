@@ -16,7 +16,7 @@ from samplerbench.benchmarks.suites.suite import (
     extractors_of,
     load_suite,
 )
-from samplerbench.results.comparison.times.medians import FEWEST
+from samplerbench.results.comparison.times import FEWEST
 from samplerbench.results.published.rows import rows_of_model
 from samplerbench.results.published.solvers import solvers_of
 

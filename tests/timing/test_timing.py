@@ -13,7 +13,7 @@ from samplerbench.benchmarks.timing import Reading, disturbances, median_interva
 from samplerbench.benchmarks.timing.cells import joules_per_call
 from samplerbench.benchmarks.timing.clock import warm_up
 from samplerbench.benchmarks.timing.load import Load
-from samplerbench.results.comparison.times.medians import FEWEST, left_out, settled
+from samplerbench.results.comparison.times import FEWEST, left_out, settled
 
 STEPS, BATCH = 5, 4
 

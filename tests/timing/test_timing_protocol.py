@@ -16,7 +16,7 @@ from samplerbench.benchmarks.timing import Reading, time_cells
 from samplerbench.benchmarks.timing import cells as pass_module
 from samplerbench.benchmarks.timing import disturbances as disturbances_module
 from samplerbench.benchmarks.timing.load import Load
-from samplerbench.results.comparison.times.speed import speed
+from samplerbench.results.comparison.times import speed
 
 STEPS, BATCH = 5, 4
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ....results import report
 from ....results.escaping import printable
-from ....results.report.pictures.drawing import data_uri, side_by_side, with_alpha
+from ....results.report.drawing import data_uri, side_by_side, with_alpha
 from ....results.run_directory.disk.files import write_text
 from ....results.text import format_number
 from ..answer import Advice, Best, Budget

@@ -9,12 +9,19 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.axes import Axes
 
-from ....results.figures.axes import logarithmic
-from ....results.figures.inline import inline_svg
-from ....results.figures.labels import name_at_the_right
-from ....results.figures.markers import line, markers
-from ....results.figures.series import Point, Series
-from ....results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
+from ....results.figures.axes import logarithmic, name_at_the_right
+from ....results.figures.series import Point, Series, line, markers
+from ....results.figures.sheet import (
+    INK,
+    RULE,
+    SOFT,
+    WIDTHS,
+    Width,
+    encoded,
+    inline_svg,
+    sheet,
+    styled,
+)
 from ....results.palette import Style
 from ..answer import Advice, Budget, Choice
 from ..table import audience, title

@@ -16,9 +16,7 @@ from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
 from ...running.model_check import check_model, is_altered
-from .alternatives import alternatives
-from .check import Check, Verdict, verdict_of
-from .fit import Fit
+from .fit import Check, Fit, Verdict, verdict_of
 from .judging import (
     LARGE,
     Candidate,
@@ -33,14 +31,11 @@ from .judging import (
     obeys,
     usable,
 )
-from .labels import check_labels
-from .maps import check_map, variance_of
-from .network_times import readings_of_time
-from .paths import check_along, check_renoised, moves
-from .readings import readings_of_images, readings_of_network, readings_scaled
+from .maps import check_along, check_map, check_renoised, moves, variance_of
+from .observations import broken_outputs, check_labels, check_noise, check_time, what_is_seen
+from .readings import alternatives, readings_of_images, readings_of_network, readings_scaled
 from .samples import candidate
-from .seen import broken_outputs, check_noise, check_time, what_is_seen
-from .user_models import native_of, readings_of_user_model
+from .user_models import native_of, readings_of_time, readings_of_user_model
 
 
 def cost_of(of: Candidate, *, own: bool) -> float:

@@ -12,7 +12,9 @@ which needs no other candidate. The defect is the difference of the two sides ov
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +23,34 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....samplers import SampleNoise
+
+Verdict = Literal["passed", "failed", "not decided"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of one check.
+
+    Attributes:
+        name: in a word.
+        passed: None where it cannot be decided.
+        said: what was found, in a sentence.
+    """
+
+    name: str
+    passed: bool | None
+    said: str
+
+
+def verdict_of(checks: Iterable[Check]) -> Verdict:
+    """Return ``failed`` if one check failed, else ``not decided`` if one is not decided.
+
+    >>> verdict_of([Check("a", True, ""), Check("b", None, "")])
+    'not decided'
+    """
+    results = {check.passed for check in checks}
+    return "failed" if False in results else "not decided" if None in results else "passed"
+
 
 SEED = 5_000_000
 BATCH = 64

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
-from .check import Check
-from .fit import Fit, fit, levels_of
+from .fit import Check, Fit, fit, levels_of
 from .maps import check_map, looks_like_a_map, variance_of
 
 SURE = 3.0

@@ -1,21 +1,30 @@
-"""Checks of few-step maps: properties of a jump to the end of the path.
+"""Consistency of a few-step map: it takes the states of one path to one end.
 
-A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
-sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
-f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance,
-hardly any at high levels. Whether states of one path have one end is :mod:`.paths`'s.
+Without a denoiser that knows the paths, by noise that is put back. For a map f along the probability flow,
+f(x(s), s) stands still on every path, so that its rate along the flow, whose velocity is E[z | x], is 0.
+Along x0 + s z, whose velocity z has that mean, the rate is then 0 on average over all that could have
+become the state, and orthogonal to every function g of the state:
+
+    E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
+
+It is what consistency training uses (Song et al. 2023, arXiv:2303.01469, theorem 2), and what
+Pythagoras is to denoisers. With a denoiser that knows the paths, by solving along them.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....models import Denoiser
-from ....samplers import SampleNoise
-from .check import Check
-from .fit import LEVELS, NARROWEST, SEED, WIDEST, Fit
+from ....samplers import Grid, SampleNoise, karras, make
+from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit
 
 MOVED = 0.02
 """Standard deviations of the data by which a state may move at sigma_min, in addition to twice
@@ -121,3 +130,169 @@ def _distribution(
 def variance_of(x: Tensor) -> float:
     """Return the variance of a number of a sample about its mean, averaged over all numbers."""
     return float((x - x.mean(0)).double().square().mean())
+
+
+BY = 0.1
+"""Distance in ln sigma, to both sides, of the differences that stand for the rate."""
+RATE_LEVELS = 7
+DEFECT = 0.15
+"""Largest mean product of the rate and g of a trained map, in standard deviations of the data a unit of
+ln sigma.
+"""
+BETTER, CLOSE = 2.0, 0.03
+"""Factor and difference by which a wrong map moves more than a right one, in all."""
+SURE = 3.0
+"""Standard errors that are allowed to chance."""
+STOPS, STEPS = 5, 30
+"""States on each path that are looked at, and steps of Heun's method to get there."""
+APART = 0.5
+"""Squared distance of the ends of one path, in variances of the data: two samples are 2 apart, and a
+sample and the mean 1.
+"""
+
+
+class Moves(NamedTuple):
+    """Movement of the outputs of a map where noise is put back.
+
+    Attributes:
+        size: root mean square over levels and functions g, in standard deviations of the data a unit
+            of ln sigma.
+        worst: the largest, beyond chance.
+        level: where that is.
+        along: which g.
+        varied: whether the outputs have about the variance of the data at every level, without which
+            they may stand still and be no map, as a constant does.
+
+    Infinite where an output is not finite.
+    """
+
+    size: float
+    worst: float
+    level: float
+    along: str
+    varied: bool = True
+
+
+@torch.no_grad()
+def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
+    """Return the rate of a map's outputs, which is 0 for a map along the flow of these data.
+
+    Args:
+        model: on the device of ``clean``.
+        clean: ``(n, *event)`` clean samples, in the model's dtype.
+        labels: their classes ``(n,)``, or None.
+        std: standard deviation of the data.
+    """
+    z, ratio = _noise(model, clean), math.exp(BY)
+    low = max(model.sigma_min, NARROWEST * std) * ratio
+    high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
+    worst, squares, shares = Moves(0.0, 0.0, high, "any"), [], []
+    for level in np.geomspace(high, low, RATE_LEVELS).tolist():
+        above, below = (
+            model.denoise(clean + s * z, s, labels) for s in (level * ratio, level / ratio)
+        )
+        rate = (above - below).flatten(1).double() / (2 * BY * std)
+        x = clean + level * z
+        output = model.denoise(x, level, labels)
+        shares.append(variance_of(output) / std**2)
+        for along, values in _functions(x, output):
+            products = (rate * values).mean(1)
+            mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5
+            if not math.isfinite(mean):
+                return Moves(math.inf, math.inf, level, along, varied=False)
+            squares.append(mean**2)
+            if abs(mean) - SURE * se > worst.worst:
+                worst = Moves(0.0, abs(mean) - SURE * se, level, along)
+    varied = min(shares) >= LEAST and max(shares) <= MOST
+    return worst._replace(size=float(np.sqrt(np.mean(squares))), varied=varied)
+
+
+def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
+    state = _standard(x)
+    yield "the state", state
+    yield "a curve of the state", _standard(state - state**3 / 3)
+    yield "the output", _standard(output)
+
+
+def _standard(x: Tensor) -> Tensor:
+    flat = (x - x.mean(0)).flatten(1).double()
+    return flat / flat.square().mean().sqrt().clamp_min(1e-12)
+
+
+def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
+    """Check that a map stands still, on average, where noise is put back.
+
+    Args:
+        stated: of the map.
+        others: of the same network, read in other ways, by their settings.
+    """
+    name = "consistency"
+    text = (
+        f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
+        f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
+        f"sigma {stated.level:.3g}), and not at all on the paths of a map"
+    )
+    maps = {k: other.size for k, other in others.items() if other.varied and other.worst <= DEFECT}
+    settings = min(maps, key=lambda key: maps[key]) if maps else ""
+    if settings and stated.size > BETTER * maps[settings] + CLOSE:
+        return Check(
+            name,
+            False,
+            f"{text}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
+        )
+    if stated.worst <= DEFECT:
+        return Check(name, True, f"{text}; {DEFECT:g} is little")
+    return Check(
+        name,
+        False,
+        f"{text}: it is no map along the flow of these data; its prediction, sign, time or process is "
+        "wrong, it is a denoiser, or it was trained on other data",
+    )
+
+
+@torch.no_grad()
+def check_along(
+    model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
+) -> Check:
+    """Check that a map takes the states of one path, as a denoiser knows it, to one end.
+
+    Args:
+        model: as in :func:`moves`, like what follows the teacher.
+        teacher: a denoiser of the same data, on the same device.
+        clean: see there.
+        labels: see there.
+        std: see there.
+    """
+    z = _noise(model, clean)
+    high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
+    low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)
+    grid = karras(STEPS, low, high, to_zero=False)
+    bound = teacher.bind(torch.arange(len(clean), device=clean.device), SEED, labels)
+    solver = make("heun")
+    x, states, stops = clean + high * z, [], np.linspace(0, STEPS, STOPS + 1).round().astype(int)
+    for start, end in pairwise(stops):
+        states.append((grid.sigma[start], x))
+        x = solver.sample(bound, x, Grid(grid.sigma[start : end + 1]))
+    distances = [
+        float((model.denoise(state, s, labels) - x).double().square().mean()) / std**2
+        for s, state in states
+    ]
+    worst = int(np.argmax(distances))
+    text = (
+        f"of states on one path, which {teacher.name} was followed along, the ends are up to "
+        f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
+    )
+    if distances[worst] <= APART:
+        return Check("one path", True, text)
+    return Check(
+        "one path",
+        False,
+        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+        "denoiser, or it was distilled from another",
+    )
+
+
+def _noise(model: Denoiser, clean: Tensor) -> Tensor:
+    ids = torch.arange(len(clean), device=clean.device)
+    return SampleNoise(SEED, ids, model.event, clean.dtype).initial()

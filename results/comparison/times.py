@@ -1,0 +1,259 @@
+"""Verdicts on the faster of two samplers, on which two clocks must agree.
+
+The times of two cells of one timing pass were taken side by side in every round, so their ratios in
+each round are compared: the drift of the machine cancels. The interval belongs to the median ratio,
+from order statistics (:mod:`.medians`). Times of different passes are compared by their medians
+(:mod:`.walltime`).
+
+Each clock says "faster" or "slower" where the 95 % interval of the ratio leaves out 1, and "same"
+where it lies within a margin of 1. A verdict is given if both say the same. A lowered clock or a
+busy core changes seconds alone; a change of cycles alone costs a user no time.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
+from statistics import NormalDist, median
+from typing import Any, Literal, NamedTuple
+
+from ..text import Z95
+
+LEVEL = 0.95
+FEWEST = 6
+"""Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
+
+
+def median_interval(times: Sequence[float]) -> tuple[float, float]:
+    """Return the narrowest symmetric pair of order statistics that covers the median with
+    probability >= 95 %, for any distribution.
+
+    Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
+    with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
+    section 7.1). The whole range below ``FEWEST`` times, which covers less.
+
+    Args:
+        times: at least one, in any unit and order.
+
+    >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
+    (1.0, 6.0)
+    """
+    ordered, k = sorted(times), max(0, left_out(len(times)))
+    return ordered[k], ordered[-1 - k]
+
+
+@lru_cache(maxsize=4096)
+def left_out(n: int) -> int:
+    """Return the largest k with 2 P(B <= k) <= 5 %: of ``n`` times, k lie on either side outside
+    the 95 % interval; -1 if there is none.
+
+    >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
+    [-1, 0, 0, 1, 9]
+    """
+    k, below = -1, 1
+    while 40 * below <= 2**n:  # integers: 2 below / 2^n <= 1 / 20
+        k += 1
+        below += comb(n, k + 1)
+    return k
+
+
+def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
+    """Return True if the interval of the median is within ``half_width`` of it, relative to it.
+
+    Args:
+        times: so far.
+        half_width: relative, > 0.
+        fewest: never settled below this many times, nor below ``FEWEST``.
+    """
+    if len(times) < max(fewest, FEWEST):
+        return False
+    low, high = median_interval(times)
+    return (high - low) / 2 <= half_width * statistics.median(times)
+
+
+CONDITIONS = (
+    "timing_device",
+    "timing_device_name",
+    "timing_threads",
+    "timing_batch_size",
+    "timing_execution",
+    "timing_tf32",
+    "timing_cudnn_benchmark",
+)
+"""Columns that must be equal for two times to be compared."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The ratio of two medians.
+
+    Attributes:
+        log: its logarithm, candidate over baseline; positive is slower.
+        se: standard error of ``log``.
+    """
+
+    log: float
+    se: float
+
+    @property
+    def value(self) -> float:
+        """Ratio of the two medians."""
+        return math.exp(self.log)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Ends of the 95 % interval of the ratio."""
+        return math.exp(self.log - Z95 * self.se), math.exp(self.log + Z95 * self.se)
+
+
+@dataclass(frozen=True)
+class NoRatio:
+    """Reason why two times are not compared.
+
+    Attributes:
+        reason: in a phrase.
+        mismatch: whether they were taken under different conditions, so that they must not be
+            compared.
+    """
+
+    reason: str
+    mismatch: bool = False
+
+
+def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
+    """The ratio of the times in two ``timing.json``, of batches of one size.
+
+    Or why there is none.
+    """
+    if reason := not_comparable(baseline, candidate):
+        return reason
+    times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
+    if min(map(len, times)) < FEWEST:
+        return NoRatio(f"fewer than {FEWEST} times")
+    if min(map(min, times)) <= 0:
+        return NoRatio("a time that is not positive")
+    return median_ratio(*times)
+
+
+def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> NoRatio | None:
+    """Return the reason against a comparison of two ``timing.json``; None if there is none."""
+    if not all(timing.get("raw_total_ms") for timing in (baseline, candidate)):
+        return NoRatio("no raw times")
+    for name in CONDITIONS:
+        a, b = (timing.get(name) for timing in (baseline, candidate))
+        if a != b:
+            return NoRatio(
+                f"{name.removeprefix('timing_').replace('_', ' ')} differs: {a} and {b}",
+                mismatch=True,
+            )
+    flags = (timing.get("timing_flag") for timing in (baseline, candidate))
+    flag = next(filter(None, flags), "")
+    return NoRatio(f"flagged: {flag}") if flag else None
+
+
+def median_ratio(baseline: Sequence[float], candidate: Sequence[float]) -> Ratio:
+    """The ratio of the medians of positive times, at least :data:`FEWEST` each."""
+    (log_a, se_a), (log_b, se_b) = map(log_median, (baseline, candidate))
+    return Ratio(log_b - log_a, math.hypot(se_a, se_b))
+
+
+def log_median(times: Sequence[float]) -> tuple[float, float]:
+    """Log of the median of positive numbers, at least :data:`FEWEST`, and its standard error."""
+    n, ordered = len(times), sorted(times)
+    c = max(1, round((n + 1) / 2 - math.sqrt(n)))
+    outside = sum(math.comb(n, k) for k in range(c)) / 2**n
+    z = NormalDist().inv_cdf(1 - outside)
+    return math.log(median(ordered)), (math.log(ordered[n - c]) - math.log(ordered[c - 1])) / (
+        2 * z
+    )
+
+
+MARGIN = 0.01
+"""Ratios within this of 1 do not matter."""
+
+Word = Literal["same", "faster", "slower", "ambiguous"]
+
+
+class Speed(NamedTuple):
+    """Ratio of two times, candidate over baseline, with its verdict.
+
+    Attributes:
+        verdict: of both clocks.
+        ratio, low, high: by the first clock, with its 95 % interval; None where the times must not be
+            compared.
+        second_ratio: by the second clock; None where there is none.
+        reason: why the verdict is "ambiguous", where more than the intervals says so; "" otherwise.
+    """
+
+    verdict: Word
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    second_ratio: float | None = None
+    reason: str = ""
+
+
+def speed(
+    baseline: Mapping[str, Any], candidate: Mapping[str, Any], margin: float = MARGIN
+) -> Speed:
+    """The verdict on two ``timing.json``, of batches of one size.
+
+    Args:
+        baseline: the record that 1 stands for.
+        candidate: the other record.
+        margin: share of the baseline's time that does not matter.
+    """
+    if reason := not_comparable(baseline, candidate):
+        return Speed("ambiguous", reason=reason.reason)
+    first = _ratio(baseline, candidate, "raw_total_ms")
+    if isinstance(first, NoRatio):
+        return Speed("ambiguous", reason=first.reason)
+    kinds = {timing.get("timing_second_clock") for timing in (baseline, candidate)}
+    if len(kinds) > 1 or not all(kinds):
+        return Speed("ambiguous", *first, reason="there is one clock only")
+    second = _ratio(baseline, candidate, "raw_second")
+    if isinstance(second, NoRatio):
+        return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
+    word = _word(first, margin)
+    return Speed(word if word == _word(second, margin) else "ambiguous", *first, second[0])
+
+
+def _ratio(
+    baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
+) -> tuple[float, float, float] | NoRatio:
+    """The median ratio by one clock and the ends of its 95 % interval."""
+    times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
+    if not all(map(_positive, times)):
+        return NoRatio("a time that is missing or not positive")
+    if _side_by_side(baseline, candidate):
+        rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
+        a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
+        logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]
+        if len(logs) < FEWEST:
+            return NoRatio(f"fewer than {FEWEST} rounds in common")
+        low, high = median_interval(logs)
+        return math.exp(median(logs)), math.exp(low), math.exp(high)
+    if min(map(len, times)) < FEWEST:
+        return NoRatio(f"fewer than {FEWEST} times")
+    ratio: Ratio = median_ratio(*times)
+    return ratio.value, *ratio.ends
+
+
+def _side_by_side(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
+    passes = {timing.get("timing_pass") for timing in (baseline, candidate)}
+    return len(passes) == 1 and bool(passes.pop()) and "raw_rounds" in baseline
+
+
+def _positive(times: Sequence[float | None]) -> bool:
+    return bool(times) and all(time is not None and time > 0 for time in times)
+
+
+def _word(ratio: tuple[float, float, float], margin: float) -> Word:
+    _, low, high = ratio
+    if 1 / (1 + margin) <= low and high <= 1 + margin:
+        return "same"
+    return "slower" if low > 1 else "faster" if high < 1 else "ambiguous"
