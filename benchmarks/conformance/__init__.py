@@ -45,16 +45,12 @@ __all__ = [
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Check one sampler: order, evaluations, levels, finiteness, algebra, purity, batch
-    independence, moments.
+    """Check one sampler; one that raises has failed the check in which it did.
 
     Args:
         sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
             a table with ``name`` and options.
         fast: orders on two of the four pairs of problem and grid.
-
-    Returns:
-        All checks. A sampler that raises has failed the check in which it did.
 
     Raises:
         ValueError: unknown name or option.
@@ -72,9 +68,8 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _runs(sampler: Sampler) -> list[Check]:
-    """Return one failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min.
-
-    Else return none. All other checks would fail with the same words.
+    """Return one failed check for a sampler that cannot take three steps, neither to 0 nor to
+    sigma_min.
     """
     reasons = []
     for to_zero in (True, False):

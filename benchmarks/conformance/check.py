@@ -21,15 +21,7 @@ _LOOP = _OURS.parents[1] / "samplers"
 
 @dataclass(frozen=True)
 class Check:
-    """Check of one property of a sampler.
-
-    Attributes:
-        name: what was checked.
-        passed: the verdict; True as well for something that is only measured.
-        detail: one sentence with the numbers that a reader wants, or the reason of the failure.
-        data: all numbers, for ``--json``.
-        asserted: whether anything is demanded; if not, it is measured, and no number can fail.
-    """
+    """Check of one property; without ``asserted`` it is only measured, and no number can fail."""
 
     name: str
     passed: bool
@@ -45,15 +37,8 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, printed as a verdict and a line for each failure.
-
-    Attributes:
-        sampler: registry name.
-        params: its fields that differ from their defaults.
-        order: declared order.
-        checks: in the order in which they ran.
-        seconds: wall time of the run.
-        why: what the pattern of the failures says, a sentence each.
+    """Checks of one sampler, with its options that are not defaults and what the pattern of
+    failures says.
     """
 
     sampler: str
@@ -91,7 +76,7 @@ class Conformance:
 
 
 def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks of ``run``; an exception is a failed check and does not hide the other parts."""
+    """Return the checks of ``run``; an exception is a failed check."""
     try:
         return list(run())
     except Exception as error:
@@ -127,9 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print one line a check, what the failures have in common, and errors against N where an
-    order was measured.
-    """
+    """Print a line a check, what the failures have in common, and measured errors against N."""
     params = "".join(f" {key}={value}" for key, value in result.params.items())
     table = Table(title=f"{result.sampler}{params}", title_justify="left", box=None, pad_edge=False)
     for heading in ("check", "", "found"):

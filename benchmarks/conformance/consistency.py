@@ -34,9 +34,8 @@ def grids() -> list[Grid]:
 
 
 def check_nfe(sampler: Sampler) -> list[Check]:
-    """Check rows and calls against ``nfe``, and that levels are positive and within the grid.
-
-    A stochastic sampler may go up to sqrt(2) times its first level.
+    """Check rows and calls against ``nfe``, and levels, which may be up to sqrt(2) times the grid's
+    first with noise.
     """
     data, wrong, levels = [], [], []
     for grid in grids():
@@ -93,9 +92,7 @@ CLOSE = 1e-12
 
 
 def check_finite(sampler: Sampler) -> list[Check]:
-    """Check that 1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64, end finite and keep
-    shape, dtype and device.
-    """
+    """Check that 1, 2 and 3 steps in both precisions end finite and keep shape, dtype and device."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
     failed: list[dict[str, Any]] = []
     for dtype in (torch.float32, torch.float64):
@@ -182,11 +179,8 @@ def check_translation(sampler: Sampler) -> list[Check]:
 
 
 def check_algebra(sampler: Sampler) -> list[Check]:
-    """Check the rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} =
-    1, and no more memory than declared.
-
-    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So
-    must every stage of a single step.)
+    """Check the rows of a linear multistep plan: a + sum_j b_j (p + q)_(i-j) = 1, and no more
+    memory than declared.
     """
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return []

@@ -29,13 +29,10 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Summarize a conformance run.
+    """Summarize a conformance run; None for what it did not measure.
 
-    Returns:
-        ``order`` (declared), ``measured`` (where one is declared: its range over problems and
-            grids, as text), ``weak`` and ``strong``
-        (orders of a stochastic sampler), ``nfe_per_step`` (counted between 3 and 10 steps),
-        ``passed``; None for what there is not.
+    ``measured`` is the range of orders over problems and grids, as text; ``weak`` and ``strong``
+    are orders of a stochastic sampler; ``nfe_per_step`` is counted between 3 and 10 steps.
     """
     data = {check.name: check.data for check in result.checks}
     slopes = [pair["slope"] for pair in data.get("order", {}).values()]

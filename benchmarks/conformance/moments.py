@@ -1,9 +1,12 @@
-"""Check of one law under any noise: a sampler has the same moments under white noise and on a
-Brownian path.
+"""Exact moments of what a stochastic sampler draws on a Gaussian, under white noise and on a path.
 
-A path answers two draws over intervals that overlap with correlated increments, white noise with
-independent ones. A sampler that asks for such draws is two methods. Under white noise its order
-may be lower than the published one, whose noise comes from a path.
+With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor: y
+= y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each, in one coordinate of one z_k,
+gives y_0 and the columns of all R_k in one run; the mean is y_0 and the covariance is sum_k R_k
+R_k^T, exactly.
+
+A Brownian path answers two draws over intervals that overlap with correlated increments, white
+noise with independent ones. A sampler that asks for such draws is two methods.
 """
 
 from __future__ import annotations
@@ -40,11 +43,8 @@ def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise from a table; implements :class:`~samplerbench.samplers.types.Noise`.
-
-    Attributes:
-        answer: gives the tensor of a draw.
-        asked: the draws that the sampler asked for, in order, each once.
+    """Noise from a table (:class:`~samplerbench.samplers.types.Noise`); ``asked`` has each draw
+    once, in order.
     """
 
     answer: Callable[[Key], Tensor]
@@ -65,13 +65,8 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact moments of a sampler's output.
-
-    Attributes:
-        mean: ``(d,)``.
-        cov: ``(d, d)``.
-        affine: largest violation of superposition; not rounding if the sampler is not affine in its
-            noise.
+    """Exact mean ``(d,)`` and covariance ``(d, d)`` of the output, and the largest violation of
+    superposition.
     """
 
     mean: Tensor
@@ -82,8 +77,8 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
 ) -> Moments:
-    """Return the moments at the end of ``grid`` from a start with the exact distribution of the noisy
-    data, and from the noise of ``units``.
+    """Return the moments at the end of ``grid``, from the exact distribution of the noisy data and
+    noise of ``units``.
     """
     d = len(problem.mean)
     root = torch.linalg.cholesky(
@@ -127,9 +122,7 @@ def problem_for(sampler: Sampler) -> AnisotropicGaussian:
 
 
 def check_moments(sampler: Sampler) -> list[Check]:
-    """Check the exact mean and covariance at the largest N (relative to the largest variance), and their
-    weak order if one is declared.
-    """
+    """Check exact mean and covariance at the largest N, and their weak order if one is declared."""
     problem = problem_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
@@ -244,8 +237,8 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the noise of a Brownian path in 1 / sigma²: a draw is the sum of the increments of the parts
-    into which all intervals together cut its own; without an interval it is white.
+    """Return the noise of a Brownian path in 1 / sigma²: a draw is the sum of increments over the
+    parts of its interval.
     """
     keys = list(draws)
     levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)

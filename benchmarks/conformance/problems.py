@@ -39,14 +39,7 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 @dataclass
 class Log:
-    """Calls that a recorder saw.
-
-    Attributes:
-        calls: number of evaluations, of however many rows.
-        rows: rows evaluated, all calls together.
-        levels: the levels of each call, one or one a row.
-        answers: every answer with a copy made when it was given, if they are kept.
-    """
+    """Calls that a recorder saw; ``answers`` are kept with a copy of each."""
 
     calls: int = 0
     rows: int = 0
@@ -61,14 +54,8 @@ class Log:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that records calls of another; implements :class:`~samplerbench.samplers.types.Denoise`.
-
-    Subsets share the log.
-
-    Attributes:
-        inner: the denoiser.
-        keep: whether to keep the answers.
-        log: what was seen.
+    """Denoiser that records calls of another (:class:`~samplerbench.samplers.types.Denoise`);
+    subsets share the log.
     """
 
     inner: Denoise
@@ -103,10 +90,8 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
-
-    On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep
-    method weights that ignore or misuse their ratio; here it stays.
+    """Return levels whose steps in lam alternate as 1 to 2, for even ``n``, which forgives no
+    ignored step ratio.
     """
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
@@ -119,12 +104,8 @@ def _real(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser that is a function of each row alone, with its exact probability flow from fixed
-    points at the highest level.
-
-    Attributes:
-        name: for the report.
-        start: ``(points, d)`` float64, distributed as the noisy data at the first interior level.
+    """Denoiser of single rows with its exact flow from ``start`` ``(points, d)`` float64 at the
+    highest level.
     """
 
     name: ClassVar[str]
@@ -169,10 +150,7 @@ class ExactProblem(ABC):
 
 
 class AnisotropicGaussian(ExactProblem):
-    """x0 ~ N(m, Q diag(v) Q^T) in three dimensions.
-
-    Its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)].
-    """
+    """x0 ~ N(m, Q diag(v) Q^T) in 3 D; its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)]."""
 
     name = "gaussian"
 
@@ -212,9 +190,7 @@ class AnisotropicGaussian(ExactProblem):
 
 
 class GaussianMap(AnisotropicGaussian):
-    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one,
-    for samplers that are made for maps.
-    """
+    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one."""
 
     name = "gaussian map"
 
@@ -225,8 +201,8 @@ class GaussianMap(AnisotropicGaussian):
 
 
 class ThreeModes(ExactProblem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a
-    tolerance near rounding.
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow is by DOP853 at a tolerance near
+    rounding.
     """
 
     name = "mixture"
@@ -253,8 +229,8 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and the pulls
-        towards the means.
+        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains and the
+        pulls.
         """
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
@@ -300,11 +276,11 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """Smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the
-    same bits at every position of an element.
+    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits at every position
+    of an element.
 
-    (Vectorised transcendental functions and matrix products may round differently at other
-    positions and sizes.)
+    Vectorised transcendental functions and matrix products may round differently at other
+    positions.
     """
 
     pull: float = 0.5

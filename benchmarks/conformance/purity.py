@@ -35,9 +35,7 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """Make one check per promise: no state between calls, arguments left alone, no global generator,
-    a pure plan, a value object.
-    """
+    """Check state between calls, arguments, global generators, the plan, and the value object."""
     promises: dict[str, Callable[[Any], Check]] = {
         "repeatable": _repeatable,
         "arguments untouched": _check_arguments,
@@ -174,11 +172,8 @@ def _is_unchanged(memo: Any, copied: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchMemos(GridSampler):
-    """Grid sampler that keeps each history entry of another with a copy.
-
-    Attributes:
-        inner: the sampler.
-        seen: the pairs (entry, copy made when it was returned).
+    """Grid sampler that keeps each history entry of another, with the copy made when it was
+    returned.
     """
 
     name = "watch_memos"
@@ -206,9 +201,7 @@ class WatchMemos(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that each of seven samples alone has the bits that it has in the batch; only measure it where
-    the sampler declares that it couples them.
-    """
+    """Check that each of seven samples alone has the bits that it has in the batch."""
     together = _samples(sampler, BATCH)
     alone = torch.cat([_samples(sampler, number) for number in BATCH.split(1)])
     equal, moved = same(together, alone), float((together - alone).abs().max())

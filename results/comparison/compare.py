@@ -37,13 +37,8 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of the rows of two sides.
-
-    Attributes:
-        baseline, candidate: names of the two sides.
-        lines: one per pair of rows and metric.
-        unmatched: rows without a partner, in words.
-        others: metrics that both sides have but that were not asked for.
+    """Comparison of two sides: a line per pair of rows and metric, rows without a partner in words,
+    and metrics that both have and were not asked for.
     """
 
     baseline: str
@@ -54,10 +49,7 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines as a table.
-
-        What is known of tuned rows has columns of its own, if there are any.
-        """
+        """The lines as a table; what is known of tuned rows in columns of their own."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
         return pd.DataFrame(
@@ -114,7 +106,7 @@ def compare_with(
 
 
 def matched_cells(a: Source, b: Source) -> Matches:
-    """The finished cells of two runs, matched; there may be no pair.
+    """Return the finished cells of two runs, matched, which may be none.
 
     Raises:
         ValueError: the two were not measured alike.
@@ -127,7 +119,7 @@ def matched_cells(a: Source, b: Source) -> Matches:
 
 
 def paired_cells(a: Source, b: Source) -> Matches:
-    """The cells that two runs share.
+    """Return the cells that two runs share.
 
     Raises:
         ValueError: there is none, or the two were not measured alike.
@@ -155,7 +147,7 @@ def compared(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """The comparison of matched rows; see :func:`compare`.
+    """Compare matched rows, see :func:`compare`.
 
     Raises:
         ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
@@ -190,7 +182,7 @@ def by_default_quantity(
 
 
 def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """The quantities that were asked for.
+    """Return the quantities that were asked for.
 
     Raises:
         ValueError: one of them has no values, or none has.

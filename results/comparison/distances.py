@@ -39,13 +39,8 @@ EXACT = 1e-12
 
 
 class Typical(NamedTuple):
-    """A typical error.
-
-    Attributes:
-        value: trimmed geometric mean, in the units of the distances.
-        influence: ``(n,)`` of each sample, on the logarithm.
-        jump: what a flip of one sample adds to the logarithm, times n.
-        df: degrees of freedom of its standard error.
+    """A typical error: its value, the influence ``(n,)`` on the logarithm, what a flip adds to the
+    logarithm times n, and the degrees of freedom of its standard error.
     """
 
     value: float
@@ -55,11 +50,8 @@ class Typical(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> Typical:
-    """Return the typical error of distances.
-
-    Args:
-        distances: ``(n,)`` >= 0, n >= 1.
-        apart: root mean square distance between two converged endpoints, the scale of "exact".
+    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is the root mean square
+    distance of two endpoints.
     """
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
@@ -85,13 +77,7 @@ class Summed(NamedTuple):
 
 
 def summed(distances: Array, apart: float, summary: Summary) -> Summed:
-    """Sum up distances; error and ends are NaN for fewer than two samples.
-
-    Args:
-        distances: ``(n,)`` >= 0, n >= 1.
-        apart: root mean square distance between two converged endpoints.
-        summary: "typical" or "root mean square".
-    """
+    """Sum up distances ``(n,)`` >= 0; error and ends are NaN for fewer than two samples."""
     n = len(distances)
     if summary == "typical":
         stats = typical_error(distances, apart)

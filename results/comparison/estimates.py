@@ -75,14 +75,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """``b - a`` of two estimates.
+    """``b - a`` of two estimates; its error is None if not known.
 
-    Attributes:
-        value: the difference.
-        se: its standard error; None if it is not known.
-        paired: on how many samples from the same latents it rests; 0 for two independent runs.
-        changed: of two shares, how many of these samples have the property in ``b`` alone, and how
-            many in ``a`` alone; None for other values, and without pairs.
+    ``paired`` counts the samples from the same latents that it rests on; 0 for independent runs.
+    ``changed``: of two shares, how many samples have the property in ``b`` alone, and in ``a``
+    alone.
     """
 
     value: float
@@ -197,10 +194,7 @@ def _rate(a: Estimate) -> float:
 
 
 def _variance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Variance of mean b - mean a, the first min(len) entries being pairs.
-
-    Not finite for fewer than two.
-    """
+    """Variance of mean b - mean a, the first min(len) entries being pairs; NaN for fewer than two."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

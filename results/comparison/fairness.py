@@ -29,8 +29,7 @@ is not to be trusted ("": it is).
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """Return the schedules, none of them tuned, that were planned on each model for every sampler
-    that takes one.
+    """Return the schedules, none tuned, planned on each model for every sampler that takes one.
 
     Raises:
         ValueError: some model has fewer than two.
@@ -61,17 +60,11 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
 def best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return one entry per model, solver and budget: the best of the common schedules, with the
-    value of the half that did not choose.
+    """Return the best of the common schedules per model, solver and budget, with the value of the
+    half that did not choose.
 
     Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
     on the same half.
-
-    Args:
-        source: a run over several schedules.
-        schedules: what to choose from on each model (:func:`common_schedules`).
-        quantity: what to choose by, and what the entries have.
-        halves: measures an entry.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -98,9 +91,8 @@ def best_schedules(
 
 
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
-    """The entries of the samplers named, at one of the schedules named for each.
-
-    A schedule's options are left open.
+    """Return the entries of the samplers named, at one of their schedules, whose options are left
+    open.
     """
     return [
         entry

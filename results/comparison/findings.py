@@ -44,16 +44,9 @@ Or the two coincide, the row is the baseline's own, or there is no baseline to c
 class Best:
     """The row with the lowest value at one budget, which need not be better than any other.
 
-    Attributes:
-        budget: network evaluations per sample that were allowed.
-        row: the row.
-        against: the baseline as sentences name it.
-        baseline: its row that it is compared with; None if there is none.
-        standing: how it stands to that.
-        rivals: other curves at this budget that it is not shown to be better than.
-        others: how many other curves there are.
-        refusal: why nothing can be said of it and any other row; "" where something can.
-        flagged: whether an interval of it or of the baseline is flagged as unreliable.
+    ``baseline`` is the row that it is compared with. ``rivals`` are the other curves, of
+    ``others``, that it is not shown to be better than. ``refusal`` says why nothing can be said of
+    it and any other row. ``flagged``: an interval of it or of the baseline is unreliable.
     """
 
     budget: int
@@ -73,9 +66,7 @@ class Best:
 
     @property
     def sure(self) -> bool:
-        """Return True if it is shown to be better than every other row, at least one, at its
-        budget.
-        """
+        """Return True if it is shown to be better than every other row, at least one."""
         return self.others > 0 and not self.rivals
 
     @property
@@ -98,11 +89,8 @@ class Best:
 class Plateau:
     """The budget beyond which more work is not shown to help.
 
-    Attributes:
-        budget: evaluations.
-        kind: "none", no lowest row beyond ``budget`` is lower than the one there, shown within the
-            margin; "open", none is shown to be lower, nor that none is; "falling", the lowest is
-            shown to fall up to ``budget``, the most that were tried.
+    "none": no lowest row beyond is lower, shown within the margin; "open": none is shown to be
+    lower, nor that none is; "falling": the lowest falls up to the most evaluations that were tried.
     """
 
     budget: int
@@ -111,14 +99,10 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem.
+    """Findings of one problem: rows and quantity, the lowest at each budget, and the plateau if
+    there is one.
 
-    Attributes:
-        panel: its rows by their index in the table, and the quantity that they are judged by.
-        best: the lowest at each budget.
-        plateau: None where nothing can be said.
-        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its
-            distances to the data.
+    ``dominated``: it is judged by ``fd_conv`` because the model's own error dominates.
     """
 
     panel: Panel
@@ -134,10 +118,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """The findings by the titles of the problems, None where nothing was measured.
-
-    And each row's line against the baseline.
-    """
+    """Findings by the titles of the problems, None where nothing was measured, and each row's line."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -154,11 +135,10 @@ def findings_of(
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where
-            influence values are read.
+        homes: path of each run by its name in the column ``run``, or of the only one as "".
         baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame (:mod:`.shown`), which claims are corrected
-            for all the same.
+        unseen: rows of the table that are not in the frame, which claims are corrected for all the
+            same.
     """
     parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
@@ -174,9 +154,7 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 
 
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
-    """Return the judgement and the line of each row that can be compared with the baseline, by its
-    index, as ``compare --baseline`` gives them.
-    """
+    """Return judgement and line of each row that can be compared with the baseline, by its index."""
     index = {id(entry): place for place, entry in entries.items()}
     if not any(
         baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
@@ -201,10 +179,7 @@ def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
 
 
 def _panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows that have a value of their default quantity.
-
-    None if there is nothing, or no budget to compare them at.
-    """
+    """The rows with a value of their default quantity; None if there is none, or no budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
@@ -303,10 +278,7 @@ def _standing(
 
 
 def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """The smallest budget beyond which no lowest row is shown to be lower.
-
-    Nothing where one of the comparisons gets no verdict.
-    """
+    """The smallest budget beyond which no lowest row is shown to be lower."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

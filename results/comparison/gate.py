@@ -29,13 +29,8 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Line of a gate: one check.
-
-    Attributes:
-        row: the cell, in words.
-        what: a metric, "time" or "status".
-        outcome: what was found.
-        detail: the numbers, or the reason why nothing could be said.
+    """Line of a gate: the cell, a metric, "time" or "status", the outcome, and the numbers or a
+    reason.
     """
 
     row: str
@@ -131,11 +126,7 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:
-    """The time of a pair; None where one of the two was not timed.
-
-    Raises:
-        ValueError: the times were not taken alike.
-    """
+    """The time of a pair; None where one of the two was not timed."""
     if not (pair.baseline.timing and pair.candidate.timing):
         return None
     ratio, name = (
@@ -179,8 +170,8 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
 
 
 def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
-    """Cells that the baseline finished and the candidate did not: failed and crashed ones are
-    regressions, absent ones say nothing.
+    """Check cells that only the baseline finished: failed ones are regressions, absent ones say
+    nothing.
     """
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]

@@ -60,10 +60,7 @@ COLUMNS = (
 
 
 class Crossing(NamedTuple):
-    """Evaluations until a curve is within a tolerance, with a 95 % interval.
-
-    Inf where it is not, 0 < n <= smallest where it always is.
-    """
+    """Evaluations until a curve is within a tolerance, with its 95 % interval; inf where it is not."""
 
     value: float
     low: float
@@ -99,13 +96,8 @@ def crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing from which on a curve stays within a tolerance.
-
-    Args:
-        nfe: ascending, > 0.
-        values: of the curve; any sign.
-        ends: of their intervals.
-        tolerance: > 0.
+    """Return the crossing from which on a curve stays within a tolerance > 0, from ascending
+    ``nfe`` > 0.
     """
     low, high = zip(*ends, strict=True)
     return Crossing(*(_crossing(nfe, curve, tolerance) for curve in (values, low, high)))
@@ -181,12 +173,7 @@ def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """The difference of two crossings on logarithms, from their intervals alone.
-
-    Nothing where a curve is flagged or both ends are open.
-
-    A crossing beyond the largest budget counts as there, which makes its curve no worse than it is.
-    """
+    """The difference of two crossings on logarithms, from their intervals alone."""
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

@@ -1,4 +1,5 @@
-"""Rows at each budget that no verdict separates from the lowest: a table sets them in bold.
+"""Lowest rows at each budget, which a table sets in bold, and the order and choice of curves on a
+page.
 
 Verdicts are the report's, corrected over all pairs of rows at one budget
 (:class:`.verdicts.Panel`). Without a verdict, because an interval is flagged or the model's own
@@ -27,15 +28,10 @@ MOST = 2000
 
 
 def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
-    """Return the rows of a table that a page shows: all of a small one.
+    """Return the rows of a table that a page shows: all of at most ``most``.
 
     Of a large one these are the best curves of each problem, whole, the baseline's best among them,
     and the rows without results. A curve counts by its best rank at any budget.
-
-    Args:
-        frame: of a :class:`..table.typed_table.TypedTable`.
-        baseline: sampler or curve.
-        most: rows of a table that is shown whole.
     """
     if len(frame) <= most:
         return frame
@@ -62,10 +58,7 @@ def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
 
 
 def ranked_curves(rows: pd.DataFrame) -> list[str]:
-    """Return the curves of a problem, best first: by their mean rank over the budgets.
-
-    Those without results come last.
-    """
+    """Return the curves of a problem by their mean rank over the budgets; without results last."""
     quantity = default_quantity(rows_of(rows))
     finished = rows.loc[rows["status"] == "ok"]
     first = _ordered(finished, quantity.name, ["mean", "best"]) if quantity else []
@@ -93,12 +86,9 @@ def lowest(
 ) -> dict[str, frozenset[Place]]:
     """Return the places of each problem, by its title, that are not shown to be above the lowest.
 
-    Args:
-        frame: rows of a table; of several in one place the one with the most evaluations counts.
-        metric: column, lower is better; None for the default quantity of each problem.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where
-            influence values are read; without, rows are compared as independent.
-        unseen: rows of the table that are not in the frame, which verdicts are corrected for.
+    Of several rows in one place the one with the most evaluations counts. ``metric`` is None for
+    the default quantity of each problem; ``homes`` and ``unseen`` are as in
+    :func:`.findings.findings_of`.
     """
     by_name = {quantity.name: quantity for quantity in quantities()}
     columns: dict[str, str] = {}

@@ -1,4 +1,5 @@
-"""Pairs of rows to compare: the same cell of two runs, or each row of a run with a baseline's.
+"""Rows with their arrays and times, and pairs of rows: a cell of two runs, or a row and a
+baseline's.
 
 Rows that were not measured alike are refused, with the part that differs.
 """
@@ -71,9 +72,7 @@ class Entry:
 
 
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
-    """A row of several runs together as an entry, given the path of each ``run``, or of the
-    only one as "".
-    """
+    """Return a row of several runs together as an entry, from the path of each ``run``."""
     home = homes.get(text(row, "run"))
     parts = home is not None and (home / "parts").is_dir() and row.get("cell") is not None
     return Entry(
@@ -211,12 +210,12 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 
 def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
     """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
-    estimator and schedule.
+    estimator, schedule.
 
     Args:
         entries: rows of one run.
         sampler: registry name of the baseline, or its curve's name.
-        any_schedule: let the schedules differ. A sampler with levels of its own always differs.
+        any_schedule: let the schedules differ; a sampler with levels of its own always differs.
 
     Raises:
         ValueError: no row is that sampler's.
@@ -257,10 +256,7 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """Return the identity of a row's cell, as text.
-
-    Columns that do not affect its samples are left out, so that older tables match.
-    """
+    """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
     return (*(text(row, name) for name in WHAT), sigma_start, noise)
@@ -299,9 +295,7 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: the same run first, then shared latents, then run alike, then default
-    parameters, then the same schedule.
-    """
+    """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
         _setup(baseline) == _setup(row),
@@ -312,11 +306,7 @@ def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
 
 
 def check_sources(a: Source, b: Source) -> None:
-    """Refuse two runs of different versions of a suite, or of different models under one name.
-
-    Raises:
-        ValueError: they differ.
-    """
+    """Refuse two runs of different versions of a suite, or of different models under one name."""
     suites = [source.run.get("suite") or {} for source in (a, b)]
     names, versions = ([suite.get(key) for suite in suites] for key in ("name", "version"))
     if names[0] == names[1] and versions[0] != versions[1]:
@@ -335,10 +325,7 @@ def check_sources(a: Source, b: Source) -> None:
 
 
 def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
-    """Return how two models of one name differ, as the end of a sentence; "" if they do not.
-
-    Their fingerprints decide where both runs have them, their identities otherwise.
-    """
+    """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
     try:
         change = difference(
             Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name])
@@ -349,11 +336,7 @@ def _other_model(name: str, first: Any, second: Any, known_first: Any, known_sec
 
 
 def check_estimators(a: Entry, b: Entry) -> None:
-    """Refuse two rows whose numbers were measured differently.
-
-    Raises:
-        ValueError: their estimators differ.
-    """
+    """Refuse two rows whose numbers were measured differently."""
     first, second = (text(entry.record, "estimator") for entry in (a, b))
     if first != second:
         raise ValueError(

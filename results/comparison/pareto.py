@@ -34,9 +34,7 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """A row's place: value and cost, and the ends of the cost's 95 % interval (itself where it
-    is exact).
-    """
+    """A row's place: value and cost, and the ends of the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -52,15 +50,11 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by model, estimator and cost, with ``on_front``
-    (flag) and ``front`` (text).
+    """Return the rows that have both columns, by problem and cost, with ``on_front`` (flag) and
+    ``front`` (text).
 
-    Args:
-        frame: rows of a table. It has no influence values, so that only disjoint intervals separate
-            rows.
-        metric: column of the quality, lower is better; its standard error is taken from
-            ``METRIC_se`` where there is one.
-        cost: "nfe", exact, or "ms_per_sample", a median time.
+    A frame has no influence values, so that only disjoint intervals separate rows. ``cost`` is
+    "nfe", exact, or "ms_per_sample", a median time.
 
     Raises:
         ValueError: there is no such column.
@@ -135,10 +129,7 @@ def surely_cheaper(a: Point, b: Point) -> bool:
 
 
 def _times(row: Record, median: float) -> tuple[float, float]:
-    """The interval of a median time: its own, else from the scatter of the rounds.
-
-    Anything where it is flagged or unknown.
-    """
+    """The interval of a median time: its own, else from the scatter of the rounds."""
     interval = (number(row, "ms_low"), number(row, "ms_high"))
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
     if row.get("timing_flag"):
@@ -176,10 +167,7 @@ def _no_dearer(a: Point, b: Point) -> bool:
 
 
 def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Return True if another row surely has no lower value.
-
-    Two that coincide at one cost are no threat to each other.
-    """
+    """Return True if another row surely has no lower value; two that coincide are no threat."""
     decided = not (panel.refused(other) or panel.refused(index))
     if decided and panel.verdict(other, index) == "worse":
         return True

@@ -15,12 +15,8 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a share (1934).
-
-    Args:
-        count: samples of n that have the property.
-        n: >= 1.
-        level: chance of missing, both sides together.
+    """Return Clopper and Pearson's interval (1934) of ``count`` in n >= 1, missed with chance
+    ``level``.
     """
     from scipy.special import betaincinv  # here: tables are read without it
 
@@ -30,11 +26,8 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
-    """Count the samples that have a property in ``b`` alone, and in ``a`` alone.
-
-    Args:
-        a: ``(n,)`` 0 or 1.
-        b: likewise, of the same latents; the longer one's end is left out.
+    """Count the samples that have a property in ``b`` alone, and in ``a`` alone; both ``(n,)`` of 0
+    and 1.
     """
     n = min(len(a), len(b))
     change = b[:n] - a[:n]
@@ -51,14 +44,10 @@ def share_error(gained: int, lost: int, n: int) -> float:
 
 @dataclass(frozen=True)
 class PairedShares(Evidence):
-    """Evidence from two shares on the same samples.
+    """Evidence from two shares on the same n samples.
 
     Only samples that differ say anything: ``gained`` have the property with the candidate alone,
     ``lost`` with the baseline alone. Without a difference each is as likely (McNemar 1947, exact).
-
-    Attributes:
-        gained, lost: samples.
-        n: samples of both.
     """
 
     gained: int

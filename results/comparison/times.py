@@ -1,13 +1,18 @@
-"""Verdicts on the faster of two samplers, on which two clocks must agree.
+"""Wall times: medians with exact intervals, their ratios, and the faster of two samplers.
 
-The times of two cells of one timing pass were taken side by side in every round, so their ratios in
-each round are compared: the drift of the machine cancels. The interval belongs to the median ratio,
-from order statistics (:mod:`.medians`). Times of different passes are compared by their medians
-(:mod:`.walltime`).
+The interval of a ratio of medians is Price and Bonett's (2002): with the order statistics x_(c) and
+x_(n-c+1) of n times, c = (n + 1) / 2 - sqrt(n) rounded and at least 1, which enclose the median
+with the exact binomial probability 1 - 2 P(B <= c - 1), B ~ Bin(n, 1/2),
 
-Each clock says "faster" or "slower" where the 95 % interval of the ratio leaves out 1, and "same"
-where it lies within a margin of 1. A verdict is given if both say the same. A lowered clock or a
-busy core changes seconds alone; a change of cycles alone costs a user no time.
+    SE(log median) = (log x_(n-c+1) - log x_(c)) / (2 z),        z = Phi^-1(1 - P(B <= c - 1)),
+
+and log(median_b / median_a) is normal with the two variances added. It knows the scatter within a
+run, not what differs between two days.
+
+Times of one timing pass were taken side by side in every round, so their ratios in each round are
+compared: the drift of the machine cancels. Each clock says "faster" or "slower" where the interval
+of the ratio leaves out 1, and "same" within a margin of 1. Two clocks must agree: a lowered clock
+or a busy core changes seconds alone, and a change of cycles alone costs a user no time.
 """
 
 from __future__ import annotations
@@ -62,12 +67,8 @@ def left_out(n: int) -> int:
 
 
 def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if the interval of the median is within ``half_width`` of it, relative to it.
-
-    Args:
-        times: so far.
-        half_width: relative, > 0.
-        fewest: never settled below this many times, nor below ``FEWEST``.
+    """Return True if the median's interval is within the relative ``half_width``, from ``fewest``
+    times on.
     """
     if len(times) < max(fewest, FEWEST):
         return False
@@ -89,12 +90,7 @@ CONDITIONS = (
 
 @dataclass(frozen=True)
 class Ratio:
-    """The ratio of two medians.
-
-    Attributes:
-        log: its logarithm, candidate over baseline; positive is slower.
-        se: standard error of ``log``.
-    """
+    """Ratio of two medians: its logarithm, candidate over baseline, and the standard error of that."""
 
     log: float
     se: float
@@ -112,12 +108,8 @@ class Ratio:
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Reason why two times are not compared.
-
-    Attributes:
-        reason: in a phrase.
-        mismatch: whether they were taken under different conditions, so that they must not be
-            compared.
+    """Reason why two times are not compared; ``mismatch``: they were taken under different
+    conditions.
     """
 
     reason: str
@@ -125,9 +117,8 @@ class NoRatio:
 
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
-    """The ratio of the times in two ``timing.json``, of batches of one size.
-
-    Or why there is none.
+    """Return the ratio of the times in two ``timing.json`` of batches of one size, or why there is
+    none.
     """
     if reason := not_comparable(baseline, candidate):
         return reason
@@ -179,14 +170,8 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class Speed(NamedTuple):
-    """Ratio of two times, candidate over baseline, with its verdict.
-
-    Attributes:
-        verdict: of both clocks.
-        ratio, low, high: by the first clock, with its 95 % interval; None where the times must not be
-            compared.
-        second_ratio: by the second clock; None where there is none.
-        reason: why the verdict is "ambiguous", where more than the intervals says so; "" otherwise.
+    """Verdict of both clocks, the ratio by the first with its 95 % interval and by the second, and
+    a reason against one.
     """
 
     verdict: Word
@@ -200,12 +185,8 @@ class Speed(NamedTuple):
 def speed(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], margin: float = MARGIN
 ) -> Speed:
-    """The verdict on two ``timing.json``, of batches of one size.
-
-    Args:
-        baseline: the record that 1 stands for.
-        candidate: the other record.
-        margin: share of the baseline's time that does not matter.
+    """Return the verdict on two ``timing.json`` of batches of one size; ``margin`` is a share of
+    the baseline's.
     """
     if reason := not_comparable(baseline, candidate):
         return Speed("ambiguous", reason=reason.reason)

@@ -48,15 +48,10 @@ SIDES = ("tuning", "baseline_tuning")
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The difference of two rows by one quantity, before correction for other comparisons.
+    """Difference of two rows by one quantity, before correction for other comparisons.
 
-    Attributes:
-        pair: the rows.
-        quantity: what they are judged by.
-        baseline, candidate: their values.
-        gap: candidate less baseline; negative is better.
-        margin: the largest difference that does not matter.
-        reason: why there is no verdict; "" if there is one.
+    ``gap`` is candidate less baseline, negative is better; ``margin`` the largest that does not
+    matter; ``reason`` says why there is no verdict.
     """
 
     pair: Pair
@@ -84,14 +79,10 @@ class Judgement:
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """Judge two rows by a quantity; None if one of them has no value.
+    """Judge two rows by a quantity, lower is better; None if one of them has no value.
 
     Identical numbers have a difference of 0 with standard error 0: a run is equivalent to itself.
-
-    Args:
-        pair: the rows.
-        quantity: what to judge by; lower is better.
-        share: of the baseline's value that does not matter.
+    ``share`` of the baseline's value does not matter.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
@@ -112,9 +103,7 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
 
 
 def identical(pair: Pair, quantity: Quantity) -> bool:
-    """Return True if two rows hold the same numbers: per sample if known, else in all columns
-    measured.
-    """
+    """Return True if two rows hold the same numbers: per sample if known, else in all columns."""
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
         return False
@@ -144,13 +133,9 @@ def _measured(first: Record, second: Record) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Rows that may all be compared with one another, by one quantity.
+    """Rows, by their place in a table, that may all be compared with one another by one quantity.
 
-    Attributes:
-        entries: the rows, by their place in a table.
-        quantity: what they are judged by.
-        within_budget, across_budgets: how many pairs of rows are judged together at one budget, and
-            at different ones.
+    ``within_budget`` and ``across_budgets`` count the pairs that are judged together.
     """
 
     entries: dict[int, Entry]
@@ -253,9 +238,7 @@ class Line:
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """A line for each pair of rows that both have the quantity, with verdicts corrected over
-    all of them, and over as many more as are ``unseen``.
-    """
+    """Return a line per pair that has the quantity, corrected over all and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
     return [
         _line(judgement, verdict)
@@ -266,8 +249,8 @@ def judge_lines(
 
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
-    """The largest difference that does not matter: a share of the baseline's value, or of ten
-    times what can be resolved. Where the value is a share of the samples, it is one of all samples.
+    """The largest difference that does not matter: a share of the value, or of ten times the
+    resolution.
     """
     if quantity.summary == "share":
         return share

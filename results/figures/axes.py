@@ -37,9 +37,8 @@ the axes.
 
 
 def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Both axes logarithmic, around the data.
-
-    The horizontal ticks are at ``places`` themselves, as far as they can be read.
+    """Make both axes logarithmic, around the data, with ticks at ``places``, as far as they can be
+    read.
     """
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")

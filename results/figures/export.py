@@ -139,10 +139,7 @@ def _check(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
-    """Refuse what is no column of numbers.
-
-    Of the others too, only those that mean something in a figure are proposed.
-    """
+    """Refuse what is no column of numbers; propose those that mean something in a figure."""
     numeric = [
         str(name)
         for name in table.frame.columns
@@ -158,12 +155,7 @@ def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
 
 
 def _check_place(source: Path, out: Path) -> None:
-    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else: a run
-    may be a stranger's.
-
-    Raises:
-        ValueError: it does.
-    """
+    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else."""
     if out.absolute().is_relative_to(source.absolute()) and not out.resolve().is_relative_to(
         source.resolve()
     ):
@@ -181,7 +173,7 @@ def draw(
     kind: Kind = "work-precision",
     width: Width = "single",
 ) -> Sheet:
-    """:func:`.work_precision.work_precision` or :func:`.front.front`.
+    """Draw :func:`.work_precision.work_precision` or :func:`.front.front`.
 
     Raises:
         ValueError: no such kind; or as they do.

@@ -63,9 +63,8 @@ def front(
 
 
 def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The rows as dots.
-
-    Returns what is named: curves on the front at their last point there, and the reader's own.
+    """Draw the rows as dots; return what is named: curves at their last point on the front, and own
+    ones.
     """
     row_points = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
     logarithmic(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])

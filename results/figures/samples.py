@@ -148,8 +148,8 @@ class _Drawing:
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """Images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, otherwise the first
-    channel, ``(H, k W)``.
+    """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, else the first
+    channel.
     """
     joined = np.concatenate(list(images), axis=-1)
     return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

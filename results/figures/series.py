@@ -72,13 +72,8 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """A row on logarithmic axes.
-
-    Attributes:
-        x, y: where it is drawn.
-        low, high: ends of the 95 % interval; None where it is not known.
-        limit: whether ``y`` is only the upper end of the interval, the value itself not being
-            positive.
+    """Row on logarithmic axes, with its 95 % interval; ``limit``: ``y`` is the upper end, the value
+    not being positive.
     """
 
     x: float
@@ -98,10 +93,8 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The curves of one problem (a part of :func:`..table.curves.comparable_parts`), the lowest at
-    its end first.
-
-    Rows that have no place on logarithmic axes are left out.
+    """Return the curves of one problem, the lowest at its end first, without rows that have no
+    place.
     """
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
@@ -136,9 +129,7 @@ def label(words: str) -> str:
 
 
 def notable(series: list[Series], most: int) -> list[Series]:
-    """At most ``most`` curves to name: the reader's own, those that are best somewhere, the
-    best of each family, the best at the end.
-    """
+    """Return the curves to name: the reader's own, the best somewhere, of each family, at the end."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

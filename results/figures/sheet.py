@@ -97,19 +97,15 @@ R = TypeVar("R")
 
 
 class Sheet(Figure):
-    """A matplotlib figure that notebooks show by themselves.
-
-    It belongs to no window and needs no closing.
-    """
+    """Matplotlib figure that notebooks show by themselves, and that belongs to no window."""
 
     def _repr_png_(self) -> bytes:
         return encoded(self, "png")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """``draw`` under this module's typography.
-
-    The caller's own settings of matplotlib are neither used nor changed.
+    """Wrap ``draw`` in this module's typography; the caller's settings are neither used nor
+    changed.
     """
 
     @wraps(draw)
@@ -121,14 +117,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet(width: Width, height: float, panels: int = 1, **options: Any) -> tuple[Sheet, list[Axes]]:
-    """A figure with axes for its panels.
-
-    Args:
-        width: column width.
-        height: of a row of panels, in inches.
-        panels: how many; two stand side by side.
-        options: of ``Figure.subplots``.
-    """
+    """Return a figure with axes for its panels, two side by side, each row ``height`` inches tall."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank("double" if panels > 1 else width, height * down)

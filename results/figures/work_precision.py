@@ -38,16 +38,11 @@ ALONG = 24
 def order_slopes(
     axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)
 ) -> None:
-    """Draw lines that fall as errors of orders 1, 2 and 3 do, where no data are.
+    """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, in the first place without
+    data.
 
-    The fan lies in the first free corner or edge; where no place is free, the axes grow downwards
-    to make one.
-
-    Args:
-        axes: logarithmic ones, with their limits set.
-        exponent: power of the step in an error of order one.
-        curves: what the fan must not cover, in data coordinates.
-        orders: of the lines.
+    Where no place is free, the axes grow downwards. ``exponent`` is the power of the step in an
+    error of order one.
     """
     paths = [list(path) for path in curves]
     steepest = exponent * max(orders)
@@ -222,10 +217,7 @@ def _draw(
 
 
 def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """The floor as a curve, and another one above it where its name stands.
-
-    Nothing where it lies outside.
-    """
+    """The floor as a curve, and another one where its name stands; nothing where it lies outside."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -237,9 +229,7 @@ def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float,
 
 
 def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
-    """A curve: its line through all points, bars, and markers, an upper limit having a triangle
-    that points down.
-    """
+    """Draw line, bars and markers; an upper limit has a triangle that points down."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}

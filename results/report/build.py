@@ -47,13 +47,7 @@ from .timing import sizes_of, throughput_of
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts on how one run was made.
-
-    Attributes:
-        name: of the run; "" for an only one.
-        facts: where and when, a phrase each.
-        command: the command line, "" if it is not known.
-    """
+    """Facts on how one run was made, a phrase each; an only run has no name."""
 
     name: str
     facts: tuple[str, ...]
@@ -70,12 +64,7 @@ class Title:
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """The head of a page.
-
-    Args:
-        frame: all rows.
-        runs: name and ``run.json`` of each run, which may be empty.
-    """
+    """Return the head of a page from all rows and the name and ``run.json`` of each run."""
     suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
     facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
@@ -124,14 +113,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Comparison of two runs, or the reason why there is none.
-
-    Attributes:
-        baseline, candidate: names of the runs.
-        found: the lines; None if the runs cannot be compared.
-        counts: lines by verdict.
-        notes: what is to be known, a sentence each; the reason where there is nothing else.
-    """
+    """Comparison of two runs with its lines by verdict and notes, or the reason why there is none."""
 
     baseline: str
     candidate: str
@@ -284,11 +266,7 @@ def render(
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Refuse a baseline that was asked for and is not there; the usual one may be missing.
-
-    Raises:
-        ValueError: no row is its.
-    """
+    """Refuse a baseline that was asked for and is not there; the usual one may be missing."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:

@@ -31,9 +31,8 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def ingredients(folder: Path, baseline: str) -> str:
-    """Digest of all that the report of a run directory is made of, as it was when it was read.
-
-    Shards of samples, which it does not read, are left out.
+    """Return the digest of all that a run directory's report is made of; shards of samples are left
+    out.
     """
     run = RunReader(folder)
     digest = hashlib.sha256()
@@ -62,13 +61,7 @@ def ingredients(folder: Path, baseline: str) -> str:
 
 
 def note(page: str, made_of: str, folder: Path) -> str:
-    """Return the line that ends a page, once the files next to it are written.
-
-    Args:
-        page: the text before it.
-        made_of: :func:`ingredients`.
-        folder: of the page.
-    """
+    """Return the line that ends a page, once the files next to it are written."""
     return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
@@ -92,8 +85,8 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files in a folder and in its folders, sorted, without shards of samples and
-    unfinished files. Links can make circles, so it goes no deeper than a run does.
+    """Yield the files in a folder, sorted, without shards and unfinished files, no deeper than a
+    run goes.
     """
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():

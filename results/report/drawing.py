@@ -25,16 +25,8 @@ INK = (46, 125, 190)
 
 
 def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray[np.uint8]:
-    """The first images in a rectangle without holes, as near to a square as their number allows.
-
-    Args:
-        images: ``(k, C, H, W)`` uint8; shown as RGB if C = 3, otherwise as the first channel in
-            grey.
-        most: how many of them at the most.
-        gap: transparent pixels between them.
-
-    Returns:
-        ``(height, width, 2 or 4)`` uint8, the last channel being alpha.
+    """Draw the first images ``(k, C, H, W)`` uint8 in a rectangle without holes, as near to a
+    square as fits.
     """
     lines, across = rectangle(min(most, len(images)))
     return side_by_side(with_alpha(images[: lines * across]), across, gap)
@@ -54,17 +46,15 @@ def rectangle(count: int) -> tuple[int, int]:
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: RGB if C = 3, otherwise the first
-    channel in grey, with alpha.
+    """Return images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)`` with alpha: RGB if C = 3, otherwise
+    grey.
     """
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
 
 def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Pictures ``(k, H, W, channels)`` of one size, ``across`` of them side by side in as many
-    lines as it takes.
-    """
+    """Return pictures ``(k, H, W, channels)`` of one size, ``across`` of them in a line."""
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
     mosaic_of_all = np.zeros(
@@ -77,10 +67,8 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
-    """A square window around nearly all finite points of several clouds ``(k, 2)``, the same for
-    all so that they compare.
-
-    It is the median of the clouds' own windows, so one cloud that exploded does not decide it.
+    """Return a square window around nearly all finite points of clouds ``(k, 2)``: the median of
+    their own.
     """
     corners = []
     for cloud in clouds:
@@ -95,17 +83,7 @@ def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
 def scatter(
     points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
 ) -> NDArray[np.uint8]:
-    """Points as translucent dots on nothing.
-
-    Args:
-        points: ``(k, 2)``, x to the right and y up; those outside ``box`` are not drawn.
-        box: window.
-        size: width and height of the picture in pixels.
-        radius: of a dot, in pixels.
-
-    Returns:
-        ``(size, size, 4)`` uint8 RGBA.
-    """
+    """Draw points ``(k, 2)`` in ``box`` as translucent dots: ``(size, size, 4)`` uint8 RGBA."""
     low, high = box
     with np.errstate(invalid="ignore"):
         places = (points - low) / (high - low) * size

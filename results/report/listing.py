@@ -91,7 +91,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A row: its cells, status, and why it has no numbers or a flagged one.
+    """Row with its status, and why it has no numbers or a flagged one.
 
     ``where`` tells it from the other rows of its sampler.
     """
@@ -113,10 +113,8 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """Listing of all rows.
-
-    ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by,
-    "" if there are none.
+    """Listing of all rows; ``same`` are columns that do not vary, ``metric`` is what verdicts go
+    by.
     """
 
     heads: tuple[Head, ...]

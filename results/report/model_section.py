@@ -31,15 +31,10 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 @dataclass(frozen=True)
 class Choice:
-    """A row of the front: the lowest for every budget from its cost up to the next one's.
+    """Row of the front: the lowest for every budget from its cost up to the next one's.
 
-    Attributes:
-        budget: the range in words.
-        row: the row.
-        certain: whether it is on the front within the errors.
-        alike: how many rows of its cost have its value, but for rounding; in one step methods
-            coincide.
-        alone: whether no other sampler was run, so that there is nothing to choose.
+    ``certain``: on the front within the errors; ``alike``: rows of its cost with its value;
+    ``alone``: no other sampler was run.
     """
 
     budget: str
@@ -70,12 +65,8 @@ class Choice:
 class Front:
     """The front in one unit of work, the cheapest first.
 
-    Attributes:
-        unit: of work.
-        choices: the rows.
-        rest: how many rows off it by their values errors could put on it.
-        merged: how many rows of it are left out because a lower one takes a time that cannot be
-            distinguished from theirs.
+    ``rest`` counts rows that errors could put on it, ``merged`` those whose time cannot be told
+    from a lower one's.
     """
 
     unit: str
@@ -126,9 +117,7 @@ def _point(panel: Panel, index: int, cost: str) -> Point | None:
 
 
 def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return the rows with distinguishable costs; of indistinguishable ones the dearest, the
-    lowest.
-    """
+    """Return the rows with distinguishable costs; of indistinguishable ones the dearest."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or surely_cheaper(points[index], points[distinct[-1]]):
@@ -181,16 +170,8 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem.
-
-    Args:
-        title: of the problem (:func:`..table.curves.comparable_parts`).
-        rows: its rows.
-        found: what can be said of them.
-        styles: of its curves.
-        grid: its pictures.
-        trajectories: its saved ones.
-        homes: where its runs lie.
+    """Return the section of one problem from its rows, findings, styles of curves, pictures and
+    runs.
     """
     said = answer(found, rows)
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
@@ -215,10 +196,8 @@ def model_section(
 
 
 def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return the limits of the statistics that the rows of one model are compared with, as a
-    sentence.
-
-    It comes from the first run that states them; "" if none does, as with real samples.
+    """Return the limits of the statistics that rows are compared with, as the first run states
+    them.
     """
     first = rows.iloc[0].to_dict()
     for home in homes:

@@ -1,4 +1,4 @@
-"""Trajectories: for each sampler the state and the denoised prediction at each step of one."""
+"""Pictures of a report: grids of samples from the same seeds, and strips of trajectories."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 
 @dataclass(frozen=True)
 class Tile:
-    """A place in the grid: a picture, or the reason why there is none.
-
-    ``limit`` is the index of its converged picture, if it has one.
+    """Picture in the grid, or the reason why there is none; ``limit`` is the index of its converged
+    one.
     """
 
     image: str
@@ -40,15 +39,10 @@ class Tile:
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Pictures of one problem.
+    """Pictures of one problem: curves, best first, with a tile a budget, and converged pictures.
 
-    Attributes:
-        budgets: column heads.
-        jump: whether the first column is one step.
-        rows: curve names with a tile for each budget, the best first.
-        points: whether the pictures show points in the plane (otherwise images).
-        shown: samples in a picture.
-        limits: converged pictures; several, where not all rows start from the same latents.
+    ``jump``: the first column is one step; ``points``: pictures show points in the plane; ``shown``
+    samples in each.
     """
 
     budgets: tuple[int, ...]
@@ -62,12 +56,9 @@ class SampleGrid:
 def grids_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """The sample grids of several problems, in as much detail as leaves all of them within ``room``
-    bytes.
+    """Return the sample grids of problems, in as much detail as leaves all within ``room`` bytes.
 
-    Args:
-        parts: title, rows with ``curve`` and ``slot``, and paths of pictures by index of the rows.
-        room: bytes; exceeded where even the least detail takes more.
+    ``parts`` are title, rows with ``curve`` and ``slot``, and paths of pictures by index.
     """
     problems = [KeptSamples.read(*part) for part in parts]
     fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
@@ -132,13 +123,8 @@ def _tile(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Kept samples of one problem.
-
-    Attributes:
-        title: its name.
-        rows: the ones with a place in a grid, by their index.
-        arrays: the pictures of these rows, where there are some.
-        order: the curves, best first.
+    """Rows of one problem with a place in a grid, their pictures by index, and the curves, best
+    first.
     """
 
     title: str
@@ -148,9 +134,7 @@ class KeptSamples:
 
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
-        """The pictures of the rows, which have ``curve`` and ``slot``, at the paths in
-        ``files``, by index.
-        """
+        """Return the pictures of rows at the paths in ``files``, by index."""
         rows_with_slot = {
             index: row
             for index, row in zip(rows.index, rows_of(rows), strict=True)
@@ -197,14 +181,8 @@ class KeptSamples:
 
 
 def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
-    """Return the function that draws a picture as a ``data:`` address; equal pictures are drawn
-    once.
-
-    Args:
-        stacks: all that will be drawn: points are in a window that is common to them.
-        points: whether they are points, or images.
-        most: images in a picture.
-        width: pixels of a picture of points.
+    """Return the function that draws a stack as a ``data:`` address, equal ones once, points in a
+    common window.
     """
     pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
@@ -233,9 +211,8 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """Picture of one trajectory: above the states and the end, below the predictions.
-
-    ``levels`` are the noise levels of the columns in words.
+    """Picture of one trajectory: above the states and the end, below the predictions, at
+    ``levels``.
     """
 
     curve: str
@@ -270,14 +247,8 @@ class KeptTrajectories:
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
-    """The strips of several problems within ``room`` bytes.
-
-    The last of them are left out where smaller panels do not do.
-
-    Args:
-        parts: title, rows with ``curve`` and ``slot``, and paths of trajectories by index of the
-            rows.
-        room: bytes.
+    """Return the strips of problems within ``room`` bytes, with the last left out if smaller panels
+    do not do.
     """
     read = [_read(*part) for part in parts]
     strips: list[TrajectoryStrips | None] = []

@@ -142,12 +142,8 @@ def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
 
 
 class CurveStyle(NamedTuple):
-    """Style of a curve.
-
-    Attributes:
-        family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
-        symbol, dash: Plotly's names of marker and line.
-        own: whether its sampler is the reader's own: drawn thicker and on top.
+    """Style of a curve: index of its family in :data:`..palette.FAMILIES`, Plotly's marker and
+    line, and whether it is the reader's own.
     """
 
     family: int
@@ -159,12 +155,8 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """A style for every curve of a report.
-
-    Args:
-        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in
-            each.
-        origins: where samplers that are not built in come from, by name.
+    """Return a style for every pair (curve, sampler) of all plots together; ``origins`` are those
+    not built in.
     """
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}

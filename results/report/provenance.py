@@ -39,9 +39,7 @@ def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
 
 
 def command_of(run: Mapping[str, object]) -> str:
-    """The command line in ``run.json`` (``provenance.command`` or ``command``: a text, or a
-    list of arguments); "" if it has none.
-    """
+    """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
     provenance = run.get("provenance")
     command = (
         (provenance.get("command") if isinstance(provenance, Mapping) else None)
@@ -66,9 +64,7 @@ def sections_of(run: Mapping[str, object]) -> list[Section]:
 
 
 def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Entries whose values are not the same in all runs: the dotted name, and the value in each
-    ("" where there is none).
-    """
+    """Return entries whose values are not the same in all runs: the dotted name, and the values."""
     flat = [
         {
             f"{section.title}.{key}": value
@@ -97,12 +93,8 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Citations:
-    """Sources of samplers.
-
-    Attributes:
-        sources: (sampler, place in the paper, key, address), sorted by sampler.
-        bibtex: the entries, each once, sorted by key.
-        unknown: samplers of which no run says where they come from.
+    """Sources of samplers: (sampler, place, key, address), the BibTeX entries, and samplers without
+    a source.
     """
 
     sources: tuple[tuple[str, ...], ...]
@@ -111,9 +103,7 @@ class Citations:
 
 
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
-    """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to
-    key, where, url and bibtex.
-    """
+    """Return the citations of ``samplers`` in the runs' ``run.json``."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         said = run.get("citations")

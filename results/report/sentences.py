@@ -1,4 +1,6 @@
-"""The report in Markdown: the findings, a table for each model, and what did not run."""
+"""Findings as sentences: the opening of a report, remarks on its best rows, and the Markdown
+summary.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +48,7 @@ class Answer:
 
 
 def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
-    """The findings in words; None if nothing was measured that can be judged.
-
-    Args:
-        found: on one problem.
-        rows: of the problem (:func:`..table.curves.comparable_parts`).
-    """
+    """Return the findings in words; None if nothing was measured that can be judged."""
     if found is None:
         return None
     quantity = found.quantity
@@ -137,13 +134,8 @@ def _list(budgets: list[int]) -> str:
 
 
 def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """The sentences on one problem.
-
-    Args:
-        found: the findings.
-        said: the same in words.
-        crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest
-            evaluations first.
+    """Return the sentences on one problem; ``crossings`` are its lines of
+    :func:`..comparison.headline.headline`.
     """
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
@@ -222,9 +214,7 @@ def _plateau(findings: Findings, quantity: Quantity) -> str:
 
 
 def _floor(crossings: pd.DataFrame) -> str:
-    """The sampler that needs the fewest evaluations until its own error is below the floor, and
-    which floor that is.
-    """
+    """Return the sentence on the fewest evaluations until a sampler's own error is below the floor."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
@@ -251,12 +241,7 @@ _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
 
 
 def summary(table: ResultTable, page: TableFindings | None = None) -> str:
-    """The Markdown text.
-
-    Args:
-        table: the rows.
-        page: what can be said of them; found from the table alone if it is not given.
-    """
+    """Return the Markdown text; findings are made from the table alone if they are not given."""
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):

@@ -43,16 +43,11 @@ Times beyond are drawn at the edge.
 
 @dataclass(frozen=True)
 class Timed:
-    """A timed row: milliseconds per sample, and the parts of its bar in percent of the longest bar
-    of the table.
+    """Timed row with its bar in percent of the table's longest, and raw times as places in 0 to 1
+    about the median.
 
-    Attributes:
-        row: the row.
-        model_share, own_share: the bar.
-        spread: raw times, each as a place between 0 and 1 where 0.5 is the median.
-        speed: against the baseline; None for the baseline itself, and where there is none.
-        worse: whether its samples are shown to be worse than the baseline's, so that being faster
-            is no merit.
+    ``worse``: its samples are shown to be worse than the baseline's, so that being faster is no
+    merit.
     """
 
     row: Record
@@ -75,14 +70,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Timing:
-    """Timed rows of one problem at one budget, the fastest first.
-
-    Attributes:
-        budget: evaluations per sample.
-        device: where.
-        rows: the table.
-        columns: which of the optional columns have values.
-        against: the baseline of speeds, as sentences name it; "" where there is none.
+    """Timed rows of one problem at one budget, the fastest first, and the optional columns with
+    values.
     """
 
     budget: int
@@ -98,15 +87,8 @@ def timing_of(
     found: Findings | None = None,
     baseline: str = BASELINE,
 ) -> Timing | None:
-    """The timing of one problem, at the largest budget with the most timed curves.
-
-    None if nothing was timed.
-
-    Args:
-        rows: of the problem.
-        homes: as in :func:`.answer.answer`, where raw times are read.
-        found: what can be said of the quality of the rows.
-        baseline: sampler or curve that speeds are held against.
+    """Return the timing of one problem, at the largest budget with the most timed curves; None
+    without times.
     """
     finished = rows.loc[rows["status"] == "ok"]
     timed = {
@@ -162,9 +144,7 @@ def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
 
 
 def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Times at several batch sizes, in the ``timing.csv`` of runs: column heads, and a line for
-    each row and batch size.
-    """
+    """Return times at several batch sizes, in the ``timing.csv`` of runs: heads, and lines."""
     columns = (
         "model",
         "sampler",
@@ -190,13 +170,10 @@ def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ..
 
 @dataclass(frozen=True)
 class Throughput:
-    """A sweep over batch sizes.
+    """Sweep over batch sizes: size, samples a second, their share of the most in percent, and
+    whether it is the knee.
 
-    Attributes:
-        title: model, sampler, evaluations and device.
-        points: batch size, samples a second, their share of the most in percent, and whether it is
-            the knee.
-        ended: why there is no larger one.
+    ``ended`` says why there is no larger one.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""A comparison in a terminal: a table for each model and metric, and what tuned rows cost.
+"""Comparisons in a terminal: two runs or samplers, what tuned rows cost, and a run beside papers.
 
 Readable at 80 columns and without colour.
 """
@@ -24,8 +24,8 @@ from ..values import number, text
 
 
 def print_reproductions(found: Sequence[Reproduction], console: Console) -> None:
-    """Print each row with the numbers that are published for it, what differs, and at the end
-    the rows of which nothing is.
+    """Print each row with the numbers that are published for it, what differs, and at the end the
+    rows of which nothing is.
     """
     matched = [item for item in found if item.paper is not None]
     for (model, published), of_model in groupby(matched, lambda item: _models(item)):
@@ -121,12 +121,8 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines and what is to be known about them: why some have no verdict, what was not
-    matched, what else could be asked.
-
-    Args:
-        comparison: what to print.
-        console: where to.
+    """Print the lines, why some have no verdict, what was not matched, and what else could be
+    asked.
     """
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
@@ -183,10 +179,7 @@ def _difference(line: Line) -> str:
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print the tuning of every tuned row of a comparison, baselines included.
-
-    Nothing if there is none.
-    """
+    """Print the tuning of every tuned row of a comparison, baselines included."""
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))

@@ -17,11 +17,7 @@ KEY = "path_curvature"
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The lines on one model.
-
-    Args:
-        found: its entry in ``path_curvature``; None, as in an older ``run.json``, says nothing.
-    """
+    """The lines on one model."""
     if not found:
         return ()
     spread = (
@@ -45,12 +41,7 @@ def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the lines from the first of several runs that knows the model.
-
-    Args:
-        homes: run directories, or tables next to a ``run.json``.
-        model: as in the table.
-    """
+    """Return the lines from the first of several runs that knows the model."""
     for home in homes:
         about = run_record(home)
         try:

@@ -37,13 +37,8 @@ ASCII = "_.-=+*%@"
 def sparkline(
     values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS
 ) -> str:
-    """Return a letter for each value, its height being the logarithm on the range ``ends``.
-
-    Args:
-        values: None makes a gap; what is not positive lies at the bottom.
-        ends: least and greatest positive value of all curves that are compared; see
-            :func:`positive_range`.
-        levels: letters from low to high.
+    """Return a letter for each value, its height being the logarithm on the range ``ends``; None is
+    a gap.
 
     >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
     '█▅ ▁'
@@ -106,14 +101,8 @@ _WIDE = 60
 
 @dataclass(frozen=True)
 class Ranking:
-    """The rows of one problem, to be printed.
-
-    Attributes:
-        title: name of the problem.
-        metric: column to rank by.
-        cells: rows by curve and budget; of several the one with the most evaluations.
-        marks: verdicts against a baseline.
-        lowest: curves and budgets that are not shown to be above the lowest of their column.
+    """Rows of one problem by curve and budget, verdict marks, and places not shown to be above the
+    lowest.
     """
 
     title: str
@@ -143,9 +132,8 @@ class Ranking:
 
     @property
     def curves(self) -> list[str]:
-        """The curves, by their value at the largest budget, then at the one before, ….
-
-        A missing value is worst.
+        """The curves, by their value at the largest budget, then at the one before; missing is
+        worst.
         """
         return sorted(
             {curve for curve, _ in self.cells},
@@ -162,10 +150,7 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return a value with its flag, a star if it is the lowest of its column, and the verdict.
-
-        Values that are not shown to be above the lowest are bold.
-        """
+        """Return a value with its flag, a star if it is the lowest of its column, and the verdict."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -184,10 +169,8 @@ class Ranking:
         )
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """The ranking as a table no wider than ``width``, and how many budgets have no column.
-
-        Numbers and their marks are never cut: budgets are left out until the others fit, and names
-        take as many lines as they need.
+        """Return the ranking as a table no wider than ``width``, and how many budgets have no
+        column.
         """
         best = {
             slot: min(
@@ -244,23 +227,11 @@ def print_table(
     baseline: str = "",
     marks: Marks | None = None,
 ) -> None:
-    """Print a ranking for each model: a line for each sampler with its spark-line, a column for
-    each budget.
+    """Print a ranking for each model: a line for each sampler, a column for each budget.
 
-    The smallest value of a column has a star; values that are not shown to be above it are bold.
-    Samplers are ordered by their value at the largest budget. Spark-lines are on the logarithmic
-    scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the
-    first and the last always stay. Where the console has ASCII only, or is a dumb terminal,
-    everything is written in ASCII.
-
-    Args:
-        table: what to print.
-        console: where to.
-        metric: column to rank by, lower is better; None for each model's default
-            (:func:`..comparison.estimates.default_quantity`).
-        home: run directory of the table, where influence values are read.
-        baseline: name of the baseline that ``marks`` belong to.
-        marks: verdicts against it (:func:`verdicts_of`).
+    The smallest value of a column has a star; values not shown to be above it are bold. Samplers
+    are ordered by their value at the largest budget. Budgets that do not fit are left out, evenly,
+    and counted. A console with ASCII only, or a dumb terminal, gets ASCII.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     tied = lowest(table.frame, metric, {"": home} if home else None)
@@ -305,10 +276,7 @@ def _default_column(rows: pd.DataFrame) -> str:
 
 
 def _writable(words: Text, plain: bool) -> Text:
-    """``words`` without what a terminal would obey, as the console can write them.
-
-    What ASCII has nothing for becomes an escape.
-    """
+    """Return words without control letters, and what ASCII lacks as an escape."""
     said = harmless(words.plain)
     return Text(
         said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said,
@@ -317,10 +285,7 @@ def _writable(words: Text, plain: bool) -> Text:
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:
-    """At most ``room`` of the budgets, evenly spread, with the first and the last.
-
-    None if not even these fit.
-    """
+    """Return at most ``room`` budgets, evenly spread, with the first and the last; none below two."""
     if len(slots) <= room:
         return list(slots)
     if room < 2:
@@ -331,12 +296,10 @@ def _spread(slots: Sequence[int], room: int) -> list[int]:
 def verdicts_of(
     run: Path | str, metric: str | None = None, baseline: str | None = None
 ) -> tuple[str, Marks]:
-    """The baseline's name and the verdict on each row of a run that can be compared with it
-    (:mod:`..comparison.compare`).
+    """Return the baseline's name and the verdict on each row of a run that can be compared with it.
 
-    Without a ``metric`` each model is judged by its default quantity
-    (:func:`..comparison.estimates.default_quantity`). Without a ``baseline`` it is
-    :data:`..comparison.findings.BASELINE`; where that is not in the run, or where ``metric`` has no
+    Without a ``metric`` each model is judged by its default quantity. Without a ``baseline`` it is
+    :data:`..comparison.findings.BASELINE`; where that is not in the run, or ``metric`` has no
     standard error, there are no verdicts and the name is "".
 
     Raises:

@@ -39,9 +39,7 @@ from .user_models import native_of, readings_of_time, readings_of_user_model
 
 
 def cost_of(of: Candidate, *, own: bool) -> float:
-    """Return what the best candidate has least of: the error on clean samples, or, on samples of each
-    candidate's own, the largest defect.
-    """
+    """Return what the best candidate has least of: the error, or on own samples the largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -91,16 +89,10 @@ def _list_settings(others: Sequence[Candidate]) -> str:
 class Checked:
     """Result of all checks of a model.
 
-    Attributes:
-        spec: with nothing open, if the open questions could be answered; None for a model that is no
-            checkpoint.
-        answers: to what was open, if all checks passed.
-        checks: in the order in which they were made.
-        fit: of the chosen map to E[x0 | x]; None for a few-step map, and where nothing was compared.
-        images: how many clean samples there were; 0 where the model's own took their place.
-        candidates: the chosen map, the other answers to what was open, and the other readings: their
-            settings, by which share their error is larger, and their largest defect.
-        source: what the clean samples are.
+    ``spec`` has nothing open, and is None for a model that is no checkpoint; ``answers`` are to
+    what was open, if all checks passed. ``fit`` is None for a few-step map. ``images`` counts clean
+    samples, 0 where the model's own took their place. ``candidates`` are rows of settings, excess
+    errors and largest defects.
     """
 
     spec: Specification | None
@@ -138,14 +130,12 @@ def check_checkpoint(
     Args:
         spec: what is known.
         network: of the checkpoint, in its native coordinates.
-        images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
-            itself, on which nothing can pass.
+        images: clean samples ``(n, *event)``; None takes each candidate's own, on which nothing can
+            pass.
         labels: their classes ``(n,)``, or None.
-        built: makes the network of a candidate whose ``network`` is another than the spec's; None
-            where all candidates have the same.
-        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
-            from, on the device. None takes the map's own network, if it is one too
-            (:meth:`.Specification.teacher`).
+        built: makes the network of a candidate that has another one; None where all have the same.
+        teacher: of a few-step map: a denoiser that knows its paths, by default
+            :meth:`.Specification.teacher`.
         samples: how many of its own.
         device: "cpu" or "cuda".
 
@@ -214,15 +204,7 @@ def check_denoiser(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check any model, such as one of a Python file.
-
-    Args:
-        model: on the device.
-        images: see :func:`check_checkpoint`.
-        labels: see there; what the model draws for a sample, where it has no classes.
-        teacher: see there.
-        samples: see there.
-        device: see there.
+    """Check any model, such as one of a Python file; arguments as in :func:`check_checkpoint`.
 
     Raises:
         ValueError: the images are of another shape than the model's, or need labels.
@@ -262,18 +244,7 @@ def _checks(
     own: bool,
     device: str,
 ) -> tuple[list[Check], list[Compared]]:
-    """Check one reading.
-
-    Args:
-        best: the reading.
-        changed: others of the same network, by their settings.
-        teacher: of a few-step map, or None.
-        own: whether the samples are the model's own.
-        device: "cpu" or "cuda".
-
-    Returns:
-        The checks, and the readings that were tried on images.
-    """
+    """Return the checks of one reading, and the other readings that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -323,9 +294,7 @@ def _paths(
     *,
     images: bool,
 ) -> Iterator[Check]:
-    """Check that a map is consistent: by images against other readings of its network, and along the paths
-    of a denoiser.
-    """
+    """Check consistency: by images against other readings, and along the paths of a denoiser."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = moves(best.model, best.clean, best.labels, std)

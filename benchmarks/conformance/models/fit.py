@@ -29,13 +29,7 @@ Verdict = Literal["passed", "failed", "not decided"]
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check.
-
-    Attributes:
-        name: in a word.
-        passed: None where it cannot be decided.
-        said: what was found, in a sentence.
-    """
+    """Result of one check; ``passed`` is None where it cannot be decided."""
 
     name: str
     passed: bool | None
@@ -43,11 +37,7 @@ class Check:
 
 
 def verdict_of(checks: Iterable[Check]) -> Verdict:
-    """Return ``failed`` if one check failed, else ``not decided`` if one is not decided.
-
-    >>> verdict_of([Check("a", True, ""), Check("b", None, "")])
-    'not decided'
-    """
+    """Return ``failed`` if one check failed, else ``not decided`` if one is not decided."""
     results = {check.passed for check in checks}
     return "failed" if False in results else "not decided" if None in results else "passed"
 
@@ -71,12 +61,8 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit of one denoiser on n clean samples at L levels.
-
-    Attributes:
-        levels: ``(L,)``, falling.
-        errors: ``(L, n)``, squared errors of d, a number of the sample.
-        defects: ``(L, n)``; their mean over samples is the defect.
+    """Fit on n clean samples at L falling ``levels`` ``(L,)``: squared errors of d a number of the
+    sample, and defects, ``(L, n)``.
     """
 
     levels: NDArray[np.float64]
@@ -96,12 +82,12 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the share by which the error exceeds another fit's on the same samples, and its standard
-        error: the mean over the middle half of the levels in the order of this share.
+        """Return the share by which the error exceeds another fit's on the same samples, and its
+        standard error.
 
-        A network that predicts noise and is trained little is far off at high levels, where any other
-        reading of it is better; a wrong map is worse at most levels. Infinite where one of the fits
-        is not finite.
+        It is the mean over the middle half of the levels in the order of this share: a network of
+        the noise that is trained little is far off at high levels, a wrong map is worse at most
+        levels.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -114,9 +100,8 @@ class Fit:
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return the levels where a wrong map shows: about the data's standard deviation, within the range.
-
-    For a few-step map below it: above, its output is another sample, far from the clean one.
+    """Return levels about the data's standard deviation; of a few-step map below it, since above,
+    its output is another sample.
     """
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
@@ -129,13 +114,8 @@ def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
 
 @torch.no_grad()
 def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
-    """Fit a model on clean samples ``(n, *event)``, with noise that is the same for every model.
-
-    Args:
-        model: on the device of ``x0``.
-        x0: in the model's dtype.
-        labels: ``(n,)``, or None.
-        levels: ``(L,)``.
+    """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise that is the same
+    for every model.
     """
     errors, defects = np.empty((2, len(levels), len(x0)))
     for start in range(0, len(x0), BATCH):

@@ -48,14 +48,8 @@ Compared = tuple["Candidate", "Candidate"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network, and its fit to clean samples.
-
-    Attributes:
-        settings: that choose it, or words that say what it is.
-        model: the network, read so.
-        fit: of the model on the samples.
-        clean: the samples ``(n, *event)``.
-        labels: their classes ``(n,)``, or None.
+    """One reading of a network, the settings that choose it, and its fit to clean samples ``(n,
+    *event)``.
     """
 
     settings: str
@@ -89,15 +83,7 @@ def judge(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Fit a reading; one whose network fails fits nowhere.
-
-    Args:
-        settings: see :class:`Candidate`.
-        model: see there.
-        clean: see there.
-        labels: see there.
-        at: levels; None takes the model's.
-    """
+    """Fit a reading, by default at the model's levels; one whose network fails fits nowhere."""
     levels = levels_of(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
@@ -122,12 +108,8 @@ def is_better(first: Candidate, other: Candidate) -> bool:
 
 
 class Better(NamedTuple):
-    """Readings with smaller errors than the stated one, the best first.
-
-    Attributes:
-        passing: those that are right.
-        failing: the others.
-        tried: all readings, each with the stated one on the same samples.
+    """Readings with smaller errors than the stated one, best first, and all tried, each with the
+    stated one.
     """
 
     passing: list[Candidate]
@@ -136,12 +118,7 @@ class Better(NamedTuple):
 
 
 def better_readings(stated: Candidate, readings: Readings) -> Better:
-    """Try readings on a few samples at every second level, and the best of them on all.
-
-    Args:
-        stated: what they are compared with.
-        readings: of the same network.
-    """
+    """Try readings on a few samples at every second level, and the best of them on all."""
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
     few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
     at = stated.fit.levels
@@ -180,11 +157,8 @@ def error_of(of: Fit) -> float:
 def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
     """Name the reading that fits better, if it passes by itself.
 
-    Args:
-        stated: the reading that is checked.
-        better: of :func:`better_readings`.
-        broken: what is wrong with the network's outputs in every reading, or "".
-        observation: what is seen of the stated one where no other passes.
+    ``broken`` says what is wrong with the outputs in every reading, ``observation`` what is seen of
+    the stated one.
     """
     name, count = "usual mistakes", len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):
@@ -240,12 +214,8 @@ def check_denoises(of: Candidate) -> Check:
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Compare the defect with 0.
-
-    Args:
-        of: what is checked.
-        own: whether the samples are the model's own. A wrong map makes no data, but neither does a
-            network that is trained little, so that nothing fails then.
+    """Compare the defect with 0; on the model's own samples nothing fails, since little training
+    spoils them too.
     """
     name, result = "Pythagoras", of.fit
     worst = int(abs(result.defect).argmax())

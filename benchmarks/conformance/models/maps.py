@@ -1,14 +1,16 @@
-"""Consistency of a few-step map: it takes the states of one path to one end.
+"""Checks of few-step maps: boundary, distribution, and one end for the states of one path.
 
-Without a denoiser that knows the paths, by noise that is put back. For a map f along the probability flow,
-f(x(s), s) stands still on every path, so that its rate along the flow, whose velocity is E[z | x], is 0.
-Along x0 + s z, whose velocity z has that mean, the rate is then 0 on average over all that could have
-become the state, and orthogonal to every function g of the state:
+A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
+sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
+f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance.
+
+f(x(s), s) stands still on every path of the flow, whose velocity is E[z | x]. Along x0 + s z, whose
+velocity z has that mean, its rate is 0 on average over all that could have become the state, and
+orthogonal to every function g of the state:
 
     E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
 
-It is what consistency training uses (Song et al. 2023, arXiv:2303.01469, theorem 2), and what
-Pythagoras is to denoisers. With a denoiser that knows the paths, by solving along them.
+It is what consistency training uses (theorem 2), and needs no denoiser that knows the paths.
 """
 
 from __future__ import annotations
@@ -41,12 +43,10 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if a reading of E[x0 | x] gives samples: from high levels its output is as far from
-    the clean sample as two samples are, twice the variance. The mean is never further than once.
+    """Return True if from high levels the output is as far from the clean sample as two samples
+    are.
 
-    Args:
-        of: of the model on ``clean``, at falling levels.
-        clean: ``(n, *event)``.
+    That is twice the variance; a mean is never further than once.
     """
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
@@ -55,13 +55,7 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
-    """Check that a model can be a few-step map.
-
-    Args:
-        model: of kind ``map``, on the device of ``clean``.
-        clean: ``(n, *event)`` clean samples, in the model's dtype.
-        labels: their classes ``(n,)``, or None.
-    """
+    """Check that a model can be a few-step map of the clean samples ``(n, *event)``."""
     ids = torch.arange(len(clean), device=clean.device)
     z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
     variance = variance_of(clean)
@@ -152,18 +146,12 @@ sample and the mean 1.
 
 
 class Moves(NamedTuple):
-    """Movement of the outputs of a map where noise is put back.
+    """Movement of a map's outputs where noise is put back: root mean square over levels and
+    functions g, in standard deviations of the data a unit of ln sigma, and the largest beyond
+    chance, with its level and g.
 
-    Attributes:
-        size: root mean square over levels and functions g, in standard deviations of the data a unit
-            of ln sigma.
-        worst: the largest, beyond chance.
-        level: where that is.
-        along: which g.
-        varied: whether the outputs have about the variance of the data at every level, without which
-            they may stand still and be no map, as a constant does.
-
-    Infinite where an output is not finite.
+    ``varied``: the outputs have about the variance of the data at every level; a constant stands
+    still too.
     """
 
     size: float
@@ -175,13 +163,8 @@ class Moves(NamedTuple):
 
 @torch.no_grad()
 def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
-    """Return the rate of a map's outputs, which is 0 for a map along the flow of these data.
-
-    Args:
-        model: on the device of ``clean``.
-        clean: ``(n, *event)`` clean samples, in the model's dtype.
-        labels: their classes ``(n,)``, or None.
-        std: standard deviation of the data.
+    """Return the rate of a map's outputs on clean samples ``(n, *event)`` of standard deviation
+    ``std``.
     """
     z, ratio = _noise(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
@@ -221,11 +204,8 @@ def _standard(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
-    """Check that a map stands still, on average, where noise is put back.
-
-    Args:
-        stated: of the map.
-        others: of the same network, read in other ways, by their settings.
+    """Check that a map stands still, on average, where noise is put back, and better than other
+    readings.
     """
     name = "consistency"
     text = (
@@ -255,15 +235,7 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
 def check_along(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
-    """Check that a map takes the states of one path, as a denoiser knows it, to one end.
-
-    Args:
-        model: as in :func:`moves`, like what follows the teacher.
-        teacher: a denoiser of the same data, on the same device.
-        clean: see there.
-        labels: see there.
-        std: see there.
-    """
+    """Check that a map takes the states of one path, as ``teacher`` knows it, to one end."""
     z = _noise(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)

@@ -27,12 +27,10 @@ LEAST, SHOWN = 4, 4
 
 @torch.no_grad()
 def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
-    """Compare the error under the labels of the images with the error under other labels.
+    """Compare the error under the labels ``(n,)`` of the images with the error under other labels.
 
-    Args:
-        model: with classes, on the device of ``clean``.
-        clean: ``(n, *event)``.
-        labels: ``(n,)``, class numbers of the images.
+    E[x0 | x, label] has a smaller error with the label of the image than with any other. A label
+    that has a smaller one is found on one half of the images and confirmed on the other.
     """
     name, count = "labels", model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
@@ -60,11 +58,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
 
 
 def _better(errors: np.ndarray) -> int:
-    """Return the row of another label that is better on each half of the images; 0 if none is.
-
-    Args:
-        errors: ``(labels, n)``, of the images' own labels first.
-    """
+    """Return the row of another label that is better on each half of the images; 0 if none is."""
     if errors.shape[1] < LEAST:
         return 0
     best = int(errors[:, ::2].mean(1).argmin())
@@ -167,8 +161,8 @@ def _outputs(of: Candidate, level: float) -> Tensor:
 def network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return what the network gives when the model is called, and the state, time and labels that it is
-    given.
+    """Return the network's output when the model is called, and the state, time and labels that it
+    gets.
     """
     twin, calls = copy.copy(model), []
 
@@ -191,13 +185,8 @@ def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
 def check_noise(model: Denoiser, device: str) -> Check:
     """Check what the model leaves of noise at its highest level, which needs no data.
 
-    E[x0 | x] leaves a share between 0 and 1 of the noise, for all data: its Jacobian is a
-    covariance over sigma². Where the range of the data is known, the share is at most their variance
-    over sigma².
-
-    Args:
-        model: no few-step map, on the device.
-        device: "cpu" or "cuda".
+    E[x0 | x] leaves a share between 0 and 1 of the noise: its Jacobian is a covariance over sigma².
+    Where the range of the data is known, the share is at most their variance over sigma².
     """
     level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
     z = SampleNoise(SEED, ids, model.event, model.dtype).initial()

@@ -159,12 +159,7 @@ STEADY = 1.25
 
 
 class Read(Wrapper):
-    """A model whose inputs and output are read in another way.
-
-    Args:
-        inner: the model.
-        change: gives E[x0 | x] of the model's call, x and sigma.
-    """
+    """Model read in another way: ``change`` of its call, a state and a level."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
@@ -210,8 +205,8 @@ def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
 
 
 def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield other ranges that the network may have been trained on, each by its name and the scale and
-    shift that take the samples there; none unless the samples fit into a usual range.
+    """Yield other ranges that the network may have been trained on, each by its name and the scale
+    and shift that take the samples there; none unless the samples fit into a usual range.
     """
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
@@ -268,8 +263,8 @@ def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s:
 
 
 def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the least-squares multiple of the output, the median over the middle half of the levels; None
-    if levels differ, or it is about 1.
+    """Return the least-squares multiple of the output, the median over the middle half of the
+    levels; None if levels differ, or it is about 1.
     """
     generator = torch.Generator().manual_seed(0)
     rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()

@@ -23,13 +23,12 @@ from .judging import Candidate, judge
 def read_images(
     source: str | Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
 ) -> tuple[Tensor, Tensor | None]:
-    """Read some samples of a folder or file, spread over all of it.
+    """Read at most ``most`` samples, spread over a folder, a file or a data set.
 
     Args:
-        source: path of a folder of images, in a folder for each class (numbered in the order of the
-            folders' names) or not; or of a ``.npy`` or ``.npz`` file
-            (:func:`~samplerbench.benchmarks.scoring.real.reading.read_array`), of the latter with class
-            numbers in ``y`` or ``arr_1``, or not; or a data set by its name, whose test images are read.
+        source: folder of images, in a folder for each class or not; ``.npy`` or ``.npz``, of the
+            latter with class numbers in ``y`` or ``arr_1`` or not; or a data set by name, whose
+            test images are read.
         event: shape of a sample.
         limits: range of the model's data.
         most: samples at most.
@@ -66,17 +65,11 @@ def read_latents(
     most: int,
     autoencoder: Callable[[], Autoencoder | None],
 ) -> tuple[Tensor | None, Tensor | None, str]:
-    """Read latents of a model from a file, or encode images with its autoencoder.
-
-    Args:
-        path: as in :func:`read_images`; a folder has images, an array images or latents.
-        event: shape of a latent.
-        most: samples at most.
-        autoencoder: loads the model's; None where it has none.
+    """Read latents from a file, or encode images with the model's autoencoder.
 
     Returns:
-        Latents ``(n, *event)`` float32, class numbers or None, and a sentence that says what was done
-        with images; no latents, but the sentence, for images that nothing encodes.
+        Latents ``(n, *event)`` float32 (None of images that nothing encodes), class numbers or
+            None, and a sentence on what was done with images.
 
     Raises:
         ValueError: there is nothing of this kind, or of the shape of an image or a latent.
@@ -136,19 +129,7 @@ def candidate(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a reading with its fit to images, or to samples of its own.
-
-    Args:
-        settings: of the reading.
-        model: of the reading, on the device.
-        images: clean samples; None for its own.
-        labels: of the images, or None.
-        samples: how many of its own.
-        device: "cpu" or "cuda".
-
-    Raises:
-        ValueError: the network needs labels, and there are none.
-    """
+    """Fit a reading on clean images, or where there are none on samples of its own."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return judge(settings, model, clean, classes_of(model, labels, device))
@@ -163,11 +144,7 @@ def candidate(
 
 
 def classes_of(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels of the images: those given, or "no label" where the network knows it.
-
-    Raises:
-        ValueError: the network needs labels, and there are none.
-    """
+    """Return labels of the images; None where the network takes none or knows "no label"."""
     if not (model.classes or model.conditions):
         return None
     if labels is not None:

@@ -38,13 +38,7 @@ FINEST = 1000
 
 
 class Retimed(Wrapper):
-    """A model with one module called at another time.
-
-    Args:
-        inner: the model.
-        module: takes a state and a time, by position.
-        change: gives the other time.
-    """
+    """Model with one module, which takes a state and a time by position, called at another time."""
 
     def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
         super().__init__(inner)
@@ -64,8 +58,8 @@ class Retimed(Wrapper):
 def readings_of_time(stated: Candidate) -> Readings:
     """Yield readings of a model with its network at other times, as far as its calls can be seen.
 
-    Settings choose the direction and the units of an adapter. A shift is searched where the model is wrong
-    without one: the best of many would be better than a right map by chance.
+    A shift is searched only where the model is wrong without one: the best of many would beat a
+    right map by chance.
     """
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
@@ -175,11 +169,7 @@ def native_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield other readings of a model that is no checkpoint.
-
-    Args:
-        model: an adapter, or anything that is called.
-    """
+    """Yield other readings of a model that is no checkpoint."""
     if not isinstance(model, NativeDenoiser):
         for words, change in _CALLS.items():
             yield words, partial(Read, model, change)
