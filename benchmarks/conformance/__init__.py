@@ -8,8 +8,9 @@ True
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,12 +60,13 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     began = time.perf_counter()
     with _one_thread():
         checks = _runs(subject) or [
-            check for name, run in _plan(subject, fast) for check in guarded(name, run)
+            check
+            for name, run in _plan(subject, fast).items()
+            for check in guarded(name, partial(run, subject))
         ]
-    why = diagnose(subject, checks)
-    return Conformance(
-        subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why
-    )
+    why, params = diagnose(subject, checks), non_default(subject)
+    seconds = time.perf_counter() - began
+    return Conformance(subject.name, params, subject.order, checks, seconds, why)
 
 
 def _runs(sampler: Sampler) -> list[Check]:
@@ -93,31 +95,26 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
+def _plan(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
     """Return the checks that apply."""
+    accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
-        accuracy: list[tuple[str, Callable[[], list[Check]]]] = [
-            ("tolerance", lambda: check_tolerance(sampler))
-        ]
+        accuracy = {"tolerance": check_tolerance}
     elif sampler.stochastic:
-        accuracy = [
-            ("moments", lambda: check_moments(sampler)),
-            ("noise", lambda: check_noise(sampler)),
-            ("strong order", lambda: check_strong(sampler)),
-            ("translation", lambda: check_translation(sampler)),
-        ]
+        accuracy = {
+            "moments": check_moments,
+            "noise": check_noise,
+            "strong order": check_strong,
+            "translation": check_translation,
+        }
     else:
-        accuracy = [
-            ("order", lambda: check_order(sampler, fast=fast)),
-            ("translation", lambda: check_translation(sampler)),
-        ]
-    return [
-        *accuracy,
-        ("same as", lambda: check_twin(sampler)),
-        ("nfe", lambda: check_nfe(sampler)),
-        ("finite", lambda: check_finite(sampler)),
-        ("to zero", lambda: check_to_zero(sampler)),
-        ("algebra", lambda: check_algebra(sampler)),
-        ("purity", lambda: check_purity(sampler)),
-        ("batch independence", lambda: check_batch(sampler)),
-    ]
+        accuracy = {"order": partial(check_order, fast=fast), "translation": check_translation}
+    return accuracy | {
+        "same as": check_twin,
+        "nfe": check_nfe,
+        "finite": check_finite,
+        "to zero": check_to_zero,
+        "algebra": check_algebra,
+        "purity": check_purity,
+        "batch independence": check_batch,
+    }

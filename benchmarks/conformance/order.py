@@ -12,9 +12,10 @@ of every N. The root mean square over paths has heavy tails, so slopes scatter b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -85,7 +86,7 @@ class ExactStart(GridSampler):
         return x, memo
 
 
-def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
+def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     """Check global and local slopes against the declared order, with exact start values, as shipped
     and on uneven steps.
 
@@ -115,44 +116,23 @@ def check_order(sampler: Sampler, *, fast: bool) -> list[Check]:
     enough = all(slope > least - MARGIN for slope in local.values())
     decided = measurable and right and not enough  # a later step takes back what this one leaves
     declared = "none declared" if order is None else f"declared {order}"
+    said = f"{_span(slopes)}, {declared}"
+    yield Check("order", right, said, table, asserted=order is not None)
+    said, judged = _span(local), measurable and not decided
+    if measurable:
+        said += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
+    yield Check("local order", enough or decided, said, local, asserted=judged)
     capped = -math.inf if order is None else min(order, 2) - MARGIN
-    return [
-        Check("order", right, f"{_span(slopes)}, {declared}", table, asserted=order is not None),
-        Check(
-            "local order",
-            enough or decided,
-            _span(local)
-            + (f", {least} usual: {MENDED_LATER}" if decided else "")
-            + (f", at least {least} expected" if measurable and not decided else ""),
-            local,
-            asserted=measurable and not decided,
-        ),
-        Check(
-            SHIPPED,
-            all(slope > capped for slope in shipped.values()),
-            f"{_span(shipped)} with its own start-up"
-            + ("" if order is None else f", at least {min(order, 2)} expected"),
-            shipped,
-            asserted=order is not None,
-        ),
-        Check(
-            UNEVEN,
-            order is None or gaussian["slope"] > 1 - MARGIN,
-            f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
-            + _at_least_one(order, gaussian["slope"]),
-            gaussian,
-            asserted=order is not None and not gaussian["slope"] > 1 - MARGIN,
-        ),
-    ]
-
-
-def _at_least_one(order: int | None, slope: float) -> str:
-    """Return the fault of a method with an order on smooth schedules and none on others."""
-    return (
-        ""
-        if order is None or slope > 1 - MARGIN
-        else (": the error does not fall as it must for any method")
-    )
+    said = f"{_span(shipped)} with its own start-up"
+    if order is not None:
+        said += f", at least {min(order, 2)} expected"
+    enough = all(slope > capped for slope in shipped.values())
+    yield Check(SHIPPED, enough, said, shipped, asserted=order is not None)
+    said = f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
+    falls = order is None or gaussian["slope"] > 1 - MARGIN
+    if not falls:
+        said += ": the error does not fall as it must for any method"
+    yield Check(UNEVEN, falls, said, gaussian, asserted=not falls)
 
 
 def _fits(slope: float, order: int, *, exactly: bool) -> bool:
@@ -205,7 +185,9 @@ def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float,
             local = rms(x[:POINTS], problem.truth(level))
 
     # the points once more, with the start-up, where a row's result does not hang on the others
-    both = sampler.history > 0 and not sampler.batch_coupled and _is_plain(sampler)
+    kind = type(sampler)
+    plain = (kind.sample, kind.solve) == (GridSampler.sample, GridSampler.solve)
+    both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))
     exact = ExactStart(inner=sampler, problem=problem)
     end = integrate(exact, problem, start, grid, NoNoise(), on_step=watch)
@@ -213,12 +195,6 @@ def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float,
     if both:
         return error, local, rms(end[POINTS:], truth)
     return error, local, rms(_run(sampler, problem, grid), truth) if sampler.history else error
-
-
-def _is_plain(sampler: GridSampler) -> bool:
-    """Return True if a sampler's samples are made by its plan and steps alone."""
-    kind = type(sampler)
-    return (kind.sample, kind.solve) == (GridSampler.sample, GridSampler.solve)
 
 
 def _run(sampler: Sampler, problem: ExactProblem, grid: Grid) -> Tensor:
@@ -234,11 +210,8 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
     """Return minus the slope of log error against log N over the last four N above the floor; NaN
     below two.
     """
-    points = [
-        (math.log(n), -math.log(e))
-        for n, e in zip(steps, errors, strict=True)
-        if FLOOR < e < math.inf
-    ][-WINDOW:]
+    pairs = zip(steps, errors, strict=True)
+    points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
     if len(points) < 2:
         return math.nan
     n, e = np.array(points).T
@@ -268,18 +241,13 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
         ]
     falls = all(values[-1] < min(values[:-1]) for values in errors.values())
     worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
-    detail = "; ".join(
-        f"{name} {', '.join(f'{e:.0e}' for e in values)}" for name, values in errors.items()
-    )
-    tolerances = ", ".join(f"{tolerance:.0e}" for tolerance in TOLERANCES)
-    return [
-        Check(
-            "tolerance",
-            falls and worth,
-            f"errors at {tolerances}: {detail}",
-            {"tolerance": TOLERANCES, **errors},
-        )
-    ]
+    detail = "; ".join(f"{name} {_listed(values)}" for name, values in errors.items())
+    said = f"errors at {_listed(TOLERANCES)}: {detail}"
+    return [Check("tolerance", falls and worth, said, {"tolerance": TOLERANCES, **errors})]
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.0e}" for value in values)
 
 
 PATHS = 512
@@ -288,7 +256,7 @@ LOG2_LIMIT_STEPS = 8
 """The limit is off by 4e-4, a twentieth of what first-order methods are at 256 steps."""
 
 
-def check_strong(sampler: Sampler) -> list[Check]:
+def check_strong(sampler: Sampler) -> Iterator[Check]:
     """Check that the slope of the pathwise error against N is near the declared strong order.
 
     The truth is the limit of the reverse SDE, which a sampler without a declared order need not
@@ -296,36 +264,22 @@ def check_strong(sampler: Sampler) -> list[Check]:
     few-step maps follows none.
     """
     if sampler.for_maps:
-        return []
+        return
     declared = getattr(sampler, "strong_order", None)
     ends = [_end(sampler, n) for n in PATH_STEPS]
     errors = [rms(end, _limit()) for end in ends]
     order = slope(PATH_STEPS, errors)
-    data: dict[str, Any] = {
-        "N": PATH_STEPS,
-        "error": errors,
-        "to_reverse_sde": order,
-        "strong_order": order,
-    }
+    data: dict[str, Any] = {"N": PATH_STEPS, "error": errors, "to_reverse_sde": order}
     if declared is not None:
-        return [
-            Check(
-                "strong order",
-                abs(order - declared) < MARGIN,
-                f"{order:.2f}, declared {declared:g}",
-                data,
-            )
-        ]
-    moves = [
-        rms(end, finer)
-        for end, finer in zip(ends, [*ends[1:], _end(sampler, 2 * PATH_STEPS[-1])], strict=True)
-    ]
+        data["strong_order"], close = order, abs(order - declared) < MARGIN
+        yield Check("strong order", close, f"{order:.2f}, declared {declared:g}", data)
+        return
+    ends.append(_end(sampler, 2 * PATH_STEPS[-1]))
+    moves = [rms(end, finer) for end, finer in pairwise(ends)]
     own = slope(PATH_STEPS, moves)
-    data |= {"own_limit": moves, "strong_order": own}
-    detail = (
-        f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
-    )
-    return [Check("strong order", True, detail, data, asserted=False)]
+    data |= {"strong_order": own, "own_limit": moves}
+    said = f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
+    yield Check("strong order", True, said, data, asserted=False)
 
 
 @dataclass(frozen=True)
@@ -345,19 +299,15 @@ class _Paths(BrownianNoise):
 
 @cache
 def _noise() -> BrownianNoise:
-    """Return the noise of all samplers, made once a process."""
     return _Paths(SEED, torch.arange(PATHS), (2,), INTERIOR[1], INTERIOR[0], torch.float64)
 
 
 def _end(sampler: Sampler, n: int) -> Tensor:
-    noise = _noise()
-    return sampler.sample(
-        problems()[1], INTERIOR[1] * noise.initial(), GRIDS["uniform_lambda"](n), noise
-    )
+    noise, grid = _noise(), GRIDS["uniform_lambda"](n)
+    return sampler.sample(problems()[1], INTERIOR[1] * noise.initial(), grid, noise)
 
 
 @cache
 def _limit() -> Tensor:
-    """Return the limit of all paths, made once a process."""
     noise = _noise()
     return path_limit(problems()[1], noise.tree, INTERIOR[1] * noise.initial(), LOG2_LIMIT_STEPS)

@@ -52,9 +52,8 @@ class Comparison:
         """The lines as a table; what is known of tuned rows in columns of their own."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
-        return pd.DataFrame(
-            rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
-        )
+        columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
+        return pd.DataFrame(rows, columns=list(columns))
 
 
 def compare(
@@ -77,7 +76,10 @@ def compare(
         ValueError: the two were not measured alike, share no cell, or lack a metric.
     """
     a, b = read_source(baseline), read_source(candidate)
-    return compared(a, b, paired_cells(a, b), metrics, margin)
+    matches = matched_cells(a, b)
+    if not matches.pairs:
+        raise no_shared_cell(a, b)
+    return compared(a, b, matches, metrics, margin)
 
 
 def compare_with(
@@ -100,9 +102,8 @@ def compare_with(
         ValueError: no row is that sampler's, or the run lacks a metric.
     """
     source = read_source(run)
-    return compared(
-        source, source, against(source.entries, sampler), metrics, margin, baseline=sampler
-    )
+    matches = against(source.entries, sampler)
+    return compared(source, source, matches, metrics, margin, baseline=sampler)
 
 
 def matched_cells(a: Source, b: Source) -> Matches:
@@ -115,18 +116,6 @@ def matched_cells(a: Source, b: Source) -> Matches:
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
         check_estimators(*pair)
-    return matches
-
-
-def paired_cells(a: Source, b: Source) -> Matches:
-    """Return the cells that two runs share.
-
-    Raises:
-        ValueError: there is none, or the two were not measured alike.
-    """
-    matches = matched_cells(a, b)
-    if not matches.pairs:
-        raise no_shared_cell(a, b)
     return matches
 
 
@@ -158,16 +147,13 @@ def compared(
         )
     quantities = measured((a, b), judged())
     chosen = choose(metrics, quantities)
-    candidates = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
-    judged_pairs = candidates if metrics else by_default_quantity(matches.pairs, quantities)
-    lines, used = judge_lines(judged_pairs, margin), {quantity.name for _, quantity in judged_pairs}
-    return Comparison(
-        baseline or str(a),
-        str(b),
-        tuple(lines),
-        _unmatched(matches),
-        tuple(q.name for q in quantities if q.name not in used),
-    )
+    pairs = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
+    if not metrics:
+        pairs = by_default_quantity(matches.pairs, quantities)
+    used = {quantity.name for _, quantity in pairs}
+    others = tuple(quantity.name for quantity in quantities if quantity.name not in used)
+    lines, unmatched = tuple(judge_lines(pairs, margin)), _unmatched(matches)
+    return Comparison(baseline or str(a), str(b), lines, unmatched, others)
 
 
 def by_default_quantity(
@@ -207,26 +193,17 @@ def row_name(row: Record) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
-    counts = Counter(line.verdict for line in lines)
+    counts = Counter(line.verdict for line in lines).most_common()
+    listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)
     remarks = [
-        f"{len(lines)} comparisons"
-        + (": " if counts else "")
-        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        + "."
+        f"{len(lines)} comparisons" + (": " if counts else "") + f"{listed}.",
+        "Δ is candidate less baseline, with its own 95 % interval. At most "
+        f"{LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better.",
     ]
-    remarks += [
-        "Δ is candidate less baseline, with its own 95 % interval. "
-        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower "
-        "is better."
-    ]
-    remarks += [
-        f"No verdict on {n}: {reason}."
-        for reason, n in Counter(line.reason for line in lines if line.reason).items()
-    ]
-    remarks += [
-        f"No time on {n}: {reason}."
-        for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()
-    ]
+    for what in ("verdict", "time"):
+        field = "reason" if what == "verdict" else "time_reason"
+        reasons = Counter(reason for line in lines if (reason := getattr(line, field)))
+        remarks += [f"No {what} on {n}: {reason}." for reason, n in reasons.items()]
     alone = sum(line.paired == 0 for line in lines)
     if alone:
         remarks.append(

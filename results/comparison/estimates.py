@@ -43,17 +43,13 @@ from .shares import changes, share_error
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A measured value.
+    """A measured value, with its standard error if that is known.
 
     Attributes:
-        value: the value.
-        se: its standard error; None if it is not known.
         influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
             on which the value is a mean; None if it was not kept.
-        reference: ``(m,)`` contribution of each reference sample, where the reference is a sample
-            too.
-        reach: the longer half of its 95 % interval in units of 1.96, where the interval is not
-            ``value`` ± 1.96 ``se``.
+        reference: ``(m,)`` contribution of each reference sample, if the reference is a sample too.
+        reach: the longer half of its 95 % interval in units of 1.96, if not symmetric.
         summary: how the value sums up its samples, which says on what scale it is a mean.
         jump: what a sample that ends in another mode may add to the sum over samples, on the scale.
     """
@@ -166,13 +162,9 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
-    return Difference(
-        value,
-        math.hypot(a.se, b.se)
-        if same_latents is False
-        else max(a.se, a.reach) + max(b.se, b.reach),
-        0,
-    )
+    if same_latents is False:
+        return Difference(value, math.hypot(a.se, b.se), 0)
+    return Difference(value, max(a.se, a.reach) + max(b.se, b.reach), 0)
 
 
 def _slope(a: Estimate, b: Estimate) -> float:

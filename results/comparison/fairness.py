@@ -45,11 +45,9 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
     }
     poor = next((model for model, schedules in shared.items() if len(schedules) < 2), None)
     if poor is not None or not shared:
-        has = (
-            "have no schedule"
-            if poor is None
-            else (f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only")
-        )
+        has = "have no schedule"
+        if poor is not None:
+            has = f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only"
         raise ValueError(
             f"the samplers of {source} {has}; run the suite with --schedule "
             "A --schedule B to choose among some"
@@ -80,13 +78,8 @@ def best_schedules(
         entry, _, reported, flag = min(
             scored, key=lambda item: item[1].value if math.isfinite(item[1].value) else math.inf
         )
-        chosen.append(
-            replace(
-                entry,
-                record=_flagged(entry.record, quantity, flag),
-                estimates={quantity.name: reported},
-            )
-        )
+        record = {**entry.record, **({quantity.flag: flag} if quantity.flag else {})}
+        chosen.append(replace(entry, record=record, estimates={quantity.name: reported}))
     return chosen
 
 
@@ -118,10 +111,8 @@ def at_tuned(source: Source) -> list[Entry]:
     levels_of: dict[tuple[str, ...], tuple[str, ...]] = {}
     settings_of: dict[str, tuple[str, ...]] = {}
     for row in (entry.record for entry in entries):
-        model, solver = (
-            text(row, "model"),
-            tuple(text(row, name) for name in ("model", *SOLVER, "steps")),
-        )
+        model = text(row, "model")
+        solver = tuple(text(row, name) for name in ("model", *SOLVER, "steps"))
         levels = text(row, "schedule"), text(row, "tuning_digest")
         if levels_of.setdefault(solver, levels) != levels:
             raise ValueError(
@@ -141,7 +132,3 @@ def at_tuned(source: Source) -> list[Entry]:
 
 def _takes_schedule(row: Record) -> bool:
     return row.get("schedule") != "own" and row.get("steps") is not None
-
-
-def _flagged(row: Record, quantity: Quantity, flag: str) -> Record:
-    return {**row, quantity.flag: flag} if quantity.flag else row

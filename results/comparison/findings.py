@@ -156,10 +156,7 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
     """Return judgement and line of each row that can be compared with the baseline, by its index."""
     index = {id(entry): place for place, entry in entries.items()}
-    if not any(
-        baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
-        for entry in entries.values()
-    ):
+    if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
     pairs = by_default_quantity(against(list(entries.values()), baseline).pairs)
     both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
@@ -183,45 +180,29 @@ def _panel(entries: Mapping[int, Entry]) -> Panel | None:
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
-    measured = {
-        index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None
-    }
-    return (
-        Panel(measured, quantity, 0, 0)
-        if any(number(entry.record, "slot") is not None for entry in measured.values())
-        else None
-    )
+    measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
+    has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
+    return Panel(measured, quantity, 0, 0) if has_budget else None
 
 
 def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
+    def rank(index: int) -> tuple[float, bool]:
+        """Return the value, and the baseline before what equals it."""
+        entry = panel.entries[index]
+        return number(entry.record, panel.quantity.name) or 0.0, not entry.is_of(baseline)
+
     slots: dict[int, list[int]] = {}
     for index, entry in panel.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
-    leaders = {
-        slot: min(
-            slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)
-        )
-        for slot in sorted(slots)
-    }
+    leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
     best = tuple(
         _best(panel, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    spoken_of = panel.quantity.name == "fd_conv" and any(
-        dominated(entry.record) for entry in panel.entries.values()
-    )
-    return Findings(panel, best, _plateau(panel, leaders), spoken_of)
-
-
-def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]:
-    """Sort key: the value, and the baseline before what equals it."""
-    return number(entry.record, quantity.name) or 0.0, not _is(entry, baseline)
-
-
-def _is(entry: Entry, baseline: str) -> bool:
-    """Return True if a row is the baseline's, named by its sampler or its curve."""
-    return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
+    is_dominated = any(dominated(entry.record) for entry in panel.entries.values())
+    by_model = panel.quantity.name == "fd_conv" and is_dominated
+    return Findings(panel, best, _plateau(panel, leaders), by_model)
 
 
 def _best(
@@ -242,10 +223,8 @@ def _best(
         if not beaten and panel.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
-    record = row if _is(panel.entries[first], baseline) else against and against.record
-    flags = [
-        quantity.flag and text(side, quantity.flag) for side in (row, record) if side is not None
-    ]
+    record = row if panel.entries[first].is_of(baseline) else against and against.record
+    sides = [side for side in (row, record) if side is not None]
     return Best(
         budget=slot,
         row=row,
@@ -255,7 +234,7 @@ def _best(
         rivals=tuple(dict.fromkeys(rivals)),
         others=len({panel.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
-        flagged=any(flags),
+        flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
 
 
@@ -266,11 +245,9 @@ def _standing(
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Standing:
-    if _is(panel.entries[first], baseline):
-        twin = any(
-            (judgement := panel.judgement(index, first)) and judgement.coincide for index in others
-        )
-        return "the same" if twin else "itself"
+    if panel.entries[first].is_of(baseline):
+        twins = (panel.judgement(index, first) for index in others)
+        return "the same" if any(twin and twin.coincide for twin in twins) else "itself"
     if judged is None:
         return "alone"
     judgement, line = judged

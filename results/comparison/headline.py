@@ -41,21 +41,8 @@ values may be negative.
 """
 
 COLUMNS = (
-    *(
-        "model",
-        "curve",
-        "nfe_to_floor",
-        "low",
-        "high",
-        "shown",
-        "tolerance",
-        "samples",
-        "smallest",
-        "largest",
-        "flag",
-        "estimator",
-    ),
-    "verdict",
+    *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),
+    *("smallest", "largest", "flag", "estimator", "verdict"),
 )
 
 
@@ -121,19 +108,12 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
     """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
 
     def in_range(value: float) -> str:
-        return (
-            f"> {format_number(largest)}"
-            if value == math.inf
-            else f"≤ {format_number(smallest)}"
-            if value <= smallest
-            else format_number(value)
-        )
+        if value == math.inf:
+            return f"> {format_number(largest)}"
+        return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    return (
-        f"{in_range(found.value)} [{in_range(found.low)}, {in_range(found.high)}]"
-        if found.low != found.high
-        else in_range(found.value)
-    )
+    value, low, high = map(in_range, found)
+    return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:

@@ -16,11 +16,10 @@ import pandas as pd
 
 from ..intervals import bounds
 from ..quantities import Quantity, quantities
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..values import number, rows_of, text
 from .estimates import default_quantity
-from .pairing import Entry, entry_of
+from .pairing import entry_of
 from .verdicts import COINCIDE, Panel, corrected_together
 
 MOST = 2000
@@ -91,12 +90,11 @@ def lowest(
     :func:`.findings.findings_of`.
     """
     by_name = {quantity.name: quantity for quantity in quantities()}
-    columns: dict[str, str] = {}
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
         default = default_quantity(rows_of(finished)) if metric is None else None
-        columns[title] = column = metric or (default.name if default else "fid_proxy")
+        column = metric or (default.name if default else "fid_proxy")
         places = {
             (text(row, "curve"), int(number(row, "slot") or 0)): row
             for row in rows_of(finished.dropna(subset=["slot"]))
@@ -106,35 +104,30 @@ def lowest(
         quantity = by_name.get(column, Quantity(name=column, meaning=""))
         panels[title] = Panel(entries, quantity, 0, 0)
     corrected = corrected_together(panels.values(), unseen)
-    return {
-        title: _tied(panel, columns[title]) for title, panel in zip(panels, corrected, strict=True)
-    }
+    return {title: _tied(panel) for title, panel in zip(panels, corrected, strict=True)}
 
 
-def _tied(panel: Panel, column: str) -> frozenset[Place]:
+def _tied(panel: Panel) -> frozenset[Place]:
     """The places of one problem."""
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
-    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, column) or 0.0):
+    name = panel.quantity.name
+    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, name) or 0.0):
         first.setdefault(slots[n], n)
     return frozenset(
         (text(entry.record, "curve"), slots[n])
         for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]], column)
+        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]])
     )
 
 
-def _is_above(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
+def _is_above(panel: Panel, other: int, lowest_one: int) -> bool:
     """Return True if a row is shown to be above the lowest."""
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    (_, high), (least, _) = (_ends(panel.entries[n], column) for n in (lowest_one, other))
+    name, rows = panel.quantity.name, [panel.entries[n].record for n in (lowest_one, other)]
+    values = [number(row, name) or 0.0 for row in rows]  # alone where an error is not known
+    high = (bounds(rows[0], name) or values[:1])[-1]
+    least = (bounds(rows[1], name) or values[1:])[0]
     return least > high and not math.isclose(least, high, rel_tol=COINCIDE)
-
-
-def _ends(entry: Entry, column: str) -> tuple[float, float]:
-    """The interval of a value; the value alone where its error is not known."""
-    row: Record = entry.record
-    value = number(row, column) or 0.0
-    return bounds(row, column) or (value, value)

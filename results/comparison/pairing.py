@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,18 +34,19 @@ from .estimates import Estimate, estimate_of
 class Entry:
     """Row of a table with its saved arrays and times.
 
-    Attributes:
-        record: the row, with ``curve`` and ``slot`` (:mod:`..table.curves`).
-        folder: where its parts lie; None for a row of a table alone.
-        conditions: what its run adds to the conditions of its times.
-        estimates: values by quantity that stand in for the row's own (computed on some of its
-            samples, say).
+    ``record`` has ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` holds its parts; None
+    for a row of a table alone. ``conditions`` are what its run adds to those of its times.
+    ``estimates`` by quantity stand in for the row's own values.
     """
 
     record: Record
     folder: Path | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] | None = None
+
+    def is_of(self, sampler: str) -> bool:
+        """Return True if the row is of a sampler, named by its registry name or its curve."""
+        return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
 
     @cached_property
     def arrays(self) -> dict[str, NDArray]:
@@ -137,29 +139,16 @@ def _home(folder: Path) -> RunDir:
 
 def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
     """Return the quantities that have a value in every source."""
-    return [
-        q
-        for q in quantities
-        if all(
-            any(entry.record.get(q.name) is not None for entry in source.entries)
-            for source in sources
-        )
-    ]
+
+    def has(source: Source, name: str) -> bool:
+        return any(entry.record.get(name) is not None for entry in source.entries)
+
+    return [q for q in quantities if all(has(source, q.name) for source in sources)]
 
 
 WHAT = (
-    "model",
-    "sampler",
-    "params",
-    "schedule",
-    "start",
-    "end",
-    "sigma_max",
-    "sigma_min",
-    "steps",
-    "budget",
-    "dtype",
-    "tuning_digest",
+    *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
+    *("steps", "budget", "dtype", "tuning_digest"),
 )
 """Columns that identify a row, apart from the noise and the level that it starts at."""
 
@@ -220,36 +209,27 @@ def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = Fals
     Raises:
         ValueError: no row is that sampler's.
     """
-    baselines = [
-        entry
-        for entry in entries
-        if sampler in (text(entry.record, "sampler"), text(entry.record, "curve"))
-    ]
-    if not baselines:
+    is_baseline = [entry.is_of(sampler) for entry in entries]
+    if not any(is_baseline):
         samplers = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
         raise ValueError(
             f"no finished row is of sampler {sampler!r}; choose the baseline "
             f"from those there: {samplers}"
         )
-    matches, baseline_ids = Matches([], [], []), set(map(id, baselines))
+    matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for baseline in baselines:
-        by_setting[_setting(baseline.record)].append(baseline)
-    for entry in entries:
-        if id(entry) in baseline_ids:
-            continue
+    for baseline in compress(entries, is_baseline):
+        by_setting[_columns(baseline.record, SETTING)].append(baseline)
+    for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
+        row = entry.record
         fitting = [
             baseline
-            for baseline in by_setting[_setting(entry.record)]
-            if _comparable(baseline.record, entry.record, any_schedule)
+            for baseline in by_setting[_columns(row, SETTING)]
+            if _comparable(baseline.record, row, any_schedule)
         ]
         if fitting:
-            matches.pairs.append(
-                Pair(
-                    min(fitting, key=lambda baseline: _distance(baseline.record, entry.record)),
-                    entry,
-                )
-            )
+            nearest = min(fitting, key=lambda baseline: _distance(baseline.record, row))
+            matches.pairs.append(Pair(nearest, entry))
         else:
             matches.only_candidate.append(entry)
     return matches
@@ -259,14 +239,15 @@ def cell_identity(row: Record) -> tuple[str, ...]:
     """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return (*(text(row, name) for name in WHAT), sigma_start, noise)
+    return *_columns(row, WHAT), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        twin = next((entry for entry in right if _setup(entry.record) == _setup(item.record)), None)
+        setup = _columns(item.record, HOW)
+        twin = next((entry for entry in right if _columns(entry.record, HOW) == setup), None)
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -277,12 +258,8 @@ def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> No
     matches.only_candidate.extend(right)
 
 
-def _setup(row: Record) -> tuple[str, ...]:
-    return tuple(text(row, name) for name in HOW)
-
-
-def _setting(row: Record) -> tuple[str, ...]:
-    return tuple(text(row, name) for name in SETTING)
+def _columns(row: Record, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text(row, name) for name in names)
 
 
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
@@ -298,7 +275,7 @@ def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
     """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _setup(baseline) == _setup(row),
+        _columns(baseline, HOW) == _columns(row, HOW),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
@@ -347,13 +324,8 @@ def check_estimators(a: Entry, b: Entry) -> None:
 
 def _difference(first: str, second: str) -> str:
     """The first part in which two estimators differ, in words."""
-    parts = [estimator.split("; ") for estimator in (first, second)]
-    length = max(map(len, parts))
-    ours, other = next(
-        pair
-        for pair in zip(*(part + [""] * (length - len(part)) for part in parts), strict=True)
-        if pair[0] != pair[1]
-    )
+    parts = (estimator.split("; ") for estimator in (first, second))
+    ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
     return (
         f"its estimator has {ours or 'nothing'!r} in the first run and {other or 'nothing'!r} "
         "in the second"

@@ -69,10 +69,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)
     ]
-    frames = [
-        _with_front(rows, panel, cost)
-        for rows, panel in zip(parts, _panels(parts, metric), strict=True)
-    ]
+    quantity = find(metric)
+    panels = corrected_together(
+        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
+    )
+    frames = [_with_front(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -130,17 +131,14 @@ def surely_cheaper(a: Point, b: Point) -> bool:
 
 def _times(row: Record, median: float) -> tuple[float, float]:
     """The interval of a median time: its own, else from the scatter of the rounds."""
-    interval = (number(row, "ms_low"), number(row, "ms_high"))
+    low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
-    if row.get("timing_flag"):
-        return -math.inf, math.inf
-    if interval[0] is not None and interval[1] is not None:
-        return interval[0], interval[1]
-    return (
-        ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
-        if iqr is not None and rounds
-        else (-math.inf, math.inf)
-    )
+    if not row.get("timing_flag"):
+        if low is not None and high is not None:
+            return low, high
+        if iqr is not None and rounds:
+            return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
+    return -math.inf, math.inf
 
 
 def _front(
@@ -175,13 +173,6 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
         return False
     judgement = panel.judgement(other, index)
     return judgement is not None and judgement.coincide
-
-
-def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
-    quantity = find(metric)
-    return corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
-    )
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:

@@ -28,7 +28,6 @@ from typing import Any, Literal, NamedTuple
 
 from ..text import Z95
 
-LEVEL = 0.95
 FEWEST = 6
 """Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
 
@@ -77,13 +76,8 @@ def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
 
 
 CONDITIONS = (
-    "timing_device",
-    "timing_device_name",
-    "timing_threads",
-    "timing_batch_size",
-    "timing_execution",
-    "timing_tf32",
-    "timing_cudnn_benchmark",
+    *("timing_device", "timing_device_name", "timing_threads", "timing_batch_size"),
+    *("timing_execution", "timing_tf32", "timing_cudnn_benchmark"),
 )
 """Columns that must be equal for two times to be compared."""
 
@@ -158,9 +152,8 @@ def log_median(times: Sequence[float]) -> tuple[float, float]:
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, k) for k in range(c)) / 2**n
     z = NormalDist().inv_cdf(1 - outside)
-    return math.log(median(ordered)), (math.log(ordered[n - c]) - math.log(ordered[c - 1])) / (
-        2 * z
-    )
+    width = math.log(ordered[n - c]) - math.log(ordered[c - 1])
+    return math.log(median(ordered)), width / (2 * z)
 
 
 MARGIN = 0.01

@@ -89,15 +89,8 @@ def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | 
         return None
     margin = _margin(pair, quantity, a, share)
     if identical(pair, quantity):
-        return Judgement(
-            pair,
-            quantity,
-            a,
-            b,
-            Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0)),
-            margin,
-            "",
-        )
+        gap = Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0))
+        return Judgement(pair, quantity, a, b, gap, margin, "")
     gap = difference(a, b, same_latents=pair.same_latents)
     return Judgement(pair, quantity, a, b, gap, margin, _refusal(pair, quantity, gap))
 
@@ -110,25 +103,11 @@ def identical(pair: Pair, quantity: Quantity) -> bool:
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # two samplers without a flip are not one sampler
-    return (has_samples and quantity.summary != "share") or all(
-        first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
-    )
-
-
-def _measured(first: Record, second: Record) -> list[str]:
-    """Columns that are equal, all digits of them, where two rows of tables are the same samples."""
-    panelled = (
-        name for quantity in quantities() if quantity.note for name in (quantity.name, quantity.se)
-    )
-    return [
-        "nfe",
-        "samples",
-        *(
-            name
-            for name in panelled
-            if first.get(name) is not None and second.get(name) is not None
-        ),
-    ]
+    if has_samples and quantity.summary != "share":
+        return True
+    panelled = [name for other in quantities() if other.note for name in (other.name, other.se)]
+    shared = [name for name in panelled if None not in (first.get(name), second.get(name))]
+    return all(first.get(name) == second.get(name) for name in ("seed", "nfe", "samples", *shared))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,18 +165,10 @@ def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
 class Line:
     """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
 
-    Attributes:
-        baseline: curve and seed of the baseline's row, as a legend names it.
-        paired: samples from the same latents that the standard error rests on; 0 where the rows
-            were taken as independent.
-        low, high: ends of the 95 % interval of ``difference``, for this line by itself.
-        verdict: on the whole table, corrected for the number of lines.
-        reason: why there is no verdict, or no time.
-        time_ratio: candidate's median time over the baseline's, with its 95 % interval.
-        time_verdict: which is faster, by both clocks (:mod:`.times.speed`); not corrected for the number of
-            lines.
-        tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are
-            not tuned.
+    ``low`` and ``high`` are the 95 % interval of this line by itself; ``verdict`` is corrected for
+    the number of lines, ``time_verdict`` (:func:`.times.speed`) is not. ``paired`` counts the
+    samples from the same latents; 0 where the rows were taken as independent. ``tuning`` and
+    ``baseline_tuning`` are None where schedules are not tuned.
     """
 
     model: str
@@ -229,10 +200,9 @@ class Line:
     def flat(self) -> dict[str, Any]:
         """The values by column; what is known of tuned rows in columns of its own."""
         row = asdict(self)
-        nested = {name: row.pop(name) or {} for name in SIDES}
-        return row | {
-            f"{name}_{key}": value for name, part in nested.items() for key, value in part.items()
-        }
+        for name in SIDES:
+            row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}
+        return row
 
 
 def judge_lines(
@@ -240,12 +210,8 @@ def judge_lines(
 ) -> list[Line]:
     """Return a line per pair that has the quantity, corrected over all and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
-    return [
-        _line(judgement, verdict)
-        for judgement, verdict in zip(
-            items, judge_table([item.evidence for item in items], unseen=unseen), strict=True
-        )
-    ]
+    table = judge_table([item.evidence for item in items], unseen=unseen)
+    return [_line(judgement, verdict) for judgement, verdict in zip(items, table, strict=True)]
 
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
@@ -254,12 +220,9 @@ def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) ->
     """
     if quantity.summary == "share":
         return share
-    resolutions = (
-        [number(entry.record, quantity.resolution) or 0.0 for entry in pair]
-        if quantity.resolution
-        else [0.0]
-    )
-    return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
+    name = quantity.resolution
+    resolution = max(number(entry.record, name) or 0.0 for entry in pair) if name else 0.0
+    return share * max(baseline.value, FLOOR_ERRORS * resolution, 0.0)
 
 
 _DOMINATED = "dominated by the model's own error; see fd_conv"
@@ -284,14 +247,13 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
 
 
 def _line(judgement: Judgement, verdict: Verdict) -> Line:
-    (pair, gap), row = (judgement.pair, judgement.gap), judgement.pair.candidate.record
+    pair, gap = judgement.pair, judgement.gap
+    row, timings = pair.candidate.record, [entry.timing for entry in pair]
     slot, steps = number(row, "slot"), number(row, "steps")
-    ratio = time_ratio(pair.baseline.timing, pair.candidate.timing)
-    times = (
-        (None, None, None, ratio.reason)
-        if isinstance(ratio, NoRatio)
-        else (ratio.value, *ratio.ends, "")
-    )
+    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    ratio = time_ratio(*timings)
+    no_ratio = isinstance(ratio, NoRatio)
+    times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")
     return Line(
         text(row, "model"),
         text(row, "curve"),
@@ -302,15 +264,10 @@ def _line(judgement: Judgement, verdict: Verdict) -> Line:
         judgement.quantity.name,
         judgement.baseline.value,
         judgement.candidate.value,
-        gap.value,
-        gap.se,
-        *((None, None) if gap.se is None else ends(gap.value, gap.se)),
-        judgement.margin,
-        gap.paired,
-        verdict,
-        judgement.reason,
+        *(gap.value, gap.se, low, high),
+        *(judgement.margin, gap.paired, verdict, judgement.reason),
         *times,
-        speed(pair.baseline.timing, pair.candidate.timing).verdict,
+        speed(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
     )

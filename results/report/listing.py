@@ -30,21 +30,8 @@ MARKS = {
 """Status marks, shown with the word."""
 
 BEFORE = (
-    *(
-        "run",
-        "model",
-        "sampler",
-        "params",
-        "schedule",
-        "start",
-        "end",
-        "noise",
-        "sigma_max",
-        "seed",
-        "dtype",
-        "execution",
-    ),
-    *("budget", "steps", "nfe"),
+    *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max"),
+    *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
 """Columns of the table around the measured ones, where they vary.
@@ -57,18 +44,12 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 def table_columns() -> list[str]:
     """Return the columns of the table, among them measured quantities with their floors."""
-    listed = [quantity for quantity in quantities() if quantity.listed]
-    floors = {
-        quantity.name: quantity.floor.column
-        for quantity in listed
-        if quantity.floor and quantity.floor.perfect
-    }
-    measured = (
-        name
-        for quantity in listed
-        for name in (quantity.name, floors.get(quantity.name, ""))
-        if name
-    )
+    measured = []
+    for quantity in quantities():
+        if quantity.listed:
+            measured.append(quantity.name)
+            if quantity.floor and quantity.floor.perfect:
+                measured.append(quantity.floor.column)
     return [*BEFORE, *measured, *AFTER]
 
 
@@ -162,36 +143,19 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     values = {value for value in frame[name] if not empty(value)}
     if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
         return ""
-    return (
-        format_number(float(next(iter(values))))
-        if str(frame[name].dtype) == "Float64"
-        else str(next(iter(values)))
-    )
+    (value,) = values
+    return format_number(float(value)) if str(frame[name].dtype) == "Float64" else str(value)
 
 
 def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
-    status = text(row, "status")
-    place = ", ".join(
-        f"{name} {text(row, name)}"
-        for name in ("params", "schedule", "budget", "steps", "seed")
-        if text(row, name)
-    )
-    cells = tuple(_cell(row, head) for head in heads)
-    # both share the flags of the samples
-    why = dict.fromkeys(
-        words for name in flags() for words in flag_of(row, name).split("; ") if words
-    )
+    status, cells = text(row, "status"), tuple(_cell(row, head) for head in heads)
+    names = ("params", "schedule", "budget", "steps", "seed")
+    where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
+    # quantities share the flags of the samples
+    why = dict.fromkeys(part for name in flags() for part in flag_of(row, name).split("; ") if part)
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
-    return ListedRow(
-        cells,
-        status,
-        MARKS.get(status, "?"),
-        reason,
-        text(row, "model"),
-        text(row, "sampler"),
-        place,
-        verdict,
-    )
+    mark, model, sampler = MARKS.get(status, "?"), text(row, "model"), text(row, "sampler")
+    return ListedRow(cells, status, mark, reason, model, sampler, where, verdict)
 
 
 def _cell(row: Record, head: Head) -> Cell:

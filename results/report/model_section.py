@@ -82,38 +82,23 @@ def fronts_of(found: Findings) -> tuple[Front, ...]:
 
 
 def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
-    points = {index: point for index in places if (point := _point(panel, index, cost))}
-    on = sorted(
-        (index for index in places if places[index].on_front),
-        key=lambda index: points[index][1::-1],
-    )
-    first = [
-        index
-        for index, before in zip(on, [None, *on], strict=False)
-        if before is None or points[index].cost != points[before].cost
-    ]
-    distinct = _distinct_costs(first, points)
-    costs = [points[index].cost for index in distinct]
-    ranges = [f"{format_number(low)} to {format_number(high)}" for low, high in pairwise(costs)] + [
-        f"{format_number(cost)} or more" for cost in costs[-1:]
-    ]
+    rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
+    points = {index: point for index in places if (point := point_of(rows[index], name, cost))}
+    on = [index for index in places if places[index].on_front]
+    cheapest: dict[float, int] = {}
+    for index in sorted(on, key=lambda index: points[index][1::-1]):
+        cheapest.setdefault(points[index].cost, index)
+    distinct = _distinct_costs(list(cheapest.values()), points)
+    costs = [format_number(points[index].cost) for index in distinct]
+    ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
+    ranges += [f"{cost} or more" for cost in costs[-1:]]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [
-        Choice(
-            words,
-            panel.entries[index].record,
-            places[index].front == "on",
-            _coinciding(panel, index, cost),
-            alone,
-        )
-        for words, index in zip(ranges, distinct, strict=True)
+        Choice(words, rows[n], places[n].front == "on", _coinciding(panel, n, cost), alone)
+        for words, n in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
-    return Front(unit, tuple(choices), uncertain, len(first) - len(distinct))
-
-
-def _point(panel: Panel, index: int, cost: str) -> Point | None:
-    return point_of(panel.entries[index].record, panel.quantity.name, cost)
+    return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
 
 
 def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
@@ -128,15 +113,12 @@ def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
 def _coinciding(panel: Panel, index: int, cost: str) -> int:
     """Return the number of rows of a row's cost that coincide with it, itself among them."""
     own_cost = number(panel.entries[index].record, cost)
-    rows_of_cost = [
-        other
+    judgements = (
+        panel.judgement(other, index)
         for other, entry in panel.entries.items()
         if other != index and number(entry.record, cost) == own_cost
-    ]
-    return 1 + sum(
-        bool((judgement := panel.judgement(other, index)) and judgement.coincide)
-        for other in rows_of_cost
     )
+    return 1 + sum(item is not None and item.coincide for item in judgements)
 
 
 Homes = Mapping[str, Path]
@@ -173,25 +155,30 @@ def model_section(
     """Return the section of one problem from its rows, findings, styles of curves, pictures and
     runs.
     """
-    said = answer(found, rows)
+    said, sentences = answer(found, rows), ()
+    if found and said:
+        sentences = lead(found, said, headline(rows.drop(columns=["curve", "slot"])))
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
+    undrawn = [
+        f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
+        f"({row['status']})"
+        for row in bad
+    ]
     return ModelSection(
-        title,
-        said,
-        lead(found, said, headline(rows.drop(columns=["curve", "slot"]))) if found and said else (),
-        fronts_of(found) if found else (),
-        plot_of(title, rows, styles),
-        grid,
-        trajectories,
-        curvature_lines_of_runs(homes.values(), text(rows.iloc[0].to_dict(), "model")),
-        timing_of(rows, homes, found),
-        tuple(
-            f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} "
-            f"NFE ({row['status']})"
-            for row in bad
+        title=title,
+        answer=said,
+        lead=sentences,
+        fronts=fronts_of(found) if found else (),
+        plot=plot_of(title, rows, styles),
+        grid=grid,
+        trajectories=trajectories,
+        path_curvature=curvature_lines_of_runs(
+            homes.values(), text(rows.iloc[0].to_dict(), "model")
         ),
-        len(rows.loc[rows["status"] == "missing"]),
-        without_data(rows) or left_out(rows, homes.values()),
+        timing=timing_of(rows, homes, found),
+        undrawn=tuple(undrawn),
+        missing=len(rows.loc[rows["status"] == "missing"]),
+        without_data=without_data(rows) or left_out(rows, homes.values()),
     )
 
 

@@ -81,16 +81,12 @@ def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
     budgets = tuple(sorted({_slot(row) for row in rows.values()}))
     at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
     pictured = {text(rows[index], "curve") for index in stacks}
-    lines = [
-        (
-            curve,
-            tuple(
-                _tile(kept.title, curve, slot, at.get((curve, slot)), pictures) for slot in budgets
-            ),
-        )
-        for curve in kept.order
-        if curve in pictured
-    ]
+    lines = []
+    for curve in kept.order:
+        if curve in pictured:
+            places = ((slot, at.get((curve, slot))) for slot in budgets)
+            tiles = (_tile(kept.title, curve, slot, place, pictures) for slot, place in places)
+            lines.append((curve, tuple(tiles)))
     jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
     shown = max(
         len(stack) if kept.points else math.prod(rectangle(min(most, len(stack))))
@@ -115,9 +111,8 @@ def _tile(
     index, row = place
     if index in pictures:
         image, limit = pictures[index]
-        return Tile(
-            image, f"Samples of {title} by {curve} at {budget} network evaluations", "", limit
-        )
+        alt = f"Samples of {title} by {curve} at {budget} network evaluations"
+        return Tile(image, alt, "", limit)
     return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
 
 
@@ -135,22 +130,15 @@ class KeptSamples:
     @classmethod
     def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
         """Return the pictures of rows at the paths in ``files``, by index."""
-        rows_with_slot = {
-            index: row
-            for index, row in zip(rows.index, rows_of(rows), strict=True)
-            if row["slot"] is not None
+        indexed = zip(rows.index, rows_of(rows), strict=True)
+        placed = {index: row for index, row in indexed if row["slot"] is not None}
+        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        pictures = {
+            index: arrays
+            for index, arrays in read.items()
+            if arrays and len(arrays.get("images", arrays.get("points", ())))
         }
-        read = {index: pictures_at(files[index]) for index in rows_with_slot if index in files}
-        return cls(
-            title,
-            rows_with_slot,
-            {
-                index: arrays
-                for index, arrays in read.items()
-                if arrays and len(arrays.get("images", arrays.get("points", ())))
-            },
-            ranked_curves(rows),
-        )
+        return cls(title, placed, pictures, ranked_curves(rows))
 
     @property
     def points(self) -> bool:
@@ -190,12 +178,12 @@ def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: 
     def draw(stack: np.ndarray) -> str:
         key = stack.tobytes()
         if key not in pictures:
-            cloud = np.asarray(stack, np.float64)
-            pictures[key] = data_uri(
-                mosaic(stack, most=most)
-                if box is None
-                else scatter(cloud, box, size=width, radius=width / 100)
-            )
+            if box is None:
+                pixels = mosaic(stack, most=most)
+            else:
+                cloud = np.asarray(stack, np.float64)
+                pixels = scatter(cloud, box, size=width, radius=width / 100)
+            pictures[key] = data_uri(pixels)
         return pictures[key]
 
     return draw
@@ -294,17 +282,13 @@ def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
 def _strip(
     paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int
 ) -> TrajectoryStrip:
-    states = np.concatenate([arrays["x"], arrays["end"][None]])
+    parts = np.concatenate([arrays["x"], arrays["end"][None]]), arrays["d"]
     if arrays["end"].ndim == 2:
-        above, below = (
-            np.stack([_panel(cloud, box, width) for cloud in part])
-            for part in (states, arrays["d"])
-        )
+        above, below = (np.stack([_panel(cloud, box, width) for cloud in part]) for part in parts)
     else:  # of the images, the first
-        above, below = (with_alpha(part[:, 0]) for part in (states, arrays["d"]))
-    image = data_uri(
-        side_by_side(np.concatenate([above, below, np.zeros_like(above[:1])]), len(above), gap=2)
-    )
+        above, below = (with_alpha(part[:, 0]) for part in parts)
+    panels = np.concatenate([above, below, np.zeros_like(above[:1])])
+    image = data_uri(side_by_side(panels, len(above), gap=2))
     levels = (*(format_number(float(sigma), 2) for sigma in arrays["sigma"]), "end")
     alt = (
         f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from "
@@ -323,6 +307,5 @@ def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
 def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
     """The first strips, as many as fit."""
     sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
-    return replace(
-        evolution, strips=evolution.strips[: int(np.searchsorted(sizes, room, side="right"))]
-    )
+    count = int(np.searchsorted(sizes, room, side="right"))
+    return replace(evolution, strips=evolution.strips[:count])

@@ -41,26 +41,21 @@ def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
 def command_of(run: Mapping[str, object]) -> str:
     """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
     provenance = run.get("provenance")
-    command = (
-        (provenance.get("command") if isinstance(provenance, Mapping) else None)
-        or run.get("command")
-        or ""
-    )
+    command = provenance.get("command") if isinstance(provenance, Mapping) else None
+    command = command or run.get("command") or ""
     return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [
-        (name, value)
+    nested = {
+        name: value
         for name, value in run.items()
         if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE
-    ]
-    parts = [*([("run", loose)] if loose else []), *nested]
-    return [
-        Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)
-    ]
+    }
+    parts = [*([("run", loose)] if loose else []), *nested.items()]
+    return [Section(title, tuple(_flat(value))) for title, value in parts]
 
 
 def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
@@ -107,11 +102,8 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         said = run.get("citations")
-        table |= (
-            {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)}
-            if isinstance(said, Mapping)
-            else {}
-        )
+        entries = said.items() if isinstance(said, Mapping) else ()
+        table |= {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
     sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]

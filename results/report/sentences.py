@@ -51,16 +51,11 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
     """Return the findings in words; None if nothing was measured that can be judged."""
     if found is None:
         return None
-    quantity = found.quantity
-    records = rows_of(rows.loc[rows["status"] == "ok"])
-    sentences = (
-        _lowest(found.best, quantity),
-        _against(found.best),
-        _model(found),
-        _jump(records),
-        _caveat(found.best),
-    )
-    return Answer(quantity, tuple(sentence for sentence in sentences if sentence), found.best)
+    quantity, best = found.quantity, found.best
+    jump = _jump(rows_of(rows.loc[rows["status"] == "ok"]))
+    opening, dominated = (_lowest(best, quantity), _against(best)), DOMINATED if found.dominated else ""
+    sentences = tuple(filter(None, (*opening, dominated, jump, _caveat(best))))
+    return Answer(quantity, sentences, best)
 
 
 def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
@@ -74,31 +69,21 @@ def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
 
 
 def _against(best: tuple[Best, ...]) -> str:
-    budgets = {
-        standing: [item.budget for item in best if item.standing == standing]
-        for standing in AGAINST
-    }
-    if len(budgets["alone"]) == len(best):
-        return f"There is no row of {best[0].against} to compare with."
-    spans = {
-        phrase: _list(budgets[standing])
-        for standing, phrase in AGAINST.items()
-        if budgets[standing]
-    }
+    against = best[0].against
+    if all(item.standing == "alone" for item in best):
+        return f"There is no row of {against} to compare with."
     phrases = [
-        phrase.format(against=best[0].against, budgets=listed) for phrase, listed in spans.items()
+        phrase.format(against=against, budgets=_list(budgets))
+        for standing, phrase in AGAINST.items()
+        if (budgets := [item.budget for item in best if item.standing == standing])
     ]
     return f"The lowest is {'; '.join(phrases)}."
 
 
-def _model(findings: Findings) -> str:
-    if not findings.dominated:
-        return ""
-    return (
-        "The model's own error dominates distances to the data in some of these rows, so "
-        "that they rank no samplers: "
-        "all of this is by the distance to converged samples of the same model."
-    )
+DOMINATED = (
+    "The model's own error dominates distances to the data in some of these rows, so that they rank "
+    "no samplers: all of this is by the distance to converged samples of the same model."
+)
 
 
 def _jump(rows: list[Record]) -> str:
@@ -108,24 +93,20 @@ def _jump(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    times = (
-        f", {format_number(raw / floor, 2)} times what perfect samples get"
-        if raw is not None and floor
-        else ""
-    )
-    return (
+    said = (
         f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of "
-        f"{format_number(raw)}{times}."
+        f"{format_number(raw)}"
     )
+    if raw is not None and floor:
+        said += f", {format_number(raw / floor, 2)} times what perfect samples get"
+    return f"{said}."
 
 
 def _caveat(best: tuple[Best, ...]) -> str:
-    flagged = [item.budget for item in best if item.flagged]
-    return (
-        f"Intervals flagged † at {_list(flagged)} NFE are not to be trusted; the table says why."
-        if flagged
-        else ""
-    )
+    if flagged := [item.budget for item in best if item.flagged]:
+        at = _list(flagged)
+        return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
+    return ""
 
 
 def _list(budgets: list[int]) -> str:
@@ -142,7 +123,7 @@ def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, .
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
     sentences = (_use(best, said.quantity), _plateau(found, said.quantity), _floor(crossings))
-    return tuple(sentence for sentence in sentences if sentence)
+    return tuple(filter(None, sentences))
 
 
 def _use(best: Best, quantity: Quantity) -> str:
@@ -191,10 +172,8 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
     """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
-    value, se = (
-        number(row, quantity.name) or 0.0,
-        (number(row, quantity.se) if quantity.se else None) or 0.0,
-    )
+    value = number(row, quantity.name) or 0.0
+    se = (number(row, quantity.se) if quantity.se else None) or 0.0
     return value > 2 * se and value > 0
 
 
@@ -220,21 +199,15 @@ def _floor(crossings: pd.DataFrame) -> str:
         return ""
     first, others = reached.iloc[0], crossings.iloc[1:]
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
-    flag = " †" if first["flag"] else ""
     subject = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
-    open_ = (
-        (
-            f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be "
-            "told apart from it"
-        )
-        if rivals
-        else ""
-    )
     floor = f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
-    return (
-        f"{subject} until a sampler's own error is below {floor}: {first['curve']}, "
-        f"{first['shown']}{flag}{open_}."
-    )
+    said = f"{subject} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}"
+    if first["flag"]:
+        said += " †"
+    if rivals:
+        alike = rivals[0] if len(rivals) == 1 else f"{len(rivals)} others"
+        said += f"; {alike} cannot be told apart from it"
+    return f"{said}."
 
 
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
@@ -245,12 +218,10 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
     parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
     summarised = [quantity for quantity in quantities() if quantity.short]
     for title, rows in comparable_parts(table.frame):
-        findings = answer(page.by_title[title], rows)
+        found = answer(page.by_title[title], rows)
         parts += [f"## {escape_markdown(title)}", ""]
-        parts += [
-            f"- {escape_markdown(sentence)}"
-            for sentence in (findings.sentences if findings else (NOTHING,))
-        ]
+        sentences = found.sentences if found else (NOTHING,)
+        parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
         lines = [
             (
                 *(text(row, name) for name in ("curve", "slot", "steps")),
@@ -284,14 +255,8 @@ def _heads(quantity: Quantity) -> list[str]:
 def _cells(row: Record, quantity: Quantity) -> list[str]:
     """Return the cells under :func:`_heads`."""
     name, floor = quantity.name, quantity.floor
-    value = (
-        _flagged(row, name)
-        if quantity.error == "interval"
-        else format_number(printed(name, number(row, name)))
-    )
+    if quantity.error == "interval":
+        value = with_bounds(row, name) + (" †" if flag_of(row, name) else "")
+    else:
+        value = format_number(printed(name, number(row, name)))
     return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]
-
-
-def _flagged(row: Record, name: str) -> str:
-    """A value with its interval, and a dagger where that is not to be trusted."""
-    return with_bounds(row, name) + (" †" if flag_of(row, name) else "")

@@ -5,7 +5,7 @@ overhead, and the scatter of the times.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +22,8 @@ from ..run_directory.run_dir import RunDir
 from ..values import number, rows_of, text
 
 OPTIONAL = (
-    "decoder_ms_per_sample",
-    "cold_ms_per_sample",
-    "overhead_us_per_step",
-    "launches_per_step",
-    "kernels_per_step",
-    "peak_memory_mb",
-    "joules_per_sample",
-    "timing_discarded",
-    "timing_flag",
+    *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
+    *("kernels_per_step", "peak_memory_mb", "joules_per_sample", "timing_discarded", "timing_flag"),
 )
 """Columns that are shown where a row has something in them."""
 
@@ -107,14 +100,12 @@ def timing_of(
         )
     )
     raws = {place: _raw(row, homes or {}) for place, row in chosen.items()}
-    base = next(
-        (
-            place
-            for place, row in chosen.items()
-            if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
-        ),
-        None,
+    own = (
+        place
+        for place, row in chosen.items()
+        if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
     )
+    base = next(own, None)
     longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen.values()) or 1.0
     lines = []
     for place, row in chosen.items():
@@ -126,46 +117,36 @@ def timing_of(
                 worse=_is_worse(found, place, base),
             )
         lines.append(line)
-    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())} | (
-        {"spread"} if any(x.spread for x in lines) else set()
-    )
+    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
+    if any(line.spread for line in lines):
+        columns.add("spread")
     against = "" if base is None or len(lines) == 1 else baseline_title(baseline)
     return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
     """Return True if a row's samples are shown to be worse than another's."""
-    is_judged = {candidate, baseline} <= findings.panel.entries.keys() if findings else False
-    return (
-        is_judged
-        and findings is not None
-        and findings.panel.verdict(candidate, baseline) == "worse"
-    )
+    if findings is None or not {candidate, baseline} <= findings.panel.entries.keys():
+        return False
+    return findings.panel.verdict(candidate, baseline) == "worse"
 
 
 def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return times at several batch sizes, in the ``timing.csv`` of runs: heads, and lines."""
     columns = (
-        "model",
-        "sampler",
-        "budget",
-        "steps",
-        "timing_batch_size",
-        "ms_per_sample",
-        "overhead",
-        "peak_memory_mb",
-        "timing_flag",
+        *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
+        *("peak_memory_mb", "timing_flag"),
     )
-    lines = []
-    for path in paths:
-        file = path / "timing.csv"
+    records = _lines_of(path / "timing.csv" for path in paths)
+    return columns, [tuple(line.get(name) or "" for name in columns) for line in records]
+
+
+def _lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
+    """Yield the lines of CSV files, as far as they exist."""
+    for file in files:
         if file.is_file():
-            with file.open(newline="", encoding="utf-8") as stream:
-                lines += [
-                    tuple(line.get(name) or "" for name in columns)
-                    for line in csv.DictReader(stream)
-                ]
-    return columns, lines
+            with file.open(newline="", encoding="utf-8", errors=errors) as stream:
+                yield from csv.DictReader(stream)
 
 
 @dataclass(frozen=True)
@@ -184,13 +165,9 @@ class Throughput:
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for path in paths:
-        file = path / "throughput.csv"
-        if file.is_file():
-            with file.open(newline="", encoding="utf-8", errors="replace") as stream:
-                for line in csv.DictReader(stream):
-                    about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-                    group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
+    about = ("model", "sampler", "nfe", "timing_device_name", "ended")
+    for line in _lines_of((path / "throughput.csv" for path in paths), errors="replace"):
+        group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
     sweeps = []
     for (model, sampler, nfe, device, ended), lines in group.items():
         with suppress(KeyError, TypeError, ValueError):
@@ -217,11 +194,8 @@ def _timed(row: Record, longest: float, raw: list[float]) -> Timed:
     model = number(row, "model_ms_per_sample")
     inner = total if model is None else min(model, total)
     middle = median(raw) if raw else 1.0
-    spread = (
-        tuple(min(1.0, max(0.0, 0.5 + (time / middle - 1) / (2 * REACH))) for time in raw[:200])
-        if middle > 0
-        else ()
-    )
+    places = (0.5 + (time / middle - 1) / (2 * REACH) for time in raw[:200] if middle > 0)
+    spread = tuple(min(1.0, max(0.0, place)) for place in places)
     return Timed(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
 
 

@@ -48,41 +48,30 @@ def cost_of(of: Candidate, *, own: bool) -> float:
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
     """Check that the best answer is better than every other, and right."""
-    name = "open questions"
-    alike = [o.settings for o in others if _fits_alike(best, o, own=own)]
+    is_map, passed = best.model.kind == "map", None if own else False
+    alike = [
+        other.settings
+        for other in others
+        if (is_map or obeys(other.fit) if own else not is_better(best, other))
+    ]
+    rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
-    if best.model.kind != "map" and not (obeys(best.fit, LARGE) if own else best.passes):
-        return Check(
-            name,
-            None if own else False,
-            f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, with "
-            "what differs from it",
+    if not is_map and not (obeys(best.fit, LARGE) if own else best.passes):
+        said = (
+            f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
+            "with what differs from it"
         )
-    if alike:
-        return Check(
-            name,
-            None if own else False,
-            f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
-            + (", or give --images, which tell more than the model's own samples" if own else ""),
+    elif alike:
+        said = f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
+        if own:
+            said += ", or give --images, which tell more than the model's own samples"
+    elif own:
+        said = (
+            f"{best.settings} fits the model's own samples, and {rest} not; {say}, or give --images"
         )
-    if own:
-        return Check(
-            name,
-            None,
-            f"{best.settings} fits the model's own samples, and {_list_settings(others)} not; {say}, or give "
-            "--images",
-        )
-    return Check(name, True, f"{best.settings} fits, and {_list_settings(others)} not")
-
-
-def _fits_alike(best: Candidate, other: Candidate, *, own: bool) -> bool:
-    if own:
-        return best.model.kind == "map" or obeys(other.fit)
-    return not is_better(best, other)
-
-
-def _list_settings(others: Sequence[Candidate]) -> str:
-    return ", ".join(o.settings for o in others)
+    else:
+        passed, said = True, f"{best.settings} fits, and {rest} not"
+    return Check("open questions", passed, said)
 
 
 @dataclass(frozen=True)
@@ -144,37 +133,23 @@ def check_checkpoint(
     """
     networks = {digest(spec.network): network}
 
-    def network_of(of: Specification) -> Network:
-        if built is None:
-            return network
-        key = digest(of.network)
-        if key not in networks:
-            networks[key] = built(of)
-        return networks[key]
-
     def model_of(of: Specification) -> Checkpoint:
-        model = Checkpoint(of, network_of(of), spec.family, "")
+        key = digest((of if built else spec).network)
+        if built and key not in networks:
+            networks[key] = built(of)
+        model = Checkpoint(of, networks[key], spec.family, "")
         return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
     if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
         raise ValueError(
             f"the images are of shape {tuple(images.shape[1:])}, but the model's are {spec.event}"
         )
-    options = [
-        (
-            answers,
-            candidate(
-                "&".join(f"{k}={v}" for k, v in answers.items()),
-                model_of(of),
-                images,
-                labels,
-                samples,
-                device,
-            ),
-        )
-        for answers, of in spec.candidates()
-        if images is None or _takes(of, images)
-    ]
+    options = []
+    for answers, of in spec.candidates():
+        if images is None or _takes(of, images):
+            settings = "&".join(f"{k}={v}" for k, v in answers.items())
+            fitted = candidate(settings, model_of(of), images, labels, samples, device)
+            options.append((answers, fitted))
     answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
@@ -215,14 +190,12 @@ def check_denoiser(
         )
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
-        note = Check(
-            "Pythagoras",
-            None,
+        said = (
             "a model under guidance, clipping and the like is no posterior mean, and its error says "
-            "nothing; check it without them",
+            "nothing; check it without them"
         )
-        checks = (behaviour,) if not behaviour.passed else (note, behaviour)
-        return Checked(None, {}, checks, None, 0, source="")
+        note = (Check("Pythagoras", None, said),) if behaviour.passed else ()
+        return Checked(None, {}, (*note, behaviour), None, 0, source="")
     stated = candidate("", native_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
@@ -237,12 +210,7 @@ def check_denoiser(
 
 
 def _checks(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    *,
-    own: bool,
-    device: str,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
     """Return the checks of one reading, and the other readings that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
@@ -288,11 +256,7 @@ NOT_COMPARED = Check(
 
 
 def _paths(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    *,
-    images: bool,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
     """Check consistency: by images against other readings, and along the paths of a denoiser."""
     std = variance_of(best.clean) ** 0.5
@@ -318,11 +282,8 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
         return Check("behaviour", False, str(error))
-    return Check(
-        "behaviour",
-        True,
-        "finite at both ends, the same for the same input, and each row by itself",
-    )
+    said = "finite at both ends, the same for the same input, and each row by itself"
+    return Check("behaviour", True, said)
 
 
 def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:

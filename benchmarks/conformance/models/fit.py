@@ -112,6 +112,12 @@ def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     return np.geomspace(high, low, LEVELS)
 
 
+def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
+    """Return the noise of clean samples ``(n, *event)``, the first of which has number ``start``."""
+    ids = torch.arange(start, start + len(clean), device=clean.device)
+    return SampleNoise(SEED, ids, model.event, clean.dtype).initial()
+
+
 @torch.no_grad()
 def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
     """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise that is the same
@@ -121,8 +127,7 @@ def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.f
     for start in range(0, len(x0), BATCH):
         rows = slice(start, start + BATCH)
         clean, own = x0[rows], None if labels is None else labels[rows]
-        ids = torch.arange(start, start + len(clean), device=x0.device)
-        z = SampleNoise(SEED, ids, model.event, x0.dtype).initial()
+        z = noise_of(model, clean, start)
         for i, level in enumerate(levels.tolist()):
             x = clean + level * z
             d = model.denoise(x, level, own)

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from ....models import Denoiser
-from ....samplers import Grid, SampleNoise, karras, make
-from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit
+from ....samplers import Grid, karras, make
+from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
 """Standard deviations of the data by which a state may move at sigma_min, in addition to twice
@@ -56,18 +56,14 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
     """Check that a model can be a few-step map of the clean samples ``(n, *event)``."""
-    ids = torch.arange(len(clean), device=clean.device)
-    z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
-    variance = variance_of(clean)
-    std = variance**0.5
+    z, variance = noise_of(model, clean), variance_of(clean)
+    said = (
+        "the model is a map: it gives one of the samples that a state can become and not their "
+        "mean, so the defect is not judged"
+    )
     return [
-        Check(
-            "Pythagoras",
-            True,
-            "the model is a map: it gives one of the samples that a state can become and not their "
-            "mean, so the defect is not judged",
-        ),
-        _boundary(model, clean + model.sigma_min * z, labels, std),
+        Check("Pythagoras", True, said),
+        _boundary(model, clean + model.sigma_min * z, labels, variance**0.5),
         _distribution(model, clean, z, labels, variance),
     ]
 
@@ -78,13 +74,10 @@ def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> 
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
         f"have a standard deviation of {std:.2g})"
     )
-    if moved <= 2 * model.sigma_min + MOVED * std:
-        return Check("boundary", True, text)
-    return Check(
-        "boundary",
-        False,
-        f"{text}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
-    )
+    stays = moved <= 2 * model.sigma_min + MOVED * std
+    if not stays:
+        text += ", and must stay where it is; the map's prediction, time or sigma_min is wrong"
+    return Check("boundary", stays, text)
 
 
 def _distribution(
@@ -97,28 +90,24 @@ def _distribution(
         variance_of(model.denoise(clean + level * z, level, labels)) / variance for level in levels
     ]
     least, most = int(np.argmin(share)), int(np.argmax(share))
-    name = "distribution"
+    passed, times = False, "times the variance of the data"
     if share[least] < LEAST:
-        return Check(
-            name,
-            False,
-            f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} times the variance of "
-            "the data, and those of a map have all of it; if the model is a denoiser, leave out "
-            "kind=map",
+        said = (
+            f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} {times}, and those of "
+            "a map have all of it; if the model is a denoiser, leave out kind=map"
         )
-    if not share[most] <= MOST:
-        return Check(
-            name,
-            False,
-            f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} times the variance of "
-            "the data; the map's process, prediction, sign or time is wrong",
+    elif not share[most] <= MOST:
+        said = (
+            f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} {times}; the map's "
+            "process, prediction, sign or time is wrong"
         )
-    return Check(
-        name,
-        True,
-        f"the outputs have {share[least]:.2g} to {share[most]:.2g} times the variance of the data, "
-        f"from sigma {levels[0]:.3g} down to {levels[-1]:.3g}",
-    )
+    else:
+        passed = True
+        said = (
+            f"the outputs have {share[least]:.2g} to {share[most]:.2g} {times}, from sigma "
+            f"{levels[0]:.3g} down to {levels[-1]:.3g}"
+        )
+    return Check("distribution", passed, said)
 
 
 def variance_of(x: Tensor) -> float:
@@ -166,7 +155,7 @@ def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> 
     """Return the rate of a map's outputs on clean samples ``(n, *event)`` of standard deviation
     ``std``.
     """
-    z, ratio = _noise(model, clean), math.exp(BY)
+    z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
     worst, squares, shares = Moves(0.0, 0.0, high, "any"), [], []
@@ -207,7 +196,6 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
     """Check that a map stands still, on average, where noise is put back, and better than other
     readings.
     """
-    name = "consistency"
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
@@ -215,20 +203,17 @@ def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
     )
     maps = {k: other.size for k, other in others.items() if other.varied and other.worst <= DEFECT}
     settings = min(maps, key=lambda key: maps[key]) if maps else ""
+    passed = False
     if settings and stated.size > BETTER * maps[settings] + CLOSE:
-        return Check(
-            name,
-            False,
-            f"{text}; the map is wrong: with {settings} it is {maps[settings]:.2g}",
+        text += f"; the map is wrong: with {settings} it is {maps[settings]:.2g}"
+    elif stated.worst <= DEFECT:
+        passed, text = True, f"{text}; {DEFECT:g} is little"
+    else:
+        text += (
+            ": it is no map along the flow of these data; its prediction, sign, time or process is "
+            "wrong, it is a denoiser, or it was trained on other data"
         )
-    if stated.worst <= DEFECT:
-        return Check(name, True, f"{text}; {DEFECT:g} is little")
-    return Check(
-        name,
-        False,
-        f"{text}: it is no map along the flow of these data; its prediction, sign, time or process is "
-        "wrong, it is a denoiser, or it was trained on other data",
-    )
+    return Check("consistency", passed, text)
 
 
 @torch.no_grad()
@@ -236,7 +221,7 @@ def check_along(
     model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
 ) -> Check:
     """Check that a map takes the states of one path, as ``teacher`` knows it, to one end."""
-    z = _noise(model, clean)
+    z = noise_of(model, clean)
     high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
     low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)
     grid = karras(STEPS, low, high, to_zero=False)
@@ -263,8 +248,3 @@ def check_along(
         f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
         "denoiser, or it was distilled from another",
     )
-
-
-def _noise(model: Denoiser, clean: Tensor) -> Tensor:
-    ids = torch.arange(len(clean), device=clean.device)
-    return SampleNoise(SEED, ids, model.event, clean.dtype).initial()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import numpy as np
@@ -13,9 +12,10 @@ from torch import Tensor
 from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
 from ....samplers import SampleNoise
-from .fit import BATCH, SEED, Check
+from .fit import BATCH, SEED, Check, noise_of
 from .judging import ALIKE, LARGE, SURE, Candidate
 from .maps import variance_of
+from .readings import rewired
 
 ALL, OTHERS = 16, 6
 """Labels that are all tried, and how many others are tried of more."""
@@ -32,7 +32,7 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
     E[x0 | x, label] has a smaller error with the label of the image than with any other. A label
     that has a smaller one is found on one half of the images and confirmed on the other.
     """
-    name, count = "labels", model.classes
+    count = model.classes
     others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
     shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
     errors = np.stack([_errors(model, clean, (labels + k) % count) for k in shifts])
@@ -45,16 +45,14 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
             swaps.append(f"{label} is its {(label + shifts[best]) % count}")
     if not swaps:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
-        return Check(
-            name, True, f"with other labels than the images' the error is {100 * rise:.0f} % larger"
-        )
+        said = f"with other labels than the images' the error is {100 * rise:.0f} % larger"
+        return Check("labels", True, said)
     text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
-    return Check(
-        name,
-        False,
-        f"the labels of the images are not those of the network: with others the error is smaller ({text}); "
-        "put the classes in the order of its training",
+    said = (
+        "the labels of the images are not those of the network: with others the error is smaller "
+        f"({text}); put the classes in the order of its training"
     )
+    return Check("labels", False, said)
 
 
 def _better(errors: np.ndarray) -> int:
@@ -72,8 +70,8 @@ def _errors(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
     std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
     for start in range(0, len(clean), BATCH):
         rows = slice(start, start + BATCH)
-        x0, ids = clean[rows], torch.arange(start, start + len(clean[rows]), device=clean.device)
-        z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
+        x0 = clean[rows]
+        z = noise_of(model, x0, start)
         for level in (float(np.clip(std * k, model.sigma_min, model.sigma_max)) for k in AT):
             off = (model.denoise(x0 + level * z, level, labels[rows]) - x0).flatten(1).double()
             total[rows] += off.square().mean(1).cpu().numpy() / level**2
@@ -111,7 +109,10 @@ def broken_outputs(of: Candidate) -> str:
 @torch.no_grad()
 def what_is_seen(of: Candidate) -> str:
     """Say what a map that no reading makes right leaves of the noise, and its defect."""
-    shares = [_noise_left(of, level) for level in of.fit.levels.tolist()]
+    shares = []
+    for level in of.fit.levels.tolist():
+        x, z = noisy(of, level)
+        shares.append(float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean()))
     return (
         f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
         f"{float(abs(of.fit.defect).max()):.2g}"
@@ -127,26 +128,17 @@ def check_time(of: Candidate) -> Check:
         network_call(model, noisy(of, float(level))[0], float(level), of.labels)
         for level in of.fit.levels[[0, -1]]
     )
-    if torch.equal(output, model.network(x_t, low, own)):
-        return Check(
-            "time",
-            None,
-            f"the network gives the same at the times {float(high[0]):.3g} and {float(low[0]):.3g}: does "
-            "it take no time, or is the time left out?",
-        )
-    return Check("time", True, "the output depends on the time")
+    if not torch.equal(output, model.network(x_t, low, own)):
+        return Check("time", True, "the output depends on the time")
+    times = f"{float(high[0]):.3g} and {float(low[0]):.3g}"
+    question = "does it take no time, or is the time left out?"
+    return Check("time", None, f"the network gives the same at the times {times}: {question}")
 
 
 def noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
     """Return the clean samples at a level, and their noise."""
-    ids = torch.arange(len(of.clean), device=of.clean.device)
-    z = SampleNoise(SEED, ids, of.model.event, of.clean.dtype).initial()
+    z = noise_of(of.model, of.clean)
     return of.clean + level * z, z
-
-
-def _noise_left(of: Candidate, level: float) -> float:
-    x, z = noisy(of, level)
-    return float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean())
 
 
 def _outputs(of: Candidate, level: float) -> Tensor:
@@ -164,14 +156,13 @@ def network_call(
     """Return the network's output when the model is called, and the state, time and labels that it
     gets.
     """
-    twin, calls = copy.copy(model), []
+    calls = []
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
         calls.append((model.network(x_t, t, own), x_t, t, own))
         return calls[-1][0]
 
-    twin.network = network
-    twin.denoise(x, level, labels)
+    rewired(model, network).denoise(x, level, labels)
     return calls[-1]
 
 
@@ -195,11 +186,10 @@ def check_noise(model: Denoiser, device: str) -> Check:
     low, high = model.limits or (-math.inf, math.inf)
     most = min(1.0, ((high - low) / 2 / level) ** 2)
     text = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
-    if -LARGE - SURE * se <= share <= most + LARGE + SURE * se:
-        return Check("noise", True, text)
-    return Check(
-        "noise",
-        False,
-        f"{text}, and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
-        "prediction or time is wrong",
-    )
+    passed = -LARGE - SURE * se <= share <= most + LARGE + SURE * se
+    if not passed:
+        text += (
+            f", and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
+            "prediction or time is wrong"
+        )
+    return Check("noise", passed, text)

@@ -1,7 +1,7 @@
 """Other readings of a denoiser: its output if one thing about it were otherwise.
 
 Each is a denoiser of the same data, so that their errors can be compared. Some need only the calls of a
-model, some a network in its own coordinates. :mod:`.alternatives` has the readings that settings choose.
+model, some a network in its own coordinates; :func:`alternatives` are those that settings choose.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.programs.usual import trainings
 from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Wrapper
-from .judging import FEW, Candidate, Readings
+from .judging import Candidate, Readings
 
 VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
 LINEAR = ("vp_linear", "sub_vp")
@@ -63,10 +63,8 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"prediction={prediction}", {"prediction": prediction}
     if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
         for time in list(_times(spec))[:1]:
-            yield (
-                f"factor={-spec.factor:g}&{_time_settings(time, spec)}",
-                {"factor": -spec.factor, "time": time},
-            )
+            settings = f"factor={-spec.factor:g}&{_time_settings(time, spec)}"
+            yield settings, {"factor": -spec.factor, "time": time}
 
 
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
@@ -80,14 +78,12 @@ def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
         yield {"of": "log_level", "scale": 0.25, "offset": 0.0}
     if time["of"] != "t":
         return
-    whole = abs(time["scale"])
-    if spec.process["name"] == "discrete":
-        whole *= steps_of(spec.process) - 1
-    yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
-    units = [1000.0, 0.001]
+    whole, units = abs(time["scale"]), [1000.0, 0.001]
     if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
         steps = steps_of(spec.process)
+        whole *= steps - 1
         units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
+    yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
     for unit in units:
         yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
 
@@ -104,11 +100,7 @@ def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
 
 
 def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
-    """Yield readings of a user's ``model(x, sigma)`` as a network in its own coordinates.
-
-    Args:
-        spec: of the model as a network of E[x0 | x] whose time is the level.
-    """
+    """Yield readings of a user's ``model(x, sigma)``, a network of E[x0 | x] at levels, as a raw one."""
     for training, changes in trainings().items():
         if training != "denoiser":
             yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
@@ -122,12 +114,9 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
         process = {key: value for key, value in process.items() if key != "levels"}
         for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
             if (steps, schedule) != (own, process.get("schedule")):
-                changed = {**process, **ENDS.get(schedule, {}), "schedule": schedule}
+                ends = {**ENDS.get(schedule, {}), "schedule": schedule, "steps": steps}
                 other = "" if steps == own else f"&process.steps={steps}"
-                yield (
-                    f"process.schedule={schedule}{other}",
-                    {"process": {**changed, "steps": steps}},
-                )
+                yield f"process.schedule={schedule}{other}", {"process": {**process, **ends}}
     if process["name"] in LINEAR:
         other = LINEAR[1 - LINEAR.index(process["name"])]
         yield f"process.name={other}", {"process": {**process, "name": other}}
@@ -143,10 +132,7 @@ def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
     if process["name"] == "edm":
         for data in DATA:
             if data != process.get("sigma_data", 0.5):
-                yield (
-                    f"process.sigma_data={data:g}",
-                    {"process": {**process, "sigma_data": data}},
-                )
+                yield f"process.sigma_data={data:g}", {"process": {**process, "sigma_data": data}}
 
 
 Call = Callable[[Tensor, float], Tensor]
@@ -171,12 +157,7 @@ class Read(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield readings with other ranges and layouts of images.
-
-    Args:
-        model: what is read otherwise.
-        clean: samples of the data.
-    """
+    """Yield readings with other ranges and layouts of images."""
     for settings, scale, shift in _ranges(clean):
         yield settings, partial(Read, model, partial(_rescale, scale, shift))
     if len(model.event) != 3:
@@ -199,8 +180,13 @@ def _flip(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Ten
 def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
     if not isinstance(model, NativeDenoiser):
         return Read(model, lambda d, x, s: flip(d(x, s)))
+    return rewired(model, lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
+
+
+def rewired(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
+    """Return the model with another network in its own coordinates."""
     twin = copy.copy(model)
-    twin.network = lambda x_t, t, labels: flip(model.network(x_t, t, labels))
+    twin.network = network
     return twin
 
 
@@ -210,16 +196,13 @@ def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
     """
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
-    inside = [
-        name for name, (a, b) in ranges.items() if a - 0.02 * (b - a) <= low and high <= b * 1.02
-    ]
-    if not inside:
-        return
-    own = inside[0]
-    for name, (a, b) in ranges.items():
-        if name != own:
-            scale = (b - a) / (ranges[own][1] - ranges[own][0])
-            yield f"the images, {own}, taken to {name}", scale, a - scale * ranges[own][0]
+    for own, (start, end) in ranges.items():
+        if start - 0.02 * (end - start) <= low and high <= end * 1.02:
+            for name, (a, b) in ranges.items():
+                if name != own:
+                    scale = (b - a) / (end - start)
+                    yield f"the images, {own}, taken to {name}", scale, a - scale * start
+            return
 
 
 def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
@@ -227,11 +210,7 @@ def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor
 
 
 def readings_scaled(stated: Candidate) -> Readings:
-    """Yield the output of the network, or of the model, in another scale, if one fits all levels.
-
-    Args:
-        stated: what is read otherwise.
-    """
+    """Yield the output of the network, or of the model, in another scale, if one fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)
@@ -246,10 +225,8 @@ def readings_scaled(stated: Candidate) -> Readings:
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
-            yield (
-                f"the {noun}output divided by {1 / c:.3g}",
-                partial(Read, model, partial(_multiply, c, base)),
-            )
+            change = partial(_multiply, c, base)
+            yield f"the {noun}output divided by {1 / c:.3g}", partial(Read, model, change)
 
 
 def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
@@ -267,9 +244,7 @@ def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float
     levels; None if levels differ, or it is about 1.
     """
     generator = torch.Generator().manual_seed(0)
-    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    clean, factors = stated.clean[rows], []
-    labels = None if stated.labels is None else stated.labels[rows]
+    (clean, labels), factors = stated.few, []
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
         x = clean + level * z
@@ -292,19 +267,14 @@ def readings_of_network(model: NativeDenoiser) -> Readings:
 
 
 def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:
-    twin, time, process = copy.copy(model), model.time, model.process
+    time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         of = (t.double().cpu().numpy() - time.offset) / time.scale
-        native = {
-            "t": lambda v: v,
-            "level": process.t_of,
-            "log_level": lambda v: process.t_of(np.exp(v)),
-        }
-        alpha = torch.from_numpy(process.alpha(native[time.of](of))).to(x_t)
-        return model.network(
-            x_t * alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1), t, labels
-        )
+        if time.of != "t":
+            of = process.t_of(of if time.of == "level" else np.exp(of))
+        alpha = torch.from_numpy(process.alpha(of)).to(x_t)
+        scale = alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1)
+        return model.network(x_t * scale, t, labels)
 
-    twin.network = network
-    return twin
+    return rewired(model, network)

@@ -74,13 +74,12 @@ def read_latents(
     Raises:
         ValueError: there is nothing of this kind, or of the shape of an image or a latent.
     """
-    if not path.is_dir():
-        try:
+    try:
+        if not path.is_dir():
             return *read_images(path, event, None, most), ""
-        except ValueError:
-            coder = autoencoder()
-            if coder is None:
-                raise
+    except ValueError:
+        if (coder := autoencoder()) is None:
+            raise
     else:
         coder = autoencoder()
     if coder is None:
@@ -180,10 +179,6 @@ def check_range(limits: tuple[float, float], images: Tensor) -> Check:
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"
-    if outside <= MOST_OUTSIDE:
-        return Check("range", True, text)
-    return Check(
-        "range",
-        False,
-        f"{text}, which {outside:.1%} of their values are outside of; correct the limits or the images",
-    )
+    if outside > MOST_OUTSIDE:
+        text += f", which {outside:.1%} of their values are outside of; correct the limits or the images"
+    return Check("range", outside <= MOST_OUTSIDE, text)

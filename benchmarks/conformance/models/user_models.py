@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,9 +23,9 @@ from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Wrapper
 from ....models.loaders.python_file import Renamed
 from ....models.process import Discrete, Process
-from .judging import FEW, Candidate, Readings, judge
+from .judging import Candidate, Readings, judge
 from .observations import network_call, noisy
-from .readings import ENDS, USUAL_STEPS, Call, Read, alternatives, raw_networks, steps_of
+from .readings import ENDS, USUAL_STEPS, Call, Read, alternatives, raw_networks, rewired, steps_of
 
 Change = Callable[[Any], Any]
 """Another time, or tensor of times."""
@@ -102,9 +101,7 @@ def _yield_shift(stated: Candidate, retimed: Callable[[Change], Denoiser], last:
 
 
 def _native(model: NativeDenoiser, change: Change) -> Denoiser:
-    twin = copy.copy(model)
-    twin.network = lambda x_t, t, labels: model.network(x_t, change(t), labels)
-    return twin
+    return rewired(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
 
 
 def _at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
@@ -144,8 +141,7 @@ def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None,
 
 def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
     """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
-    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
+    few, labels = stated.few
     rounded = round if last > 1 else float
 
     @cache
@@ -179,7 +175,7 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 
         spec = _specification(model, {"name": "ve"}, "x0")
         for name, of in raw_networks(spec):
-            yield f"an adapter of {name}", partial(_adapt, network, of)
+            yield f"an adapter of {name}", partial(Checkpoint, of, network, "model", "")
         return
     process = _plain_process(model.process)
     if process is None:
@@ -227,10 +223,6 @@ def _plain_process(process: Process) -> dict[str, Any] | None:
     names = {kind: name for name, kind in PROCESSES.items() if isinstance(kind, type)}
     name = names.get(type(process))
     return None if name is None else {"name": name, **asdict(process)}
-
-
-def _adapt(network: Callable[..., Tensor], of: Specification) -> Denoiser:
-    return Checkpoint(of, network, "model", "")
 
 
 def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
