@@ -248,7 +248,7 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
 
 def _line(judgement: Judgement, verdict: Verdict) -> Line:
     pair, gap = judgement.pair, judgement.gap
-    row, timings = pair.candidate.record, [entry.timing for entry in pair]
+    row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
     slot, steps = number(row, "slot"), number(row, "steps")
     low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
     ratio = time_ratio(*timings)

@@ -7,19 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..palette import style
 from ..record import Record
 from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..values import number, rows_of, text
-from .series import label
+from .series import label, style_of
 from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
 
 Arrays = Mapping[str, np.ndarray]
@@ -58,32 +58,25 @@ def samples(
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
     """Return the saved pictures of each curve and budget."""
-    placed = [
-        (text(row, "curve"), slot, row)
-        for row in rows_of(rows)
-        if (slot := number(row, "slot")) is not None
-    ]
-    read = [
-        (curve, int(slot), row, run.read_samples(text(row, "cell"))) for curve, slot, row in placed
-    ]
-    return {
-        (curve, slot): (row, arrays)
-        for curve, slot, row, arrays in read
-        if arrays and ("images" in arrays or "points" in arrays)
-    }
+    found = {}
+    for row in rows_of(rows):
+        slot = number(row, "slot")
+        arrays = None if slot is None else run.read_samples(text(row, "cell"))
+        if slot is not None and arrays and ("images" in arrays or "points" in arrays):
+            found[text(row, "curve"), int(slot)] = row, arrays
+    return found
 
 
 def _figure(title: str, pictures: Found, width: Width) -> Sheet:
-    curves, slots = (
-        list(dict.fromkeys(curve for curve, _ in pictures)),
-        sorted({slot for _, slot in pictures}),
-    )
+    rows = {curve: row for (curve, _), (row, _) in reversed(pictures.items())}
+    curves, slots = dict.fromkeys(curve for curve, _ in pictures), {slot for _, slot in pictures}
+    saved = [arrays for _, arrays in pictures.values()]
     stacks = {
-        place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in pictures.items()
+        place: arrays.get("images", arrays.get("points"))
+        for place, arrays in zip(pictures, saved, strict=True)
     }
-    limit = next(
-        (arrays["converged"] for _, arrays in pictures.values() if "converged" in arrays), None
-    )
+    limit = next((arrays["converged"] for arrays in saved if "converged" in arrays), None)
+    slots = sorted(slots)
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
     drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
     names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
@@ -91,19 +84,12 @@ def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     figure = blank(width, 0.45 + len(curves) * tile / drawing.across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
-    figure.suptitle(
-        f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold"
-    )
+    heading = f"{title}: same latents, by evaluations"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=8, fontweight="bold")
     for line, curve in zip(grid, curves, strict=True):
-        look = next(
-            style(text(row, "sampler"), text(row, "origin"))
-            for (name, _), (row, _) in pictures.items()
-            if name == curve
-        )
-        for axes, stack in zip(
-            line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False
-        ):
-            drawing.tile(axes, stack, look.colour)
+        tiles = [*(stacks.get((curve, slot)) for slot in slots), limit]
+        for axes, stack in zip(line, tiles, strict=False):
+            drawing.tile(axes, stack, style_of(rows[curve]).colour)
         line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, loc="center", fontweight="normal", fontsize=7)
@@ -137,14 +123,9 @@ class _Drawing:
             axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
             axes.set(xlim=(left, right), ylim=(bottom, top))
         else:
-            axes.imshow(
-                strip(stack[: self.across]),
-                cmap="gray",
-                vmin=0,
-                vmax=255,
-                interpolation="nearest",
-                aspect="auto",
-            )
+            grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
+            pixels = strip(stack[: self.across])
+            axes.imshow(pixels, interpolation="nearest", aspect="auto", **grey)
 
 
 def strip(images: np.ndarray) -> np.ndarray:

@@ -101,11 +101,16 @@ def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
     for row in rows_of(rows.loc[rows["status"] == "ok"]):
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
-            looks[text(row, "curve")] = style(text(row, "sampler"), text(row, "origin"))
+            looks[text(row, "curve")] = style_of(row)
     curves = [
         Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
+
+
+def style_of(row: Record) -> Style:
+    """Return the style of a row's curve."""
+    return style(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:

@@ -14,15 +14,14 @@ from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..values import rows_of
-from .axes import floor_line, floor_of, logarithmic, name_at_the_right, title_of
+from .axes import floor_line, floor_of, logarithmic, quality_against_cost
 from .series import Series, lift, line, markers, notable, series_of
-from .sheet import RULE, SOFT, Sheet, Width, sheet, styled
+from .sheet import RULE, SOFT, Sheet, Width, styled
 
 Path = Sequence[tuple[float, float]]
 """A curve's points, in data coordinates or as shares of the axes."""
-Box = tuple[float, float, float, float]
-"""Left, bottom, right and top."""
 
+ORDERS = (1, 2, 3)
 WIDE, STEEP = 0.22, 0.34
 """At most so much of the axes' width and height is the fan's."""
 EDGE = 0.03
@@ -35,9 +34,7 @@ ALONG = 24
 """Places on a piece of a curve where it is looked for."""
 
 
-def order_slopes(
-    axes: Axes, exponent: int, curves: Iterable[Path], orders: tuple[int, ...] = (1, 2, 3)
-) -> None:
+def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
     """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, in the first place without
     data.
 
@@ -45,42 +42,27 @@ def order_slopes(
     error of order one.
     """
     paths = [list(path) for path in curves]
-    steepest = exponent * max(orders)
+    steepest = exponent * max(ORDERS)
     place = _free(axes, steepest, paths)
     if place is None:
         (_, _), (bottom, top) = _limits(axes)
         axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
         place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
-    _draw_fan(axes, *place, exponent, orders)
+    _draw_fan(axes, *place, exponent)
 
 
-def _draw_fan(
-    axes: Axes, u: float, v: float, size: float, exponent: int, orders: tuple[int, ...]
-) -> None:
+def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
     """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
     (left, right), (bottom, top) = _limits(axes)
-    run = _run(axes, exponent * max(orders), size)
-    x, y = left + u * (right - left), bottom + v * (top - bottom) + exponent * max(orders) * run
-    for order in orders:
+    steepest = exponent * max(ORDERS)
+    run = _run(axes, steepest, size)
+    x, y = left + u * (right - left), bottom + v * (top - bottom) + steepest * run
+    words: dict[str, Any] = {"textcoords": "offset points", "color": SOFT, "fontsize": 5.5}
+    for order in ORDERS:
         end = (math.exp(x + run), math.exp(y - exponent * order * run))
         axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
-        axes.annotate(
-            str(order),
-            end,
-            (2, 0),
-            textcoords="offset points",
-            color=SOFT,
-            fontsize=5.5,
-            va="center",
-        )
-    axes.annotate(
-        "order",
-        (math.exp(x), math.exp(y)),
-        (0, 3),
-        textcoords="offset points",
-        color=SOFT,
-        fontsize=5.5,
-    )
+        axes.annotate(str(order), end, (2, 0), va="center", **words)
+    axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), **words)
 
 
 def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
@@ -93,17 +75,18 @@ def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, floa
         for path in paths
         for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])
     ]
+
+    def from_the_edge(place: tuple[float, float]) -> tuple[float, float, float]:
+        u, v = place
+        return min(u, 1 - u) + min(v, 1 - v), u, v
+
     for size in SIZES:
         run = _run(axes, steepest, size)
         wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
         across, up = (_places(1 - 2 * EDGE - extent) for extent in (wide, tall))
-        for u, v in sorted(
-            product(across, up),
-            key=lambda place: (min(place[0], 1 - place[0]) + min(place[1], 1 - place[1]), *place),
-        ):
-            if not any(
-                _inside(dot, (u - EDGE, v - EDGE, u + wide + EDGE, v + tall + EDGE)) for dot in dots
-            ):
+        for u, v in sorted(product(across, up), key=from_the_edge):
+            low, high = (u - EDGE, v - EDGE), (u + wide + EDGE, v + tall + EDGE)
+            if not any(low[0] <= x <= high[0] and low[1] <= y <= high[1] for x, y in dots):
                 return u, v, size
     return None
 
@@ -128,17 +111,12 @@ def _along(path: Path) -> Iterable[tuple[float, float]]:
         )
 
 
-def _inside(dot: tuple[float, float], box: Box) -> bool:
-    return box[0] <= dot[0] <= box[2] and box[1] <= dot[1] <= box[3]
-
-
 def _share(
     point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
 ) -> tuple[float, float]:
     """A point of the data as shares of logarithmic axes."""
-    return (math.log(point[0]) - across[0]) / (across[1] - across[0]), (
-        math.log(point[1]) - up[0]
-    ) / (up[1] - up[0])
+    x, y = map(math.log, point)
+    return (x - across[0]) / (across[1] - across[0]), (y - up[0]) / (up[1] - up[0])
 
 
 def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -147,7 +125,6 @@ def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
     return (math.log(left), math.log(right)), (math.log(bottom), math.log(top))
 
 
-HEIGHT = {"single": 2.5, "double": 3.4}
 NAMED = {"single": 10, "double": 14}
 """Curves that have room for a name; others are drawn pale."""
 
@@ -176,23 +153,18 @@ def work_precision(
     Raises:
         ValueError: no row has both columns.
     """
-    parts = [
-        (title, rows, curves)
+    parts = {
+        title: (series, rows)
         for title, rows in comparable_parts(table.ok.frame)
-        if (curves := series_of(rows, metric, cost))
-    ]
-    if not parts:
-        raise ValueError(
-            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
-        )
-    figure, panels = sheet(width, HEIGHT[width], len(parts))
-    for axes, (title, rows, series) in zip(panels, parts, strict=True):
-        _draw(axes, series, notable(series, NAMED[width]), metric, rows)
-        axes.set(title=title, xlabel=title_of(cost), ylabel=title_of(metric))
-    figure.draw_without_rendering()  # the layout, which says how far apart names must be
-    for axes, (_, _, series) in zip(panels, parts, strict=True):
-        name_at_the_right(axes, notable(series, NAMED[width]))
-    return figure
+        if (series := series_of(rows, metric, cost))
+    }
+
+    def draw(axes: Axes, part: tuple[list[Series], pd.DataFrame]) -> list[Series]:
+        named = notable(part[0], NAMED[width])
+        _draw(axes, part[0], named, metric, part[1])
+        return named
+
+    return quality_against_cost(parts, metric, cost, width, draw)
 
 
 def _draw(
@@ -235,29 +207,16 @@ def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
         thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}
         axes.plot(xs, ys, **thin, alpha=0.3, zorder=1.5)
         return
-    up = lift(series.style)
+    up, colour = lift(series.style), series.style.colour
     axes.plot(xs, ys, **line(series.style), zorder=2 + up)
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
-            axes.plot(
-                [x, x],
-                [max(bottom, low), top],
-                color=series.style.colour,
-                lw=0.8,
-                alpha=0.6,
-                zorder=2.2 + up,
-            )
+            bar = [max(bottom, low), top]
+            axes.plot([x, x], bar, color=colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
+    down = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
     for limit in (False, True):
-        some = [(point.x, point.y) for point in series.points if point.limit == limit]
-        down: dict[str, Any] = (
-            {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour}
-            if limit
-            else {}
-        )
-        axes.plot(
-            *zip(*some, strict=True) if some else ([], []),
-            linestyle="",
-            zorder=2.5 + up,
-            **(markers(series.style) | down),
-        )
+        some = [point for point in series.points if point.limit == limit]
+        look = markers(series.style) | (down if limit else {})
+        xs, ys = [point.x for point in some], [point.y for point in some]
+        axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **look)

@@ -53,7 +53,10 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
         return None
     quantity, best = found.quantity, found.best
     jump = _jump(rows_of(rows.loc[rows["status"] == "ok"]))
-    opening, dominated = (_lowest(best, quantity), _against(best)), DOMINATED if found.dominated else ""
+    opening, dominated = (
+        (_lowest(best, quantity), _against(best)),
+        DOMINATED if found.dominated else "",
+    )
     sentences = tuple(filter(None, (*opening, dominated, jump, _caveat(best))))
     return Answer(quantity, sentences, best)
 

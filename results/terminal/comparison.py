@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -28,7 +29,9 @@ def print_reproductions(found: Sequence[Reproduction], console: Console) -> None
     rows of which nothing is.
     """
     matched = [item for item in found if item.paper is not None]
-    for (model, published), of_model in groupby(matched, lambda item: _models(item)):
+    for (model, published), of_model in groupby(
+        matched, lambda item: (text(item.row, "model"), item.model)
+    ):
         same = "" if model == published else f" · published as {published}"
         console.print(Text(f"{model}{same}", style="bold"))
         for _, numbers in groupby(of_model, lambda item: id(item.row)):
@@ -49,10 +52,6 @@ _NOTE = (
     f"of 0, and X is at most {CLOSE:.0%} of the number. A paper's reference statistics must be "
     "the run's (--reference), which no table tells."
 )
-
-
-def _models(item: Reproduction) -> tuple[str, str]:
-    return text(item.row, "model"), item.model
 
 
 def _row(item: Reproduction) -> str:
@@ -94,13 +93,9 @@ def _lines(row: Reproduction) -> Iterator[tuple[str, str]]:
             yield "not said", f"by {speaker}: {', '.join(unsaid)}"
 
 
+_TABLE: Any = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "header_style": "bold"}
 _TUNING_HEADINGS = (
-    "sampler",
-    "NFE",
-    "teacher",
-    "search",
-    "s",
-    "gap",
+    *("sampler", "NFE", "teacher", "search", "s", "gap"),
     "other model, untuned → tuned",
 )
 _TUNING_NOTE = (
@@ -137,22 +132,17 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _table(lines: Sequence[Line]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = Table(**_TABLE)
     cells = [_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
     # numbers and verdicts are never cut: names fold instead
     for place, heading in enumerate(_HEADINGS):
         width = max(map(len, [heading, *(row[place] for row in cells)]))
-        table.add_column(
-            heading,
-            justify="left" if heading == "verdict" else "right",
-            no_wrap=True,
-            min_width=width,
-        )
+        side = "left" if heading == "verdict" else "right"
+        table.add_column(heading, justify=side, no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
-        table.add_row(
-            Text(printable(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row)
-        )
+        styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
+        table.add_row(Text(printable(line.sampler)), *styled)
     return table
 
 
@@ -161,21 +151,11 @@ def _cells(line: Line) -> tuple[str, ...]:
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{format_number(line.time_ratio)}{sure}"
-    return (
-        at,
-        format_number(printed(line.metric, line.value)),
-        _difference(line),
-        line.verdict,
-        time,
-    )
-
-
-def _difference(line: Line) -> str:
-    """``Δ [low, high]`` with two digits; a star marks rows taken as independent."""
-    star = "" if line.paired else "*"
-    if line.low is None or line.high is None:
-        return format_number(line.difference, 2) + star
-    return f"{format_number(line.difference, 2)} [{format_number(line.low, 2)}, {format_number(line.high, 2)}]{star}"
+    gap, low, high = (format_number(x, 2) for x in (line.difference, line.low, line.high))
+    if line.low is not None and line.high is not None:
+        gap += f" [{low}, {high}]"
+    gap += "" if line.paired else "*"  # rows that were taken as independent
+    return at, format_number(printed(line.metric, line.value)), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
@@ -190,48 +170,24 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
         }
     for model in dict.fromkeys(key[0] for key in rows):
         heading = Text(f"{model} · what the tuning took", style="not italic bold")
-        table = Table(
-            title=heading,
-            title_justify="left",
-            box=None,
-            padding=(0, 2, 0, 0),
-            pad_edge=False,
-            header_style="bold",
-        )
+        table = Table(title=heading, title_justify="left", **_TABLE)
         for place, name in enumerate(_TUNING_HEADINGS):
-            table.add_column(
-                name,
-                justify="right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left",
-                overflow="fold",
-                no_wrap=place > 0,
-            )
-        for (_, sampler, budget), tuning in sorted(
-            ((k, v) for k, v in rows.items() if k[0] == model), key=lambda item: _order(item[0])
+            side = "right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left"
+            table.add_column(name, justify=side, overflow="fold", no_wrap=place > 0)
+        for _, sampler, budget in sorted(
+            (key for key in rows if key[0] == model), key=lambda key: (key[2] or 0, key[1])
         ):
-            table.add_row(
-                _untitled(sampler), "–" if budget is None else str(budget), *_tuning_cells(tuning)
-            )
+            tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
+            # the schedule is the same for all here
+            parts = (part for part in sampler.split(" · ") if part.partition("(")[0] != NAME)
+            table.add_row(" · ".join(parts), at, *_tuning_cells(tuning))
         console.print(table)
         console.print()
     if rows:
         console.print(Text(_TUNING_NOTE, style="dim"))
 
 
-def _untitled(curve: str) -> str:
-    """A curve's name without its schedule, which is the same for all here."""
-    return " · ".join(part for part in curve.split(" · ") if part.partition("(")[0] != NAME)
-
-
-def _order(key: tuple[str, str, int | None]) -> tuple[int, str]:
-    return (key[2] or 0, key[1])
-
-
 def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
-    other = f"{tuning.other}: {format_number(tuning.other_untuned)} → {format_number(tuning.other_error)}"
-    return (
-        f"{tuning.teacher:,}",
-        f"{tuning.search:,}",
-        format_number(tuning.seconds),
-        f"{tuning.gap:+.0%}",
-        other,
-    )
+    errors = " → ".join(map(format_number, (tuning.other_untuned, tuning.other_error)))
+    counts, seconds = (f"{tuning.teacher:,}", f"{tuning.search:,}"), format_number(tuning.seconds)
+    return *counts, seconds, f"{tuning.gap:+.0%}", f"{tuning.other}: {errors}"

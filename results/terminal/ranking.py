@@ -77,18 +77,7 @@ SHORT_STATUS = {
     "killed": "killed",
     "damaged": "damaged",
 }
-PLAIN = str.maketrans(
-    {
-        "·": ".",
-        "…": "~",
-        "–": "-",
-        "†": "!",
-        "▲": "+",
-        "▼": "-",
-        "≈": "=",
-        **dict(zip(BLOCKS, ASCII, strict=True)),
-    }
-)
+PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
 """Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
 """Letters of names before budgets are left out for them, and at least.
@@ -160,33 +149,24 @@ class Ranking:
         flag = "†" if flag_of(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
-        style = ("bold " if (curve, slot) in self.lowest else "") + (
-            "green" if verdict == "better" else ""
-        )
-        return Text(
-            f"{format_number(printed(self.metric, value))}{flag}{'*' if value == best else ' '}{mark}",
-            style=style,
-        )
+        style = "bold " if (curve, slot) in self.lowest else ""
+        style += "green" if verdict == "better" else ""
+        star = "*" if value == best else " "
+        shown = format_number(printed(self.metric, value))
+        return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
         """Return the ranking as a table no wider than ``width``, and how many budgets have no
         column.
         """
-        best = {
-            slot: min(
-                (v for curve in self.curves if (v := self.value(curve, slot)) is not None),
-                default=None,
-            )
-            for slot in self.slots
-        }
-        cells = {
-            slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves]
-            for slot in self.slots
-        }
-        widths = {
-            slot: max(len(str(slot)), *(cell.cell_len for cell in texts))
-            for slot, texts in cells.items()
-        }
+        cells, widths = {}, {}
+        for slot in self.slots:
+            values = [
+                value for curve in self.curves if (value := self.value(curve, slot)) is not None
+            ]
+            best = min(values, default=None)
+            column = [_writable(self.cell(curve, slot, best), plain) for curve in self.curves]
+            cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
@@ -196,25 +176,20 @@ class Ranking:
             return sum(widths[slot] + _GAP for slot in chosen)
 
         candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
-        fitting = (
-            chosen for chosen in candidates if width_of(chosen) + min(longest, _NAME) <= free
-        )
+        room = free - min(longest, _NAME)
+        fitting = (chosen for chosen in candidates if width_of(chosen) <= room)
         heads = next(fitting, _spread(self.slots, 2))
         ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
-        grid.add_column(
-            "sampler",
-            width=max(min(longest, free - width_of(heads)), _SHORTEST_NAME),
-            overflow="fold",
-        )
+        name_width = max(min(longest, free - width_of(heads)), _SHORTEST_NAME)
+        grid.add_column("sampler", width=name_width, overflow="fold")
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in heads:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
-            strip = _writable(
-                Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain
-            )
-            grid.add_row(names[place], strip, *(cells[slot][place] for slot in heads))
+            strip = Text(sparkline([self.value(curve, slot) for slot in strips], ends))
+            row = (cells[slot][place] for slot in heads)
+            grid.add_row(names[place], _writable(strip, plain), *row)
         return grid, len(self.slots) - len(heads)
 
 
@@ -236,52 +211,35 @@ def print_table(
     plain = console.options.ascii_only or console.is_dumb_terminal
     tied = lowest(table.frame, metric, {"": home} if home else None)
     for title, rows in comparable_parts(table.frame):
-        column = metric or _default_column(rows)
-        ranking, hidden = Ranking.of(title, rows, column, marks or {}, tied[title]).table(
-            console.width, plain
-        )
-        console.print(
-            _writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal
-        )
-        console.print(ranking, end="")
-        notes = [
-            f"{column} by NFE budget, lower is better; * lowest, bold: not told apart from it, † interval flagged"
-        ]
-        notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
-        notes += (
-            [
-                f"against {baseline}: "
-                + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-            ]
-            if marks
-            else []
-        )
-        notes += [f"budgets not shown: {hidden}"] if hidden else []
+        default = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
+        column = metric or (default.name if default else "fid_proxy")
+        ranking = Ranking.of(title, rows, column, marks or {}, tied[title])
+        grid, hidden = ranking.table(console.width, plain)
+        heading = _writable(Text(title, style="bold"), plain)
+        console.print(heading, soft_wrap=not console.is_terminal)
+        console.print(grid, end="")
+        legend = "* lowest, bold: not told apart from it, † interval flagged"
+        notes = [f"{column} by NFE budget, lower is better; {legend}"]
+        if console.width >= _WIDE:
+            notes.append("bars: budgets from left to right, higher is worse")
+        if marks:
+            signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+            notes.append(f"against {baseline}: {signs}")
+        if hidden:
+            notes.append(f"budgets not shown: {hidden}")
         console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
-        console.print(
-            Text(
-                "Rows without results: "
-                + ", ".join(f"{count} {status}" for status, count in counts.items()),
-                style="dim",
-            )
-        )
-
-
-def _default_column(rows: pd.DataFrame) -> str:
-    """Return the column of a model's default quantity."""
-    quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
-    return quantity.name if quantity else "fid_proxy"
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        console.print(Text(f"Rows without results: {listed}", style="dim"))
 
 
 def _writable(words: Text, plain: bool) -> Text:
     """Return words without control letters, and what ASCII lacks as an escape."""
     said = harmless(words.plain)
-    return Text(
-        said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said,
-        style=words.style,
-    )
+    if plain:
+        said = said.translate(PLAIN).encode("ascii", "backslashreplace").decode()
+    return Text(said, style=words.style)
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:
