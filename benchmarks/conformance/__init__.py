@@ -70,9 +70,7 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
 
 
 def _runs(sampler: Sampler) -> list[Check]:
-    """Return one failed check for a sampler that cannot take three steps, neither to 0 nor to
-    sigma_min.
-    """
+    """Return one failed check for a sampler that cannot take three steps to 0 or sigma_min."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)

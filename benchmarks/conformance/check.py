@@ -38,9 +38,7 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, with its options that are not defaults and what the pattern of
-    failures says.
-    """
+    """Checks of one sampler, and what the pattern of failures says."""
 
     sampler: str
     params: dict[str, Any]

@@ -30,9 +30,7 @@ CLOSE = 1e-12
 
 
 def check_nfe(sampler: Sampler) -> Iterator[Check]:
-    """Check rows and calls against ``nfe``, and levels, which may be up to sqrt(2) times the grid's
-    first with noise.
-    """
+    """Check rows and calls against ``nfe``, and levels, up to sqrt(2) times the grid's with noise."""
     data, wrong, levels = [], [], []
     for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
         grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
@@ -122,9 +120,7 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
-    """Check the rows of a linear multistep plan: a + sum_j b_j (p + q)_(i-j) = 1, and no more
-    memory than declared.
-    """
+    """Check linear multistep rows: a + sum_j b_j (p + q)_(i-j) = 1, and the memory declared."""
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
         return
     worst, wrong = 0.0, []

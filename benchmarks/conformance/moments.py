@@ -43,9 +43,7 @@ def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise from a table (:class:`~samplerbench.samplers.types.Noise`); ``asked`` has each draw
-    once, in order.
-    """
+    """Noise from a table; ``asked`` has each draw once, in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
@@ -65,9 +63,7 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact mean ``(d,)`` and covariance ``(d, d)`` of the output, and the largest violation of
-    superposition.
-    """
+    """Exact mean ``(d,)`` and covariance ``(d, d)``, and the violation of superposition."""
 
     mean: Tensor
     cov: Tensor
@@ -77,9 +73,7 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
 ) -> Moments:
-    """Return the moments at the end of ``grid``, from the exact distribution of the noisy data and
-    noise of ``units``.
-    """
+    """Return the moments at the end of ``grid``, from exact noisy data and ``units``."""
     d = len(problem.mean)
     root = torch.linalg.cholesky(
         problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64)
@@ -203,9 +197,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
 
 
 def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
-    """Return the noise of a Brownian path in 1 / sigma²: a draw is the sum of increments over the
-    parts of its interval.
-    """
+    """Return the noise of a Brownian path in 1 / sigma²: sums of increments."""
     keys = list(draws)
     levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)
     return {

@@ -12,7 +12,7 @@ of every N. The root mean square over paths has heavy tails, so slopes scatter b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import pairwise
@@ -116,14 +116,14 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     enough = all(slope > least - MARGIN for slope in local.values())
     decided = measurable and right and not enough  # a later step takes back what this one leaves
     declared = "none declared" if order is None else f"declared {order}"
-    said = f"{_span(slopes)}, {declared}"
+    said = f"{span(slopes.values())}, {declared}"
     yield Check("order", right, said, table, asserted=order is not None)
-    said, judged = _span(local), measurable and not decided
+    said, judged = span(local.values()), measurable and not decided
     if measurable:
         said += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
     yield Check("local order", enough or decided, said, local, asserted=judged)
     capped = -math.inf if order is None else min(order, 2) - MARGIN
-    said = f"{_span(shipped)} with its own start-up"
+    said = f"{span(shipped.values())} with its own start-up"
     if order is not None:
         said += f", at least {min(order, 2)} expected"
     enough = all(slope > capped for slope in shipped.values())
@@ -207,9 +207,7 @@ def rms(x: Tensor, truth: Tensor) -> float:
 
 
 def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
-    """Return minus the slope of log error against log N over the last four N above the floor; NaN
-    below two.
-    """
+    """Return minus the slope of log error against log N, over the last four above the floor."""
     pairs = zip(steps, errors, strict=True)
     points = [(math.log(n), -math.log(e)) for n, e in pairs if FLOOR < e < math.inf][-WINDOW:]
     if len(points) < 2:
@@ -218,15 +216,14 @@ def slope(steps: Sequence[int], errors: Sequence[float]) -> float:
     return float(np.polyfit(n, e, 1)[0])
 
 
-def _span(slopes: dict[str, float]) -> str:
-    low, high = min(slopes.values()), max(slopes.values())
-    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+def span(orders: Iterable[float]) -> str:
+    """Return the range of some orders, such as ``2.97 to 3.01``; one number where they agree."""
+    values = list(orders)
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
 
 
 def check_tolerance(sampler: Sampler) -> list[Check]:
-    """Check that the smallest tolerance gives the smallest error on both problems, below 100
-    tolerances.
-    """
+    """Check that the smallest tolerance gives the smallest error, below 100 tolerances."""
     names = [f.name for f in fields(sampler) if f.name in ("rtol", "atol", "tol")]
     if not names:
         return [Check("tolerance", False, "an adaptive sampler needs a field rtol, atol or tol")]

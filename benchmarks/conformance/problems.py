@@ -54,9 +54,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Denoiser that records calls of another (:class:`~samplerbench.samplers.types.Denoise`);
-    subsets share the log.
-    """
+    """Denoiser that records calls of another; subsets share the log."""
 
     inner: Denoise
     keep: bool = False
@@ -90,9 +88,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Return levels whose steps in lam alternate as 1 to 2, for even ``n``, which forgives no
-    ignored step ratio.
-    """
+    """Return levels whose steps in lam alternate as 1 to 2, for even ``n``."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -104,9 +100,7 @@ def _real(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser of single rows with its exact flow from ``start`` ``(points, d)`` float64 at the
-    highest level.
-    """
+    """Denoiser of single rows with its exact flow from ``start`` ``(points, d)`` float64."""
 
     name: ClassVar[str]
 
@@ -201,9 +195,7 @@ class GaussianMap(AnisotropicGaussian):
 
 
 class ThreeModes(ExactProblem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow is by DOP853 at a tolerance near
-    rounding.
-    """
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow by DOP853 near rounding."""
 
     name = "mixture"
     weights, variances = _real(0.5, 0.3, 0.2), _real(0.25, 0.16, 0.36)
@@ -229,9 +221,7 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains and the
-        pulls.
-        """
+        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) by powers of x, gains and pulls."""
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]

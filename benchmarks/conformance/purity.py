@@ -1,6 +1,4 @@
-"""Checks of purity (no state, no changed arguments, no global random numbers) and of independence
-of the batch.
-"""
+"""Checks of purity (state, arguments, random numbers) and of independence of the batch."""
 
 from __future__ import annotations
 
@@ -142,9 +140,7 @@ def _is_unchanged(memo: Any, copied: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchMemos(GridSampler):
-    """Grid sampler that keeps each history entry of another, with the copy made when it was
-    returned.
-    """
+    """Grid sampler that keeps each history entry of another, with a copy made on return."""
 
     name = "watch_memos"
     source: ClassVar[Source] = Source("", "", "")

@@ -1,6 +1,4 @@
-"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals
-and a verdict per line.
-"""
+"""Comparisons of two runs cell by cell, or of the samplers of a run with one of them."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of two sides: a line per pair of rows and metric, rows without a partner in words,
-    and metrics that both have and were not asked for.
-    """
+    """Comparison: a line per pair and metric, rows without a partner, other metrics."""
 
     baseline: str
     candidate: str

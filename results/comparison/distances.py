@@ -39,9 +39,7 @@ EXACT = 1e-12
 
 
 class Typical(NamedTuple):
-    """A typical error: its value, the influence ``(n,)`` on the logarithm, what a flip adds to the
-    logarithm times n, and the degrees of freedom of its standard error.
-    """
+    """A typical error: influence ``(n,)`` on its logarithm, what a flip adds, times n, and df."""
 
     value: float
     influence: Array
@@ -50,9 +48,7 @@ class Typical(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> Typical:
-    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is the root mean square
-    distance of two endpoints.
-    """
+    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is that of two endpoints."""
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)

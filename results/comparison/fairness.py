@@ -84,9 +84,7 @@ def best_schedules(
 
 
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
-    """Return the entries of the samplers named, at one of their schedules, whose options are left
-    open.
-    """
+    """Return the entries of the samplers named, at one of their schedules."""
     return [
         entry
         for entry in entries

@@ -29,9 +29,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Line of a gate: the cell, a metric, "time" or "status", the outcome, and the numbers or a
-    reason.
-    """
+    """Line of a gate: cell, metric, "time" or "status", outcome, and numbers or a reason."""
 
     row: str
     what: str
@@ -156,9 +154,7 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
 
 
 def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
-    """Check cells that only the baseline finished: failed ones are regressions, absent ones say
-    nothing.
-    """
+    """Check cells that only the baseline finished; absent ones say nothing."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]
     return failures + [

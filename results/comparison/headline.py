@@ -83,9 +83,7 @@ def crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing from which on a curve stays within a tolerance > 0, from ascending
-    ``nfe`` > 0.
-    """
+    """Return the crossing from which on a curve stays within a tolerance > 0."""
     low, high = zip(*ends, strict=True)
     return Crossing(*(_crossing(nfe, curve, tolerance) for curve in (values, low, high)))
 

@@ -15,9 +15,7 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval (1934) of ``count`` in n >= 1, missed with chance
-    ``level``.
-    """
+    """Return Clopper and Pearson's interval (1934) of ``count`` in n >= 1."""
     from scipy.special import betaincinv  # here: tables are read without it
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
@@ -26,18 +24,14 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
-    """Count the samples that have a property in ``b`` alone, and in ``a`` alone; both ``(n,)`` of 0
-    and 1.
-    """
+    """Count the samples that have a property in ``b`` alone, and in ``a`` alone; ``(n,)`` of 0, 1."""
     n = min(len(a), len(b))
     change = b[:n] - a[:n]
     return int(np.sum(change > 0)), int(np.sum(change < 0))
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
-    """Return the standard error of a paired difference of shares, with half a pair more in each
-    cell (Agresti and Min 2005).
-    """
+    """Return the standard error of a paired difference of shares (Agresti and Min 2005)."""
     size = n + 2
     return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
 

@@ -70,9 +70,7 @@ class Evidence:
 
     @property
     def p_within(self) -> float:
-        """P value of being worse by the margin or more: small where the candidate is nearly as
-        good.
-        """
+        """P value of being worse by the margin or more."""
         return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
 
 

@@ -66,9 +66,7 @@ def left_out(n: int) -> int:
 
 
 def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
-    """Return True if the median's interval is within the relative ``half_width``, from ``fewest``
-    times on.
-    """
+    """Return True if the median's interval is within the relative ``half_width``."""
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
@@ -102,18 +100,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class NoRatio:
-    """Reason why two times are not compared; ``mismatch``: they were taken under different
-    conditions.
-    """
+    """Reason why two times are not compared; ``mismatch``: by other conditions."""
 
     reason: str
     mismatch: bool = False
 
 
 def time_ratio(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Ratio | NoRatio:
-    """Return the ratio of the times in two ``timing.json`` of batches of one size, or why there is
-    none.
-    """
+    """Return the ratio of the times in two ``timing.json``, or why there is none."""
     if reason := not_comparable(baseline, candidate):
         return reason
     times = [list(timing["raw_total_ms"]) for timing in (baseline, candidate)]
@@ -163,9 +157,7 @@ Word = Literal["same", "faster", "slower", "ambiguous"]
 
 
 class Speed(NamedTuple):
-    """Verdict of both clocks, the ratio by the first with its 95 % interval and by the second, and
-    a reason against one.
-    """
+    """Verdict of both clocks, ratio by the first with its 95 % interval, and by the second."""
 
     verdict: Word
     ratio: float | None = None
@@ -178,9 +170,7 @@ class Speed(NamedTuple):
 def speed(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], margin: float = MARGIN
 ) -> Speed:
-    """Return the verdict on two ``timing.json`` of batches of one size; ``margin`` is a share of
-    the baseline's.
-    """
+    """Return the verdict on two ``timing.json`` of batches of one size."""
     if reason := not_comparable(baseline, candidate):
         return Speed("ambiguous", reason=reason.reason)
     first = _ratio(baseline, candidate, "raw_total_ms")

@@ -148,9 +148,7 @@ class Panel:
 
 
 def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
-    """The panels of one page with verdicts corrected over the pairs of all of them, and over those
-    with as many more rows as are ``unseen``.
-    """
+    """Return the panels of one page with verdicts corrected over all their pairs."""
     panels = list(panels)
     rows = unseen + sum(len(panel.entries) for panel in panels)
     within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
@@ -215,9 +213,7 @@ def judge_lines(
 
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
-    """The largest difference that does not matter: a share of the value, or of ten times the
-    resolution.
-    """
+    """Return the share of the value, or of ten times the resolution, that does not matter."""
     if quantity.summary == "share":
         return share
     name = quantity.resolution

@@ -38,9 +38,7 @@ the axes.
 
 
 def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Make both axes logarithmic, around the data, with ticks at ``places``, as far as they can be
-    read.
-    """
+    """Make both axes logarithmic, around the data, with readable ticks at ``places``."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")

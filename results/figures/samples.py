@@ -1,6 +1,4 @@
-"""Samples from the same latents: a line for each sampler, a column for each budget, the limit
-at the right.
-"""
+"""Samples from the same latents: a line a sampler, a column a budget, and the limit."""
 
 from __future__ import annotations
 
@@ -129,8 +127,6 @@ class _Drawing:
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, else the first
-    channel.
-    """
+    """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)``, or ``(H, k W)`` in grey."""
     joined = np.concatenate(list(images), axis=-1)
     return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

@@ -72,9 +72,7 @@ LONGEST = 30
 
 
 class Point(NamedTuple):
-    """Row on logarithmic axes, with its 95 % interval; ``limit``: ``y`` is the upper end, the value
-    not being positive.
-    """
+    """Row on logarithmic axes; ``limit``: ``y`` is the upper end of its interval."""
 
     x: float
     y: float
@@ -93,9 +91,7 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """Return the curves of one problem, the lowest at its end first, without rows that have no
-    place.
-    """
+    """Return the curves of one problem, the lowest at its end first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
     for row in rows_of(rows.loc[rows["status"] == "ok"]):

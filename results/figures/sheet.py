@@ -1,6 +1,4 @@
-"""The page that figures are drawn on: publication sizes, one typography, files whose bytes
-depend on the data alone.
-"""
+"""Page that figures are drawn on: sizes, typography, files whose bytes depend on data alone."""
 
 from __future__ import annotations
 
@@ -104,9 +102,7 @@ class Sheet(Figure):
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Wrap ``draw`` in this module's typography; the caller's settings are neither used nor
-    changed.
-    """
+    """Wrap ``draw`` in this module's typography."""
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -66,9 +66,7 @@ def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> Non
 
 
 def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
-    """Return the lower left corner of the lines, near an edge, and their size; None if none is
-    free.
-    """
+    """Return the lower left corner of the lines and their size; None if no place is free."""
     (left, right), (bottom, top) = _limits(axes)
     dots = [
         dot

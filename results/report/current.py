@@ -31,9 +31,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def ingredients(folder: Path, baseline: str) -> str:
-    """Return the digest of all that a run directory's report is made of; shards of samples are left
-    out.
-    """
+    """Return the digest of all that a run directory's report is made of."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -85,9 +83,7 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files in a folder, sorted, without shards and unfinished files, no deeper than a
-    run goes.
-    """
+    """Yield the files in a folder, sorted, without shards, no deeper than a run goes."""
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
         with os.scandir(folder) as listing:

@@ -1,6 +1,4 @@
-"""Samples as small pictures: a mosaic of images or a density plot of points, written as PNG
-(ISO/IEC 15948).
-"""
+"""Samples as small pictures: mosaics of images, plots of points, as PNG (ISO/IEC 15948)."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ INK = (46, 125, 190)
 
 
 def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray[np.uint8]:
-    """Draw the first images ``(k, C, H, W)`` uint8 in a rectangle without holes, as near to a
-    square as fits.
-    """
+    """Draw the first images ``(k, C, H, W)`` uint8 in a nearly square rectangle without holes."""
     lines, across = rectangle(min(most, len(images)))
     return side_by_side(with_alpha(images[: lines * across]), across, gap)
 
@@ -46,9 +42,7 @@ def rectangle(count: int) -> tuple[int, int]:
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)`` with alpha: RGB if C = 3, otherwise
-    grey.
-    """
+    """Return images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: grey or RGB, with alpha."""
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
@@ -67,9 +61,7 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
 
 
 def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
-    """Return a square window around nearly all finite points of clouds ``(k, 2)``: the median of
-    their own.
-    """
+    """Return a square window around nearly all points of clouds ``(k, 2)``: the median one."""
     corners = []
     for cloud in clouds:
         finite = cloud[np.isfinite(cloud).all(1)]

@@ -1,6 +1,4 @@
-"""The table of all rows: which columns it shows, and what is the same in all rows and so said
-only once.
-"""
+"""Table of all rows: its columns, and what is the same in all rows."""
 
 from __future__ import annotations
 
@@ -94,9 +92,7 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """Listing of all rows; ``same`` are columns that do not vary, ``metric`` is what verdicts go
-    by.
-    """
+    """Listing of all rows; ``same`` are columns that do not vary."""
 
     heads: tuple[Head, ...]
     lines: tuple[ListedRow, ...]

@@ -152,9 +152,7 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem from its rows, findings, styles of curves, pictures and
-    runs.
-    """
+    """Return the section of one problem."""
     said, sentences = answer(found, rows), ()
     if found and said:
         sentences = lead(found, said, headline(rows.drop(columns=["curve", "slot"])))
@@ -183,9 +181,7 @@ def model_section(
 
 
 def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return the limits of the statistics that rows are compared with, as the first run states
-    them.
-    """
+    """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
         references = run_record(home).get("references")

@@ -27,9 +27,7 @@ DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
 
 @dataclass(frozen=True)
 class Tile:
-    """Picture in the grid, or the reason why there is none; ``limit`` is the index of its converged
-    one.
-    """
+    """Picture in the grid, or why there is none; ``limit`` is the index of its converged one."""
 
     image: str
     alt: str
@@ -118,9 +116,7 @@ def _tile(
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Rows of one problem with a place in a grid, their pictures by index, and the curves, best
-    first.
-    """
+    """Rows of one problem with a place in a grid, their pictures, and the curves in order."""
 
     title: str
     rows: Mapping[Any, Record]
@@ -169,9 +165,7 @@ class KeptSamples:
 
 
 def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
-    """Return the function that draws a stack as a ``data:`` address, equal ones once, points in a
-    common window.
-    """
+    """Return the function that draws a stack as a ``data:`` address, equal ones once."""
     pictures: dict[bytes, str] = {}
     box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
 
@@ -199,9 +193,7 @@ GROUND = (128, 128, 128, 26)
 
 @dataclass(frozen=True)
 class TrajectoryStrip:
-    """Picture of one trajectory: above the states and the end, below the predictions, at
-    ``levels``.
-    """
+    """Picture of one trajectory: above states and end, below predictions."""
 
     curve: str
     image: str
@@ -235,9 +227,7 @@ class KeptTrajectories:
 def trajectory_strips_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
 ) -> list[TrajectoryStrips | None]:
-    """Return the strips of problems within ``room`` bytes, with the last left out if smaller panels
-    do not do.
-    """
+    """Return the strips of problems within ``room`` bytes; the last may be cut."""
     read = [_read(*part) for part in parts]
     strips: list[TrajectoryStrips | None] = []
     for width in WIDTHS:

@@ -133,9 +133,7 @@ def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
 
 
 class CurveStyle(NamedTuple):
-    """Style of a curve: index of its family in :data:`..palette.FAMILIES`, Plotly's marker and
-    line, and whether it is the reader's own.
-    """
+    """Style of a curve: index in :data:`..palette.FAMILIES`, Plotly's marker and line."""
 
     family: int
     symbol: str
@@ -146,9 +144,7 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """Return a style for every pair (curve, sampler) of all plots together; ``origins`` are those
-    not built in.
-    """
+    """Return a style for every pair (curve, sampler) of all plots together."""
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()

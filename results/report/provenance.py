@@ -88,9 +88,7 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Citations:
-    """Sources of samplers: (sampler, place, key, address), the BibTeX entries, and samplers without
-    a source.
-    """
+    """Sources (sampler, place, key, address), BibTeX, and samplers without a source."""
 
     sources: tuple[tuple[str, ...], ...]
     bibtex: str

@@ -1,6 +1,4 @@
-"""Findings as sentences: the opening of a report, remarks on its best rows, and the Markdown
-summary.
-"""
+"""Findings as sentences: opening of a report, remarks on its best rows, Markdown summary."""
 
 from __future__ import annotations
 
@@ -118,9 +116,7 @@ def _list(budgets: list[int]) -> str:
 
 
 def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """Return the sentences on one problem; ``crossings`` are its lines of
-    :func:`..comparison.headline.headline`.
-    """
+    """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)

@@ -1,6 +1,4 @@
-"""Time per sample at the largest budget that was timed: the network's share, the sampler's
-overhead, and the scatter of the times.
-"""
+"""Time per sample at the largest timed budget: network, overhead, scatter."""
 
 from __future__ import annotations
 
@@ -63,9 +61,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Timing:
-    """Timed rows of one problem at one budget, the fastest first, and the optional columns with
-    values.
-    """
+    """Timed rows of one problem at one budget, the fastest first."""
 
     budget: int
     device: str
@@ -80,9 +76,7 @@ def timing_of(
     found: Findings | None = None,
     baseline: str = BASELINE,
 ) -> Timing | None:
-    """Return the timing of one problem, at the largest budget with the most timed curves; None
-    without times.
-    """
+    """Return the timing of one problem at the largest budget; None without times."""
     finished = rows.loc[rows["status"] == "ok"]
     timed = {
         place: row

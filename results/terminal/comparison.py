@@ -25,9 +25,7 @@ from ..values import number, text
 
 
 def print_reproductions(found: Sequence[Reproduction], console: Console) -> None:
-    """Print each row with the numbers that are published for it, what differs, and at the end the
-    rows of which nothing is.
-    """
+    """Print each row with the numbers published for it, then the rows without any."""
     matched = [item for item in found if item.paper is not None]
     for (model, published), of_model in groupby(
         matched, lambda item: (text(item.row, "model"), item.model)
@@ -116,9 +114,7 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines, why some have no verdict, what was not matched, and what else could be
-    asked.
-    """
+    """Print the lines, why some have no verdict, and what was not matched."""
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):

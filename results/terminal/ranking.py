@@ -5,8 +5,7 @@ Readable at 80 columns, without colour and in plain ASCII.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,38 +28,7 @@ from ..result_table import ResultTable
 from ..table.curves import comparable_parts
 from ..text import format_number
 from ..values import number, rows_of, text
-
-BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII = "_.-=+*%@"
-
-
-def sparkline(
-    values: Sequence[float | None], ends: tuple[float, float], levels: str = BLOCKS
-) -> str:
-    """Return a letter for each value, its height being the logarithm on the range ``ends``; None is
-    a gap.
-
-    >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
-    '█▅ ▁'
-    """
-    low, high = map(math.log, ends)
-    return "".join(
-        " " if value is None else levels[_level(value, low, high, len(levels))] for value in values
-    )
-
-
-def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
-    """The least and the greatest positive finite value; (1, 1) if there is none."""
-    positive = [value for value in values if value is not None and 0 < value < math.inf]
-    return (min(positive), max(positive)) if positive else (1.0, 1.0)
-
-
-def _level(value: float, low: float, high: float, count: int) -> int:
-    if value <= 0 or high <= low:
-        return 0
-    share = (min(math.log(value), high) - low) / (high - low)
-    return min(count - 1, max(0, int(share * (count - 1) + 0.5)))
-
+from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 RankedCell = tuple[str, str, int]
 """Model, curve and budget."""
@@ -90,9 +58,7 @@ _WIDE = 60
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows of one problem by curve and budget, verdict marks, and places not shown to be above the
-    lowest.
-    """
+    """Rows of one problem by curve and budget, verdict marks, and the lowest places."""
 
     title: str
     metric: str
@@ -121,9 +87,7 @@ class Ranking:
 
     @property
     def curves(self) -> list[str]:
-        """The curves, by their value at the largest budget, then at the one before; missing is
-        worst.
-        """
+        """Return the curves by their value at the largest budget, then at the one before."""
         return sorted(
             {curve for curve, _ in self.cells},
             key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]],
@@ -156,9 +120,7 @@ class Ranking:
         return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """Return the ranking as a table no wider than ``width``, and how many budgets have no
-        column.
-        """
+        """Return the ranking as a table no wider than ``width``, and the budgets left out."""
         cells, widths = {}, {}
         for slot in self.slots:
             values = [

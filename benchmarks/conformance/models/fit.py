@@ -61,9 +61,7 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit on n clean samples at L falling ``levels`` ``(L,)``: squared errors of d a number of the
-    sample, and defects, ``(L, n)``.
-    """
+    """Fit at L falling levels ``(L,)``: squared errors of d, a number, and defects, ``(L, n)``."""
 
     levels: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -100,9 +98,7 @@ class Fit:
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return levels about the data's standard deviation; of a few-step map below it, since above,
-    its output is another sample.
-    """
+    """Return levels about the data's standard deviation, of a few-step map below it."""
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
@@ -120,9 +116,7 @@ def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
 
 @torch.no_grad()
 def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
-    """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise that is the same
-    for every model.
-    """
+    """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise by number."""
     errors, defects = np.empty((2, len(levels), len(x0)))
     for start in range(0, len(x0), BATCH):
         rows = slice(start, start + BATCH)

@@ -48,9 +48,7 @@ Compared = tuple["Candidate", "Candidate"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network, the settings that choose it, and its fit to clean samples ``(n,
-    *event)``.
-    """
+    """One reading of a network, its settings, and its fit to clean samples ``(n, *event)``."""
 
     settings: str
     model: Denoiser
@@ -114,9 +112,7 @@ def is_better(first: Candidate, other: Candidate) -> bool:
 
 
 class Better(NamedTuple):
-    """Readings with smaller errors than the stated one, best first, and all tried, each with the
-    stated one.
-    """
+    """Readings that fit better, best first, and all tried, each with the stated one."""
 
     passing: list[Candidate]
     failing: list[Candidate]
@@ -209,9 +205,7 @@ def check_denoises(of: Candidate) -> Check:
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Compare the defect with 0; on the model's own samples nothing fails, since little training
-    spoils them too.
-    """
+    """Compare the defect with 0; on the model's own samples nothing fails."""
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"

@@ -152,9 +152,7 @@ class Moves(NamedTuple):
 
 @torch.no_grad()
 def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
-    """Return the rate of a map's outputs on clean samples ``(n, *event)`` of standard deviation
-    ``std``.
-    """
+    """Return the rate of a map's outputs on clean samples ``(n, *event)``."""
     z, ratio = noise_of(model, clean), math.exp(BY)
     low = max(model.sigma_min, NARROWEST * std) * ratio
     high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
@@ -193,9 +191,7 @@ def _standard(x: Tensor) -> Tensor:
 
 
 def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
-    """Check that a map stands still, on average, where noise is put back, and better than other
-    readings.
-    """
+    """Check that a map stands still, on average, where noise is put back."""
     text = (
         f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
         f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "

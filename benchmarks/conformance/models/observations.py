@@ -153,9 +153,7 @@ def _outputs(of: Candidate, level: float) -> Tensor:
 def network_call(
     model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the network's output when the model is called, and the state, time and labels that it
-    gets.
-    """
+    """Return the network's output, and the state, time and labels that it gets."""
     calls = []
 
     def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:

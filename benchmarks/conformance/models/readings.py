@@ -191,9 +191,7 @@ def rewired(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDeno
 
 
 def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield other ranges that the network may have been trained on, each by its name and the scale
-    and shift that take the samples there; none unless the samples fit into a usual range.
-    """
+    """Yield other ranges of a network's images: name, and scale and shift of the samples."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
     for own, (start, end) in ranges.items():
@@ -240,9 +238,7 @@ def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s:
 
 
 def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the least-squares multiple of the output, the median over the middle half of the
-    levels; None if levels differ, or it is about 1.
-    """
+    """Return the least-squares multiple of the output; None if levels differ or it is about 1."""
     generator = torch.Generator().manual_seed(0)
     (clean, labels), factors = stated.few, []
     for level in stated.fit.levels.tolist():
