@@ -75,9 +75,8 @@ def exact_moments(
 ) -> Moments:
     """Return the moments at the end of ``grid``, from exact noisy data and ``units``."""
     d = len(problem.mean)
-    root = torch.linalg.cholesky(
-        problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64)
-    )
+    eye = torch.eye(d, dtype=torch.float64)
+    root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * eye)
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
     weights_of = units(probe.asked)
@@ -89,25 +88,19 @@ def exact_moments(
     def impulse(first: int) -> Tensor:
         """Return units in each coordinate from row ``first`` on, and a random combination in the last row."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
-        z[first : first + d] = torch.eye(d, dtype=torch.float64)
+        z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]
         return z
 
-    y = sampler.sample(
-        problem,
-        problem.mean + impulse(1) @ root.T,
-        grid,
-        ImpulseNoise(
-            lambda key: sum(
-                (weight * impulse(place[unit]) for unit, weight in weights_of[key].items()),
-                torch.zeros(rows + 1, d, dtype=torch.float64),
-            )
-        ),
-    )
+    def answer(key: Key) -> Tensor:
+        parts = (weight * impulse(place[unit]) for unit, weight in weights_of[key].items())
+        return sum(parts, torch.zeros(rows + 1, d, dtype=torch.float64))
+
+    latents = problem.mean + impulse(1) @ root.T
+    y = sampler.sample(problem, latents, grid, ImpulseNoise(answer))
     responses = y[1:-1] - y[0]
-    return Moments(
-        y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max())
-    )
+    bent = float((y[-1] - y[0] - mixed @ responses).abs().max())
+    return Moments(y[0], responses.T @ responses, bent)
 
 
 def problem_for(sampler: Sampler) -> AnisotropicGaussian:
@@ -130,17 +123,11 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
             return
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
-        variance = float(results[-1].cov.trace() / truth.trace())
-        data[name] = {
-            "N": STEPS,
-            "cov_error": cov,
-            "mean_error": mean,
-            "weak_order": slope(list(STEPS), cov),
-            "variance": variance,
-        }
-    mean, cov = (
-        max(entry[key][-1] for entry in data.values()) for key in ("mean_error", "cov_error")
-    )
+        variance, order = float(results[-1].cov.trace() / truth.trace()), slope(STEPS, cov)
+        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": order}
+        data[name]["variance"] = variance
+    mean = max(entry["mean_error"][-1] for entry in data.values())
+    cov = max(entry["cov_error"][-1] for entry in data.values())
     orders = [entry["weak_order"] for entry in data.values()]
     off = f"the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}"
     yield Check("moments", cov < CLOSE and mean < CLOSE, f"at {STEPS[-1]} steps {off}", data)

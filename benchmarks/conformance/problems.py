@@ -1,9 +1,7 @@
-"""Two problems with exact flows on which orders are measured, and an elementwise denoiser on which
-bits are compared.
+"""Problems with exact flows on which orders are measured, and doubles that record calls.
 
-All are float64 and smooth on the interior levels, so that a method is in its asymptotic regime from
-a few dozen steps on. They are written for a handful of points: a check evaluates them some ten
-thousand times a second.
+All are float64 and smooth on the interior levels, and written for a handful of points: a check
+evaluates them some ten thousand times a second.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -64,9 +62,8 @@ class Recorder:
         """Return the inner denoiser's answer, and record the call."""
         self.log.calls += 1
         self.log.rows += len(x)
-        self.log.levels += (
-            sigma.tolist() if isinstance(sigma, Tensor) and sigma.ndim else [float(sigma)]
-        )
+        many = isinstance(sigma, Tensor) and sigma.ndim
+        self.log.levels += sigma.tolist() if many else [float(sigma)]
         answer = self.inner(x, sigma)
         if self.keep:
             self.log.answers.append((answer, answer.clone()))
@@ -163,11 +160,9 @@ class AnisotropicGaussian(ExactProblem):
     def at(self, x: Tensor, sigma: float) -> Tensor:
         """Shrink towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
-        return (
-            torch.addmm(offset, x, gain)
-            if x.dtype == offset.dtype
-            else (x.double() @ gain + offset).to(x.dtype)
-        )
+        if x.dtype == offset.dtype:
+            return torch.addmm(offset, x, gain)
+        return (x.double() @ gain + offset).to(x.dtype)
 
     def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
         gain = self.basis * (self.variances / (self.variances + sigma**2)) @ self.basis
@@ -245,16 +240,8 @@ class ThreeModes(ExactProblem):
         span = (-math.log(INTERIOR[1]), lams[-1])
         # The small steps are for the interpolant that gives the levels between them; its order is
         # lower than the method's.
-        path = solve_ivp(
-            slope,
-            span,
-            self.start.numpy().ravel(),
-            method="DOP853",
-            rtol=1e-13,
-            atol=1e-14,
-            t_eval=lams,
-            max_step=0.05,
-        )
+        how: dict[str, Any] = {"method": "DOP853", "rtol": 1e-13, "atol": 1e-14, "max_step": 0.05}
+        path = solve_ivp(slope, span, self.start.numpy().ravel(), t_eval=lams, **how)
         return [torch.from_numpy(y.copy()).reshape(-1, 2) for y in path.y.T]
 
 
@@ -266,22 +253,15 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits at every position
-    of an element.
-
-    Vectorised transcendental functions and matrix products may round differently at other
-    positions.
-    """
+    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits at every position."""
 
     pull: float = 0.5
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)``."""
-        level = (
-            sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-            if isinstance(sigma, Tensor)
-            else sigma
-        )
+        level = sigma
+        if isinstance(sigma, Tensor):
+            level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
         return (x + self.pull * x / (1 + x * x)) / (1 + level * level)
 
     def take(self, rows: Tensor) -> Rational:  # noqa: ARG002

@@ -200,19 +200,15 @@ def notes(comparison: Comparison) -> list[str]:
         field = "reason" if what == "verdict" else "time_reason"
         reasons = Counter(reason for line in lines if (reason := getattr(line, field)))
         remarks += [f"No {what} on {n}: {reason}." for reason, n in reasons.items()]
-    alone = sum(line.paired == 0 for line in lines)
-    if alone:
-        remarks.append(
-            f"{alone} unpaired (*): other latents, or no influence values; their "
-            "intervals are wider than paired ones."
-        )
+    if alone := sum(line.paired == 0 for line in lines):
+        why = "other latents, or no influence values; their intervals are wider than paired ones"
+        remarks.append(f"{alone} unpaired (*): {why}.")
     if count:
         more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
         remarks.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
     if comparison.others:
-        remarks.append(
-            f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all)."
-        )
+        others = ", ".join(comparison.others)
+        remarks.append(f"Also measured: {others} (--metric NAME, or --metric all).")
     return remarks
 
 

@@ -85,12 +85,12 @@ def best_schedules(
 
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
     """Return the entries of the samplers named, at one of their schedules."""
-    return [
-        entry
-        for entry in entries
-        if text(entry.record, "schedule").partition("(")[0]
-        in names.get(text(entry.record, "sampler"), ())
-    ]
+
+    def at_one_of_its_own(row: Record) -> bool:
+        own = names.get(text(row, "sampler"), ())
+        return text(row, "schedule").partition("(")[0] in own
+
+    return [entry for entry in entries if at_one_of_its_own(entry.record)]
 
 
 def at_tuned(source: Source) -> list[Entry]:

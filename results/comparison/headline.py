@@ -55,22 +55,18 @@ class Crossing(NamedTuple):
 
 
 def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """Return one row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of
-    its 95 % interval, in evaluations per sample.
+    """Return one row per model and curve: ``nfe_to_floor`` with its 95 % interval, in evaluations
+    per sample.
 
-    Args:
-        table: results; rows without results, ``fd_conv`` or a floor are left out.
-        samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths
-            share a tolerance; by default it belongs to the model's row with the fewest samples.
+    Rows without results, ``fd_conv`` or a floor are left out. ``samples`` carries the floor to this
+    many samples, as 1 / N, so that runs of different lengths share a tolerance; by default it
+    belongs to the model's row with the fewest samples.
 
     Returns:
-        Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to
-            ``smallest``: that or fewer), ``low``,
-        ``high``, ``shown`` (the three in words), ``tolerance`` and the ``samples`` that it belongs
-        to, ``smallest`` and ``largest`` counted nfe of the curve, ``flag`` (why the interval is not
-        to be trusted), ``estimator``, and ``verdict``: whether the curve needs more evaluations
-        than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict";
-        "" for the first itself). The fewest evaluations come first within a model.
+        :data:`COLUMNS`: ``nfe_to_floor`` is inf for more than ``largest``, and ``smallest`` for
+            that or fewer; ``shown`` has it in words; ``flag`` says why the interval is not to be
+            trusted; ``verdict`` whether the curve needs more evaluations than the first of its
+            model ("worse"; "" for the first itself). The fewest come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]

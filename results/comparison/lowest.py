@@ -1,9 +1,7 @@
-"""Lowest rows at each budget, which a table sets in bold, and the order and choice of curves on a
-page.
+"""Lowest rows at each budget, and the order and choice of curves on a page.
 
-Verdicts are the report's, corrected over all pairs of rows at one budget
-(:class:`.verdicts.Panel`). Without a verdict, because an interval is flagged or the model's own
-error dominates, disjoint 95 % intervals separate two rows.
+Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.Panel`). Without a
+verdict, disjoint 95 % intervals separate two rows.
 """
 
 from __future__ import annotations

@@ -76,10 +76,13 @@ class Entry:
 def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
     """Return a row of several runs together as an entry, from the path of each ``run``."""
     home = homes.get(text(row, "run"))
-    parts = home is not None and (home / "parts").is_dir() and row.get("cell") is not None
-    return Entry(
-        row, RunDir(home).part(text(row, "cell"), "cell.json").parent if parts and home else None
-    )
+    if home is None or row.get("cell") is None or not (home / "parts").is_dir():
+        return Entry(row)
+    return Entry(row, _folder(RunDir(home), row))
+
+
+def _folder(run: RunDir, row: Record) -> Path:
+    return run.part(text(row, "cell"), "cell.json").parent
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +120,12 @@ def read_source(path: Path | str | TypedTable) -> Source:
     conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
     home = RunDir.open(path) if (path / "parts").is_dir() else None
     if home and not run:
-        log.warning(
-            "%s has no run.json that can be read, so that nothing says which "
-            "models and suite its rows are of.",
-            path,
-        )
+        unknown = "so that nothing says which models and suite its rows are of"
+        log.warning("%s has no run.json that can be read, %s.", path, unknown)
     entries, failed = [], []
     for row in rows_of(frame):
         if row["status"] == "ok":
-            folder = home.part(text(row, "cell"), "cell.json").parent if home else None
-            entries.append(Entry(row, folder, conditions))
+            entries.append(Entry(row, _folder(home, row) if home else None, conditions))
         else:
             failed.append(row)
     return Source(path.name, run, tuple(entries), tuple(failed))
@@ -288,25 +287,23 @@ def check_sources(a: Source, b: Source) -> None:
     names, versions = ([suite.get(key) for suite in suites] for key in ("name", "version"))
     if names[0] == names[1] and versions[0] != versions[1]:
         raise ValueError(
-            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} "
-            f"in the first and {versions[1]} in the second; "
-            "run both with one version"
+            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} in the first "
+            f"and {versions[1]} in the second; run both with one version"
         )
     first, second = (source.run.get("models") or {} for source in (a, b))
-    fingerprints = [source.run.get("fingerprints") or {} for source in (a, b)]
+    known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
-        if change := _other_model(name, first[name], second[name], *fingerprints):
+        fingerprints = [models.get(name) for models in known if isinstance(models, dict)]
+        if change := _other_model(first[name], second[name], fingerprints):
             raise ValueError(
                 f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
             )
 
 
-def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
+def _other_model(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
     """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
     try:
-        change = difference(
-            Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name])
-        )
+        change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
     except (KeyError, TypeError, ValueError):
         return "" if first == second else f"is {first} in the first and {second} in the second"
     return change and f"is not the same in both: {change}"

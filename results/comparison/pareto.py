@@ -146,16 +146,13 @@ def _front(
 ) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
-    if not panel.refused(index) and any(
-        points[lead].value < point.value and panel.verdict(lead, index) == "better"
-        for lead in no_dearer
-    ):
+    lower = (lead for lead in no_dearer if points[lead].value < point.value)
+    if not panel.refused(index) and any(panel.verdict(lead, index) == "better" for lead in lower):
         return "off"
     if index not in leads:
         return "uncertain"
-    threats = [
-        other for other in points if other != index and not surely_cheaper(point, points[other])
-    ]
+    others = (other for other in points if other != index)
+    threats = (other for other in others if not surely_cheaper(point, points[other]))
     return "on" if all(_harmless(other, index, points, panel) for other in threats) else "uncertain"
 
 

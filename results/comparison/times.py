@@ -34,14 +34,11 @@ FEWEST = 6
 
 def median_interval(times: Sequence[float]) -> tuple[float, float]:
     """Return the narrowest symmetric pair of order statistics that covers the median with
-    probability >= 95 %, for any distribution.
+    probability >= 95 %.
 
     Independent times lie below their median like tosses of a coin, so [t_(k+1), t_(n-k)] misses it
     with probability 2 P(B <= k), B being binomial (n, 1/2) (David and Nagaraja, Order Statistics,
     section 7.1). The whole range below ``FEWEST`` times, which covers less.
-
-    Args:
-        times: at least one, in any unit and order.
 
     >>> median_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0])
     (1.0, 6.0)
@@ -52,8 +49,7 @@ def median_interval(times: Sequence[float]) -> tuple[float, float]:
 
 @lru_cache(maxsize=4096)
 def left_out(n: int) -> int:
-    """Return the largest k with 2 P(B <= k) <= 5 %: of ``n`` times, k lie on either side outside
-    the 95 % interval; -1 if there is none.
+    """Return the largest k with 2 P(B <= k) <= 5 %, B ~ Bin(n, 1/2); -1 if there is none.
 
     >>> [left_out(n) for n in (5, 6, 8, 9, 30)]
     [-1, 0, 0, 1, 9]

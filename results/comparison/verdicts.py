@@ -1,14 +1,10 @@
 """Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
 
-Every claim that one row is better than another comes from here: ``compare``, ``gate``, ``run
---until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
-report. A judgement knows the difference with its error, the margin that does not matter, and the
-reason against a verdict, if there is one. Two corrections make many of them hold together:
+Every claim that one row is better than another comes from here, in two corrections:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
 * :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
-  (Bonferroni over all pairs). Its claims are fewer: where it calls a row better, the table of
-  :func:`judge_lines` does too.
+(Bonferroni over all pairs). Where it calls a row better, the table of :func:`judge_lines` does too.
 """
 
 from __future__ import annotations

@@ -25,17 +25,13 @@ EQUAL = 1e-5
 def front(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """A panel for each model and estimator: all rows as dots, those on the front joined by steps.
+    """Draw a panel for each model and estimator: all rows as dots, those on the front joined by
+    steps.
 
     A filled marker is on the front for certain, an open one by its value only
     (:mod:`..comparison.pareto`). A sampler's name belongs to its last point on the front; the
-    reader's own samplers are always named.
-
-    Args:
-        table: what to draw; finished rows only.
-        metric: column of the quality, lower is better.
-        cost: "nfe" or "ms_per_sample".
-        width: of the figure, in columns of a page.
+    reader's own samplers are always named. ``metric`` is lower for better; ``cost`` is "nfe" or
+    "ms_per_sample".
 
     Raises:
         ValueError: no row has both columns.

@@ -35,17 +35,10 @@ def ranking(
     budget: int | None = None,
     width: Width = "single",
 ) -> Sheet:
-    """A panel for each model and estimator: the samplers ranked by two metrics at one budget,
-    joined by lines.
+    """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    ρ is Spearman's correlation of the two rankings.
-
-    Args:
-        table: what to draw; finished rows that have both metrics.
-        left: column, lower is better.
-        right: column, lower is better.
-        budget: evaluations; the budget nearest to 10 by default.
-        width: of the figure, in columns of a page.
+    ρ is Spearman's correlation of the two rankings. Both metrics are lower for better. ``budget``
+    is in evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.

@@ -33,7 +33,7 @@ LETTER = 0.062
 def samples(
     run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double"
 ) -> list[tuple[str, Sheet]]:
-    """A figure for each model of a run that kept pictures.
+    """Draw a figure for each model of a run directory that kept pictures.
 
     Args:
         run: run directory.

@@ -23,13 +23,9 @@ LINE, HEAD = 0.19, 0.75
 
 @styled
 def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
-    """A panel for each model: milliseconds per sample at one budget, network and overhead apart,
-    the least overhead first.
+    """Draw a panel for each model: milliseconds per sample at one budget, the least overhead first.
 
-    Args:
-        table: what to draw; finished rows that were timed.
-        budget: evaluations; the budget nearest to 10 by default.
-        width: of the figure, in columns of a page.
+    ``budget`` is in evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no row of the budget was timed.

@@ -134,19 +134,13 @@ NEAR = 10
 def work_precision(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve
-    for each sampler.
+    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve for each
+    sampler.
 
     Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is
     not positive. The dashed line is what the metric cannot see below (:class:`..quantities.Floor`).
     The fan has the slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are
-    named.
-
-    Args:
-        table: what to draw; finished rows only.
-        metric: column of the quality, lower is better.
-        cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
-        width: of the figure, in columns of a page.
+    named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
         ValueError: no row has both columns.

@@ -1,9 +1,7 @@
-"""Check that a report is up to date: the page ends in a note with digests of its ingredients and of
-itself.
+"""Check that a report is up to date: the page ends in digests of its ingredients and of itself.
 
 Made of: every file of the run directory that a report reads, this package's own files, the versions
-of the libraries that draw and write, and the baseline. Nothing here depends on the times of files,
-which a copy or a restored backup changes or keeps as it likes.
+of the libraries that draw and write, and the baseline. No file's time counts.
 """
 
 from __future__ import annotations

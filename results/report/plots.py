@@ -37,19 +37,14 @@ WORK = {
 def plot_of(
     title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
 ) -> dict[str, Any] | None:
-    """The plot of one problem, or None if no row of it has a number to draw.
-
-    Args:
-        title: of the problem.
-        rows: its rows, whose index is the line of the whole table.
-        styles: of its curves.
+    """Return the plot of one problem, or None if no row of it has a number to draw.
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
-        "title"}], "curves": […]}``; a curve has its style, the lines ``row`` of its points,
-        ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit", "flagged"}``:
-        lists with one entry a row and None where there is no value. ``limit`` says that y is not
-        the value, which is not positive, but the upper end of its interval.
+            "title"}], "curves": […]}``. A curve has its style, the lines ``row`` of its points,
+            ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit",
+            "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
+            upper end of the interval of a value that is not positive.
     """
     indexed = zip(rows.index, rows_of(rows), strict=True)
     finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]

@@ -51,12 +51,9 @@ def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
         return None
     quantity, best = found.quantity, found.best
     jump = _jump(rows_of(rows.loc[rows["status"] == "ok"]))
-    opening, dominated = (
-        (_lowest(best, quantity), _against(best)),
-        DOMINATED if found.dominated else "",
-    )
-    sentences = tuple(filter(None, (*opening, dominated, jump, _caveat(best))))
-    return Answer(quantity, sentences, best)
+    dominated = DOMINATED if found.dominated else ""
+    sentences = (_lowest(best, quantity), _against(best), dominated, jump, _caveat(best))
+    return Answer(quantity, tuple(filter(None, sentences)), best)
 
 
 def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
@@ -94,10 +91,8 @@ def _jump(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    said = (
-        f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of "
-        f"{format_number(raw)}"
-    )
+    sampler, distance = text(jump, "sampler"), format_number(raw)
+    said = f"The jump in one step ({sampler}) has a plug-in distance of {distance}"
     if raw is not None and floor:
         said += f", {format_number(raw / floor, 2)} times what perfect samples get"
     return f"{said}."

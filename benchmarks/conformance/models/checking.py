@@ -258,7 +258,7 @@ NOT_COMPARED = Check(
 def _paths(
     best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Check consistency: by images against other readings, and along the paths of a denoiser."""
+    """Check consistency, by images against other readings and along a denoiser's paths."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = moves(best.model, best.clean, best.labels, std)
