@@ -78,7 +78,7 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
     provenance = _mapping(record.get("provenance"))
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(fact for fact in facts if fact), printable(command_of(record)))
+    return RunFacts(name, tuple(filter(None, facts)), printable(command_of(record)))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:

@@ -104,15 +104,11 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
     """The listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
-    heads = [
-        Head(
-            name,
-            kinds[name].meaning if name in kinds else "the run",
-            str(frame[name].dtype) in ("Int64", "Float64"),
-        )
-        for name in table_columns()
-        if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
-    ]
+    heads = []
+    for name in table_columns():
+        if name in frame and not all(map(empty, frame[name])) and name not in dict(same):
+            meaning = kinds[name].meaning if name in kinds else "the run"
+            heads.append(Head(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [
         _line(row, heads, by_index.get(int(index)))
@@ -123,13 +119,12 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 def _metrics(verdicts: Iterable[JudgedLine]) -> str:
     """Return the metric of the verdicts; where models differ, each with its models."""
-    by = dict.fromkeys((line.metric, line.model) for line in verdicts)
-    names = dict.fromkeys(metric for metric, _ in by)
-    if len(names) <= 1:
-        return "".join(names)
-    return ", ".join(
-        f"{name} ({', '.join(model for metric, model in by if metric == name)})" for name in names
-    )
+    models: dict[str, dict[str, None]] = {}
+    for line in verdicts:
+        models.setdefault(line.metric, {})[line.model] = None
+    if len(models) <= 1:
+        return "".join(models)
+    return ", ".join(f"{metric} ({', '.join(names)})" for metric, names in models.items())
 
 
 def _constant(frame: pd.DataFrame, name: str) -> str:

@@ -87,12 +87,12 @@ def timing_of(
         return None
     slots = [int(number(row, "slot") or 0) for row in timed.values()]
     budget = max(set(slots), key=lambda slot: (slots.count(slot), slot))
-    chosen = dict(
-        sorted(
-            ((place, row) for place, row in timed.items() if row["slot"] == budget),
-            key=lambda item: number(item[1], "ms_per_sample") or 0.0,
-        )
-    )
+    times = {
+        place: number(row, "ms_per_sample") or 0.0
+        for place, row in timed.items()
+        if row["slot"] == budget
+    }
+    chosen = {place: timed[place] for place in sorted(times, key=times.__getitem__)}
     raws = {place: _raw(row, homes or {}) for place, row in chosen.items()}
     own = (
         place
@@ -100,16 +100,12 @@ def timing_of(
         if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
     )
     base = next(own, None)
-    longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen.values()) or 1.0
-    lines = []
+    longest, lines = max(times.values()) or 1.0, []
     for place, row in chosen.items():
         line = _timed(row, longest, raws[place].get("raw_total_ms") or [])
         if base is not None and place != base:
-            line = replace(
-                line,
-                speed=speed(raws[base], raws[place]),
-                worse=_is_worse(found, place, base),
-            )
+            pace, worse = speed(raws[base], raws[place]), _is_worse(found, place, base)
+            line = replace(line, speed=pace, worse=worse)
         lines.append(line)
     columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
     if any(line.spread for line in lines):

@@ -140,16 +140,14 @@ def check_checkpoint(
         model = Checkpoint(of, networks[key], spec.family, "")
         return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
-    if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
-        raise ValueError(
-            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {spec.event}"
-        )
     options = []
     for answers, of in spec.candidates():
-        if images is None or _takes(of, images):
+        if images is None or of.event == tuple(images.shape[1:]):
             settings = "&".join(f"{k}={v}" for k, v in answers.items())
             fitted = candidate(settings, model_of(of), images, labels, samples, device)
             options.append((answers, fitted))
+    if images is not None and not options:
+        raise _other_shape(images, spec.event)
     answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
@@ -159,15 +157,28 @@ def check_checkpoint(
         teacher = model_of(own)
     changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
     results, tried = _checks(best, changed, teacher, own=images is None, device=device)
-    checks += results
-    return Checked(
-        chosen,
-        answers if verdict_of(checks) == "passed" else {},
-        tuple(checks),
-        best.fit if best.model.kind != "map" else None,
-        0 if images is None else len(images),
-        tuple(_as_rows([*((c, best) for c in (best, *others)), *tried])),
-    )
+    tried = [*((other, best) for other in others), *tried]
+    answers = answers if verdict_of(checks + results) == "passed" else {}
+    return _checked(best, checks + results, tried, images, chosen, answers)
+
+
+def _other_shape(images: Tensor, event: tuple[int, ...]) -> ValueError:
+    shape = tuple(images.shape[1:])
+    return ValueError(f"the images are of shape {shape}, but the model's are {event}")
+
+
+def _checked(
+    best: Candidate,
+    checks: list[Check],
+    tried: list[Compared],
+    images: Tensor | None,
+    spec: Specification | None = None,
+    answers: dict[str, str] | None = None,
+) -> Checked:
+    fitted = best.fit if best.model.kind != "map" else None
+    count = 0 if images is None else len(images)
+    rows = tuple(_as_rows([(best, best), *tried]))
+    return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
 
 
 def check_denoiser(
@@ -185,9 +196,7 @@ def check_denoiser(
         ValueError: the images are of another shape than the model's, or need labels.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
-        raise ValueError(
-            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {model.event}"
-        )
+        raise _other_shape(images, model.event)
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
         said = (
@@ -199,14 +208,7 @@ def check_denoiser(
     stated = candidate("", native_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
-    return Checked(
-        None,
-        {},
-        tuple(checks),
-        stated.fit if model.kind != "map" else None,
-        0 if images is None else len(images),
-        tuple(_as_rows([(stated, stated), *tried])),
-    )
+    return _checked(stated, checks, tried, images)
 
 
 def _checks(
@@ -234,9 +236,8 @@ def _checks(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken, observation = (
-            (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")
-        )
+        broken = broken_outputs(best) if fits else behaviour.said
+        observation = what_is_seen(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
@@ -270,10 +271,6 @@ def _paths(
         yield check_renoised(stated, others)
     if teacher is not None:
         yield check_along(best.model, teacher, best.clean, best.labels, std)
-
-
-def _takes(spec: Specification, images: Tensor) -> bool:
-    return spec.event == tuple(images.shape[1:])
 
 
 def check_behaviour(model: Denoiser, device: str) -> Check:

@@ -180,15 +180,12 @@ def readings_of_user_model(model: Denoiser) -> Readings:
     process = _plain_process(model.process)
     if process is None:
         return
-    spec = _specification(
-        model,
-        process,
-        model.prediction,
-        factor=model.factor,
-        half=model.half or "",
-        time=asdict(model.time),
-        boundary={} if model.boundary is None else asdict(model.boundary),
-    )
+    more: dict[str, Any] = {"factor": model.factor, "half": model.half or ""}
+    more |= {
+        "time": asdict(model.time),
+        "boundary": asdict(model.boundary) if model.boundary else {},
+    }
+    spec = _specification(model, process, model.prediction, **more)
     for name, of in alternatives(spec):
         yield name, partial(_readapt, model, spec, of)
 
