@@ -94,7 +94,6 @@ def _one_thread() -> Iterator[None]:
 
 
 def _plan(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
-    """Return the checks that apply."""
     accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
         accuracy = {"tolerance": check_tolerance}

@@ -72,7 +72,6 @@ def _repeatable(sampler: Sampler) -> tuple[bool, str]:
 
 
 def _attributes(sampler: Sampler) -> dict[str, str]:
-    """Return an object's attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
@@ -133,7 +132,6 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if two history entries hold equal tensors."""
     pairs = zip(_leaves(memo), _leaves(copied), strict=True)
     return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 

@@ -103,11 +103,7 @@ def compare_with(
 
 
 def matched_cells(a: Source, b: Source) -> Matches:
-    """Return the finished cells of two runs, matched, which may be none.
-
-    Raises:
-        ValueError: the two were not measured alike.
-    """
+    """Return the finished cells of two runs, matched, which may be none."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:

@@ -111,7 +111,6 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
-    """The lines of one model and estimator, best first."""
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )

@@ -106,7 +106,6 @@ def lowest(
 
 
 def _tied(panel: Panel) -> frozenset[Place]:
-    """The places of one problem."""
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
     name = panel.quantity.name
@@ -120,7 +119,6 @@ def _tied(panel: Panel) -> frozenset[Place]:
 
 
 def _is_above(panel: Panel, other: int, lowest_one: int) -> bool:
-    """Return True if a row is shown to be above the lowest."""
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"

@@ -132,7 +132,6 @@ def read_source(path: Path | str | TypedTable) -> Source:
 
 
 def _home(folder: Path) -> RunDir:
-    """The run that a folder of parts belongs to."""
     return RunDir(folder.parent.parent)
 
 
@@ -262,7 +261,6 @@ def _columns(row: Record, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
-    """Return True if two rows of one setting can be compared."""
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -320,7 +318,6 @@ def check_estimators(a: Entry, b: Entry) -> None:
 
 
 def _difference(first: str, second: str) -> str:
-    """The first part in which two estimators differ, in words."""
     parts = (estimator.split("; ") for estimator in (first, second))
     ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
     return (

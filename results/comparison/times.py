@@ -185,7 +185,6 @@ def speed(
 def _ratio(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> tuple[float, float, float] | NoRatio:
-    """The median ratio by one clock and the ends of its 95 % interval."""
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
     if not all(map(_positive, times)):
         return NoRatio("a time that is missing or not positive")

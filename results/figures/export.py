@@ -94,7 +94,6 @@ def slug(words: str) -> str:
 def _figures(
     kind: str, source: Path | str, table: TypedTable, metrics: Sequence[str], width: Width
 ) -> Iterator[tuple[str, Sheet]]:
-    """The figures of one kind with the names of their files."""
     if kind == "samples":
         if (Path(source) / "parts").is_dir():
             for title, figure in samples(source, table.ok.frame, width=width):
@@ -113,7 +112,6 @@ def _figures(
 
 
 def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
-    """The rows with one of these names in a column; all if there are none."""
     values = table.frame[column]
     _check(column, names, sorted(set(values.dropna())))
     chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)

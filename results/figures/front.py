@@ -48,7 +48,6 @@ def front(
 
 
 def _draw(axes: Axes, frame: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """Draw the rows as dots; return what is named."""
     row_points = [(row, point) for row in rows_of(frame) if (point := point_of(row, metric, cost))]
     logarithmic(axes, [point.x for _, point in row_points], [point.y for _, point in row_points])
     leads: list[tuple[Record, Point]] = []  # by cost; of those equal to rounding the first

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,6 @@ def samples(
 
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
-    """Return the saved pictures of each curve and budget."""
     found = {}
     for row in rows_of(rows):
         slot = number(row, "slot")
@@ -76,10 +74,12 @@ def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     limit = next((arrays["converged"] for arrays in saved if "converged" in arrays), None)
     slots = sorted(slots)
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
-    drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
+    drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
+    clouds = [np.asarray(stack[:, :2], float) for stack in drawn if stack.ndim == 2]
+    box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)
-    figure = blank(width, 0.45 + len(curves) * tile / drawing.across)
+    figure = blank(width, 0.45 + len(curves) * tile / across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
     heading = f"{title}: same latents, by evaluations"
@@ -87,43 +87,27 @@ def _figure(title: str, pictures: Found, width: Width) -> Sheet:
     for line, curve in zip(grid, curves, strict=True):
         tiles = [*(stacks.get((curve, slot)) for slot in slots), limit]
         for axes, stack in zip(line, tiles, strict=False):
-            drawing.tile(axes, stack, style_of(rows[curve]).colour)
+            _draw(axes, stack, style_of(rows[curve]).colour, across, box)
         line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, loc="center", fontweight="normal", fontsize=7)
     return figure
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """Drawing of every place: ``across`` images, or points in the window ``box``."""
-
-    across: int
-    box: Box
-
-    @classmethod
-    def of(cls, stacks: Sequence[np.ndarray | None], across: int) -> _Drawing:
-        clouds = [
-            np.asarray(stack[:, :2], float)
-            for stack in stacks
-            if stack is not None and stack.ndim == 2
-        ]
-        return cls(1 if clouds else across, common_box(clouds))
-
-    def tile(self, axes: Axes, stack: np.ndarray | None, colour: str) -> None:
-        axes.set(xticks=[], yticks=[], box_aspect=1 / self.across)
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=RULE)
-        if stack is None or not len(stack):
-            axes.annotate("–", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
-        elif stack.ndim == 2:
-            (left, bottom), (right, top) = self.box
-            axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
-            axes.set(xlim=(left, right), ylim=(bottom, top))
-        else:
-            grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
-            pixels = strip(stack[: self.across])
-            axes.imshow(pixels, interpolation="nearest", aspect="auto", **grey)
+def _draw(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
+    """Draw ``across`` images, or points in a window."""
+    axes.set(xticks=[], yticks=[], box_aspect=1 / across)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=RULE)
+    if stack is None or not len(stack):
+        axes.annotate("–", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
+    elif stack.ndim == 2:
+        (left, bottom), (right, top) = box
+        axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+    else:
+        grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
+        axes.imshow(strip(stack[:across]), interpolation="nearest", aspect="auto", **grey)
 
 
 def strip(images: np.ndarray) -> np.ndarray:

@@ -90,7 +90,6 @@ def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, floa
 
 
 def _run(axes: Axes, steepest: int, size: float) -> float:
-    """Return the length of the lines to the right, in logarithms."""
     (left, right), (bottom, top) = _limits(axes)
     return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
 
@@ -100,7 +99,6 @@ def _places(room: float, count: int = 9) -> list[float]:
 
 
 def _along(path: Path) -> Iterable[tuple[float, float]]:
-    """The points of a curve, and places on its straight pieces."""
     yield from path
     for (x0, y0), (x1, y1) in pairwise(path):
         yield from (
@@ -112,13 +110,11 @@ def _along(path: Path) -> Iterable[tuple[float, float]]:
 def _share(
     point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
 ) -> tuple[float, float]:
-    """A point of the data as shares of logarithmic axes."""
     x, y = map(math.log, point)
     return (x - across[0]) / (across[1] - across[0]), (y - up[0]) / (up[1] - up[0])
 
 
 def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The logarithms of both axes' limits."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     return (math.log(left), math.log(right)), (math.log(bottom), math.log(top))
 

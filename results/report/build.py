@@ -82,7 +82,6 @@ def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> Run
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    """The device: its name and kind, and how many cores a processor has."""
     device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
     kind = str(device.get("type") or "")
     if not kind:
@@ -302,7 +301,6 @@ def _named(sources: Sequence[Path]) -> list[tuple[str, Path]]:
 def _files(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
-    """Return the path that a file of each row would have, by its index."""
     return {
         int(index): place(RunDir(homes[text(row, "run")]), text(row, "cell"))
         for index, row in zip(rows.index, rows_of(rows), strict=True)

@@ -18,14 +18,16 @@ FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
 """Lower and upper corner, each ``(2,)``."""
 
+MARGIN = 0.08
+"""Share of a window's width that stays empty at either side."""
 INK = (46, 125, 190)
 """Colour of points, legible on a light and on a dark page."""
 
 
-def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray[np.uint8]:
+def mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
     """Draw the first images ``(k, C, H, W)`` uint8 in a nearly square rectangle without holes."""
     lines, across = rectangle(min(most, len(images)))
-    return side_by_side(with_alpha(images[: lines * across]), across, gap)
+    return side_by_side(with_alpha(images[: lines * across]), across)
 
 
 def rectangle(count: int) -> tuple[int, int]:
@@ -60,7 +62,7 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
     return mosaic_of_all
 
 
-def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
+def common_box(clouds: Iterable[FloatArray]) -> Box:
     """Return a square window around nearly all points of clouds ``(k, 2)``: the median one."""
     corners = []
     for cloud in clouds:
@@ -68,7 +70,7 @@ def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
         if len(finite):
             corners.append(np.quantile(finite, (0.005, 0.995), axis=0))
     low, high = np.median(corners, axis=0) if corners else (np.full(2, -1.0), np.full(2, 1.0))
-    centre, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * (1 + 2 * margin)
+    centre, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * (1 + 2 * MARGIN)
     return centre - half, centre + half
 
 

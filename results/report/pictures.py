@@ -65,7 +65,6 @@ def grids_of(
 
 
 def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
-    """The sample grid of one problem, or None if it has no pictures."""
     stacks, rows = kept.stacks, kept.rows
     if not stacks:
         return None
@@ -295,7 +294,6 @@ def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
 
 
 def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
-    """The first strips, as many as fit."""
     sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
     count = int(np.searchsorted(sizes, room, side="right"))
     return replace(evolution, strips=evolution.strips[:count])

@@ -49,13 +49,10 @@ def command_of(run: Mapping[str, object]) -> str:
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = {
-        name: value
-        for name, value in run.items()
-        if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE
-    }
+    nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
     parts = [*([("run", loose)] if loose else []), *nested.items()]
-    return [Section(title, tuple(_flat(value))) for title, value in parts]
+    shown = [(title, value) for title, value in parts if title not in SHOWN_ELSEWHERE]
+    return [Section(title, tuple(_flat(value))) for title, value in shown]
 
 
 def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:

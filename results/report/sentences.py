@@ -172,7 +172,6 @@ def _above_zero(row: Record, quantity: Quantity) -> bool:
 
 
 def _plateau(findings: Findings, quantity: Quantity) -> str:
-    """Return the sentence on what more work buys."""
     if findings.plateau is None:
         return ""
     budget, kind = findings.plateau.budget, findings.plateau.kind
@@ -241,13 +240,11 @@ def summary(table: ResultTable, page: TableFindings | None = None) -> str:
 
 
 def _heads(quantity: Quantity) -> list[str]:
-    """The headings of a quantity's columns."""
     head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
     return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
 
 
 def _cells(row: Record, quantity: Quantity) -> list[str]:
-    """Return the cells under :func:`_heads`."""
     name, floor = quantity.name, quantity.floor
     if quantity.error == "interval":
         value = with_bounds(row, name) + (" †" if flag_of(row, name) else "")

@@ -71,10 +71,7 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame,
-    homes: Mapping[str, Path] | None = None,
-    found: Findings | None = None,
-    baseline: str = BASELINE,
+    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
 ) -> Timing | None:
     """Return the timing of one problem at the largest budget; None without times."""
     finished = rows.loc[rows["status"] == "ok"]
@@ -97,7 +94,7 @@ def timing_of(
     own = (
         place
         for place, row in chosen.items()
-        if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
+        if raws[place] and BASELINE in (text(row, "sampler"), text(row, "curve"))
     )
     base = next(own, None)
     longest, lines = max(times.values()) or 1.0, []
@@ -110,12 +107,11 @@ def timing_of(
     columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
     if any(line.spread for line in lines):
         columns.add("spread")
-    against = "" if base is None or len(lines) == 1 else baseline_title(baseline)
+    against = "" if base is None or len(lines) == 1 else baseline_title(BASELINE)
     return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    """Return True if a row's samples are shown to be worse than another's."""
     if findings is None or not {candidate, baseline} <= findings.panel.entries.keys():
         return False
     return findings.panel.verdict(candidate, baseline) == "worse"

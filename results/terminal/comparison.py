@@ -143,7 +143,6 @@ def _table(lines: Sequence[Line]) -> Table:
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    """Return the cells that follow a name."""
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{format_number(line.time_ratio)}{sure}"

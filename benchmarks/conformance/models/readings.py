@@ -68,7 +68,6 @@ def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
-    """Yield times in another direction, or in other units."""
     time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
     if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
         for unit in (4.0, 0.25):
@@ -107,7 +106,6 @@ def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
 
 
 def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield other schedules of betas, and noise of another scale."""
     process = spec.process
     if process["name"] == "discrete" and "betas" not in process:
         own = steps_of(process)

@@ -231,7 +231,6 @@ def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) ->
 
 
 def _alpha(s: float) -> float:
-    """Return the scale of the data where the variance is preserved."""
     return 1 / math.hypot(1, s)
 
 
