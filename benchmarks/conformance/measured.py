@@ -16,10 +16,7 @@ from .order import span
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
-"""Numbers of steps between which evaluations per step are counted.
-
-Both are among those that ``check`` runs.
-"""
+"""Numbers of steps, both run by ``check``, between which evaluations per step are counted."""
 
 Entry = dict[str, Any]
 

@@ -23,9 +23,7 @@ SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "ex
 """Columns that are equal where only the schedule differs, on one model."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""The estimates on the half to choose by and on the half to report, and why the second's error
-is not to be trusted ("": it is).
-"""
+"""Estimates on the half to choose by and on the half to report, and a reason against the second."""
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:

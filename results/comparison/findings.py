@@ -34,10 +34,7 @@ def baseline_title(baseline: str) -> str:
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
-"""A verdict against the baseline.
-
-Or the two coincide, the row is the baseline's own, or there is no baseline to compare it with.
-"""
+"""A verdict against the baseline, that the two coincide, or that there is nothing to compare."""
 
 
 @dataclass(frozen=True)

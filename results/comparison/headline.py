@@ -36,9 +36,7 @@ from ..values import number, rows_of, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Values below this share of the tolerance count as it when logarithms are taken: debiased
-values may be negative.
-"""
+"""Values below this share of the tolerance count as it in logarithms: they may be negative."""
 
 COLUMNS = (
     *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),

@@ -29,15 +29,11 @@ MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
 
 FLOOR_ERRORS = 10
-"""The margin is a share of this many standard errors of the floor at least: near perfection, a
-share of nothing is nothing.
-"""
+"""The margin is a share of at least so many standard errors of the floor."""
 
 
 COINCIDE = 1e-5
-"""Relative difference of values that is rounding: in one step, every method's last step to 0 is
-the same.
-"""
+"""Relative difference of values that is rounding: all methods agree in one step to 0."""
 
 SIDES = ("tuning", "baseline_tuning")
 

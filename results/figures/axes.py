@@ -32,9 +32,7 @@ AXES = {
 HEIGHT = {"single": 2.5, "double": 3.4}
 """Inches of a panel."""
 ROOM, NAMES = 0.25, 0.9
-"""Inches that a tick of the horizontal axis needs, and that names at the right will take from
-the axes.
-"""
+"""Inches that a tick needs, and that names at the right will take from the axes."""
 
 
 def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:

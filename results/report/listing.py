@@ -32,10 +32,7 @@ BEFORE = (
     *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table around the measured ones, where they vary.
-
-A row shows all its columns when it is opened.
-"""
+"""Columns of the table around the measured ones, where they vary."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 

@@ -26,10 +26,7 @@ OPTIONAL = (
 """Columns that are shown where a row has something in them."""
 
 REACH = 0.25
-"""Raw times are drawn from a quarter below their median to a quarter above.
-
-Times beyond are drawn at the edge.
-"""
+"""Raw times are drawn to a quarter below and above their median; those beyond at the edge."""
 
 
 @dataclass(frozen=True)

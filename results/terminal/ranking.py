@@ -48,10 +48,7 @@ SHORT_STATUS = {
 PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
 """Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
-"""Letters of names before budgets are left out for them, and at least.
-
-Of spark-lines; and between columns.
-"""
+"""Letters: names before budgets are left out for them, names at least, spark-lines, gaps."""
 _WIDE = 60
 """Letters across from which on there is room for spark-lines."""
 

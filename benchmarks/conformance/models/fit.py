@@ -48,9 +48,7 @@ LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
 NARROWEST_X0 = 0.5
-"""The lowest of a network that predicts the data themselves, whose error does not fall with the level: below,
-its own error is larger than the noise.
-"""
+"""The lowest for a network of the data themselves: below, its own error exceeds the noise."""
 
 
 NEAR = 0.5

@@ -27,9 +27,7 @@ SURE = 3.0
 ALIKE = 0.005
 """Share of the error by which two maps that differ at all must differ."""
 SLACK, LARGE = 0.1, 0.3
-"""Defects that a trained network has, and that one has which is trained too little; maps that are
-wrong have more at some level.
-"""
+"""Largest defects of a trained network, and of one that is trained too little."""
 POOR = 1.2
 """Largest ratio of the error to the best multiple's of the noisy sample."""
 LINEAR = 0.95

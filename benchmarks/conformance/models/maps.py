@@ -29,9 +29,7 @@ from ....samplers import Grid, karras, make
 from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
-"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice
-sigma_min, the noise that a map to 0 takes away.
-"""
+"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice that."""
 LEAST, MOST = 0.5, 2.0
 """Bounds of the ratio of the outputs' variance to the data's, which a trained map keeps."""
 
@@ -119,9 +117,7 @@ BY = 0.1
 """Distance in ln sigma, to both sides, of the differences that stand for the rate."""
 RATE_LEVELS = 7
 DEFECT = 0.15
-"""Largest mean product of the rate and g of a trained map, in standard deviations of the data a unit of
-ln sigma.
-"""
+"""Largest mean product of rate and g of a trained map, in data deviations a unit of ln sigma."""
 BETTER, CLOSE = 2.0, 0.03
 """Factor and difference by which a wrong map moves more than a right one, in all."""
 SURE = 3.0
@@ -129,9 +125,7 @@ SURE = 3.0
 STOPS, STEPS = 5, 30
 """States on each path that are looked at, and steps of Heun's method to get there."""
 APART = 0.5
-"""Squared distance of the ends of one path, in variances of the data: two samples are 2 apart, and a
-sample and the mean 1.
-"""
+"""Squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
 
 
 class Moves(NamedTuple):
