@@ -128,11 +128,7 @@ def compared(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """Compare matched rows, see :func:`compare`.
-
-    Raises:
-        ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
-    """
+    """Compare matched rows, see :func:`compare`; refuse unknown metrics and a margin below 0."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
@@ -160,11 +156,7 @@ def by_default_quantity(
 
 
 def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """Return the quantities that were asked for.
-
-    Raises:
-        ValueError: one of them has no values, or none has.
-    """
+    """Return the quantities that were asked for; refuse one without values, or none at all."""
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")

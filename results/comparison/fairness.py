@@ -27,11 +27,7 @@ Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """Return the schedules, none tuned, planned on each model for every sampler that takes one.
-
-    Raises:
-        ValueError: some model has fewer than two.
-    """
+    """Return the schedules, none tuned, planned on each model for all samplers that take one."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):

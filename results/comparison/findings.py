@@ -1,8 +1,6 @@
-"""Findings of a table: for each problem the lowest row at each budget with its verdict, and the
-budget beyond which more work is not shown to help.
+"""Findings of a table: the lowest row at each budget with its verdict, and the plateau.
 
-Each claim is a verdict (:mod:`.verdicts`): the report, its Markdown and the terminal only put it
-into words.
+The report, its Markdown and the terminal only put verdicts (:mod:`.verdicts`) into words.
 """
 
 from __future__ import annotations
@@ -96,10 +94,8 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem: rows and quantity, the lowest at each budget, and the plateau if
-    there is one.
-
-    ``dominated``: it is judged by ``fd_conv`` because the model's own error dominates.
+    """Findings of one problem; ``dominated``: by ``fd_conv``, since the model's own error
+    dominates.
     """
 
     panel: Panel

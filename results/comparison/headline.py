@@ -132,15 +132,9 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
         lines.append(
             (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
-    ordered = sorted(lines, key=lambda line: line[2:5])
-    return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
-
-
-def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Return the verdict of each line against the first ("" for itself), at the level of all pairs."""
-    first, *other_lines = lines
-    level = LEVEL / max(math.comb(len(lines), 2), 1)
-    return ["", *(claim(_evidence(first, other), level) for other in other_lines)]
+    first, *others = sorted(lines, key=lambda line: line[2:5])
+    level = LEVEL / max(math.comb(len(lines), 2), 1)  # of all pairs
+    return [(*first, ""), *((*line, claim(_evidence(first, line), level)) for line in others)]
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:

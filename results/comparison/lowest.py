@@ -83,9 +83,7 @@ def lowest(
 ) -> dict[str, frozenset[Place]]:
     """Return the places of each problem, by its title, that are not shown to be above the lowest.
 
-    Of several rows in one place the one with the most evaluations counts. ``metric`` is None for
-    the default quantity of each problem; ``homes`` and ``unseen`` are as in
-    :func:`.findings.findings_of`.
+    Of several rows in one place the one with the most evaluations counts.
     """
     by_name = {quantity.name: quantity for quantity in quantities()}
     panels: dict[str, Panel] = {}

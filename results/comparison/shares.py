@@ -63,13 +63,14 @@ class PairedShares(Evidence):
         """P value of having gained no more than the margin."""
         if self.margin == 0:
             return _at_least(self.gained, self.gained + self.lost)
-        return _bisected(
-            lambda level: (
-                share_interval(self.gained, self.n, level)[0]
-                - share_interval(self.lost, self.n, level)[1]
-                > self.margin
+
+        def is_beyond(level: float) -> bool:
+            (low, _), (_, high) = (
+                share_interval(k, self.n, level) for k in (self.gained, self.lost)
             )
-        )
+            return low - high > self.margin
+
+        return _bisected(is_beyond)
 
     @property
     def p_within(self) -> float:
@@ -78,12 +79,12 @@ class PairedShares(Evidence):
 
     def _smallest_level(self, more: int, less: int) -> float:
         """Smallest level at which bounds show that ``more`` exceeds ``less`` by under the margin."""
-        return _bisected(
-            lambda level: (
-                share_interval(more, self.n, level)[1] - share_interval(less, self.n, level)[0]
-                < self.margin
-            )
-        )
+
+        def is_within(level: float) -> bool:
+            (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
+            return high - low < self.margin
+
+        return _bisected(is_within)
 
 
 def _at_least(count: int, n: int) -> float:

@@ -1,7 +1,4 @@
-"""Figures for papers and pages, drawn by matplotlib without a display.
-
-Imported only where one is asked for.
-"""
+"""Figures for papers and pages, drawn by matplotlib without a display; import it late."""
 
 from .axes import spread_labels
 from .export import FORMATS, KINDS, Kind, draw, write_figures

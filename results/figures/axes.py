@@ -185,11 +185,7 @@ def quality_against_cost(
     width: Width,
     draw: Callable[[Axes, Part], Sequence[Series]],
 ) -> Sheet:
-    """Return a figure with a panel for each part by its title; ``draw`` returns what is named.
-
-    Raises:
-        ValueError: there is no part.
-    """
+    """Return a figure with a panel for each part by its title; ``draw`` returns what is named."""
     if not parts:
         raise ValueError(
             f"no finished row has {metric} and {cost} to draw; choose columns that have values"

@@ -67,10 +67,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """Row with its status, and why it has no numbers or a flagged one.
-
-    ``where`` tells it from the other rows of its sampler.
-    """
+    """Row with its status, a reason, and ``where`` it differs from others of its sampler."""
 
     cells: tuple[Cell, ...]
     status: str

@@ -54,10 +54,7 @@ class SampleGrid:
 def grids_of(
     parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
 ) -> list[SampleGrid | None]:
-    """Return the sample grids of problems, in as much detail as leaves all within ``room`` bytes.
-
-    ``parts`` are title, rows with ``curve`` and ``slot``, and paths of pictures by index.
-    """
+    """Return the sample grids of problems, in as much detail as ``room`` bytes allow."""
     problems = [KeptSamples.read(*part) for part in parts]
     fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
     most, width = next(fitting, DETAIL[-1])

@@ -134,11 +134,7 @@ def _lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[st
 
 @dataclass(frozen=True)
 class Throughput:
-    """Sweep over batch sizes: size, samples a second, their share of the most in percent, and
-    whether it is the knee.
-
-    ``ended`` says why there is no larger one.
-    """
+    """Sweep over batch sizes: size, samples a second, percent of the most, whether the knee."""
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]

@@ -1,7 +1,4 @@
-"""Comparisons in a terminal: two runs or samplers, what tuned rows cost, and a run beside papers.
-
-Readable at 80 columns and without colour.
-"""
+"""Comparisons in a terminal of 80 columns, without colour: runs, samplers, tuning, papers."""
 
 from __future__ import annotations
 

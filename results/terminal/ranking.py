@@ -1,7 +1,4 @@
-"""A ranking in a terminal: the lowest row at each budget, with verdicts against a baseline.
-
-Readable at 80 columns, without colour and in plain ASCII.
-"""
+"""A ranking in a terminal of 80 columns, in plain ASCII where it must be."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -57,25 +53,10 @@ _WIDE = 60
 class Ranking:
     """Rows of one problem by curve and budget, verdict marks, and the lowest places."""
 
-    title: str
     metric: str
     cells: Mapping[tuple[str, int], Record]
     marks: Marks
     lowest: Collection[Place]
-
-    @classmethod
-    def of(
-        cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks, lowest: Collection[Place]
-    ) -> Ranking:
-        """The ranking of a part of :func:`..table.curves.comparable_parts`."""
-        row_slots = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
-        return cls(
-            title,
-            metric,
-            {(text(row, "curve"), int(slot)): row for row, slot in row_slots if slot is not None},
-            marks,
-            lowest,
-        )
 
     @property
     def slots(self) -> list[int]:
@@ -172,7 +153,12 @@ def print_table(
     for title, rows in comparable_parts(table.frame):
         default = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
         column = metric or (default.name if default else "fid_proxy")
-        ranking = Ranking.of(title, rows, column, marks or {}, tied[title])
+        cells = {
+            (text(row, "curve"), int(slot)): row
+            for row in rows_of(rows.sort_values("nfe"))
+            if (slot := number(row, "slot")) is not None
+        }
+        ranking = Ranking(column, cells, marks or {}, tied[title])
         grid, hidden = ranking.table(console.width, plain)
         heading = _writable(Text(title, style="bold"), plain)
         console.print(heading, soft_wrap=not console.is_terminal)

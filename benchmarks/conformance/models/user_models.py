@@ -1,6 +1,4 @@
-"""Readings of a user's own model: an adapter's other settings, and the usual mistakes of a call
-``model(x, sigma)`` that is written by hand.
-"""
+"""Readings of a user's own model: an adapter's other settings, usual mistakes, other times."""
 
 from __future__ import annotations
 
