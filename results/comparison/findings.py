@@ -189,13 +189,13 @@ def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
     leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
-    best = tuple(
+    best = (
         _best(panel, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
     is_dominated = any(dominated(entry.record) for entry in panel.entries.values())
     by_model = panel.quantity.name == "fd_conv" and is_dominated
-    return Findings(panel, best, _plateau(panel, leaders), by_model)
+    return Findings(panel, tuple(best), _plateau(panel, leaders), by_model)
 
 
 def _best(

@@ -93,7 +93,7 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
 
 
 def _undominated(points: Mapping[int, Point]) -> list[int]:
-    """Return the points that no other point dominates (:func:`dominates`), in their order."""
+    """Return the points that no other point dominates, in their order."""
     least: dict[float, float] = {}
     for point in points.values():
         least[point.cost] = min(point.value, least.get(point.cost, math.inf))
@@ -108,11 +108,6 @@ def _undominated(points: Mapping[int, Point]) -> list[int]:
         for index, point in points.items()
         if point.cost in costs and point.value == least[point.cost]
     ]
-
-
-def dominates(a: Point, b: Point) -> bool:
-    """Return True if ``a`` is at least as good as ``b`` in both by point values, and better in one."""
-    return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:

@@ -121,10 +121,8 @@ def not_comparable(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) ->
     for name in CONDITIONS:
         a, b = (timing.get(name) for timing in (baseline, candidate))
         if a != b:
-            return NoRatio(
-                f"{name.removeprefix('timing_').replace('_', ' ')} differs: {a} and {b}",
-                mismatch=True,
-            )
+            what = name.removeprefix("timing_").replace("_", " ")
+            return NoRatio(f"{what} differs: {a} and {b}", mismatch=True)
     flags = (timing.get("timing_flag") for timing in (baseline, candidate))
     flag = next(filter(None, flags), "")
     return NoRatio(f"flagged: {flag}") if flag else None
@@ -163,9 +161,7 @@ class Speed(NamedTuple):
     reason: str = ""
 
 
-def speed(
-    baseline: Mapping[str, Any], candidate: Mapping[str, Any], margin: float = MARGIN
-) -> Speed:
+def speed(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Speed:
     """Return the verdict on two ``timing.json`` of batches of one size."""
     if reason := not_comparable(baseline, candidate):
         return Speed("ambiguous", reason=reason.reason)
@@ -178,17 +174,18 @@ def speed(
     second = _ratio(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):
         return Speed("ambiguous", *first, reason=f"second clock: {second.reason}")
-    word = _word(first, margin)
-    return Speed(word if word == _word(second, margin) else "ambiguous", *first, second[0])
+    word = _word(first)
+    return Speed(word if word == _word(second) else "ambiguous", *first, second[0])
 
 
 def _ratio(
     baseline: Mapping[str, Any], candidate: Mapping[str, Any], name: str
 ) -> tuple[float, float, float] | NoRatio:
     times = [list(timing.get(name) or ()) for timing in (baseline, candidate)]
-    if not all(map(_positive, times)):
+    if not all(times) or any(time is None or time <= 0 for side in times for time in side):
         return NoRatio("a time that is missing or not positive")
-    if _side_by_side(baseline, candidate):
+    passes = {timing.get("timing_pass") for timing in (baseline, candidate)}
+    if len(passes) == 1 and passes.pop() and "raw_rounds" in baseline:  # taken side by side
         rounds = (timing["raw_rounds"] for timing in (baseline, candidate))
         a, b = (dict(zip(at, of, strict=True)) for at, of in zip(rounds, times, strict=True))
         logs = [math.log(b[number] / a[number]) for number in a.keys() & b.keys()]
@@ -202,17 +199,8 @@ def _ratio(
     return ratio.value, *ratio.ends
 
 
-def _side_by_side(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
-    passes = {timing.get("timing_pass") for timing in (baseline, candidate)}
-    return len(passes) == 1 and bool(passes.pop()) and "raw_rounds" in baseline
-
-
-def _positive(times: Sequence[float | None]) -> bool:
-    return bool(times) and all(time is not None and time > 0 for time in times)
-
-
-def _word(ratio: tuple[float, float, float], margin: float) -> Word:
+def _word(ratio: tuple[float, float, float]) -> Word:
     _, low, high = ratio
-    if 1 / (1 + margin) <= low and high <= 1 + margin:
+    if 1 / (1 + MARGIN) <= low and high <= 1 + MARGIN:
         return "same"
     return "slower" if low > 1 else "faster" if high < 1 else "ambiguous"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -211,13 +211,12 @@ class TrajectoryStrips:
         return sum(len(strip.image) for strip in self.strips)
 
 
-@dataclass(frozen=True)
-class KeptTrajectories:
+class KeptTrajectories(NamedTuple):
     """The trajectories that one problem has at one budget, by curve."""
 
     title: str
     budget: int
-    arrays: Mapping[str, Mapping[str, np.ndarray]]
+    arrays: Mapping[str, Arrays]
 
 
 def trajectory_strips_of(
@@ -236,19 +235,16 @@ def trajectory_strips_of(
 
 def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
     """The trajectories of one problem at the budget where most were kept; None if none was."""
-    numbered = zip(rows.index, rows_of(rows), strict=True)
-    files_of = [
-        (files[index], row)
-        for index, row in numbered
+    saved = [
+        (files[index], text(row, "curve"), _slot(row))
+        for index, row in zip(rows.index, rows_of(rows), strict=True)
         if row["slot"] is not None and index in files and files[index].is_file()
     ]
-    slots = [int(number(row, "slot") or 0) for _, row in files_of]
+    slots = [slot for _, _, slot in saved]
     if not slots:
         return None
     budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
-    read = {
-        text(row, "curve"): pictures_at(path) for path, row in files_of if row["slot"] == budget
-    }
+    read = {curve: pictures_at(path) for path, curve, slot in saved if slot == budget}
     trajectories = {
         curve: arrays
         for curve in ranked_curves(rows)

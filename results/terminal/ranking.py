@@ -26,11 +26,8 @@ from ..text import format_number
 from ..values import number, rows_of, text
 from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
-RankedCell = tuple[str, str, int]
-"""Model, curve and budget."""
-Marks = Mapping[RankedCell, Verdict]
-
-
+Marks = Mapping[tuple[str, str, int], Verdict]
+"""Verdicts by model, curve and budget."""
 SHORT_STATUS = {
     "failed": "failed",
     "diverged": "diverg.",
@@ -101,10 +98,8 @@ class Ranking:
         """Return the ranking as a table no wider than ``width``, and the budgets left out."""
         cells, widths = {}, {}
         for slot in self.slots:
-            values = [
-                value for curve in self.curves if (value := self.value(curve, slot)) is not None
-            ]
-            best = min(values, default=None)
+            values = (self.value(curve, slot) for curve in self.curves)
+            best = min((value for value in values if value is not None), default=None)
             column = [_writable(self.cell(curve, slot, best), plain) for curve in self.curves]
             cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable(Text(curve), plain) for curve in self.curves]
@@ -221,9 +216,6 @@ def verdicts_of(
         if baseline is not None:
             raise
         return "", {}
-    marks: Marks = {
-        (line.model, line.sampler, line.budget): line.verdict
-        for line in lines
-        if line.budget is not None
-    }
+    placed = ((line, line.budget) for line in lines if line.budget is not None)
+    marks = {(line.model, line.sampler, budget): line.verdict for line, budget in placed}
     return (baseline or BASELINE) if marks else "", marks
