@@ -1,8 +1,4 @@
-"""Diagnosis of failed checks: which pattern of failures points to which mistake.
-
-Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
-for the author of a sampler; none of them decides whether a sampler passes.
-"""
+"""Diagnosis of failed checks: a sentence for each known pattern; hypotheses, not verdicts."""
 
 from __future__ import annotations
 

@@ -53,10 +53,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ExactStart(GridSampler):
-    """Grid sampler whose state is set to the exact flow after each step without full history.
-
-    Rows beyond the problem's points are left as the sampler makes them.
-    """
+    """Grid sampler whose problem's points are set to the exact flow until history is full."""
 
     name = "exact_start"
     source: ClassVar[Source] = Source("", "", "")

@@ -62,8 +62,8 @@ class Recorder:
         """Return the inner denoiser's answer, and record the call."""
         self.log.calls += 1
         self.log.rows += len(x)
-        many = isinstance(sigma, Tensor) and sigma.ndim
-        self.log.levels += sigma.tolist() if many else [float(sigma)]
+        levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)
+        self.log.levels += levels.tolist()
         answer = self.inner(x, sigma)
         if self.keep:
             self.log.answers.append((answer, answer.clone()))

@@ -96,11 +96,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
 
 
 def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted; "" if it is.
-
-    A normal approximation needs many samples that matter. Where a few carry half of the sum, as
-    flips and heavy tails do, both the mean and its standard error are a matter of luck.
-    """
+    """Return why a mean of squares is not to be trusted: few samples carry half of it; "" if it is."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

@@ -1,8 +1,7 @@
 """Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
 
-Published tables couple a solver with a schedule. The best of K schedules is chosen on one half of
-the samples and measured on the other, with disjoint latents. The smallest of K noisy numbers is too
-small (the winner's curse); its re-measurement is not.
+The best of K schedules is chosen on one half of the samples and measured on the other: the smallest
+of K noisy numbers is too small (the winner's curse), its re-measurement is not.
 """
 
 from __future__ import annotations

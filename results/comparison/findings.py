@@ -39,9 +39,8 @@ Standing = Verdict | Literal["the same", "itself", "alone"]
 class Best:
     """The row with the lowest value at one budget, which need not be better than any other.
 
-    ``baseline`` is the row that it is compared with. ``rivals`` are the other curves, of
-    ``others``, that it is not shown to be better than. ``refusal`` says why nothing can be said of
-    it and any other row. ``flagged``: an interval of it or of the baseline is unreliable.
+    ``baseline`` is the row it is compared with, ``rivals`` are other curves it is not shown to
+    beat, ``refusal`` says why nothing can be said, ``flagged`` that an interval is unreliable.
     """
 
     budget: int

@@ -1,8 +1,4 @@
-"""Rows with their arrays and times, and pairs of rows: a cell of two runs, or a row and a
-baseline's.
-
-Rows that were not measured alike are refused, with the part that differs.
-"""
+"""Rows with their arrays and times, and pairs of rows that were measured alike."""
 
 from __future__ import annotations
 

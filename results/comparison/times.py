@@ -201,6 +201,6 @@ def _ratio(
 
 def _word(ratio: tuple[float, float, float]) -> Word:
     _, low, high = ratio
-    if 1 / (1 + MARGIN) <= low and high <= 1 + MARGIN:
+    if low >= 1 / (1 + MARGIN) and high <= 1 + MARGIN:
         return "same"
     return "slower" if low > 1 else "faster" if high < 1 else "ambiguous"

@@ -104,10 +104,7 @@ def identical(pair: Pair, quantity: Quantity) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Rows, by their place in a table, that may all be compared with one another by one quantity.
-
-    ``within_budget`` and ``across_budgets`` count the pairs that are judged together.
-    """
+    """Rows, by their place in a table, that may all be compared by one quantity."""
 
     entries: dict[int, Entry]
     quantity: Quantity

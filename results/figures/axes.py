@@ -72,8 +72,7 @@ def inches(axes: Axes) -> tuple[float, float]:
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
-    """Ticks that are at least a ``share`` of the axis apart: the first and the last, then the most
-    frequent, then the later ones.
+    """Return ticks a ``share`` of the axis apart: first and last, then frequent, then later ones.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]

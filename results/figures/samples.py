@@ -64,7 +64,7 @@ def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
 
 
 def _figure(title: str, pictures: Found, width: Width) -> Sheet:
-    rows = {curve: row for (curve, _), (row, _) in reversed(pictures.items())}
+    rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
     curves, slots = dict.fromkeys(curve for curve, _ in pictures), {slot for _, slot in pictures}
     saved = [arrays for _, arrays in pictures.values()]
     stacks = {

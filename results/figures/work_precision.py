@@ -35,12 +35,7 @@ ALONG = 24
 
 
 def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
-    """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, in the first place without
-    data.
-
-    Where no place is free, the axes grow downwards. ``exponent`` is the power of the step in an
-    error of order one.
-    """
+    """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, where no data are."""
     paths = [list(path) for path in curves]
     steepest = exponent * max(ORDERS)
     place = _free(axes, steepest, paths)
@@ -202,7 +197,7 @@ def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
         if bottom is not None and top is not None:
             bar = [max(bottom, low), top]
             axes.plot([x, x], bar, color=colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
-    down = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
+    down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
     for limit in (False, True):
         some = [point for point in series.points if point.limit == limit]
         look = markers(series.style) | (down if limit else {})

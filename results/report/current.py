@@ -1,8 +1,4 @@
-"""Check that a report is up to date: the page ends in digests of its ingredients and of itself.
-
-Made of: every file of the run directory that a report reads, this package's own files, the versions
-of the libraries that draw and write, and the baseline. No file's time counts.
-"""
+"""Check that a report is up to date: the page ends in digests of its ingredients and of itself."""
 
 from __future__ import annotations
 

@@ -31,8 +31,7 @@ def mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
 
 
 def rectangle(count: int) -> tuple[int, int]:
-    """Lines and columns of the fullest rectangle of up to ``count`` pictures, no wider than twice
-    its height.
+    """Return lines and columns of the fullest rectangle of up to ``count``, at most twice as wide.
 
     >>> [rectangle(count) for count in (1, 3, 4, 7, 8, 9)]
     [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]

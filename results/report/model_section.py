@@ -63,11 +63,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Front:
-    """The front in one unit of work, the cheapest first.
-
-    ``rest`` counts rows that errors could put on it, ``merged`` those whose time cannot be told
-    from a lower one's.
-    """
+    """The front in one unit of work, cheapest first; ``rest`` may be on it, ``merged`` are tied."""
 
     unit: str
     choices: tuple[Choice, ...]

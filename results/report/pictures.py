@@ -37,11 +37,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class SampleGrid:
-    """Pictures of one problem: curves, best first, with a tile a budget, and converged pictures.
-
-    ``jump``: the first column is one step; ``points``: pictures show points in the plane; ``shown``
-    samples in each.
-    """
+    """Pictures of one problem: curves, best first, with a tile a budget, and converged ones."""
 
     budgets: tuple[int, ...]
     jump: bool

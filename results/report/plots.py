@@ -1,7 +1,6 @@
 """Data of the work-precision plots, and the style of each curve.
 
-``plot.js`` draws them. Plotly reads a little HTML in its labels, so every text that reaches it is
-escaped here.
+Plotly reads a little HTML in its labels, so every text that reaches it is escaped here.
 """
 
 from __future__ import annotations

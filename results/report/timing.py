@@ -31,12 +31,7 @@ REACH = 0.25
 
 @dataclass(frozen=True)
 class Timed:
-    """Timed row with its bar in percent of the table's longest, and raw times as places in 0 to 1
-    about the median.
-
-    ``worse``: its samples are shown to be worse than the baseline's, so that being faster is no
-    merit.
-    """
+    """Timed row: its bar in percent, raw times as places about the median, and a speed."""
 
     row: Record
     model_share: float

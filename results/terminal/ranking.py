@@ -217,5 +217,5 @@ def verdicts_of(
             raise
         return "", {}
     placed = ((line, line.budget) for line in lines if line.budget is not None)
-    marks = {(line.model, line.sampler, budget): line.verdict for line, budget in placed}
+    marks: Marks = {(line.model, line.sampler, budget): line.verdict for line, budget in placed}
     return (baseline or BASELINE) if marks else "", marks

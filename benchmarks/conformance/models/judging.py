@@ -1,7 +1,6 @@
 """Judgement of one reading of a network on clean samples, and the readings that fit better.
 
-E[x0 | x] has the smallest squared error of all functions of x. A reading with a smaller error shows that
-the stated one is wrong, but it is right only if it passes the other checks itself.
+E[x0 | x] has the smallest squared error: a smaller one shows that the stated reading is wrong.
 """
 
 from __future__ import annotations
@@ -154,11 +153,7 @@ def error_of(of: Fit) -> float:
 
 
 def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
-    """Name the reading that fits better, if it passes by itself.
-
-    ``broken`` says what is wrong with the outputs in every reading, ``observation`` what is seen of
-    the stated one.
-    """
+    """Name the reading that fits better, if it passes by itself, or what is ``broken`` or seen."""
     passed: bool | None = False
     count = len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):

@@ -41,11 +41,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if from high levels the output is as far from the clean sample as two samples
-    are.
-
-    That is twice the variance; a mean is never further than once.
-    """
+    """Return True if from high levels the error is twice the variance, of a mean at most once."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())

@@ -1,7 +1,6 @@
 """Other readings of a denoiser: its output if one thing about it were otherwise.
 
-Each is a denoiser of the same data, so that their errors can be compared. Some need only the calls of a
-model, some a network in its own coordinates; :func:`alternatives` are those that settings choose.
+:func:`alternatives` are those that settings choose.
 """
 
 from __future__ import annotations

@@ -53,11 +53,7 @@ class Retimed(Wrapper):
 
 
 def readings_of_time(stated: Candidate) -> Readings:
-    """Yield readings of a model with its network at other times, as far as its calls can be seen.
-
-    A shift is searched only where the model is wrong without one: the best of many would beat a
-    right map by chance.
-    """
+    """Yield readings of a model at other times; a shift only where it is wrong without one."""
     model, levels = stated.model, [float(level) for level in stated.fit.levels]
     if isinstance(model, NativeDenoiser):
         if not stated.passes:
