@@ -168,8 +168,8 @@ def speed(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> Speed:
     first = _ratio(baseline, candidate, "raw_total_ms")
     if isinstance(first, NoRatio):
         return Speed("ambiguous", reason=first.reason)
-    kinds = {timing.get("timing_second_clock") for timing in (baseline, candidate)}
-    if len(kinds) > 1 or not all(kinds):
+    kinds = [timing.get("timing_second_clock") for timing in (baseline, candidate)]
+    if kinds[0] != kinds[1] or not kinds[0]:
         return Speed("ambiguous", *first, reason="there is one clock only")
     second = _ratio(baseline, candidate, "raw_second")
     if isinstance(second, NoRatio):

@@ -16,14 +16,8 @@ from ..text import format_number
 from ..values import empty, number, rows_of, text
 
 MARKS = {
-    "ok": "✓",
-    "failed": "✗",
-    "diverged": "∞",
-    "skipped": "→",
-    "missing": "…",
-    "crashed": "✗",
-    "timed out": "✗",
-    "killed": "✗",
+    **{"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"},
+    **dict.fromkeys(("failed", "crashed", "timed out", "killed"), "✗"),
 }
 """Status marks, shown with the word."""
 

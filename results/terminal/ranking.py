@@ -29,14 +29,8 @@ from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 Marks = Mapping[tuple[str, str, int], Verdict]
 """Verdicts by model, curve and budget."""
 SHORT_STATUS = {
-    "failed": "failed",
-    "diverged": "diverg.",
-    "skipped": "skipped",
-    "missing": "…",
-    "crashed": "crashed",
-    "timed out": "timeout",
-    "killed": "killed",
-    "damaged": "damaged",
+    **{status: status for status in ("failed", "skipped", "crashed", "killed", "damaged")},
+    **{"diverged": "diverg.", "missing": "…", "timed out": "timeout"},
 }
 PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
 """Replacements of letters where a terminal has ASCII only."""
