@@ -15,10 +15,9 @@ from ..record import Record
 from ..text import format_number
 from ..values import empty, number, rows_of, text
 
-MARKS = {
-    **{"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"},
-    **dict.fromkeys(("failed", "crashed", "timed out", "killed"), "✗"),
-}
+MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
+    ("failed", "crashed", "timed out", "killed"), "✗"
+)
 """Status marks, shown with the word."""
 
 BEFORE = (

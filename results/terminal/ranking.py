@@ -28,10 +28,8 @@ from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
 Marks = Mapping[tuple[str, str, int], Verdict]
 """Verdicts by model, curve and budget."""
-SHORT_STATUS = {
-    **{status: status for status in ("failed", "skipped", "crashed", "killed", "damaged")},
-    **{"diverged": "diverg.", "missing": "…", "timed out": "timeout"},
-}
+SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
+SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
 PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
 """Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
