@@ -18,14 +18,21 @@ from matplotlib.axes import Axes
 
 from ...results import report
 from ...results.escaping import printable
-from ...results.figures.axes import logarithmic
-from ...results.figures.inline import inline_svg
-from ...results.figures.labels import name_at_the_right
-from ...results.figures.markers import line, markers
-from ...results.figures.series import Point, Series
-from ...results.figures.sheet import INK, RULE, SOFT, WIDTHS, Width, encoded, sheet, styled
+from ...results.figures.axes import logarithmic, name_at_the_right
+from ...results.figures.series import Point, Series, line, markers
+from ...results.figures.sheet import (
+    INK,
+    RULE,
+    SOFT,
+    WIDTHS,
+    Width,
+    encoded,
+    inline_svg,
+    sheet,
+    styled,
+)
 from ...results.palette import Style
-from ...results.report.pictures.drawing import data_uri, side_by_side, with_alpha
+from ...results.report.drawing import data_uri, side_by_side, with_alpha
 from ...results.run_directory.files import write_text
 from ...results.text import format_number
 from .answer import Advice, Budget, Choice, Pictures, Pictures8

@@ -193,7 +193,7 @@ def _print_published(run: Path, model: str | None, margin: float, as_json: bool)
     results = reproductions(run, model=model, margin=margin)
     if as_json:
         return print_json([result.flat for result in results])
-    from ...results.terminal.published import print_reproductions
+    from ...results.terminal.comparison import print_reproductions
 
     return print_reproductions(results, out)
 

@@ -8,24 +8,28 @@ True
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from ...samplers import Sampler, karras, make, non_default
 from .check import Check, Conformance, guarded, print_conformance, raised
-from .consistency import check_algebra, check_finite, check_to_zero, check_translation, check_twin
-from .counts import check_nfe
+from .consistency import (
+    check_algebra,
+    check_finite,
+    check_nfe,
+    check_to_zero,
+    check_translation,
+    check_twin,
+)
 from .diagnosis import diagnose
-from .moments import check_moments
-from .noise import check_noise
-from .order import check_order, check_tolerance, rms, slope
-from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, uneven_grid
+from .moments import check_moments, check_noise
+from .order import check_order, check_strong, check_tolerance, rms, slope
+from .problems import INTERIOR, AnisotropicGaussian, Rational, ThreeModes, noise_for, uneven_grid
 from .purity import check_batch, check_purity
-from .recorder import noise_for
-from .strong import check_strong
 
 __all__ = [
     "INTERIOR",
@@ -42,16 +46,12 @@ __all__ = [
 
 
 def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = False) -> Conformance:
-    """Check one sampler: order, evaluations, levels, finiteness, algebra, purity, batch
-    independence, moments.
+    """Check one sampler; one that raises has failed the check in which it did.
 
     Args:
         sampler: a sampler, or what :func:`~samplerbench.samplers.make` takes: its registry name, or
             a table with ``name`` and options.
         fast: orders on two of the four pairs of problem and grid.
-
-    Returns:
-        All checks. A sampler that raises has failed the check in which it did.
 
     Raises:
         ValueError: unknown name or option.
@@ -60,19 +60,17 @@ def check_sampler(sampler: Sampler | str | Mapping[str, Any], *, fast: bool = Fa
     began = time.perf_counter()
     with _one_thread():
         checks = _runs(subject) or [
-            check for name, run in _plan(subject, fast) for check in guarded(name, run)
+            check
+            for name, run in _plan(subject, fast).items()
+            for check in guarded(name, partial(run, subject))
         ]
-    why = diagnose(subject, checks)
-    return Conformance(
-        subject.name, non_default(subject), subject.order, checks, time.perf_counter() - began, why
-    )
+    why, params = diagnose(subject, checks), non_default(subject)
+    seconds = time.perf_counter() - began
+    return Conformance(subject.name, params, subject.order, checks, seconds, why)
 
 
 def _runs(sampler: Sampler) -> list[Check]:
-    """Return one failed check for a sampler that cannot take three steps, neither to 0 nor to sigma_min.
-
-    Else return none. All other checks would fail with the same words.
-    """
+    """Return one failed check for a sampler that cannot take three steps to 0 or sigma_min."""
     reasons = []
     for to_zero in (True, False):
         grid = karras(3, 0.02, 10.0, to_zero=to_zero)
@@ -95,31 +93,25 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan(sampler: Sampler, fast: bool) -> list[tuple[str, Callable[[], list[Check]]]]:
-    """Return the checks that apply."""
+def _plan(sampler: Sampler, fast: bool) -> dict[str, Callable[[Any], Iterable[Check]]]:
+    accuracy: dict[str, Callable[[Any], Iterable[Check]]]
     if sampler.adaptive:
-        accuracy: list[tuple[str, Callable[[], list[Check]]]] = [
-            ("tolerance", lambda: check_tolerance(sampler))
-        ]
+        accuracy = {"tolerance": check_tolerance}
     elif sampler.stochastic:
-        accuracy = [
-            ("moments", lambda: check_moments(sampler)),
-            ("noise", lambda: check_noise(sampler)),
-            ("strong order", lambda: check_strong(sampler)),
-            ("translation", lambda: check_translation(sampler)),
-        ]
+        accuracy = {
+            "moments": check_moments,
+            "noise": check_noise,
+            "strong order": check_strong,
+            "translation": check_translation,
+        }
     else:
-        accuracy = [
-            ("order", lambda: check_order(sampler, fast=fast)),
-            ("translation", lambda: check_translation(sampler)),
-        ]
-    return [
-        *accuracy,
-        ("same as", lambda: check_twin(sampler)),
-        ("nfe", lambda: check_nfe(sampler)),
-        ("finite", lambda: check_finite(sampler)),
-        ("to zero", lambda: check_to_zero(sampler)),
-        ("algebra", lambda: check_algebra(sampler)),
-        ("purity", lambda: check_purity(sampler)),
-        ("batch independence", lambda: check_batch(sampler)),
-    ]
+        accuracy = {"order": partial(check_order, fast=fast), "translation": check_translation}
+    return accuracy | {
+        "same as": check_twin,
+        "nfe": check_nfe,
+        "finite": check_finite,
+        "to zero": check_to_zero,
+        "algebra": check_algebra,
+        "purity": check_purity,
+        "batch independence": check_batch,
+    }

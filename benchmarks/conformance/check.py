@@ -15,21 +15,14 @@ from rich.table import Table
 
 Mark = Literal["pass", "FAIL", "measured"]
 STYLES: dict[Mark, str] = {"pass": "green", "FAIL": "bold red", "measured": "dim"}
+TABLE: Any = {"title_justify": "left", "box": None, "pad_edge": False}
 _OURS = Path(__file__).parent
 _LOOP = _OURS.parents[1] / "samplers"
 
 
 @dataclass(frozen=True)
 class Check:
-    """Check of one property of a sampler.
-
-    Attributes:
-        name: what was checked.
-        passed: the verdict; True as well for something that is only measured.
-        detail: one sentence with the numbers that a reader wants, or the reason of the failure.
-        data: all numbers, for ``--json``.
-        asserted: whether anything is demanded; if not, it is measured, and no number can fail.
-    """
+    """Check of one property; without ``asserted`` it is only measured, and no number can fail."""
 
     name: str
     passed: bool
@@ -45,16 +38,7 @@ class Check:
 
 @dataclass(frozen=True, repr=False)
 class Conformance:
-    """Checks of one sampler, printed as a verdict and a line for each failure.
-
-    Attributes:
-        sampler: registry name.
-        params: its fields that differ from their defaults.
-        order: declared order.
-        checks: in the order in which they ran.
-        seconds: wall time of the run.
-        why: what the pattern of the failures says, a sentence each.
-    """
+    """Checks of one sampler, and what the pattern of failures says."""
 
     sampler: str
     params: dict[str, Any]
@@ -76,11 +60,9 @@ class Conformance:
     def __repr__(self) -> str:
         """Return the verdict, the failures and their likely causes, a line each."""
         params = "".join(f" {key}={value}" for key, value in self.params.items())
-        failed = [f"  {check.name}: {check.detail}" for check in self.failures]
+        failed, count = [f"  {c.name}: {c.detail}" for c in self.failures], len(self.checks)
         verdict = (
-            f"{len(failed)} of {len(self.checks)} checks failed"
-            if failed
-            else f"all {len(self.checks)} checks passed"
+            f"{len(failed)} of {count} checks failed" if failed else f"all {count} checks passed"
         )
         causes = [f"  {'why' if failed else 'note'}: {sentence}" for sentence in self.why]
         return "\n".join([f"{self.sampler}{params}: {verdict}", *failed, *causes])
@@ -91,7 +73,7 @@ class Conformance:
 
 
 def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
-    """Return the checks of ``run``; an exception is a failed check and does not hide the other parts."""
+    """Return the checks of ``run``; an exception is a failed check."""
     try:
         return list(run())
     except Exception as error:
@@ -100,21 +82,17 @@ def guarded(name: str, run: Callable[[], Iterable[Check]]) -> list[Check]:
 
 def raised(error: BaseException) -> str:
     """Return an exception in a sentence, with the line of the sampler that it comes from."""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _is_the_samplers(Path(frame.filename))
-    ]
+    trace = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in trace if _is_the_samplers(Path(frame.filename))]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"raised {type(error).__name__}: {str(error).partition(chr(10))[0]}{where}"
 
 
 def _is_the_samplers(file: Path) -> bool:
     """Return True if code belongs to the checked sampler, not to the suite, the loop or a library."""
-    machinery = file.parent == _OURS or (
-        file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
-    )
-    return not machinery and "site-packages" not in file.parts and not file.name.startswith("<")
+    loop = file.parent == _LOOP and file.name in ("loop.py", "base.py", "noise.py")
+    library = "site-packages" in file.parts or file.name.startswith("<")
+    return not (loop or library or file.parent == _OURS)
 
 
 def _plain(value: Any) -> Any:
@@ -127,23 +105,16 @@ def _plain(value: Any) -> Any:
 
 
 def print_conformance(result: Conformance, console: Console) -> None:
-    """Print one line a check, what the failures have in common, and errors against N where an
-    order was measured.
-    """
-    params = "".join(f" {key}={value}" for key, value in result.params.items())
-    table = Table(title=f"{result.sampler}{params}", title_justify="left", box=None, pad_edge=False)
-    for heading in ("check", "", "found"):
-        table.add_column(heading)
+    """Print a line a check, what the failures have in common, and measured errors against N."""
+    title = result.sampler + "".join(f" {key}={value}" for key, value in result.params.items())
+    table = Table("check", "", "found", title=title, **TABLE)
     for check in result.checks:
         table.add_row(check.name, f"[{STYLES[check.mark]}]{check.mark}[/]", escape(check.detail))
     console.print(table)
     for sentence in result.why:
         console.print(f"[bold]{'note' if result.passed else 'why'}[/]: {escape(sentence)}")
-    verdict = (
-        "[green]passed[/]"
-        if result.passed
-        else (f"[bold red]{len(result.failures)} of {len(result.checks)} checks failed[/]")
-    )
+    failed = f"{len(result.failures)} of {len(result.checks)} checks failed"
+    verdict = "[green]passed[/]" if result.passed else f"[bold red]{failed}[/]"
     console.print(f"{escape(result.sampler)}: {verdict} in {result.seconds:.1f} s")
     for check in result.checks:
         if check.name == "order" and check.data:
@@ -153,16 +124,12 @@ def print_conformance(result: Conformance, console: Console) -> None:
 def _errors(data: dict[str, dict[str, list[float]]]) -> Table:
     """Return the global errors of a check of the order, a row per pair and a column per N."""
     steps = max((entry["N"] for entry in data.values()), key=len)
-    table = Table(
-        title="RMS error from exact start values", title_justify="left", box=None, pad_edge=False
-    )
-    table.add_column("problem / grid")
+    table = Table("problem / grid", title="RMS error from exact start values", **TABLE)
     for n in steps:
         table.add_column(f"N={n}", justify="right")
     table.add_column("slope", justify="right")
     for pair, entry in data.items():
-        errors = [f"{error:.1e}" for error in entry["error"]] + [""] * (
-            len(steps) - len(entry["error"])
-        )
-        table.add_row(pair, *errors, f"{entry['slope']:.2f}")
+        errors = [f"{error:.1e}" for error in entry["error"]]
+        blanks = [""] * (len(steps) - len(errors))
+        table.add_row(pair, *errors, *blanks, f"{entry['slope']:.2f}")
     return table

@@ -1,16 +1,17 @@
-"""Checks of finite results on the shortest grids, and of identities that every consistent method
-obeys.
-"""
+"""Checks that end finite, count evaluations and hold identities that every consistent method obeys."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...samplers import (
     Grid,
+    GridSampler,
     LinearMultistep,
     Multistep,
     Sampler,
@@ -20,43 +21,65 @@ from ...samplers import (
     non_default,
 )
 from .check import Check, raised
-from .problems import GRIDS, AnisotropicGaussian
-from .recorder import noise_for
+from .problems import GRIDS, AnisotropicGaussian, Rational, Recorder, noise_for
 
+COUNTED = (1, 2, 3, 10)
+BATCH = 2
 RANGE = (0.02, 80.0)
 CLOSE = 1e-12
 
 
-def check_finite(sampler: Sampler) -> list[Check]:
-    """Check that 1, 2 and 3 steps, to 0 and to sigma_min, in float32 and float64, end finite and keep
-    shape, dtype and device.
-    """
+def check_nfe(sampler: Sampler) -> Iterator[Check]:
+    """Check rows and calls against ``nfe``, and levels, up to sqrt(2) times the grid's with noise."""
+    data, wrong, levels = [], [], []
+    for to_zero, n in ((to_zero, n) for to_zero in (True, False) for n in COUNTED):
+        grid, recorder = karras(n, 0.02, 10.0, to_zero=to_zero), Recorder(Rational())
+        noise, x = noise_for(sampler, torch.arange(BATCH), (3,))
+        sampler.sample(recorder, x * grid.sigma[0], grid, noise)
+        calls, counted, declared = recorder.log.calls, recorder.log.rows / BATCH, sampler.nfe(grid)
+        row = {"steps": n, "to_zero": to_zero, "declared": declared, "counted": counted}
+        data.append({**row, "calls": calls})
+        sequential = isinstance(sampler, GridSampler) and calls != declared
+        if declared is not None and (counted != declared or sequential):
+            end = "0" if to_zero else "sigma_min"
+            counts = f"declared {declared}, counted {counted:g} in {calls} calls"
+            wrong.append(f"{n} steps to {end}: {counts}")
+        top = grid.sigma[0] * (2**0.5 if sampler.stochastic else 1)
+        bottom = grid.sigma[-2] if to_zero else grid.sigma[-1]
+        low, high = bottom * (1 - 1e-9), top * (1 + 1e-9)
+        levels += [level for level in recorder.log.levels if not low <= level <= high]
+    counts = ", ".join(f"{entry['counted']:g}" for entry in data if entry["to_zero"])
+    said = f"{counts} evaluations at {', '.join(map(str, COUNTED))} steps to 0"
+    if data[0]["declared"] is None:
+        said += " (none declared)"
+    yield Check("nfe", not wrong, wrong[0] if wrong else said, {"grids": data})
+    outside = f"asked for sigma = {levels[0]:.4g}, outside the grid" if levels else ""
+    yield Check("levels", not levels, outside or "all within the grid")
+
+
+def _sample(sampler: Sampler, denoise: Any, grid: Grid, around: Tensor | float = 0.0) -> Tensor:
+    noise, latents = noise_for(sampler, torch.arange(4), (3,))
+    return sampler.sample(denoise, latents * grid.sigma[0] + around, grid, noise)
+
+
+def check_finite(sampler: Sampler) -> Iterator[Check]:
+    """Check that 1, 2 and 3 steps in both precisions end finite and keep shape, dtype and device."""
     steps = (1, 3) if sampler.adaptive else (1, 2, 3)
+    grids = [karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps]
     failed: list[dict[str, Any]] = []
-    for dtype in (torch.float32, torch.float64):
-        for grid in (
-            karras(n, *RANGE, to_zero=to_zero) for to_zero in (True, False) for n in steps
-        ):
-            name = str(dtype).removeprefix("torch.")
-            if reason := _ends_badly(sampler, grid, dtype):
-                where = f"{len(grid)} steps to {grid.sigma[-1]:g} in {name}"
-                failed.append(
-                    {
-                        "steps": len(grid),
-                        "to_zero": grid.to_zero,
-                        "dtype": name,
-                        "reason": f"{where}: {reason}",
-                    }
-                )
+    for dtype, grid in (
+        (dtype, grid) for dtype in (torch.float32, torch.float64) for grid in grids
+    ):
+        if reason := _ends_badly(sampler, grid, dtype):
+            name, n = str(dtype).removeprefix("torch."), len(grid)
+            reason = f"{n} steps to {grid.sigma[-1]:g} in {name}: {reason}"
+            about = {"steps": n, "to_zero": grid.to_zero, "dtype": name, "reason": reason}
+            failed.append(about)
+    counts = f"{', '.join(map(str, steps))} steps, to 0 and to sigma_min, float32 and float64"
     if failed:
-        return [Check("finite", False, failed[0]["reason"], {"failed": failed})]
-    return [
-        Check(
-            "finite",
-            True,
-            f"{', '.join(str(n) for n in steps)} steps, to 0 and to sigma_min, float32 and float64",
-        )
-    ]
+        yield Check("finite", False, failed[0]["reason"], {"failed": failed})
+    else:
+        yield Check("finite", True, counts)
 
 
 def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
@@ -72,59 +95,34 @@ def _ends_badly(sampler: Sampler, grid: Grid, dtype: torch.dtype) -> str:
     return "" if bool(end.isfinite().all()) else "values that are not finite"
 
 
-def check_to_zero(sampler: Sampler) -> list[Check]:
-    """Check that the end at sigma = 0 is the datum if there is only one: the last step is x <- d."""
-    grid, datum = karras(6, *RANGE), torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
-    noise, latents = noise_for(sampler, torch.arange(4), (3,))
-    end = sampler.sample(
-        lambda x, _: datum.expand_as(x).clone(), datum + latents * grid.sigma[0], grid, noise
-    )
-    error = float((end - datum).abs().max())
-    return [
-        Check(
-            "to zero",
-            error < 1e-9,
-            f"one datum, and the end at sigma = 0 is it, to {error:.0e}",
-            {"error": error},
-        )
-    ]
-
-
-def _kind(x: torch.Tensor) -> str:
+def _kind(x: Tensor) -> str:
     return f"{tuple(x.shape)} {str(x.dtype).removeprefix('torch.')} {x.device}"
 
 
-def check_translation(sampler: Sampler) -> list[Check]:
+def check_to_zero(sampler: Sampler) -> Iterator[Check]:
+    """Check that the end at sigma = 0 is the datum if there is only one: the last step is x <- d."""
+    datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
+    end = _sample(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
+    error = float((end - datum).abs().max())
+    said = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
+    yield Check("to zero", error < 1e-9, said, {"error": error})
+
+
+def check_translation(sampler: Sampler) -> Iterator[Check]:
     """Check that data moved by a constant vector give samples moved by it: the weights sum to 1."""
     if not sampler.translates:
-        return []
+        return
     grid, shift = karras(6, *RANGE), 5.0
-    ends = []
-    for moved in (0.0, shift):
-        noise, latents = noise_for(sampler, torch.arange(4), (3,))
-        ends.append(
-            sampler.sample(AnisotropicGaussian(moved), latents * grid.sigma[0] + moved, grid, noise)
-        )
-    error = float((ends[1] - shift - ends[0]).abs().max())
-    return [
-        Check(
-            "translation",
-            error < 1e-10,
-            f"moved data, moved samples: to {error:.0e}",
-            {"error": error},
-        )
-    ]
+    still, moved = (_sample(sampler, AnisotropicGaussian(by), grid, by) for by in (0.0, shift))
+    error = float((moved - shift - still).abs().max())
+    said = f"moved data, moved samples: to {error:.0e}"
+    yield Check("translation", error < 1e-10, said, {"error": error})
 
 
-def check_algebra(sampler: Sampler) -> list[Check]:
-    """Check the rows of a :class:`LinearMultistep` or :class:`Multistep`: a + sum_j b_j (p + q)_{i-j} =
-    1, and no more memory than declared.
-
-    (With x = d = const, a step must leave x as it is, and the memo of step i - j was (p + q) x. So
-    must every stage of a single step.)
-    """
+def check_algebra(sampler: Sampler) -> Iterator[Check]:
+    """Check linear multistep rows: a + sum_j b_j (p + q)_(i-j) = 1, and the memory declared."""
     if not isinstance(sampler, (LinearMultistep, Multistep)) or not sampler.translates:
-        return []
+        return
     worst, wrong = 0.0, []
     grids = {name: grid(10) for name, grid in GRIDS.items()} | {
         f"karras of {n} steps to 0": karras(n, *RANGE) for n in (1, 2, 3, 10)
@@ -133,80 +131,40 @@ def check_algebra(sampler: Sampler) -> list[Check]:
         rows = sampler.plan(grid)
         for i, row in enumerate(rows):
             if isinstance(row, StartRow):
-                worst = max(
-                    worst,
-                    *(
-                        abs(part.a + math.fsum(part.b) - 1)
-                        for part in (*row.stages.stages, row.stages)
-                    ),
-                )
+                parts = (*row.stages.stages, row.stages)
+                worst = max(worst, *(abs(part.a + math.fsum(part.b) - 1) for part in parts))
                 continue
-            if len(row.b) > min(i, sampler.history) + 1:
-                return [
-                    Check(
-                        "algebra",
-                        False,
-                        f"row {i} reads {len(row.b) - 1} memos of earlier "
-                        f"steps, of {min(i, sampler.history)}",
-                    )
-                ]
+            memos, at_hand = len(row.b) - 1, min(i, sampler.history)
+            if memos > at_hand:
+                said = f"row {i} reads {memos} memos of earlier steps, of {at_hand}"
+                yield Check("algebra", False, said)
+                return
             if row.sigma != grid.sigma[i]:
-                return [
-                    Check(
-                        "algebra",
-                        False,
-                        f"row {i} evaluates at sigma = {row.sigma:.4g}, "
-                        f"and its step begins at {grid.sigma[i]:.4g}",
-                    )
-                ]
-            total = _total(rows, i)
+                starts = f"and its step begins at {grid.sigma[i]:.4g}"
+                said = f"row {i} evaluates at sigma = {row.sigma:.4g}, {starts}"
+                yield Check("algebra", False, said)
+                return
+            weights = (b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(row.b))
+            total = row.a + math.fsum(weights)
             worst = max(worst, abs(total - 1))
             if not abs(total - 1) < CLOSE:
-                wrong.append(
-                    {
-                        "grid": name,
-                        "row": i,
-                        "sum": total,
-                        "memos": len(row.b) - 1,
-                        "last": i == len(rows) - 1,
-                        "to_zero": grid.to_zero,
-                    }
-                )
+                place = {"grid": name, "row": i, "sum": total, "memos": memos}
+                wrong.append({**place, "last": i == len(rows) - 1, "to_zero": grid.to_zero})
     if wrong:
-        first = (
-            f"row {wrong[0]['row']} on {wrong[0]['grid']}: a + sum_j b_j (p + "
-            f"q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
-        )
-        return [Check("algebra", False, first, {"error": worst, "wrong": wrong})]
-    return [
-        Check(
-            "algebra",
-            worst < CLOSE,
-            f"weights of every step sum to 1 within {worst:.0e}",
-            {"error": worst},
-        )
-    ]
+        where = f"row {wrong[0]['row']} on {wrong[0]['grid']}"
+        said = f"{where}: a + sum_j b_j (p + q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
+        yield Check("algebra", False, said, {"error": worst, "wrong": wrong})
+    else:
+        said = f"weights of every step sum to 1 within {worst:.0e}"
+        yield Check("algebra", worst < CLOSE, said, {"error": worst})
 
 
-def _total(rows: list[Any], i: int) -> float:
-    return rows[i].a + math.fsum(
-        b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(rows[i].b)
-    )
-
-
-def check_twin(sampler: Sampler) -> list[Check]:
+def check_twin(sampler: Sampler) -> Iterator[Check]:
     """Check that a sampler that declares it equals another gives the same samples."""
     if not sampler.same_as or non_default(sampler):
-        return []
+        return
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
-    noise, latents = noise_for(sampler, torch.arange(4), (3,))
-    mine, other = (
-        s.sample(problem, latents * grid.sigma[0], grid, noise)
-        for s in (sampler, make(sampler.same_as))
-    )
+    mine, other = (_sample(s, problem, grid) for s in (sampler, make(sampler.same_as)))
     error = float((mine - other).abs().max())
-    return [
-        Check(
-            "same as", error < 1e-12, f"equals {sampler.same_as} to {error:.0e}", {"error": error}
-        )
-    ]
+    said = f"equals {sampler.same_as} to {error:.0e}"
+    yield Check("same as", error < 1e-12, said, {"error": error})

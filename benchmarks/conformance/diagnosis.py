@@ -1,8 +1,4 @@
-"""Diagnosis of failed checks: which pattern of failures points to which mistake.
-
-Each rule reads the numbers of the checks and answers with one sentence or none. They are hypotheses
-for the author of a sampler; none of them decides whether a sampler passes.
-"""
+"""Diagnosis of failed checks: a sentence for each known pattern; hypotheses, not verdicts."""
 
 from __future__ import annotations
 
@@ -32,42 +28,38 @@ def _ratio(sampler: Sampler, checks: Found) -> str:
     even, karras = ({key for key in slopes if key[1] == grid} for grid in GRIDS)
     wrong_on_karras = low and low <= karras and even and (ThreeModes.name, "karras") in low
     if wrong_on_karras and not low & even and len(slopes) > 2:
-        right = _about(slopes[key] for key in even)
+        right, wrong = (_about(slopes[key] for key in keys) for keys in (even, low))
         return (
-            f"right on uniform_lambda (order {right}), wrong on karras "
-            f"({_about(slopes[key] for key in low)}): "
-            "the weights ignore the ratio of neighbouring steps, or use it wrongly"
+            f"right on uniform_lambda (order {right}), wrong on karras ({wrong}): the weights ignore "
+            "the ratio of neighbouring steps, or use it wrongly"
         )
-    uneven = checks.get(UNEVEN)
-    if (
-        not low
-        and uneven
-        and uneven.data
-        and sampler.order is not None
-        and uneven.data["slope"] < sampler.order - 2 * MARGIN
-    ):
-        return (
-            f"of order {_about(slopes.values())} on smooth schedules and of order "
-            f"{uneven.data['slope']:.2f} where steps alternate "
-            "in length: the weights ignore the ratio of neighbouring steps, which smooth "
-            "schedules forgive"
-        )
-    return ""
+    uneven, order = checks.get(UNEVEN), sampler.order
+    if low or not uneven or not uneven.data or order is None:
+        return ""
+    slope = uneven.data["slope"]
+    if not slope < order - 2 * MARGIN:
+        return ""
+    return (
+        f"of order {_about(slopes.values())} on smooth schedules and of order {slope:.2f} where steps "
+        "alternate in length: the weights ignore the ratio of neighbouring steps, which smooth "
+        "schedules forgive"
+    )
 
 
 def _nonlinear(sampler: Sampler, checks: Found) -> str:
     """Detect orders that are right on the Gaussian and wrong on the mixture."""
     slopes, low = _slopes(checks), _low(sampler, checks)
-    if len(slopes) > 2 and low and low == {key for key in slopes if key[0] == ThreeModes.name}:
-        linear = _about(
-            slope for key, slope in slopes.items() if key[0] == AnisotropicGaussian.name
-        )
-        return (
-            f"right where the denoiser is linear in x (order {linear}), wrong where it is "
-            f"not ({_about(slopes[key] for key in low)}): "
-            "errors cancel on a Gaussian, and the order that counts is the other one"
-        )
-    return ""
+    linear, curved = (
+        {key for key in slopes if key[0] == problem.name}
+        for problem in (AnisotropicGaussian, ThreeModes)
+    )
+    if not (len(slopes) > 2 and low and low == curved):
+        return ""
+    right, wrong = (_about(slopes[key] for key in keys) for keys in (linear, low))
+    return (
+        f"right where the denoiser is linear in x (order {right}), wrong where it is not ({wrong}): "
+        "errors cancel on a Gaussian, and the order that counts is the other one"
+    )
 
 
 def _everywhere(sampler: Sampler, checks: Found) -> str:
@@ -80,8 +72,8 @@ def _everywhere(sampler: Sampler, checks: Found) -> str:
     least, most = min(values), max(values)
     if most < 0.5:
         return (
-            "the error does not fall with the number of steps: not even to first "
-            "order is a step one of dx/dlam = d - x"
+            "the error does not fall with the number of steps: not even to first order is a step one "
+            "of dx/dlam = d - x"
         )
     if not most - least <= AGREE:  # nor where a slope is not a number
         return ""
@@ -99,12 +91,8 @@ def _everywhere(sampler: Sampler, checks: Found) -> str:
 def _carried_error(sampler: Sampler, checks: Found) -> str:
     """Detect a single step that is right in a run that is not."""
     local = checks.get("local order")
-    if (
-        local is None
-        or not local.passed
-        or not local.asserted
-        or not getattr(sampler, "history", 0)
-    ):
+    right_alone = local is not None and local.passed and local.asserted
+    if not (right_alone and getattr(sampler, "history", 0)):
         return ""
     return (
         "; one step after exact states has the order that it should, so look at what is "
@@ -126,15 +114,9 @@ def _start(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
 
 def _zero(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     """Detect failures only where the grid ends at 0."""
-    finite, point = checks.get("finite"), checks.get("to zero")
-    failed = finite.data.get("failed", []) if finite and not finite.passed else []
+    failed, point, order = _failed(checks, "finite"), checks.get("to zero"), checks.get("order")
     only_zero = bool(failed) and all(entry["to_zero"] for entry in failed)
-    no_datum = (
-        point is not None
-        and not point.passed
-        and (order := checks.get("order")) is not None
-        and order.passed
-    )
+    no_datum = point is not None and not point.passed and order is not None and order.passed
     if only_zero or no_datum:
         return (
             "right to sigma_min, wrong to 0: log(cur / nxt) is infinite in the last "
@@ -145,8 +127,7 @@ def _zero(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
 
 def _short(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     """Detect failures only on one or two steps, or only in one precision."""
-    finite = checks.get("finite")
-    failed = finite.data.get("failed", []) if finite and not finite.passed else []
+    failed = _failed(checks, "finite")
     if not failed or all(entry["to_zero"] for entry in failed):
         return ""
     if {entry["dtype"] for entry in failed} == {"float32"}:
@@ -164,8 +145,7 @@ def _short(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
 
 def _rows(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     """Name the kind of rows whose weights do not sum to 1."""
-    algebra = checks.get("algebra")
-    wrong = algebra.data.get("wrong", []) if algebra and not algebra.passed else []
+    wrong = _failed(checks, "algebra")
     if not wrong:
         return ""
     if all(entry["memos"] > 0 for entry in wrong):
@@ -188,10 +168,9 @@ def _noise(sampler: Sampler, checks: Found) -> str:  # noqa: ARG001
     if off > 0.05:
         return "the mean is wrong: the part of the step without noise is, whatever the noise"
     if max(ratios) < 1 or min(ratios) > 1:
-        amount = "little" if mean(ratios) < 1 else "much"
+        share, amount = mean(ratios), "little" if mean(ratios) < 1 else "much"
         return (
-            f"the mean is right and the samples have {mean(ratios):.2f} of the variance "
-            "that they should: "
+            f"the mean is right and the samples have {share:.2f} of the variance that they should: "
             f"too {amount} noise is added for what a step takes away (c, or s_noise)"
         )
     return ""
@@ -210,14 +189,18 @@ RULES: tuple[Callable[[Any, Found], str], ...] = (
 )  # fmt: skip
 
 
+def _failed(checks: Found, name: str) -> list[dict[str, Any]]:
+    """Return the single faults of a check that failed."""
+    check = checks.get(name)
+    if check is None or check.passed:
+        return []
+    return check.data.get("wrong" if name == "algebra" else "failed", [])
+
+
 def _slopes(checks: Found) -> dict[tuple[str, str], float]:
     """Return the slope from exact start values by (problem, grid)."""
-    check = checks.get("order")
-    return (
-        {}
-        if check is None
-        else {tuple(key.split("/")): entry["slope"] for key, entry in check.data.items()}
-    )  # type: ignore[misc]
+    table = checks["order"].data if "order" in checks else {}
+    return {tuple(key.split("/")): entry["slope"] for key, entry in table.items()}  # type: ignore[misc]
 
 
 def _low(sampler: Sampler, checks: Found) -> set[tuple[str, str]]:

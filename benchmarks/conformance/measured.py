@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,12 @@ from typing import Any
 from ...results.run_directory.files import write_text
 from ...samplers import Sampler, karras
 from ...samplers.spec import format_spec
-from . import Conformance
+from .check import Conformance
+from .order import span
 
 SHIPPED = Path(__file__).with_name("measured.json")
 FEW, MANY = 3, 10
-"""Numbers of steps between which evaluations per step are counted.
-
-Both are among those that ``check`` runs.
-"""
+"""Numbers of steps, both run by ``check``, between which evaluations per step are counted."""
 
 Entry = dict[str, Any]
 
@@ -29,37 +27,27 @@ def label_of(result: Conformance) -> str:
 
 
 def entry_of(result: Conformance) -> Entry:
-    """Summarize a conformance run.
+    """Summarize a conformance run; None for what it did not measure.
 
-    Returns:
-        ``order`` (declared), ``measured`` (where one is declared: its range over problems and
-            grids, as text), ``weak`` and ``strong``
-        (orders of a stochastic sampler), ``nfe_per_step`` (counted between 3 and 10 steps),
-        ``passed``; None for what there is not.
+    ``measured`` is the range of orders over problems and grids, as text; ``weak`` and ``strong``
+    are orders of a stochastic sampler; ``nfe_per_step`` is counted between 3 and 10 steps.
     """
     data = {check.name: check.data for check in result.checks}
     slopes = [pair["slope"] for pair in data.get("order", {}).values()]
-    weak = data.get("weak order", {}).get("weak_order")
-    counted = {
-        grid["steps"]: grid["counted"]
-        for grid in data.get("nfe", {}).get("grids", ())
-        if grid["to_zero"]
-    }
+    weak, strong = (
+        data.get(f"{kind} order", {}).get(f"{kind}_order") for kind in ("weak", "strong")
+    )
+    grids = data.get("nfe", {}).get("grids", ())
+    counted = {grid["steps"]: grid["counted"] for grid in grids if grid["to_zero"]}
+    known = counted and grids[0]["declared"] is not None
     return {
         "order": result.order,
         "measured": span(slopes) if slopes and result.order is not None else None,
         "weak": rounded(min(weak)) if weak else None,
-        "strong": rounded(data.get("strong order", {}).get("strong_order")),
-        "nfe_per_step": per_step(counted[FEW], counted[MANY])
-        if counted and data["nfe"]["grids"][0]["declared"] is not None
-        else None,
+        "strong": rounded(strong),
+        "nfe_per_step": per_step(counted[FEW], counted[MANY]) if known else None,
         "passed": result.passed,
     }
-
-
-def span(slopes: Sequence[float]) -> str:
-    """Return the range of some orders, such as ``2.97 to 3.01``; one number where they agree."""
-    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(slopes), max(slopes))))
 
 
 def rounded(order: float | None) -> float | None:
@@ -69,9 +57,9 @@ def rounded(order: float | None) -> float | None:
 
 def nfe_per_step(sampler: Sampler) -> float | None:
     """Return the declared evaluations of one more step; None where only counting shows the cost."""
-    few, many = (
-        None if sampler.adaptive else sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY)
-    )
+    if sampler.adaptive:
+        return None
+    few, many = (sampler.nfe(karras(n, 0.01, 10.0)) for n in (FEW, MANY))
     return None if few is None or many is None else per_step(few, many)
 
 

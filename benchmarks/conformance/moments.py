@@ -1,15 +1,20 @@
-"""Exact moments of what a stochastic sampler draws on a Gaussian, without drawing anything.
+"""Exact moments of what a stochastic sampler draws on a Gaussian, under white noise and on a path.
 
-With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor
-that the sampler asks for: y = y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each,
-in one coordinate of one z_k, gives y_0 and the columns of all R_k in one run; the mean is y_0 and
-the covariance is sum_k R_k R_k^T, exactly.
+With a denoiser that is affine in x, the sample is affine in the latent and in every noise tensor: y
+= y_0 + sum_k R_k z_k. A batch whose rows have one unit impulse each, in one coordinate of one z_k,
+gives y_0 and the columns of all R_k in one run; the mean is y_0 and the covariance is sum_k R_k
+R_k^T, exactly.
+
+A Brownian path answers two draws over intervals that overlap with correlated increments, white
+noise with independent ones. A sampler that asks for such draws is two methods.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +27,7 @@ from .order import MARGIN, slope
 from .problems import GRIDS, INTERIOR, AnisotropicGaussian, GaussianMap
 
 STEPS = (16, 32, 64, 128)
-CLOSE = 0.05
+CLOSE, SAME = 0.05, 1e-11
 
 Interval = tuple[float, float]
 Key = tuple[int, int, Interval | None]
@@ -38,12 +43,7 @@ def white_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
 
 @dataclass(frozen=True)
 class ImpulseNoise:
-    """Noise from a table; implements :class:`~samplerbench.samplers.types.Noise`.
-
-    Attributes:
-        answer: gives the tensor of a draw.
-        asked: the draws that the sampler asked for, in order, each once.
-    """
+    """Noise from a table; ``asked`` has each draw once, in order."""
 
     answer: Callable[[Key], Tensor]
     asked: dict[Key, None] = field(default_factory=dict)
@@ -63,14 +63,7 @@ class ImpulseNoise:
 
 @dataclass(frozen=True)
 class Moments:
-    """Exact moments of a sampler's output.
-
-    Attributes:
-        mean: ``(d,)``.
-        cov: ``(d, d)``.
-        affine: largest violation of superposition; not rounding if the sampler is not affine in its
-            noise.
-    """
+    """Exact mean ``(d,)`` and covariance ``(d, d)``, and the violation of superposition."""
 
     mean: Tensor
     cov: Tensor
@@ -80,13 +73,10 @@ class Moments:
 def exact_moments(
     sampler: Sampler, problem: AnisotropicGaussian, grid: Grid, units: Units = white_units
 ) -> Moments:
-    """Return the moments at the end of ``grid`` from a start with the exact distribution of the noisy
-    data, and from the noise of ``units``.
-    """
+    """Return the moments at the end of ``grid``, from exact noisy data and ``units``."""
     d = len(problem.mean)
-    root = torch.linalg.cholesky(
-        problem.covariance + grid.sigma[0] ** 2 * torch.eye(d, dtype=torch.float64)
-    )
+    eye = torch.eye(d, dtype=torch.float64)
+    root = torch.linalg.cholesky(problem.covariance + grid.sigma[0] ** 2 * eye)
     probe = ImpulseNoise(lambda _: torch.zeros(1, d, dtype=torch.float64))
     sampler.sample(problem, problem.mean[None].clone(), grid, probe)
     weights_of = units(probe.asked)
@@ -98,25 +88,19 @@ def exact_moments(
     def impulse(first: int) -> Tensor:
         """Return units in each coordinate from row ``first`` on, and a random combination in the last row."""
         z = torch.zeros(rows + 1, d, dtype=torch.float64)
-        z[first : first + d] = torch.eye(d, dtype=torch.float64)
+        z[first : first + d] = eye
         z[-1] = mixed[first - 1 : first - 1 + d]
         return z
 
-    y = sampler.sample(
-        problem,
-        problem.mean + impulse(1) @ root.T,
-        grid,
-        ImpulseNoise(
-            lambda key: sum(
-                (weight * impulse(place[unit]) for unit, weight in weights_of[key].items()),
-                torch.zeros(rows + 1, d, dtype=torch.float64),
-            )
-        ),
-    )
+    def answer(key: Key) -> Tensor:
+        parts = (weight * impulse(place[unit]) for unit, weight in weights_of[key].items())
+        return sum(parts, torch.zeros(rows + 1, d, dtype=torch.float64))
+
+    latents = problem.mean + impulse(1) @ root.T
+    y = sampler.sample(problem, latents, grid, ImpulseNoise(answer))
     responses = y[1:-1] - y[0]
-    return Moments(
-        y[0], responses.T @ responses, float((y[-1] - y[0] - mixed @ responses).abs().max())
-    )
+    bent = float((y[-1] - y[0] - mixed @ responses).abs().max())
+    return Moments(y[0], responses.T @ responses, bent)
 
 
 def problem_for(sampler: Sampler) -> AnisotropicGaussian:
@@ -124,10 +108,8 @@ def problem_for(sampler: Sampler) -> AnisotropicGaussian:
     return GaussianMap() if sampler.for_maps else AnisotropicGaussian()
 
 
-def check_moments(sampler: Sampler) -> list[Check]:
-    """Check the exact mean and covariance at the largest N (relative to the largest variance), and their
-    weak order if one is declared.
-    """
+def check_moments(sampler: Sampler) -> Iterator[Check]:
+    """Check exact mean and covariance at the largest N, and their weak order if one is declared."""
     problem = problem_for(sampler)
     truth = problem.covariance + INTERIOR[0] ** 2 * torch.eye(3, dtype=torch.float64)
     scale = float(truth.diagonal().max())
@@ -136,48 +118,98 @@ def check_moments(sampler: Sampler) -> list[Check]:
         results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
         bent = max(moments.affine for moments in results)
         if bent > 1e-9:
-            return [
-                Check(
-                    "moments",
-                    True,
-                    "not affine in its noise (superposition fails by "
-                    f"{bent:.0e}): no exact moments",
-                    asserted=False,
-                )
-            ]
+            said = f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments"
+            yield Check("moments", True, said, asserted=False)
+            return
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
-        variance = float(results[-1].cov.trace() / truth.trace())
-        data[name] = {
-            "N": STEPS,
-            "cov_error": cov,
-            "mean_error": mean,
-            "weak_order": slope(list(STEPS), cov),
-            "variance": variance,
-        }
-    mean, cov = (
-        max(entry[key][-1] for entry in data.values()) for key in ("mean_error", "cov_error")
-    )
+        variance, order = float(results[-1].cov.trace() / truth.trace()), slope(STEPS, cov)
+        data[name] = {"N": STEPS, "cov_error": cov, "mean_error": mean, "weak_order": order}
+        data[name]["variance"] = variance
+    mean = max(entry["mean_error"][-1] for entry in data.values())
+    cov = max(entry["cov_error"][-1] for entry in data.values())
     orders = [entry["weak_order"] for entry in data.values()]
-    close = cov < CLOSE and mean < CLOSE
-    enough = sampler.order is None or min(orders) > sampler.order - MARGIN
+    off = f"the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}"
+    yield Check("moments", cov < CLOSE and mean < CLOSE, f"at {STEPS[-1]} steps {off}", data)
+    least, order = min(orders), sampler.order
+    said = f"{least:.2f}, " + ("none declared" if order is None else f"declared {order}")
+    enough, weak = order is None or least > order - MARGIN, {"weak_order": orders}
+    yield Check("weak order", enough, said, weak, asserted=order is not None)
+
+
+def check_noise(sampler: Sampler) -> list[Check]:
+    """Compare the exact mean and covariance of one step and of eight under both kinds of noise."""
+    problem, grids = problem_for(sampler), [make(n) for n in (1, 8) for make in GRIDS.values()]
+    worst, overlaps, drawn = 0.0, [], False
+
+    def path(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+        nonlocal drawn
+        keys = list(draws)
+        drawn = drawn or bool(keys)
+        overlaps.extend(overlapping(keys))
+        return path_units(keys)
+
+    for grid in grids:
+        white, along = (exact_moments(sampler, problem, grid, of) for of in (white_units, path))
+        if max(white.affine, along.affine) > 1e-9:
+            worst = math.nan
+            break
+        distances = (white.mean - along.mean).abs().max(), (white.cov - along.cov).abs().max()
+        worst = max(worst, *(float(error) for error in distances))
+    data = {"error": worst, "overlapping": overlaps[:1]}
+    if not drawn:
+        passed, said = (
+            False,
+            (
+                "stochastic = True, and it never draws: call noise() in the step, or declare "
+                "stochastic = False"
+            ),
+        )
+    elif overlaps:
+        (a, b), (c, d) = overlaps[0]
+        passed, said = (
+            False,
+            (
+                f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
+                "correlated on a path and independent as white noise: moments differ by "
+                f"{worst:.1e}; draw over disjoint intervals and combine (on_one_path)"
+            ),
+        )
+    elif math.isnan(worst):
+        passed, said = True, "draws over disjoint intervals"
+    else:
+        passed = worst < SAME
+        said = f"the same moments from white noise and from a path, to {worst:.0e}"
+    return [Check("noise", passed, said, data)]
+
+
+def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:
+    """Return the noise of a Brownian path in 1 / sigma²: sums of increments."""
+    keys = list(draws)
+    levels = sorted({level for key in keys for level in _falling(key) or ()}, reverse=True)
+    return {
+        key: {
+            (high, low): math.sqrt((low**-2 - high**-2) / (span[1] ** -2 - span[0] ** -2))
+            for high, low in pairwise(levels)
+            if span[0] >= high and low >= span[1]
+        }
+        if (span := _falling(key))
+        else {key[:2]: 1.0}
+        for key in keys
+    }
+
+
+def overlapping(draws: Iterable[Key]) -> list[tuple[Interval, Interval]]:
+    """Return the pairs of intervals of different draws that have more than an end in common."""
+    spans = [span for key in draws if (span := _falling(key))]
     return [
-        Check(
-            "moments",
-            close,
-            f"at {STEPS[-1]} steps the exact covariance is off by "
-            f"{cov:.1e}, the mean by {mean:.1e}",
-            data,
-        ),
-        Check(
-            "weak order",
-            enough,
-            f"{min(orders):.2f}, {_declaration(sampler.order)}",
-            {"weak_order": orders},
-            asserted=sampler.order is not None,
-        ),
+        (first, other)
+        for first, other in combinations(spans, 2)
+        if min(first[0], other[0]) > max(first[1], other[1]) * (1 + 1e-9)
     ]
 
 
-def _declaration(order: int | None) -> str:
-    return "none declared" if order is None else f"declared {order}"
+def _falling(key: Key) -> Interval | None:
+    """Return the interval of a draw, if it is one that a path covers."""
+    span = key[2]
+    return span if span and span[0] > span[1] > 0 else None

@@ -1,9 +1,7 @@
-"""Two problems with exact flows on which orders are measured, and an elementwise denoiser on which
-bits are compared.
+"""Problems with exact flows on which orders are measured, and doubles that record calls.
 
-All are float64 and smooth on the interior levels, so that a method is in its asymptotic regime from
-a few dozen steps on. They are written for a handful of points: a check evaluates them some ten
-thousand times a second.
+All are float64 and smooth on the interior levels, and written for a handful of points: a check
+evaluates them some ten thousand times a second.
 """
 
 from __future__ import annotations
@@ -11,15 +9,70 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...samplers import Grid, karras, uniform_lambda
+from ...samplers import Denoise, Grid, Noise, NoNoise, SampleNoise, Sampler, karras, uniform_lambda
+
+SEED = 2024
+
+
+def noise_for(
+    sampler: Sampler, ids: Tensor, event: tuple[int, ...], dtype: torch.dtype = torch.float64
+) -> tuple[Noise, Tensor]:
+    """Return the noise of samples ``ids`` (a refusal if the sampler declares none) and their latents."""
+    source = SampleNoise(SEED, ids, event, dtype)
+    return (source if sampler.stochastic else NoNoise()), source.initial()
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Return True if two tensors are equal bit for bit; NaN equals NaN, which is another check's business."""
+    return a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+@dataclass
+class Log:
+    """Calls that a recorder saw; ``answers`` are kept with a copy of each."""
+
+    calls: int = 0
+    rows: int = 0
+    levels: list[float] = field(default_factory=list)
+    answers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @property
+    def tampered(self) -> int:
+        """Number of answers that were modified after they were given."""
+        return sum(not same(answer, copy) for answer, copy in self.answers)
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Denoiser that records calls of another; subsets share the log."""
+
+    inner: Denoise
+    keep: bool = False
+    log: Log = field(default_factory=Log)
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Return the inner denoiser's answer, and record the call."""
+        self.log.calls += 1
+        self.log.rows += len(x)
+        levels = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1)
+        self.log.levels += levels.tolist()
+        answer = self.inner(x, sigma)
+        if self.keep:
+            self.log.answers.append((answer, answer.clone()))
+        return answer
+
+    def take(self, rows: Tensor) -> Recorder:
+        """Return the recorder of a subset of the batch."""
+        return Recorder(self.inner.take(rows), self.keep, self.log)
+
 
 INTERIOR = (0.15, 3.0)
 """Levels between which orders are measured: away from 0, where every order drops to one."""
@@ -32,11 +85,7 @@ GRIDS: dict[str, Callable[[int], Grid]] = {
 
 @cache
 def uneven_grid(n: int) -> Grid:
-    """Levels whose steps in lam alternate in length as 1 to 2, for even ``n``.
-
-    On a smooth schedule neighbouring steps become equal as n grows, which forgives a multistep
-    method weights that ignore or misuse their ratio; here it stays.
-    """
+    """Return levels whose steps in lam alternate as 1 to 2, for even ``n``."""
     low, high = INTERIOR
     lengths = [1.0 + i % 2 for i in range(n)]
     done = [sum(lengths[: i + 1]) / sum(lengths) for i in range(n - 1)]
@@ -48,13 +97,7 @@ def _real(*values: object) -> Tensor:
 
 
 class ExactProblem(ABC):
-    """Denoiser that is a function of each row alone, with its exact probability flow from fixed
-    points at the highest level.
-
-    Attributes:
-        name: for the report.
-        start: ``(points, d)`` float64, distributed as the noisy data at the first interior level.
-    """
+    """Denoiser of single rows with its exact flow from ``start`` ``(points, d)`` float64."""
 
     name: ClassVar[str]
 
@@ -98,10 +141,7 @@ class ExactProblem(ABC):
 
 
 class AnisotropicGaussian(ExactProblem):
-    """x0 ~ N(m, Q diag(v) Q^T) in three dimensions.
-
-    Its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)].
-    """
+    """x0 ~ N(m, Q diag(v) Q^T) in 3 D; its flow is m + Q [sqrt((v + b^2) / (v + a^2)) Q^T (x - m)]."""
 
     name = "gaussian"
 
@@ -120,11 +160,9 @@ class AnisotropicGaussian(ExactProblem):
     def at(self, x: Tensor, sigma: float) -> Tensor:
         """Shrink towards the mean along the principal axes."""
         gain, offset = self._gain(sigma)
-        return (
-            torch.addmm(offset, x, gain)
-            if x.dtype == offset.dtype
-            else (x.double() @ gain + offset).to(x.dtype)
-        )
+        if x.dtype == offset.dtype:
+            return torch.addmm(offset, x, gain)
+        return (x.double() @ gain + offset).to(x.dtype)
 
     def _gain_at(self, sigma: float) -> tuple[Tensor, Tensor]:
         gain = self.basis * (self.variances / (self.variances + sigma**2)) @ self.basis
@@ -141,9 +179,7 @@ class AnisotropicGaussian(ExactProblem):
 
 
 class GaussianMap(AnisotropicGaussian):
-    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one,
-    for samplers that are made for maps.
-    """
+    """The exact few-step map of the Gaussian: its flow from any level to the lowest interior one."""
 
     name = "gaussian map"
 
@@ -154,9 +190,7 @@ class GaussianMap(AnisotropicGaussian):
 
 
 class ThreeModes(ExactProblem):
-    """x0 ~ sum_k w_k N(mu_k, v_k I) in two dimensions: nonlinear, with the flow by DOP853 at a
-    tolerance near rounding.
-    """
+    """x0 ~ sum_k w_k N(mu_k, v_k I) in 2 D: nonlinear; its flow by DOP853 near rounding."""
 
     name = "mixture"
     weights, variances = _real(0.5, 0.3, 0.2), _real(0.25, 0.16, 0.36)
@@ -182,9 +216,7 @@ class ThreeModes(ExactProblem):
         return d if d.dtype == x.dtype else d.to(x.dtype)
 
     def _parts_at(self, sigma: float) -> tuple[Tensor, ...]:
-        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) as a polynomial in x, the gains, and the pulls
-        towards the means.
-        """
+        """Return log(w_k N(x; mu_k, (v_k + sigma^2) I)) by powers of x, gains and pulls."""
         total = self.variances + sigma**2
         constant = self.weights.log() - total.log() - self._norms / (2 * total)
         gain = (self.variances / total)[:, None]
@@ -208,16 +240,8 @@ class ThreeModes(ExactProblem):
         span = (-math.log(INTERIOR[1]), lams[-1])
         # The small steps are for the interpolant that gives the levels between them; its order is
         # lower than the method's.
-        path = solve_ivp(
-            slope,
-            span,
-            self.start.numpy().ravel(),
-            method="DOP853",
-            rtol=1e-13,
-            atol=1e-14,
-            t_eval=lams,
-            max_step=0.05,
-        )
+        how: dict[str, Any] = {"method": "DOP853", "rtol": 1e-13, "atol": 1e-14, "max_step": 0.05}
+        path = solve_ivp(slope, span, self.start.numpy().ravel(), t_eval=lams, **how)
         return [torch.from_numpy(y.copy()).reshape(-1, 2) for y in path.y.T]
 
 
@@ -229,22 +253,15 @@ def problems() -> tuple[AnisotropicGaussian, ThreeModes]:
 
 @dataclass(frozen=True)
 class Rational:
-    """Smooth elementwise denoiser of + - * / only, (x + k x / (1 + x^2)) / (1 + sigma^2): the
-    same bits at every position of an element.
-
-    (Vectorised transcendental functions and matrix products may round differently at other
-    positions and sizes.)
-    """
+    """Elementwise denoiser (x + k x / (1 + x^2)) / (1 + sigma^2): the same bits at every position."""
 
     pull: float = 0.5
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise ``x`` ``(batch, *event)``."""
-        level = (
-            sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-            if isinstance(sigma, Tensor)
-            else sigma
-        )
+        level = sigma
+        if isinstance(sigma, Tensor):
+            level = sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
         return (x + self.pull * x / (1 + x * x)) / (1 + level * level)
 
     def take(self, rows: Tensor) -> Rational:  # noqa: ARG002

@@ -1,6 +1,4 @@
-"""Checks of purity (no state, no changed arguments, no global random numbers) and of independence
-of the batch.
-"""
+"""Checks of purity (state, arguments, random numbers) and of independence of the batch."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ from ...samplers import (
 )
 from ..sampling.shard import unseeded_draws
 from .check import Check, guarded
-from .problems import Rational
-from .recorder import Recorder, noise_for, same
+from .problems import Rational, Recorder, noise_for, same
 
 GRID = karras(5, 0.02, 10.0)
 OTHER = uniform_lambda(7, 0.05, 20.0)
@@ -36,20 +33,18 @@ BATCH = torch.tensor([3, 11, 0, 7, 5, 2, 8])  # shuffled, with gaps
 
 
 def check_purity(sampler: Sampler) -> list[Check]:
-    """Make one check per promise: no state between calls, arguments left alone, no global generator,
-    a pure plan, a value object.
-    """
-    promises: dict[str, Callable[[Any], Check]] = {
+    """Check state between calls, arguments, global generators, the plan, and the value object."""
+    promises: dict[str, Callable[[Any], tuple[bool, str]]] = {
         "repeatable": _repeatable,
-        "arguments untouched": _check_arguments,
-        "value object": _value,
+        "arguments untouched": _leaves_arguments_alone,
+        "value object": _is_value,
     }
     if isinstance(sampler, GridSampler):
-        promises["plan"] = _plan
+        promises["plan"] = _plans_purely
     return [
         check
         for name, promise in promises.items()
-        for check in guarded(name, lambda promise=promise: [promise(sampler)])
+        for check in guarded(name, lambda name=name, holds=promise: [Check(name, *holds(sampler))])
     ]
 
 
@@ -58,42 +53,29 @@ def _sample(sampler: Sampler, grid: Grid, first: int = 0) -> Tensor:
     return sampler.sample(Rational(), latents * grid.sigma[0], grid, noise)
 
 
-def _repeatable(sampler: Sampler) -> Check:
+def _repeatable(sampler: Sampler) -> tuple[bool, str]:
     before = _attributes(sampler)
     with unseeded_draws() as draws:
         first = _sample(sampler, GRID)
         _sample(sampler, OTHER, first=10)
         again = _sample(sampler, GRID)
     if draws.sentence:
-        return Check("repeatable", False, draws.sentence)
-    if changed := sorted(
-        key
-        for key in before | _attributes(sampler)
-        if before.get(key) != _attributes(sampler).get(key)
-    ):
-        return Check(
-            "repeatable",
-            False,
-            f"a run changes self.{changed[0]}; what is remembered "
-            "from step to step is the memo's, and no more",
-        )
+        return False, draws.sentence
+    after = _attributes(sampler)
+    if changed := sorted(key for key in before | after if before.get(key) != after.get(key)):
+        rule = "what is remembered from step to step is the memo's, and no more"
+        return False, f"a run changes self.{changed[0]}; {rule}"
     if not same(first, again):
-        return Check(
-            "repeatable",
-            False,
-            "the same call gives another result after a run on other samples and another grid",
-        )
-    return Check(
-        "repeatable", True, "a run in between changes nothing; global random generators untouched"
-    )
+        where = "after a run on other samples and another grid"
+        return False, f"the same call gives another result {where}"
+    return True, "a run in between changes nothing; global random generators untouched"
 
 
 def _attributes(sampler: Sampler) -> dict[str, str]:
-    """Return an object's attributes as text."""
     return {key: repr(value) for key, value in vars(sampler).items()}
 
 
-def _check_arguments(sampler: Sampler) -> Check:
+def _leaves_arguments_alone(sampler: Sampler) -> tuple[bool, str]:
     noise, latents = noise_for(sampler, torch.arange(3), (4,))
     recorder, x = Recorder(Rational(), keep=True), latents * GRID.sigma[0]
     before = x.clone()
@@ -105,53 +87,35 @@ def _check_arguments(sampler: Sampler) -> Check:
         changes["memos of earlier steps"] = not all(
             _is_unchanged(memo, copied) for memo, copied in watched.seen
         )
-    names = [name for name, bad in changes.items() if bad]
-    return Check(
-        "arguments untouched",
-        not names,
-        f"modifies {' and '.join(names)}" if names else "latents, denoised images, memos",
-    )
+    if names := [name for name, bad in changes.items() if bad]:
+        return False, f"modifies {' and '.join(names)}"
+    return True, "latents, denoised images, memos"
 
 
-def _value(sampler: Any) -> Check:
-    if (
-        not getattr(type(sampler), "__dataclass_params__", None)
-        or not type(sampler).__dataclass_params__.frozen
-    ):
-        return Check("value object", False, "not a frozen dataclass")
-    if "__dataclass_params__" not in vars(type(sampler)):
-        return Check(
-            "value object",
-            False,
-            f"class {type(sampler).__name__} inherits from a frozen dataclass and is none "
-            "itself, so that it may write to self; "
-            "decorate it too: @dataclass(frozen=True, kw_only=True)",
+def _is_value(sampler: Any) -> tuple[bool, str]:
+    kind = type(sampler)
+    params = getattr(kind, "__dataclass_params__", None)
+    if not params or not params.frozen:
+        return False, "not a frozen dataclass"
+    if "__dataclass_params__" not in vars(kind):
+        return False, (
+            f"class {kind.__name__} inherits from a frozen dataclass and is none itself, so that it "
+            "may write to self; decorate it too: @dataclass(frozen=True, kw_only=True)"
         )
     hash(sampler)
     equal = pickle.loads(pickle.dumps(sampler)) == sampler
-    return Check(
-        "value object",
-        equal,
-        "frozen, hashable, pickled and back" if equal else "another object after pickling",
-    )
+    return equal, "frozen, hashable, pickled and back" if equal else "another object after pickling"
 
 
-def _plan(sampler: GridSampler) -> Check:
+def _plans_purely(sampler: GridSampler) -> tuple[bool, str]:
     plan = sampler.plan(GRID)
     if list(plan) != list(sampler.plan(GRID)):
-        return Check("plan", False, "plan() of the same grid is another plan the second time")
-    odd = {
-        type(leaf).__name__
-        for leaf in _leaves(plan)
-        if type(leaf) not in (float, int, bool, str, type(None))
-    }
-    return Check(
-        "plan",
-        not odd,
-        f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
-        if odd
-        else "pure; Python floats only",
-    )
+        return False, "plan() of the same grid is another plan the second time"
+    numbers = (float, int, bool, str, type(None))
+    odd = {type(leaf).__name__ for leaf in _leaves(plan) if type(leaf) not in numbers}
+    if odd:
+        return False, f"rows hold {', '.join(sorted(odd))}; only Python numbers belong there"
+    return True, "pure; Python floats only"
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -168,19 +132,13 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _is_unchanged(memo: Any, copied: Any) -> bool:
-    """Return True if two history entries hold equal tensors."""
     pairs = zip(_leaves(memo), _leaves(copied), strict=True)
     return all(same(u, v) for u, v in pairs if isinstance(u, Tensor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchMemos(GridSampler):
-    """Grid sampler that keeps each history entry of another with a copy.
-
-    Attributes:
-        inner: the sampler.
-        seen: the pairs (entry, copy made when it was returned).
-    """
+    """Grid sampler that keeps each history entry of another, with a copy made on return."""
 
     name = "watch_memos"
     source: ClassVar[Source] = Source("", "", "")
@@ -207,28 +165,16 @@ class WatchMemos(GridSampler):
 
 
 def check_batch(sampler: Sampler) -> list[Check]:
-    """Check that each of seven samples alone has the bits that it has in the batch; only measure it where
-    the sampler declares that it couples them.
-    """
+    """Check that each of seven samples alone has the bits that it has in the batch."""
     together = _samples(sampler, BATCH)
     alone = torch.cat([_samples(sampler, number) for number in BATCH.split(1)])
     equal, moved = same(together, alone), float((together - alone).abs().max())
-    detail = (
-        "bit-identical alone and in a batch of 7"
-        if equal
-        else f"a sample alone differs by {moved:.1e}"
-    )
-    if sampler.batch_coupled:
-        return [
-            Check(
-                "batch independence",
-                True,
-                f"{detail} (declared batch_coupled)",
-                {"moved": moved},
-                asserted=False,
-            )
-        ]
-    return [Check("batch independence", equal, detail, {"moved": moved})]
+    differs = f"a sample alone differs by {moved:.1e}"
+    detail = "bit-identical alone and in a batch of 7" if equal else differs
+    name, data, coupled = "batch independence", {"moved": moved}, sampler.batch_coupled
+    if coupled:
+        detail += " (declared batch_coupled)"
+    return [Check(name, equal or coupled, detail, data, asserted=not coupled)]
 
 
 def _samples(sampler: Sampler, ids: Tensor) -> Tensor:

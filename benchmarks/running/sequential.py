@@ -35,8 +35,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ...results.comparison.entries import Entry, read_source
-from ...results.comparison.pairing import Pair, against
+from ...results.comparison.pairing import Entry, Pair, against, read_source
 from ...results.comparison.significance import LEVEL, Evidence, Verdict, verdict_at
 from ...results.comparison.verdicts import Judgement, judge
 from ...results.quantities import find

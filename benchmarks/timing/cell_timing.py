@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...results.comparison.times.medians import FEWEST, median_interval, settled
+from ...results.comparison.times import FEWEST, median_interval, settled
 from ...results.record import Record
 from ..sampling.engine import Works
 from ..suites.cell import Cell

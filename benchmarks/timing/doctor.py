@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ...models import make_model
-from ...results.comparison.times.medians import median_interval
+from ...results.comparison.times import median_interval
 from .clock import Clock
 from .disturbances import Load, cpu_doubts
 from .gpu import Gpu

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from ...models import Denoiser
-from ...results.comparison.times.medians import settled
+from ...results.comparison.times import settled
 from ...results.record import Record
 from ..sampling.engine import works
 from ..sampling.failure import out_of_memory

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ...models import Denoiser, Reference, make_model
 from ...results.comparison.compare import Comparison, choose, compared
 from ...results.comparison.distances import carried_by_few, summed
-from ...results.comparison.entries import Entry, Source, measured, read_source
 from ...results.comparison.estimates import Estimate, estimate_of
 from ...results.comparison.fairness import (
     Halves,
@@ -24,7 +23,7 @@ from ...results.comparison.fairness import (
     best_schedules,
     common_schedules,
 )
-from ...results.comparison.pairing import against
+from ...results.comparison.pairing import Entry, Source, against, measured, read_source
 from ...results.quantities import Quantity, judged
 from ...results.record import Record
 from ...results.run_directory.run_dir import RunDir

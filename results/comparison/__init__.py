@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .distances import typical_error
-    from .entries import Entry
     from .estimates import Estimate, difference, estimate_of
-    from .pairing import Pair
+    from .pairing import Entry, Pair
     from .significance import Evidence, claim, judge_table
     from .verdicts import judge
 
@@ -27,7 +26,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Entry": "entries",
+    "Entry": "pairing",
     "Estimate": "estimates",
     "Evidence": "significance",
     "Pair": "pairing",

@@ -1,6 +1,4 @@
-"""Comparisons: two runs cell by cell, or the samplers of a run with one of them, with intervals
-and a verdict per line.
-"""
+"""Comparisons of two runs cell by cell, or of the samplers of a run with one of them."""
 
 from __future__ import annotations
 
@@ -16,9 +14,18 @@ from ..quantities import Quantity, judged
 from ..record import Record
 from ..table.typed_table import TypedTable
 from ..values import text
-from .entries import Source, measured, read_source
 from .estimates import default_quantity
-from .pairing import Matches, Pair, against, check_estimators, check_sources, match_cells
+from .pairing import (
+    Matches,
+    Pair,
+    Source,
+    against,
+    check_estimators,
+    check_sources,
+    match_cells,
+    measured,
+    read_source,
+)
 from .significance import LEVEL
 from .verdicts import MARGIN, SIDES, Line, judge_lines
 
@@ -28,14 +35,7 @@ SHOWN_UNMATCHED = 5
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of the rows of two sides.
-
-    Attributes:
-        baseline, candidate: names of the two sides.
-        lines: one per pair of rows and metric.
-        unmatched: rows without a partner, in words.
-        others: metrics that both sides have but that were not asked for.
-    """
+    """Comparison: a line per pair and metric, rows without a partner, other metrics."""
 
     baseline: str
     candidate: str
@@ -45,15 +45,11 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The lines as a table.
-
-        What is known of tuned rows has columns of its own, if there are any.
-        """
+        """The lines as a table; what is known of tuned rows in columns of their own."""
         names = [field.name for field in fields(Line) if field.name not in SIDES]
         rows = [line.flat for line in self.lines]
-        return pd.DataFrame(
-            rows, columns=list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
-        )
+        columns = dict.fromkeys([*names, *(name for row in rows for name in row)])
+        return pd.DataFrame(rows, columns=list(columns))
 
 
 def compare(
@@ -76,7 +72,10 @@ def compare(
         ValueError: the two were not measured alike, share no cell, or lack a metric.
     """
     a, b = read_source(baseline), read_source(candidate)
-    return compared(a, b, paired_cells(a, b), metrics, margin)
+    matches = matched_cells(a, b)
+    if not matches.pairs:
+        raise no_shared_cell(a, b)
+    return compared(a, b, matches, metrics, margin)
 
 
 def compare_with(
@@ -99,33 +98,16 @@ def compare_with(
         ValueError: no row is that sampler's, or the run lacks a metric.
     """
     source = read_source(run)
-    return compared(
-        source, source, against(source.entries, sampler), metrics, margin, baseline=sampler
-    )
+    matches = against(source.entries, sampler)
+    return compared(source, source, matches, metrics, margin, baseline=sampler)
 
 
 def matched_cells(a: Source, b: Source) -> Matches:
-    """The finished cells of two runs, matched; there may be no pair.
-
-    Raises:
-        ValueError: the two were not measured alike.
-    """
+    """Return the finished cells of two runs, matched, which may be none."""
     check_sources(a, b)
     matches = match_cells(a.entries, b.entries)
     for pair in matches.pairs:
         check_estimators(*pair)
-    return matches
-
-
-def paired_cells(a: Source, b: Source) -> Matches:
-    """The cells that two runs share.
-
-    Raises:
-        ValueError: there is none, or the two were not measured alike.
-    """
-    matches = matched_cells(a, b)
-    if not matches.pairs:
-        raise no_shared_cell(a, b)
     return matches
 
 
@@ -146,27 +128,20 @@ def compared(
     *,
     baseline: str = "",
 ) -> Comparison:
-    """The comparison of matched rows; see :func:`compare`.
-
-    Raises:
-        ValueError: an unknown metric, or one that the rows do not have; a margin below 0.
-    """
+    """Compare matched rows, see :func:`compare`; refuse unknown metrics and a margin below 0."""
     if not margin >= 0:
         raise ValueError(
             f"a margin of {margin:g} makes no sense: give a share of the baseline, 0 or more"
         )
     quantities = measured((a, b), judged())
     chosen = choose(metrics, quantities)
-    candidates = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
-    judged_pairs = candidates if metrics else by_default_quantity(matches.pairs, quantities)
-    lines, used = judge_lines(judged_pairs, margin), {quantity.name for _, quantity in judged_pairs}
-    return Comparison(
-        baseline or str(a),
-        str(b),
-        tuple(lines),
-        _unmatched(matches),
-        tuple(q.name for q in quantities if q.name not in used),
-    )
+    pairs = [(pair, quantity) for quantity, pair in product(chosen, matches.pairs)]
+    if not metrics:
+        pairs = by_default_quantity(matches.pairs, quantities)
+    used = {quantity.name for _, quantity in pairs}
+    others = tuple(quantity.name for quantity in quantities if quantity.name not in used)
+    lines, unmatched = tuple(judge_lines(pairs, margin)), _unmatched(matches)
+    return Comparison(baseline or str(a), str(b), lines, unmatched, others)
 
 
 def by_default_quantity(
@@ -181,11 +156,7 @@ def by_default_quantity(
 
 
 def choose(metrics: Sequence[str], pool: Sequence[Quantity]) -> list[Quantity]:
-    """The quantities that were asked for.
-
-    Raises:
-        ValueError: one of them has no values, or none has.
-    """
+    """Return the quantities that were asked for; refuse one without values, or none at all."""
     names = [q.name for q in pool]
     if not pool:
         raise ValueError("there is nothing to compare: no metric has values on both sides")
@@ -206,39 +177,26 @@ def row_name(row: Record) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Remarks on a comparison, a sentence each: what was not compared, and what limits it."""
     lines, count = comparison.lines, len(comparison.unmatched)
-    counts = Counter(line.verdict for line in lines)
+    counts = Counter(line.verdict for line in lines).most_common()
+    listed = ", ".join(f"{n} {verdict}" for verdict, n in counts)
     remarks = [
-        f"{len(lines)} comparisons"
-        + (": " if counts else "")
-        + ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common())
-        + "."
+        f"{len(lines)} comparisons" + (": " if counts else "") + f"{listed}.",
+        "Δ is candidate less baseline, with its own 95 % interval. At most "
+        f"{LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower is better.",
     ]
-    remarks += [
-        "Δ is candidate less baseline, with its own 95 % interval. "
-        f"At most {LEVEL:.0%} of such tables hold any false better or worse (Holm). Lower "
-        "is better."
-    ]
-    remarks += [
-        f"No verdict on {n}: {reason}."
-        for reason, n in Counter(line.reason for line in lines if line.reason).items()
-    ]
-    remarks += [
-        f"No time on {n}: {reason}."
-        for reason, n in Counter(line.time_reason for line in lines if line.time_reason).items()
-    ]
-    alone = sum(line.paired == 0 for line in lines)
-    if alone:
-        remarks.append(
-            f"{alone} unpaired (*): other latents, or no influence values; their "
-            "intervals are wider than paired ones."
-        )
+    for what in ("verdict", "time"):
+        field = "reason" if what == "verdict" else "time_reason"
+        reasons = Counter(reason for line in lines if (reason := getattr(line, field)))
+        remarks += [f"No {what} on {n}: {reason}." for reason, n in reasons.items()]
+    if alone := sum(line.paired == 0 for line in lines):
+        why = "other latents, or no influence values; their intervals are wider than paired ones"
+        remarks.append(f"{alone} unpaired (*): {why}.")
     if count:
         more = f" and {count - SHOWN_UNMATCHED} more" if count > SHOWN_UNMATCHED else ""
         remarks.append(f"Not compared: {'; '.join(comparison.unmatched[:SHOWN_UNMATCHED])}{more}.")
     if comparison.others:
-        remarks.append(
-            f"Also measured: {', '.join(comparison.others)} (--metric NAME, or --metric all)."
-        )
+        others = ", ".join(comparison.others)
+        remarks.append(f"Also measured: {others} (--metric NAME, or --metric all).")
     return remarks
 
 

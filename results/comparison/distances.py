@@ -39,14 +39,7 @@ EXACT = 1e-12
 
 
 class Typical(NamedTuple):
-    """A typical error.
-
-    Attributes:
-        value: trimmed geometric mean, in the units of the distances.
-        influence: ``(n,)`` of each sample, on the logarithm.
-        jump: what a flip of one sample adds to the logarithm, times n.
-        df: degrees of freedom of its standard error.
-    """
+    """A typical error: influence ``(n,)`` on its logarithm, what a flip adds, times n, and df."""
 
     value: float
     influence: Array
@@ -55,12 +48,7 @@ class Typical(NamedTuple):
 
 
 def typical_error(distances: Array, apart: float) -> Typical:
-    """Return the typical error of distances.
-
-    Args:
-        distances: ``(n,)`` >= 0, n >= 1.
-        apart: root mean square distance between two converged endpoints, the scale of "exact".
-    """
+    """Return the typical error of distances ``(n,)`` >= 0; ``apart`` is that of two endpoints."""
     n = len(distances)
     logs = np.log(np.maximum(distances, max(np.finfo(float).tiny, EXACT * apart)))
     cut, ordered = int(TRIM * n), np.sort(logs)
@@ -85,13 +73,7 @@ class Summed(NamedTuple):
 
 
 def summed(distances: Array, apart: float, summary: Summary) -> Summed:
-    """Sum up distances; error and ends are NaN for fewer than two samples.
-
-    Args:
-        distances: ``(n,)`` >= 0, n >= 1.
-        apart: root mean square distance between two converged endpoints.
-        summary: "typical" or "root mean square".
-    """
+    """Sum up distances ``(n,)`` >= 0; error and ends are NaN for fewer than two samples."""
     n = len(distances)
     if summary == "typical":
         stats = typical_error(distances, apart)
@@ -114,11 +96,7 @@ def summed(distances: Array, apart: float, summary: Summary) -> Summed:
 
 
 def carried_by_few(distances: Array) -> str:
-    """Return why a mean of squares is not to be trusted; "" if it is.
-
-    A normal approximation needs many samples that matter. Where a few carry half of the sum, as
-    flips and heavy tails do, both the mean and its standard error are a matter of luck.
-    """
+    """Return why a mean of squares is not to be trusted: few samples carry half of it; "" if it is."""
     n = len(distances)
     sums = np.square(np.sort(distances)[::-1]).cumsum()
     carriers = int(np.searchsorted(sums, sums[-1] / 2)) + 1

@@ -43,17 +43,13 @@ from .shares import changes, share_error
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A measured value.
+    """A measured value, with its standard error if that is known.
 
     Attributes:
-        value: the value.
-        se: its standard error; None if it is not known.
         influence: ``(n,)`` contribution of each sample, in the order of the samples, on the scale
             on which the value is a mean; None if it was not kept.
-        reference: ``(m,)`` contribution of each reference sample, where the reference is a sample
-            too.
-        reach: the longer half of its 95 % interval in units of 1.96, where the interval is not
-            ``value`` ± 1.96 ``se``.
+        reference: ``(m,)`` contribution of each reference sample, if the reference is a sample too.
+        reach: the longer half of its 95 % interval in units of 1.96, if not symmetric.
         summary: how the value sums up its samples, which says on what scale it is a mean.
         jump: what a sample that ends in another mode may add to the sum over samples, on the scale.
     """
@@ -75,14 +71,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """``b - a`` of two estimates.
+    """``b - a`` of two estimates; its error is None if not known.
 
-    Attributes:
-        value: the difference.
-        se: its standard error; None if it is not known.
-        paired: on how many samples from the same latents it rests; 0 for two independent runs.
-        changed: of two shares, how many of these samples have the property in ``b`` alone, and how
-            many in ``a`` alone; None for other values, and without pairs.
+    ``paired`` counts the samples from the same latents that it rests on; 0 for independent runs.
+    ``changed``: of two shares, how many samples have the property in ``b`` alone, and in ``a``
+    alone.
     """
 
     value: float
@@ -169,13 +162,9 @@ def difference(a: Estimate, b: Estimate, *, same_latents: bool | None) -> Differ
         return Difference(value, math.sqrt(variance) if math.isfinite(variance) else None, paired)
     if a.se is None or b.se is None:
         return Difference(value, None, 0)
-    return Difference(
-        value,
-        math.hypot(a.se, b.se)
-        if same_latents is False
-        else max(a.se, a.reach) + max(b.se, b.reach),
-        0,
-    )
+    if same_latents is False:
+        return Difference(value, math.hypot(a.se, b.se), 0)
+    return Difference(value, max(a.se, a.reach) + max(b.se, b.reach), 0)
 
 
 def _slope(a: Estimate, b: Estimate) -> float:
@@ -197,10 +186,7 @@ def _rate(a: Estimate) -> float:
 
 
 def _variance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Variance of mean b - mean a, the first min(len) entries being pairs.
-
-    Not finite for fewer than two.
-    """
+    """Variance of mean b - mean a, the first min(len) entries being pairs; NaN for fewer than two."""
     n = min(len(a), len(b))
     if n < 2:
         return math.nan

@@ -1,8 +1,7 @@
 """Fair schedules: each sampler at its best of the same ones, at its author's, or at a tuned one.
 
-Published tables couple a solver with a schedule. The best of K schedules is chosen on one half of
-the samples and measured on the other, with disjoint latents. The smallest of K noisy numbers is too
-small (the winner's curse); its re-measurement is not.
+The best of K schedules is chosen on one half of the samples and measured on the other: the smallest
+of K noisy numbers is too small (the winner's curse), its re-measurement is not.
 """
 
 from __future__ import annotations
@@ -16,25 +15,18 @@ from ..quantities import Quantity
 from ..record import Record
 from ..table.curves import is_tuned
 from ..values import text
-from .entries import Entry, Source
 from .estimates import Estimate
+from .pairing import Entry, Source
 
 SOLVER = ("sampler", "params", "start", "end", "sigma_max", "dtype", "seed", "execution", "slot")
 """Columns that are equal where only the schedule differs, on one model."""
 
 Halves = Callable[[Entry], tuple[Estimate, Estimate, str]]
-"""The estimates on the half to choose by and on the half to report, and why the second's error
-is not to be trusted ("": it is).
-"""
+"""Estimates on the half to choose by and on the half to report, and a reason against the second."""
 
 
 def common_schedules(source: Source) -> dict[str, list[str]]:
-    """Return the schedules, none of them tuned, that were planned on each model for every sampler
-    that takes one.
-
-    Raises:
-        ValueError: some model has fewer than two.
-    """
+    """Return the schedules, none tuned, planned on each model for all samplers that take one."""
     planned: dict[str, dict[tuple[str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in (*(entry.record for entry in source.entries), *source.failed):
         if _takes_schedule(row) and not is_tuned(row):
@@ -46,11 +38,9 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
     }
     poor = next((model for model, schedules in shared.items() if len(schedules) < 2), None)
     if poor is not None or not shared:
-        has = (
-            "have no schedule"
-            if poor is None
-            else (f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only")
-        )
+        has = "have no schedule"
+        if poor is not None:
+            has = f"on {poor} share {shared[poor][0] if shared[poor] else 'no schedule'} only"
         raise ValueError(
             f"the samplers of {source} {has}; run the suite with --schedule "
             "A --schedule B to choose among some"
@@ -61,17 +51,11 @@ def common_schedules(source: Source) -> dict[str, list[str]]:
 def best_schedules(
     source: Source, schedules: Mapping[str, Collection[str]], quantity: Quantity, halves: Halves
 ) -> list[Entry]:
-    """Return one entry per model, solver and budget: the best of the common schedules, with the
-    value of the half that did not choose.
+    """Return the best of the common schedules per model, solver and budget, with the value of the
+    half that did not choose.
 
     Samplers with levels of their own, and adaptive ones, have nothing to choose, and are measured
     on the same half.
-
-    Args:
-        source: a run over several schedules.
-        schedules: what to choose from on each model (:func:`common_schedules`).
-        quantity: what to choose by, and what the entries have.
-        halves: measures an entry.
     """
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     for entry in source.entries:
@@ -87,27 +71,19 @@ def best_schedules(
         entry, _, reported, flag = min(
             scored, key=lambda item: item[1].value if math.isfinite(item[1].value) else math.inf
         )
-        chosen.append(
-            replace(
-                entry,
-                record=_flagged(entry.record, quantity, flag),
-                estimates={quantity.name: reported},
-            )
-        )
+        record = {**entry.record, **({quantity.flag: flag} if quantity.flag else {})}
+        chosen.append(replace(entry, record=record, estimates={quantity.name: reported}))
     return chosen
 
 
 def at_schedules(entries: Sequence[Entry], names: Mapping[str, Collection[str]]) -> list[Entry]:
-    """The entries of the samplers named, at one of the schedules named for each.
+    """Return the entries of the samplers named, at one of their schedules."""
 
-    A schedule's options are left open.
-    """
-    return [
-        entry
-        for entry in entries
-        if text(entry.record, "schedule").partition("(")[0]
-        in names.get(text(entry.record, "sampler"), ())
-    ]
+    def at_one_of_its_own(row: Record) -> bool:
+        own = names.get(text(row, "sampler"), ())
+        return text(row, "schedule").partition("(")[0] in own
+
+    return [entry for entry in entries if at_one_of_its_own(entry.record)]
 
 
 def at_tuned(source: Source) -> list[Entry]:
@@ -126,10 +102,8 @@ def at_tuned(source: Source) -> list[Entry]:
     levels_of: dict[tuple[str, ...], tuple[str, ...]] = {}
     settings_of: dict[str, tuple[str, ...]] = {}
     for row in (entry.record for entry in entries):
-        model, solver = (
-            text(row, "model"),
-            tuple(text(row, name) for name in ("model", *SOLVER, "steps")),
-        )
+        model = text(row, "model")
+        solver = tuple(text(row, name) for name in ("model", *SOLVER, "steps"))
         levels = text(row, "schedule"), text(row, "tuning_digest")
         if levels_of.setdefault(solver, levels) != levels:
             raise ValueError(
@@ -149,7 +123,3 @@ def at_tuned(source: Source) -> list[Entry]:
 
 def _takes_schedule(row: Record) -> bool:
     return row.get("schedule") != "own" and row.get("steps") is not None
-
-
-def _flagged(row: Record, quantity: Quantity, flag: str) -> Record:
-    return {**row, quantity.flag: flag} if quantity.flag else row

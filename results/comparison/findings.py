@@ -1,8 +1,6 @@
-"""Findings of a table: for each problem the lowest row at each budget with its verdict, and the
-budget beyond which more work is not shown to help.
+"""Findings of a table: the lowest row at each budget with its verdict, and the plateau.
 
-Each claim is a verdict (:mod:`.verdicts`): the report, its Markdown and the terminal only put it
-into words.
+The report, its Markdown and the terminal only put verdicts (:mod:`.verdicts`) into words.
 """
 
 from __future__ import annotations
@@ -19,9 +17,8 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..values import number, rows_of, text
 from .compare import by_default_quantity
-from .entries import Entry, entry_of
 from .estimates import default_quantity, dominated
-from .pairing import against
+from .pairing import Entry, against, entry_of
 from .significance import Verdict
 from .verdicts import Judgement, Line, Panel, corrected_together, judge, judge_lines
 
@@ -35,26 +32,15 @@ def baseline_title(baseline: str) -> str:
 
 
 Standing = Verdict | Literal["the same", "itself", "alone"]
-"""A verdict against the baseline.
-
-Or the two coincide, the row is the baseline's own, or there is no baseline to compare it with.
-"""
+"""A verdict against the baseline, that the two coincide, or that there is nothing to compare."""
 
 
 @dataclass(frozen=True)
 class Best:
     """The row with the lowest value at one budget, which need not be better than any other.
 
-    Attributes:
-        budget: network evaluations per sample that were allowed.
-        row: the row.
-        against: the baseline as sentences name it.
-        baseline: its row that it is compared with; None if there is none.
-        standing: how it stands to that.
-        rivals: other curves at this budget that it is not shown to be better than.
-        others: how many other curves there are.
-        refusal: why nothing can be said of it and any other row; "" where something can.
-        flagged: whether an interval of it or of the baseline is flagged as unreliable.
+    ``baseline`` is the row it is compared with, ``rivals`` are other curves it is not shown to
+    beat, ``refusal`` says why nothing can be said, ``flagged`` that an interval is unreliable.
     """
 
     budget: int
@@ -74,9 +60,7 @@ class Best:
 
     @property
     def sure(self) -> bool:
-        """Return True if it is shown to be better than every other row, at least one, at its
-        budget.
-        """
+        """Return True if it is shown to be better than every other row, at least one."""
         return self.others > 0 and not self.rivals
 
     @property
@@ -99,11 +83,8 @@ class Best:
 class Plateau:
     """The budget beyond which more work is not shown to help.
 
-    Attributes:
-        budget: evaluations.
-        kind: "none", no lowest row beyond ``budget`` is lower than the one there, shown within the
-            margin; "open", none is shown to be lower, nor that none is; "falling", the lowest is
-            shown to fall up to ``budget``, the most that were tried.
+    "none": no lowest row beyond is lower, shown within the margin; "open": none is shown to be
+    lower, nor that none is; "falling": the lowest falls up to the most evaluations that were tried.
     """
 
     budget: int
@@ -112,14 +93,8 @@ class Plateau:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """Findings of one problem.
-
-    Attributes:
-        panel: its rows by their index in the table, and the quantity that they are judged by.
-        best: the lowest at each budget.
-        plateau: None where nothing can be said.
-        dominated: whether it is judged by ``fd_conv`` because the model's own error dominates its
-            distances to the data.
+    """Findings of one problem; ``dominated``: by ``fd_conv``, since the model's own error
+    dominates.
     """
 
     panel: Panel
@@ -135,10 +110,7 @@ class Findings:
 
 @dataclass(frozen=True, eq=False)
 class TableFindings:
-    """The findings by the titles of the problems, None where nothing was measured.
-
-    And each row's line against the baseline.
-    """
+    """Findings by the titles of the problems, None where nothing was measured, and each row's line."""
 
     by_title: Mapping[str, Findings | None]
     lines: Mapping[int, Line]
@@ -155,11 +127,10 @@ def findings_of(
 
     Args:
         frame: of a :class:`..table.typed_table.TypedTable`.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where
-            influence values are read.
+        homes: path of each run by its name in the column ``run``, or of the only one as "".
         baseline: sampler or curve that rows are held against.
-        unseen: rows of the table that are not in the frame (:mod:`.shown`), which claims are corrected
-            for all the same.
+        unseen: rows of the table that are not in the frame, which claims are corrected for all the
+            same.
     """
     parts = {title: _entries(rows, homes or {}) for title, rows in comparable_parts(frame)}
     entries = {index: entry for part in parts.values() for index, entry in part.items()}
@@ -175,14 +146,9 @@ Lines = Mapping[int, tuple[Judgement, Line]]
 
 
 def lines_against(entries: Mapping[int, Entry], baseline: str = BASELINE, unseen: int = 0) -> Lines:
-    """Return the judgement and the line of each row that can be compared with the baseline, by its
-    index, as ``compare --baseline`` gives them.
-    """
+    """Return judgement and line of each row that can be compared with the baseline, by its index."""
     index = {id(entry): place for place, entry in entries.items()}
-    if not any(
-        baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
-        for entry in entries.values()
-    ):
+    if not any(entry.is_of(baseline) for entry in entries.values()):
         return {}
     pairs = by_default_quantity(against(list(entries.values()), baseline).pairs)
     both = [(item, pair, quantity) for pair, quantity in pairs if (item := judge(pair, quantity))]
@@ -202,52 +168,33 @@ def _entries(rows: pd.DataFrame, homes: Mapping[str, Path]) -> dict[int, Entry]:
 
 
 def _panel(entries: Mapping[int, Entry]) -> Panel | None:
-    """The rows that have a value of their default quantity.
-
-    None if there is nothing, or no budget to compare them at.
-    """
+    """The rows with a value of their default quantity; None if there is none, or no budget."""
     quantity = default_quantity(entry.record for entry in entries.values())
     if quantity is None:
         return None
-    measured = {
-        index: entry for index, entry in entries.items() if entry.estimate(quantity) is not None
-    }
-    return (
-        Panel(measured, quantity, 0, 0)
-        if any(number(entry.record, "slot") is not None for entry in measured.values())
-        else None
-    )
+    measured = {index: entry for index, entry in entries.items() if entry.estimate(quantity)}
+    has_budget = any(number(entry.record, "slot") is not None for entry in measured.values())
+    return Panel(measured, quantity, 0, 0) if has_budget else None
 
 
 def _findings(panel: Panel, lines: Lines, baseline: str) -> Findings:
+    def rank(index: int) -> tuple[float, bool]:
+        """Return the value, and the baseline before what equals it."""
+        entry = panel.entries[index]
+        return number(entry.record, panel.quantity.name) or 0.0, not entry.is_of(baseline)
+
     slots: dict[int, list[int]] = {}
     for index, entry in panel.entries.items():
         if (slot := number(entry.record, "slot")) is not None:
             slots.setdefault(int(slot), []).append(index)
-    leaders = {
-        slot: min(
-            slots[slot], key=lambda index: _rank(panel.entries[index], panel.quantity, baseline)
-        )
-        for slot in sorted(slots)
-    }
-    best = tuple(
+    leaders = {slot: min(slots[slot], key=rank) for slot in sorted(slots)}
+    best = (
         _best(panel, slot, first, slots[slot], lines.get(first), baseline)
         for slot, first in leaders.items()
     )
-    spoken_of = panel.quantity.name == "fd_conv" and any(
-        dominated(entry.record) for entry in panel.entries.values()
-    )
-    return Findings(panel, best, _plateau(panel, leaders), spoken_of)
-
-
-def _rank(entry: Entry, quantity: Quantity, baseline: str) -> tuple[float, bool]:
-    """Sort key: the value, and the baseline before what equals it."""
-    return number(entry.record, quantity.name) or 0.0, not _is(entry, baseline)
-
-
-def _is(entry: Entry, baseline: str) -> bool:
-    """Return True if a row is the baseline's, named by its sampler or its curve."""
-    return baseline in (text(entry.record, "sampler"), text(entry.record, "curve"))
+    is_dominated = any(dominated(entry.record) for entry in panel.entries.values())
+    by_model = panel.quantity.name == "fd_conv" and is_dominated
+    return Findings(panel, tuple(best), _plateau(panel, leaders), by_model)
 
 
 def _best(
@@ -268,10 +215,8 @@ def _best(
         if not beaten and panel.verdict(index, first) != "worse":
             rivals.append(text(entry.record, "curve"))
         reasons.append(judgement.reason if (judgement := panel.judgement(index, first)) else "")
-    record = row if _is(panel.entries[first], baseline) else against and against.record
-    flags = [
-        quantity.flag and text(side, quantity.flag) for side in (row, record) if side is not None
-    ]
+    record = row if panel.entries[first].is_of(baseline) else against and against.record
+    sides = [side for side in (row, record) if side is not None]
     return Best(
         budget=slot,
         row=row,
@@ -281,7 +226,7 @@ def _best(
         rivals=tuple(dict.fromkeys(rivals)),
         others=len({panel.entries[index].record["curve"] for index in others}),
         refusal=reasons[0] if reasons and all(reasons) else "",
-        flagged=any(flags),
+        flagged=any(quantity.flag and text(side, quantity.flag) for side in sides),
     )
 
 
@@ -292,11 +237,9 @@ def _standing(
     judged: tuple[Judgement, Line] | None,
     baseline: str,
 ) -> Standing:
-    if _is(panel.entries[first], baseline):
-        twin = any(
-            (judgement := panel.judgement(index, first)) and judgement.coincide for index in others
-        )
-        return "the same" if twin else "itself"
+    if panel.entries[first].is_of(baseline):
+        twins = (panel.judgement(index, first) for index in others)
+        return "the same" if any(twin and twin.coincide for twin in twins) else "itself"
     if judged is None:
         return "alone"
     judgement, line = judged
@@ -304,10 +247,7 @@ def _standing(
 
 
 def _plateau(panel: Panel, leaders: Mapping[int, int]) -> Plateau | None:
-    """The smallest budget beyond which no lowest row is shown to be lower.
-
-    Nothing where one of the comparisons gets no verdict.
-    """
+    """The smallest budget beyond which no lowest row is shown to be lower."""
     budgets = list(leaders)
     for place, budget in enumerate(budgets[:-1]):
         later = {panel.verdict(leaders[other], leaders[budget]) for other in budgets[place + 1 :]}

@@ -19,10 +19,9 @@ from ..intervals import printed
 from ..quantities import Quantity, judged
 from ..text import format_number
 from .compare import choose, matched_cells, no_shared_cell, row_name
-from .entries import Entry, Source, measured, read_source
-from .pairing import Matches, Pair, match_cells
+from .pairing import Entry, Matches, Pair, Source, match_cells, measured, read_source
 from .significance import LEVEL, Evidence, holm
-from .times.walltime import NoRatio, time_ratio
+from .times import NoRatio, time_ratio
 from .verdicts import judge
 
 Outcome = Literal["passed", "regression", "inconclusive"]
@@ -30,14 +29,7 @@ Outcome = Literal["passed", "regression", "inconclusive"]
 
 @dataclass(frozen=True)
 class Check:
-    """Line of a gate: one check.
-
-    Attributes:
-        row: the cell, in words.
-        what: a metric, "time" or "status".
-        outcome: what was found.
-        detail: the numbers, or the reason why nothing could be said.
-    """
+    """Line of a gate: cell, metric, "time" or "status", outcome, and numbers or a reason."""
 
     row: str
     what: str
@@ -91,20 +83,13 @@ def gate(
             raise no_shared_cell(a, b)
         # before metrics are chosen: a candidate that finished nothing has none
         return GateReport(tuple(without))
-    times = (
-        []
-        if time_margin is None
-        else [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
-    )
+    times = []
+    if time_margin is not None:
+        times = [draft for pair in matches.pairs if (draft := _time(pair, time_margin))]
     available = measured((a, b), judged())
-    quantities = (
-        [] if times and not available and tuple(metrics) == ("all",) else choose(metrics, available)
-    )
-    drafts = [
-        draft
-        for q, pair in product(quantities, matches.pairs)
-        if (draft := _quality(pair, q, quality_margin))
-    ]
+    only_times = times and not available and tuple(metrics) == ("all",)
+    pairs = product([] if only_times else choose(metrics, available), matches.pairs)
+    drafts = [draft for q, pair in pairs if (draft := _quality(pair, q, quality_margin))]
     return GateReport((*_concluded([*drafts, *times]), *without))
 
 
@@ -122,30 +107,25 @@ def _quality(pair: Pair, quantity: Quantity, share: float) -> _Draft | None:
     judgement = judge(pair, quantity, share)
     if judgement is None:
         return None
-    values = (
-        printed(quantity.name, side.value) for side in (judgement.baseline, judgement.candidate)
-    )
-    detail = " → ".join(map(format_number, values))
-    detail += f" ± {format_number(judgement.gap.se, 2)}" if judgement.gap.se is not None else ""
+    sides, se = (judgement.baseline, judgement.candidate), judgement.gap.se
+    detail = " → ".join(format_number(printed(quantity.name, side.value)) for side in sides)
+    detail += f" ± {format_number(se, 2)}" if se is not None else ""
     detail += f" ({judgement.reason})" if judgement.reason else ""
     return _Draft(row_name(pair.candidate.record), quantity.name, detail, judgement.evidence)
 
 
 def _time(pair: Pair, share: float) -> _Draft | None:
-    """The time of a pair; None where one of the two was not timed.
-
-    Raises:
-        ValueError: the times were not taken alike.
-    """
-    if not (pair.baseline.timing and pair.candidate.timing):
+    """The time of a pair; None where one of the two was not timed."""
+    first, second = pair.baseline.timing, pair.candidate.timing
+    if not (first and second):
         return None
-    ratio, name = (
-        time_ratio(pair.baseline.timing, pair.candidate.timing),
+    ratio, name, margin = (
+        time_ratio(first, second),
         row_name(pair.candidate.record),
+        math.log1p(share),
     )
-    margin = math.log1p(share)
     # a run against itself: the same times, not times that are as long
-    if pair.baseline.timing == pair.candidate.timing:
+    if first == second:
         return _Draft(name, "time", "the same times", Evidence(0.0, 0.0, margin))
     if isinstance(ratio, NoRatio):
         if ratio.mismatch:
@@ -154,21 +134,15 @@ def _time(pair: Pair, share: float) -> _Draft | None:
                 "time both runs alike, or give --no-time"
             )
         return _Draft(name, "time", ratio.reason, None)
-    low, high = ratio.ends
-    return _Draft(
-        name,
-        "time",
-        f"× {format_number(ratio.value)} [{format_number(low)}, {format_number(high)}]",
-        Evidence(ratio.log, ratio.se, margin),
-    )
+    value, low, high = map(format_number, (ratio.value, *ratio.ends))
+    evidence = Evidence(ratio.log, ratio.se, margin)
+    return _Draft(name, "time", f"× {value} [{low}, {high}]", evidence)
 
 
 def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
     tested = [draft.evidence for draft in drafts if draft.evidence is not None]
-    beyond, within = (
-        iter(holm([e.p_beyond for e in tested])),
-        iter(holm([e.p_within for e in tested])),
-    )
+    beyond = iter(holm([evidence.p_beyond for evidence in tested]))
+    within = iter(holm([evidence.p_within for evidence in tested]))
     checks = []
     for draft in drafts:
         outcome: Outcome = "inconclusive"
@@ -180,9 +154,7 @@ def _concluded(drafts: Sequence[_Draft]) -> list[Check]:
 
 
 def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
-    """Cells that the baseline finished and the candidate did not: failed and crashed ones are
-    regressions, absent ones say nothing.
-    """
+    """Check cells that only the baseline finished; absent ones say nothing."""
     without = match_cells(matches.only_baseline, [Entry(row) for row in candidate.failed])
     failures = [_failure(pair) for pair in without.pairs]
     return failures + [
@@ -193,10 +165,7 @@ def unfinished_cells(matches: Matches, candidate: Source) -> list[Check]:
 
 def _failure(pair: Pair) -> Check:
     row = pair.candidate.record
-    reason = f": {row['reason']}" if row.get("reason") else ""
-    outcome: Outcome = (
-        "regression"
-        if row["status"] in ("failed", "diverged", "crashed", "timed out")
-        else "inconclusive"
-    )
-    return Check(row_name(pair.baseline.record), "status", outcome, f"ok → {row['status']}{reason}")
+    reason, status = f": {row['reason']}" if row.get("reason") else "", row["status"]
+    failed = status in ("failed", "diverged", "crashed", "timed out")
+    outcome: Outcome = "regression" if failed else "inconclusive"
+    return Check(row_name(pair.baseline.record), "status", outcome, f"ok → {status}{reason}")

@@ -36,34 +36,16 @@ from ..values import number, rows_of, text
 from .significance import LEVEL, Evidence, claim
 
 NEGLIGIBLE = 0.1
-"""Values below this share of the tolerance count as it when logarithms are taken: debiased
-values may be negative.
-"""
+"""Values below this share of the tolerance count as it in logarithms: they may be negative."""
 
 COLUMNS = (
-    *(
-        "model",
-        "curve",
-        "nfe_to_floor",
-        "low",
-        "high",
-        "shown",
-        "tolerance",
-        "samples",
-        "smallest",
-        "largest",
-        "flag",
-        "estimator",
-    ),
-    "verdict",
+    *("model", "curve", "nfe_to_floor", "low", "high", "shown", "tolerance", "samples"),
+    *("smallest", "largest", "flag", "estimator", "verdict"),
 )
 
 
 class Crossing(NamedTuple):
-    """Evaluations until a curve is within a tolerance, with a 95 % interval.
-
-    Inf where it is not, 0 < n <= smallest where it always is.
-    """
+    """Evaluations until a curve is within a tolerance, with its 95 % interval; inf where it is not."""
 
     value: float
     low: float
@@ -71,22 +53,18 @@ class Crossing(NamedTuple):
 
 
 def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
-    """Return one row per model and curve: ``nfe_to_floor`` with the ends ``low`` and ``high`` of
-    its 95 % interval, in evaluations per sample.
+    """Return one row per model and curve: ``nfe_to_floor`` with its 95 % interval, in evaluations
+    per sample.
 
-    Args:
-        table: results; rows without results, ``fd_conv`` or a floor are left out.
-        samples: carry the floor to this many samples, as 1 / N, so that runs of different lengths
-            share a tolerance; by default it belongs to the model's row with the fewest samples.
+    Rows without results, ``fd_conv`` or a floor are left out. ``samples`` carries the floor to this
+    many samples, as 1 / N, so that runs of different lengths share a tolerance; by default it
+    belongs to the model's row with the fewest samples.
 
     Returns:
-        Columns: ``model``, ``curve``, ``nfe_to_floor`` (inf: more than ``largest``; equal to
-            ``smallest``: that or fewer), ``low``,
-        ``high``, ``shown`` (the three in words), ``tolerance`` and the ``samples`` that it belongs
-        to, ``smallest`` and ``largest`` counted nfe of the curve, ``flag`` (why the interval is not
-        to be trusted), ``estimator``, and ``verdict``: whether the curve needs more evaluations
-        than the first of its model ("worse"), or that is not shown ("inconclusive", "no verdict";
-        "" for the first itself). The fewest evaluations come first within a model.
+        :data:`COLUMNS`: ``nfe_to_floor`` is inf for more than ``largest``, and ``smallest`` for
+            that or fewer; ``shown`` has it in words; ``flag`` says why the interval is not to be
+            trusted; ``verdict`` whether the curve needs more evaluations than the first of its
+            model ("worse"; "" for the first itself). The fewest come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
     lines = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
@@ -99,14 +77,7 @@ def crossing(
     ends: Sequence[tuple[float, float]],
     tolerance: float,
 ) -> Crossing:
-    """Return the crossing from which on a curve stays within a tolerance.
-
-    Args:
-        nfe: ascending, > 0.
-        values: of the curve; any sign.
-        ends: of their intervals.
-        tolerance: > 0.
-    """
+    """Return the crossing from which on a curve stays within a tolerance > 0."""
     low, high = zip(*ends, strict=True)
     return Crossing(*(_crossing(nfe, curve, tolerance) for curve in (values, low, high)))
 
@@ -129,23 +100,15 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
     """``12 [10, 15]``, with ``≤`` and ``>`` where an end lies outside what was measured."""
 
     def in_range(value: float) -> str:
-        return (
-            f"> {format_number(largest)}"
-            if value == math.inf
-            else f"≤ {format_number(smallest)}"
-            if value <= smallest
-            else format_number(value)
-        )
+        if value == math.inf:
+            return f"> {format_number(largest)}"
+        return f"≤ {format_number(smallest)}" if value <= smallest else format_number(value)
 
-    return (
-        f"{in_range(found.value)} [{in_range(found.low)}, {in_range(found.high)}]"
-        if found.low != found.high
-        else in_range(found.value)
-    )
+    value, low, high = map(in_range, found)
+    return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
 def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
-    """The lines of one model and estimator, best first."""
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )
@@ -169,24 +132,13 @@ def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...
         lines.append(
             (text(fewest, "model"), str(curve), *cross, *scale, flag, text(fewest, "estimator"))
         )
-    ordered = sorted(lines, key=lambda line: line[2:5])
-    return [(*line, verdict) for line, verdict in zip(ordered, _verdicts(ordered), strict=True)]
-
-
-def _verdicts(lines: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Return the verdict of each line against the first ("" for itself), at the level of all pairs."""
-    first, *other_lines = lines
-    level = LEVEL / max(math.comb(len(lines), 2), 1)
-    return ["", *(claim(_evidence(first, other), level) for other in other_lines)]
+    first, *others = sorted(lines, key=lambda line: line[2:5])
+    level = LEVEL / max(math.comb(len(lines), 2), 1)  # of all pairs
+    return [(*first, ""), *((*line, claim(_evidence(first, line), level)) for line in others)]
 
 
 def _evidence(first: tuple[Any, ...], other: tuple[Any, ...]) -> Evidence | None:
-    """The difference of two crossings on logarithms, from their intervals alone.
-
-    Nothing where a curve is flagged or both ends are open.
-
-    A crossing beyond the largest budget counts as there, which makes its curve no worse than it is.
-    """
+    """The difference of two crossings on logarithms, from their intervals alone."""
     value, high, other_value, other_low = first[2], first[4], other[2], other[3]
     if first[10] or other[10] or high == math.inf or value == math.inf:
         return None

@@ -1,8 +1,7 @@
-"""Rows at each budget that no verdict separates from the lowest: a table sets them in bold.
+"""Lowest rows at each budget, and the order and choice of curves on a page.
 
-Verdicts are the report's, corrected over all pairs of rows at one budget
-(:class:`.verdicts.Panel`). Without a verdict, because an interval is flagged or the model's own
-error dominates, disjoint 95 % intervals separate two rows.
+Verdicts are corrected over all pairs of rows at one budget (:class:`.verdicts.Panel`). Without a
+verdict, disjoint 95 % intervals separate two rows.
 """
 
 from __future__ import annotations
@@ -15,12 +14,61 @@ import pandas as pd
 
 from ..intervals import bounds
 from ..quantities import Quantity, quantities
-from ..record import Record
 from ..table.curves import comparable_parts
 from ..values import number, rows_of, text
-from .entries import Entry, entry_of
 from .estimates import default_quantity
+from .pairing import entry_of
 from .verdicts import COINCIDE, Panel, corrected_together
+
+MOST = 2000
+"""Rows of a page, about: all of a smaller table."""
+
+
+def select_visible_rows(frame: pd.DataFrame, baseline: str, most: int = MOST) -> pd.DataFrame:
+    """Return the rows of a table that a page shows: all of at most ``most``.
+
+    Of a large one these are the best curves of each problem, whole, the baseline's best among them,
+    and the rows without results. A curve counts by its best rank at any budget.
+    """
+    if len(frame) <= most:
+        return frame
+    parts = comparable_parts(frame)
+    places = [place for _, rows in parts for place in _of_part(rows, baseline, most // len(parts))]
+    return frame.loc[sorted(places)].reset_index(drop=True)
+
+
+def _of_part(rows: pd.DataFrame, baseline: str, most: int) -> list[int]:
+    quantity = default_quantity(rows_of(rows))
+    failed = list(rows.loc[rows["status"] != "ok"].index)[:most]
+    if quantity is None:
+        return list(dict.fromkeys([*failed, *rows.index[:most]]))[:most]
+    ok = rows.loc[rows["status"] == "ok", ["curve", "sampler", "slot", quantity.name]]
+    curves = _ordered(ok, quantity.name, ["best", "mean"])
+    own = set(ok.loc[(ok["sampler"] == baseline) | (ok["curve"] == baseline), "curve"])
+    first = [curve for curve in curves if curve in own][:1]
+    indices: list[int] = []
+    for curve in dict.fromkeys([*first, *curves]):
+        indices += [int(place) for place in ok.index[ok["curve"] == curve]]
+        if len(indices) >= most - len(failed):
+            break
+    return [*indices, *failed]
+
+
+def ranked_curves(rows: pd.DataFrame) -> list[str]:
+    """Return the curves of a problem by their mean rank over the budgets; without results last."""
+    quantity = default_quantity(rows_of(rows))
+    finished = rows.loc[rows["status"] == "ok"]
+    first = _ordered(finished, quantity.name, ["mean", "best"]) if quantity else []
+    return list(dict.fromkeys([*first, *map(str, rows["curve"])]))
+
+
+def _ordered(finished: pd.DataFrame, column: str, by: list[str]) -> list[str]:
+    """Finished curves by the best and the mean of their ranks at each budget."""
+    rank = finished.groupby("slot", dropna=False)[column].rank(method="min")
+    by_curve = rank.astype("Float64").groupby(finished["curve"])
+    order = pd.DataFrame({"best": by_curve.min(), "mean": by_curve.mean()}).fillna(math.inf)
+    return [str(curve) for curve in order.sort_values(by, kind="stable").index]
+
 
 Place = tuple[str, int]
 """A curve and a budget."""
@@ -35,20 +83,14 @@ def lowest(
 ) -> dict[str, frozenset[Place]]:
     """Return the places of each problem, by its title, that are not shown to be above the lowest.
 
-    Args:
-        frame: rows of a table; of several in one place the one with the most evaluations counts.
-        metric: column, lower is better; None for the default quantity of each problem.
-        homes: path of each run by its name in the column ``run``, or of the only one as "", where
-            influence values are read; without, rows are compared as independent.
-        unseen: rows of the table that are not in the frame, which verdicts are corrected for.
+    Of several rows in one place the one with the most evaluations counts.
     """
     by_name = {quantity.name: quantity for quantity in quantities()}
-    columns: dict[str, str] = {}
     panels: dict[str, Panel] = {}
     for title, rows in comparable_parts(frame):
         finished = rows.loc[rows["status"] == "ok"].sort_values("nfe", kind="stable")
         default = default_quantity(rows_of(finished)) if metric is None else None
-        columns[title] = column = metric or (default.name if default else "fid_proxy")
+        column = metric or (default.name if default else "fid_proxy")
         places = {
             (text(row, "curve"), int(number(row, "slot") or 0)): row
             for row in rows_of(finished.dropna(subset=["slot"]))
@@ -58,35 +100,28 @@ def lowest(
         quantity = by_name.get(column, Quantity(name=column, meaning=""))
         panels[title] = Panel(entries, quantity, 0, 0)
     corrected = corrected_together(panels.values(), unseen)
-    return {
-        title: _tied(panel, columns[title]) for title, panel in zip(panels, corrected, strict=True)
-    }
+    return {title: _tied(panel) for title, panel in zip(panels, corrected, strict=True)}
 
 
-def _tied(panel: Panel, column: str) -> frozenset[Place]:
-    """The places of one problem."""
+def _tied(panel: Panel) -> frozenset[Place]:
     first: dict[int, int] = {}
     slots = {n: int(number(entry.record, "slot") or 0) for n, entry in panel.entries.items()}
-    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, column) or 0.0):
+    name = panel.quantity.name
+    for n in sorted(slots, key=lambda n: number(panel.entries[n].record, name) or 0.0):
         first.setdefault(slots[n], n)
     return frozenset(
         (text(entry.record, "curve"), slots[n])
         for n, entry in panel.entries.items()
-        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]], column)
+        if n == first[slots[n]] or not _is_above(panel, n, first[slots[n]])
     )
 
 
-def _is_above(panel: Panel, other: int, lowest_one: int, column: str) -> bool:
-    """Return True if a row is shown to be above the lowest."""
+def _is_above(panel: Panel, other: int, lowest_one: int) -> bool:
     verdict = panel.verdict(other, lowest_one) if panel.quantity.influence else "no verdict"
     if verdict != "no verdict":
         return verdict == "worse"
-    (_, high), (least, _) = (_ends(panel.entries[n], column) for n in (lowest_one, other))
+    name, rows = panel.quantity.name, [panel.entries[n].record for n in (lowest_one, other)]
+    values = [number(row, name) or 0.0 for row in rows]  # alone where an error is not known
+    high = (bounds(rows[0], name) or values[:1])[-1]
+    least = (bounds(rows[1], name) or values[1:])[0]
     return least > high and not math.isclose(least, high, rel_tol=COINCIDE)
-
-
-def _ends(entry: Entry, column: str) -> tuple[float, float]:
-    """The interval of a value; the value alone where its error is not known."""
-    row: Record = entry.record
-    value = number(row, column) or 0.0
-    return bounds(row, column) or (value, value)

@@ -1,32 +1,146 @@
-"""Pairs of rows to compare: the same cell of two runs, or each row of a run with a baseline's.
-
-Rows that were not measured alike are refused, with the part that differs.
-"""
+"""Rows with their arrays and times, and pairs of rows that were measured alike."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import compress, zip_longest
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from numpy.typing import NDArray
+
+from ..quantities import Quantity
 from ..record import Record
 from ..run_directory.fingerprint import Fingerprint, difference
-from ..values import text
-from .entries import Entry, Source
+from ..run_directory.layout import TIMING
+from ..run_directory.reading import log, run_record
+from ..run_directory.run_dir import RunDir
+from ..table.curves import with_curves
+from ..table.reading import read_table
+from ..table.typed_table import TypedTable
+from ..values import rows_of, text
+from .estimates import Estimate, estimate_of
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Row of a table with its saved arrays and times.
+
+    ``record`` has ``curve`` and ``slot`` (:mod:`..table.curves`). ``folder`` holds its parts; None
+    for a row of a table alone. ``conditions`` are what its run adds to those of its times.
+    ``estimates`` by quantity stand in for the row's own values.
+    """
+
+    record: Record
+    folder: Path | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] | None = None
+
+    def is_of(self, sampler: str) -> bool:
+        """Return True if the row is of a sampler, named by its registry name or its curve."""
+        return sampler in (text(self.record, "sampler"), text(self.record, "curve"))
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray]:
+        """The arrays of ``influence.npz``; none if they were not kept."""
+        return (self.folder and _home(self.folder).influence(self.folder.name)) or {}
+
+    @cached_property
+    def timing(self) -> dict[str, Any]:
+        """``timing.json`` and the conditions of its times; empty if the row was not timed."""
+        timing = (self.folder and _home(self.folder).read(self.folder.name, TIMING)) or {}
+        execution = text(self.record, "execution") or "eager"
+        return {**self.conditions, "timing_execution": execution, **timing} if timing else {}
+
+    def estimate(self, quantity: Quantity) -> Estimate | None:
+        """Return the estimate of a quantity; None without a value."""
+        if self.estimates is not None:
+            return self.estimates.get(quantity.name)
+        if quantity.name not in self._estimates:  # a row may be in many pairs
+            self._estimates[quantity.name] = estimate_of(self.record, self.arrays, quantity)
+        return self._estimates[quantity.name]
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate | None]:
+        return {}
+
+
+def entry_of(row: Record, homes: Mapping[str, Path]) -> Entry:
+    """Return a row of several runs together as an entry, from the path of each ``run``."""
+    home = homes.get(text(row, "run"))
+    if home is None or row.get("cell") is None or not (home / "parts").is_dir():
+        return Entry(row)
+    return Entry(row, _folder(RunDir(home), row))
+
+
+def _folder(run: RunDir, row: Record) -> Path:
+    return run.part(text(row, "cell"), "cell.json").parent
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A run, or a table alone: name, ``run.json``, the rows with results, and those without."""
+
+    name: str
+    run: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+    failed: tuple[Record, ...]
+
+    def __str__(self) -> str:
+        """Return the name."""
+        return self.name
+
+
+def read_source(path: Path | str | TypedTable) -> Source:
+    """Return the source at a run directory, a folder with a ``table.csv``, or a table.
+
+    A ``run.json`` next to a table is read too. Rows of a table in memory are taken for independent.
+
+    Raises:
+        ValueError: ``path`` is none of these.
+    """
+    if isinstance(path, TypedTable):
+        rows = rows_of(with_curves(path.frame))
+        done = tuple(Entry(row) for row in rows if row["status"] == "ok")
+        return Source("table", {}, done, tuple(row for row in rows if row["status"] != "ok"))
+    path = Path(path)
+    frame = with_curves(read_table(path).frame)
+    run = run_record(path)
+    provenance = run.get("provenance")
+    device = provenance.get("device") if isinstance(provenance, dict) else None
+    conditions = {"timing_device_name": device.get("name") if isinstance(device, dict) else None}
+    home = RunDir.open(path) if (path / "parts").is_dir() else None
+    if home and not run:
+        unknown = "so that nothing says which models and suite its rows are of"
+        log.warning("%s has no run.json that can be read, %s.", path, unknown)
+    entries, failed = [], []
+    for row in rows_of(frame):
+        if row["status"] == "ok":
+            entries.append(Entry(row, _folder(home, row) if home else None, conditions))
+        else:
+            failed.append(row)
+    return Source(path.name, run, tuple(entries), tuple(failed))
+
+
+def _home(folder: Path) -> RunDir:
+    return RunDir(folder.parent.parent)
+
+
+def measured(sources: Sequence[Source], quantities: Sequence[Quantity]) -> list[Quantity]:
+    """Return the quantities that have a value in every source."""
+
+    def has(source: Source, name: str) -> bool:
+        return any(entry.record.get(name) is not None for entry in source.entries)
+
+    return [q for q in quantities if all(has(source, q.name) for source in sources)]
+
 
 WHAT = (
-    "model",
-    "sampler",
-    "params",
-    "schedule",
-    "start",
-    "end",
-    "sigma_max",
-    "sigma_min",
-    "steps",
-    "budget",
-    "dtype",
-    "tuning_digest",
+    *("model", "sampler", "params", "schedule", "start", "end", "sigma_max", "sigma_min"),
+    *("steps", "budget", "dtype", "tuning_digest"),
 )
 """Columns that identify a row, apart from the noise and the level that it starts at."""
 
@@ -77,66 +191,55 @@ def match_cells(baseline: Iterable[Entry], candidate: Iterable[Entry]) -> Matche
 
 def against(entries: Sequence[Entry], sampler: str, *, any_schedule: bool = False) -> Matches:
     """Return each row with the row of ``sampler`` in the same setting: budget, start, end,
-    estimator and schedule.
+    estimator, schedule.
 
     Args:
         entries: rows of one run.
         sampler: registry name of the baseline, or its curve's name.
-        any_schedule: let the schedules differ. A sampler with levels of its own always differs.
+        any_schedule: let the schedules differ; a sampler with levels of its own always differs.
 
     Raises:
         ValueError: no row is that sampler's.
     """
-    baselines = [
-        entry
-        for entry in entries
-        if sampler in (text(entry.record, "sampler"), text(entry.record, "curve"))
-    ]
-    if not baselines:
+    is_baseline = [entry.is_of(sampler) for entry in entries]
+    if not any(is_baseline):
         samplers = ", ".join(sorted({text(entry.record, "sampler") for entry in entries})) or "none"
         raise ValueError(
             f"no finished row is of sampler {sampler!r}; choose the baseline "
             f"from those there: {samplers}"
         )
-    matches, baseline_ids = Matches([], [], []), set(map(id, baselines))
+    matches = Matches([], [], [])
     by_setting: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for baseline in baselines:
-        by_setting[_setting(baseline.record)].append(baseline)
-    for entry in entries:
-        if id(entry) in baseline_ids:
-            continue
+    for baseline in compress(entries, is_baseline):
+        by_setting[_columns(baseline.record, SETTING)].append(baseline)
+    for entry in (entry for entry, itself in zip(entries, is_baseline, strict=True) if not itself):
+        row = entry.record
         fitting = [
             baseline
-            for baseline in by_setting[_setting(entry.record)]
-            if _comparable(baseline.record, entry.record, any_schedule)
+            for baseline in by_setting[_columns(row, SETTING)]
+            if _comparable(baseline.record, row, any_schedule)
         ]
         if fitting:
-            matches.pairs.append(
-                Pair(
-                    min(fitting, key=lambda baseline: _distance(baseline.record, entry.record)),
-                    entry,
-                )
-            )
+            nearest = min(fitting, key=lambda baseline: _distance(baseline.record, row))
+            matches.pairs.append(Pair(nearest, entry))
         else:
             matches.only_candidate.append(entry)
     return matches
 
 
 def cell_identity(row: Record) -> tuple[str, ...]:
-    """Return the identity of a row's cell, as text.
-
-    Columns that do not affect its samples are left out, so that older tables match.
-    """
+    """Return the identity of a row's cell, without columns that do not affect its samples."""
     sigma_start = text(row, "sigma_start") if row.get("start") == "gaussian" else ""
     noise = text(row, "noise") if row.get("noise") == "brownian" else ""
-    return (*(text(row, name) for name in WHAT), sigma_start, noise)
+    return *_columns(row, WHAT), sigma_start, noise
 
 
 def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> None:
     """Add the pairs and the unmatched rows of one cell to ``matches``."""
     left, right = list(ours), list(theirs)
     for item in ours:
-        twin = next((entry for entry in right if _setup(entry.record) == _setup(item.record)), None)
+        setup = _columns(item.record, HOW)
+        twin = next((entry for entry in right if _columns(entry.record, HOW) == setup), None)
         if twin is not None:
             matches.pairs.append(Pair(item, twin))
             left.remove(item)
@@ -147,16 +250,11 @@ def _match_group(ours: list[Entry], theirs: list[Entry], matches: Matches) -> No
     matches.only_candidate.extend(right)
 
 
-def _setup(row: Record) -> tuple[str, ...]:
-    return tuple(text(row, name) for name in HOW)
-
-
-def _setting(row: Record) -> tuple[str, ...]:
-    return tuple(text(row, name) for name in SETTING)
+def _columns(row: Record, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text(row, name) for name in names)
 
 
 def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
-    """Return True if two rows of one setting can be compared."""
     return row.get("slot") is not None and (
         any_schedule
         or "own" in (row["schedule"], baseline["schedule"])
@@ -165,12 +263,10 @@ def _comparable(baseline: Record, row: Record, any_schedule: bool) -> bool:
 
 
 def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
-    """Sort key: the same run first, then shared latents, then run alike, then default
-    parameters, then the same schedule.
-    """
+    """Sort key: the same run, shared latents, run alike, default parameters, the same schedule."""
     equal = [baseline.get(name) == row.get(name) for name in ("run", "seed")]
     equal += [
-        _setup(baseline) == _setup(row),
+        _columns(baseline, HOW) == _columns(row, HOW),
         text(baseline, "params") in ("", "{}"),
         text(baseline, "schedule") == text(row, "schedule"),
     ]
@@ -178,48 +274,35 @@ def _distance(baseline: Record, row: Record) -> tuple[bool, ...]:
 
 
 def check_sources(a: Source, b: Source) -> None:
-    """Refuse two runs of different versions of a suite, or of different models under one name.
-
-    Raises:
-        ValueError: they differ.
-    """
+    """Refuse two runs of different versions of a suite, or of different models under one name."""
     suites = [source.run.get("suite") or {} for source in (a, b)]
     names, versions = ([suite.get(key) for suite in suites] for key in ("name", "version"))
     if names[0] == names[1] and versions[0] != versions[1]:
         raise ValueError(
-            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} "
-            f"in the first and {versions[1]} in the second; "
-            "run both with one version"
+            f"{a} and {b} cannot be compared: suite {names[0]} has version {versions[0]} in the first "
+            f"and {versions[1]} in the second; run both with one version"
         )
     first, second = (source.run.get("models") or {} for source in (a, b))
-    fingerprints = [source.run.get("fingerprints") or {} for source in (a, b)]
+    known = [source.run.get("fingerprints") or {} for source in (a, b)]
     for name in sorted(first.keys() & second.keys()):
-        if change := _other_model(name, first[name], second[name], *fingerprints):
+        fingerprints = [models.get(name) for models in known if isinstance(models, dict)]
+        if change := _other_model(first[name], second[name], fingerprints):
             raise ValueError(
                 f"{a} and {b} cannot be compared: model {name} {change}; run both with one model"
             )
 
 
-def _other_model(name: str, first: Any, second: Any, known_first: Any, known_second: Any) -> str:
-    """Return how two models of one name differ, as the end of a sentence; "" if they do not.
-
-    Their fingerprints decide where both runs have them, their identities otherwise.
-    """
+def _other_model(first: Any, second: Any, fingerprints: Sequence[Any]) -> str:
+    """Return how two models of one name differ, as the end of a sentence; "" if they do not."""
     try:
-        change = difference(
-            Fingerprint.from_json(known_first[name]), Fingerprint.from_json(known_second[name])
-        )
+        change = difference(*(Fingerprint.from_json(known) for known in fingerprints))
     except (KeyError, TypeError, ValueError):
         return "" if first == second else f"is {first} in the first and {second} in the second"
     return change and f"is not the same in both: {change}"
 
 
 def check_estimators(a: Entry, b: Entry) -> None:
-    """Refuse two rows whose numbers were measured differently.
-
-    Raises:
-        ValueError: their estimators differ.
-    """
+    """Refuse two rows whose numbers were measured differently."""
     first, second = (text(entry.record, "estimator") for entry in (a, b))
     if first != second:
         raise ValueError(
@@ -229,14 +312,8 @@ def check_estimators(a: Entry, b: Entry) -> None:
 
 
 def _difference(first: str, second: str) -> str:
-    """The first part in which two estimators differ, in words."""
-    parts = [estimator.split("; ") for estimator in (first, second)]
-    length = max(map(len, parts))
-    ours, other = next(
-        pair
-        for pair in zip(*(part + [""] * (length - len(part)) for part in parts), strict=True)
-        if pair[0] != pair[1]
-    )
+    parts = (estimator.split("; ") for estimator in (first, second))
+    ours, other = next(pair for pair in zip_longest(*parts, fillvalue="") if pair[0] != pair[1])
     return (
         f"its estimator has {ours or 'nothing'!r} in the first run and {other or 'nothing'!r} "
         "in the second"

@@ -24,7 +24,7 @@ from ..record import Record
 from ..table.curves import comparable_parts
 from ..text import ends
 from ..values import number, rows_of
-from .entries import Entry
+from .pairing import Entry
 from .verdicts import Panel, corrected_together
 
 FrontMembership = Literal["on", "off", "uncertain"]
@@ -34,9 +34,7 @@ _MEDIAN_SE = math.sqrt(math.pi / 2) / 1.349
 
 
 class Point(NamedTuple):
-    """A row's place: value and cost, and the ends of the cost's 95 % interval (itself where it
-    is exact).
-    """
+    """A row's place: value and cost, and the ends of the cost's 95 % interval."""
 
     value: float
     cost: float
@@ -52,15 +50,11 @@ class FrontPosition(NamedTuple):
 
 
 def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
-    """Return the rows that have both columns, by model, estimator and cost, with ``on_front``
-    (flag) and ``front`` (text).
+    """Return the rows that have both columns, by problem and cost, with ``on_front`` (flag) and
+    ``front`` (text).
 
-    Args:
-        frame: rows of a table. It has no influence values, so that only disjoint intervals separate
-            rows.
-        metric: column of the quality, lower is better; its standard error is taken from
-            ``METRIC_se`` where there is one.
-        cost: "nfe", exact, or "ms_per_sample", a median time.
+    A frame has no influence values, so that only disjoint intervals separate rows. ``cost`` is
+    "nfe", exact, or "ms_per_sample", a median time.
 
     Raises:
         ValueError: there is no such column.
@@ -75,10 +69,11 @@ def pareto(frame: pd.DataFrame, metric: str, cost: str) -> pd.DataFrame:
         rows.dropna(subset=[metric, cost]).sort_values([cost, metric], kind="stable")
         for _, rows in comparable_parts(frame)
     ]
-    frames = [
-        _with_front(rows, panel, cost)
-        for rows, panel in zip(parts, _panels(parts, metric), strict=True)
-    ]
+    quantity = find(metric)
+    panels = corrected_together(
+        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
+    )
+    frames = [_with_front(rows, panel, cost) for rows, panel in zip(parts, panels, strict=True)]
     empty = frame.iloc[:0].assign(curve="", slot=0, on_front=False, front="")
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -98,7 +93,7 @@ def front_positions(panel: Panel, cost: str) -> dict[int, FrontPosition]:
 
 
 def _undominated(points: Mapping[int, Point]) -> list[int]:
-    """Return the points that no other point dominates (:func:`dominates`), in their order."""
+    """Return the points that no other point dominates, in their order."""
     least: dict[float, float] = {}
     for point in points.values():
         least[point.cost] = min(point.value, least.get(point.cost, math.inf))
@@ -113,11 +108,6 @@ def _undominated(points: Mapping[int, Point]) -> list[int]:
         for index, point in points.items()
         if point.cost in costs and point.value == least[point.cost]
     ]
-
-
-def dominates(a: Point, b: Point) -> bool:
-    """Return True if ``a`` is at least as good as ``b`` in both by point values, and better in one."""
-    return a.value <= b.value and a.cost <= b.cost and (a.value < b.value or a.cost < b.cost)
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
@@ -135,21 +125,15 @@ def surely_cheaper(a: Point, b: Point) -> bool:
 
 
 def _times(row: Record, median: float) -> tuple[float, float]:
-    """The interval of a median time: its own, else from the scatter of the rounds.
-
-    Anything where it is flagged or unknown.
-    """
-    interval = (number(row, "ms_low"), number(row, "ms_high"))
+    """The interval of a median time: its own, else from the scatter of the rounds."""
+    low, high = number(row, "ms_low"), number(row, "ms_high")
     iqr, rounds = number(row, "ms_iqr"), number(row, "timing_rounds")
-    if row.get("timing_flag"):
-        return -math.inf, math.inf
-    if interval[0] is not None and interval[1] is not None:
-        return interval[0], interval[1]
-    return (
-        ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
-        if iqr is not None and rounds
-        else (-math.inf, math.inf)
-    )
+    if not row.get("timing_flag"):
+        if low is not None and high is not None:
+            return low, high
+        if iqr is not None and rounds:
+            return ends(median, _MEDIAN_SE * iqr / math.sqrt(rounds))
+    return -math.inf, math.inf
 
 
 def _front(
@@ -157,16 +141,13 @@ def _front(
 ) -> FrontMembership:
     point = points[index]
     no_dearer = [lead for lead in leads if lead != index and _no_dearer(points[lead], point)]
-    if not panel.refused(index) and any(
-        points[lead].value < point.value and panel.verdict(lead, index) == "better"
-        for lead in no_dearer
-    ):
+    lower = (lead for lead in no_dearer if points[lead].value < point.value)
+    if not panel.refused(index) and any(panel.verdict(lead, index) == "better" for lead in lower):
         return "off"
     if index not in leads:
         return "uncertain"
-    threats = [
-        other for other in points if other != index and not surely_cheaper(point, points[other])
-    ]
+    others = (other for other in points if other != index)
+    threats = (other for other in others if not surely_cheaper(point, points[other]))
     return "on" if all(_harmless(other, index, points, panel) for other in threats) else "uncertain"
 
 
@@ -176,10 +157,7 @@ def _no_dearer(a: Point, b: Point) -> bool:
 
 
 def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) -> bool:
-    """Return True if another row surely has no lower value.
-
-    Two that coincide at one cost are no threat to each other.
-    """
+    """Return True if another row surely has no lower value; two that coincide are no threat."""
     decided = not (panel.refused(other) or panel.refused(index))
     if decided and panel.verdict(other, index) == "worse":
         return True
@@ -187,13 +165,6 @@ def _harmless(other: int, index: int, points: dict[int, Point], panel: Panel) ->
         return False
     judgement = panel.judgement(other, index)
     return judgement is not None and judgement.coincide
-
-
-def _panels(parts: list[pd.DataFrame], metric: str) -> list[Panel]:
-    quantity = find(metric)
-    return corrected_together(
-        Panel(dict(enumerate(map(Entry, rows_of(rows)))), quantity, 0, 0) for rows in parts
-    )
 
 
 def _with_front(rows: pd.DataFrame, panel: Panel, cost: str) -> pd.DataFrame:

@@ -15,13 +15,7 @@ _HALVINGS = 50
 
 
 def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a share (1934).
-
-    Args:
-        count: samples of n that have the property.
-        n: >= 1.
-        level: chance of missing, both sides together.
-    """
+    """Return Clopper and Pearson's interval (1934) of ``count`` in n >= 1."""
     from scipy.special import betaincinv  # here: tables are read without it
 
     low = betaincinv(count, n - count + 1, level / 2) if count else 0.0
@@ -30,35 +24,24 @@ def share_interval(count: int, n: int, level: float = LEVEL) -> tuple[float, flo
 
 
 def changes(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[int, int]:
-    """Count the samples that have a property in ``b`` alone, and in ``a`` alone.
-
-    Args:
-        a: ``(n,)`` 0 or 1.
-        b: likewise, of the same latents; the longer one's end is left out.
-    """
+    """Count the samples that have a property in ``b`` alone, and in ``a`` alone; ``(n,)`` of 0, 1."""
     n = min(len(a), len(b))
     change = b[:n] - a[:n]
     return int(np.sum(change > 0)), int(np.sum(change < 0))
 
 
 def share_error(gained: int, lost: int, n: int) -> float:
-    """Return the standard error of a paired difference of shares, with half a pair more in each
-    cell (Agresti and Min 2005).
-    """
+    """Return the standard error of a paired difference of shares (Agresti and Min 2005)."""
     size = n + 2
     return math.sqrt(max(gained + lost + 1 - (gained - lost) ** 2 / size, 0.0)) / size
 
 
 @dataclass(frozen=True)
 class PairedShares(Evidence):
-    """Evidence from two shares on the same samples.
+    """Evidence from two shares on the same n samples.
 
     Only samples that differ say anything: ``gained`` have the property with the candidate alone,
     ``lost`` with the baseline alone. Without a difference each is as likely (McNemar 1947, exact).
-
-    Attributes:
-        gained, lost: samples.
-        n: samples of both.
     """
 
     gained: int
@@ -80,13 +63,14 @@ class PairedShares(Evidence):
         """P value of having gained no more than the margin."""
         if self.margin == 0:
             return _at_least(self.gained, self.gained + self.lost)
-        return _bisected(
-            lambda level: (
-                share_interval(self.gained, self.n, level)[0]
-                - share_interval(self.lost, self.n, level)[1]
-                > self.margin
+
+        def is_beyond(level: float) -> bool:
+            (low, _), (_, high) = (
+                share_interval(k, self.n, level) for k in (self.gained, self.lost)
             )
-        )
+            return low - high > self.margin
+
+        return _bisected(is_beyond)
 
     @property
     def p_within(self) -> float:
@@ -95,12 +79,12 @@ class PairedShares(Evidence):
 
     def _smallest_level(self, more: int, less: int) -> float:
         """Smallest level at which bounds show that ``more`` exceeds ``less`` by under the margin."""
-        return _bisected(
-            lambda level: (
-                share_interval(more, self.n, level)[1] - share_interval(less, self.n, level)[0]
-                < self.margin
-            )
-        )
+
+        def is_within(level: float) -> bool:
+            (_, high), (low, _) = (share_interval(k, self.n, level) for k in (more, less))
+            return high - low < self.margin
+
+        return _bisected(is_within)
 
 
 def _at_least(count: int, n: int) -> float:

@@ -70,9 +70,7 @@ class Evidence:
 
     @property
     def p_within(self) -> float:
-        """P value of being worse by the margin or more: small where the candidate is nearly as
-        good.
-        """
+        """P value of being worse by the margin or more."""
         return 0.0 if self.identical else upper_tail(self.margin - self.difference, self.se)
 
 
@@ -84,11 +82,10 @@ def upper_tail(excess: float, se: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the same order: reject where one is at most the level, and the
-    family-wise error is at most that.
+    """Return Holm's adjusted p values: reject those at most the level, which bounds the family-wise
+    error.
 
-    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1:
-    it shows nothing, and cannot be sorted.
+    The k-th smallest of m becomes the running maximum of (m - k + 1) p, at most 1. NaN counts as 1.
     """
     raw = [1.0 if math.isnan(p) else p for p in p_values]
     adjusted, running = [0.0] * len(raw), 0.0
@@ -101,18 +98,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def judge_table(
     evidence: Sequence[Evidence | None], level: float = LEVEL, *, unseen: int = 0
 ) -> list[Verdict]:
-    """The verdict of each line of a table.
+    """Return the verdict of each line of a table; one without evidence gets "no verdict" and is no
+    test.
 
-    Args:
-        evidence: of the lines.
-        level: chance of any false verdict.
-        unseen: lines that belong to the table and are not among these. They count as tests whose p
-            values are larger, which Holm's procedure rejects no more for than if it saw them.
-
-    A line without evidence gets "no verdict" and does not count as a test.
-
-    A difference that is real but shown to be within the margin is "equivalent": the margin says
-    what does not matter.
+    ``unseen`` lines that belong to the table count as tests whose p values are larger. A difference
+    that is real but shown to be within the margin is "equivalent".
     """
     tested = [item for item in evidence if item is not None]
     different, equivalent = (
@@ -127,12 +117,10 @@ def judge_table(
 
 
 def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
-    """The verdict of a pair by itself at a level, as :func:`judge_table` gives it.
+    """Return the verdict of a pair by itself; within the margin it is never "better" or "worse".
 
-    A difference within the margin is never called better or worse.
-
-    That matters where ``level`` is stricter than a table's: a difference that is shown here, and
-    shown to be within the margin there, would have two verdicts.
+    At a level stricter than a table's, a difference shown here and within the margin there would
+    have two verdicts.
     """
     if evidence is None:
         return "no verdict"
@@ -147,10 +135,7 @@ def claim(evidence: Evidence | None, level: float = LEVEL) -> Verdict:
 def verdict_at(
     difference: float, p_difference: float, p_equivalence: float, level: float
 ) -> Verdict:
-    """The verdict of one line from its p values, corrected or not.
-
-    Within the margin is "equivalent" even where it is not zero.
-    """
+    """Return the verdict of one line from its p values, corrected or not."""
     if p_equivalence <= level:
         return "equivalent"
     if p_difference <= level:

@@ -1,14 +1,10 @@
 """Verdicts on pairs of rows: what their difference allows to conclude, corrected over all pairs.
 
-Every claim that one row is better than another comes from here: ``compare``, ``gate``, ``run
---until-decided``, the marks of the terminal, and the sentences, tables and recommendations of the
-report. A judgement knows the difference with its error, the margin that does not matter, and the
-reason against a verdict, if there is one. Two corrections make many of them hold together:
+Every claim that one row is better than another comes from here, in two corrections:
 
 * :func:`judge_lines`: the lines of a table, each row against its baseline (Holm);
 * :class:`Panel`: any rows of a page against any others, so that the lowest may be compared with all
-  (Bonferroni over all pairs). Its claims are fewer: where it calls a row better, the table of
-  :func:`judge_lines` does too.
+(Bonferroni over all pairs). Where it calls a row better, the table of :func:`judge_lines` does too.
 """
 
 from __future__ import annotations
@@ -23,42 +19,31 @@ from ..record import Record
 from ..table.curves import Tuning, tuning_of
 from ..text import ends
 from ..values import number, text
-from .entries import Entry
 from .estimates import Difference, Estimate, difference, dominated
-from .pairing import Pair
+from .pairing import Entry, Pair
 from .shares import PairedShares
 from .significance import LEVEL, Evidence, Verdict, claim, judge_table
-from .times.speed import Word, speed
-from .times.walltime import NoRatio, time_ratio
+from .times import NoRatio, Word, speed, time_ratio
 
 MARGIN = 0.01
 """Differences below this share of the baseline do not matter, unless the reader says otherwise."""
 
 FLOOR_ERRORS = 10
-"""The margin is a share of this many standard errors of the floor at least: near perfection, a
-share of nothing is nothing.
-"""
+"""The margin is a share of at least so many standard errors of the floor."""
 
 
 COINCIDE = 1e-5
-"""Relative difference of values that is rounding: in one step, every method's last step to 0 is
-the same.
-"""
+"""Relative difference of values that is rounding: all methods agree in one step to 0."""
 
 SIDES = ("tuning", "baseline_tuning")
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The difference of two rows by one quantity, before correction for other comparisons.
+    """Difference of two rows by one quantity, before correction for other comparisons.
 
-    Attributes:
-        pair: the rows.
-        quantity: what they are judged by.
-        baseline, candidate: their values.
-        gap: candidate less baseline; negative is better.
-        margin: the largest difference that does not matter.
-        reason: why there is no verdict; "" if there is one.
+    ``gap`` is candidate less baseline, negative is better; ``margin`` the largest that does not
+    matter; ``reason`` says why there is no verdict.
     """
 
     pair: Pair
@@ -86,74 +71,40 @@ class Judgement:
 
 
 def judge(pair: Pair, quantity: Quantity, share: float = MARGIN) -> Judgement | None:
-    """Judge two rows by a quantity; None if one of them has no value.
+    """Judge two rows by a quantity, lower is better; None if one of them has no value.
 
     Identical numbers have a difference of 0 with standard error 0: a run is equivalent to itself.
-
-    Args:
-        pair: the rows.
-        quantity: what to judge by; lower is better.
-        share: of the baseline's value that does not matter.
+    ``share`` of the baseline's value does not matter.
     """
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None:
         return None
     margin = _margin(pair, quantity, a, share)
     if identical(pair, quantity):
-        return Judgement(
-            pair,
-            quantity,
-            a,
-            b,
-            Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0)),
-            margin,
-            "",
-        )
+        gap = Difference(0.0, 0.0, int(number(pair.candidate.record, "samples") or 0))
+        return Judgement(pair, quantity, a, b, gap, margin, "")
     gap = difference(a, b, same_latents=pair.same_latents)
     return Judgement(pair, quantity, a, b, gap, margin, _refusal(pair, quantity, gap))
 
 
 def identical(pair: Pair, quantity: Quantity) -> bool:
-    """Return True if two rows hold the same numbers: per sample if known, else in all columns
-    measured.
-    """
+    """Return True if two rows hold the same numbers: per sample if known, else in all columns."""
     a, b = (entry.estimate(quantity) for entry in pair)
     if a is None or b is None or not a.same(b):
         return False
     first, second = (entry.record for entry in pair)
     has_samples = a.influence is not None and b.influence is not None
     # two samplers without a flip are not one sampler
-    return (has_samples and quantity.summary != "share") or all(
-        first.get(name) == second.get(name) for name in ("seed", *_measured(first, second))
-    )
-
-
-def _measured(first: Record, second: Record) -> list[str]:
-    """Columns that are equal, all digits of them, where two rows of tables are the same samples."""
-    panelled = (
-        name for quantity in quantities() if quantity.note for name in (quantity.name, quantity.se)
-    )
-    return [
-        "nfe",
-        "samples",
-        *(
-            name
-            for name in panelled
-            if first.get(name) is not None and second.get(name) is not None
-        ),
-    ]
+    if has_samples and quantity.summary != "share":
+        return True
+    panelled = [name for other in quantities() if other.note for name in (other.name, other.se)]
+    shared = [name for name in panelled if None not in (first.get(name), second.get(name))]
+    return all(first.get(name) == second.get(name) for name in ("seed", "nfe", "samples", *shared))
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Rows that may all be compared with one another, by one quantity.
-
-    Attributes:
-        entries: the rows, by their place in a table.
-        quantity: what they are judged by.
-        within_budget, across_budgets: how many pairs of rows are judged together at one budget, and
-            at different ones.
-    """
+    """Rows, by their place in a table, that may all be compared by one quantity."""
 
     entries: dict[int, Entry]
     quantity: Quantity
@@ -186,9 +137,7 @@ class Panel:
 
 
 def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
-    """The panels of one page with verdicts corrected over the pairs of all of them, and over those
-    with as many more rows as are ``unseen``.
-    """
+    """Return the panels of one page with verdicts corrected over all their pairs."""
     panels = list(panels)
     rows = unseen + sum(len(panel.entries) for panel in panels)
     within = across = math.comb(rows, 2) if unseen else 0  # each might be at one budget
@@ -203,18 +152,10 @@ def corrected_together(panels: Iterable[Panel], unseen: int = 0) -> list[Panel]:
 class Line:
     """Comparison by one metric; ``difference`` is candidate less baseline, and lower is better.
 
-    Attributes:
-        baseline: curve and seed of the baseline's row, as a legend names it.
-        paired: samples from the same latents that the standard error rests on; 0 where the rows
-            were taken as independent.
-        low, high: ends of the 95 % interval of ``difference``, for this line by itself.
-        verdict: on the whole table, corrected for the number of lines.
-        reason: why there is no verdict, or no time.
-        time_ratio: candidate's median time over the baseline's, with its 95 % interval.
-        time_verdict: which is faster, by both clocks (:mod:`.times.speed`); not corrected for the number of
-            lines.
-        tuning, baseline_tuning: what tuning the schedules of the two rows took; None where they are
-            not tuned.
+    ``low`` and ``high`` are the 95 % interval of this line by itself; ``verdict`` is corrected for
+    the number of lines, ``time_verdict`` (:func:`.times.speed`) is not. ``paired`` counts the
+    samples from the same latents; 0 where the rows were taken as independent. ``tuning`` and
+    ``baseline_tuning`` are None where schedules are not tuned.
     """
 
     model: str
@@ -246,39 +187,27 @@ class Line:
     def flat(self) -> dict[str, Any]:
         """The values by column; what is known of tuned rows in columns of its own."""
         row = asdict(self)
-        nested = {name: row.pop(name) or {} for name in SIDES}
-        return row | {
-            f"{name}_{key}": value for name, part in nested.items() for key, value in part.items()
-        }
+        for name in SIDES:
+            row |= {f"{name}_{key}": value for key, value in (row.pop(name) or {}).items()}
+        return row
 
 
 def judge_lines(
     pairs: Sequence[tuple[Pair, Quantity]], margin: float = MARGIN, *, unseen: int = 0
 ) -> list[Line]:
-    """A line for each pair of rows that both have the quantity, with verdicts corrected over
-    all of them, and over as many more as are ``unseen``.
-    """
+    """Return a line per pair that has the quantity, corrected over all and ``unseen`` more."""
     items = [judgement for pair, quantity in pairs if (judgement := judge(pair, quantity, margin))]
-    return [
-        _line(judgement, verdict)
-        for judgement, verdict in zip(
-            items, judge_table([item.evidence for item in items], unseen=unseen), strict=True
-        )
-    ]
+    table = judge_table([item.evidence for item in items], unseen=unseen)
+    return [_line(judgement, verdict) for judgement, verdict in zip(items, table, strict=True)]
 
 
 def _margin(pair: Pair, quantity: Quantity, baseline: Estimate, share: float) -> float:
-    """The largest difference that does not matter: a share of the baseline's value, or of ten
-    times what can be resolved. Where the value is a share of the samples, it is one of all samples.
-    """
+    """Return the share of the value, or of ten times the resolution, that does not matter."""
     if quantity.summary == "share":
         return share
-    resolutions = (
-        [number(entry.record, quantity.resolution) or 0.0 for entry in pair]
-        if quantity.resolution
-        else [0.0]
-    )
-    return share * max(baseline.value, FLOOR_ERRORS * max(resolutions), 0.0)
+    name = quantity.resolution
+    resolution = max(number(entry.record, name) or 0.0 for entry in pair) if name else 0.0
+    return share * max(baseline.value, FLOOR_ERRORS * resolution, 0.0)
 
 
 _DOMINATED = "dominated by the model's own error; see fd_conv"
@@ -303,14 +232,13 @@ def _row_refusal(row: Record, quantity: Quantity) -> str:
 
 
 def _line(judgement: Judgement, verdict: Verdict) -> Line:
-    (pair, gap), row = (judgement.pair, judgement.gap), judgement.pair.candidate.record
+    pair, gap = judgement.pair, judgement.gap
+    row, timings = pair.candidate.record, (pair.baseline.timing, pair.candidate.timing)
     slot, steps = number(row, "slot"), number(row, "steps")
-    ratio = time_ratio(pair.baseline.timing, pair.candidate.timing)
-    times = (
-        (None, None, None, ratio.reason)
-        if isinstance(ratio, NoRatio)
-        else (ratio.value, *ratio.ends, "")
-    )
+    low, high = (None, None) if gap.se is None else ends(gap.value, gap.se)
+    ratio = time_ratio(*timings)
+    no_ratio = isinstance(ratio, NoRatio)
+    times = (None, None, None, ratio.reason) if no_ratio else (ratio.value, *ratio.ends, "")
     return Line(
         text(row, "model"),
         text(row, "curve"),
@@ -321,15 +249,10 @@ def _line(judgement: Judgement, verdict: Verdict) -> Line:
         judgement.quantity.name,
         judgement.baseline.value,
         judgement.candidate.value,
-        gap.value,
-        gap.se,
-        *((None, None) if gap.se is None else ends(gap.value, gap.se)),
-        judgement.margin,
-        gap.paired,
-        verdict,
-        judgement.reason,
+        *(gap.value, gap.se, low, high),
+        *(judgement.margin, gap.paired, verdict, judgement.reason),
         *times,
-        speed(pair.baseline.timing, pair.candidate.timing).verdict,
+        speed(*timings).verdict,
         tuning_of(row),
         tuning_of(pair.baseline.record),
     )

@@ -1,15 +1,11 @@
-"""Figures for papers and pages, drawn by matplotlib without a display.
+"""Figures for papers and pages, drawn by matplotlib without a display; import it late."""
 
-Imported only where one is asked for.
-"""
-
+from .axes import spread_labels
 from .export import FORMATS, KINDS, Kind, draw, write_figures
 from .front import front
-from .inline import inline_svg
-from .labels import spread_labels
 from .ranking import ranking
 from .samples import samples
-from .sheet import Sheet, Width, save
+from .sheet import Sheet, Width, inline_svg, save
 from .timing import timing
 from .work_precision import work_precision
 

@@ -1,11 +1,12 @@
-"""Axes: their labels, their logarithmic scales with plain numbers, and the floor of a metric."""
+"""Axes: labels, logarithmic scales with plain numbers, floors, and names next to their curves."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,7 +17,10 @@ from ..quantities import find, quantities
 from ..record import Record
 from ..text import format_number
 from ..values import empty, number
-from .sheet import SOFT
+from .series import Series, markers
+from .sheet import RULE, SOFT, Sheet, Width, sheet
+
+Part = TypeVar("Part")
 
 AXES = {
     "nfe": "Network evaluations per sample",
@@ -25,34 +29,25 @@ AXES = {
     "ms_per_sample": "Milliseconds per sample",
     "joules_per_sample": "Joules per sample",
 }
-COSTS = ("nfe", "ms_per_sample", "joules_per_sample", "steps")
-"""Columns that can be the horizontal axis."""
-
-
+HEIGHT = {"single": 2.5, "double": 3.4}
+"""Inches of a panel."""
 ROOM, NAMES = 0.25, 0.9
-"""Inches that a tick of the horizontal axis needs, and that names at the right will take from
-the axes.
-"""
+"""Inches that a tick needs, and that names at the right will take from the axes."""
 
 
 def logarithmic(axes: Axes, places: Iterable[float], values: Iterable[float]) -> None:
-    """Both axes logarithmic, around the data.
-
-    The horizontal ticks are at ``places`` themselves, as far as they can be read.
-    """
+    """Make both axes logarithmic, around the data, with readable ticks at ``places``."""
     xs, ys = sorted(places), sorted(values)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*padded(xs[0], xs[-1], 0.03))
     axes.set_ylim(*padded(ys[0], ys[-1], 0.05))
-    axes.xaxis.set_major_locator(
-        FixedLocator(spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0)))
-    )
+    ticks = spaced_ticks(xs, ROOM / max(inches(axes)[0] - NAMES, 1.0))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     reach = ys[-1] / ys[0]
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=(1.0, 2.0, 5.0) if reach < 50 else (1.0,), numticks=12)
-    )
+    subs = (1.0, 2.0, 5.0) if reach < 50 else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
     if reach > 1e4:
         axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -77,8 +72,7 @@ def inches(axes: Axes) -> tuple[float, float]:
 
 
 def spaced_ticks(places: Iterable[float], share: float = 0.055) -> list[float]:
-    """Ticks that are at least a ``share`` of the axis apart: the first and the last, then the most
-    frequent, then the later ones.
+    """Return ticks a ``share`` of the axis apart: first and last, then frequent, then later ones.
 
     >>> spaced_ticks([1, 5, 9, 10, 10, 19, 20, 20, 35])
     [1, 5, 10, 20, 35]
@@ -98,16 +92,12 @@ def floor_line(axes: Axes, level: float, meaning: str) -> None:
     low, high = axes.get_ylim()
     if low < level < high:
         axes.axhline(level, color=SOFT, lw=0.7, ls=(0, (5, 2)), zorder=1)
-        axes.annotate(
-            meaning,
-            (0, level),
-            (2, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            color=SOFT,
-            fontsize=6,
-            va="bottom",
-        )
+        look: dict[str, Any] = {"color": SOFT, "fontsize": 6, "va": "bottom"}
+        place: dict[str, Any] = {
+            "xycoords": ("axes fraction", "data"),
+            "textcoords": "offset points",
+        }
+        axes.annotate(meaning, (0, level), (2, 2), **place, **look)
 
 
 def plottable(frame: pd.DataFrame) -> list[str]:
@@ -135,7 +125,75 @@ def floor_of(metric: str, rows: list[Record]) -> tuple[float, str] | None:
     floor = find(metric).floor
     if floor is None:
         return None
-    values = [
-        value for row in rows if (value := number(row, floor.column)) is not None and value > 0
-    ]
+    values = [value for row in rows if (value := number(row, floor.column) or 0.0) > 0]
     return (floor.factor * median(values), floor.meaning) if values else None
+
+
+GAP, REACH = 0.035, 0.09
+"""Shares of the width of the axes: from the last point to its leader, and from there to the name."""
+
+
+def spread_labels(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places as near to the wanted ones as keeps them ``gap`` apart, within [low, high] where all
+    fit; their order stays.
+
+    This is isotonic regression (pool adjacent violators) of ``wanted - gap * rank``, moved into the
+    range as a whole.
+
+    >>> spread_labels([0.5, 0.5, 0.9], 0.1, 0.0, 1.0)
+    [0.45, 0.55, 0.9]
+    """
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    blocks: list[tuple[float, int]] = []  # mean and size
+    for rank, index in enumerate(order):
+        blocks.append((wanted[index] - gap * rank, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, m), (b, n) = blocks[-2:]
+            blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
+    last = max(low, high - gap * (len(wanted) - 1))
+    flat = [min(max(mean, low), last) for mean, size in blocks for _ in range(size)]
+    places = dict(
+        zip(order, (round(value + gap * rank, 9) for rank, value in enumerate(flat)), strict=True)
+    )
+    return [places[index] for index in range(len(wanted))]
+
+
+def name_at_the_right(axes: Axes, series: Sequence[Series], size: float = 6.5) -> None:
+    """Write each curve's name right of the axes with its marker and a line from its last point."""
+    bottom, top = map(math.log, axes.get_ylim())
+    left, right = map(math.log, axes.get_xlim())
+    height = inches(axes)[1] * 72
+    ys = [(math.log(curve.points[-1].y) - bottom) / (top - bottom) for curve in series]
+    xs = [(math.log(curve.points[-1].x) - left) / (right - left) for curve in series]
+    start, places = max([1.0, *xs]), spread_labels(ys, 1.3 * size / height, 0.0, 1.0)
+    line, end = start + GAP, start + REACH
+    aside: dict[str, Any] = {"transform": axes.transAxes, "clip_on": False}
+    words: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    words |= {"va": "center_baseline", "fontsize": size}
+    for curve, x, y, place in zip(series, xs, ys, places, strict=True):
+        bend = [x, line - GAP / 2, end]
+        axes.plot(bend, [y, y, place], color=RULE, lw=0.6, zorder=1, **aside)
+        axes.plot([end + 0.015], [place], linestyle="", **aside, **markers(curve.style))
+        axes.annotate(curve.name, (end + 0.015, place), (5, 0), **words)
+
+
+def quality_against_cost(
+    parts: Mapping[str, Part],
+    metric: str,
+    cost: str,
+    width: Width,
+    draw: Callable[[Axes, Part], Sequence[Series]],
+) -> Sheet:
+    """Return a figure with a panel for each part by its title; ``draw`` returns what is named."""
+    if not parts:
+        raise ValueError(
+            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
+        )
+    figure, panels = sheet(width, HEIGHT[width], len(parts))
+    named = [draw(axes, part) for axes, part in zip(panels, parts.values(), strict=True)]
+    for axes, title in zip(panels, parts, strict=True):
+        axes.set(title=title, xlabel=title_of(cost), ylabel=title_of(metric))
+    figure.draw_without_rendering()  # the layout, which says how far apart names must be
+    for axes, series in zip(panels, named, strict=True):
+        name_at_the_right(axes, series)
+    return figure

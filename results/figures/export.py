@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -23,13 +24,14 @@ from .timing import timing
 from .work_precision import work_precision
 
 Kind = Literal["work-precision", "pareto"]
-DRAWN = {"work-precision": work_precision, "pareto": front}
+DRAWN: dict[str, Any] = {"work-precision": work_precision, "pareto": front}
 
 
 FORMATS = tuple(METADATA)
 KINDS = ("work-precision", "pareto", "ranking", "timing", "samples")
 COSTS = ("nfe", "ms_per_sample")
 DEFAULT_METRICS = ("fid_proxy", "fd_conv", "typical_error")
+TIMED = ["ms_per_sample", "model_ms_per_sample", "slot"]
 
 
 def write_figures(
@@ -70,10 +72,10 @@ def write_figures(
     measured = [name for name in DEFAULT_METRICS if len(table.frame.dropna(subset=[name]))]
     drawn_metrics = metrics or measured or ["rmse"]  # an older table may have no other
     figures = [
-        (name, figure)
+        drawn
         for kind in KINDS
         if kind in kinds
-        for name, figure in _figures(kind, source, table, drawn_metrics, width)
+        for drawn in _figures(kind, source, table, drawn_metrics, width)
     ]
     if not figures:
         raise ValueError(
@@ -92,44 +94,28 @@ def slug(words: str) -> str:
 def _figures(
     kind: str, source: Path | str, table: TypedTable, metrics: Sequence[str], width: Width
 ) -> Iterator[tuple[str, Sheet]]:
-    """The figures of one kind with the names of their files."""
     if kind == "samples":
-        figures = (
-            samples(source, table.ok.frame, width=width)
-            if (Path(source) / "parts").is_dir()
-            else []
-        )
-        yield from ((f"{slug(title)}-samples", figure) for title, figure in figures)
+        if (Path(source) / "parts").is_dir():
+            for title, figure in samples(source, table.ok.frame, width=width):
+                yield f"{slug(title)}-samples", figure
         return
     for title, rows in comparable_parts(table.ok.frame):
         part, name = TypedTable(rows.drop(columns=["curve", "slot"])), f"{slug(title)}-{kind}"
-        if kind == "timing" and len(
-            rows.dropna(subset=["ms_per_sample", "model_ms_per_sample", "slot"])
-        ):
+        if kind == "timing" and len(rows.dropna(subset=TIMED)):
             yield name, timing(part, width=width)
-        elif kind == "ranking" and (right := _ranked_beside(rows)):
+        elif kind == "ranking" and (right := _distance_to_rank(rows)):
             yield name, ranking(part, right=right, width=width)
-        elif kind in ("work-precision", "pareto"):
-            pairs = [
-                (metric, cost)
-                for metric in metrics
-                for cost in COSTS
-                if series_of(rows, metric, cost)
-            ]
-            yield from (
-                (f"{name}-{metric}-{cost}", draw(part, metric, cost, kind=kind, width=width))
-                for metric, cost in pairs
-            )
+        elif kind in DRAWN:
+            for metric, cost in product(metrics, COSTS):
+                if series_of(rows, metric, cost):
+                    yield f"{name}-{metric}-{cost}", DRAWN[kind](part, metric, cost, width=width)
 
 
 def _select(table: TypedTable, column: str, names: Sequence[str]) -> TypedTable:
-    """The rows with one of these names in a column; all if there are none."""
-    _check(column, names, sorted(set(table.frame[column].dropna())))
-    return (
-        TypedTable(table.frame.loc[table.frame[column].isin(names)].reset_index(drop=True))
-        if names
-        else table
-    )
+    values = table.frame[column]
+    _check(column, names, sorted(set(values.dropna())))
+    chosen = table.frame.loc[values.isin(names)].reset_index(drop=True)
+    return TypedTable(chosen) if names else table
 
 
 def _check(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -139,34 +125,20 @@ def _check(thing: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _check_metrics(names: Sequence[str], table: TypedTable) -> None:
-    """Refuse what is no column of numbers.
-
-    Of the others too, only those that mean something in a figure are proposed.
-    """
-    numeric = [
-        str(name)
-        for name in table.frame.columns
-        if pd.api.types.is_numeric_dtype(table.frame[name])
-    ]
+    """Refuse what is no column of numbers; propose those that mean something in a figure."""
+    frame = table.frame
     for name in names:
-        if name not in numeric:
-            choosable = plottable(table.frame)
-            why = "is no column of numbers" if name in table.frame else "is no column of the table"
-            raise ValueError(
-                f"there is no metric {name!r}: it {why}; {choices(name, choosable) if choosable else 'none has values here'}"
-            )
+        if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
+            known = plottable(frame)
+            remedy = choices(name, known) if known else "none has values here"
+            why = "is no column of numbers" if name in frame else "is no column of the table"
+            raise ValueError(f"there is no metric {name!r}: it {why}; {remedy}")
 
 
 def _check_place(source: Path, out: Path) -> None:
-    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else: a run
-    may be a stranger's.
-
-    Raises:
-        ValueError: it does.
-    """
-    if out.absolute().is_relative_to(source.absolute()) and not out.resolve().is_relative_to(
-        source.resolve()
-    ):
+    """Refuse a folder that seems to lie in the run directory and is a link to somewhere else."""
+    seems_inside = out.absolute().is_relative_to(source.absolute())
+    if seems_inside and not out.resolve().is_relative_to(source.resolve()):
         raise ValueError(
             f"{out} is a link that leads out of the run directory, to {out.resolve()}; "
             "remove it or choose a folder with --out"
@@ -181,7 +153,7 @@ def draw(
     kind: Kind = "work-precision",
     width: Width = "single",
 ) -> Sheet:
-    """:func:`.work_precision.work_precision` or :func:`.front.front`.
+    """Draw :func:`.work_precision.work_precision` or :func:`.front.front`.
 
     Raises:
         ValueError: no such kind; or as they do.
@@ -191,7 +163,7 @@ def draw(
     return DRAWN[kind](table, metric, cost, width=width)
 
 
-def _ranked_beside(rows: pd.DataFrame) -> str:
+def _distance_to_rank(rows: pd.DataFrame) -> str:
     """Return the distance to endpoints that two samplers have with ``fid_proxy``; "" if none."""
     for name in ("typical_error", "rmse"):
         if len(rows.dropna(subset=["fid_proxy", name, "slot"])["curve"].unique()) > 1:

@@ -9,15 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..intervals import printed
-from ..palette import style
 from ..record import Record
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..text import format_number
 from ..values import number, rows_of, text
 from .axes import short_title
-from .markers import THICK, lift, markers
-from .series import label
+from .series import THICK, label, lift, markers, style_of
 from .sheet import INK, SOFT, WIDTHS, Sheet, Width, sheet, styled
 
 LINE, HEAD = 0.16, 0.25
@@ -37,17 +35,10 @@ def ranking(
     budget: int | None = None,
     width: Width = "single",
 ) -> Sheet:
-    """A panel for each model and estimator: the samplers ranked by two metrics at one budget,
-    joined by lines.
+    """Draw a panel for each model and estimator: samplers ranked by two metrics, joined by lines.
 
-    ρ is Spearman's correlation of the two rankings.
-
-    Args:
-        table: what to draw; finished rows that have both metrics.
-        left: column, lower is better.
-        right: column, lower is better.
-        budget: evaluations; the budget nearest to 10 by default.
-        width: of the figure, in columns of a page.
+    ρ is Spearman's correlation of the two rankings. Both metrics are lower for better. ``budget``
+    is in evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no model has two samplers with both metrics at the budget.
@@ -64,9 +55,8 @@ def ranking(
             f"no model has two samplers with {left} and {right}{where}; "
             "choose metrics that have values"
         )
-    figure, panels = sheet(
-        width, HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts)), len(parts)
-    )
+    height = HEAD + LINE * (1.4 + max(len(rows) for _, _, rows in parts))
+    figure, panels = sheet(width, height, len(parts))
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
         _draw(axes, rows, left, right, WIDTHS[width] if len(parts) == 1 else WIDTHS["double"] / 2)
         axes.set_title(f"{title}, {at} evaluations")
@@ -91,56 +81,35 @@ def _at(frame: pd.DataFrame, left: str, right: str, budget: int | None) -> tuple
 
 def _draw(axes: Axes, rows: list[Record], left: str, right: str, wide: float) -> None:
     """Lines between two columns of texts; ``wide`` is the panel's width in inches."""
-    ranks = [
-        pd.Series([number(row, name) for row in rows], dtype=float).rank(method="first")
-        for name in (left, right)
-    ]
+    sides = [[number(row, name) for row in rows] for name in (left, right)]
+    ranks = [pd.Series(values, dtype=float).rank(method="first") for values in sides]
     names = [label(text(row, "curve")) for row in rows]
-    a_texts = [
-        f"{name}  {format_number(printed(left, number(row, left)))}"
-        for name, row in zip(names, rows, strict=True)
-    ]
-    b_texts = [
-        format_number(printed(right, number(row, right))) + f"  {name}" * (wide > ROOMY)
-        for name, row in zip(names, rows, strict=True)
-    ]
+    a_values = [format_number(printed(left, value)) for value in sides[0]]
+    b_texts = [format_number(printed(right, value)) for value in sides[1]]
+    a_texts = [f"{name}  {value}" for name, value in zip(names, a_values, strict=True)]
+    if wide > ROOMY:
+        b_texts = [f"{value}  {name}" for name, value in zip(names, b_texts, strict=True)]
     margins = [LETTER * max(map(len, texts)) + 0.15 for texts in (a_texts, b_texts)]
     between = wide - sum(margins)
     axes.set(xlim=(-margins[0] / between, 1 + margins[1] / between), ylim=(len(rows) + 1.2, -0.2))
     axes.set_axis_off()
-    for row, a, b, before, behind in zip(rows, *ranks, a_texts, b_texts, strict=True):
-        look = style(text(row, "sampler"), text(row, "origin"))
-        axes.plot(
-            [0, 1], [a, b], color=look.colour, lw=THICK if look.own else 1, zorder=2 + lift(look)
-        )
-        axes.plot([0, 1], [a, b], linestyle="", zorder=2 + lift(look), **markers(look))
+    for row, a, b, before, after in zip(rows, *ranks, a_texts, b_texts, strict=True):
+        look = style_of(row)
+        thick, above = THICK if look.own else 1, 2 + lift(look)
+        axes.plot([0, 1], [a, b], color=look.colour, lw=thick, zorder=above)
+        axes.plot([0, 1], [a, b], linestyle="", zorder=above, **markers(look))
         _write(axes, (0, a), before, "right")
-        _write(axes, (1, b), behind, "left")
+        _write(axes, (1, b), after, "left")
     rho = cast("float", ranks[0].corr(ranks[1]))
-    _write(axes, (0, 0), short_title(left), "right", color=SOFT, weight="bold")
-    _write(
-        axes,
-        *(
-            ((1, 0), short_title(right), "left")
-            if wide > ROOMY
-            else ((axes.get_xlim()[1], 0), short_title(right), "right")
-        ),
-        color=SOFT,
-        weight="bold",
-    )
+    head: dict[str, Any] = {"color": SOFT, "weight": "bold"}
+    _write(axes, (0, 0), short_title(left), "right", **head)
+    at, side = ((1, 0), "left") if wide > ROOMY else ((axes.get_xlim()[1], 0), "right")
+    _write(axes, at, short_title(right), side, **head)
     _write(axes, (0.5, len(rows) + 0.8), f"ρ = {rho:.2f}", "center", color=SOFT)
 
 
 def _write(axes: Axes, at: tuple[float, float], words: str, side: Any, **look: Any) -> None:
     aside = {"right": -6, "left": 6, "center": 0}[side] if at[0] in (0, 1) else 0
     options: dict[str, Any] = {"va": "center_baseline", "fontsize": 6.5, "color": INK, **look}
-    axes.annotate(
-        words,
-        at,
-        (aside, 0),
-        textcoords="offset points",
-        ha=side,
-        annotation_clip=False,
-        in_layout=False,
-        **options,
-    )
+    options |= {"textcoords": "offset points", "annotation_clip": False, "in_layout": False}
+    axes.annotate(words, at, (aside, 0), ha=side, **options)

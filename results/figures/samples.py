@@ -1,25 +1,22 @@
-"""Samples from the same latents: a line for each sampler, a column for each budget, the limit
-at the right.
-"""
+"""Samples from the same latents: a line a sampler, a column a budget, and the limit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..palette import style
 from ..record import Record
-from ..report.pictures.drawing import Box, common_box
+from ..report.drawing import Box, common_box
 from ..run_directory.run_dir import RunDir
 from ..table.curves import comparable_parts
 from ..table.reading import read_table
 from ..values import number, rows_of, text
-from .series import label
+from .series import label, style_of
 from .sheet import RULE, WIDTHS, Sheet, Width, blank, styled
 
 Arrays = Mapping[str, np.ndarray]
@@ -35,7 +32,7 @@ LETTER = 0.062
 def samples(
     run: Path | str, rows: pd.DataFrame | None = None, *, width: Width = "double"
 ) -> list[tuple[str, Sheet]]:
-    """A figure for each model of a run that kept pictures.
+    """Draw a figure for each model of a run directory that kept pictures.
 
     Args:
         run: run directory.
@@ -57,99 +54,63 @@ def samples(
 
 
 def _pictures(run: RunDir, rows: pd.DataFrame) -> Found:
-    """Return the saved pictures of each curve and budget."""
-    placed = [
-        (text(row, "curve"), slot, row)
-        for row in rows_of(rows)
-        if (slot := number(row, "slot")) is not None
-    ]
-    read = [
-        (curve, int(slot), row, run.read_samples(text(row, "cell"))) for curve, slot, row in placed
-    ]
-    return {
-        (curve, slot): (row, arrays)
-        for curve, slot, row, arrays in read
-        if arrays and ("images" in arrays or "points" in arrays)
-    }
+    found = {}
+    for row in rows_of(rows):
+        slot = number(row, "slot")
+        arrays = None if slot is None else run.read_samples(text(row, "cell"))
+        if slot is not None and arrays and ("images" in arrays or "points" in arrays):
+            found[text(row, "curve"), int(slot)] = row, arrays
+    return found
 
 
 def _figure(title: str, pictures: Found, width: Width) -> Sheet:
-    curves, slots = (
-        list(dict.fromkeys(curve for curve, _ in pictures)),
-        sorted({slot for _, slot in pictures}),
-    )
+    rows = {curve: row for (curve, _), (row, _) in reversed(list(pictures.items()))}
+    curves, slots = dict.fromkeys(curve for curve, _ in pictures), {slot for _, slot in pictures}
+    saved = [arrays for _, arrays in pictures.values()]
     stacks = {
-        place: arrays.get("images", arrays.get("points")) for place, (_, arrays) in pictures.items()
+        place: arrays.get("images", arrays.get("points"))
+        for place, arrays in zip(pictures, saved, strict=True)
     }
-    limit = next(
-        (arrays["converged"] for _, arrays in pictures.values() if "converged" in arrays), None
-    )
+    limit = next((arrays["converged"] for arrays in saved if "converged" in arrays), None)
+    slots = sorted(slots)
     heads = [str(slot) for slot in slots] + ["limit"] * (limit is not None)
-    drawing = _Drawing.of([*stacks.values(), limit], ACROSS[width])
+    drawn = [stack for stack in (*stacks.values(), limit) if stack is not None]
+    clouds = [np.asarray(stack[:, :2], float) for stack in drawn if stack.ndim == 2]
+    box, across = common_box(clouds), 1 if clouds else ACROSS[width]
     names = LETTER * max(len(label(curve)) for curve in curves) + 0.1
     tile = (WIDTHS[width] - names) / len(heads)
-    figure = blank(width, 0.45 + len(curves) * tile / drawing.across)
+    figure = blank(width, 0.45 + len(curves) * tile / across)
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     grid = figure.subplots(len(curves), len(heads), squeeze=False)
-    figure.suptitle(
-        f"{title}: same latents, by evaluations", x=0.01, ha="left", fontsize=8, fontweight="bold"
-    )
+    heading = f"{title}: same latents, by evaluations"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=8, fontweight="bold")
     for line, curve in zip(grid, curves, strict=True):
-        look = next(
-            style(text(row, "sampler"), text(row, "origin"))
-            for (name, _), (row, _) in pictures.items()
-            if name == curve
-        )
-        for axes, stack in zip(
-            line, [*(stacks.get((curve, slot)) for slot in slots), limit], strict=False
-        ):
-            drawing.tile(axes, stack, look.colour)
+        tiles = [*(stacks.get((curve, slot)) for slot in slots), limit]
+        for axes, stack in zip(line, tiles, strict=False):
+            _draw(axes, stack, style_of(rows[curve]).colour, across, box)
         line[0].set_ylabel(label(curve), rotation=0, ha="right", va="center")
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head, loc="center", fontweight="normal", fontsize=7)
     return figure
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """Drawing of every place: ``across`` images, or points in the window ``box``."""
-
-    across: int
-    box: Box
-
-    @classmethod
-    def of(cls, stacks: Sequence[np.ndarray | None], across: int) -> _Drawing:
-        clouds = [
-            np.asarray(stack[:, :2], float)
-            for stack in stacks
-            if stack is not None and stack.ndim == 2
-        ]
-        return cls(1 if clouds else across, common_box(clouds))
-
-    def tile(self, axes: Axes, stack: np.ndarray | None, colour: str) -> None:
-        axes.set(xticks=[], yticks=[], box_aspect=1 / self.across)
-        for spine in axes.spines.values():
-            spine.set(visible=True, color=RULE)
-        if stack is None or not len(stack):
-            axes.annotate("–", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
-        elif stack.ndim == 2:
-            (left, bottom), (right, top) = self.box
-            axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
-            axes.set(xlim=(left, right), ylim=(bottom, top))
-        else:
-            axes.imshow(
-                strip(stack[: self.across]),
-                cmap="gray",
-                vmin=0,
-                vmax=255,
-                interpolation="nearest",
-                aspect="auto",
-            )
+def _draw(axes: Axes, stack: np.ndarray | None, colour: str, across: int, box: Box) -> None:
+    """Draw ``across`` images, or points in a window."""
+    axes.set(xticks=[], yticks=[], box_aspect=1 / across)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=RULE)
+    if stack is None or not len(stack):
+        axes.annotate("–", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center")
+    elif stack.ndim == 2:
+        (left, bottom), (right, top) = box
+        axes.plot(*stack[:, :2].T, ".", ms=1.3, mew=0, color=colour, rasterized=True)
+        axes.set(xlim=(left, right), ylim=(bottom, top))
+    else:
+        grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
+        axes.imshow(strip(stack[:across]), interpolation="nearest", aspect="auto", **grey)
 
 
 def strip(images: np.ndarray) -> np.ndarray:
-    """Images ``(k, C, H, W)`` side by side: ``(H, k W, 3)`` if C = 3, otherwise the first
-    channel, ``(H, k W)``.
-    """
+    """Return images ``(k, C, H, W)`` side by side: ``(H, k W, 3)``, or ``(H, k W)`` in grey."""
     joined = np.concatenate(list(images), axis=-1)
     return joined.transpose(1, 2, 0) if len(joined) == 3 else joined[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,19 +13,66 @@ from ..palette import Style, style
 from ..record import Record
 from ..values import number, rows_of, text
 
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "x": "X",
+    "star": "*",
+    "pentagon": "p",
+    "cross": "P",
+    "hexagon": "h",
+    "triangle-down": "v",
+}
+LINES: dict[str, Any] = {
+    "solid": "-",
+    "dot": (0, (1, 1.4)),
+    "dash": (0, (4, 1.6)),
+    "dashdot": (0, (4, 1.4, 1, 1.4)),
+    "longdash": (0, (7, 2)),
+    "longdashdot": (0, (7, 1.6, 1, 1.6)),
+}
+
+
+THICK = 2.0
+"""Points: the line of a sampler of the reader's own, which nothing may hide."""
+ABOVE = 1.5
+"""Increase of its ``zorder`` over the others'."""
+
+
+def markers(style: Style) -> dict[str, Any]:
+    """Keywords of ``Axes.plot`` for the points of a curve."""
+    is_open = style.symbol.endswith("-open")
+    symbol = MARKERS[style.symbol.removesuffix("-open")]
+    face = "white" if is_open else style.colour
+    return {
+        "marker": symbol,
+        "markersize": (5 if symbol in "*" else 3.6) * (1.5 if style.own else 1),
+        "markerfacecolor": face,
+        "markeredgecolor": style.colour if is_open else "white",
+        "markeredgewidth": 0.7 if is_open else 0.35,
+    }
+
+
+def line(style: Style) -> dict[str, Any]:
+    """Keywords of ``Axes.plot`` for the line of a curve."""
+    return {"color": style.colour, "linestyle": LINES[style.dash]} | (
+        {"linewidth": THICK} if style.own else {}
+    )
+
+
+def lift(style: Style) -> float:
+    """Return the increase of a curve's ``zorder``: the reader's own lie above the others."""
+    return ABOVE if style.own else 0.0
+
+
 LONGEST = 30
 """Letters of a name in a figure."""
 
 
 class Point(NamedTuple):
-    """A row on logarithmic axes.
-
-    Attributes:
-        x, y: where it is drawn.
-        low, high: ends of the 95 % interval; None where it is not known.
-        limit: whether ``y`` is only the upper end of the interval, the value itself not being
-            positive.
-    """
+    """Row on logarithmic axes; ``limit``: ``y`` is the upper end of its interval."""
 
     x: float
     y: float
@@ -44,21 +91,22 @@ class Series:
 
 
 def series_of(rows: pd.DataFrame, metric: str, cost: str) -> list[Series]:
-    """The curves of one problem (a part of :func:`..table.curves.comparable_parts`), the lowest at
-    its end first.
-
-    Rows that have no place on logarithmic axes are left out.
-    """
+    """Return the curves of one problem, the lowest at its end first."""
     points: dict[str, list[Point]] = defaultdict(list)
     looks: dict[str, Style] = {}
     for row in rows_of(rows.loc[rows["status"] == "ok"]):
         if point := point_of(row, metric, cost):
             points[text(row, "curve")].append(point)
-            looks[text(row, "curve")] = style(text(row, "sampler"), text(row, "origin"))
+            looks[text(row, "curve")] = style_of(row)
     curves = [
         Series(label(curve), looks[curve], tuple(sorted(some))) for curve, some in points.items()
     ]
     return sorted(curves, key=lambda one: (one.points[-1].y, one.name))
+
+
+def style_of(row: Record) -> Style:
+    """Return the style of a row's curve."""
+    return style(text(row, "sampler"), text(row, "origin"))
 
 
 def point_of(row: Record, metric: str, cost: str) -> Point | None:
@@ -82,9 +130,7 @@ def label(words: str) -> str:
 
 
 def notable(series: list[Series], most: int) -> list[Series]:
-    """At most ``most`` curves to name: the reader's own, those that are best somewhere, the
-    best of each family, the best at the end.
-    """
+    """Return the curves to name: the reader's own, the best somewhere, of each family, at the end."""
     if len(series) <= most:
         return series
     lowest: dict[float, tuple[float, int]] = {}

@@ -1,12 +1,12 @@
-"""The page that figures are drawn on: publication sizes, one typography, files whose bytes
-depend on the data alone.
-"""
+"""Page that figures are drawn on: sizes, typography, files whose bytes depend on data alone."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -17,6 +17,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..run_directory.files import write_bytes
+
+
+def inline_svg(svg: str, variables: Mapping[str, str]) -> str:
+    """An SVG file as an element: no prologue, colours from CSS variables, ids that no other
+    figure has, as wide as there is room.
+
+    Args:
+        svg: the file's text.
+        variables: colour as the file writes it: the name of the CSS variable that replaces it,
+            without its dashes.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
+    body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
+    mark = "f" + hashlib.sha256(body.encode()).hexdigest()[:6]
+    body = re.sub(r'\bid="', f'id="{mark}-', body)
+    body = re.sub(r'(url\(#|href="#)', rf"\1{mark}-", body)
+    for colour, name in variables.items():
+        body = body.replace(colour, f"var(--{name})")
+    return body
+
 
 Width = Literal["single", "double"]
 WIDTHS: dict[str, float] = {"single": 3.35, "double": 6.9}
@@ -41,14 +63,10 @@ RC: Any = {
     "axes.axisbelow": True,
     "text.color": INK,
     "text.parse_math": False,  # names come from users, and a lone dollar is no formula
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
+    **{f"{axis}tick.color": SOFT for axis in "xy"},
+    **{f"{axis}tick.labelsize": 6.5 for axis in "xy"},
+    **{f"{axis}tick.major.width": 0.6 for axis in "xy"},
+    **{f"{axis}tick.major.size": 2.5 for axis in "xy"},
     "grid.color": RULE,
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.1,
@@ -73,20 +91,14 @@ R = TypeVar("R")
 
 
 class Sheet(Figure):
-    """A matplotlib figure that notebooks show by themselves.
-
-    It belongs to no window and needs no closing.
-    """
+    """Matplotlib figure that notebooks show by themselves, and that belongs to no window."""
 
     def _repr_png_(self) -> bytes:
         return encoded(self, "png")
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """``draw`` under this module's typography.
-
-    The caller's own settings of matplotlib are neither used nor changed.
-    """
+    """Wrap ``draw`` in this module's typography."""
 
     @wraps(draw)
     def under(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -97,14 +109,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def sheet(width: Width, height: float, panels: int = 1, **options: Any) -> tuple[Sheet, list[Axes]]:
-    """A figure with axes for its panels.
-
-    Args:
-        width: column width.
-        height: of a row of panels, in inches.
-        panels: how many; two stand side by side.
-        options: of ``Figure.subplots``.
-    """
+    """Return a figure with axes for its panels, two side by side, each row ``height`` inches tall."""
     across = min(panels, 2)
     down = -(-panels // across)
     figure = blank("double" if panels > 1 else width, height * down)

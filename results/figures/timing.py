@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -21,13 +23,9 @@ LINE, HEAD = 0.19, 0.75
 
 @styled
 def timing(table: TypedTable, *, budget: int | None = None, width: Width = "single") -> Sheet:
-    """A panel for each model: milliseconds per sample at one budget, network and overhead apart,
-    the least overhead first.
+    """Draw a panel for each model: milliseconds per sample at one budget, the least overhead first.
 
-    Args:
-        table: what to draw; finished rows that were timed.
-        budget: evaluations; the budget nearest to 10 by default.
-        width: of the figure, in columns of a page.
+    ``budget`` is in evaluations, by default the one nearest to 10.
 
     Raises:
         ValueError: no row of the budget was timed.
@@ -41,13 +39,9 @@ def timing(table: TypedTable, *, budget: int | None = None, width: Width = "sing
     for axes, (title, at, rows) in zip(panels, parts, strict=True):
         _draw(axes, rows)
         axes.set(title=f"{title}, {at} evaluations", xlabel="Milliseconds per sample")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        handlelength=1,
-    )
+    handles, labels = panels[0].get_legend_handles_labels()
+    look: dict[str, Any] = {"ncols": 2, "frameon": False, "handlelength": 1}
+    figure.legend(handles, labels, loc="outside lower center", **look)
     return figure
 
 
@@ -73,26 +67,16 @@ def _draw(axes: Axes, rows: list[Record]) -> None:
     own = [max(_overhead(row), 0.0) for row in rows]
     axes.barh(places, network, color=NETWORK, height=0.62, label="network")
     axes.barh(places, own, left=network, color=OVERHEAD, height=0.62, label="overhead")
-    for place, row, end in zip(places, rows, map(sum, zip(network, own, strict=True)), strict=True):
-        words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {_percent(row)}" + (
-            " †" if row.get("timing_flag") else ""
-        )
-        axes.annotate(
-            words,
-            (end, place),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            color=SOFT,
-            fontsize=6,
-        )
+    ends = [a + b for a, b in zip(network, own, strict=True)]
+    look: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 6}
+    for place, row, end in zip(places, rows, ends, strict=True):
+        base = number(row, "model_ms_per_sample")
+        share = f"{100 * _overhead(row) / base:.1f} %" if base else "–"
+        words = f"{format_number(number(row, 'ms_per_sample'))}, overhead {share}"
+        words += " †" if row.get("timing_flag") else ""
+        axes.annotate(words, (end, place), (3, 0), textcoords="offset points", **look)
     axes.set_yticks(places, [label(text(row, "curve")) for row in rows], color=INK)
-    axes.set_xlim(0, 2.2 * max(a + b for a, b in zip(network, own, strict=True)))
+    axes.set_xlim(0, 2.2 * max(ends))
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-
-
-def _percent(row: Record) -> str:
-    network = number(row, "model_ms_per_sample")
-    return f"{100 * _overhead(row) / network:.1f} %" if network else "–"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import pandas as pd
@@ -12,14 +14,106 @@ from ..quantities import find
 from ..table.curves import comparable_parts
 from ..table.typed_table import TypedTable
 from ..values import rows_of
-from .axes import floor_line, floor_of, logarithmic, title_of
-from .labels import name_at_the_right
-from .markers import lift, line, markers
-from .order_slopes import order_slopes
-from .series import Series, notable, series_of
-from .sheet import Sheet, Width, sheet, styled
+from .axes import floor_line, floor_of, logarithmic, quality_against_cost
+from .series import Series, lift, line, markers, notable, series_of
+from .sheet import RULE, SOFT, Sheet, Width, styled
 
-HEIGHT = {"single": 2.5, "double": 3.4}
+Path = Sequence[tuple[float, float]]
+"""A curve's points, in data coordinates or as shares of the axes."""
+
+ORDERS = (1, 2, 3)
+WIDE, STEEP = 0.22, 0.34
+"""At most so much of the axes' width and height is the fan's."""
+EDGE = 0.03
+"""Shares of the axes: from the fan to their edge, and to the data."""
+LETTERS = 0.09
+"""Shares of the axes' height and width: room for the fan's words above, and numbers at its ends."""
+SIZES = (1.0, 0.75, 0.55)
+"""Sizes of the fan: the first with a free place counts."""
+ALONG = 24
+"""Places on a piece of a curve where it is looked for."""
+
+
+def order_slopes(axes: Axes, exponent: int, curves: Iterable[Path]) -> None:
+    """Draw a fan of lines that fall as errors of orders 1, 2 and 3 do, where no data are."""
+    paths = [list(path) for path in curves]
+    steepest = exponent * max(ORDERS)
+    place = _free(axes, steepest, paths)
+    if place is None:
+        (_, _), (bottom, top) = _limits(axes)
+        axes.set_ylim(math.exp(bottom - 0.45 * (top - bottom)), math.exp(top))
+        place = _free(axes, steepest, paths) or (EDGE, EDGE, SIZES[-1])
+    _draw_fan(axes, *place, exponent)
+
+
+def _draw_fan(axes: Axes, u: float, v: float, size: float, exponent: int) -> None:
+    """The fan with the lower left corner of its lines at ``(u, v)``, shares of the axes."""
+    (left, right), (bottom, top) = _limits(axes)
+    steepest = exponent * max(ORDERS)
+    run = _run(axes, steepest, size)
+    x, y = left + u * (right - left), bottom + v * (top - bottom) + steepest * run
+    words: dict[str, Any] = {"textcoords": "offset points", "color": SOFT, "fontsize": 5.5}
+    for order in ORDERS:
+        end = (math.exp(x + run), math.exp(y - exponent * order * run))
+        axes.plot([math.exp(x), end[0]], [math.exp(y), end[1]], color=RULE, lw=0.9, zorder=0.5)
+        axes.annotate(str(order), end, (2, 0), va="center", **words)
+    axes.annotate("order", (math.exp(x), math.exp(y)), (0, 3), **words)
+
+
+def _free(axes: Axes, steepest: int, paths: Sequence[Path]) -> tuple[float, float, float] | None:
+    """Return the lower left corner of the lines and their size; None if no place is free."""
+    (left, right), (bottom, top) = _limits(axes)
+    dots = [
+        dot
+        for path in paths
+        for dot in _along([_share(point, (left, right), (bottom, top)) for point in path])
+    ]
+
+    def from_the_edge(place: tuple[float, float]) -> tuple[float, float, float]:
+        u, v = place
+        return min(u, 1 - u) + min(v, 1 - v), u, v
+
+    for size in SIZES:
+        run = _run(axes, steepest, size)
+        wide, tall = run / (right - left) + LETTERS, steepest * run / (top - bottom) + LETTERS
+        across, up = (_places(1 - 2 * EDGE - extent) for extent in (wide, tall))
+        for u, v in sorted(product(across, up), key=from_the_edge):
+            low, high = (u - EDGE, v - EDGE), (u + wide + EDGE, v + tall + EDGE)
+            if not any(low[0] <= x <= high[0] and low[1] <= y <= high[1] for x, y in dots):
+                return u, v, size
+    return None
+
+
+def _run(axes: Axes, steepest: int, size: float) -> float:
+    (left, right), (bottom, top) = _limits(axes)
+    return size * min(WIDE * (right - left), STEEP * (top - bottom) / steepest)
+
+
+def _places(room: float, count: int = 9) -> list[float]:
+    return [EDGE + max(0.0, room) * step / (count - 1) for step in range(count)]
+
+
+def _along(path: Path) -> Iterable[tuple[float, float]]:
+    yield from path
+    for (x0, y0), (x1, y1) in pairwise(path):
+        yield from (
+            (x0 + (x1 - x0) * step / ALONG, y0 + (y1 - y0) * step / ALONG)
+            for step in range(1, ALONG)
+        )
+
+
+def _share(
+    point: tuple[float, float], across: tuple[float, float], up: tuple[float, float]
+) -> tuple[float, float]:
+    x, y = map(math.log, point)
+    return (x - across[0]) / (across[1] - across[0]), (y - up[0]) / (up[1] - up[0])
+
+
+def _limits(axes: Axes) -> tuple[tuple[float, float], tuple[float, float]]:
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    return (math.log(left), math.log(right)), (math.log(bottom), math.log(top))
+
+
 NAMED = {"single": 10, "double": 14}
 """Curves that have room for a name; others are drawn pale."""
 
@@ -31,40 +125,29 @@ NEAR = 10
 def work_precision(
     table: TypedTable, metric: str = "fid_proxy", cost: str = "nfe", *, width: Width = "single"
 ) -> Sheet:
-    """A panel for each model and estimator: ``metric`` against ``cost``, both logarithmic, a curve
-    for each sampler.
+    """Draw a panel for each model and estimator: ``metric`` against ``cost``, a curve for each
+    sampler.
 
     Bars are 95 % intervals; a downward triangle is the upper end of the interval of a value that is
     not positive. The dashed line is what the metric cannot see below (:class:`..quantities.Floor`).
     The fan has the slopes of orders 1, 2 and 3. Of many curves, the best and one of each family are
-    named.
-
-    Args:
-        table: what to draw; finished rows only.
-        metric: column of the quality, lower is better.
-        cost: "nfe", "ms_per_sample", "joules_per_sample" or "steps".
-        width: of the figure, in columns of a page.
+    named. ``cost`` is "nfe", "ms_per_sample", "joules_per_sample" or "steps".
 
     Raises:
         ValueError: no row has both columns.
     """
-    parts = [
-        (title, rows, curves)
+    parts = {
+        title: (series, rows)
         for title, rows in comparable_parts(table.ok.frame)
-        if (curves := series_of(rows, metric, cost))
-    ]
-    if not parts:
-        raise ValueError(
-            f"no finished row has {metric} and {cost} to draw; choose columns that have values"
-        )
-    figure, panels = sheet(width, HEIGHT[width], len(parts))
-    for axes, (title, rows, series) in zip(panels, parts, strict=True):
-        _draw(axes, series, notable(series, NAMED[width]), metric, rows)
-        axes.set(title=title, xlabel=title_of(cost), ylabel=title_of(metric))
-    figure.draw_without_rendering()  # the layout, which says how far apart names must be
-    for axes, (_, _, series) in zip(panels, parts, strict=True):
-        name_at_the_right(axes, notable(series, NAMED[width]))
-    return figure
+        if (series := series_of(rows, metric, cost))
+    }
+
+    def draw(axes: Axes, part: tuple[list[Series], pd.DataFrame]) -> list[Series]:
+        named = notable(part[0], NAMED[width])
+        _draw(axes, part[0], named, metric, part[1])
+        return named
+
+    return quality_against_cost(parts, metric, cost, width, draw)
 
 
 def _draw(
@@ -89,10 +172,7 @@ def _draw(
 
 
 def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float, float]]]:
-    """The floor as a curve, and another one above it where its name stands.
-
-    Nothing where it lies outside.
-    """
+    """The floor as a curve, and another one where its name stands; nothing where it lies outside."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if not floor or not low < floor[0] < high:
         return []
@@ -104,37 +184,22 @@ def _edge(axes: Axes, floor: tuple[float, str] | None) -> list[list[tuple[float,
 
 
 def _curve(axes: Axes, series: Series, *, pale: bool) -> None:
-    """A curve: its line through all points, bars, and markers, an upper limit having a triangle
-    that points down.
-    """
+    """Draw line, bars and markers; an upper limit has a triangle that points down."""
     xs, ys = [point.x for point in series.points], [point.y for point in series.points]
     if pale:
         thin: dict[str, Any] = {**line(series.style), "linewidth": 0.6}
         axes.plot(xs, ys, **thin, alpha=0.3, zorder=1.5)
         return
-    up = lift(series.style)
+    up, colour = lift(series.style), series.style.colour
     axes.plot(xs, ys, **line(series.style), zorder=2 + up)
     low = axes.get_ylim()[0]
     for x, _, bottom, top, _ in series.points:
         if bottom is not None and top is not None:
-            axes.plot(
-                [x, x],
-                [max(bottom, low), top],
-                color=series.style.colour,
-                lw=0.8,
-                alpha=0.6,
-                zorder=2.2 + up,
-            )
+            bar = [max(bottom, low), top]
+            axes.plot([x, x], bar, color=colour, lw=0.8, alpha=0.6, zorder=2.2 + up)
+    down: dict[str, Any] = {"marker": "v", "markerfacecolor": "white", "markeredgecolor": colour}
     for limit in (False, True):
-        some = [(point.x, point.y) for point in series.points if point.limit == limit]
-        down: dict[str, Any] = (
-            {"marker": "v", "markerfacecolor": "white", "markeredgecolor": series.style.colour}
-            if limit
-            else {}
-        )
-        axes.plot(
-            *zip(*some, strict=True) if some else ([], []),
-            linestyle="",
-            zorder=2.5 + up,
-            **(markers(series.style) | down),
-        )
+        some = [point for point in series.points if point.limit == limit]
+        look = markers(series.style) | (down if limit else {})
+        xs, ys = [point.x for point in some], [point.y for point in some]
+        axes.plot(xs, ys, linestyle="", zorder=2.5 + up, **look)

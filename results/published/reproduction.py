@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..comparison.entries import Source, read_source
+from ..comparison.pairing import Source, read_source
 from ..comparison.verdicts import MARGIN
 from ..intervals import bounds, flag_of
 from ..record import Record

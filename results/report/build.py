@@ -18,9 +18,8 @@ from markupsafe import Markup, escape
 
 from ..comparison.compare import Comparison, compare, notes
 from ..comparison.findings import BASELINE, TableFindings, baseline_title, findings_of
-from ..comparison.lowest import lowest
+from ..comparison.lowest import lowest, select_visible_rows
 from ..comparison.significance import SIGNS
-from ..comparison.visible_rows import select_visible_rows
 from ..escaping import printable
 from ..intervals import plus_minus, printed, with_bounds
 from ..palette import FAMILIES
@@ -38,23 +37,16 @@ from ..values import empty, number, rows_of, text
 from .current import ingredients, note
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
-from .pictures.sample_grids import grids_of
-from .pictures.trajectories import trajectory_strips_of
+from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
 from .provenance import citations_of, command_of, differences, provenance_of
-from .summary import summary
+from .sentences import summary
 from .timing import sizes_of, throughput_of
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Facts on how one run was made.
-
-    Attributes:
-        name: of the run; "" for an only one.
-        facts: where and when, a phrase each.
-        command: the command line, "" if it is not known.
-    """
+    """Facts on how one run was made, a phrase each; an only run has no name."""
 
     name: str
     facts: tuple[str, ...]
@@ -71,12 +63,7 @@ class Title:
 
 
 def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]]) -> Title:
-    """The head of a page.
-
-    Args:
-        frame: all rows.
-        runs: name and ``run.json`` of each run, which may be empty.
-    """
+    """Return the head of a page from all rows and the name and ``run.json`` of each run."""
     suites = listed([printable(str(name)) for name in frame["suite"].dropna().unique()] or [""])
     facts = (*extent(frame), *((f"suite {suites}",) if suites else ()))
     if len(runs) == 1:
@@ -90,24 +77,20 @@ def title_of(frame: pd.DataFrame, runs: Sequence[tuple[str, Mapping[str, Any]]])
 def _run_facts(name: str, frame: pd.DataFrame, record: Mapping[str, Any]) -> RunFacts:
     provenance = _mapping(record.get("provenance"))
     facts = (_device_in_words(provenance, frame), _day_in_words(provenance.get("started")))
-    return RunFacts(name, tuple(fact for fact in facts if fact), printable(command_of(record)))
+    return RunFacts(name, tuple(filter(None, facts)), printable(command_of(record)))
 
 
 def _device_in_words(provenance: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    """The device: its name and kind, and how many cores a processor has."""
     device, machine = _mapping(provenance.get("device")), _mapping(provenance.get("machine"))
     kind = str(device.get("type") or "")
     if not kind:
-        return listed(
-            [printable(str(name)) for name in dict.fromkeys(frame["device"]) if not empty(name)]
-            or [""]
-        )
+        names = [name for name in dict.fromkeys(frame["device"]) if not empty(name)]
+        return listed([printable(str(name)) for name in names] or [""])
     cores = machine.get("cores_allowed") or machine.get("cores")
-    words = [
-        {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind),
-        *([f"{cores} cores"] if kind == "cpu" and cores else []),
-    ]
-    return printable(f"{device.get('name') or kind} ({', '.join(words)})")
+    words = {"cpu": "CPU", "cuda": "GPU"}.get(kind, kind)
+    if kind == "cpu" and cores:
+        words += f", {cores} cores"
+    return printable(f"{device.get('name') or kind} ({words})")
 
 
 def _day_in_words(started: object) -> str:
@@ -125,14 +108,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Comparison of two runs, or the reason why there is none.
-
-    Attributes:
-        baseline, candidate: names of the runs.
-        found: the lines; None if the runs cannot be compared.
-        counts: lines by verdict.
-        notes: what is to be known, a sentence each; the reason where there is nothing else.
-    """
+    """Comparison of two runs with its lines by verdict and notes, or the reason why there is none."""
 
     baseline: str
     candidate: str
@@ -143,23 +119,18 @@ class RunComparison:
 
 def comparisons_of(sources: Sequence[Path]) -> list[RunComparison]:
     """Return the comparison of each further run with the first."""
-    first, *further = zip(run_names(sources), sources, strict=True)
-    return [_compared(first, other) for other in further]
-
-
-def _compared(first: tuple[str, Path], second: tuple[str, Path]) -> RunComparison:
-    (baseline, a), (candidate, b) = first, second
-    try:
-        comparison = compare(a, b, metrics=("all",))
-    except ValueError as error:
-        return RunComparison(baseline, candidate, None, {}, (str(error),))
-    return RunComparison(
-        baseline,
-        candidate,
-        comparison,
-        dict(Counter(line.verdict for line in comparison.lines).most_common()),
-        tuple(notes(comparison)),
-    )
+    (baseline, first), *further = _named(sources)
+    comparisons = []
+    for candidate, path in further:
+        found, counts = None, {}
+        try:
+            found = compare(first, path, metrics=("all",))
+            remarks = tuple(notes(found))
+            counts = dict(Counter(line.verdict for line in found.lines).most_common())
+        except ValueError as error:
+            remarks = (str(error),)
+        comparisons.append(RunComparison(baseline, candidate, found, counts, remarks))
+    return comparisons
 
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -187,9 +158,8 @@ def write_report(
     """
     sources = [Path(dirs)] if isinstance(dirs, Path | str) else [Path(path) for path in dirs]
     page = Path(out) if Path(out).suffix == ".html" else Path(out) / "report.html"
-    is_own = (
-        len(sources) == 1 and (sources[0] / "parts").is_dir() and page == sources[0] / "report.html"
-    )
+    only = sources[0] if len(sources) == 1 else None
+    is_own = only is not None and (only / "parts").is_dir() and page == only / "report.html"
     table = load(sources)
     _check_baseline(baseline, table)
     part = ResultTable(select_visible_rows(table.frame, baseline))
@@ -201,17 +171,11 @@ def write_report(
         write_text(page.with_name("table.csv"), csv)
         table.to_parquet(page.with_name("table.parquet"))
         write_text(page.with_name("table.md"), summary(part, findings))
-        metric = next(
-            (
-                name
-                for name in ("fid_proxy", "typical_error")
-                if not all(map(empty, part.ok.frame[name]))
-            ),
-            None,
-        )
-        if metric:
-            bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
-            write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
+        for metric in ("fid_proxy", "typical_error"):
+            if not all(map(empty, part.ok.frame[metric])):
+                bold = lowest(part.frame, metric, _homes(sources), unseen=unseen)
+                write_text(page.with_name("table.tex"), latex(part.frame, metric, bold=bold))
+                break
         # of the files as they were read, so that what changed meanwhile is noticed
         made_of = ingredients(sources[0], baseline) if is_own else ""
         write_text(page, html + (note(html, made_of, page.parent) if is_own else ""))
@@ -231,14 +195,10 @@ def render(
     baseline: str = BASELINE,
     unseen: int = 0,
 ) -> str:
-    """Return the page as text.
-
-    ``csv`` is the table's text, and ``page`` holds its findings against ``baseline``. The table
-    lacks ``unseen`` rows (:mod:`..comparison.select_visible_rows`).
-    """
+    """Return the page as text, of a table without ``unseen`` rows, its CSV text and its findings."""
     frame, homes = table.frame, _homes(sources)
     rows = rows_of(with_curves(frame))
-    look = curve_styles(
+    styles = curve_styles(
         ((text(row, "curve"), text(row, "sampler")) for row in rows),
         {text(row, "sampler"): text(row, "origin") for row in rows if row.get("origin")},
     )
@@ -248,53 +208,43 @@ def render(
         [(title, rows, _files(rows, homes, RunDir.evolution)) for title, rows in parts]
     )
     sections = [
-        model_section(title, rows, page.by_title[title], look, grid, strip, homes)
+        model_section(title, rows, page.by_title[title], styles, grid, strip, homes)
         for (title, rows), grid, strip in zip(parts, grids, strips, strict=True)
     ]
-    records = [run_record(path) for path in sources]
-    runs = [
-        provenance_of(name, record)
-        for name, record in zip(run_names(sources), records, strict=True)
-    ]
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=title_of(frame, list(zip(run_names(sources), records, strict=True))),
-            baseline=baseline_title(baseline),
-            unseen=unseen,
-            counts=frame["status"].value_counts().to_dict(),
-            problems=sections,
-            plots=[problem.plot for problem in sections],
-            families=[family.name for family in FAMILIES],
-            family_css=Markup(family_css()),  # colours of this package
-            comparisons=comparisons_of(sources) if len(sources) > 1 else [],
-            listing=listing_of(frame, page.lines),
-            marks=MARKS,
-            signs=SIGNS,
-            sizes=sizes_of(sources),
-            sweeps=throughput_of(sources),
-            runs=runs,
-            differences=differences(runs),
-            citations=citations_of(records, frame["sampler"].dropna()),
-            csv=csv,
-            plotly=packed_plotly(),
-        )
+    records = [(name, run_record(path)) for name, path in _named(sources)]
+    runs = [provenance_of(name, record) for name, record in records]
+    samplers = frame["sampler"].dropna()
+    template = _environment().get_template("report.html")
+    return template.render(
+        title=title_of(frame, records),
+        baseline=baseline_title(baseline),
+        unseen=unseen,
+        counts=frame["status"].value_counts().to_dict(),
+        problems=sections,
+        plots=[problem.plot for problem in sections],
+        families=[family.name for family in FAMILIES],
+        family_css=Markup(family_css()),  # colours of this package
+        comparisons=comparisons_of(sources) if len(sources) > 1 else [],
+        listing=listing_of(frame, page.lines),
+        marks=MARKS,
+        signs=SIGNS,
+        sizes=sizes_of(sources),
+        sweeps=throughput_of(sources),
+        runs=runs,
+        differences=differences(runs),
+        citations=citations_of((record for _, record in records), samplers),
+        csv=csv,
+        plotly=packed_plotly(),
     )
 
 
 def _check_baseline(name: str, table: ResultTable) -> None:
-    """Refuse a baseline that was asked for and is not there; the usual one may be missing.
-
-    Raises:
-        ValueError: no row is its.
-    """
+    """Refuse a baseline that was asked for and is not there; the usual one may be missing."""
     frame = with_curves(table.frame)
     names = {str(value) for column in ("sampler", "curve") for value in frame[column].dropna()}
     if name != BASELINE and name not in names:
-        raise ValueError(
-            f"no row is of the baseline {name!r}; {choices(name, sorted(table.frame['sampler'].dropna().unique()))}"
-        )
+        samplers = sorted(table.frame["sampler"].dropna().unique())
+        raise ValueError(f"no row is of the baseline {name!r}; {choices(name, samplers)}")
 
 
 @cache
@@ -339,20 +289,18 @@ def _unbroken_names(words: str) -> Markup:
 
 def _homes(sources: Sequence[Path]) -> dict[str, Path]:
     """Return the directory of each run, by its name in the table; the only one has the name ""."""
-    return (
-        {"": sources[0]}
-        if len(sources) == 1
-        else dict(zip(run_names(sources), sources, strict=True))
-    )
+    return {"": sources[0]} if len(sources) == 1 else dict(_named(sources))
+
+
+def _named(sources: Sequence[Path]) -> list[tuple[str, Path]]:
+    return list(zip(run_names(sources), sources, strict=True))
 
 
 def _files(
     rows: pd.DataFrame, homes: Homes, place: Callable[[RunDir, str], Path]
 ) -> dict[int, Path]:
-    """Return the path that a file of each row would have, by its index."""
-    indexed: list[tuple[Any, dict[str, Any]]] = list(zip(rows.index, rows_of(rows), strict=True))
     return {
-        index: place(RunDir(homes[text(row, "run")]), text(row, "cell"))
-        for index, row in indexed
+        int(index): place(RunDir(homes[text(row, "run")]), text(row, "cell"))
+        for index, row in zip(rows.index, rows_of(rows), strict=True)
         if row.get("cell")
     }

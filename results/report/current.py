@@ -1,10 +1,4 @@
-"""Check that a report is up to date: the page ends in a note with digests of its ingredients and of
-itself.
-
-Made of: every file of the run directory that a report reads, this package's own files, the versions
-of the libraries that draw and write, and the baseline. Nothing here depends on the times of files,
-which a copy or a restored backup changes or keeps as it likes.
-"""
+"""Check that a report is up to date: the page ends in digests of its ingredients and of itself."""
 
 from __future__ import annotations
 
@@ -31,10 +25,7 @@ _SHARD = re.compile(r"\d+-\d+\.npz")
 
 
 def ingredients(folder: Path, baseline: str) -> str:
-    """Digest of all that the report of a run directory is made of, as it was when it was read.
-
-    Shards of samples, which it does not read, are left out.
-    """
+    """Return the digest of all that a run directory's report is made of."""
     run = RunReader(folder)
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -62,13 +53,7 @@ def ingredients(folder: Path, baseline: str) -> str:
 
 
 def note(page: str, made_of: str, folder: Path) -> str:
-    """Return the line that ends a page, once the files next to it are written.
-
-    Args:
-        page: the text before it.
-        made_of: :func:`ingredients`.
-        folder: of the page.
-    """
+    """Return the line that ends a page, once the files next to it are written."""
     return f"<!-- made of {made_of}, this is {_digest_of_files(page.encode(), folder)} -->\n"
 
 
@@ -92,9 +77,7 @@ def _digest_of_files(page: bytes, folder: Path) -> str:
 
 
 def _below(folder: Path, depth: int = 1) -> Iterator[Path]:
-    """Yield the files in a folder and in its folders, sorted, without shards of samples and
-    unfinished files. Links can make circles, so it goes no deeper than a run does.
-    """
+    """Yield the files in a folder, sorted, without shards, no deeper than a run goes."""
     entries: Iterable[os.DirEntry[str]] = ()
     if folder.is_dir():
         with os.scandir(folder) as listing:

@@ -1,6 +1,4 @@
-"""The table of all rows: which columns it shows, and what is the same in all rows and so said
-only once.
-"""
+"""Table of all rows: its columns, and what is the same in all rows."""
 
 from __future__ import annotations
 
@@ -17,58 +15,29 @@ from ..record import Record
 from ..text import format_number
 from ..values import empty, number, rows_of, text
 
-MARKS = {
-    "ok": "✓",
-    "failed": "✗",
-    "diverged": "∞",
-    "skipped": "→",
-    "missing": "…",
-    "crashed": "✗",
-    "timed out": "✗",
-    "killed": "✗",
-}
+MARKS = {"ok": "✓", "diverged": "∞", "skipped": "→", "missing": "…"} | dict.fromkeys(
+    ("failed", "crashed", "timed out", "killed"), "✗"
+)
 """Status marks, shown with the word."""
 
 BEFORE = (
-    *(
-        "run",
-        "model",
-        "sampler",
-        "params",
-        "schedule",
-        "start",
-        "end",
-        "noise",
-        "sigma_max",
-        "seed",
-        "dtype",
-        "execution",
-    ),
-    *("budget", "steps", "nfe"),
+    *("run", "model", "sampler", "params", "schedule", "start", "end", "noise", "sigma_max"),
+    *("seed", "dtype", "execution", "budget", "steps", "nfe"),
 )
 AFTER = ("ms_per_sample", "overhead", "joules_per_sample")
-"""Columns of the table around the measured ones, where they vary.
-
-A row shows all its columns when it is opened.
-"""
+"""Columns of the table around the measured ones, where they vary."""
 
 _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
     """Return the columns of the table, among them measured quantities with their floors."""
-    listed = [quantity for quantity in quantities() if quantity.listed]
-    floors = {
-        quantity.name: quantity.floor.column
-        for quantity in listed
-        if quantity.floor and quantity.floor.perfect
-    }
-    measured = (
-        name
-        for quantity in listed
-        for name in (quantity.name, floors.get(quantity.name, ""))
-        if name
-    )
+    measured = []
+    for quantity in quantities():
+        if quantity.listed:
+            measured.append(quantity.name)
+            if quantity.floor and quantity.floor.perfect:
+                measured.append(quantity.floor.column)
     return [*BEFORE, *measured, *AFTER]
 
 
@@ -91,10 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class ListedRow:
-    """A row: its cells, status, and why it has no numbers or a flagged one.
-
-    ``where`` tells it from the other rows of its sampler.
-    """
+    """Row with its status, a reason, and ``where`` it differs from others of its sampler."""
 
     cells: tuple[Cell, ...]
     status: str
@@ -113,11 +79,7 @@ class ListedRow:
 
 @dataclass(frozen=True)
 class Listing:
-    """Listing of all rows.
-
-    ``same`` holds (name, value) of the columns that do not vary; ``metric`` is what verdicts go by,
-    "" if there are none.
-    """
+    """Listing of all rows; ``same`` are columns that do not vary."""
 
     heads: tuple[Head, ...]
     lines: tuple[ListedRow, ...]
@@ -129,15 +91,11 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
     """The listing of a table, with the verdicts of its rows by their index."""
     kinds = {column.name: column for column in columns()}
     same = tuple((name, value) for name in frame.columns if (value := _constant(frame, name)))
-    heads = [
-        Head(
-            name,
-            kinds[name].meaning if name in kinds else "the run",
-            str(frame[name].dtype) in ("Int64", "Float64"),
-        )
-        for name in table_columns()
-        if name in frame and not all(map(empty, frame[name])) and name not in dict(same)
-    ]
+    heads = []
+    for name in table_columns():
+        if name in frame and not all(map(empty, frame[name])) and name not in dict(same):
+            meaning = kinds[name].meaning if name in kinds else "the run"
+            heads.append(Head(name, meaning, str(frame[name].dtype) in ("Int64", "Float64")))
     by_index = verdicts or {}
     lines = [
         _line(row, heads, by_index.get(int(index)))
@@ -148,13 +106,12 @@ def listing_of(frame: pd.DataFrame, verdicts: Mapping[int, JudgedLine] | None = 
 
 def _metrics(verdicts: Iterable[JudgedLine]) -> str:
     """Return the metric of the verdicts; where models differ, each with its models."""
-    by = dict.fromkeys((line.metric, line.model) for line in verdicts)
-    names = dict.fromkeys(metric for metric, _ in by)
-    if len(names) <= 1:
-        return "".join(names)
-    return ", ".join(
-        f"{name} ({', '.join(model for metric, model in by if metric == name)})" for name in names
-    )
+    models: dict[str, dict[str, None]] = {}
+    for line in verdicts:
+        models.setdefault(line.metric, {})[line.model] = None
+    if len(models) <= 1:
+        return "".join(models)
+    return ", ".join(f"{metric} ({', '.join(names)})" for metric, names in models.items())
 
 
 def _constant(frame: pd.DataFrame, name: str) -> str:
@@ -164,36 +121,19 @@ def _constant(frame: pd.DataFrame, name: str) -> str:
     values = {value for value in frame[name] if not empty(value)}
     if len(values) != 1 or frame.loc[frame["status"] == "ok", name].isna().to_numpy().any():
         return ""
-    return (
-        format_number(float(next(iter(values))))
-        if str(frame[name].dtype) == "Float64"
-        else str(next(iter(values)))
-    )
+    (value,) = values
+    return format_number(float(value)) if str(frame[name].dtype) == "Float64" else str(value)
 
 
 def _line(row: Record, heads: list[Head], verdict: JudgedLine | None) -> ListedRow:
-    status = text(row, "status")
-    place = ", ".join(
-        f"{name} {text(row, name)}"
-        for name in ("params", "schedule", "budget", "steps", "seed")
-        if text(row, name)
-    )
-    cells = tuple(_cell(row, head) for head in heads)
-    # both share the flags of the samples
-    why = dict.fromkeys(
-        words for name in flags() for words in flag_of(row, name).split("; ") if words
-    )
+    status, cells = text(row, "status"), tuple(_cell(row, head) for head in heads)
+    names = ("params", "schedule", "budget", "steps", "seed")
+    where = ", ".join(f"{name} {value}" for name in names if (value := text(row, name)))
+    # quantities share the flags of the samples
+    why = dict.fromkeys(part for name in flags() for part in flag_of(row, name).split("; ") if part)
     reason = text(row, "reason") or (f"† {'; '.join(why)}" if why else "")
-    return ListedRow(
-        cells,
-        status,
-        MARKS.get(status, "?"),
-        reason,
-        text(row, "model"),
-        text(row, "sampler"),
-        place,
-        verdict,
-    )
+    mark, model, sampler = MARKS.get(status, "?"), text(row, "model"), text(row, "sampler")
+    return ListedRow(cells, status, mark, reason, model, sampler, where, verdict)
 
 
 def _cell(row: Record, head: Head) -> Cell:

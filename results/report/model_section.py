@@ -20,10 +20,9 @@ from ..table.description import without_data
 from ..terminal.path_curvature import curvature_lines_of_runs
 from ..text import format_number
 from ..values import number, text
-from .answer import Answer, answer, lead
-from .pictures.sample_grids import SampleGrid
-from .pictures.trajectories import TrajectoryStrips
+from .pictures import SampleGrid, TrajectoryStrips
 from .plots import CurveStyle, plot_of
+from .sentences import Answer, answer, lead
 from .timing import Timing, timing_of
 
 COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
@@ -32,15 +31,10 @@ COSTS = (("nfe", "evaluations"), ("ms_per_sample", "ms"))
 
 @dataclass(frozen=True)
 class Choice:
-    """A row of the front: the lowest for every budget from its cost up to the next one's.
+    """Row of the front: the lowest for every budget from its cost up to the next one's.
 
-    Attributes:
-        budget: the range in words.
-        row: the row.
-        certain: whether it is on the front within the errors.
-        alike: how many rows of its cost have its value, but for rounding; in one step methods
-            coincide.
-        alone: whether no other sampler was run, so that there is nothing to choose.
+    ``certain``: on the front within the errors; ``alike``: rows of its cost with its value;
+    ``alone``: no other sampler was run.
     """
 
     budget: str
@@ -69,15 +63,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Front:
-    """The front in one unit of work, the cheapest first.
-
-    Attributes:
-        unit: of work.
-        choices: the rows.
-        rest: how many rows off it by their values errors could put on it.
-        merged: how many rows of it are left out because a lower one takes a time that cannot be
-            distinguished from theirs.
-    """
+    """The front in one unit of work, cheapest first; ``rest`` may be on it, ``merged`` are tied."""
 
     unit: str
     choices: tuple[Choice, ...]
@@ -92,44 +78,27 @@ def fronts_of(found: Findings) -> tuple[Front, ...]:
 
 
 def _front(panel: Panel, unit: str, cost: str, places: dict[int, FrontPosition]) -> Front:
-    points = {index: point for index in places if (point := _point(panel, index, cost))}
-    on = sorted(
-        (index for index in places if places[index].on_front),
-        key=lambda index: points[index][1::-1],
-    )
-    first = [
-        index
-        for index, before in zip(on, [None, *on], strict=False)
-        if before is None or points[index].cost != points[before].cost
-    ]
-    distinct = _distinct_costs(first, points)
-    costs = [points[index].cost for index in distinct]
-    ranges = [f"{format_number(low)} to {format_number(high)}" for low, high in pairwise(costs)] + [
-        f"{format_number(cost)} or more" for cost in costs[-1:]
-    ]
+    rows, name = {index: panel.entries[index].record for index in places}, panel.quantity.name
+    points = {index: point for index in places if (point := point_of(rows[index], name, cost))}
+    on = [index for index in places if places[index].on_front]
+    cheapest: dict[float, int] = {}
+    for index in sorted(on, key=lambda index: points[index][1::-1]):
+        cheapest.setdefault(points[index].cost, index)
+    distinct = _distinct_costs(list(cheapest.values()), points)
+    costs = [format_number(points[index].cost) for index in distinct]
+    ranges = [f"{low} to {high}" for low, high in pairwise(costs)]
+    ranges += [f"{cost} or more" for cost in costs[-1:]]
     alone = len({entry.record["curve"] for entry in panel.entries.values()}) == 1
     choices = [
-        Choice(
-            words,
-            panel.entries[index].record,
-            places[index].front == "on",
-            _coinciding(panel, index, cost),
-            alone,
-        )
-        for words, index in zip(ranges, distinct, strict=True)
+        Choice(words, rows[n], places[n].front == "on", _coinciding(panel, n, cost), alone)
+        for words, n in zip(ranges, distinct, strict=True)
     ]
     uncertain = sum(place.front == "uncertain" and not place.on_front for place in places.values())
-    return Front(unit, tuple(choices), uncertain, len(first) - len(distinct))
-
-
-def _point(panel: Panel, index: int, cost: str) -> Point | None:
-    return point_of(panel.entries[index].record, panel.quantity.name, cost)
+    return Front(unit, tuple(choices), uncertain, len(cheapest) - len(distinct))
 
 
 def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
-    """Return the rows with distinguishable costs; of indistinguishable ones the dearest, the
-    lowest.
-    """
+    """Return the rows with distinguishable costs; of indistinguishable ones the dearest."""
     distinct: list[int] = []
     for index in reversed(front):
         if not distinct or surely_cheaper(points[index], points[distinct[-1]]):
@@ -140,15 +109,12 @@ def _distinct_costs(front: list[int], points: dict[int, Point]) -> list[int]:
 def _coinciding(panel: Panel, index: int, cost: str) -> int:
     """Return the number of rows of a row's cost that coincide with it, itself among them."""
     own_cost = number(panel.entries[index].record, cost)
-    rows_of_cost = [
-        other
+    judgements = (
+        panel.judgement(other, index)
         for other, entry in panel.entries.items()
         if other != index and number(entry.record, cost) == own_cost
-    ]
-    return 1 + sum(
-        bool((judgement := panel.judgement(other, index)) and judgement.coincide)
-        for other in rows_of_cost
     )
+    return 1 + sum(item is not None and item.coincide for item in judgements)
 
 
 Homes = Mapping[str, Path]
@@ -182,45 +148,36 @@ def model_section(
     trajectories: TrajectoryStrips | None,
     homes: Homes,
 ) -> ModelSection:
-    """Return the section of one problem.
-
-    Args:
-        title: of the problem (:func:`..table.curves.comparable_parts`).
-        rows: its rows.
-        found: what can be said of them.
-        styles: of its curves.
-        grid: its pictures.
-        trajectories: its saved ones.
-        homes: where its runs lie.
-    """
-    said = answer(found, rows)
+    """Return the section of one problem."""
+    said, sentences = answer(found, rows), ()
+    if found and said:
+        sentences = lead(found, said, headline(rows.drop(columns=["curve", "slot"])))
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
+    undrawn = [
+        f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
+        f"({row['status']})"
+        for row in bad
+    ]
     return ModelSection(
-        title,
-        said,
-        lead(found, said, headline(rows.drop(columns=["curve", "slot"]))) if found and said else (),
-        fronts_of(found) if found else (),
-        plot_of(title, rows, styles),
-        grid,
-        trajectories,
-        curvature_lines_of_runs(homes.values(), text(rows.iloc[0].to_dict(), "model")),
-        timing_of(rows, homes, found),
-        tuple(
-            f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} "
-            f"NFE ({row['status']})"
-            for row in bad
+        title=title,
+        answer=said,
+        lead=sentences,
+        fronts=fronts_of(found) if found else (),
+        plot=plot_of(title, rows, styles),
+        grid=grid,
+        trajectories=trajectories,
+        path_curvature=curvature_lines_of_runs(
+            homes.values(), text(rows.iloc[0].to_dict(), "model")
         ),
-        len(rows.loc[rows["status"] == "missing"]),
-        without_data(rows) or left_out(rows, homes.values()),
+        timing=timing_of(rows, homes, found),
+        undrawn=tuple(undrawn),
+        missing=len(rows.loc[rows["status"] == "missing"]),
+        without_data=without_data(rows) or left_out(rows, homes.values()),
     )
 
 
 def left_out(rows: pd.DataFrame, homes: Iterable[Path]) -> str:
-    """Return the limits of the statistics that the rows of one model are compared with, as a
-    sentence.
-
-    It comes from the first run that states them; "" if none does, as with real samples.
-    """
+    """Return the limits of the statistics that rows are compared with."""
     first = rows.iloc[0].to_dict()
     for home in homes:
         references = run_record(home).get("references")

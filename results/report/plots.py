@@ -1,11 +1,11 @@
 """Data of the work-precision plots, and the style of each curve.
 
-``plot.js`` draws them. Plotly reads a little HTML in its labels, so every text that reaches it is
-escaped here.
+Plotly reads a little HTML in its labels, so every text that reaches it is escaped here.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -24,71 +24,58 @@ VARIANTS = ("", "-open", "-dot", "-open-dot")
 """Endings of Plotly's markers."""
 
 
-WORK = (
-    ("steps", "Steps"),
-    ("nfe", "Evaluations"),
-    ("ms_per_sample", "Milliseconds"),
-    ("joules_per_sample", "Joules"),
-)
+WORK = {
+    "steps": "Steps",
+    "nfe": "Evaluations",
+    "ms_per_sample": "Milliseconds",
+    "joules_per_sample": "Joules",
+}
 """Columns that can be the horizontal axis, and their titles."""
 
 
 def plot_of(
     title: str, rows: pd.DataFrame, styles: Mapping[str, CurveStyle]
 ) -> dict[str, Any] | None:
-    """The plot of one problem, or None if no row of it has a number to draw.
-
-    Args:
-        title: of the problem.
-        rows: its rows, whose index is the line of the whole table.
-        styles: of its curves.
+    """Return the plot of one problem, or None if no row of it has a number to draw.
 
     Returns:
         ``{"title", "measures": [{"name", "title", "note", "floor", "power"}], "work": [{"name",
-        "title"}], "curves": […]}``; a curve has its style, the lines ``row`` of its points,
-        ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit", "flagged"}``:
-        lists with one entry a row and None where there is no value. ``limit`` says that y is not
-        the value, which is not positive, but the upper end of its interval.
+            "title"}], "curves": […]}``. A curve has its style, the lines ``row`` of its points,
+            ``x[work]`` and, for each quantity, ``{"value", "y", "low", "high", "limit",
+            "flagged"}``: lists with one entry a row and None without a value. ``limit``: y is the
+            upper end of the interval of a value that is not positive.
     """
-    finished = [
-        row | {"line": index}
-        for index, row in zip(rows.index, rows_of(rows), strict=True)
-        if row["status"] == "ok"
-    ]
-    measures = [
-        quantity
-        for quantity in panels()
-        if any((number(row, quantity.name) or 0) > 0 for row in finished)
-    ]
-    work = [
-        {"name": name, "title": label}
-        for name, label in WORK
-        if any(number(row, name) is not None for row in finished)
-    ]
+    indexed = zip(rows.index, rows_of(rows), strict=True)
+    finished = [row | {"line": index} for index, row in indexed if row["status"] == "ok"]
+
+    def has(name: str, *, above: float = -math.inf) -> bool:
+        return any((value := number(row, name)) is not None and value > above for row in finished)
+
+    measures = [quantity for quantity in panels() if has(quantity.name, above=0)]
+    work = [name for name in WORK if has(name)]
     if not measures or not work:
         return None
     by_curve: dict[str, list[Record]] = {}
     for row in finished:
         by_curve.setdefault(text(row, "curve"), []).append(row)
     curves = [
-        _curve(name, points, measures, [item["name"] for item in work], styles[name])
-        for name, points in by_curve.items()
+        _curve(name, points, measures, work, styles[name]) for name, points in by_curve.items()
+    ]
+    about = [
+        {
+            "name": quantity.name,
+            "title": quantity.title,
+            "note": quantity.note,
+            "floor": _floor(quantity, finished),
+            "power": quantity.power,
+        }
+        for quantity in measures
     ]
     return {
         "title": escape(title),
-        "measures": [_about(quantity, finished) for quantity in measures],
-        "work": work,
+        "measures": about,
+        "work": [{"name": name, "title": WORK[name]} for name in work],
         "curves": sorted(curves, key=lambda curve: (curve["family"], curve["name"])),
-    }
-
-
-def _about(quantity: Quantity, rows: list[Record]) -> dict[str, Any]:
-    return {
-        "name": quantity.name,
-        "title": quantity.title,
-        "note": quantity.note,
-        "floor": _floor(quantity, rows),
-        "power": quantity.power,
     }
 
 
@@ -106,14 +93,12 @@ def _curve(
 
 
 def _points(quantity: Quantity, rows: list[Record]) -> dict[str, list[Any]]:
-    values = [number(row, quantity.name) for row in rows]
-    points = [
-        _point(value, bounds(row, quantity.name)) for value, row in zip(values, rows, strict=True)
-    ]
+    name = quantity.name
+    points = [_point(number(row, name), bounds(row, name)) for row in rows]
     y, low, high, limit = (list(part) for part in zip(*points, strict=True))
-    columns = {"value": values, "y": y, "low": low, "high": high}
-    marks = {"limit": limit, "flagged": [bool(flag_of(row, quantity.name)) for row in rows]}
-    return {name: [_brief(value) for value in part] for name, part in columns.items()} | marks
+    columns = {"value": [number(row, name) for row in rows], "y": y, "low": low, "high": high}
+    marks = {"limit": limit, "flagged": [bool(flag_of(row, name)) for row in rows]}
+    return {key: [_brief(value) for value in part] for key, part in columns.items()} | marks
 
 
 def _brief(value: float | None) -> float | None:
@@ -142,13 +127,7 @@ def _floor(quantity: Quantity, rows: list[Record]) -> float | None:
 
 
 class CurveStyle(NamedTuple):
-    """Style of a curve.
-
-    Attributes:
-        family: index in :data:`..palette.FAMILIES`, and of the CSS colour ``--family-N``.
-        symbol, dash: Plotly's names of marker and line.
-        own: whether its sampler is the reader's own: drawn thicker and on top.
-    """
+    """Style of a curve: index in :data:`..palette.FAMILIES`, Plotly's marker and line."""
 
     family: int
     symbol: str
@@ -159,23 +138,15 @@ class CurveStyle(NamedTuple):
 def curve_styles(
     curves: Iterable[tuple[str, str]], origins: Mapping[str, str] | None = None
 ) -> dict[str, CurveStyle]:
-    """A style for every curve of a report.
-
-    Args:
-        curves: pairs (curve, sampler) of all plots together, so that a curve looks the same in
-            each.
-        origins: where samplers that are not built in come from, by name.
-    """
+    """Return a style for every pair (curve, sampler) of all plots together."""
     names = [family.name for family in FAMILIES]
     result: dict[str, CurveStyle] = {}
     counts: Counter[str] = Counter()
     for curve, sampler in sorted(set(curves)):
         usual = style(sampler, (origins or {}).get(sampler, ""))
-        symbol = (
-            usual.symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]
-            if counts[sampler]
-            else usual.symbol
-        )
+        symbol = usual.symbol
+        if counts[sampler]:
+            symbol = symbol.removesuffix("-open") + VARIANTS[counts[sampler] % len(VARIANTS)]
         result[curve] = CurveStyle(names.index(usual.family), symbol, usual.dash, usual.own)
         counts[sampler] += 1
     return result

@@ -39,36 +39,24 @@ def provenance_of(name: str, run: Mapping[str, Any]) -> Provenance:
 
 
 def command_of(run: Mapping[str, object]) -> str:
-    """The command line in ``run.json`` (``provenance.command`` or ``command``: a text, or a
-    list of arguments); "" if it has none.
-    """
+    """Return the command line in ``run.json``, a text or a list of arguments; "" if it has none."""
     provenance = run.get("provenance")
-    command = (
-        (provenance.get("command") if isinstance(provenance, Mapping) else None)
-        or run.get("command")
-        or ""
-    )
+    command = provenance.get("command") if isinstance(provenance, Mapping) else None
+    command = command or run.get("command") or ""
     return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command)
 
 
 def sections_of(run: Mapping[str, object]) -> list[Section]:
     """A section for every mapping at the top of ``run.json``, and one for what else is there."""
     loose = {name: value for name, value in run.items() if not isinstance(value, Mapping)}
-    nested = [
-        (name, value)
-        for name, value in run.items()
-        if isinstance(value, Mapping) and name not in SHOWN_ELSEWHERE
-    ]
-    parts = [*([("run", loose)] if loose else []), *nested]
-    return [
-        Section(title, tuple(_flat(value))) for title, value in parts if isinstance(value, Mapping)
-    ]
+    nested = {name: value for name, value in run.items() if isinstance(value, Mapping)}
+    parts = [*([("run", loose)] if loose else []), *nested.items()]
+    shown = [(title, value) for title, value in parts if title not in SHOWN_ELSEWHERE]
+    return [Section(title, tuple(_flat(value))) for title, value in shown]
 
 
 def differences(runs: Sequence[Provenance]) -> list[tuple[str, tuple[str, ...]]]:
-    """Entries whose values are not the same in all runs: the dotted name, and the value in each
-    ("" where there is none).
-    """
+    """Return entries whose values are not the same in all runs: the dotted name, and the values."""
     flat = [
         {
             f"{section.title}.{key}": value
@@ -97,13 +85,7 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Citations:
-    """Sources of samplers.
-
-    Attributes:
-        sources: (sampler, place in the paper, key, address), sorted by sampler.
-        bibtex: the entries, each once, sorted by key.
-        unknown: samplers of which no run says where they come from.
-    """
+    """Sources (sampler, place, key, address), BibTeX, and samplers without a source."""
 
     sources: tuple[tuple[str, ...], ...]
     bibtex: str
@@ -111,17 +93,12 @@ class Citations:
 
 
 def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> Citations:
-    """The citations of ``samplers`` in the ``citations`` of the runs' ``run.json``: sampler to
-    key, where, url and bibtex.
-    """
+    """Return the citations of ``samplers`` in the runs' ``run.json``."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         said = run.get("citations")
-        table |= (
-            {str(name): entry for name, entry in said.items() if isinstance(entry, Mapping)}
-            if isinstance(said, Mapping)
-            else {}
-        )
+        entries = said.items() if isinstance(said, Mapping) else ()
+        table |= {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
     sources = [(name, *(str(table[name].get(part) or "") for part in PARTS)) for name in cited]

@@ -1,11 +1,9 @@
-"""Time per sample at the largest budget that was timed: the network's share, the sampler's
-overhead, and the scatter of the times.
-"""
+"""Time per sample at the largest timed budget: network, overhead, scatter."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,45 +13,25 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.findings import BASELINE, Findings, baseline_title
-from ..comparison.times.speed import Speed, speed
+from ..comparison.times import Speed, speed
 from ..record import Record
 from ..run_directory.layout import TIMING
 from ..run_directory.run_dir import RunDir
 from ..values import number, rows_of, text
 
 OPTIONAL = (
-    "decoder_ms_per_sample",
-    "cold_ms_per_sample",
-    "overhead_us_per_step",
-    "launches_per_step",
-    "kernels_per_step",
-    "peak_memory_mb",
-    "joules_per_sample",
-    "timing_discarded",
-    "timing_flag",
+    *("decoder_ms_per_sample", "cold_ms_per_sample", "overhead_us_per_step", "launches_per_step"),
+    *("kernels_per_step", "peak_memory_mb", "joules_per_sample", "timing_discarded", "timing_flag"),
 )
 """Columns that are shown where a row has something in them."""
 
 REACH = 0.25
-"""Raw times are drawn from a quarter below their median to a quarter above.
-
-Times beyond are drawn at the edge.
-"""
+"""Raw times are drawn to a quarter below and above their median; those beyond at the edge."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A timed row: milliseconds per sample, and the parts of its bar in percent of the longest bar
-    of the table.
-
-    Attributes:
-        row: the row.
-        model_share, own_share: the bar.
-        spread: raw times, each as a place between 0 and 1 where 0.5 is the median.
-        speed: against the baseline; None for the baseline itself, and where there is none.
-        worse: whether its samples are shown to be worse than the baseline's, so that being faster
-            is no merit.
-    """
+    """Timed row: its bar in percent, raw times as places about the median, and a speed."""
 
     row: Record
     model_share: float
@@ -75,15 +53,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Timing:
-    """Timed rows of one problem at one budget, the fastest first.
-
-    Attributes:
-        budget: evaluations per sample.
-        device: where.
-        rows: the table.
-        columns: which of the optional columns have values.
-        against: the baseline of speeds, as sentences name it; "" where there is none.
-    """
+    """Timed rows of one problem at one budget, the fastest first."""
 
     budget: int
     device: str
@@ -93,21 +63,9 @@ class Timing:
 
 
 def timing_of(
-    rows: pd.DataFrame,
-    homes: Mapping[str, Path] | None = None,
-    found: Findings | None = None,
-    baseline: str = BASELINE,
+    rows: pd.DataFrame, homes: Mapping[str, Path] | None = None, found: Findings | None = None
 ) -> Timing | None:
-    """The timing of one problem, at the largest budget with the most timed curves.
-
-    None if nothing was timed.
-
-    Args:
-        rows: of the problem.
-        homes: as in :func:`.answer.answer`, where raw times are read.
-        found: what can be said of the quality of the rows.
-        baseline: sampler or curve that speeds are held against.
-    """
+    """Return the timing of one problem at the largest budget; None without times."""
     finished = rows.loc[rows["status"] == "ok"]
     timed = {
         place: row
@@ -118,86 +76,60 @@ def timing_of(
         return None
     slots = [int(number(row, "slot") or 0) for row in timed.values()]
     budget = max(set(slots), key=lambda slot: (slots.count(slot), slot))
-    chosen = dict(
-        sorted(
-            ((place, row) for place, row in timed.items() if row["slot"] == budget),
-            key=lambda item: number(item[1], "ms_per_sample") or 0.0,
-        )
-    )
+    times = {
+        place: number(row, "ms_per_sample") or 0.0
+        for place, row in timed.items()
+        if row["slot"] == budget
+    }
+    chosen = {place: timed[place] for place in sorted(times, key=times.__getitem__)}
     raws = {place: _raw(row, homes or {}) for place, row in chosen.items()}
-    base = next(
-        (
-            place
-            for place, row in chosen.items()
-            if raws[place] and baseline in (text(row, "sampler"), text(row, "curve"))
-        ),
-        None,
+    own = (
+        place
+        for place, row in chosen.items()
+        if raws[place] and BASELINE in (text(row, "sampler"), text(row, "curve"))
     )
-    longest = max(number(row, "ms_per_sample") or 0.0 for row in chosen.values()) or 1.0
-    lines = []
+    base = next(own, None)
+    longest, lines = max(times.values()) or 1.0, []
     for place, row in chosen.items():
         line = _timed(row, longest, raws[place].get("raw_total_ms") or [])
         if base is not None and place != base:
-            line = replace(
-                line,
-                speed=speed(raws[base], raws[place]),
-                worse=_is_worse(found, place, base),
-            )
+            pace, worse = speed(raws[base], raws[place]), _is_worse(found, place, base)
+            line = replace(line, speed=pace, worse=worse)
         lines.append(line)
-    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())} | (
-        {"spread"} if any(x.spread for x in lines) else set()
-    )
-    against = "" if base is None or len(lines) == 1 else baseline_title(baseline)
+    columns = {name for name in OPTIONAL if any(row.get(name) for row in chosen.values())}
+    if any(line.spread for line in lines):
+        columns.add("spread")
+    against = "" if base is None or len(lines) == 1 else baseline_title(BASELINE)
     return Timing(budget, _device(chosen.values()), tuple(lines), frozenset(columns), against)
 
 
 def _is_worse(findings: Findings | None, candidate: int, baseline: int) -> bool:
-    """Return True if a row's samples are shown to be worse than another's."""
-    is_judged = {candidate, baseline} <= findings.panel.entries.keys() if findings else False
-    return (
-        is_judged
-        and findings is not None
-        and findings.panel.verdict(candidate, baseline) == "worse"
-    )
+    if findings is None or not {candidate, baseline} <= findings.panel.entries.keys():
+        return False
+    return findings.panel.verdict(candidate, baseline) == "worse"
 
 
 def sizes_of(paths: Iterable[Path]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Times at several batch sizes, in the ``timing.csv`` of runs: column heads, and a line for
-    each row and batch size.
-    """
+    """Return times at several batch sizes, in the ``timing.csv`` of runs: heads, and lines."""
     columns = (
-        "model",
-        "sampler",
-        "budget",
-        "steps",
-        "timing_batch_size",
-        "ms_per_sample",
-        "overhead",
-        "peak_memory_mb",
-        "timing_flag",
+        *("model", "sampler", "budget", "steps", "timing_batch_size", "ms_per_sample", "overhead"),
+        *("peak_memory_mb", "timing_flag"),
     )
-    lines = []
-    for path in paths:
-        file = path / "timing.csv"
+    records = _lines_of(path / "timing.csv" for path in paths)
+    return columns, [tuple(line.get(name) or "" for name in columns) for line in records]
+
+
+def _lines_of(files: Iterable[Path], errors: str = "strict") -> Iterator[dict[str, str]]:
+    """Yield the lines of CSV files, as far as they exist."""
+    for file in files:
         if file.is_file():
-            with file.open(newline="", encoding="utf-8") as stream:
-                lines += [
-                    tuple(line.get(name) or "" for name in columns)
-                    for line in csv.DictReader(stream)
-                ]
-    return columns, lines
+            with file.open(newline="", encoding="utf-8", errors=errors) as stream:
+                yield from csv.DictReader(stream)
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """A sweep over batch sizes.
-
-    Attributes:
-        title: model, sampler, evaluations and device.
-        points: batch size, samples a second, their share of the most in percent, and whether it is
-            the knee.
-        ended: why there is no larger one.
-    """
+    """Sweep over batch sizes: size, samples a second, percent of the most, whether the knee."""
 
     title: str
     points: tuple[tuple[str, float, float, bool], ...]
@@ -207,13 +139,9 @@ class Throughput:
 def throughput_of(paths: Iterable[Path]) -> list[Throughput]:
     """The sweeps in the ``throughput.csv`` of runs; a file that is not as it was written has none."""
     group: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for path in paths:
-        file = path / "throughput.csv"
-        if file.is_file():
-            with file.open(newline="", encoding="utf-8", errors="replace") as stream:
-                for line in csv.DictReader(stream):
-                    about = ("model", "sampler", "nfe", "timing_device_name", "ended")
-                    group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
+    about = ("model", "sampler", "nfe", "timing_device_name", "ended")
+    for line in _lines_of((path / "throughput.csv" for path in paths), errors="replace"):
+        group.setdefault(tuple(line.get(name) or "" for name in about), []).append(line)
     sweeps = []
     for (model, sampler, nfe, device, ended), lines in group.items():
         with suppress(KeyError, TypeError, ValueError):
@@ -240,11 +168,8 @@ def _timed(row: Record, longest: float, raw: list[float]) -> Timed:
     model = number(row, "model_ms_per_sample")
     inner = total if model is None else min(model, total)
     middle = median(raw) if raw else 1.0
-    spread = (
-        tuple(min(1.0, max(0.0, 0.5 + (time / middle - 1) / (2 * REACH))) for time in raw[:200])
-        if middle > 0
-        else ()
-    )
+    places = (0.5 + (time / middle - 1) / (2 * REACH) for time in raw[:200] if middle > 0)
+    spread = tuple(min(1.0, max(0.0, place)) for place in places)
     return Timed(row, 100 * inner / longest, 100 * (total - inner) / longest, spread)
 
 

@@ -1,14 +1,13 @@
-"""A comparison in a terminal: a table for each model and metric, and what tuned rows cost.
-
-Readable at 80 columns and without colour.
-"""
+"""Comparisons in a terminal of 80 columns, without colour: runs, samplers, tuning, papers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,16 +15,82 @@ from ..comparison.compare import Comparison, notes
 from ..comparison.verdicts import Line
 from ..escaping import printable
 from ..intervals import printed
+from ..published.reproduction import CLOSE, Reproduction
 from ..table.curves import NAME, Tuning
-from ..text import format_number
+from ..text import format_number, interval
+from ..values import number, text
 
+
+def print_reproductions(found: Sequence[Reproduction], console: Console) -> None:
+    """Print each row with the numbers published for it, then the rows without any."""
+    matched = [item for item in found if item.paper is not None]
+    for (model, published), of_model in groupby(
+        matched, lambda item: (text(item.row, "model"), item.model)
+    ):
+        same = "" if model == published else f" · published as {published}"
+        console.print(Text(f"{model}{same}", style="bold"))
+        for _, numbers in groupby(of_model, lambda item: id(item.row)):
+            _print_row(list(numbers), console)
+    alone: dict[str, list[str]] = {}
+    for item in found:
+        if item.paper is None:
+            alone.setdefault(item.reason, []).append(_row(item))
+    for reason, rows in alone.items():
+        console.print(Text(f"Nothing published for {', '.join(rows)}: {reason}."))
+    console.print(Text(_NOTE, style="dim"))
+
+
+_NOTE = (
+    "The run's value is the plug-in FID at the paper's number of samples, or at its own where "
+    "the paper does not say it, with its 95 % interval. The interval of a difference has the "
+    'published draw and its rounding in it. "Reproduced within X": the interval lies within X '
+    f"of 0, and X is at most {CLOSE:.0%} of the number. A paper's reference statistics must be "
+    "the run's (--reference), which no table tells."
+)
+
+
+def _row(item: Reproduction) -> str:
+    name = text(item.row, "curve") or text(item.row, "sampler")
+    return f"{name} at {format_number(number(item.row, 'nfe'))} NFE"
+
+
+def _print_row(numbers: list[Reproduction], console: Console) -> None:
+    console.print(Padding(Text(_row(numbers[0])), (0, 0, 0, 2), expand=False))
+    for item in numbers:
+        console.print(Padding(Text(item.verdict, style="bold"), (0, 0, 0, 4), expand=False))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for label, words in _lines(item):
+            table.add_row(label, Text(words))
+        console.print(Padding(table, (0, 0, 0, 4), expand=False))
+        console.print()
+
+
+def _lines(row: Reproduction) -> Iterator[tuple[str, str]]:
+    paper = row.paper
+    assert paper is not None
+    grid = f", {paper.grid}" if paper.grid else ""
+    kind = "distance" if row.outcome == "not comparable" else "FID"
+    yield "run", f"{kind} {interval(row.fid, row.low, row.high)}"
+    yield "published", f"FID {paper.fid}, {paper.solver}{grid}"
+    yield "in", f"{paper.paper}, {paper.where}; {paper.url}"
+    if paper.also:
+        yield "also in", paper.also
+    for item in row.differences:
+        if item.known:
+            yield "differs", f"{item.what}: {item.run}, published {item.published}"
+    if paper.remark:
+        yield "remark", paper.remark
+    for side, speaker in (("published", "the source"), ("run", "the run's table")):
+        unsaid = [item.what for item in row.differences if not getattr(item, side)]
+        if unsaid:
+            yield "not said", f"by {speaker}: {', '.join(unsaid)}"
+
+
+_TABLE: Any = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False, "header_style": "bold"}
 _TUNING_HEADINGS = (
-    "sampler",
-    "NFE",
-    "teacher",
-    "search",
-    "s",
-    "gap",
+    *("sampler", "NFE", "teacher", "search", "s", "gap"),
     "other model, untuned → tuned",
 )
 _TUNING_NOTE = (
@@ -46,13 +111,7 @@ _HEADINGS = ("NFE", "value", "Δ [95 %]", "verdict", "time")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the lines and what is to be known about them: why some have no verdict, what was not
-    matched, what else could be asked.
-
-    Args:
-        comparison: what to print.
-        console: where to.
-    """
+    """Print the lines, why some have no verdict, and what was not matched."""
     for (model, metric), lines in groupby(
         comparison.lines, key=lambda line: (line.model, line.metric)
     ):
@@ -66,52 +125,33 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _table(lines: Sequence[Line]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = Table(**_TABLE)
     cells = [_cells(line) for line in lines]
     table.add_column("sampler", overflow="fold")
     # numbers and verdicts are never cut: names fold instead
     for place, heading in enumerate(_HEADINGS):
         width = max(map(len, [heading, *(row[place] for row in cells)]))
-        table.add_column(
-            heading,
-            justify="left" if heading == "verdict" else "right",
-            no_wrap=True,
-            min_width=width,
-        )
+        side = "left" if heading == "verdict" else "right"
+        table.add_column(heading, justify=side, no_wrap=True, min_width=width)
     for line, row in zip(lines, cells, strict=True):
-        table.add_row(
-            Text(printable(line.sampler)), *(Text(cell, style=STYLES.get(cell, "")) for cell in row)
-        )
+        styled = (Text(cell, style=STYLES.get(cell, "")) for cell in row)
+        table.add_row(Text(printable(line.sampler)), *styled)
     return table
 
 
 def _cells(line: Line) -> tuple[str, ...]:
-    """Return the cells that follow a name."""
     at = "–" if line.budget is None else str(line.budget)
     sure = f" {line.time_verdict}" if line.time_verdict != "ambiguous" else ""
     time = "" if line.time_ratio is None else f"×{format_number(line.time_ratio)}{sure}"
-    return (
-        at,
-        format_number(printed(line.metric, line.value)),
-        _difference(line),
-        line.verdict,
-        time,
-    )
-
-
-def _difference(line: Line) -> str:
-    """``Δ [low, high]`` with two digits; a star marks rows taken as independent."""
-    star = "" if line.paired else "*"
-    if line.low is None or line.high is None:
-        return format_number(line.difference, 2) + star
-    return f"{format_number(line.difference, 2)} [{format_number(line.low, 2)}, {format_number(line.high, 2)}]{star}"
+    gap, low, high = (format_number(x, 2) for x in (line.difference, line.low, line.high))
+    if line.low is not None and line.high is not None:
+        gap += f" [{low}, {high}]"
+    gap += "" if line.paired else "*"  # rows that were taken as independent
+    return at, format_number(printed(line.metric, line.value)), gap, line.verdict, time
 
 
 def print_tuning(lines: Iterable[Line], console: Console) -> None:
-    """Print the tuning of every tuned row of a comparison, baselines included.
-
-    Nothing if there is none.
-    """
+    """Print the tuning of every tuned row of a comparison, baselines included."""
     rows = {}
     for line in lines:
         sides = ((line.baseline, line.baseline_tuning), (line.sampler, line.tuning))
@@ -122,48 +162,24 @@ def print_tuning(lines: Iterable[Line], console: Console) -> None:
         }
     for model in dict.fromkeys(key[0] for key in rows):
         heading = Text(f"{model} · what the tuning took", style="not italic bold")
-        table = Table(
-            title=heading,
-            title_justify="left",
-            box=None,
-            padding=(0, 2, 0, 0),
-            pad_edge=False,
-            header_style="bold",
-        )
+        table = Table(title=heading, title_justify="left", **_TABLE)
         for place, name in enumerate(_TUNING_HEADINGS):
-            table.add_column(
-                name,
-                justify="right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left",
-                overflow="fold",
-                no_wrap=place > 0,
-            )
-        for (_, sampler, budget), tuning in sorted(
-            ((k, v) for k, v in rows.items() if k[0] == model), key=lambda item: _order(item[0])
+            side = "right" if 0 < place < len(_TUNING_HEADINGS) - 1 else "left"
+            table.add_column(name, justify=side, overflow="fold", no_wrap=place > 0)
+        for _, sampler, budget in sorted(
+            (key for key in rows if key[0] == model), key=lambda key: (key[2] or 0, key[1])
         ):
-            table.add_row(
-                _untitled(sampler), "–" if budget is None else str(budget), *_tuning_cells(tuning)
-            )
+            tuning, at = rows[model, sampler, budget], "–" if budget is None else str(budget)
+            # the schedule is the same for all here
+            parts = (part for part in sampler.split(" · ") if part.partition("(")[0] != NAME)
+            table.add_row(" · ".join(parts), at, *_tuning_cells(tuning))
         console.print(table)
         console.print()
     if rows:
         console.print(Text(_TUNING_NOTE, style="dim"))
 
 
-def _untitled(curve: str) -> str:
-    """A curve's name without its schedule, which is the same for all here."""
-    return " · ".join(part for part in curve.split(" · ") if part.partition("(")[0] != NAME)
-
-
-def _order(key: tuple[str, str, int | None]) -> tuple[int, str]:
-    return (key[2] or 0, key[1])
-
-
 def _tuning_cells(tuning: Tuning) -> tuple[str, ...]:
-    other = f"{tuning.other}: {format_number(tuning.other_untuned)} → {format_number(tuning.other_error)}"
-    return (
-        f"{tuning.teacher:,}",
-        f"{tuning.search:,}",
-        format_number(tuning.seconds),
-        f"{tuning.gap:+.0%}",
-        other,
-    )
+    errors = " → ".join(map(format_number, (tuning.other_untuned, tuning.other_error)))
+    counts, seconds = (f"{tuning.teacher:,}", f"{tuning.search:,}"), format_number(tuning.seconds)
+    return *counts, seconds, f"{tuning.gap:+.0%}", f"{tuning.other}: {errors}"

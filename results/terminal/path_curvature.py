@@ -1,56 +1,69 @@
-"""Path curvature of a model in three lines, from ``run.json``
-(``benchmarks.scoring.path_curvature``).
-"""
+"""Spark-lines, and the lines on the curvature of a model's paths, from ``run.json``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..run_directory.reading import run_record
 from ..text import Z95, format_number
-from .sparkline import sparkline
 
 KEY = "path_curvature"
 """Key of the path curvature in ``run.json``, by model."""
 
 
-def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The lines on one model.
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII = "_.-=+*%@"
 
-    Args:
-        found: its entry in ``path_curvature``; None, as in an older ``run.json``, says nothing.
+
+def sparkline(values: Sequence[float | None], ends: tuple[float, float]) -> str:
+    """Return a letter for each value, its height the logarithm on the range ``ends``; None is a gap.
+
+    >>> sparkline([100.0, 10.0, None, 1.0], (1.0, 100.0))
+    '█▅ ▁'
     """
+    low, high = map(math.log, ends)
+
+    def letter(value: float) -> str:
+        if value <= 0 or high <= low:
+            return BLOCKS[0]
+        share = (min(math.log(value), high) - low) / (high - low)
+        top = len(BLOCKS) - 1
+        return BLOCKS[min(top, max(0, int(share * top + 0.5)))]
+
+    return "".join(" " if value is None else letter(value) for value in values)
+
+
+def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
+    """The least and the greatest positive finite value; (1, 1) if there is none."""
+    positive = [value for value in values if value is not None and 0 < value < math.inf]
+    return (min(positive), max(positive)) if positive else (1.0, 1.0)
+
+
+def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """The lines on one model."""
     if not found:
         return ()
-    spread = (
-        ""
-        if found["curvature_se"] is None
-        else f" ± {format_number(Z95 * found['curvature_se'], 2)}"
-    )
-    top, (high, *_, low) = max(found["profile"]), found["edges"]
+    se, top, (high, *_, low) = found["curvature_se"], max(found["profile"]), found["edges"]
     if not top > 0:
         return ("paths: straight",)
+    curvature, jump = format_number(found["curvature"]), format_number(found["jump"])
+    spread = "" if se is None else f" ± {format_number(Z95 * se, 2)}"
     bars = sparkline(found["profile"], (top / 100, top))
+    ends = f"from sigma {format_number(high, 2)} |{bars}| to {format_number(low, 1)}"
     half = " to ".join(format_number(level, 2) for level in found["half"])
+    deviation, straightness = (format_number(found[k], 2) for k in ("deviation", "straightness"))
     return (
-        f"paths: curvature {format_number(found['curvature'])}{spread} standard deviations, a "
-        f"jump misses {format_number(found['jump'])};",
-        f"bars: bending from sigma {format_number(high, 2)} |{bars}| to {format_number(low, 1)}, half of "
-        f"it {half};",
-        f"measures of the literature: deviation {format_number(found['deviation'], 2)}, "
-        f"straightness {format_number(found['straightness'], 2)}",
+        f"paths: curvature {curvature}{spread} standard deviations, a jump misses {jump};",
+        f"bars: bending {ends}, half of it {half};",
+        f"measures of the literature: deviation {deviation}, straightness {straightness}",
     )
 
 
 def curvature_lines_of_runs(homes: Iterable[Path], model: str) -> tuple[str, ...]:
-    """Return the lines from the first of several runs that knows the model.
-
-    Args:
-        homes: run directories, or tables next to a ``run.json``.
-        model: as in the table.
-    """
+    """Return the lines from the first of several runs that knows the model."""
     for home in homes:
         about = run_record(home)
         try:

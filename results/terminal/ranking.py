@@ -1,7 +1,4 @@
-"""A ranking in a terminal: the lowest row at each budget, with verdicts against a baseline.
-
-Readable at 80 columns, without colour and in plain ASCII.
-"""
+"""A ranking in a terminal of 80 columns, in plain ASCII where it must be."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,76 +24,28 @@ from ..result_table import ResultTable
 from ..table.curves import comparable_parts
 from ..text import format_number
 from ..values import number, rows_of, text
-from .sparkline import ASCII, BLOCKS, positive_range, sparkline
+from .path_curvature import ASCII, BLOCKS, positive_range, sparkline
 
-RankedCell = tuple[str, str, int]
-"""Model, curve and budget."""
-Marks = Mapping[RankedCell, Verdict]
-
-
-SHORT_STATUS = {
-    "failed": "failed",
-    "diverged": "diverg.",
-    "skipped": "skipped",
-    "missing": "…",
-    "crashed": "crashed",
-    "timed out": "timeout",
-    "killed": "killed",
-    "damaged": "damaged",
-}
-PLAIN = str.maketrans(
-    {
-        "·": ".",
-        "…": "~",
-        "–": "-",
-        "†": "!",
-        "▲": "+",
-        "▼": "-",
-        "≈": "=",
-        **dict(zip(BLOCKS, ASCII, strict=True)),
-    }
-)
+Marks = Mapping[tuple[str, str, int], Verdict]
+"""Verdicts by model, curve and budget."""
+SHORT_STATUS = {name: name for name in ("failed", "skipped", "crashed", "killed", "damaged")}
+SHORT_STATUS |= {"diverged": "diverg.", "missing": "…", "timed out": "timeout"}
+PLAIN = str.maketrans(f"·…–†▲▼≈{BLOCKS}", f".~-!+-={ASCII}")
 """Replacements of letters where a terminal has ASCII only."""
 _NAME, _SHORTEST_NAME, _SPARK, _GAP = 20, 7, 12, 2
-"""Letters of names before budgets are left out for them, and at least.
-
-Of spark-lines; and between columns.
-"""
+"""Letters: names before budgets are left out for them, names at least, spark-lines, gaps."""
 _WIDE = 60
 """Letters across from which on there is room for spark-lines."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The rows of one problem, to be printed.
+    """Rows of one problem by curve and budget, verdict marks, and the lowest places."""
 
-    Attributes:
-        title: name of the problem.
-        metric: column to rank by.
-        cells: rows by curve and budget; of several the one with the most evaluations.
-        marks: verdicts against a baseline.
-        lowest: curves and budgets that are not shown to be above the lowest of their column.
-    """
-
-    title: str
     metric: str
     cells: Mapping[tuple[str, int], Record]
     marks: Marks
     lowest: Collection[Place]
-
-    @classmethod
-    def of(
-        cls, title: str, rows: pd.DataFrame, metric: str, marks: Marks, lowest: Collection[Place]
-    ) -> Ranking:
-        """The ranking of a part of :func:`..table.curves.comparable_parts`."""
-        row_slots = [(row, number(row, "slot")) for row in rows_of(rows.sort_values("nfe"))]
-        return cls(
-            title,
-            metric,
-            {(text(row, "curve"), int(slot)): row for row, slot in row_slots if slot is not None},
-            marks,
-            lowest,
-        )
 
     @property
     def slots(self) -> list[int]:
@@ -106,10 +54,7 @@ class Ranking:
 
     @property
     def curves(self) -> list[str]:
-        """The curves, by their value at the largest budget, then at the one before, ….
-
-        A missing value is worst.
-        """
+        """Return the curves by their value at the largest budget, then at the one before."""
         return sorted(
             {curve for curve, _ in self.cells},
             key=lambda curve: [float("inf") if v is None else v for v in self.values(curve)[::-1]],
@@ -125,10 +70,7 @@ class Ranking:
         return [self.value(curve, slot) for slot in self.slots]
 
     def cell(self, curve: str, slot: int, best: float | None) -> Text:
-        """Return a value with its flag, a star if it is the lowest of its column, and the verdict.
-
-        Values that are not shown to be above the lowest are bold.
-        """
+        """Return a value with its flag, a star if it is the lowest of its column, and the verdict."""
         row = self.cells.get((curve, slot))
         if row is None:
             return Text("·", style="dim")
@@ -138,35 +80,20 @@ class Ranking:
         flag = "†" if flag_of(row, self.metric) else ""
         verdict = self.marks.get((text(row, "model"), curve, slot))
         mark = SIGNS[verdict] if verdict else " " * bool(self.marks)
-        style = ("bold " if (curve, slot) in self.lowest else "") + (
-            "green" if verdict == "better" else ""
-        )
-        return Text(
-            f"{format_number(printed(self.metric, value))}{flag}{'*' if value == best else ' '}{mark}",
-            style=style,
-        )
+        style = "bold " if (curve, slot) in self.lowest else ""
+        style += "green" if verdict == "better" else ""
+        star = "*" if value == best else " "
+        shown = format_number(printed(self.metric, value))
+        return Text(f"{shown}{flag}{star}{mark}", style=style)
 
     def table(self, width: int, plain: bool) -> tuple[Table, int]:
-        """The ranking as a table no wider than ``width``, and how many budgets have no column.
-
-        Numbers and their marks are never cut: budgets are left out until the others fit, and names
-        take as many lines as they need.
-        """
-        best = {
-            slot: min(
-                (v for curve in self.curves if (v := self.value(curve, slot)) is not None),
-                default=None,
-            )
-            for slot in self.slots
-        }
-        cells = {
-            slot: [_writable(self.cell(curve, slot, best[slot]), plain) for curve in self.curves]
-            for slot in self.slots
-        }
-        widths = {
-            slot: max(len(str(slot)), *(cell.cell_len for cell in texts))
-            for slot, texts in cells.items()
-        }
+        """Return the ranking as a table no wider than ``width``, and the budgets left out."""
+        cells, widths = {}, {}
+        for slot in self.slots:
+            values = (self.value(curve, slot) for curve in self.curves)
+            best = min((value for value in values if value is not None), default=None)
+            column = [_writable(self.cell(curve, slot, best), plain) for curve in self.curves]
+            cells[slot], widths[slot] = column, max(len(str(slot)), *(x.cell_len for x in column))
         names = [_writable(Text(curve), plain) for curve in self.curves]
         longest = max((name.cell_len for name in names), default=0)
         strips = _spread(self.slots, _SPARK if width >= _WIDE else 0)
@@ -176,25 +103,20 @@ class Ranking:
             return sum(widths[slot] + _GAP for slot in chosen)
 
         candidates = (_spread(self.slots, room) for room in range(len(self.slots), 1, -1))
-        fitting = (
-            chosen for chosen in candidates if width_of(chosen) + min(longest, _NAME) <= free
-        )
+        room = free - min(longest, _NAME)
+        fitting = (chosen for chosen in candidates if width_of(chosen) <= room)
         heads = next(fitting, _spread(self.slots, 2))
         ends = positive_range(value for curve in self.curves for value in self.values(curve))
         grid = Table(pad_edge=False, padding=(0, 1, 0, 0), box=None if plain else box.SIMPLE)
-        grid.add_column(
-            "sampler",
-            width=max(min(longest, free - width_of(heads)), _SHORTEST_NAME),
-            overflow="fold",
-        )
+        name_width = max(min(longest, free - width_of(heads)), _SHORTEST_NAME)
+        grid.add_column("sampler", width=name_width, overflow="fold")
         grid.add_column("", width=len(strips), no_wrap=True)
         for slot in heads:
             grid.add_column(str(slot), justify="right", no_wrap=True, width=widths[slot])
         for place, curve in enumerate(self.curves):
-            strip = _writable(
-                Text(sparkline([self.value(curve, slot) for slot in strips], ends)), plain
-            )
-            grid.add_row(names[place], strip, *(cells[slot][place] for slot in heads))
+            strip = Text(sparkline([self.value(curve, slot) for slot in strips], ends))
+            row = (cells[slot][place] for slot in heads)
+            grid.add_row(names[place], _writable(strip, plain), *row)
         return grid, len(self.slots) - len(heads)
 
 
@@ -207,83 +129,53 @@ def print_table(
     baseline: str = "",
     marks: Marks | None = None,
 ) -> None:
-    """Print a ranking for each model: a line for each sampler with its spark-line, a column for
-    each budget.
+    """Print a ranking for each model: a line for each sampler, a column for each budget.
 
-    The smallest value of a column has a star; values that are not shown to be above it are bold.
-    Samplers are ordered by their value at the largest budget. Spark-lines are on the logarithmic
-    scale of their model. Budgets that do not fit the width are left out, evenly, and counted; the
-    first and the last always stay. Where the console has ASCII only, or is a dumb terminal,
-    everything is written in ASCII.
-
-    Args:
-        table: what to print.
-        console: where to.
-        metric: column to rank by, lower is better; None for each model's default
-            (:func:`..comparison.estimates.default_quantity`).
-        home: run directory of the table, where influence values are read.
-        baseline: name of the baseline that ``marks`` belong to.
-        marks: verdicts against it (:func:`verdicts_of`).
+    The smallest value of a column has a star; values not shown to be above it are bold. Samplers
+    are ordered by their value at the largest budget. Budgets that do not fit are left out, evenly,
+    and counted. A console with ASCII only, or a dumb terminal, gets ASCII.
     """
     plain = console.options.ascii_only or console.is_dumb_terminal
     tied = lowest(table.frame, metric, {"": home} if home else None)
     for title, rows in comparable_parts(table.frame):
-        column = metric or _default_column(rows)
-        ranking, hidden = Ranking.of(title, rows, column, marks or {}, tied[title]).table(
-            console.width, plain
-        )
-        console.print(
-            _writable(Text(title, style="bold"), plain), soft_wrap=not console.is_terminal
-        )
-        console.print(ranking, end="")
-        notes = [
-            f"{column} by NFE budget, lower is better; * lowest, bold: not told apart from it, † interval flagged"
-        ]
-        notes += ["bars: budgets from left to right, higher is worse"] * (console.width >= _WIDE)
-        notes += (
-            [
-                f"against {baseline}: "
-                + ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-            ]
-            if marks
-            else []
-        )
-        notes += [f"budgets not shown: {hidden}"] if hidden else []
+        default = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
+        column = metric or (default.name if default else "fid_proxy")
+        cells = {
+            (text(row, "curve"), int(slot)): row
+            for row in rows_of(rows.sort_values("nfe"))
+            if (slot := number(row, "slot")) is not None
+        }
+        ranking = Ranking(column, cells, marks or {}, tied[title])
+        grid, hidden = ranking.table(console.width, plain)
+        heading = _writable(Text(title, style="bold"), plain)
+        console.print(heading, soft_wrap=not console.is_terminal)
+        console.print(grid, end="")
+        legend = "* lowest, bold: not told apart from it, † interval flagged"
+        notes = [f"{column} by NFE budget, lower is better; {legend}"]
+        if console.width >= _WIDE:
+            notes.append("bars: budgets from left to right, higher is worse")
+        if marks:
+            signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+            notes.append(f"against {baseline}: {signs}")
+        if hidden:
+            notes.append(f"budgets not shown: {hidden}")
         console.print(_writable(Text("; ".join(notes), style="dim"), plain), end="\n\n")
     counts = table.frame.loc[table.frame["status"] != "ok", "status"].value_counts()
     if len(counts):
-        console.print(
-            Text(
-                "Rows without results: "
-                + ", ".join(f"{count} {status}" for status, count in counts.items()),
-                style="dim",
-            )
-        )
-
-
-def _default_column(rows: pd.DataFrame) -> str:
-    """Return the column of a model's default quantity."""
-    quantity = default_quantity(rows_of(rows.loc[rows["status"] == "ok"]))
-    return quantity.name if quantity else "fid_proxy"
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        console.print(Text(f"Rows without results: {listed}", style="dim"))
 
 
 def _writable(words: Text, plain: bool) -> Text:
-    """``words`` without what a terminal would obey, as the console can write them.
-
-    What ASCII has nothing for becomes an escape.
-    """
+    """Return words without control letters, and what ASCII lacks as an escape."""
     said = harmless(words.plain)
-    return Text(
-        said.translate(PLAIN).encode("ascii", "backslashreplace").decode() if plain else said,
-        style=words.style,
-    )
+    if plain:
+        said = said.translate(PLAIN).encode("ascii", "backslashreplace").decode()
+    return Text(said, style=words.style)
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:
-    """At most ``room`` of the budgets, evenly spread, with the first and the last.
-
-    None if not even these fit.
-    """
+    """Return at most ``room`` budgets, evenly spread, with the first and the last; none below two."""
     if len(slots) <= room:
         return list(slots)
     if room < 2:
@@ -294,12 +186,10 @@ def _spread(slots: Sequence[int], room: int) -> list[int]:
 def verdicts_of(
     run: Path | str, metric: str | None = None, baseline: str | None = None
 ) -> tuple[str, Marks]:
-    """The baseline's name and the verdict on each row of a run that can be compared with it
-    (:mod:`..comparison.compare`).
+    """Return the baseline's name and the verdict on each row of a run that can be compared with it.
 
-    Without a ``metric`` each model is judged by its default quantity
-    (:func:`..comparison.estimates.default_quantity`). Without a ``baseline`` it is
-    :data:`..comparison.findings.BASELINE`; where that is not in the run, or where ``metric`` has no
+    Without a ``metric`` each model is judged by its default quantity. Without a ``baseline`` it is
+    :data:`..comparison.findings.BASELINE`; where that is not in the run, or ``metric`` has no
     standard error, there are no verdicts and the name is "".
 
     Raises:
@@ -318,9 +208,6 @@ def verdicts_of(
         if baseline is not None:
             raise
         return "", {}
-    marks: Marks = {
-        (line.model, line.sampler, line.budget): line.verdict
-        for line in lines
-        if line.budget is not None
-    }
+    placed = ((line, line.budget) for line in lines if line.budget is not None)
+    marks: Marks = {(line.model, line.sampler, budget): line.verdict for line, budget in placed}
     return (baseline or BASELINE) if marks else "", marks

@@ -16,7 +16,7 @@ from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference,
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness
 from samplerbench.results.comparison.distances import summed
-from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.comparison.pairing import Entry
 from samplerbench.results.quantities import find
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.samplers.schedules import SCHEDULES

@@ -11,8 +11,13 @@ from rich.console import Console
 
 from samplerbench.benchmarks.conformance import check_sampler, print_conformance
 from samplerbench.benchmarks.conformance.order import rms
-from samplerbench.benchmarks.conformance.problems import GRIDS, INTERIOR, ThreeModes, problems
-from samplerbench.benchmarks.conformance.recorder import noise_for
+from samplerbench.benchmarks.conformance.problems import (
+    GRIDS,
+    INTERIOR,
+    ThreeModes,
+    noise_for,
+    problems,
+)
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.samplers import get, karras, load_plugins, make, names
 

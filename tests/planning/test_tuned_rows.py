@@ -7,8 +7,7 @@ import pytest
 from tuned_home import RUN, fails, invoke, retuned
 
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
-from samplerbench.results.comparison.entries import read_source
-from samplerbench.results.comparison.pairing import match_cells
+from samplerbench.results.comparison.pairing import match_cells, read_source
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import with_curves
 

@@ -18,10 +18,9 @@ from samplerbench.results.comparison.headline import headline
 from samplerbench.results.comparison.significance import SIGNS
 from samplerbench.results.intervals import bounds, flag_of, plus_minus
 from samplerbench.results.quantities import judged
-from samplerbench.results.report.answer import answer, lead
 from samplerbench.results.report.build import _environment
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.summary import summary
+from samplerbench.results.report.sentences import answer, lead, summary
 from samplerbench.results.table.curves import comparable_parts
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
 from samplerbench.results.values import number, rows_of, text

@@ -1,7 +1,7 @@
 from looping import each
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.report.answer import answer
+from samplerbench.results.report.sentences import answer
 from samplerbench.results.result_table import ResultTable
 from samplerbench.results.table.curves import comparable_parts
 

@@ -7,9 +7,8 @@ from rich.console import Console
 from runs import add, make_run
 
 from samplerbench.results.comparison.compare import compare, compare_with
-from samplerbench.results.comparison.entries import Entry
 from samplerbench.results.comparison.estimates import Estimate
-from samplerbench.results.comparison.pairing import Pair
+from samplerbench.results.comparison.pairing import Entry, Pair
 from samplerbench.results.comparison.verdicts import judge_lines
 from samplerbench.results.quantities import judged as judged_quantities
 from samplerbench.results.result_table import load, rebuild

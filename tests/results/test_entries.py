@@ -2,8 +2,8 @@ import numpy as np
 from runs import add, make_run
 
 from samplerbench.results.comparison.compare import compare
-from samplerbench.results.comparison.entries import read_source
 from samplerbench.results.comparison.gate import gate
+from samplerbench.results.comparison.pairing import read_source
 from samplerbench.results.result_table import rebuild
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from runs import add, make_run
 
-from samplerbench.results.comparison.entries import Entry, Source, read_source
 from samplerbench.results.comparison.estimates import Estimate
 from samplerbench.results.comparison.fairness import (
     at_schedules,
@@ -10,6 +9,7 @@ from samplerbench.results.comparison.fairness import (
     best_schedules,
     common_schedules,
 )
+from samplerbench.results.comparison.pairing import Entry, Source, read_source
 from samplerbench.results.quantities import find
 
 FID = find("fid_proxy")

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from samplerbench.results.figures import draw, ranking, save, timing, work_precision, write_figures
-from samplerbench.results.figures.axes import floor_of
+from samplerbench.results.figures.axes import floor_of, spread_labels
 from samplerbench.results.figures.export import slug
-from samplerbench.results.figures.labels import spread_labels
 from samplerbench.results.figures.samples import strip
 from samplerbench.results.figures.series import Point, notable, point_of, series_of
 from samplerbench.results.palette import style

@@ -17,7 +17,7 @@ from samplerbench.results.published.rows import (
     solvers_of,
 )
 from samplerbench.results.run_directory.run_dir import RunDir
-from samplerbench.results.terminal.published import print_reproductions
+from samplerbench.results.terminal.comparison import print_reproductions
 from samplerbench.samplers.schedules import SCHEDULES
 
 MODEL = "edm-cifar10-32x32-uncond-vp"

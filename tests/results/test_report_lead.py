@@ -7,7 +7,7 @@ from runs import add, make_run
 
 from samplerbench.results.comparison.findings import findings_of
 from samplerbench.results.comparison.headline import COLUMNS, headline
-from samplerbench.results.report.answer import answer, lead
+from samplerbench.results.report.sentences import answer, lead
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.table.curves import comparable_parts
 

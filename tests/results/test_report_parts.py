@@ -7,20 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplerbench.results.comparison.findings import findings_of
-from samplerbench.results.comparison.visible_rows import ranked_curves
+from samplerbench.results.comparison.lowest import ranked_curves
+from samplerbench.results.report.drawing import common_box, mosaic, png, scatter, side_by_side
 from samplerbench.results.report.listing import listing_of
 from samplerbench.results.report.model_section import fronts_of
-from samplerbench.results.report.pictures.drawing import (
-    common_box,
-    mosaic,
-    png,
-    scatter,
-    side_by_side,
-)
-from samplerbench.results.report.pictures.sample_grids import grids_of
-from samplerbench.results.report.pictures.trajectories import trajectory_strips_of
+from samplerbench.results.report.pictures import grids_of, trajectory_strips_of
 from samplerbench.results.report.plots import curve_styles, plot_of
-from samplerbench.results.report.summary import summary
+from samplerbench.results.report.sentences import summary
 from samplerbench.results.report.timing import sizes_of, throughput_of, timing_of
 from samplerbench.results.result_table import ResultTable, load
 from samplerbench.results.run_directory.run_dir import RunDir

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.results.result_table import ResultTable, load
+from samplerbench.results.terminal.path_curvature import positive_range, sparkline
 from samplerbench.results.terminal.ranking import print_table, verdicts_of
-from samplerbench.results.terminal.sparkline import positive_range, sparkline
 from samplerbench.results.text import format_number
 
 

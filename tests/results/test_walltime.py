@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from samplerbench.results.comparison.times.walltime import NoRatio, log_median, time_ratio
+from samplerbench.results.comparison.times import NoRatio, log_median, time_ratio
 
 CONDITIONS = {"timing_device": "cpu", "timing_threads": 1, "timing_batch_size": 32}
 

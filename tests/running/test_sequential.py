@@ -20,7 +20,7 @@ from samplerbench.benchmarks.running.sequential import (
     run_until_decided,
 )
 from samplerbench.benchmarks.suites.suite import Until, check_suite
-from samplerbench.results.comparison.entries import Entry
+from samplerbench.results.comparison.pairing import Entry
 
 SUITE = {
     "models": ["gmm-2d"],

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, ThreeModes
-from samplerbench.benchmarks.conformance.recorder import Recorder
+from samplerbench.benchmarks.conformance.problems import INTERIOR, Rational, Recorder, ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.numerics import row_rms
 

@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplerbench.benchmarks.conformance.problems import Rational, ThreeModes
-from samplerbench.benchmarks.conformance.recorder import Recorder
+from samplerbench.benchmarks.conformance.problems import Rational, Recorder, ThreeModes
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 
 GRID = karras(24, 0.02, 20.0)

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from looping import each
 from scipy.integrate import quad
 
-from samplerbench.benchmarks.conformance.counts import check_nfe
+from samplerbench.benchmarks.conformance.consistency import check_nfe
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_moments
-from samplerbench.benchmarks.conformance.problems import AnisotropicGaussian, Rational, ThreeModes
-from samplerbench.benchmarks.conformance.recorder import Recorder
+from samplerbench.benchmarks.conformance.problems import (
+    AnisotropicGaussian,
+    Rational,
+    Recorder,
+    ThreeModes,
+)
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.families.exponential_sde import data_weights, decay, noise_std
 from samplerbench.samplers.methods.er_sde import LOG_SCALE

@@ -13,8 +13,7 @@ from looping import each
 
 from samplerbench.benchmarks.conformance import check_sampler
 from samplerbench.benchmarks.conformance.order import slope
-from samplerbench.benchmarks.conformance.problems import INTERIOR, ThreeModes
-from samplerbench.benchmarks.conformance.recorder import Recorder
+from samplerbench.benchmarks.conformance.problems import INTERIOR, Recorder, ThreeModes
 from samplerbench.samplers import LinearRow, NoNoise, StartRow, karras, make
 
 FAMILIES = ["zab", "deis_tab", "vab", "zeab", "xeab", "reab", "warped_ab"]

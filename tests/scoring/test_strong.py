@@ -11,8 +11,8 @@ import pytest
 import torch
 from quiet_runs import quiet_run
 
-from samplerbench.benchmarks.conformance import strong
-from samplerbench.benchmarks.conformance.strong import check_strong
+from samplerbench.benchmarks.conformance import order
+from samplerbench.benchmarks.conformance.order import check_strong
 from samplerbench.benchmarks.scoring.path_limit import path_limit
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.samplers import make
@@ -76,7 +76,7 @@ def test_less_noise_is_another_sde_with_an_order_of_its_own():
 
 
 def test_paths_that_are_remembered_are_the_paths_also_after_a_step_wrote_over_its_noise():
-    shared = strong._noise()
+    shared = order._noise()
     plain = BrownianNoise(shared.seed, shared.ids, (2,), TOP, FLOOR, torch.float64)
     for _ in range(2):
         found = shared.at(0, 2.0, 1.0)()

@@ -10,7 +10,7 @@ from samplerbench.benchmarks.planning.planner import load_models
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import built_in, load_suite
 from samplerbench.benchmarks.suites.suite import Timing, check_suite, extractors_of
-from samplerbench.results.comparison.times.medians import FEWEST
+from samplerbench.results.comparison.times import FEWEST
 from samplerbench.results.published.rows import rows_of_model, solvers_of
 from samplerbench.samplers.spec import canonical
 

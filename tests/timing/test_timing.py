@@ -13,7 +13,7 @@ from samplerbench.benchmarks.timing import disturbances
 from samplerbench.benchmarks.timing.cells import joules_per_call
 from samplerbench.benchmarks.timing.clock import Reading, warm_up
 from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times.medians import FEWEST, left_out, median_interval, settled
+from samplerbench.results.comparison.times import FEWEST, left_out, median_interval, settled
 
 STEPS, BATCH = 5, 4
 

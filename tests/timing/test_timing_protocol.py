@@ -17,7 +17,7 @@ from samplerbench.benchmarks.timing import disturbances as disturbances_module
 from samplerbench.benchmarks.timing.cells import time_cells
 from samplerbench.benchmarks.timing.clock import Reading
 from samplerbench.benchmarks.timing.disturbances import Load
-from samplerbench.results.comparison.times.speed import speed
+from samplerbench.results.comparison.times import speed
 
 STEPS, BATCH = 5, 4
 

@@ -1,8 +1,7 @@
 """Checks that a model's output is E[x0 | x], and the choice among several possible maps."""
 
 from .checking import Checked, check_checkpoint, check_denoiser
-from .images import read_images, read_latents
-from .samples import check_range
+from .samples import check_range, read_images, read_latents
 
 __all__ = [
     "Checked",

@@ -16,9 +16,7 @@ from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
 from ...running.model_check import check_model, is_altered
-from .alternatives import alternatives
-from .check import Check, Verdict, verdict_of
-from .fit import Fit
+from .fit import Check, Fit, Verdict, verdict_of
 from .judging import (
     LARGE,
     Candidate,
@@ -33,20 +31,15 @@ from .judging import (
     obeys,
     usable,
 )
-from .labels import check_labels
-from .maps import check_map, variance_of
-from .network_times import readings_of_time
-from .paths import check_along, check_renoised, moves
-from .readings import readings_of_images, readings_of_network, readings_scaled
+from .maps import check_along, check_map, check_renoised, moves, variance_of
+from .observations import broken_outputs, check_labels, check_noise, check_time, what_is_seen
+from .readings import alternatives, readings_of_images, readings_of_network, readings_scaled
 from .samples import candidate
-from .seen import broken_outputs, check_noise, check_time, what_is_seen
-from .user_models import native_of, readings_of_user_model
+from .user_models import native_of, readings_of_time, readings_of_user_model
 
 
 def cost_of(of: Candidate, *, own: bool) -> float:
-    """Return what the best candidate has least of: the error on clean samples, or, on samples of each
-    candidate's own, the largest defect.
-    """
+    """Return what the best candidate has least of: the error, or on own samples the largest defect."""
     if own:
         worst = float(abs(of.fit.defect).max())
         return worst if math.isfinite(worst) else math.inf
@@ -55,57 +48,40 @@ def cost_of(of: Candidate, *, own: bool) -> float:
 
 def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) -> Check:
     """Check that the best answer is better than every other, and right."""
-    name = "open questions"
-    alike = [o.settings for o in others if _fits_alike(best, o, own=own)]
+    is_map, passed = best.model.kind == "map", None if own else False
+    alike = [
+        other.settings
+        for other in others
+        if (is_map or obeys(other.fit) if own else not is_better(best, other))
+    ]
+    rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
-    if best.model.kind != "map" and not (obeys(best.fit, LARGE) if own else best.passes):
-        return Check(
-            name,
-            None if own else False,
-            f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, with "
-            "what differs from it",
+    if not is_map and not (obeys(best.fit, LARGE) if own else best.passes):
+        said = (
+            f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
+            "with what differs from it"
         )
-    if alike:
-        return Check(
-            name,
-            None if own else False,
-            f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
-            + (", or give --images, which tell more than the model's own samples" if own else ""),
+    elif alike:
+        said = f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
+        if own:
+            said += ", or give --images, which tell more than the model's own samples"
+    elif own:
+        said = (
+            f"{best.settings} fits the model's own samples, and {rest} not; {say}, or give --images"
         )
-    if own:
-        return Check(
-            name,
-            None,
-            f"{best.settings} fits the model's own samples, and {_list_settings(others)} not; {say}, or give "
-            "--images",
-        )
-    return Check(name, True, f"{best.settings} fits, and {_list_settings(others)} not")
-
-
-def _fits_alike(best: Candidate, other: Candidate, *, own: bool) -> bool:
-    if own:
-        return best.model.kind == "map" or obeys(other.fit)
-    return not is_better(best, other)
-
-
-def _list_settings(others: Sequence[Candidate]) -> str:
-    return ", ".join(o.settings for o in others)
+    else:
+        passed, said = True, f"{best.settings} fits, and {rest} not"
+    return Check("open questions", passed, said)
 
 
 @dataclass(frozen=True)
 class Checked:
     """Result of all checks of a model.
 
-    Attributes:
-        spec: with nothing open, if the open questions could be answered; None for a model that is no
-            checkpoint.
-        answers: to what was open, if all checks passed.
-        checks: in the order in which they were made.
-        fit: of the chosen map to E[x0 | x]; None for a few-step map, and where nothing was compared.
-        images: how many clean samples there were; 0 where the model's own took their place.
-        candidates: the chosen map, the other answers to what was open, and the other readings: their
-            settings, by which share their error is larger, and their largest defect.
-        source: what the clean samples are.
+    ``spec`` has nothing open, and is None for a model that is no checkpoint; ``answers`` are to
+    what was open, if all checks passed. ``fit`` is None for a few-step map. ``images`` counts clean
+    samples, 0 where the model's own took their place. ``candidates`` are rows of settings, excess
+    errors and largest defects.
     """
 
     spec: Specification | None
@@ -143,14 +119,12 @@ def check_checkpoint(
     Args:
         spec: what is known.
         network: of the checkpoint, in its native coordinates.
-        images: clean samples ``(n, *event)``; None takes the model's own, of each candidate for
-            itself, on which nothing can pass.
+        images: clean samples ``(n, *event)``; None takes each candidate's own, on which nothing can
+            pass.
         labels: their classes ``(n,)``, or None.
-        built: makes the network of a candidate whose ``network`` is another than the spec's; None
-            where all candidates have the same.
-        teacher: of a few-step map: a denoiser that knows its paths, such as what it was distilled
-            from, on the device. None takes the map's own network, if it is one too
-            (:meth:`.Specification.teacher`).
+        built: makes the network of a candidate that has another one; None where all have the same.
+        teacher: of a few-step map: a denoiser that knows its paths, by default
+            :meth:`.Specification.teacher`.
         samples: how many of its own.
         device: "cpu" or "cuda".
 
@@ -159,37 +133,21 @@ def check_checkpoint(
     """
     networks = {digest(spec.network): network}
 
-    def network_of(of: Specification) -> Network:
-        if built is None:
-            return network
-        key = digest(of.network)
-        if key not in networks:
-            networks[key] = built(of)
-        return networks[key]
-
     def model_of(of: Specification) -> Checkpoint:
-        model = Checkpoint(of, network_of(of), spec.family, "")
+        key = digest((of if built else spec).network)
+        if built and key not in networks:
+            networks[key] = built(of)
+        model = Checkpoint(of, networks[key], spec.family, "")
         return model if device == "cpu" else model.to(device)  # type: ignore[return-value]
 
-    if images is not None and not any(_takes(c, images) for _, c in spec.candidates()):
-        raise ValueError(
-            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {spec.event}"
-        )
-    options = [
-        (
-            answers,
-            candidate(
-                "&".join(f"{k}={v}" for k, v in answers.items()),
-                model_of(of),
-                images,
-                labels,
-                samples,
-                device,
-            ),
-        )
-        for answers, of in spec.candidates()
-        if images is None or _takes(of, images)
-    ]
+    options = []
+    for answers, of in spec.candidates():
+        if images is None or of.event == tuple(images.shape[1:]):
+            settings = "&".join(f"{k}={v}" for k, v in answers.items())
+            fitted = candidate(settings, model_of(of), images, labels, samples, device)
+            options.append((answers, fitted))
+    if images is not None and not options:
+        raise _other_shape(images, spec.event)
     answers, best = min(options, key=lambda option: cost_of(option[1], own=images is None))
     chosen = best.model.spec  # type: ignore[attr-defined]
     others = [c for _, c in options if c is not best]
@@ -199,15 +157,28 @@ def check_checkpoint(
         teacher = model_of(own)
     changed = [(name, partial(model_of, of)) for name, of in alternatives(chosen)]
     results, tried = _checks(best, changed, teacher, own=images is None, device=device)
-    checks += results
-    return Checked(
-        chosen,
-        answers if verdict_of(checks) == "passed" else {},
-        tuple(checks),
-        best.fit if best.model.kind != "map" else None,
-        0 if images is None else len(images),
-        tuple(_as_rows([*((c, best) for c in (best, *others)), *tried])),
-    )
+    tried = [*((other, best) for other in others), *tried]
+    answers = answers if verdict_of(checks + results) == "passed" else {}
+    return _checked(best, checks + results, tried, images, chosen, answers)
+
+
+def _other_shape(images: Tensor, event: tuple[int, ...]) -> ValueError:
+    shape = tuple(images.shape[1:])
+    return ValueError(f"the images are of shape {shape}, but the model's are {event}")
+
+
+def _checked(
+    best: Candidate,
+    checks: list[Check],
+    tried: list[Compared],
+    images: Tensor | None,
+    spec: Specification | None = None,
+    answers: dict[str, str] | None = None,
+) -> Checked:
+    fitted = best.fit if best.model.kind != "map" else None
+    count = 0 if images is None else len(images)
+    rows = tuple(_as_rows([(best, best), *tried]))
+    return Checked(spec, answers or {}, tuple(checks), fitted, count, rows)
 
 
 def check_denoiser(
@@ -219,66 +190,31 @@ def check_denoiser(
     samples: int = 64,
     device: str = "cpu",
 ) -> Checked:
-    """Check any model, such as one of a Python file.
-
-    Args:
-        model: on the device.
-        images: see :func:`check_checkpoint`.
-        labels: see there; what the model draws for a sample, where it has no classes.
-        teacher: see there.
-        samples: see there.
-        device: see there.
+    """Check any model, such as one of a Python file; arguments as in :func:`check_checkpoint`.
 
     Raises:
         ValueError: the images are of another shape than the model's, or need labels.
     """
     if images is not None and tuple(images.shape[1:]) != model.event:
-        raise ValueError(
-            f"the images are of shape {tuple(images.shape[1:])}, but the model's are {model.event}"
-        )
+        raise _other_shape(images, model.event)
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
-        note = Check(
-            "Pythagoras",
-            None,
+        said = (
             "a model under guidance, clipping and the like is no posterior mean, and its error says "
-            "nothing; check it without them",
+            "nothing; check it without them"
         )
-        checks = (behaviour,) if not behaviour.passed else (note, behaviour)
-        return Checked(None, {}, checks, None, 0, source="")
+        note = (Check("Pythagoras", None, said),) if behaviour.passed else ()
+        return Checked(None, {}, (*note, behaviour), None, 0, source="")
     stated = candidate("", native_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
     checks, tried = _checks(stated, changed, teacher, own=images is None, device=device)
-    return Checked(
-        None,
-        {},
-        tuple(checks),
-        stated.fit if model.kind != "map" else None,
-        0 if images is None else len(images),
-        tuple(_as_rows([(stated, stated), *tried])),
-    )
+    return _checked(stated, checks, tried, images)
 
 
 def _checks(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    *,
-    own: bool,
-    device: str,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, *, own: bool, device: str
 ) -> tuple[list[Check], list[Compared]]:
-    """Check one reading.
-
-    Args:
-        best: the reading.
-        changed: others of the same network, by their settings.
-        teacher: of a few-step map, or None.
-        own: whether the samples are the model's own.
-        device: "cpu" or "cuda".
-
-    Returns:
-        The checks, and the readings that were tried on images.
-    """
+    """Return the checks of one reading, and the other readings that were tried on images."""
     model, behaviour = best.model, check_behaviour(best.model, device)
     fits = bool(np.isfinite(best.fit.errors).all())
     if own and not fits:
@@ -300,9 +236,8 @@ def _checks(
         readings += readings_of_time(best) if fits else ()
         better = better_readings(best, readings)
         tried = better.tried
-        broken, observation = (
-            (broken_outputs(best), what_is_seen(best)) if fits else (behaviour.said, "")
-        )
+        broken = broken_outputs(best) if fits else behaviour.said
+        observation = what_is_seen(best) if fits else ""
         checks.append(check_readings(best, better, broken, observation))
         if fits:
             checks += [check_denoises(best), check_pythagoras(best, own=False)]
@@ -322,15 +257,9 @@ NOT_COMPARED = Check(
 
 
 def _paths(
-    best: Candidate,
-    changed: Readings,
-    teacher: Denoiser | None,
-    *,
-    images: bool,
+    best: Candidate, changed: Readings, teacher: Denoiser | None, *, images: bool
 ) -> Iterator[Check]:
-    """Check that a map is consistent: by images against other readings of its network, and along the paths
-    of a denoiser.
-    """
+    """Check consistency, by images against other readings and along a denoiser's paths."""
     std = variance_of(best.clean) ** 0.5
     if images:
         stated = moves(best.model, best.clean, best.labels, std)
@@ -344,21 +273,14 @@ def _paths(
         yield check_along(best.model, teacher, best.clean, best.labels, std)
 
 
-def _takes(spec: Specification, images: Tensor) -> bool:
-    return spec.event == tuple(images.shape[1:])
-
-
 def check_behaviour(model: Denoiser, device: str) -> Check:
     """Check rows alone and together, and both ends."""
     try:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
         return Check("behaviour", False, str(error))
-    return Check(
-        "behaviour",
-        True,
-        "finite at both ends, the same for the same input, and each row by itself",
-    )
+    said = "finite at both ends, the same for the same input, and each row by itself"
+    return Check("behaviour", True, said)
 
 
 def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,9 @@ which needs no other candidate. The defect is the difference of the two sides ov
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,15 +24,31 @@ from torch import Tensor
 from ....models import Denoiser
 from ....samplers import SampleNoise
 
+Verdict = Literal["passed", "failed", "not decided"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Result of one check; ``passed`` is None where it cannot be decided."""
+
+    name: str
+    passed: bool | None
+    said: str
+
+
+def verdict_of(checks: Iterable[Check]) -> Verdict:
+    """Return ``failed`` if one check failed, else ``not decided`` if one is not decided."""
+    results = {check.passed for check in checks}
+    return "failed" if False in results else "not decided" if None in results else "passed"
+
+
 SEED = 5_000_000
 BATCH = 64
 LEVELS = 9
 NARROWEST, WIDEST = 0.05, 20.0
 """Levels of interest, in standard deviations of the data: below and above, all maps look alike."""
 NARROWEST_X0 = 0.5
-"""The lowest of a network that predicts the data themselves, whose error does not fall with the level: below,
-its own error is larger than the noise.
-"""
+"""The lowest for a network of the data themselves: below, its own error exceeds the noise."""
 
 
 NEAR = 0.5
@@ -41,13 +59,7 @@ LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Fit:
-    """Fit of one denoiser on n clean samples at L levels.
-
-    Attributes:
-        levels: ``(L,)``, falling.
-        errors: ``(L, n)``, squared errors of d, a number of the sample.
-        defects: ``(L, n)``; their mean over samples is the defect.
-    """
+    """Fit at L falling levels ``(L,)``: squared errors of d, a number, and defects, ``(L, n)``."""
 
     levels: NDArray[np.float64]
     errors: NDArray[np.float64]
@@ -66,12 +78,12 @@ class Fit:
             return self.defects.std(1, ddof=1) / math.sqrt(self.defects.shape[1])
 
     def excess(self, best: Fit) -> tuple[float, float]:
-        """Return the share by which the error exceeds another fit's on the same samples, and its standard
-        error: the mean over the middle half of the levels in the order of this share.
+        """Return the share by which the error exceeds another fit's on the same samples, and its
+        standard error.
 
-        A network that predicts noise and is trained little is far off at high levels, where any other
-        reading of it is better; a wrong map is worse at most levels. Infinite where one of the fits
-        is not finite.
+        It is the mean over the middle half of the levels in the order of this share: a network of
+        the noise that is trained little is far off at high levels, a wrong map is worse at most
+        levels.
         """
         for sign, errors in ((1, self.errors), (-1, best.errors)):
             if not np.isfinite(errors).all():
@@ -84,10 +96,7 @@ class Fit:
 
 
 def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
-    """Return the levels where a wrong map shows: about the data's standard deviation, within the range.
-
-    For a few-step map below it: above, its output is another sample, far from the clean one.
-    """
+    """Return levels about the data's standard deviation, of a few-step map below it."""
     std = float((x0 - x0.mean(0)).double().square().mean().sqrt())
     narrowest = NARROWEST_X0 if getattr(model, "prediction", "") == "x0" else NARROWEST
     low = max(model.sigma_min, narrowest * std)
@@ -97,22 +106,20 @@ def levels_of(model: Denoiser, x0: Tensor) -> NDArray[np.float64]:
     return np.geomspace(high, low, LEVELS)
 
 
+def noise_of(model: Denoiser, clean: Tensor, start: int = 0) -> Tensor:
+    """Return the noise of clean samples ``(n, *event)``, the first of which has number ``start``."""
+    ids = torch.arange(start, start + len(clean), device=clean.device)
+    return SampleNoise(SEED, ids, model.event, clean.dtype).initial()
+
+
 @torch.no_grad()
 def fit(model: Denoiser, x0: Tensor, labels: Tensor | None, levels: NDArray[np.float64]) -> Fit:
-    """Fit a model on clean samples ``(n, *event)``, with noise that is the same for every model.
-
-    Args:
-        model: on the device of ``x0``.
-        x0: in the model's dtype.
-        labels: ``(n,)``, or None.
-        levels: ``(L,)``.
-    """
+    """Fit a model on clean samples ``(n, *event)`` at levels ``(L,)``, with noise by number."""
     errors, defects = np.empty((2, len(levels), len(x0)))
     for start in range(0, len(x0), BATCH):
         rows = slice(start, start + BATCH)
         clean, own = x0[rows], None if labels is None else labels[rows]
-        ids = torch.arange(start, start + len(clean), device=x0.device)
-        z = SampleNoise(SEED, ids, model.event, x0.dtype).initial()
+        z = noise_of(model, clean, start)
         for i, level in enumerate(levels.tolist()):
             x = clean + level * z
             d = model.denoise(x, level, own)

@@ -1,7 +1,6 @@
 """Judgement of one reading of a network on clean samples, and the readings that fit better.
 
-E[x0 | x] has the smallest squared error of all functions of x. A reading with a smaller error shows that
-the stated one is wrong, but it is right only if it passes the other checks itself.
+E[x0 | x] has the smallest squared error: a smaller one shows that the stated reading is wrong.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
-from .check import Check
-from .fit import Fit, fit, levels_of
+from .fit import Check, Fit, fit, levels_of
 from .maps import check_map, looks_like_a_map, variance_of
 
 SURE = 3.0
@@ -28,9 +26,7 @@ SURE = 3.0
 ALIKE = 0.005
 """Share of the error by which two maps that differ at all must differ."""
 SLACK, LARGE = 0.1, 0.3
-"""Defects that a trained network has, and that one has which is trained too little; maps that are
-wrong have more at some level.
-"""
+"""Largest defects of a trained network, and of one that is trained too little."""
 POOR = 1.2
 """Largest ratio of the error to the best multiple's of the noisy sample."""
 LINEAR = 0.95
@@ -38,7 +34,7 @@ LINEAR = 0.95
 FEW, MOST = 24, 6
 """Samples on which all readings are tried, and how many of the best are tried on all samples."""
 
-TOLD_APART = 2
+MOST_CAUSES = 2
 """Readings that fit alike and are named as the cause."""
 
 Readings = Iterable[tuple[str, Callable[[], Denoiser]]]
@@ -49,21 +45,19 @@ Compared = tuple["Candidate", "Candidate"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One reading of a network, and its fit to clean samples.
-
-    Attributes:
-        settings: that choose it, or words that say what it is.
-        model: the network, read so.
-        fit: of the model on the samples.
-        clean: the samples ``(n, *event)``.
-        labels: their classes ``(n,)``, or None.
-    """
+    """One reading of a network, its settings, and its fit to clean samples ``(n, *event)``."""
 
     settings: str
     model: Denoiser
     fit: Fit
     clean: Tensor
     labels: Tensor | None
+
+    @property
+    def few(self) -> tuple[Tensor, Tensor | None]:
+        """A few of the samples and labels, spread over all."""
+        rows = torch.linspace(0, len(self.clean) - 1, min(FEW, len(self.clean))).long()
+        return self.clean[rows], None if self.labels is None else self.labels[rows]
 
     @cached_property
     def share(self) -> float:
@@ -90,15 +84,7 @@ def judge(
     labels: Tensor | None,
     at: NDArray[np.float64] | None = None,
 ) -> Candidate:
-    """Fit a reading; one whose network fails fits nowhere.
-
-    Args:
-        settings: see :class:`Candidate`.
-        model: see there.
-        clean: see there.
-        labels: see there.
-        at: levels; None takes the model's.
-    """
+    """Fit a reading, by default at the model's levels; one whose network fails fits nowhere."""
     levels = levels_of(model, clean) if at is None else at
     try:
         with np.errstate(all="ignore"):  # times that a process does not have
@@ -123,13 +109,7 @@ def is_better(first: Candidate, other: Candidate) -> bool:
 
 
 class Better(NamedTuple):
-    """Readings with smaller errors than the stated one, the best first.
-
-    Attributes:
-        passing: those that are right.
-        failing: the others.
-        tried: all readings, each with the stated one on the same samples.
-    """
+    """Readings that fit better, best first, and all tried, each with the stated one."""
 
     passing: list[Candidate]
     failing: list[Candidate]
@@ -137,14 +117,8 @@ class Better(NamedTuple):
 
 
 def better_readings(stated: Candidate, readings: Readings) -> Better:
-    """Try readings on a few samples at every second level, and the best of them on all.
-
-    Args:
-        stated: what they are compared with.
-        readings: of the same network.
-    """
-    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    few, labels = stated.clean[rows], None if stated.labels is None else stated.labels[rows]
+    """Try readings on a few samples at every second level, and the best of them on all."""
+    few, labels = stated.few
     at = stated.fit.levels
     rough = judge("", stated.model, few, labels, at[::2])
     tried = [judge(name, model, few, labels, at[::2]) for name, model in usable(readings)]
@@ -179,111 +153,86 @@ def error_of(of: Fit) -> float:
 
 
 def check_readings(stated: Candidate, better: Better, broken: str, observation: str) -> Check:
-    """Name the reading that fits better, if it passes by itself.
-
-    Args:
-        stated: the reading that is checked.
-        better: of :func:`better_readings`.
-        broken: what is wrong with the network's outputs in every reading, or "".
-        observation: what is seen of the stated one where no other passes.
-    """
-    name, count = "usual mistakes", len(better.tried)
+    """Name the reading that fits better, if it passes by itself, or what is ``broken`` or seen."""
+    passed: bool | None = False
+    count = len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):
-        return Check(name, False, f"the network is wrong, however it is read: {broken}")
-    if better.passing:
+        said = f"the network is wrong, however it is read: {broken}"
+    elif better.passing:
         best, *others = better.passing
         alike = [best.settings, *(c.settings for c in others if not is_better(best, c))]
-        if len(alike) > TOLD_APART:
-            return Check(
-                name,
-                False,
-                f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; these images "
-                "are too simple to tell them apart",
-            )
         excess, _ = stated.fit.excess(best.fit)
-        gain = (
-            f"the mean squared error on the images is {100 * excess / (1 + excess):.0f} % smaller"
-            if math.isfinite(excess)
-            else "the output is finite"
+        percent = 100 * excess / (1 + excess) if math.isfinite(excess) else 0
+        gain = f"the mean squared error on the images is {percent:.0f} % smaller"
+        if not math.isfinite(excess):
+            gain = "the output is finite"
+        said = f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass"
+        if len(alike) > MOST_CAUSES:
+            said = (
+                f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; "
+                "these images are too simple to tell them apart"
+            )
+    elif not stated.passes:
+        said = f"the map is wrong, and none of {count} other readings is right: {observation}"
+    elif better.failing:
+        passed, other = None, better.failing[0]
+        said = (
+            f"the error is smaller with {other.settings}, but its defect is up to "
+            f"{float(abs(other.fit.defect).max()):.2g}: the network is trained little, or its map "
+            f"is wrong in a way that is not among {count} readings"
         )
-        return Check(
-            name,
-            False,
-            f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass",
-        )
-    if not stated.passes:
-        return Check(
-            name,
-            False,
-            f"the map is wrong, and none of {count} other readings is right: {observation}",
-        )
-    if better.failing:
-        return Check(
-            name,
-            None,
-            f"the error is smaller with {better.failing[0].settings}, but its defect is up to "
-            f"{float(abs(better.failing[0].fit.defect).max()):.2g}: the network is trained little, or its map is "
-            f"wrong in a way that is not among {count} readings",
-        )
-    return Check(name, True, f"none of {count} other readings fits better")
+    else:
+        passed, said = True, f"none of {count} other readings fits better"
+    return Check("usual mistakes", passed, said)
 
 
 def check_denoises(of: Candidate) -> Check:
     """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
-    text = (
+    said = (
         f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
     )
-    if of.share <= POOR:
-        return Check("denoises", True, text)
-    return Check(
-        "denoises", False, f"{text}; the map is wrong, or the images are not what it was trained on"
-    )
+    passed = of.share <= POOR
+    if not passed:
+        said += "; the map is wrong, or the images are not what it was trained on"
+    return Check("denoises", passed, said)
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
-    """Compare the defect with 0.
-
-    Args:
-        of: what is checked.
-        own: whether the samples are the model's own. A wrong map makes no data, but neither does a
-            network that is trained little, so that nothing fails then.
-    """
-    name, result = "Pythagoras", of.fit
+    """Compare the defect with 0; on the model's own samples nothing fails."""
+    result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
-    text = f"the defect is {at} at most, and 0 for a posterior mean"
+    said = f"the defect is {at} at most, and 0 for a posterior mean"
+    has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
     if obeys(result):
-        return Check(name, True, text)
-    if (
+        passed = True
+    elif (
         not own
         and looks_like_a_map(result, of.clean)
         and all(check.passed for check in check_map(of.model, of.clean, of.labels))
     ):
-        return Check(
-            name,
+        passed, said = (
             False,
-            f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
-            "another sample; it is a few-step map: say kind=map",
+            (
+                f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
+                "another sample; it is a few-step map: say kind=map"
+            ),
         )
-    has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
-    if obeys(result, LARGE) and (has_time or of.share < LINEAR):
-        return Check(name, True, f"{text}; more than {SLACK:g}, so it is trained little")
-    if obeys(result, LARGE) and not own:
-        return Check(
-            name,
-            None,
-            f"{text}, and the error is that of a multiple of the noisy sample: the network is trained hardly "
-            "at all, or its map is wrong",
+    elif obeys(result, LARGE) and (has_time or of.share < LINEAR):
+        passed, said = True, f"{said}; more than {SLACK:g}, so it is trained little"
+    elif own:
+        said += ": the map is wrong, or the network is trained little and makes no data"
+    elif obeys(result, LARGE):
+        said += (
+            ", and the error is that of a multiple of the noisy sample: the network is trained "
+            "hardly at all, or its map is wrong"
         )
-    if own:
-        return Check(
-            name,
-            None,
-            f"{text}: the map is wrong, or the network is trained little and makes no data",
+    else:
+        passed, said = (
+            False,
+            (
+                f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
+                "wrong, or it is trained on other data, or hardly at all"
+            ),
         )
-    return Check(
-        name,
-        False,
-        f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
-        "wrong, or it is trained on other data, or hardly at all",
-    )
+    return Check("Pythagoras", passed, said)

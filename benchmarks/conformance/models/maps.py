@@ -1,26 +1,35 @@
-"""Checks of few-step maps: properties of a jump to the end of the path.
+"""Checks of few-step maps: boundary, distribution, and one end for the states of one path.
 
 A map f takes a state along the probability flow to its end at sigma_min. So it leaves a state at
 sigma_min where it is (the boundary condition of Song et al. 2023, arXiv:2303.01469, section 3); and
-f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance,
-hardly any at high levels. Whether states of one path have one end is :mod:`.paths`'s.
+f(x0 + sigma z) has the distribution of the data at every level, where E[x0 | x] has less variance.
+
+f(x(s), s) stands still on every path of the flow, whose velocity is E[z | x]. Along x0 + s z, whose
+velocity z has that mean, its rate is 0 on average over all that could have become the state, and
+orthogonal to every function g of the state:
+
+    E <d/d(ln s) f(x0 + s z, s), g(x)> = 0.
+
+It is what consistency training uses (theorem 2), and needs no denoiser that knows the paths.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....models import Denoiser
-from ....samplers import SampleNoise
-from .check import Check
-from .fit import LEVELS, NARROWEST, SEED, WIDEST, Fit
+from ....samplers import Grid, karras, make
+from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
 
 MOVED = 0.02
-"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice
-sigma_min, the noise that a map to 0 takes away.
-"""
+"""Standard deviations of the data by which a state may move at sigma_min, in addition to twice that."""
 LEAST, MOST = 0.5, 2.0
 """Bounds of the ratio of the outputs' variance to the data's, which a trained map keeps."""
 
@@ -32,13 +41,7 @@ TWICE = (1.4, 2.3)
 
 
 def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
-    """Return True if a reading of E[x0 | x] gives samples: from high levels its output is as far from
-    the clean sample as two samples are, twice the variance. The mean is never further than once.
-
-    Args:
-        of: of the model on ``clean``, at falling levels.
-        clean: ``(n, *event)``.
-    """
+    """Return True if from high levels the error is twice the variance, of a mean at most once."""
     variance = variance_of(clean)
     share = of.errors.mean(1)[of.levels > FAR * variance**0.5] / variance
     return len(share) > 1 and bool(((share > TWICE[0]) & (share < TWICE[1])).all())
@@ -46,25 +49,15 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 
 @torch.no_grad()
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
-    """Check that a model can be a few-step map.
-
-    Args:
-        model: of kind ``map``, on the device of ``clean``.
-        clean: ``(n, *event)`` clean samples, in the model's dtype.
-        labels: their classes ``(n,)``, or None.
-    """
-    ids = torch.arange(len(clean), device=clean.device)
-    z = SampleNoise(SEED, ids, model.event, clean.dtype).initial()
-    variance = variance_of(clean)
-    std = variance**0.5
+    """Check that a model can be a few-step map of the clean samples ``(n, *event)``."""
+    z, variance = noise_of(model, clean), variance_of(clean)
+    said = (
+        "the model is a map: it gives one of the samples that a state can become and not their "
+        "mean, so the defect is not judged"
+    )
     return [
-        Check(
-            "Pythagoras",
-            True,
-            "the model is a map: it gives one of the samples that a state can become and not their "
-            "mean, so the defect is not judged",
-        ),
-        _boundary(model, clean + model.sigma_min * z, labels, std),
+        Check("Pythagoras", True, said),
+        _boundary(model, clean + model.sigma_min * z, labels, variance**0.5),
         _distribution(model, clean, z, labels, variance),
     ]
 
@@ -75,13 +68,10 @@ def _boundary(model: Denoiser, x: Tensor, labels: Tensor | None, std: float) -> 
         f"at sigma_min = {model.sigma_min:g} a state moves by {moved:.2g} (root mean square; the data "
         f"have a standard deviation of {std:.2g})"
     )
-    if moved <= 2 * model.sigma_min + MOVED * std:
-        return Check("boundary", True, text)
-    return Check(
-        "boundary",
-        False,
-        f"{text}, and must stay where it is; the map's prediction, time or sigma_min is wrong",
-    )
+    stays = moved <= 2 * model.sigma_min + MOVED * std
+    if not stays:
+        text += ", and must stay where it is; the map's prediction, time or sigma_min is wrong"
+    return Check("boundary", stays, text)
 
 
 def _distribution(
@@ -94,30 +84,153 @@ def _distribution(
         variance_of(model.denoise(clean + level * z, level, labels)) / variance for level in levels
     ]
     least, most = int(np.argmin(share)), int(np.argmax(share))
-    name = "distribution"
+    passed, times = False, "times the variance of the data"
     if share[least] < LEAST:
-        return Check(
-            name,
-            False,
-            f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} times the variance of "
-            "the data, and those of a map have all of it; if the model is a denoiser, leave out "
-            "kind=map",
+        said = (
+            f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} {times}, and those of "
+            "a map have all of it; if the model is a denoiser, leave out kind=map"
         )
-    if not share[most] <= MOST:
-        return Check(
-            name,
-            False,
-            f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} times the variance of "
-            "the data; the map's process, prediction, sign or time is wrong",
+    elif not share[most] <= MOST:
+        said = (
+            f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} {times}; the map's "
+            "process, prediction, sign or time is wrong"
         )
-    return Check(
-        name,
-        True,
-        f"the outputs have {share[least]:.2g} to {share[most]:.2g} times the variance of the data, "
-        f"from sigma {levels[0]:.3g} down to {levels[-1]:.3g}",
-    )
+    else:
+        passed = True
+        said = (
+            f"the outputs have {share[least]:.2g} to {share[most]:.2g} {times}, from sigma "
+            f"{levels[0]:.3g} down to {levels[-1]:.3g}"
+        )
+    return Check("distribution", passed, said)
 
 
 def variance_of(x: Tensor) -> float:
     """Return the variance of a number of a sample about its mean, averaged over all numbers."""
     return float((x - x.mean(0)).double().square().mean())
+
+
+BY = 0.1
+"""Distance in ln sigma, to both sides, of the differences that stand for the rate."""
+RATE_LEVELS = 7
+DEFECT = 0.15
+"""Largest mean product of rate and g of a trained map, in data deviations a unit of ln sigma."""
+BETTER, CLOSE = 2.0, 0.03
+"""Factor and difference by which a wrong map moves more than a right one, in all."""
+SURE = 3.0
+"""Standard errors that are allowed to chance."""
+STOPS, STEPS = 5, 30
+"""States on each path that are looked at, and steps of Heun's method to get there."""
+APART = 0.5
+"""Squared distance of the ends of one path, in variances of the data; two samples are 2 apart."""
+
+
+class Moves(NamedTuple):
+    """Movement of a map's outputs where noise is put back: root mean square over levels and
+    functions g, in standard deviations of the data a unit of ln sigma, and the largest beyond
+    chance, with its level and g.
+
+    ``varied``: the outputs have about the variance of the data at every level; a constant stands
+    still too.
+    """
+
+    size: float
+    worst: float
+    level: float
+    along: str
+    varied: bool = True
+
+
+@torch.no_grad()
+def moves(model: Denoiser, clean: Tensor, labels: Tensor | None, std: float) -> Moves:
+    """Return the rate of a map's outputs on clean samples ``(n, *event)``."""
+    z, ratio = noise_of(model, clean), math.exp(BY)
+    low = max(model.sigma_min, NARROWEST * std) * ratio
+    high = max(min(model.sigma_max, WIDEST * std) / ratio, 2 * low)
+    worst, squares, shares = Moves(0.0, 0.0, high, "any"), [], []
+    for level in np.geomspace(high, low, RATE_LEVELS).tolist():
+        above, below = (
+            model.denoise(clean + s * z, s, labels) for s in (level * ratio, level / ratio)
+        )
+        rate = (above - below).flatten(1).double() / (2 * BY * std)
+        x = clean + level * z
+        output = model.denoise(x, level, labels)
+        shares.append(variance_of(output) / std**2)
+        for along, values in _functions(x, output):
+            products = (rate * values).mean(1)
+            mean, se = float(products.mean()), float(products.std()) / len(products) ** 0.5
+            if not math.isfinite(mean):
+                return Moves(math.inf, math.inf, level, along, varied=False)
+            squares.append(mean**2)
+            if abs(mean) - SURE * se > worst.worst:
+                worst = Moves(0.0, abs(mean) - SURE * se, level, along)
+    varied = min(shares) >= LEAST and max(shares) <= MOST
+    return worst._replace(size=float(np.sqrt(np.mean(squares))), varied=varied)
+
+
+def _functions(x: Tensor, output: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield functions g of the state by name, ``(n, numbers)`` of mean 0 and mean square 1."""
+    state = _standard(x)
+    yield "the state", state
+    yield "a curve of the state", _standard(state - state**3 / 3)
+    yield "the output", _standard(output)
+
+
+def _standard(x: Tensor) -> Tensor:
+    flat = (x - x.mean(0)).flatten(1).double()
+    return flat / flat.square().mean().sqrt().clamp_min(1e-12)
+
+
+def check_renoised(stated: Moves, others: Mapping[str, Moves]) -> Check:
+    """Check that a map stands still, on average, where noise is put back."""
+    text = (
+        f"where noise is put back, the outputs move by {stated.size:.2g} standard deviations of the "
+        f"data a unit of ln sigma, {stated.worst:.2g} at most (beyond chance, along {stated.along}, at "
+        f"sigma {stated.level:.3g}), and not at all on the paths of a map"
+    )
+    maps = {k: other.size for k, other in others.items() if other.varied and other.worst <= DEFECT}
+    settings = min(maps, key=lambda key: maps[key]) if maps else ""
+    passed = False
+    if settings and stated.size > BETTER * maps[settings] + CLOSE:
+        text += f"; the map is wrong: with {settings} it is {maps[settings]:.2g}"
+    elif stated.worst <= DEFECT:
+        passed, text = True, f"{text}; {DEFECT:g} is little"
+    else:
+        text += (
+            ": it is no map along the flow of these data; its prediction, sign, time or process is "
+            "wrong, it is a denoiser, or it was trained on other data"
+        )
+    return Check("consistency", passed, text)
+
+
+@torch.no_grad()
+def check_along(
+    model: Denoiser, teacher: Denoiser, clean: Tensor, labels: Tensor | None, std: float
+) -> Check:
+    """Check that a map takes the states of one path, as ``teacher`` knows it, to one end."""
+    z = noise_of(model, clean)
+    high = min(model.sigma_max, teacher.sigma_max, WIDEST * std)
+    low = max(model.sigma_min, teacher.sigma_min, 1e-3 * std)
+    grid = karras(STEPS, low, high, to_zero=False)
+    bound = teacher.bind(torch.arange(len(clean), device=clean.device), SEED, labels)
+    solver = make("heun")
+    x, states, stops = clean + high * z, [], np.linspace(0, STEPS, STOPS + 1).round().astype(int)
+    for start, end in pairwise(stops):
+        states.append((grid.sigma[start], x))
+        x = solver.sample(bound, x, Grid(grid.sigma[start : end + 1]))
+    distances = [
+        float((model.denoise(state, s, labels) - x).double().square().mean()) / std**2
+        for s, state in states
+    ]
+    worst = int(np.argmax(distances))
+    text = (
+        f"of states on one path, which {teacher.name} was followed along, the ends are up to "
+        f"{distances[worst]:.2g} variances of the data apart (from sigma {states[worst][0]:.3g})"
+    )
+    if distances[worst] <= APART:
+        return Check("one path", True, text)
+    return Check(
+        "one path",
+        False,
+        f"{text}; two samples are 2 apart: the map's prediction, sign or time is wrong, it is a "
+        "denoiser, or it was distilled from another",
+    )

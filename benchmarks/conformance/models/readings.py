@@ -1,14 +1,17 @@
 """Other readings of a denoiser: its output if one thing about it were otherwise.
 
-Each is a denoiser of the same data, so that their errors can be compared. Some need only the calls of a
-model, some a network in its own coordinates. :mod:`.alternatives` has the readings that settings choose.
+:func:`alternatives` are those that settings choose.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +19,118 @@ from torch import Tensor
 
 from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
+from ....models.checkpoints.programs import trainings
+from ....models.checkpoints.specification import Specification
 from ....models.denoiser import Wrapper
-from .judging import FEW, Candidate, Readings
+from .judging import Candidate, Readings
+
+VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")
+LINEAR = ("vp_linear", "sub_vp")
+"""Processes with a linear rate."""
+NAMED = ("linear", "scaled_linear", "cosine")
+"""Schedules of betas."""
+ENDS = {"scaled_linear": {"start": 0.00085, "end": 0.012}, "linear": {"start": 1e-4, "end": 0.02}}
+USUAL_STEPS = 1000
+CIRCLE = 2 / math.pi
+"""Factor of ``v`` in the velocity along a circle."""
+DATA = (0.25, 0.5, 1.0)
+"""Standard deviations of the data that EDM's networks are trained for."""
+PREDICTIONS = {
+    **dict.fromkeys(VP, ("eps", "v", "x0", "score")),
+    "flow": ("flow", "x0", "eps"),
+    "ve": ("x0", "eps", "score"),
+    "edm": ("edm", "x0", "eps"),
+}
+"""Predictions of each process; a map's own prediction, ``consistency``, has no other."""
+
+
+def alternatives(spec: Specification) -> Iterator[tuple[str, Specification]]:
+    """Yield other maps for the network of a ``spec`` without open settings, by the settings of each."""
+    for settings, changes in _changes(spec):
+        yield settings, replace(spec, **changes)
+
+
+def _changes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield f"factor={-spec.factor:g}", {"factor": -spec.factor}
+    if spec.half:
+        other = "second" if spec.half == "first" else "first"
+        yield f"half={other}", {"half": other}
+    yield from ((_time_settings(time, spec), {"time": time}) for time in _times(spec))
+    yield from _processes(spec)
+    for prediction in PREDICTIONS.get(spec.process["name"], ()):
+        if spec.prediction not in (prediction, "consistency"):
+            yield f"prediction={prediction}", {"prediction": prediction}
+    if spec.process["name"] == "flow":  # x0 - z with data at t = 1, and the reverse
+        for time in list(_times(spec))[:1]:
+            settings = f"factor={-spec.factor:g}&{_time_settings(time, spec)}"
+            yield settings, {"factor": -spec.factor, "time": time}
+
+
+def _times(spec: Specification) -> Iterator[Mapping[str, Any]]:
+    time = {"of": "t", "scale": 1.0, "offset": 0.0, **spec.time}
+    if time["of"] == "log_level":  # EDM gets a quarter of it, NCSN++ all
+        for unit in (4.0, 0.25):
+            yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
+        yield {"of": "level", "scale": 1.0, "offset": 0.0}
+    if time["of"] == "level":
+        yield {"of": "log_level", "scale": 0.25, "offset": 0.0}
+    if time["of"] != "t":
+        return
+    whole, units = abs(time["scale"]), [1000.0, 0.001]
+    if spec.process["name"] == "discrete":  # numbers of steps in thousandths, or the reverse
+        steps = steps_of(spec.process)
+        whole *= steps - 1
+        units.append(USUAL_STEPS / steps if steps != USUAL_STEPS else 4.0)
+    yield {**time, "scale": -time["scale"], "offset": 0.0 if time["scale"] < 0 else whole}
+    for unit in units:
+        yield {**time, "scale": time["scale"] * unit, "offset": time["offset"] * unit}
+
+
+def steps_of(process: Mapping[str, Any]) -> int:
+    """Return the number of times of a table."""
+    table = process.get("levels") or process.get("betas")
+    return len(table) if table is not None else process.get("steps", USUAL_STEPS)
+
+
+def _time_settings(time: Mapping[str, Any], spec: Specification) -> str:
+    of = "" if time["of"] == spec.time.get("of", "t") else f"time.of={time['of']}&"
+    return f"{of}time.scale={time['scale']:g}&time.offset={time['offset']:g}"
+
+
+def raw_networks(spec: Specification) -> Iterator[tuple[str, Specification]]:
+    """Yield readings of a user's ``model(x, sigma)``, a network of E[x0 | x] at levels, as a raw one."""
+    for training, changes in trainings().items():
+        if training != "denoiser":
+            yield f"training={training}", replace(spec, **{**changes, "sigma_min": spec.sigma_min})
+
+
+def _processes(spec: Specification) -> Iterator[tuple[str, dict[str, Any]]]:
+    process = spec.process
+    if process["name"] == "discrete" and "betas" not in process:
+        own = steps_of(process)
+        process = {key: value for key, value in process.items() if key != "levels"}
+        for steps, schedule in product(dict.fromkeys((own, USUAL_STEPS)), NAMED):
+            if (steps, schedule) != (own, process.get("schedule")):
+                ends = {**ENDS.get(schedule, {}), "schedule": schedule, "steps": steps}
+                other = "" if steps == own else f"&process.steps={steps}"
+                yield f"process.schedule={schedule}{other}", {"process": {**process, **ends}}
+    if process["name"] in LINEAR:
+        other = LINEAR[1 - LINEAR.index(process["name"])]
+        yield f"process.name={other}", {"process": {**process, "name": other}}
+    paths = {("flow", "flow"): ("trigonometric", "v", CIRCLE)}
+    paths |= {("trigonometric", "v"): ("flow", "flow", 1 / CIRCLE)}
+    if (process["name"], spec.prediction) in paths:
+        name, prediction, factor = paths[process["name"], spec.prediction]
+        changes = {"prediction": prediction, "factor": spec.factor * factor}
+        yield f"process.name={name}", {"process": {"name": name}, **changes}
+    if process["name"] == "flow":
+        scale = 1.0 if process.get("noise_scale", 1.0) != 1.0 else 2.0
+        yield f"process.noise_scale={scale:g}", {"process": {**process, "noise_scale": scale}}
+    if process["name"] == "edm":
+        for data in DATA:
+            if data != process.get("sigma_data", 0.5):
+                yield f"process.sigma_data={data:g}", {"process": {**process, "sigma_data": data}}
+
 
 Call = Callable[[Tensor, float], Tensor]
 """A model with its labels bound: ``(x, sigma)`` to its output."""
@@ -29,12 +142,7 @@ STEADY = 1.25
 
 
 class Read(Wrapper):
-    """A model whose inputs and output are read in another way.
-
-    Args:
-        inner: the model.
-        change: gives E[x0 | x] of the model's call, x and sigma.
-    """
+    """Model read in another way: ``change`` of its call, a state and a level."""
 
     def __init__(self, inner: Denoiser, change: Callable[[Call, Tensor, float], Tensor]) -> None:
         super().__init__(inner)
@@ -46,12 +154,7 @@ class Read(Wrapper):
 
 
 def readings_of_images(model: Denoiser, clean: Tensor) -> Readings:
-    """Yield readings with other ranges and layouts of images.
-
-    Args:
-        model: what is read otherwise.
-        clean: samples of the data.
-    """
+    """Yield readings with other ranges and layouts of images."""
     for settings, scale, shift in _ranges(clean):
         yield settings, partial(Read, model, partial(_rescale, scale, shift))
     if len(model.event) != 3:
@@ -74,27 +177,27 @@ def _flip(flip: Callable[[Tensor], Tensor], d: Call, x: Tensor, s: float) -> Ten
 def _flip_output(model: Denoiser, flip: Callable[[Tensor], Tensor]) -> Denoiser:
     if not isinstance(model, NativeDenoiser):
         return Read(model, lambda d, x, s: flip(d(x, s)))
+    return rewired(model, lambda x_t, t, labels: flip(model.network(x_t, t, labels)))
+
+
+def rewired(model: NativeDenoiser, network: Callable[..., Tensor]) -> NativeDenoiser:
+    """Return the model with another network in its own coordinates."""
     twin = copy.copy(model)
-    twin.network = lambda x_t, t, labels: flip(model.network(x_t, t, labels))
+    twin.network = network
     return twin
 
 
 def _ranges(clean: Tensor) -> Iterator[tuple[str, float, float]]:
-    """Yield other ranges that the network may have been trained on, each by its name and the scale and
-    shift that take the samples there; none unless the samples fit into a usual range.
-    """
+    """Yield other ranges of a network's images: name, and scale and shift of the samples."""
     low, high = float(clean.min()), float(clean.max())
     ranges = {"[0, 1]": (0.0, 1.0), "[-1, 1]": (-1.0, 1.0), "[0, 255]": (0.0, 255.0)}
-    inside = [
-        name for name, (a, b) in ranges.items() if a - 0.02 * (b - a) <= low and high <= b * 1.02
-    ]
-    if not inside:
-        return
-    own = inside[0]
-    for name, (a, b) in ranges.items():
-        if name != own:
-            scale = (b - a) / (ranges[own][1] - ranges[own][0])
-            yield f"the images, {own}, taken to {name}", scale, a - scale * ranges[own][0]
+    for own, (start, end) in ranges.items():
+        if start - 0.02 * (end - start) <= low and high <= end * 1.02:
+            for name, (a, b) in ranges.items():
+                if name != own:
+                    scale = (b - a) / (end - start)
+                    yield f"the images, {own}, taken to {name}", scale, a - scale * start
+            return
 
 
 def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor:
@@ -102,11 +205,7 @@ def _rescale(scale: float, shift: float, d: Call, x: Tensor, s: float) -> Tensor
 
 
 def readings_scaled(stated: Candidate) -> Readings:
-    """Yield the output of the network, or of the model, in another scale, if one fits all levels.
-
-    Args:
-        stated: what is read otherwise.
-    """
+    """Yield the output of the network, or of the model, in another scale, if one fits all levels."""
     model = stated.model
     if isinstance(model, NativeDenoiser):
         opposite = _with_factor(model, -1.0)
@@ -121,10 +220,8 @@ def readings_scaled(stated: Candidate) -> Readings:
     for noun, base in {"": torch.zeros_like, "noise in the ": torch.clone}.items():
         c = _multiple(stated, lambda x, *_, base=base: base(x))
         if c is not None:
-            yield (
-                f"the {noun}output divided by {1 / c:.3g}",
-                partial(Read, model, partial(_multiply, c, base)),
-            )
+            change = partial(_multiply, c, base)
+            yield f"the {noun}output divided by {1 / c:.3g}", partial(Read, model, change)
 
 
 def _with_factor(model: NativeDenoiser, c: float) -> NativeDenoiser:
@@ -138,13 +235,9 @@ def _multiply(c: float, base: Callable[[Tensor], Tensor], d: Call, x: Tensor, s:
 
 
 def _multiple(stated: Candidate, without_output: Callable[..., Tensor]) -> float | None:
-    """Return the least-squares multiple of the output, the median over the middle half of the levels; None
-    if levels differ, or it is about 1.
-    """
+    """Return the least-squares multiple of the output; None if levels differ or it is about 1."""
     generator = torch.Generator().manual_seed(0)
-    rows = torch.linspace(0, len(stated.clean) - 1, min(FEW, len(stated.clean))).long()
-    clean, factors = stated.clean[rows], []
-    labels = None if stated.labels is None else stated.labels[rows]
+    (clean, labels), factors = stated.few, []
     for level in stated.fit.levels.tolist():
         z = torch.randn(clean.shape, generator=generator, dtype=torch.float64).to(clean)
         x = clean + level * z
@@ -167,19 +260,14 @@ def readings_of_network(model: NativeDenoiser) -> Readings:
 
 
 def _scale_input(model: NativeDenoiser, power: int) -> Denoiser:
-    twin, time, process = copy.copy(model), model.time, model.process
+    time, process = model.time, model.process
 
     def network(x_t: Tensor, t: Tensor, labels: Tensor | None) -> Tensor:
         of = (t.double().cpu().numpy() - time.offset) / time.scale
-        native = {
-            "t": lambda v: v,
-            "level": process.t_of,
-            "log_level": lambda v: process.t_of(np.exp(v)),
-        }
-        alpha = torch.from_numpy(process.alpha(native[time.of](of))).to(x_t)
-        return model.network(
-            x_t * alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1), t, labels
-        )
+        if time.of != "t":
+            of = process.t_of(of if time.of == "level" else np.exp(of))
+        alpha = torch.from_numpy(process.alpha(of)).to(x_t)
+        scale = alpha.reshape(-1, *[1] * (x_t.ndim - 1)) ** (power - 1)
+        return model.network(x_t * scale, t, labels)
 
-    twin.network = network
-    return twin
+    return rewired(model, network)

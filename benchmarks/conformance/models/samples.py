@@ -2,16 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ....models import Denoiser
+from ....models.checkpoints.diffusers.library import Autoencoder
 from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
-from .check import Check
-from .fit import SEED, Fit
+from ...scoring.real_data import SETS
+from ...scoring.real_files import SUFFIXES, open_arrays, read_array, read_folder
+from .fit import SEED, Check, Fit
 from .judging import Candidate, judge
+
+
+def read_images(
+    source: str | Path, event: tuple[int, ...], limits: tuple[float, float] | None, most: int
+) -> tuple[Tensor, Tensor | None]:
+    """Read at most ``most`` samples, spread over a folder, a file or a data set.
+
+    Args:
+        source: folder of images, in a folder for each class or not; ``.npy`` or ``.npz``, of the
+            latter with class numbers in ``y`` or ``arr_1`` or not; or a data set by name, whose
+            test images are read.
+        event: shape of a sample.
+        limits: range of the model's data.
+        most: samples at most.
+
+    Returns:
+        ``(n, *event)`` float32, and ``(n,)`` int64 or None.
+
+    Raises:
+        ValueError: there is nothing of this kind, or of this shape.
+    """
+    path, labels = Path(source), None
+    try:
+        if source in SETS:
+            samples, labels = SETS[str(source)]("test")
+        else:
+            read = read_folder if path.is_dir() else read_array
+            samples = read(path, event, limits)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        raise ValueError(str(error).replace("--reference", "--images")) from None
+    if samples.shape[1:] != event:
+        raise ValueError(
+            f"--images {path} has samples of shape {tuple(samples.shape[1:])}, but the model's are "
+            f"{event}"
+        )
+    if source not in SETS:
+        labels = _of_folders(path) if path.is_dir() else _of_array(path)
+    chosen = torch.linspace(0, len(samples) - 1, min(most, len(samples))).round().long()
+    return samples[chosen], None if labels is None else labels[chosen]
+
+
+def read_latents(
+    path: Path,
+    event: tuple[int, ...],
+    most: int,
+    autoencoder: Callable[[], Autoencoder | None],
+) -> tuple[Tensor | None, Tensor | None, str]:
+    """Read latents from a file, or encode images with the model's autoencoder.
+
+    Returns:
+        Latents ``(n, *event)`` float32 (None of images that nothing encodes), class numbers or
+            None, and a sentence on what was done with images.
+
+    Raises:
+        ValueError: there is nothing of this kind, or of the shape of an image or a latent.
+    """
+    try:
+        if not path.is_dir():
+            return *read_images(path, event, None, most), ""
+    except ValueError:
+        if (coder := autoencoder()) is None:
+            raise
+    else:
+        coder = autoencoder()
+    if coder is None:
+        return None, None, _NEEDS_LATENTS.format(images=path, event=event)
+    images, labels = read_images(path, coder.event, coder.limits, most)
+    latents = coder.encode(images)
+    if tuple(latents.shape[1:]) != event:
+        raise ValueError(
+            f"--images {path}: the autoencoder makes latents of shape {tuple(latents.shape[1:])} of them, "
+            f"but the model's are {event}; give the autoencoder that it was trained with"
+        )
+    return latents, labels, f"{len(images)} images were encoded by the model's autoencoder."
+
+
+_NEEDS_LATENTS = (
+    "--images {images} are images, and the model's samples are latents {event}: give these as an array "
+    "(.npy or .npz), or name the autoencoder with ?decoder.folder=FOLDER; the check goes on with the "
+    "model's own samples."
+)
+
+
+def _of_folders(path: Path) -> Tensor | None:
+    """Return the class of each image, in the order in which they are read."""
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    names = sorted({p.parent for p in files})
+    return torch.tensor([names.index(p.parent) for p in files]) if len(names) > 1 else None
+
+
+def _of_array(path: Path) -> Tensor | None:
+    stored = open_arrays(path)
+    if isinstance(stored, np.ndarray):
+        return None
+    arrays = [stored[name] for name in ("y", "arr_1") if name in stored]
+    return torch.from_numpy(arrays[0].astype(np.int64)) if arrays else None
+
 
 STEPS, HIGHEST = 40, 1e3
 """Steps of the model's own samples, and the level that an infinite range begins at."""
@@ -25,19 +127,7 @@ def candidate(
     samples: int,
     device: str,
 ) -> Candidate:
-    """Return a reading with its fit to images, or to samples of its own.
-
-    Args:
-        settings: of the reading.
-        model: of the reading, on the device.
-        images: clean samples; None for its own.
-        labels: of the images, or None.
-        samples: how many of its own.
-        device: "cpu" or "cuda".
-
-    Raises:
-        ValueError: the network needs labels, and there are none.
-    """
+    """Fit a reading on clean images, or where there are none on samples of its own."""
     if images is not None:
         clean = images.to(device, model.dtype)
         return judge(settings, model, clean, classes_of(model, labels, device))
@@ -52,11 +142,7 @@ def candidate(
 
 
 def classes_of(model: Denoiser, labels: Tensor | None, device: str) -> Tensor | None:
-    """Return labels of the images: those given, or "no label" where the network knows it.
-
-    Raises:
-        ValueError: the network needs labels, and there are none.
-    """
+    """Return labels of the images; None where the network takes none or knows "no label"."""
     if not (model.classes or model.conditions):
         return None
     if labels is not None:
@@ -92,10 +178,6 @@ def check_range(limits: tuple[float, float], images: Tensor) -> Check:
     (low, high), least, most = limits, float(images.min()), float(images.max())
     outside = float(((images < low) | (images > high)).double().mean())
     text = f"the images go from {least:.3g} to {most:.3g}, and samples are clamped to limits {low:g} and {high:g}"
-    if outside <= MOST_OUTSIDE:
-        return Check("range", True, text)
-    return Check(
-        "range",
-        False,
-        f"{text}, which {outside:.1%} of their values are outside of; correct the limits or the images",
-    )
+    if outside > MOST_OUTSIDE:
+        text += f", which {outside:.1%} of their values are outside of; correct the limits or the images"
+    return Check("range", outside <= MOST_OUTSIDE, text)

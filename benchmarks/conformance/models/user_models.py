@@ -1,26 +1,155 @@
-"""Readings of a user's own model: an adapter's other settings, and the usual mistakes of a call
-``model(x, sigma)`` that is written by hand.
-"""
+"""Readings of a user's own model: an adapter's other settings, usual mistakes, other times."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
-from ....models.checkpoints.mapping import PROCESSES, Checkpoint
+from ....models.checkpoints.mapping import Checkpoint
+from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
+from ....models.denoiser import Wrapper
 from ....models.loaders.python_file import Renamed
 from ....models.process import Discrete, Process
-from .alternatives import alternatives, raw_networks, steps_of
-from .judging import Readings
-from .readings import Call, Read
+from .judging import Candidate, Readings, judge
+from .observations import network_call, noisy
+from .readings import ENDS, USUAL_STEPS, Call, Read, alternatives, raw_networks, rewired, steps_of
+
+Change = Callable[[Any], Any]
+"""Another time, or tensor of times."""
+COUNTS = (1, 100, 250, 500, 1000, 2000, 4000)
+"""Usual numbers of steps; 1 stands for times in [0, 1]."""
+INSTEAD = "given to the network in place of its time t"
+FINEST = 1000
+"""Part of the largest time to which a shift is searched."""
+
+
+class Retimed(Wrapper):
+    """Model with one module, which takes a state and a time by position, called at another time."""
+
+    def __init__(self, inner: Denoiser, module: nn.Module, change: Change) -> None:
+        super().__init__(inner)
+        self.module, self.change = module, change
+
+    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
+        """See :meth:`Denoiser.denoise`."""
+        hook = self.module.register_forward_pre_hook(
+            lambda _, args: (args[0], self.change(args[1]), *args[2:])
+        )
+        try:
+            return self.inner.denoise(x, sigma, labels)
+        finally:
+            hook.remove()
+
+
+def readings_of_time(stated: Candidate) -> Readings:
+    """Yield readings of a model at other times; a shift only where it is wrong without one."""
+    model, levels = stated.model, [float(level) for level in stated.fit.levels]
+    if isinstance(model, NativeDenoiser):
+        if not stated.passes:
+            calls = [network_call(model, noisy(stated, s)[0], s, stated.labels) for s in levels]
+            times = [float(t[0]) for _, _, t, _ in calls]
+            yield from _yield_shift(stated, partial(_native, model), _last_of(times))
+        return
+    module, times = _timed_module(stated, levels)
+    if module is None:
+        for schedule, ends in ENDS.items():
+            process = PROCESSES["discrete"](schedule=schedule, steps=USUAL_STEPS, **ends)
+            reading = partial(Read, model, partial(_at_reversed_step, process))
+            yield f"steps reversed, {USUAL_STEPS - 1} - n of {schedule} betas,", reading
+    elif last := _last_of(times):
+        unit = 1000 if last == 1 else 1 / (last + 1)
+        retimed = partial(Retimed, model, module)
+        yield f"{last} - t {INSTEAD}", partial(retimed, partial(_affine, -1, last, last))
+        yield f"{unit:g} t {INSTEAD}", partial(retimed, partial(_affine, unit, 0, math.inf))
+        if not stated.passes:
+            yield from _yield_shift(stated, retimed, last)
+
+
+def _last_of(times: list[float]) -> int:
+    """Return the last of the usual times that these are among; 0 if they are none."""
+    counts = [n for n in COUNTS if min(times) >= 0 and max(times) <= n]
+    return max(counts[0] - 1, 1) if counts else 0
+
+
+def _yield_shift(stated: Candidate, retimed: Callable[[Change], Denoiser], last: int) -> Readings:
+    """Yield the best shift of times from 0 to ``last``, if these are known."""
+    if last:
+
+        def shifted_model(shift: float) -> Denoiser:
+            return retimed(partial(_affine, 1, shift, last))
+
+        shift = _best_shift(stated, shifted_model, last)
+        sign, size = "+" if shift > 0 else "-", float(f"{abs(shift):.2g}")
+        yield f"about t {sign} {size:g} {INSTEAD}", partial(shifted_model, shift)
+
+
+def _native(model: NativeDenoiser, change: Change) -> Denoiser:
+    return rewired(model, lambda x_t, t, labels: model.network(x_t, change(t), labels))
+
+
+def _at_reversed_step(process: Process, d: Call, x: Tensor, s: float) -> Tensor:
+    """Return E[x0 | x] by the noise that a call gives at the level of the reversed step."""
+    other = float(process.level(process.t_max - process.t_of(np.array([s])))[0])
+    y = x * (math.hypot(1, other) / math.hypot(1, s))
+    return x - s / other * (y - d(y, other))
+
+
+def _affine(scale: float, offset: float, most: float, t: Any) -> Any:
+    """Return a changed time, or tensor of times, between 0 and ``most``."""
+    changed = scale * t + offset
+    return changed.clamp(0, most) if isinstance(t, Tensor) else min(max(changed, 0), most)
+
+
+def _timed_module(of: Candidate, levels: list[float]) -> tuple[nn.Module | None, list[float]]:
+    """Return the outermost module that gets states and a time other than the level, with its times."""
+    times_by_module: dict[nn.Module, list[float]] = {}
+    for level in levels:
+        x, _ = noisy(of, level)
+
+        def record(module: nn.Module, args: Any, like: Tensor = x, sigma: float = level) -> None:
+            state, time = args[:2] if len(args) > 1 else (None, None)
+            is_state = isinstance(state, Tensor) and state.shape[1:] == like.shape[1:]
+            if is_state and isinstance(time, int | float | Tensor):
+                flat = torch.as_tensor(time).double().reshape(-1)
+                if len(flat) in (1, len(like)) and not math.isclose(flat[0], sigma, rel_tol=1e-4):
+                    times_by_module.setdefault(module, []).append(float(flat[0]))
+
+        hook = register_module_forward_pre_hook(record)
+        try:
+            of.model.denoise(x, level, of.labels)
+        finally:
+            hook.remove()
+    return next(iter(times_by_module.items()), (None, [math.nan]))
+
+
+def _best_shift(stated: Candidate, shifted: Callable[[float], Denoiser], last: int) -> float:
+    """Return the shift with the smallest error on a few samples: first among powers of two, then halved."""
+    few, labels = stated.few
+    rounded = round if last > 1 else float
+
+    @cache
+    def error(shift: float) -> float:
+        errors = judge("", shifted(shift), few, labels, stated.fit.levels).fit.errors.mean(1)
+        return float(np.log(errors).mean()) if np.isfinite(errors).all() else math.inf
+
+    sizes = [last / 2**k for k in range(1, 10)]
+    best = min((rounded(sign * size) for size in sizes for sign in (1, -1)), key=error)
+    step = abs(best) / 2
+    while step >= last / FINEST / 2:
+        best = min((best, rounded(best - step), rounded(best + step)), key=error)
+        step /= 2
+    return best
 
 
 def native_of(model: Denoiser) -> Denoiser:
@@ -30,11 +159,7 @@ def native_of(model: Denoiser) -> Denoiser:
 
 
 def readings_of_user_model(model: Denoiser) -> Readings:
-    """Yield other readings of a model that is no checkpoint.
-
-    Args:
-        model: an adapter, or anything that is called.
-    """
+    """Yield other readings of a model that is no checkpoint."""
     if not isinstance(model, NativeDenoiser):
         for words, change in _CALLS.items():
             yield words, partial(Read, model, change)
@@ -44,20 +169,17 @@ def readings_of_user_model(model: Denoiser) -> Readings:
 
         spec = _specification(model, {"name": "ve"}, "x0")
         for name, of in raw_networks(spec):
-            yield f"an adapter of {name}", partial(_adapt, network, of)
+            yield f"an adapter of {name}", partial(Checkpoint, of, network, "model", "")
         return
     process = _plain_process(model.process)
     if process is None:
         return
-    spec = _specification(
-        model,
-        process,
-        model.prediction,
-        factor=model.factor,
-        half=model.half or "",
-        time=asdict(model.time),
-        boundary={} if model.boundary is None else asdict(model.boundary),
-    )
+    more: dict[str, Any] = {"factor": model.factor, "half": model.half or ""}
+    more |= {
+        "time": asdict(model.time),
+        "boundary": asdict(model.boundary) if model.boundary else {},
+    }
+    spec = _specification(model, process, model.prediction, **more)
     for name, of in alternatives(spec):
         yield name, partial(_readapt, model, spec, of)
 
@@ -94,10 +216,6 @@ def _plain_process(process: Process) -> dict[str, Any] | None:
     return None if name is None else {"name": name, **asdict(process)}
 
 
-def _adapt(network: Callable[..., Tensor], of: Specification) -> Denoiser:
-    return Checkpoint(of, network, "model", "")
-
-
 def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) -> Denoiser:
     twin = Checkpoint(of, model.network, model.name, "")
     twin.network_dtype, twin.dtype = model.network_dtype, model.dtype
@@ -107,7 +225,6 @@ def _readapt(model: NativeDenoiser, stated: Specification, of: Specification) ->
 
 
 def _alpha(s: float) -> float:
-    """Return the scale of the data where the variance is preserved."""
     return 1 / math.hypot(1, s)
 
 

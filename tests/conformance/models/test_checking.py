@@ -10,8 +10,8 @@ import torch
 from defects import Exact, Mixture
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.alternatives import alternatives
 from samplerbench.benchmarks.conformance.models.fit import fit
+from samplerbench.benchmarks.conformance.models.readings import alternatives
 from samplerbench.models.checkpoints.mapping import Checkpoint
 from samplerbench.models.checkpoints.specification import Specification
 

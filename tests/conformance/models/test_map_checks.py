@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
-from samplerbench.benchmarks.conformance.models.paths import check_along, moves
+from samplerbench.benchmarks.conformance.models.maps import check_along, moves
 from samplerbench.models.adapters import Boundary
 from samplerbench.models.checkpoints.mapping import Checkpoint, process_of
 from samplerbench.models.checkpoints.specification import Specification

@@ -1,6 +1,4 @@
-"""Samples as small pictures: a mosaic of images or a density plot of points, written as PNG
-(ISO/IEC 15948).
-"""
+"""Samples as small pictures: mosaics of images, plots of points, as PNG (ISO/IEC 15948)."""
 
 from __future__ import annotations
 
@@ -20,29 +18,20 @@ FloatArray = NDArray[np.float64]
 Box = tuple[FloatArray, FloatArray]
 """Lower and upper corner, each ``(2,)``."""
 
+MARGIN = 0.08
+"""Share of a window's width that stays empty at either side."""
 INK = (46, 125, 190)
 """Colour of points, legible on a light and on a dark page."""
 
 
-def mosaic(images: NDArray[np.uint8], *, most: int = 9, gap: int = 1) -> NDArray[np.uint8]:
-    """The first images in a rectangle without holes, as near to a square as their number allows.
-
-    Args:
-        images: ``(k, C, H, W)`` uint8; shown as RGB if C = 3, otherwise as the first channel in
-            grey.
-        most: how many of them at the most.
-        gap: transparent pixels between them.
-
-    Returns:
-        ``(height, width, 2 or 4)`` uint8, the last channel being alpha.
-    """
+def mosaic(images: NDArray[np.uint8], *, most: int = 9) -> NDArray[np.uint8]:
+    """Draw the first images ``(k, C, H, W)`` uint8 in a nearly square rectangle without holes."""
     lines, across = rectangle(min(most, len(images)))
-    return side_by_side(with_alpha(images[: lines * across]), across, gap)
+    return side_by_side(with_alpha(images[: lines * across]), across)
 
 
 def rectangle(count: int) -> tuple[int, int]:
-    """Lines and columns of the fullest rectangle of up to ``count`` pictures, no wider than twice
-    its height.
+    """Return lines and columns of the fullest rectangle of up to ``count``, at most twice as wide.
 
     >>> [rectangle(count) for count in (1, 3, 4, 7, 8, 9)]
     [(1, 1), (1, 3), (2, 2), (2, 3), (2, 4), (3, 3)]
@@ -54,17 +43,13 @@ def rectangle(count: int) -> tuple[int, int]:
 
 
 def with_alpha(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: RGB if C = 3, otherwise the first
-    channel in grey, with alpha.
-    """
+    """Return images ``(k, C, H, W)`` as ``(k, H, W, 2 or 4)``: grey or RGB, with alpha."""
     colours = (images if images.shape[1] == 3 else images[:, :1]).transpose(0, 2, 3, 1)
     return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
 
 
 def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDArray[np.uint8]:
-    """Pictures ``(k, H, W, channels)`` of one size, ``across`` of them side by side in as many
-    lines as it takes.
-    """
+    """Return pictures ``(k, H, W, channels)`` of one size, ``across`` of them in a line."""
     count, height, width, channels = pictures.shape
     down = math.ceil(count / across)
     mosaic_of_all = np.zeros(
@@ -76,36 +61,22 @@ def side_by_side(pictures: NDArray[np.uint8], across: int, gap: int = 1) -> NDAr
     return mosaic_of_all
 
 
-def common_box(clouds: Iterable[FloatArray], *, margin: float = 0.08) -> Box:
-    """A square window around nearly all finite points of several clouds ``(k, 2)``, the same for
-    all so that they compare.
-
-    It is the median of the clouds' own windows, so one cloud that exploded does not decide it.
-    """
+def common_box(clouds: Iterable[FloatArray]) -> Box:
+    """Return a square window around nearly all points of clouds ``(k, 2)``: the median one."""
     corners = []
     for cloud in clouds:
         finite = cloud[np.isfinite(cloud).all(1)]
         if len(finite):
             corners.append(np.quantile(finite, (0.005, 0.995), axis=0))
     low, high = np.median(corners, axis=0) if corners else (np.full(2, -1.0), np.full(2, 1.0))
-    centre, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * (1 + 2 * margin)
+    centre, half = (low + high) / 2, max(float((high - low).max()) / 2, 1e-6) * (1 + 2 * MARGIN)
     return centre - half, centre + half
 
 
 def scatter(
     points: FloatArray, box: Box, *, size: int = 144, radius: float = 1.4
 ) -> NDArray[np.uint8]:
-    """Points as translucent dots on nothing.
-
-    Args:
-        points: ``(k, 2)``, x to the right and y up; those outside ``box`` are not drawn.
-        box: window.
-        size: width and height of the picture in pixels.
-        radius: of a dot, in pixels.
-
-    Returns:
-        ``(size, size, 4)`` uint8 RGBA.
-    """
+    """Draw points ``(k, 2)`` in ``box`` as translucent dots: ``(size, size, 4)`` uint8 RGBA."""
     low, high = box
     with np.errstate(invalid="ignore"):
         places = (points - low) / (high - low) * size

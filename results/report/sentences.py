@@ -1,4 +1,4 @@
-"""Findings as sentences: the opening of a report, and remarks on its table of best rows."""
+"""Findings as sentences: opening of a report, remarks on its best rows, Markdown summary."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from itertools import groupby
 
 import pandas as pd
 
-from ..comparison.findings import BASELINE, Best, Findings, Standing
-from ..intervals import plus_minus, printed
-from ..quantities import Quantity
+from ..comparison.findings import BASELINE, Best, Findings, Standing, TableFindings, findings_of
+from ..escaping import escape_markdown
+from ..intervals import flag_of, plus_minus, printed, with_bounds
+from ..quantities import Quantity, flags, quantities
 from ..record import Record
-from ..text import format_number
+from ..result_table import ResultTable
+from ..table.curves import comparable_parts
+from ..text import filled, format_number, markdown_table
 from ..values import number, rows_of, text
 
 TYPICAL = 10
@@ -43,24 +46,14 @@ class Answer:
 
 
 def answer(found: Findings | None, rows: pd.DataFrame) -> Answer | None:
-    """The findings in words; None if nothing was measured that can be judged.
-
-    Args:
-        found: on one problem.
-        rows: of the problem (:func:`..table.curves.comparable_parts`).
-    """
+    """Return the findings in words; None if nothing was measured that can be judged."""
     if found is None:
         return None
-    quantity = found.quantity
-    records = rows_of(rows.loc[rows["status"] == "ok"])
-    sentences = (
-        _lowest(found.best, quantity),
-        _against(found.best),
-        _model(found),
-        _jump(records),
-        _caveat(found.best),
-    )
-    return Answer(quantity, tuple(sentence for sentence in sentences if sentence), found.best)
+    quantity, best = found.quantity, found.best
+    jump = _jump(rows_of(rows.loc[rows["status"] == "ok"]))
+    dominated = DOMINATED if found.dominated else ""
+    sentences = (_lowest(best, quantity), _against(best), dominated, jump, _caveat(best))
+    return Answer(quantity, tuple(filter(None, sentences)), best)
 
 
 def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
@@ -74,31 +67,21 @@ def _lowest(best: tuple[Best, ...], quantity: Quantity) -> str:
 
 
 def _against(best: tuple[Best, ...]) -> str:
-    budgets = {
-        standing: [item.budget for item in best if item.standing == standing]
-        for standing in AGAINST
-    }
-    if len(budgets["alone"]) == len(best):
-        return f"There is no row of {best[0].against} to compare with."
-    spans = {
-        phrase: _list(budgets[standing])
-        for standing, phrase in AGAINST.items()
-        if budgets[standing]
-    }
+    against = best[0].against
+    if all(item.standing == "alone" for item in best):
+        return f"There is no row of {against} to compare with."
     phrases = [
-        phrase.format(against=best[0].against, budgets=listed) for phrase, listed in spans.items()
+        phrase.format(against=against, budgets=_list(budgets))
+        for standing, phrase in AGAINST.items()
+        if (budgets := [item.budget for item in best if item.standing == standing])
     ]
     return f"The lowest is {'; '.join(phrases)}."
 
 
-def _model(findings: Findings) -> str:
-    if not findings.dominated:
-        return ""
-    return (
-        "The model's own error dominates distances to the data in some of these rows, so "
-        "that they rank no samplers: "
-        "all of this is by the distance to converged samples of the same model."
-    )
+DOMINATED = (
+    "The model's own error dominates distances to the data in some of these rows, so that they rank "
+    "no samplers: all of this is by the distance to converged samples of the same model."
+)
 
 
 def _jump(rows: list[Record]) -> str:
@@ -108,24 +91,18 @@ def _jump(rows: list[Record]) -> str:
     if jump is None:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
-    times = (
-        f", {format_number(raw / floor, 2)} times what perfect samples get"
-        if raw is not None and floor
-        else ""
-    )
-    return (
-        f"The jump in one step ({text(jump, 'sampler')}) has a plug-in distance of "
-        f"{format_number(raw)}{times}."
-    )
+    sampler, distance = text(jump, "sampler"), format_number(raw)
+    said = f"The jump in one step ({sampler}) has a plug-in distance of {distance}"
+    if raw is not None and floor:
+        said += f", {format_number(raw / floor, 2)} times what perfect samples get"
+    return f"{said}."
 
 
 def _caveat(best: tuple[Best, ...]) -> str:
-    flagged = [item.budget for item in best if item.flagged]
-    return (
-        f"Intervals flagged † at {_list(flagged)} NFE are not to be trusted; the table says why."
-        if flagged
-        else ""
-    )
+    if flagged := [item.budget for item in best if item.flagged]:
+        at = _list(flagged)
+        return f"Intervals flagged † at {at} NFE are not to be trusted; the table says why."
+    return ""
 
 
 def _list(budgets: list[int]) -> str:
@@ -134,20 +111,13 @@ def _list(budgets: list[int]) -> str:
 
 
 def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
-    """The sentences on one problem.
-
-    Args:
-        found: the findings.
-        said: the same in words.
-        crossings: lines of :func:`..comparison.headline.headline` on this problem, the fewest
-            evaluations first.
-    """
+    """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
     sentences = (_use(best, said.quantity), _plateau(found, said.quantity), _floor(crossings))
-    return tuple(sentence for sentence in sentences if sentence)
+    return tuple(filter(None, sentences))
 
 
 def _use(best: Best, quantity: Quantity) -> str:
@@ -196,15 +166,12 @@ def _against_baseline(best: Best, quantity: Quantity) -> str:
 
 def _above_zero(row: Record, quantity: Quantity) -> bool:
     """Return True if a ratio to a row's value makes sense: positive, and above twice its error."""
-    value, se = (
-        number(row, quantity.name) or 0.0,
-        (number(row, quantity.se) if quantity.se else None) or 0.0,
-    )
+    value = number(row, quantity.name) or 0.0
+    se = (number(row, quantity.se) if quantity.se else None) or 0.0
     return value > 2 * se and value > 0
 
 
 def _plateau(findings: Findings, quantity: Quantity) -> str:
-    """Return the sentence on what more work buys."""
     if findings.plateau is None:
         return ""
     budget, kind = findings.plateau.budget, findings.plateau.kind
@@ -219,26 +186,68 @@ def _plateau(findings: Findings, quantity: Quantity) -> str:
 
 
 def _floor(crossings: pd.DataFrame) -> str:
-    """The sampler that needs the fewest evaluations until its own error is below the floor, and
-    which floor that is.
-    """
+    """Return the sentence on the fewest evaluations until a sampler's own error is below the floor."""
     reached = crossings.loc[crossings["nfe_to_floor"] < math.inf]
     if not len(reached):
         return ""
     first, others = reached.iloc[0], crossings.iloc[1:]
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
-    flag = " †" if first["flag"] else ""
     subject = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
-    open_ = (
-        (
-            f"; {rivals[0] if len(rivals) == 1 else f'{len(rivals)} others'} cannot be "
-            "told apart from it"
-        )
-        if rivals
-        else ""
-    )
     floor = f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
-    return (
-        f"{subject} until a sampler's own error is below {floor}: {first['curve']}, "
-        f"{first['shown']}{flag}{open_}."
-    )
+    said = f"{subject} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}"
+    if first["flag"]:
+        said += " †"
+    if rivals:
+        alike = rivals[0] if len(rivals) == 1 else f"{len(rivals)} others"
+        said += f"; {alike} cannot be told apart from it"
+    return f"{said}."
+
+
+_BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)
+
+
+def summary(table: ResultTable, page: TableFindings | None = None) -> str:
+    """Return the Markdown text; findings are made from the table alone if they are not given."""
+    parts, page = ["# Sampler benchmark", ""], page or findings_of(table.frame)
+    summarised = [quantity for quantity in quantities() if quantity.short]
+    for title, rows in comparable_parts(table.frame):
+        found = answer(page.by_title[title], rows)
+        parts += [f"## {escape_markdown(title)}", ""]
+        sentences = found.sentences if found else (NOTHING,)
+        parts += [f"- {escape_markdown(sentence)}" for sentence in sentences]
+        lines = [
+            (
+                *(text(row, name) for name in ("curve", "slot", "steps")),
+                format_number(number(row, "nfe")),
+                *(cell for quantity in summarised for cell in _cells(row, quantity)),
+                format_number(number(row, "ms_per_sample")),
+            )
+            for row in rows_of(rows.loc[rows["status"] == "ok"])
+        ]
+        heads = (*_BEFORE, *(head for quantity in summarised for head in _heads(quantity)), *_AFTER)
+        parts += ["", markdown_table(*filled(heads, lines))]
+    failed = [row for row in rows_of(table.frame) if row["status"] != "ok"]
+    if failed:
+        names = ("model", "sampler", "params", "budget", "steps", "status", "reason")
+        parts += [
+            "## Rows without results",
+            "",
+            markdown_table(names, [tuple(text(row, name) for name in names) for row in failed]),
+        ]
+    flag_columns = " and ".join(f"`{column}`" for column in flags().values())
+    parts += [f"† the interval is not to be trusted: {flag_columns} in table.csv say why.", ""]
+    return "\n".join(parts)
+
+
+def _heads(quantity: Quantity) -> list[str]:
+    head = quantity.short + (" [95 %]" if quantity.error == "interval" else "")
+    return [head, "floor"] if quantity.floor and quantity.floor.perfect else [head]
+
+
+def _cells(row: Record, quantity: Quantity) -> list[str]:
+    name, floor = quantity.name, quantity.floor
+    if quantity.error == "interval":
+        value = with_bounds(row, name) + (" †" if flag_of(row, name) else "")
+    else:
+        value = format_number(printed(name, number(row, name)))
+    return [value, format_number(number(row, floor.column))] if floor and floor.perfect else [value]

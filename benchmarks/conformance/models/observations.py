@@ -1,0 +1,193 @@
+"""Observations on a map without another reading: its outputs, its use of the time, and the noise that it leaves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ....models import Denoiser
+from ....models.adapters import NativeDenoiser
+from ....samplers import SampleNoise
+from .fit import BATCH, SEED, Check, noise_of
+from .judging import ALIKE, LARGE, SURE, Candidate
+from .maps import variance_of
+from .readings import rewired
+
+ALL, OTHERS = 16, 6
+"""Labels that are all tried, and how many others are tried of more."""
+AT = (0.5, 2.0)
+"""Levels, in standard deviations of the data, where labels say what the state does not."""
+LEAST, SHOWN = 4, 4
+"""Images that a label is judged on, and labels that are named."""
+
+
+@torch.no_grad()
+def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
+    """Compare the error under the labels ``(n,)`` of the images with the error under other labels.
+
+    E[x0 | x, label] has a smaller error with the label of the image than with any other. A label
+    that has a smaller one is found on one half of the images and confirmed on the other.
+    """
+    count = model.classes
+    others = {1, count - 1, *np.linspace(2, count - 2, OTHERS).astype(int).tolist()}
+    shifts = [0, *(sorted(others) if count > ALL else range(1, count))]
+    errors = np.stack([_errors(model, clean, (labels + k) % count) for k in shifts])
+    classes = labels.cpu().numpy()
+    swaps = []
+    if best := _better(errors):
+        swaps.append(f"k is its (k + {shifts[best]}) modulo {count}")
+    for label in np.unique(classes):
+        if best := _better(errors[:, classes == label]):
+            swaps.append(f"{label} is its {(label + shifts[best]) % count}")
+    if not swaps:
+        rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
+        said = f"with other labels than the images' the error is {100 * rise:.0f} % larger"
+        return Check("labels", True, said)
+    text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
+    said = (
+        "the labels of the images are not those of the network: with others the error is smaller "
+        f"({text}); put the classes in the order of its training"
+    )
+    return Check("labels", False, said)
+
+
+def _better(errors: np.ndarray) -> int:
+    """Return the row of another label that is better on each half of the images; 0 if none is."""
+    if errors.shape[1] < LEAST:
+        return 0
+    best = int(errors[:, ::2].mean(1).argmin())
+    gain = (errors[0] - errors[best])[1::2]
+    chance = SURE * gain.std(ddof=1) / len(gain) ** 0.5
+    return best if gain.mean() > max(chance, ALIKE * errors[0].mean()) else 0
+
+
+def _errors(model: Denoiser, clean: Tensor, labels: Tensor) -> np.ndarray:
+    """Return squared errors of each sample, the mean over two levels, each over its square."""
+    std, total = variance_of(clean) ** 0.5, np.zeros(len(clean))
+    for start in range(0, len(clean), BATCH):
+        rows = slice(start, start + BATCH)
+        x0 = clean[rows]
+        z = noise_of(model, x0, start)
+        for level in (float(np.clip(std * k, model.sigma_min, model.sigma_max)) for k in AT):
+            off = (model.denoise(x0 + level * z, level, labels[rows]) - x0).flatten(1).double()
+            total[rows] += off.square().mean(1).cpu().numpy() / level**2
+    return total / len(AT)
+
+
+CLAMPED = 0.02
+"""Share of values at one number from which on they are taken for clamped."""
+AGAIN = 2
+"""Least number of levels at which they are clamped."""
+HIGHEST, STATES = 1e3, 64
+"""Level that an infinite range begins at, and states of noise."""
+DEAD = 1e-3
+"""Share of the data's standard deviation: outputs that vary less are constant."""
+
+
+@torch.no_grad()
+def broken_outputs(of: Candidate) -> str:
+    """Say what no reading can mend: outputs that are not finite, clamped or constant; "" if none are."""
+    levels = of.fit.levels.tolist()
+    outputs = [_outputs(of, level) for level in levels]
+    bad = [s for s, y in zip(levels, outputs, strict=True) if not y.isfinite().all()]
+    if bad:
+        return f"outputs are NaN or infinite at {len(bad)} of {len(levels)} levels"
+    spread = max(variance_of(y) ** 0.5 for y in outputs)
+    if spread < DEAD * variance_of(of.clean) ** 0.5:
+        return "the outputs are the same for all samples"
+    for end in {float(end) for y in outputs for end in (y.min(), y.max())}:
+        shares = [float((y == end).double().mean()) for y in outputs]
+        if sum(CLAMPED < share < 1 for share in shares) >= AGAIN:
+            return f"up to {max(shares):.0%} of the outputs are exactly {end:.3g}: they are clamped"
+    return ""
+
+
+@torch.no_grad()
+def what_is_seen(of: Candidate) -> str:
+    """Say what a map that no reading makes right leaves of the noise, and its defect."""
+    shares = []
+    for level in of.fit.levels.tolist():
+        x, z = noisy(of, level)
+        shares.append(float(noise_left(of.model.denoise(x, level, of.labels), z, level).mean()))
+    return (
+        f"{min(shares):.2g} to {max(shares):.2g} times the noise is left in d, and the defect is up to "
+        f"{float(abs(of.fit.defect).max()):.2g}"
+    )
+
+
+@torch.no_grad()
+def check_time(of: Candidate) -> Check:
+    """Check that a network in its own coordinates takes notice of its time."""
+    model = of.model
+    assert isinstance(model, NativeDenoiser)
+    (output, x_t, high, own), (_, _, low, _) = (
+        network_call(model, noisy(of, float(level))[0], float(level), of.labels)
+        for level in of.fit.levels[[0, -1]]
+    )
+    if not torch.equal(output, model.network(x_t, low, own)):
+        return Check("time", True, "the output depends on the time")
+    times = f"{float(high[0]):.3g} and {float(low[0]):.3g}"
+    question = "does it take no time, or is the time left out?"
+    return Check("time", None, f"the network gives the same at the times {times}: {question}")
+
+
+def noisy(of: Candidate, level: float) -> tuple[Tensor, Tensor]:
+    """Return the clean samples at a level, and their noise."""
+    z = noise_of(of.model, of.clean)
+    return of.clean + level * z, z
+
+
+def _outputs(of: Candidate, level: float) -> Tensor:
+    """Return the output of a network in its own coordinates; of other models, their own."""
+    x, _ = noisy(of, level)
+    if not isinstance(of.model, NativeDenoiser):
+        return of.model.denoise(x, level, of.labels)
+    (output, _, _, _) = network_call(of.model, x, level, of.labels)
+    return output
+
+
+def network_call(
+    model: NativeDenoiser, x: Tensor, level: float, labels: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Return the network's output, and the state, time and labels that it gets."""
+    calls = []
+
+    def network(x_t: Tensor, t: Tensor, own: Tensor | None) -> Tensor:
+        calls.append((model.network(x_t, t, own), x_t, t, own))
+        return calls[-1][0]
+
+    rewired(model, network).denoise(x, level, labels)
+    return calls[-1]
+
+
+def noise_left(d: Tensor, z: Tensor, level: float) -> NDArray[np.float64]:
+    """Return the share of the noise ``level * z`` that is in the output, ``(n,)``."""
+    output, z = d.flatten(1).double(), z.flatten(1).double()
+    return ((output * z).sum(1) / (level * z.square().sum(1))).cpu().numpy()
+
+
+@torch.no_grad()
+def check_noise(model: Denoiser, device: str) -> Check:
+    """Check what the model leaves of noise at its highest level, which needs no data.
+
+    E[x0 | x] leaves a share between 0 and 1 of the noise: its Jacobian is a covariance over sigma².
+    Where the range of the data is known, the share is at most their variance over sigma².
+    """
+    level, ids = min(model.sigma_max, HIGHEST), torch.arange(STATES, device=device)
+    z = SampleNoise(SEED, ids, model.event, model.dtype).initial()
+    shares = noise_left(model.bind(ids, SEED)(level * z, level), z, level)
+    share, se = float(shares.mean()), float(shares.std(ddof=1)) / STATES**0.5
+    low, high = model.limits or (-math.inf, math.inf)
+    most = min(1.0, ((high - low) / 2 / level) ** 2)
+    text = f"at sigma {level:.3g} the output has {share:.2g} times the noise of the state"
+    passed = -LARGE - SURE * se <= share <= most + LARGE + SURE * se
+    if not passed:
+        text += (
+            f", and E[x0 | x] has 0 to {most:.2g}, whatever the data; the map's sign, scale, "
+            "prediction or time is wrong"
+        )
+    return Check("noise", passed, text)

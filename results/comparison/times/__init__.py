@@ -1,1 +1,0 @@
-"""Wall times: medians with exact intervals, ratios, and which of two samplers is faster."""

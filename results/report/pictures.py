@@ -1,0 +1,288 @@
+"""Pictures of a report: grids of samples from the same seeds, and strips of trajectories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ..comparison.lowest import ranked_curves
+from ..record import Record
+from ..run_directory.reading import pictures_at
+from ..text import format_number
+from ..values import number, rows_of, text
+from .drawing import Box, common_box, data_uri, mosaic, rectangle, scatter, side_by_side, with_alpha
+
+Arrays = Mapping[str, np.ndarray]
+Draw = Callable[[np.ndarray], str]
+
+DETAIL = ((9, 144), (4, 112), (1, 88), (1, 64))
+"""Images in a picture, and width of a picture of points: the first that leaves room enough."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Picture in the grid, or why there is none; ``limit`` is the index of its converged one."""
+
+    image: str
+    alt: str
+    missing: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class SampleGrid:
+    """Pictures of one problem: curves, best first, with a tile a budget, and converged ones."""
+
+    budgets: tuple[int, ...]
+    jump: bool
+    rows: tuple[tuple[str, tuple[Tile, ...]], ...]
+    points: bool
+    shown: int
+    limits: tuple[str, ...] = ()
+
+
+def grids_of(
+    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 1_000_000
+) -> list[SampleGrid | None]:
+    """Return the sample grids of problems, in as much detail as ``room`` bytes allow."""
+    problems = [KeptSamples.read(*part) for part in parts]
+    fitting = (detail for detail in DETAIL if sum(item.size(*detail) for item in problems) <= room)
+    most, width = next(fitting, DETAIL[-1])
+    return [_grid(item, most, width) for item in problems]
+
+
+def _grid(kept: KeptSamples, most: int, width: int) -> SampleGrid | None:
+    stacks, rows = kept.stacks, kept.rows
+    if not stacks:
+        return None
+    draw = picture_maker(list(stacks.values()), kept.points, most, width)
+    ends = {index: draw(end) for index, end in kept.limits(most).items()}
+    limits = tuple(dict.fromkeys(ends.values()))
+    pictures = {
+        index: (draw(stack), limits.index(ends[index]) if index in ends else None)
+        for index, stack in stacks.items()
+    }
+    budgets = tuple(sorted({_slot(row) for row in rows.values()}))
+    at = {(text(row, "curve"), _slot(row)): (index, row) for index, row in rows.items()}
+    pictured = {text(rows[index], "curve") for index in stacks}
+    lines = []
+    for curve in kept.order:
+        if curve in pictured:
+            places = ((slot, at.get((curve, slot))) for slot in budgets)
+            tiles = (_tile(kept.title, curve, slot, place, pictures) for slot, place in places)
+            lines.append((curve, tuple(tiles)))
+    jump = all(row["steps"] == 1 for row in rows.values() if row["slot"] == budgets[0])
+    shown = max(
+        len(stack) if kept.points else math.prod(rectangle(min(most, len(stack))))
+        for stack in stacks.values()
+    )
+    return SampleGrid(budgets, jump, tuple(lines), kept.points, shown, limits)
+
+
+def _slot(row: Record) -> int:
+    return int(number(row, "slot") or 0)
+
+
+def _tile(
+    title: str,
+    curve: str,
+    budget: int,
+    place: tuple[Any, Record] | None,
+    pictures: Mapping[Any, tuple[str, int | None]],
+) -> Tile:
+    if place is None:
+        return Tile("", "", "–")
+    index, row = place
+    if index in pictures:
+        image, limit = pictures[index]
+        alt = f"Samples of {title} by {curve} at {budget} network evaluations"
+        return Tile(image, alt, "", limit)
+    return Tile("", "", text(row, "status") if row["status"] != "ok" else "no picture")
+
+
+@dataclass(frozen=True)
+class KeptSamples:
+    """Rows of one problem with a place in a grid, their pictures, and the curves in order."""
+
+    title: str
+    rows: Mapping[Any, Record]
+    arrays: Mapping[Any, Arrays]
+    order: Sequence[str]
+
+    @classmethod
+    def read(cls, title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptSamples:
+        """Return the pictures of rows at the paths in ``files``, by index."""
+        indexed = zip(rows.index, rows_of(rows), strict=True)
+        placed = {index: row for index, row in indexed if row["slot"] is not None}
+        read = {index: pictures_at(files[index]) for index in placed if index in files}
+        pictures = {
+            index: arrays
+            for index, arrays in read.items()
+            if arrays and len(arrays.get("images", arrays.get("points", ())))
+        }
+        return cls(title, placed, pictures, ranked_curves(rows))
+
+    @property
+    def points(self) -> bool:
+        """Return True if the pictures show points, and not images."""
+        return any("points" in arrays for arrays in self.arrays.values())
+
+    @property
+    def stacks(self) -> dict[Any, np.ndarray]:
+        """The samples of each row that has pictures."""
+        kind = "points" if self.points else "images"
+        return {index: arrays[kind] for index, arrays in self.arrays.items() if kind in arrays}
+
+    def limits(self, most: int) -> dict[Any, np.ndarray]:
+        """Return the converged samples of the same latents, for rows that have enough of them."""
+        needed = {
+            index: len(stack) // 2 if self.points else min(most, len(stack))
+            for index, stack in self.stacks.items()
+        }
+        ends = {index: self.arrays[index].get("converged", np.empty(0)) for index in needed}
+        return {index: end for index, end in ends.items() if len(end) >= max(1, needed[index])}
+
+    def size(self, most: int, width: int) -> float:
+        """About how many bytes its pictures take, judged by a dozen of them."""
+        stacks = list(self.stacks.values())
+        some = stacks[:: max(1, len(stacks) // 12)]
+        draw = picture_maker(stacks, self.points, most, width)
+        return len(stacks) * sum(len(draw(stack)) for stack in some) / len(some) if some else 0.0
+
+
+def picture_maker(stacks: Sequence[np.ndarray], points: bool, most: int, width: int) -> Draw:
+    """Return the function that draws a stack as a ``data:`` address, equal ones once."""
+    pictures: dict[bytes, str] = {}
+    box = common_box(np.asarray(cloud, np.float64) for cloud in stacks) if points else None
+
+    def draw(stack: np.ndarray) -> str:
+        key = stack.tobytes()
+        if key not in pictures:
+            if box is None:
+                pixels = mosaic(stack, most=most)
+            else:
+                cloud = np.asarray(stack, np.float64)
+                pixels = scatter(cloud, box, size=width, radius=width / 100)
+            pictures[key] = data_uri(pixels)
+        return pictures[key]
+
+    return draw
+
+
+TYPICAL = 10
+"""The budget nearest to this, by ratio, that most samplers have is shown."""
+WIDTHS = (96, 64, 48)
+"""Pixels of a panel of points: the first that leaves room enough."""
+GROUND = (128, 128, 128, 26)
+"""RGBA of a panel without points."""
+
+
+@dataclass(frozen=True)
+class TrajectoryStrip:
+    """Picture of one trajectory: above states and end, below predictions."""
+
+    curve: str
+    image: str
+    alt: str
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrajectoryStrips:
+    """The strips of one problem at one budget."""
+
+    budget: int
+    strips: tuple[TrajectoryStrip, ...]
+    points: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes that the pictures take in the page."""
+        return sum(len(strip.image) for strip in self.strips)
+
+
+class KeptTrajectories(NamedTuple):
+    """The trajectories that one problem has at one budget, by curve."""
+
+    title: str
+    budget: int
+    arrays: Mapping[str, Arrays]
+
+
+def trajectory_strips_of(
+    parts: Sequence[tuple[str, pd.DataFrame, Mapping[int, Path]]], *, room: int = 900_000
+) -> list[TrajectoryStrips | None]:
+    """Return the strips of problems within ``room`` bytes; the last may be cut."""
+    read = [_read(*part) for part in parts]
+    strips: list[TrajectoryStrips | None] = []
+    for width in WIDTHS:
+        strips = [paths and _strips(paths, width) for paths in read]
+        if sum(strip.size for strip in strips if strip) <= room:
+            return strips
+    share = room / sum(strip is not None for strip in strips)
+    return [strip and _cut(strip, share) for strip in strips]
+
+
+def _read(title: str, rows: pd.DataFrame, files: Mapping[int, Path]) -> KeptTrajectories | None:
+    """The trajectories of one problem at the budget where most were kept; None if none was."""
+    saved = [
+        (files[index], text(row, "curve"), _slot(row))
+        for index, row in zip(rows.index, rows_of(rows), strict=True)
+        if row["slot"] is not None and index in files and files[index].is_file()
+    ]
+    slots = [slot for _, _, slot in saved]
+    if not slots:
+        return None
+    budget = min(set(slots), key=lambda slot: (-slots.count(slot), abs(math.log(slot / TYPICAL))))
+    read = {curve: pictures_at(path) for path, curve, slot in saved if slot == budget}
+    trajectories = {
+        curve: arrays
+        for curve in ranked_curves(rows)
+        if (arrays := read.get(curve)) is not None and {"sigma", "x", "d", "end"} <= arrays.keys()
+    }
+    return KeptTrajectories(title, budget, trajectories) if trajectories else None
+
+
+def _strips(paths: KeptTrajectories, width: int) -> TrajectoryStrips:
+    """The strips, with panels of points ``width`` pixels wide."""
+    ends = [np.asarray(arrays["end"], np.float64) for arrays in paths.arrays.values()]
+    box = common_box(end for end in ends if end.ndim == 2)
+    strips = [_strip(paths, curve, arrays, box, width) for curve, arrays in paths.arrays.items()]
+    return TrajectoryStrips(paths.budget, tuple(strips), any(end.ndim == 2 for end in ends))
+
+
+def _strip(
+    paths: KeptTrajectories, curve: str, arrays: Mapping[str, np.ndarray], box: Box, width: int
+) -> TrajectoryStrip:
+    parts = np.concatenate([arrays["x"], arrays["end"][None]]), arrays["d"]
+    if arrays["end"].ndim == 2:
+        above, below = (np.stack([_panel(cloud, box, width) for cloud in part]) for part in parts)
+    else:  # of the images, the first
+        above, below = (with_alpha(part[:, 0]) for part in parts)
+    panels = np.concatenate([above, below, np.zeros_like(above[:1])])
+    image = data_uri(side_by_side(panels, len(above), gap=2))
+    levels = (*(format_number(float(sigma), 2) for sigma in arrays["sigma"]), "end")
+    alt = (
+        f"Trajectory on {paths.title} by {curve} at {paths.budget} evaluations, from "
+        f"noise level {levels[0]} to {levels[-2]} and the end"
+    )
+    return TrajectoryStrip(curve, image, alt, levels)
+
+
+def _panel(cloud: np.ndarray, box: Box, width: int) -> np.ndarray:
+    """Points on a faint ground, so that panels side by side stay apart."""
+    panel = scatter(np.asarray(cloud, np.float64), box, size=width, radius=1)
+    panel[panel[..., 3] == 0] = GROUND
+    return panel
+
+
+def _cut(evolution: TrajectoryStrips, room: float) -> TrajectoryStrips:
+    sizes = np.cumsum([len(strip.image) for strip in evolution.strips])
+    count = int(np.searchsorted(sizes, room, side="right"))
+    return replace(evolution, strips=evolution.strips[:count])

@@ -1,1 +1,0 @@
-"""The pictures of a report: samples from the same latents, and trajectories."""
