@@ -14,8 +14,9 @@ True
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .advice.advising import advise
@@ -56,18 +57,4 @@ _HOMES = {
     "unseeded_draws": "sampling.chance",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """What the package offers, imported when it is asked for: torch and pydantic are slow."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("samplerbench")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names for completion and ``help``, imported or not."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = lazy(__name__, _HOMES)

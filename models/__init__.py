@@ -2,9 +2,9 @@
 networks.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazy
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
 from .guidance import ClassifierFree
@@ -34,13 +34,6 @@ __all__ = [
     "use_model",
 ]
 
+_HOMES = {"from_function": "objects", "from_network": "objects"}
 
-def __getattr__(name: str) -> Any:
-    """Import what few need when it is asked for; ``__version__`` is the distribution's."""
-    if name in ("from_function", "from_network"):
-        return getattr(import_module(f"{__name__}.objects"), name)
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    return version("samplerbench")
+__getattr__, __dir__ = lazy(__name__, _HOMES)

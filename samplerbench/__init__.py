@@ -14,10 +14,41 @@ The names here are those that most scripts need. The packages ``samplers``, ``mo
 
 from __future__ import annotations as _annotations
 
-from importlib import import_module as _import_module
+from .lazy import lazy as _lazy
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than the rest
+if TYPE_CHECKING:
+    from . import benchmarks, models, results, samplers
+    from .benchmarks import advise, check_sampler, load_suite, plan, run
+    from .models import from_function, from_network, make_model
+    from .results import compare, compare_with, load
+    from .samplers import karras, make
+
+    __version__: str
+
+__all__ = [
+    "advise",
+    "benchmarks",
+    "check_sampler",
+    "compare",
+    "compare_with",
+    "from_function",
+    "from_network",
+    "karras",
+    "load",
+    "load_suite",
+    "make",
+    "make_model",
+    "models",
+    "plan",
+    "results",
+    "run",
+    "samplers",
+]
 
 _HOMES = {
     "advise": "benchmarks",
+    "benchmarks": "",
     "check_sampler": "benchmarks",
     "compare": "results",
     "compare_with": "results",
@@ -28,27 +59,11 @@ _HOMES = {
     "load_suite": "benchmarks",
     "make": "samplers",
     "make_model": "models",
+    "models": "",
     "plan": "benchmarks",
+    "results": "",
     "run": "benchmarks",
+    "samplers": "",
 }
-_PACKAGES = ("benchmarks", "models", "results", "samplers")
 
-__all__ = [*_HOMES, *_PACKAGES]
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for: torch and pandas are slow."""
-    if name in _PACKAGES:
-        return _import_module(f".{name}", __name__)
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version(__name__)
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names, imported or not."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = _lazy(__name__, _HOMES)
