@@ -1,6 +1,6 @@
 """The harness: what runs, how it is measured, and the command line.
 
-In a notebook or a script, three functions do what the commands ``plan``, ``run`` and ``check`` do:
+In a notebook or a script, functions do what the commands of the same names do:
 
 >>> from samplerbench.benchmarks import check_sampler, load_suite, plan
 >>> check_sampler("euler", fast=True).passed
@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy
 
 if TYPE_CHECKING:
-    from .advice.advising import advise
-    from .api import plan, run
+    from .api import advise, export, plan, run, tune
+    from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
+    from .metrics.estimators.gaussians import frechet_distance
     from .planning.schedules import make_schedule
     from .sampling.chance import unseeded_draws
     from .suites.cell import Cell
@@ -35,11 +36,16 @@ __all__ = [
     "Conformance",
     "Suite",
     "advise",
+    "check",
+    "check_model",
     "check_sampler",
+    "export",
+    "frechet_distance",
     "load_suite",
     "make_schedule",
     "plan",
     "run",
+    "tune",
     "unseeded_draws",
 ]
 
@@ -48,12 +54,17 @@ _HOMES = {
     "Check": "conformance",
     "Conformance": "conformance",
     "Suite": "suites.suite",
-    "advise": "advice.advising",
+    "advise": "api",
+    "check": "checking",
+    "check_model": "checking",
     "check_sampler": "conformance",
+    "export": "api",
+    "frechet_distance": "metrics.estimators.gaussians",
     "load_suite": "suites.suite",
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
+    "tune": "api",
     "unseeded_draws": "sampling.chance",
 }
 

@@ -5,8 +5,10 @@
 35
 
 ``run`` runs a suite, or models, samplers and budgets of your own, and gives a table. ``plan`` says what it
-would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model.
-``from_function`` and ``from_network`` make a model of what you have, ``make`` a sampler of a name.
+would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model,
+``tune`` its levels, and ``export`` writes them for other libraries. ``check`` and ``check_model`` test
+samplers and models of your own. ``from_function`` and ``from_network`` make a model of what you have,
+``make`` a sampler of a name.
 
 The names here are those that most scripts need. The packages ``samplers``, ``models``,
 ``benchmarks`` and ``results`` have all of them.
@@ -19,7 +21,18 @@ from .lazy import lazy as _lazy
 TYPE_CHECKING = False  # of typing, whose import takes longer than the rest
 if TYPE_CHECKING:
     from . import benchmarks, models, results, samplers
-    from .benchmarks import advise, check_sampler, load_suite, plan, run
+    from .benchmarks import (
+        advise,
+        check,
+        check_model,
+        check_sampler,
+        export,
+        frechet_distance,
+        load_suite,
+        plan,
+        run,
+        tune,
+    )
     from .models import from_function, from_network, make_model
     from .results import compare, compare_with, load
     from .samplers import karras, make
@@ -29,9 +42,13 @@ if TYPE_CHECKING:
 __all__ = [
     "advise",
     "benchmarks",
+    "check",
+    "check_model",
     "check_sampler",
     "compare",
     "compare_with",
+    "export",
+    "frechet_distance",
     "from_function",
     "from_network",
     "karras",
@@ -44,14 +61,19 @@ __all__ = [
     "results",
     "run",
     "samplers",
+    "tune",
 ]
 
 _HOMES = {
     "advise": "benchmarks",
     "benchmarks": "",
+    "check": "benchmarks",
+    "check_model": "benchmarks",
     "check_sampler": "benchmarks",
     "compare": "results",
     "compare_with": "results",
+    "export": "benchmarks",
+    "frechet_distance": "benchmarks",
     "from_function": "models",
     "from_network": "models",
     "karras": "samplers",
@@ -64,6 +86,7 @@ _HOMES = {
     "results": "",
     "run": "benchmarks",
     "samplers": "",
+    "tune": "benchmarks",
 }
 
 __getattr__, __dir__ = _lazy(__name__, _HOMES)

@@ -16,18 +16,16 @@ from typing import Annotated
 import typer
 
 from ...results.run_directory.disk.read_cache import read_once
-from .advise import advise
-from .check_model import check_model
 from .common.console import Warnings, say
-from .common.panels import PanelCommand
+from .common.options import PanelCommand
 from .compare import compare, gate
 from .doctor import doctor
 from .installed_commands import add_installed_commands
-from .models import convert, reference
+from .models import check_model, convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
-from .tune import tune
+from .search import advise, tune
 from .usage import epilog, run_app
 
 __all__ = ["app", "main"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say
-from .common.options import Json
+from .common.options import Json, option
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -23,44 +23,36 @@ Runs = Annotated[
 ]
 BaselineOption = Annotated[
     str | None,
-    typer.Option("--baseline", help="Sampler of the run that all others are compared with."),
+    option("--baseline", "Sampler of the run that all others are compared with."),
 ]
 MetricOption = Annotated[
-    list[str] | None, typer.Option("--metric", help="Column to compare by (repeatable), or all.")
+    list[str] | None, option("--metric", "Column to compare by (repeatable), or all.")
 ]
 MarginOption = Annotated[
-    str, typer.Option("--margin", help="What does not matter, as a share of the baseline.")
+    str, option("--margin", "What does not matter, as a share of the baseline.")
 ]
-CsvOption = Annotated[
-    Path | None, typer.Option("--csv", help="Write the lines to this CSV file too.")
-]
+CsvOption = Annotated[Path | None, option("--csv", "Write the lines to this CSV file too.")]
 BestOption = Annotated[
     bool,
-    typer.Option(
-        "--best-schedule", help="Each sampler at its best of the schedules that all have."
-    ),
+    option("--best-schedule", "Each sampler at its best of the schedules that all have."),
 ]
-TunedOption = Annotated[bool, typer.Option("--tuned", help="Each sampler at its tuned schedule.")]
+TunedOption = Annotated[bool, option("--tuned", "Each sampler at its tuned schedule.")]
 AuthorOption = Annotated[
-    bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")
+    bool, option("--author-schedule", "Each sampler at the schedule of its paper.")
 ]
 PublishedOption = Annotated[
-    bool, typer.Option("--published", help="The run beside what papers report for its model.")
+    bool, option("--published", "The run beside what papers report for its model.")
 ]
 PublishedModel = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--published-model",
-        help="Name of the run's model in the published table (default: the suite's, or its own).",
+        "Name of the run's model in the published table (default: the suite's, or its own).",
     ),
 ]
-QualityMargin = Annotated[
-    str, typer.Option("--quality-margin", help="By how much a metric may rise.")
-]
-TimeMargin = Annotated[
-    str, typer.Option("--time-margin", help="By how much the median time may rise.")
-]
-NoTime = Annotated[bool, typer.Option("--no-time", help="Leave times alone.")]
+QualityMargin = Annotated[str, option("--quality-margin", "By how much a metric may rise.")]
+TimeMargin = Annotated[str, option("--time-margin", "By how much the median time may rise.")]
+NoTime = Annotated[bool, option("--no-time", "Leave times alone.")]
 
 
 def compare(

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from .common.console import out, print_json, say
-from .common.options import Json
+from .common.options import Json, option
 
 if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis
@@ -26,7 +26,7 @@ COUNTERS = {
 def doctor(
     seconds: Annotated[
         float,
-        typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed."),
+        option("--seconds", "How long the reference work is timed.", min=0.1, max=600),
     ] = 1.5,
     as_json: Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins
+from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, option
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -20,37 +20,29 @@ MOST_LINES = 40
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 FigureRun = Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")]
-FigureOut = Annotated[Path | None, typer.Option("--out", help="Where they go (RUN/figures).")]
+FigureOut = Annotated[Path | None, option("--out", "Where they go (RUN/figures).")]
 Formats = Annotated[
-    str, typer.Option("--format", help="svg, png and pdf, or some of them, separated by commas.")
+    str, option("--format", "svg, png and pdf, or some of them, separated by commas.")
 ]
 Kinds = Annotated[
     str | None,
-    typer.Option(
-        "--kind", help="work-precision, pareto, ranking, timing, samples: some, by commas."
-    ),
+    option("--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."),
 ]
-FigureMetrics = Annotated[
-    list[str] | None, typer.Option("--metric", help="Column to draw (repeatable).")
-]
-ModelNames = Annotated[
-    list[str] | None, typer.Option("--model", help="Draw this model only (repeatable).")
-]
+FigureMetrics = Annotated[list[str] | None, option("--metric", "Column to draw (repeatable).")]
+ModelNames = Annotated[list[str] | None, option("--model", "Draw this model only (repeatable).")]
 SamplerNames = Annotated[
-    list[str] | None, typer.Option("--sampler", help="Draw this sampler only (repeatable).")
+    list[str] | None, option("--sampler", "Draw this sampler only (repeatable).")
 ]
-WidthName = Annotated[
-    str, typer.Option("--width", help="single (85 mm) or double (175 mm) column.")
-]
+WidthName = Annotated[str, option("--width", "single (85 mm) or double (175 mm) column.")]
 
 
 def status(
     folder: Folder,
     changes: Annotated[
         bool,
-        typer.Option(
+        option(
             "--changes",
-            help="Show what the present code, models and files would make again, and why.",
+            "Show what the present code, models and files would make again, and why.",
         ),
     ] = False,
     trust_suite: TrustOption = False,
@@ -151,9 +143,9 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Annotated[Path | None, typer.Option("--out", help="Path of the HTML file.")] = None,
+    to: Annotated[Path | None, option("--out", "Path of the HTML file.")] = None,
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Sampler that all are judged against (euler).")
+        str | None, option("--baseline", "Sampler that all are judged against (euler).")
     ] = None,
 ) -> None:
     """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
@@ -162,22 +154,18 @@ def report(
 
 def show(
     folder: Folder,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Column to rank by, lower is better.")
-    ] = None,
+    metric: Annotated[str | None, option("--metric", "Column to rank by, lower is better.")] = None,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", help="Sampler that verdict marks are against (euler)."),
+        option("--baseline", "Sampler that verdict marks are against (euler)."),
     ] = None,
     errors: Annotated[
         bool,
-        typer.Option("--errors", help="Print the errors apart instead: start, steps, end, model."),
+        option("--errors", "Print the errors apart instead: start, steps, end, model."),
     ] = False,
     to_floor: Annotated[
         bool,
-        typer.Option(
-            "--to-floor", help="Print the evaluations until fd_conv reaches the floor instead."
-        ),
+        option("--to-floor", "Print the evaluations until fd_conv reaches the floor instead."),
     ] = False,
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""

@@ -15,22 +15,22 @@ from .common import isolation as isolating
 from .common.console import duration, err, out, print_json, print_rows, say
 from .common.options import (
     DEVICES,
+    EXECUTION,
+    OUTPUT,
+    WHERE,
     AcceleratorOption,
     ExecutorOption,
-    FreshOption,
     GpusOption,
     IsolationOption,
     Json,
     MemoryLimitOption,
     RayAddressOption,
-    RetryOption,
-    RunJobsOption,
     SuiteName,
     SuiteOptions,
-    TimeLimitOption,
     checked,
     execution,
     load_plugins,
+    option,
     selected,
     taking,
 )
@@ -39,7 +39,6 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-    from ..running.executing import Executor
     from ..running.sequential import InterimAnalyses
     from ..suites.suite import Suite, Until
 
@@ -55,110 +54,94 @@ def run(
     options: SuiteOptions,
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
-    time_limit: TimeLimitOption = None,
+    time_limit: Annotated[
+        float | None,
+        option(
+            "--time-limit",
+            "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+            EXECUTION,
+            min=0,
+        ),
+    ] = None,
     memory_limit: MemoryLimitOption = None,
-    retry: RetryOption = False,
-    fresh: FreshOption = False,
-    jobs: RunJobsOption = None,
+    retry: Annotated[
+        bool, option("--retry", "Run cells again that failed, crashed or timed out.", OUTPUT)
+    ] = False,
+    fresh: Annotated[
+        bool,
+        option("--fresh", "Set aside what the directory holds, and use no kept search.", OUTPUT),
+    ] = False,
+    jobs: Annotated[
+        str | None,
+        option(
+            "--jobs",
+            "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
+            "core, here or of the Ray cluster. They share --threads.",
+            WHERE,
+        ),
+    ] = None,
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
     accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
-    _refuse_frontier(suite)
     if options.device != "cpu":
         isolating.take_gpu_of_rank()
-    on_ray = isolating.OnRay(ray_address, gpus_per_worker, accelerator)
-    runs_in = on_ray.executor(executor, isolation, jobs, memory_limit)
-    if runs_in is None:
-        runs_in = (
-            isolating.executor(executor, isolation, time_limit, memory_limit)
-            if jobs is None
-            else isolating.several(jobs, options.device, executor, isolation, memory_limit)
-        )
+    runs_in = isolating.pick_executor(
+        executor,
+        isolation,
+        jobs,
+        options.device,
+        isolating.OnRay(ray_address, gpus_per_worker, accelerator),
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+    )
     with closing(runs_in):
-        _run(suite, options, runs_in, time_limit, retry=retry, fresh=fresh)
+        if isolating.looks_new(suite, options.out_dir):
+            runs_in.start()  # its imports take as long as ours, at the same time
 
+        from ..api import run_suite
+        from ..running.setup import default_out
 
-def _run(
-    suite: str,
-    options: SuiteOptions,
-    runs_in: Executor,
-    time_limit: float | None,
-    *,
-    retry: bool,
-    fresh: bool,
-) -> None:
-    if isolating.looks_new(suite, options.out_dir):
-        runs_in.start()  # its imports take as long as ours, at the same time
-
-    from ...results.run_directory.write_errors import explain_write_errors
-    from ..running import runner
-    from ..running.conformity import nonconforming
-    from ..running.sequential import run_until_decided
-    from ..running.setup import default_out, pick_device, set_up
-    from ..sampling.execution import check_executions
-
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
-    folder = options.out_dir or default_out(resolved)
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
-    if resolved.timing.enabled:
-        runs_in.alone(where)  # likewise, whether that can be
-    with isolating.stoppable(folder, runs_in), explain_write_errors(folder):
-        if fresh:
-            _forget(folder)
-        setup = set_up(
-            resolved,
-            folder,
-            device=where,
-            console=err,
-            executor=runs_in,
-            time_limit=time_limit,
-            join=resolved.until is None,
-        )
-        if resolved.until:
-            table, looks = run_until_decided(setup, resolved.until, retry=retry)
-        else:
-            table, looks = runner.run_or_join(setup, retry=retry), None
-        doubt = "" if table is None else nonconforming(setup, table)
-    if table is None:
+        resolved, device = _resolve(suite, options)
+        folder = options.out_dir or default_out(resolved)
+        with isolating.stoppable(folder, runs_in):
+            done = run_suite(
+                resolved,
+                folder,
+                device,
+                console=err,
+                executor=runs_in,
+                time_limit=time_limit,
+                retry=retry,
+                fresh=fresh,
+                join=True,
+            )
+    if done.table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return
-    print_ranking(table, folder)
-    if doubt:
-        say(doubt)
-    if looks:
-        print_answer(looks)
-    code = say_troubles(table, {cell.key for cell in setup.cells}, folder)
+    print_ranking(done.table, folder)
+    if done.doubt:
+        say(done.doubt)
+    if done.analyses:
+        print_answer(done.analyses)
+    code = say_troubles(done.table, done.cells, folder)
     write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
-    return
 
 
 @taking(SuiteOptions)
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, how many network evaluations it takes, and how long that is here."""
-    _refuse_frontier(suite)
-
+    from ..api import plan_cells
     from ..planning.native import warn_of_drowned
-    from ..planning.planner import load_models
-    from ..planning.planner import plan as plan_suite
     from ..running.executing.pace import expected
     from ..running.forecast import forecast
-    from ..running.setup import default_out, pick_device
-    from ..sampling.execution import check_executions
-    from ..scoring.references import load_references
+    from ..running.setup import default_out
 
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    check_executions(resolved.execution, where)
-    models = load_models(resolved, where)
-    references = load_references(models, resolved.extractors, resolved.reference)
-    cells = plan_suite(resolved, models, references, where)
+    resolved, device = _resolve(suite, options)
+    models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
     if as_json:
         rows = [
@@ -171,7 +154,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             for c in cells
         ]
         return print_json(rows)
-    rows, doubts = forecast(resolved, models, references, cells, where)
+    rows, doubts = forecast(resolved, models, references, cells, device)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
     table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
@@ -211,32 +194,26 @@ def samples(
     suite: SuiteName,
     options: SuiteOptions,
     quantise: Annotated[
-        str,
-        typer.Option("--quantise", help="How values become 8 bits: round or truncate (as ADM)."),
+        str, option("--quantise", "How values become 8 bits: round or truncate (as ADM).")
     ] = "round",
 ) -> None:
     """Write the images that run would score, so that any other evaluator can score them: one .npz
     file a cell, as ADM's has it.
     """
-    _refuse_frontier(suite)
-
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
-    from ..running.setup import pick_device
     from ..sampling.exporting import check_exportable, export_samples
     from ..sampling.failure import Failure
 
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
+    resolved, device = _resolve(suite, options)
     rounding = checked(quantise, "--quantise", ("round", "truncate"))
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    models = load_models(resolved, where)
+    models = load_models(resolved, device)
     for model in models.values():
         check_exportable(model)
     folder = options.out_dir or Path("samples") / f"{resolved.name}-{resolved.digest}"
     folder.mkdir(parents=True, exist_ok=True)
     failed = False
-    for cell in plan_suite(resolved, models, dict.fromkeys(models), where):
+    for cell in plan_suite(resolved, models, dict.fromkeys(models), device):
         path, label = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
         if cell.skip:
             say(f"{label}: left out, {cell.skip}")
@@ -254,31 +231,22 @@ def samples(
         raise typer.Exit(1)
 
 
-def _forget(folder: Path) -> None:
-    """Set aside for good what a run directory holds, and what was searched for models."""
-    from ...results.run_directory.run_dir import RunDir
-    from ..planning.cache import default_cache, forget_searches
+def _resolve(suite: str, options: SuiteOptions) -> tuple[Suite, str]:
+    """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
 
-    run = RunDir.at(folder)
-    if (folder / "run.json").exists():
-        with run.lock():
-            run.set_all_aside("it was made before --fresh was asked for", returns=False)
-    forget_searches(default_cache())
-
-
-def _refuse_frontier(suite: str) -> None:
-    """Refuse the frontier, which once was run as a suite, with a ValueError."""
+    Raises:
+        ValueError: an option makes no sense, or it is the frontier, which once was run as a suite.
+    """
     if suite == "frontier":
         raise ValueError(
             "the frontier is no suite but a command of its own; write "
             "samplerbench frontier (its --help has the options)"
         )
-
-
-def _resolve(suite: str, options: SuiteOptions) -> Suite:
-    """Set torch's threads; return the suite that ``run`` or ``plan`` is to use."""
     import torch
 
+    from ..running.setup import pick_device
+
+    load_plugins(options.plugin, options.peers_path)
     chosen = selected(
         suite,
         models=options.model,
@@ -316,7 +284,7 @@ def _resolve(suite: str, options: SuiteOptions) -> Suite:
         resolved = resolved.replaced(timing=timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return resolved
+    return resolved, pick_device(checked(options.device, "--device", DEVICES), resolved)
 
 
 def _done(folder: Path, cells: set[str]) -> str:

@@ -4,7 +4,6 @@ libraries; ``new-solver`` and ``new-metric``: packages of one's own.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import textwrap
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import cell_text, err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, load_plugins
+from .common.options import Json, PeersPath, Plugins, load_plugins, option
 
 if TYPE_CHECKING:
-    from ...models import Denoiser
-    from ...samplers import Sampler
     from ..conformance import Conformance
     from .scaffold import Kind
 
@@ -40,18 +37,16 @@ SOURCE_WIDTH = 30
 
 With it, the table of samplers takes 120.
 """
-PackageFolder = Annotated[Path, typer.Option("--out", help="Where to make the package.")]
+PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
 
 
 def check(
     sampler: Annotated[
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Check every registered sampler.")
-    ] = False,
+    everything: Annotated[bool, option("--all", "Check every registered sampler.")] = False,
     write: Annotated[
-        Path | None, typer.Option("--write", help="Write what was measured to this JSON file.")
+        Path | None, option("--write", "Write what was measured to this JSON file.")
     ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -60,7 +55,8 @@ def check(
     """Check samplers: measured order, evaluations, purity, batch independence, exact moments,
     ends. Exit code 1 if a check fails.
     """
-    from ..conformance import check_sampler, print_conformance
+    from ..checking import check as check_sampler
+    from ..conformance import print_conformance
     from ..conformance.measured import entry_of, label_of, write_measured
 
     load_plugins(plugin, peers_path)
@@ -95,7 +91,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
     """
     from ... import samplers
-    from ..suites.spec import parse_spec
+    from ..checking import with_steps
 
     if everything and named:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
@@ -103,16 +99,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(
             "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
         )
-    subjects = [
-        samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)
-    ]
-    if stand_in := next((s.name for s in subjects if getattr(s, "of_checkpoint", False)), None):
-        raise ValueError(
-            f"{stand_in} has no steps of its own: it is whichever sampler the scheduler beside a checkpoint is; "
-            "samplerbench check-model CHECKPOINT says which, and that one can be checked, such as "
-            "samplerbench check dpmpp_2m"
-        )
-    return subjects
+    return [with_steps(spec) for spec in (samplers.names() if everything else named)]
 
 
 def _line(label: str, entry: dict[str, Any]) -> str:
@@ -140,11 +127,11 @@ def list_command(
     ],
     profile: Annotated[
         int | None,
-        typer.Option("--profile", help="Samplers: the order of each step on this many steps."),
+        option("--profile", "Samplers: the order of each step on this many steps."),
     ] = None,
     translate: Annotated[
         str | None,
-        typer.Option("--translate", help="Samplers: what a library's names are called here."),
+        option("--translate", "Samplers: what a library's names are called here."),
     ] = None,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -204,82 +191,36 @@ def export(
     ] = None,
     to: Annotated[
         str,
-        typer.Option(
-            "--to", help="diffusers or k-diffusion; with --sampler comfyui and python too."
-        ),
+        option("--to", "diffusers or k-diffusion; with --sampler comfyui and python too."),
     ] = "k-diffusion",
     schedule: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--schedule",
-            help="With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+            "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
         ),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Number of steps on the model's range.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="The model whose range it is.")
-    ] = None,
+    steps: Annotated[int | None, option("--steps", "Number of steps on the model's range.")] = None,
+    model: Annotated[str | None, option("--model", "The model whose range it is.")] = None,
     sampler: Annotated[
         str | None,
-        typer.Option("--sampler", help="With --model: lines that take this sampler's steps."),
+        option("--sampler", "With --model: lines that take this sampler's steps."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
-    from ...samplers import make
-    from ...samplers.peers import export_sigmas
-    from ..planning.levels import levels_of, read_levels
-    from ..planning.models import load_model
-    from ..suites.spec import parse_spec
+    from ..api import export as export_lines
 
-    by_model = steps is not None and model is not None
-    alone = sampler is None or model is None
-    if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
-        raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
-    if sampler is not None and model is None:
-        raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
-    subject = None if model is None else load_model(model).model
-    solver = None if sampler is None else make(parse_spec(sampler))
-    levels = (
-        levels_of(schedule, steps, subject, solver)
-        if steps is not None and subject is not None
-        else read_levels(sigmas or "")
-    )
-    if solver is not None and subject is not None and model is not None:
-        return _export_sampler(to, solver, levels, subject, model, as_json=as_json)
-    text = export_sigmas(to, levels)
+    lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
     if as_json:
-        return print_json(text)
-    if text["notes"]:
-        say(f"# {text['notes']}")
-    say(f"sigmas = {text['sigmas']}")
-    return say(text["call"])
-
-
-def _export_sampler(
-    to: str,
-    sampler: Sampler,
-    levels: tuple[float, ...],
-    model: Denoiser,
-    spec: str,
-    *,
-    as_json: bool,
-) -> None:
-    """Print lines that take a sampler's steps, and what the library does otherwise all the same."""
-    from ...samplers import Grid
-    from ..advice.exports import export as exported
-    from ..planning.fitting import Pilot
-
-    grid = Grid(levels)
-    if getattr(sampler, "needs_look", False):
-        sampler = Pilot(model, None, "cpu").fitted(sampler, grid)
-    lines = exported(to, sampler, grid, model, spec)
-    if as_json:
-        return print_json(dataclasses.asdict(lines))
-    say(lines.code)
-    return say(f"# {lines.remark}") if lines.remark else None
+        return print_json(lines)
+    if "code" in lines:
+        say(lines["code"])
+        return say(f"# {lines['remark']}") if lines["remark"] else None
+    if lines["notes"]:
+        say(f"# {lines['notes']}")
+    say(f"sigmas = {lines['sigmas']}")
+    return say(lines["call"])
 
 
 def new_solver(

@@ -82,6 +82,29 @@ def executor(
     return result
 
 
+def pick_executor(
+    name: str | None,
+    isolation: bool | None,
+    jobs: str | None,
+    device: str,
+    ray: OnRay,
+    *,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+) -> Executor:
+    """Return the executor that the options of a command name.
+
+    Raises:
+        ValueError: options that contradict each other.
+    """
+    on_ray = ray.executor(name, isolation, jobs, memory_limit)
+    if on_ray is not None:
+        return on_ray
+    if jobs is None:
+        return executor(name, isolation, time_limit, memory_limit)
+    return several(jobs, device, name, isolation, memory_limit)
+
+
 def several(
     jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
 ) -> Executor:
