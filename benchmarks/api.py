@@ -64,7 +64,7 @@ OBJECTS = (
 )
 
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
-"""Models to score tuned grids on too: the first that they were not tuned on."""
+"""Models to score tuned grids on: the first that they were not tuned on."""
 
 
 def plan(
@@ -221,7 +221,7 @@ def run_suite(
         executor: where samplers run; None for this process.
         time_limit: seconds of a shard; None for a forecast.
         retry: True to run cells again that failed before.
-        fresh: True to set aside what the folder holds, and to use no stored search.
+        fresh: True to set aside what the folder holds and was searched for models.
         join: True to help another process that runs in the folder; else that is an error.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
@@ -239,21 +239,20 @@ def run_suite(
             time_limit=time_limit,
             join=join and suite.until is None,
         )
-        table, analyses = None, None
         if suite.until:
             table, analyses = run_until_decided(setup, suite.until, retry=retry)
         else:
             table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
+            analyses = None
         doubt = "" if table is None else nonconforming(setup, table)
     return Done(table, analyses, doubt, {cell.key for cell in setup.cells})
 
 
 def _set_aside(folder: Path) -> None:
-    """Set aside for good what a run directory holds, and what was searched for models."""
-    run_directory = RunDir.at(folder)
+    directory = RunDir.at(folder)
     if (folder / "run.json").exists():
-        with run_directory.lock():
-            run_directory.set_all_aside("it was made before --fresh was asked for", returns=False)
+        with directory.lock():
+            directory.set_all_aside("it was made before --fresh was asked for", returns=False)
     forget_searches(default_cache())
 
 
@@ -275,14 +274,13 @@ def advise(
             ``results/runs`` with the name of the model.
         only: samplers to race in place of all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        **options: ``minutes``, wall time to spend (10); ``ms``, milliseconds that a sample may take,
-            in place of ``nfe``; ``library``, whose lines come first; ``default``, what is used now;
-            ``extractor``; ``seed``; ``progress``, called with each stage in words; as
-            :func:`samplerbench.benchmarks.advice.advise` has them.
+        **options: ``minutes`` to spend (10), ``ms`` that a sample may take in place of ``nfe``,
+            ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
+            each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense, or there is too
-            little time; the sentence names it.
+        ValueError: something does not exist or makes no sense, or there is too little time; the
+            sentence names it.
     """
     from .advice import advise as find
 
@@ -306,9 +304,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Result of a tuning: the entries of the file, the targets that failed, and the model that the
-    grids were scored on too.
-    """
+    """Entries of tuned levels, the targets that failed, and the model that they were scored on too."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]

@@ -88,15 +88,20 @@ def model_spec(model: Any, name: str = "") -> Any:
 
 
 def make_sampler(sampler: Any) -> Sampler:
-    """Return the sampler of a spec, an object or a class; a class is made known.
+    """Return the sampler of a spec, an object or a class, which is made known.
 
     Raises:
         ValueError: there is none.
     """
-    spec = parse_spec(sampler_spec(sampler))
-    if spec["name"] not in methods.names():
-        load_installed()
-    return methods.make(spec)
+    if isinstance(sampler, str | Mapping):
+        spec = parse_spec(sampler)
+        if spec["name"] not in methods.names():
+            load_installed()
+        return methods.make(spec)
+    made = sampler() if isinstance(sampler, type) else sampler
+    if ":" not in getattr(made, "name", ""):  # another library's is known by its name
+        methods.spec_of(made)
+    return made
 
 
 def sampler_spec(sampler: Any) -> Any:

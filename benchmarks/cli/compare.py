@@ -17,55 +17,45 @@ if TYPE_CHECKING:
     from ...results.comparison.gate import GateReport
     from ..tuning.fair_schedules import Fair
 
-Runs = Annotated[
-    list[Path],
-    typer.Argument(help="One or two run directories or tables; of two, the first is the baseline."),
-]
-BaselineOption = Annotated[
-    str | None,
-    option("--baseline", "Sampler of the run that all others are compared with."),
-]
 MetricOption = Annotated[
     list[str] | None, option("--metric", "Column to compare by (repeatable), or all.")
 ]
-MarginOption = Annotated[
-    str, option("--margin", "What does not matter, as a share of the baseline.")
-]
-CsvOption = Annotated[Path | None, option("--csv", "Write the lines to this CSV file too.")]
-BestOption = Annotated[
-    bool,
-    option("--best-schedule", "Each sampler at its best of the schedules that all have."),
-]
-TunedOption = Annotated[bool, option("--tuned", "Each sampler at its tuned schedule.")]
-AuthorOption = Annotated[
-    bool, option("--author-schedule", "Each sampler at the schedule of its paper.")
-]
-PublishedOption = Annotated[
-    bool, option("--published", "The run beside what papers report for its model.")
-]
-PublishedModel = Annotated[
-    str | None,
-    option(
-        "--published-model",
-        "Name of the run's model in the published table (default: the suite's, or its own).",
-    ),
-]
-QualityMargin = Annotated[str, option("--quality-margin", "By how much a metric may rise.")]
-TimeMargin = Annotated[str, option("--time-margin", "By how much the median time may rise.")]
-NoTime = Annotated[bool, option("--no-time", "Leave times alone.")]
 
 
 def compare(
-    runs: Runs,
-    baseline: BaselineOption = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="One or two run directories or tables; of two, the first is the baseline."
+        ),
+    ],
+    baseline: Annotated[
+        str | None,
+        option("--baseline", "Sampler of the run that all others are compared with."),
+    ] = None,
     metric: MetricOption = None,
-    margin: MarginOption = "1%",
-    best_schedule: BestOption = False,
-    author_schedule: AuthorOption = False,
-    tuned: TunedOption = False,
-    published: PublishedOption = False,
-    published_model: PublishedModel = None,
-    csv: CsvOption = None,
+    margin: Annotated[
+        str, option("--margin", "What does not matter, as a share of the baseline.")
+    ] = "1%",
+    best_schedule: Annotated[
+        bool,
+        option("--best-schedule", "Each sampler at its best of the schedules that all have."),
+    ] = False,
+    author_schedule: Annotated[
+        bool, option("--author-schedule", "Each sampler at the schedule of its paper.")
+    ] = False,
+    tuned: Annotated[bool, option("--tuned", "Each sampler at its tuned schedule.")] = False,
+    published: Annotated[
+        bool, option("--published", "The run beside what papers report for its model.")
+    ] = False,
+    published_model: Annotated[
+        str | None,
+        option(
+            "--published-model",
+            "Name of the run's model in the published table (default: the suite's, or its own).",
+        ),
+    ] = None,
+    csv: Annotated[Path | None, option("--csv", "Write the lines to this CSV file too.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two runs cell by cell, the samplers of a run with one of them, or a run with what
@@ -104,9 +94,13 @@ def compare(
 def gate(
     baseline: Annotated[Path, typer.Argument(help="Run that is taken as good.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
-    quality_margin: QualityMargin = "1%",
-    time_margin: TimeMargin = "5%",
-    no_time: NoTime = False,
+    quality_margin: Annotated[
+        str, option("--quality-margin", "By how much a metric may rise.")
+    ] = "1%",
+    time_margin: Annotated[
+        str, option("--time-margin", "By how much the median time may rise.")
+    ] = "5%",
+    no_time: Annotated[bool, option("--no-time", "Leave times alone.")] = False,
     metric: MetricOption = None,
     as_json: Json = False,
 ) -> None:

@@ -40,7 +40,7 @@ from .results import print_ranking, write
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
     from ..running.sequential import InterimAnalyses
-    from ..suites.suite import Suite, Until
+    from ..suites.suite import Suite
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
@@ -164,15 +164,11 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     out.print(table)
     if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling, solving, scoring = (
-        sum(part)
-        for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True)
-    )
-    pace = (
-        f", and timing about {duration(resolved.timing.seconds)} a model"
-        if resolved.timing.enabled
-        else ""
-    )
+    sampling = sum(row.seconds for row in rows)
+    solving = sum(row.references for row in rows)
+    scoring = sum(row.scoring for row in rows)
+    timing = resolved.timing
+    pace = f", and timing about {duration(timing.seconds)} a model" if timing.enabled else ""
     say(
         f"Sampling takes about {duration(sampling)} here, references {duration(solving)} and "
         f"scoring {duration(scoring)}{pace}."
@@ -277,11 +273,11 @@ def _resolve(suite: str, options: SuiteOptions) -> tuple[Suite, str]:
         margin=options.margin,
         most=options.max_samples,
     )
-    if not options.timing:
-        resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
+    timing: dict[str, Any] = {} if options.timing else {"enabled": False}
     if options.timing_minutes is not None:
-        timing = {**resolved.timing.model_dump(), "minutes": options.timing_minutes}
-        resolved = resolved.replaced(timing=timing)
+        timing["minutes"] = options.timing_minutes
+    if timing:
+        resolved = resolved.replaced(timing=resolved.timing.model_dump() | timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     return resolved, pick_device(checked(options.device, "--device", DEVICES), resolved)
@@ -310,15 +306,13 @@ def with_sequential_options(
     """Return the suite with the command line's options of sequential sampling.
 
     Raises:
-        ValueError: an option that says how to stop, where nothing says when; or a value that makes
-            no sense.
+        ValueError: an option says how to stop and nothing says when, or a value makes no sense.
     """
     from ..suites.spec import parse_spec
 
-    options: dict[str, Any] = {
-        "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,
-        "margin": None if margin is None else share(margin, "--margin"),
-    }  # fmt: skip
+    options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
+    options["max_samples"] = most
+    options["margin"] = None if margin is None else share(margin, "--margin")
     options = {key: value for key, value in options.items() if value is not None}
     previous = {} if suite.until is None else suite.until.model_dump()
     if options and not (decided or target_se is not None or previous):
@@ -336,7 +330,9 @@ def print_answer(looks: InterimAnalyses) -> None:
     from ...results.comparison.significance import LEVEL
 
     rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in looks.rows]
-    print_rows(rows, _columns(looks.until))
+    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
+    columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
+    print_rows(rows, columns | {"verdict": "verdict"})
     counts = Counter(row["verdict"] for row in rows)
     say(
         f"{looks.number} looks at {looks.until.column}: "
@@ -355,31 +351,18 @@ def print_answer(looks: InterimAnalyses) -> None:
     out.print()
 
 
-def _columns(until: Until) -> dict[str, str]:
-    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
-    return (
-        columns
-        | ({} if until.baseline is None else {"interval": "Δ [95 %]"})
-        | {"verdict": "verdict"}
-    )
-
-
 def _interval(row: dict[str, Any]) -> str:
     """Return ``Δ [low, high]`` with two digits."""
     from ...results.text import format_number
 
     if row.get("low") is None:
         return ""
-    return f"{format_number(row['difference'], 2)} [{format_number(row['low'], 2)}, {format_number(row['high'], 2)}]"
+    value, low, high = (format_number(row[key], 2) for key in ("difference", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of the run's cells have no result, and a line for each reason.
-
-    Args:
-        table: of the run directory, which may hold cells of other runs too.
-        cells: keys of the cells that were asked for.
-        folder: the run directory.
+    """Print how many of these cells of a run directory have no result, and a line for each reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.

@@ -22,10 +22,7 @@ LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
     k: k for k in ("order", "measured", "weak", "strong")
 }
-SAMPLER_COLUMNS = {
-    "name": "name",
-    "order": "order",
-    "measured": "measured",
+SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
     "nfe_per_step": "per step",
     "kind": "kind",
     "source": "source",
@@ -33,10 +30,7 @@ SAMPLER_COLUMNS = {
 }
 HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
 SOURCE_WIDTH = 30
-"""Characters of a source in text; ``--json`` has all of it.
-
-With it, the table of samplers takes 120.
-"""
+"""Characters of a source in text, so that the table of samplers takes 120; ``--json`` has all."""
 PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
 
 
@@ -55,8 +49,7 @@ def check(
     """Check samplers: measured order, evaluations, purity, batch independence, exact moments,
     ends. Exit code 1 if a check fails.
     """
-    from ..checking import check as check_sampler
-    from ..conformance import print_conformance
+    from ..conformance import check_sampler, print_conformance
     from ..conformance.measured import entry_of, label_of, write_measured
 
     load_plugins(plugin, peers_path)
@@ -85,11 +78,7 @@ def check(
 
 
 def _subjects(named: list[str], everything: bool) -> list[Any]:
-    """Make all samplers to check, before the first is checked.
-
-    Raises:
-        ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
-    """
+    """Make all samplers to check, before the first is checked."""
     from ... import samplers
     from ..checking import with_steps
 

@@ -37,13 +37,9 @@ from .common.options import (
 )
 
 if TYPE_CHECKING:
-    from ..planning.tuned.entry import Tuned
+    from ..planning.tuned.entry import Scores, Tuned
 
-TUNE_COLUMNS = {
-    "name": "sampler",
-    "nfe": "NFE",
-    "schedule": "untuned",
-    "test": "error",
+TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error"} | {
     "gap": "gap",
     "elsewhere": "elsewhere",
     "teacher": "teacher",
@@ -233,23 +229,11 @@ def tune(
         )
     elif entries:
         _say_tuned(entries, objective, test_latents, holdout)
-        axes = [
-            ("--model", model),
-            *(("--sampler", option) for option in sampler),
-            ("--steps", steps),
-            ("--nfe", nfe),
-        ]
-        words = [word for name, value in axes if value is not None for word in (name, value)]
-        schedule = ["--schedule", f"tuned(file='{file}')"]
-        command = [
-            "samplerbench",
-            "run",
-            "quick",
-            *words,
-            *loading(list(map(make_sampler, sampler))),
-            *schedule,
-        ]
-        say(f"{file} has the grids: {shlex.join(command)}")
+        words = ["samplerbench", "run", "quick", "--model", model]
+        for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
+            words += [word for value in values if value is not None for word in (name, value)]
+        words += [*loading([*map(make_sampler, sampler)]), "--schedule", f"tuned(file='{file}')"]
+        say(f"{file} has the grids: {shlex.join(words)}")
     if failures:
         raise typer.Exit(1)
 
@@ -278,15 +262,16 @@ def _say_tuned(entries: list[Tuned], objective: str, test_latents: int, other: s
 
 def _row(entry: Tuned) -> dict[str, Any]:
     """Return an entry for people: errors as ``untuned → tuned``."""
-    scores = {"test": entry.test, "elsewhere": entry.elsewhere.scores}
+
+    def errors(scores: Scores) -> str:
+        return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
+
     return {
         "name": entry.subject.sampler,
         "nfe": entry.nfe,
         "schedule": entry.schedule,
-        **{
-            key: f"{score.untuned.error:.3g} → {score.tuned.error:.3g}"
-            for key, score in scores.items()
-        },
+        "test": errors(entry.test),
+        "elsewhere": errors(entry.elsewhere.scores),
         "gap": f"{entry.gap:+.0%}",
         "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
         "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
