@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say
-from .common.options import Json, option
+from .common.options import Json, option, setting
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -29,33 +29,28 @@ def compare(
             help="One or two run directories or tables; of two, the first is the baseline."
         ),
     ],
-    baseline: Annotated[
-        str | None,
-        option("--baseline", "Sampler of the run that all others are compared with."),
-    ] = None,
+    baseline: str | None = setting(
+        "--baseline", "Sampler of the run that all others are compared with."
+    ),
     metric: MetricOption = None,
-    margin: Annotated[
-        str, option("--margin", "What does not matter, as a share of the baseline.")
-    ] = "1%",
-    best_schedule: Annotated[
-        bool,
-        option("--best-schedule", "Each sampler at its best of the schedules that all have."),
-    ] = False,
-    author_schedule: Annotated[
-        bool, option("--author-schedule", "Each sampler at the schedule of its paper.")
-    ] = False,
-    tuned: Annotated[bool, option("--tuned", "Each sampler at its tuned schedule.")] = False,
-    published: Annotated[
-        bool, option("--published", "The run beside what papers report for its model.")
-    ] = False,
-    published_model: Annotated[
-        str | None,
-        option(
-            "--published-model",
-            "Name of the run's model in the published table (default: the suite's, or its own).",
-        ),
-    ] = None,
-    csv: Annotated[Path | None, option("--csv", "Write the lines to this CSV file too.")] = None,
+    margin: str = setting(
+        "--margin", "What does not matter, as a share of the baseline.", default="1%"
+    ),
+    best_schedule: bool = setting(
+        "--best-schedule", "Each sampler at its best of the schedules that all have.", default=False
+    ),
+    author_schedule: bool = setting(
+        "--author-schedule", "Each sampler at the schedule of its paper.", default=False
+    ),
+    tuned: bool = setting("--tuned", "Each sampler at its tuned schedule.", default=False),
+    published: bool = setting(
+        "--published", "The run beside what papers report for its model.", default=False
+    ),
+    published_model: str | None = setting(
+        "--published-model",
+        "Name of the run's model in the published table (default: the suite's, or its own).",
+    ),
+    csv: Path | None = setting("--csv", "Write the lines to this CSV file too."),
     as_json: Json = False,
 ) -> None:
     """Compare two runs cell by cell, the samplers of a run with one of them, or a run with what
@@ -94,13 +89,13 @@ def compare(
 def gate(
     baseline: Annotated[Path, typer.Argument(help="Run that is taken as good.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
-    quality_margin: Annotated[
-        str, option("--quality-margin", "By how much a metric may rise.")
-    ] = "1%",
-    time_margin: Annotated[
-        str, option("--time-margin", "By how much the median time may rise.")
-    ] = "5%",
-    no_time: Annotated[bool, option("--no-time", "Leave times alone.")] = False,
+    quality_margin: str = setting(
+        "--quality-margin", "By how much a metric may rise.", default="1%"
+    ),
+    time_margin: str = setting(
+        "--time-margin", "By how much the median time may rise.", default="5%"
+    ),
+    no_time: bool = setting("--no-time", "Leave times alone.", default=False),
     metric: MetricOption = None,
     as_json: Json = False,
 ) -> None:

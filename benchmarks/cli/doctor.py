@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
 
 from .common.console import out, print_json, say
-from .common.options import Json, option
+from .common.options import Json, setting
 
 if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis
@@ -24,10 +24,9 @@ COUNTERS = {
 
 
 def doctor(
-    seconds: Annotated[
-        float,
-        option("--seconds", "How long the reference work is timed.", min=0.1, max=600),
-    ] = 1.5,
+    seconds: float = setting(
+        "--seconds", "How long the reference work is timed.", default=1.5, min=0.1, max=600
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what this machine is, what it can measure, and whether its times can be trusted.

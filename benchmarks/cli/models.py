@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, print_json, print_rows, say
-from .common.options import DEVICES, DeviceOption, Json, checked, option
+from .common.options import DEVICES, DeviceOption, Json, checked, option, setting
 
 if TYPE_CHECKING:
     from ...models.checkpoints.specification import Specification
@@ -36,26 +36,20 @@ def check_model(
             "FAMILY:PATH, or either with ?setting=value&…."
         ),
     ],
-    images: Annotated[
-        str | None,
-        option(
-            "--images",
-            "Clean images that it was trained on, or like them: a folder, .npy, .npz, or a data set as "
-            "for run --reference; of a model of latents also these. Without any, what the model says of "
-            "its data, or its own samples, on which nothing can pass.",
-        ),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        option(
-            "--teacher",
-            "Of a few-step map: the model that it was distilled from, along whose paths its ends "
-            "are compared.",
-        ),
-    ] = None,
-    samples: Annotated[
-        int, option("--samples", "Images, or own samples, at most.", min=16, max=10_000)
-    ] = 256,
+    images: str | None = setting(
+        "--images",
+        "Clean images that it was trained on, or like them: a folder, .npy, .npz, or a data set as "
+        "for run --reference; of a model of latents also these. Without any, what the model says of "
+        "its data, or its own samples, on which nothing can pass.",
+    ),
+    teacher: str | None = setting(
+        "--teacher",
+        "Of a few-step map: the model that it was distilled from, along whose paths its ends "
+        "are compared.",
+    ),
+    samples: int = setting(
+        "--samples", "Images, or own samples, at most.", default=256, min=16, max=10_000
+    ),
     device: DeviceOption = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -201,13 +195,10 @@ def reference(
     ],
     extractor: Annotated[str, option("--extractor", "Feature space, one of `list extractors`.")],
     out: Annotated[Path, option("--out", ".npz file to write.")],
-    model: Annotated[
-        str | None,
-        option(
-            "--model",
-            "Whose data they are; says their shape and range where they are no images of 8 bits.",
-        ),
-    ] = None,
+    model: str | None = setting(
+        "--model",
+        "Whose data they are; says their shape and range where they are no images of 8 bits.",
+    ),
 ) -> None:
     """Write mean and covariance of the features of real samples, in the format that EDM's scripts
     read.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, option
+from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
@@ -24,13 +24,11 @@ Folder = Annotated[Path, typer.Argument(help="Run directory.")]
 
 def status(
     folder: Folder,
-    changes: Annotated[
-        bool,
-        option(
-            "--changes",
-            "Show what the present code, models and files would make again, and why.",
-        ),
-    ] = False,
+    changes: bool = setting(
+        "--changes",
+        "Show what the present code, models and files would make again, and why.",
+        default=False,
+    ),
     trust_suite: TrustOption = False,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -125,10 +123,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Annotated[Path | None, option("--out", "Path of the HTML file.")] = None,
-    baseline: Annotated[
-        str | None, option("--baseline", "Sampler that all are judged against (euler).")
-    ] = None,
+    to: Path | None = setting("--out", "Path of the HTML file."),
+    baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
 ) -> None:
     """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
     write(folders, to, baseline)
@@ -136,19 +132,16 @@ def report(
 
 def show(
     folder: Folder,
-    metric: Annotated[str | None, option("--metric", "Column to rank by, lower is better.")] = None,
-    baseline: Annotated[
-        str | None,
-        option("--baseline", "Sampler that verdict marks are against (euler)."),
-    ] = None,
-    errors: Annotated[
-        bool,
-        option("--errors", "Print the errors apart instead: start, steps, end, model."),
-    ] = False,
-    to_floor: Annotated[
-        bool,
-        option("--to-floor", "Print the evaluations until fd_conv reaches the floor instead."),
-    ] = False,
+    metric: str | None = setting("--metric", "Column to rank by, lower is better."),
+    baseline: str | None = setting("--baseline", "Sampler that verdict marks are against (euler)."),
+    errors: bool = setting(
+        "--errors", "Print the errors apart instead: start, steps, end, model.", default=False
+    ),
+    to_floor: bool = setting(
+        "--to-floor",
+        "Print the evaluations until fd_conv reaches the floor instead.",
+        default=False,
+    ),
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
     from ...results.result_table import load
@@ -232,24 +225,17 @@ def ranked(table: Any) -> list[str]:
 
 def figures(
     run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
-    out: Annotated[Path | None, option("--out", "Where they go (RUN/figures).")] = None,
-    formats: Annotated[
-        str, option("--format", "svg, png and pdf, or some of them, separated by commas.")
-    ] = "svg,png,pdf",
-    kind: Annotated[
-        str | None,
-        option("--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."),
-    ] = None,
-    metric: Annotated[list[str] | None, option("--metric", "Column to draw (repeatable).")] = None,
-    model: Annotated[
-        list[str] | None, option("--model", "Draw this model only (repeatable).")
-    ] = None,
-    sampler: Annotated[
-        list[str] | None, option("--sampler", "Draw this sampler only (repeatable).")
-    ] = None,
-    width: Annotated[
-        str, option("--width", "single (85 mm) or double (175 mm) column.")
-    ] = "single",
+    out: Path | None = setting("--out", "Where they go (RUN/figures)."),
+    formats: str = setting(
+        "--format", "svg, png and pdf, or some of them, separated by commas.", default="svg,png,pdf"
+    ),
+    kind: str | None = setting(
+        "--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."
+    ),
+    metric: list[str] | None = setting("--metric", "Column to draw (repeatable)."),
+    model: list[str] | None = setting("--model", "Draw this model only (repeatable)."),
+    sampler: list[str] | None = setting("--sampler", "Draw this sampler only (repeatable)."),
+    width: str = setting("--width", "single (85 mm) or double (175 mm) column.", default="single"),
 ) -> None:
     """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times, samples."""
     from ...results.figures import KINDS, write_figures

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
@@ -30,8 +30,8 @@ from .common.options import (
     checked,
     execution,
     load_plugins,
-    option,
     selected,
+    setting,
     taking,
 )
 from .compare import share
@@ -54,32 +54,28 @@ def run(
     options: SuiteOptions,
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
-    time_limit: Annotated[
-        float | None,
-        option(
-            "--time-limit",
-            "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
-            EXECUTION,
-            min=0,
-        ),
-    ] = None,
+    time_limit: float | None = setting(
+        "--time-limit",
+        "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+        EXECUTION,
+        min=0,
+    ),
     memory_limit: MemoryLimitOption = None,
-    retry: Annotated[
-        bool, option("--retry", "Run cells again that failed, crashed or timed out.", OUTPUT)
-    ] = False,
-    fresh: Annotated[
-        bool,
-        option("--fresh", "Set aside what the directory holds, and use no kept search.", OUTPUT),
-    ] = False,
-    jobs: Annotated[
-        str | None,
-        option(
-            "--jobs",
-            "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
-            "core, here or of the Ray cluster. They share --threads.",
-            WHERE,
-        ),
-    ] = None,
+    retry: bool = setting(
+        "--retry", "Run cells again that failed, crashed or timed out.", OUTPUT, default=False
+    ),
+    fresh: bool = setting(
+        "--fresh",
+        "Set aside what the directory holds, and use no kept search.",
+        OUTPUT,
+        default=False,
+    ),
+    jobs: str | None = setting(
+        "--jobs",
+        "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
+        "core, here or of the Ray cluster. They share --threads.",
+        WHERE,
+    ),
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
     accelerator: AcceleratorOption = None,
@@ -189,9 +185,9 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
 def samples(
     suite: SuiteName,
     options: SuiteOptions,
-    quantise: Annotated[
-        str, option("--quantise", "How values become 8 bits: round or truncate (as ADM).")
-    ] = "round",
+    quantise: str = setting(
+        "--quantise", "How values become 8 bits: round or truncate (as ADM).", default="round"
+    ),
 ) -> None:
     """Write the images that run would score, so that any other evaluator can score them: one .npz
     file a cell, as ADM's has it.

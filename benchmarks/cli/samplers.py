@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import cell_text, err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, load_plugins, option
+from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
 
 if TYPE_CHECKING:
     from ..conformance import Conformance
@@ -38,10 +38,8 @@ def check(
     sampler: Annotated[
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
-    everything: Annotated[bool, option("--all", "Check every registered sampler.")] = False,
-    write: Annotated[
-        Path | None, option("--write", "Write what was measured to this JSON file.")
-    ] = None,
+    everything: bool = setting("--all", "Check every registered sampler.", default=False),
+    write: Path | None = setting("--write", "Write what was measured to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -114,14 +112,12 @@ def list_command(
         str,
         typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
-    profile: Annotated[
-        int | None,
-        option("--profile", "Samplers: the order of each step on this many steps."),
-    ] = None,
-    translate: Annotated[
-        str | None,
-        option("--translate", "Samplers: what a library's names are called here."),
-    ] = None,
+    profile: int | None = setting(
+        "--profile", "Samplers: the order of each step on this many steps."
+    ),
+    translate: str | None = setting(
+        "--translate", "Samplers: what a library's names are called here."
+    ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -178,23 +174,20 @@ def export(
     sigmas: Annotated[
         str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
     ] = None,
-    to: Annotated[
-        str,
-        option("--to", "diffusers or k-diffusion; with --sampler comfyui and python too."),
-    ] = "k-diffusion",
-    schedule: Annotated[
-        str | None,
-        option(
-            "--schedule",
-            "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
-        ),
-    ] = None,
-    steps: Annotated[int | None, option("--steps", "Number of steps on the model's range.")] = None,
-    model: Annotated[str | None, option("--model", "The model whose range it is.")] = None,
-    sampler: Annotated[
-        str | None,
-        option("--sampler", "With --model: lines that take this sampler's steps."),
-    ] = None,
+    to: str = setting(
+        "--to",
+        "diffusers or k-diffusion; with --sampler comfyui and python too.",
+        default="k-diffusion",
+    ),
+    schedule: str | None = setting(
+        "--schedule",
+        "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+    ),
+    steps: int | None = setting("--steps", "Number of steps on the model's range."),
+    model: str | None = setting("--model", "The model whose range it is."),
+    sampler: str | None = setting(
+        "--sampler", "With --model: lines that take this sampler's steps."
+    ),
     as_json: Json = False,
 ) -> None:
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""

@@ -34,6 +34,7 @@ from .common.options import (
     integers,
     load_plugins,
     option,
+    setting,
 )
 
 if TYPE_CHECKING:
@@ -49,45 +50,41 @@ TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": 
 
 def advise(
     model: Annotated[str, option("--model", "The model, as run takes it.")],
-    nfe: Annotated[
-        str | None,
-        option("--nfe", "Evaluations per sample, in place of 4,6,8,10,15,20."),
-    ] = None,
-    ms: Annotated[
-        float | None,
-        option("--ms", "Milliseconds that one sample may take, in place of --nfe.", min=1e-3),
-    ] = None,
-    minutes: Annotated[
-        float,
-        option("--minutes", "Time to spend: what runs then is broken off.", min=0.01, max=10_000),
-    ] = 10.0,
-    library: Annotated[
-        str,
-        option("--for", "Whose lines come first: python, diffusers, k-diffusion or comfyui."),
-    ] = "python",
-    default: Annotated[
-        str | None,
-        option(
-            "--default",
-            "What you use now, such as 'heun on karras'; by default the checkpoint's own "
-            "scheduler, or what is usual for such models.",
-        ),
-    ] = None,
-    sampler: Annotated[
-        list[str] | None,
-        option("--sampler", "Race only these, such as heun or your own (repeatable)."),
-    ] = None,
-    extractor: Annotated[
-        str,
-        option("--extractor", "Feature space of distances in distribution, as run takes it."),
-    ] = "card",
+    nfe: str | None = setting("--nfe", "Evaluations per sample, in place of 4,6,8,10,15,20."),
+    ms: float | None = setting(
+        "--ms", "Milliseconds that one sample may take, in place of --nfe.", min=1e-3
+    ),
+    minutes: float = setting(
+        "--minutes",
+        "Time to spend: what runs then is broken off.",
+        default=10.0,
+        min=0.01,
+        max=10_000,
+    ),
+    library: str = setting(
+        "--for",
+        "Whose lines come first: python, diffusers, k-diffusion or comfyui.",
+        default="python",
+    ),
+    default: str | None = setting(
+        "--default",
+        "What you use now, such as 'heun on karras'; by default the checkpoint's own "
+        "scheduler, or what is usual for such models.",
+    ),
+    sampler: list[str] | None = setting(
+        "--sampler", "Race only these, such as heun or your own (repeatable)."
+    ),
+    extractor: str = setting(
+        "--extractor",
+        "Feature space of distances in distribution, as run takes it.",
+        default="card",
+    ),
     out_dir: OutOption = None,
-    seed: Annotated[int, option("--seed", "Of the latents.", min=0, max=LARGEST_SEED)] = 0,
+    seed: int = setting("--seed", "Of the latents.", default=0, min=0, max=LARGEST_SEED),
     device: DeviceOption = "auto",
-    jobs: Annotated[
-        str,
-        option("--jobs", "Processes that sample at a time: a number, or auto."),
-    ] = "auto",
+    jobs: str = setting(
+        "--jobs", "Processes that sample at a time: a number, or auto.", default="auto"
+    ),
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
     memory_limit: MemoryLimitOption = None,
@@ -164,31 +161,23 @@ def tune(
     ],
     nfe: NfeOption = None,
     steps: StepsOption = None,
-    file: Annotated[
-        Path, option("--out", "JSON file of grids; what it holds is not tuned again.")
-    ] = Path("tuned.json"),
-    latents: Annotated[int, option("--latents", "Latents to tune on.")] = 256,
-    test_latents: Annotated[
-        int, option("--test-latents", "Other latents, for the train-test gap.")
-    ] = 256,
-    seed: Annotated[
-        int, option("--seed", "Root seed of the latents.", min=0, max=LARGEST_SEED)
-    ] = 0,
-    objective: Annotated[
-        str,
-        option("--objective", "Which mean of the distances: mean, rms or geometric."),
-    ] = "mean",
-    what: Annotated[
-        str,
-        option(
-            "--what",
-            "What to tune: grid (the noise levels), coefficients (of a multistep sampler), or "
-            "both.",
-        ),
-    ] = "grid",
-    holdout_model: Annotated[
-        str | None, option("--holdout-model", "Model to score the grids on, too.")
-    ] = None,
+    file: Path = setting(
+        "--out", "JSON file of grids; what it holds is not tuned again.", default=Path("tuned.json")
+    ),
+    latents: int = setting("--latents", "Latents to tune on.", default=256),
+    test_latents: int = setting(
+        "--test-latents", "Other latents, for the train-test gap.", default=256
+    ),
+    seed: int = setting("--seed", "Root seed of the latents.", default=0, min=0, max=LARGEST_SEED),
+    objective: str = setting(
+        "--objective", "Which mean of the distances: mean, rms or geometric.", default="mean"
+    ),
+    what: str = setting(
+        "--what",
+        "What to tune: grid (the noise levels), coefficients (of a multistep sampler), or both.",
+        default="grid",
+    ),
+    holdout_model: str | None = setting("--holdout-model", "Model to score the grids on, too."),
     device: DeviceOption = "auto",
     plugin: Plugins = None,
     peers_path: PeersPath = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -121,9 +121,11 @@ MemoryLimitOption = Annotated[
 ]
 
 
-def setting(names: str, text: str, panel: str, default: Any = None, **limits: Any) -> Any:
-    """Return a field of a dataclass of options for :func:`taking`."""
-    return field(default=default, metadata={"option": option(names, text, panel, **limits)})
+def setting(
+    names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
+) -> Any:
+    """Return an option of one command as the default of its parameter, or of a field."""
+    return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
 
 
 @dataclass(frozen=True)
@@ -131,22 +133,18 @@ class SuiteOptions:
     """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    model: Annotated[
-        list[str] | None, option("--model", "Replace the suite's models (repeatable).", WHAT)
-    ] = None
-    sampler: Annotated[
-        list[str] | None,
-        option("--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT),
-    ] = None
-    schedule: Annotated[
-        list[str] | None, option("--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT)
-    ] = None
+    model: list[str] | None = setting("--model", "Replace the suite's models (repeatable).", WHAT)
+    sampler: list[str] | None = setting(
+        "--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT
+    )
+    schedule: list[str] | None = setting(
+        "--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
+    )
     steps: StepsOption = None
     nfe: NfeOption = None
-    start: Annotated[
-        list[str] | None,
-        option("--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS),
-    ] = None
+    start: list[str] | None = setting(
+        "--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS
+    )
     noise: str | None = setting(
         "--noise", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
     )
@@ -229,7 +227,7 @@ class SuiteOptions:
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
-    A field is annotated as an option is, or a :func:`setting`; it has a default.
+    A field is annotated as an option is and has a default, or is a :func:`setting`.
     """
     hints = get_type_hints(options, include_extras=True)
     shared = [
@@ -237,9 +235,7 @@ def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]
             item.name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             default=item.default,
-            annotation=Annotated[hints[item.name], *item.metadata.values()]
-            if item.metadata
-            else hints[item.name],
+            annotation=hints[item.name],
         )
         for item in fields(options)
     ]
