@@ -50,7 +50,7 @@ from .running.setup import default_out, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
 from .suites.cell import Cell, file_name
-from .suites.spec import format_spec, parse_spec
+from .suites.spec import format_spec
 from .suites.suite import Suite
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def advise(
     return find(
         spec,
         out=advice_folder(spec) if out is None else out,
-        only=[format_spec(parse_spec(sampler_spec(sampler))) for sampler in only],
+        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
         device=device_of(device),
         **options,
     )

@@ -62,23 +62,13 @@ def compare(
             raise ValueError("--published takes one run, and of the options --margin and --json")
         return _print_published(runs[0], published_model, share(margin, "--margin"), as_json)
     choices: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
-    comparisons = _comparisons(
-        runs,
-        baseline,
-        metric or [],
-        share(margin, "--margin"),
-        [fair for fair, wanted in choices.items() if wanted],
-    )
+    fair: list[Fair] = [name for name, wanted in choices.items() if wanted]
+    comparisons = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), fair)
     if csv is not None:
         _write_csv(comparisons, csv)
     if as_json:
-        return print_json(
-            [
-                {"name": line.sampler, **asdict(line)}
-                for comparison in comparisons
-                for line in comparison.lines
-            ]
-        )
+        lines = [line for comparison in comparisons for line in comparison.lines]
+        return print_json([{"name": line.sampler, **asdict(line)} for line in lines])
     from ...results.terminal.comparison import print_comparison
 
     for comparison in comparisons:
@@ -102,21 +92,14 @@ def gate(
     """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
     from ...results.comparison.gate import gate as check
 
-    quality, time = (
-        share(quality_margin, "--quality-margin"),
-        None if no_time else share(time_margin, "--time-margin"),
-    )
+    quality = share(quality_margin, "--quality-margin")
+    time = None if no_time else share(time_margin, "--time-margin")
     report = check(
         baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",)
     )
     if as_json:
-        print_json(
-            {
-                "name": "gate",
-                "passed": report.passed,
-                "checks": [{"name": item.row, **asdict(item)} for item in report.checks],
-            }
-        )
+        checks = [{"name": item.row, **asdict(item)} for item in report.checks]
+        print_json({"name": "gate", "passed": report.passed, "checks": checks})
     else:
         _print_gate(report)
     if not report.passed:

@@ -90,12 +90,9 @@ def _show(subject: Any) -> None:
 
     if isinstance(subject, Denoiser):
         say(f"{subject.name}, {subject.identity}:")
-        rows = [{"field": key, "value": _short(getattr(subject, key))} for key in OF_ANY]
-        print_rows(
-            [row for row in rows if row["value"] not in ("None", "0")],
-            {"field": "field", "value": "value"},
-        )
-        return
+        values = {key: _short(getattr(subject, key)) for key in OF_ANY}
+        rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
+        return print_rows(rows, {"field": "field", "value": "value"})
     spec: Specification = subject
     say(f"A checkpoint of the family {spec.family}:")
     for sentence in spec.evidence:
@@ -111,7 +108,7 @@ def _show(subject: Any) -> None:
         {"field": name, "value": " or ".join(answers), "known from": "open"}
         for name, answers in spec.open.items()
     ]
-    print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+    return print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
 
 
 def _short(value: Any) -> str:

@@ -48,19 +48,14 @@ def status(
     aside = RunDir(folder).aside()
     if as_json:
         rows = [
-            {
-                "name": row.get("cell") or row["sampler"],
-                **{k: None if v is pd.NA else v for k, v in row.items()},
-            }
+            {"name": row.get("cell") or row["sampler"]}
+            | {k: None if v is pd.NA else v for k, v in row.items()}
             for row in records
         ]
-        return print_json(
-            rows
-            + [
-                {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
-                for cell in aside
-            ]
-        )
+        for cell in aside:
+            state = {"status": "set aside", "reason": cell.why}
+            rows.append({"name": cell.cell, **cell.record, **state})
+        return print_json(rows)
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     out.print(
         f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False

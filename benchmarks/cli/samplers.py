@@ -95,7 +95,6 @@ def _line(label: str, entry: dict[str, Any]) -> str:
 
 
 def _print_failures(results: list[Conformance]) -> None:
-    """Print how many samplers passed, and a sentence for each failure."""
     from ..conformance.measured import label_of
 
     failed = [result for result in results if not result.passed]
@@ -143,7 +142,8 @@ def list_command(
 
 
 def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
-    from .listing import KINDS, list_profiles, list_translations
+    from ...samplers.peers import translate as translations
+    from .listing import KINDS, list_profiles
 
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)
@@ -157,17 +157,14 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
         raise ValueError("give --profile or --translate, not both")
     if profile is not None:
         return list_profiles(profile)
-    return KINDS[kind]() if translate is None else list_translations(translate)
+    return KINDS[kind]() if translate is None else translations(translate)
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
-    return {
-        **row,
-        "measured": measured,
-        "source": textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …"),
-    }
+    source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")
+    return {**row, "measured": measured, "source": source}
 
 
 def export(
