@@ -1,6 +1,6 @@
 """The harness: what runs, how it is measured, and the command line.
 
-In a notebook or a script, three functions do what the commands ``plan``, ``run`` and ``check`` do:
+In a notebook or a script, functions do what the commands of the same names do:
 
 >>> from samplerbench.benchmarks import check_sampler, load_suite, plan
 >>> check_sampler("euler", fast=True).passed
@@ -14,13 +14,15 @@ True
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
-    from .advice.advising import advise
-    from .api import plan, run
+    from .api import advise, export, plan, run, tune
+    from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
+    from .metrics.estimators.gaussians import frechet_distance
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
     from .suites.cell import Cell
@@ -35,11 +37,16 @@ __all__ = [
     "Conformance",
     "Suite",
     "advise",
+    "check",
+    "check_model",
     "check_sampler",
+    "export",
+    "frechet_distance",
     "load_suite",
     "make_schedule",
     "plan",
     "run",
+    "tune",
     "unseeded_draws",
 ]
 
@@ -48,27 +55,18 @@ _HOMES = {
     "Check": "conformance",
     "Conformance": "conformance",
     "Suite": "suites.suite",
-    "advise": "advice.advising",
+    "advise": "api",
+    "check": "checking",
+    "check_model": "checking",
     "check_sampler": "conformance",
-    "load_suite": "suites.files",
+    "export": "api",
+    "frechet_distance": "metrics.estimators.gaussians",
+    "load_suite": "suites.suite",
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
-    "unseeded_draws": "sampling.shard",
+    "tune": "api",
+    "unseeded_draws": "sampling.chance",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """What the package offers, imported when it is asked for: torch and pydantic are slow."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("samplerbench")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names for completion and ``help``, imported or not."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -1,45 +1,70 @@
-"""Harness in Python: the plan of a suite, and a run of it, without a console.
+"""Harness in Python: what the command line does, without a console.
 
     import samplerbench
     samplerbench.run("smoke", samplers=["heun", MySampler()], models={"mine": my_model}, nfe=[5, 10])
 
 A suite is the name of a built-in one, the path of a TOML file, a dictionary with the keys of such a
-file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. Models and samplers may
-be objects. These stay in this process, and so does a run of them: a worker could not load them.
+file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it says. A model is a spec as
+``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
+:func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
+
+Objects stay in this process, and so does all that samples them: a worker could not load them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
-from .. import samplers as methods
-from ..models import use_model
+from ..models.denoiser import Denoiser
+from ..models.reference import Reference
 from ..results.result_table import ResultTable
+from ..results.run_directory.layout import explain_write_errors
 from ..results.run_directory.reading import log
+from ..results.run_directory.run_dir import RunDir
+from ..samplers import Grid
+from ..samplers.spec import format_spec
+from .arguments import (
+    Asked,
+    Device,
+    Models,
+    device_of,
+    load_installed,
+    make_sampler,
+    model_spec,
+    sampler_spec,
+    suite_of,
+)
+from .planning.cache import default_cache, forget_searches
+from .planning.models import load_denoiser, load_model
 from .planning.planner import load_models
 from .planning.planner import plan as plan_suite
 from .running import runner
-from .running.sequential import run_until_decided
-from .running.setup import default_out, pick_device, set_up
+from .running.executors import Executor, Failure, InProcess
+from .running.sequential import InterimAnalyses, run_until_decided
+from .running.setup import default_out, set_up
 from .sampling.execution import check_executions
 from .scoring.references import load_references
-from .suites.cell import Cell
-from .suites.files import load_suite, refuse_untrusted
-from .suites.suite import Suite, check_suite
+from .suites.cell import Cell, file_name
+from .suites.suite import Suite
 
-Asked = Suite | Mapping[str, Any] | Path | str
-"""A suite, or how one is asked for."""
+if TYPE_CHECKING:
+    from .advice import Advice
+    from .planning.tuned_file import Tuned, What
+    from .tuning.tuning import Target
 
-Device = Literal["auto", "cpu", "cuda"]
+OBJECTS = (
+    "Models and samplers that are objects run in this process, because no other could load them: a "
+    "sampler that crashes or hangs takes it along, and no limit of time or memory is kept."
+)
 
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
-
-Models = Mapping[str, Any] | Sequence[Any]
-"""Models by the names that tables call them, or a list of specs."""
+HOLDOUTS = ("fashion-mppca", "gmm-64d")
+"""Models to score tuned grids on: the first that they were not tuned on."""
 
 
 def plan(
@@ -72,12 +97,28 @@ def plan(
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
     [('euler', 5, 5), ('euler', 10, 10), ('heun', 5, 3), ('heun', 10, 5)]
     """
-    full_suite = _suite(suite, models, samplers, replaced)
-    where = _device(device, full_suite)
-    check_executions(full_suite.execution, where)
-    loaded = load_models(full_suite, where)
-    references = load_references(loaded, full_suite.extractors, full_suite.reference)
-    return plan_suite(full_suite, loaded, references, where)
+    full_suite = suite_of(suite, models, samplers, replaced)
+    return plan_cells(full_suite, device_of(device, full_suite)).cells
+
+
+class Plan(NamedTuple):
+    """Models of a suite by name, what each is compared with, and the cells."""
+
+    models: Mapping[str, Denoiser]
+    references: Mapping[str, Reference | None]
+    cells: list[Cell]
+
+
+def plan_cells(suite: Suite, device: str) -> Plan:
+    """Load the models of a suite, and plan its cells.
+
+    Raises:
+        ValueError: as :func:`plan`.
+    """
+    check_executions(suite.execution, device)  # before models are loaded, which may take minutes
+    models = load_models(suite, device)
+    references = load_references(models, suite.extractors, suite.reference)
+    return Plan(models, references, plan_suite(suite, models, references, device))
 
 
 def run(
@@ -93,8 +134,9 @@ def run(
 ) -> ResultTable:
     """Run a suite into a folder: only what is missing there.
 
-    Everything runs in this process. So nothing outlives a sampler that ends it, and no time or memory
-    limit is kept; for foreign code there is the command line, ``samplerbench run``.
+    Everything runs in this process: another one could not load objects. So nothing outlives a sampler that
+    ends it, and no time or memory limit is kept; for foreign code there is the command line,
+    ``samplerbench run``.
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
@@ -129,95 +171,263 @@ def run(
     >>> table.frame[["sampler", "nfe", "status"]].values.tolist()
     [['euler', 10.0, 'ok'], ['heun', 9.0, 'ok']]
     """
-    full_suite = _suite(suite, models, samplers, replaced)
-    where = _device(device, full_suite)
-    check_executions(full_suite.execution, where)
+    full_suite = suite_of(suite, models, samplers, replaced)
+    where = device_of(device, full_suite)
     console = Console(stderr=True)
     console.quiet = not (
         console.is_terminal or console.is_jupyter if progress is None else progress
     )
+    specs = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
+    if not all(isinstance(spec, str | Mapping) for spec in specs):
+        console.print(OBJECTS)
     folder = default_out(full_suite) if out is None else Path(out)
-    setup = set_up(full_suite, folder, device=where, console=console)
-    table = (
-        run_until_decided(setup, full_suite.until, retry=retry).table
-        if full_suite.until
-        else runner.run(setup, retry=retry)
-    )
-    if doubt := setup.probes.nonconforming(setup.cells, table):
-        log.warning("%s", doubt)
-    return table
+    done = run_suite(full_suite, folder, where, console=console, retry=retry)
+    if done.doubt:
+        log.warning("%s", done.doubt)
+    assert done.table is not None  # another process in the folder is an error
+    return done.table
 
 
-def _suite(
-    suite: Asked | None,
-    models: Models | None,
-    samplers: Sequence[Any] | None,
-    replaced: dict[str, Any],
-) -> Suite:
-    """Return the suite with what keywords replace; objects and installed samplers are made known.
+class Done(NamedTuple):
+    """Result of a run: the table, None if the process that leads the run will write it; analyses of a
+    suite with ``until``; a sentence on samplers that fail ``check``, or ""; and the keys of the cells.
+    """
+
+    table: ResultTable | None
+    analyses: InterimAnalyses | None
+    doubt: str
+    cells: set[str]
+
+
+def run_suite(
+    suite: Suite,
+    folder: Path,
+    device: str,
+    *,
+    console: Console,
+    executor: Executor | None = None,
+    time_limit: float | None = None,
+    retry: bool = False,
+    fresh: bool = False,
+    join: bool = False,
+) -> Done:
+    """Run a suite, with all that was replaced, on "cpu" or "cuda": only what is missing in the folder.
+
+    Args:
+        suite: sampled until it is decided, if it has ``until``.
+        folder: run directory.
+        device: where to run.
+        console: for progress.
+        executor: where samplers run; None for this process.
+        time_limit: seconds of a shard; None for a forecast.
+        retry: True to run cells again that failed before.
+        fresh: True to set aside what the folder holds and was searched for models.
+        join: True to help another process that runs in the folder; else that is an error.
+    """
+    check_executions(suite.execution, device)  # before models are loaded, which may take minutes
+    if executor is not None and suite.timing.enabled:
+        executor.alone(device)  # likewise, whether that can be
+    with explain_write_errors(folder):
+        if fresh:
+            _set_aside(folder)
+        setup = set_up(
+            suite,
+            folder,
+            device=device,
+            console=console,
+            executor=executor,
+            time_limit=time_limit,
+            join=join and suite.until is None,
+        )
+        if suite.until:
+            table, analyses = run_until_decided(setup, suite.until, retry=retry)
+        else:
+            table = (runner.run_or_join if join else runner.run)(setup, retry=retry)
+            analyses = None
+        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
+    return Done(table, analyses, doubt, {cell.key for cell in setup.cells})
+
+
+def _set_aside(folder: Path) -> None:
+    directory = RunDir.at(folder)
+    if (folder / "run.json").exists():
+        with directory.lock():
+            directory.set_all_aside("it was made before --fresh was asked for", returns=False)
+    forget_searches(default_cache())
+
+
+def advise(
+    model: Any,
+    nfe: Sequence[int] | None = None,
+    *,
+    out: Path | str | None = None,
+    only: Sequence[Any] = (),
+    device: Device = "auto",
+    **options: Any,
+) -> Advice:
+    """Find the sampler and the noise levels of a model at each number of evaluations.
+
+    Args:
+        model: a spec or an object.
+        nfe: evaluations per sample; None for 4, 6, 8, 10, 15 and 20.
+        out: folder of the answer, which uses again what it has measured before; None for one under
+            ``results/runs`` with the name of the model.
+        only: samplers to race in place of all.
+        device: where to run; "auto" takes a CUDA GPU if there is one.
+        **options: ``minutes`` to spend (10), ``ms`` that a sample may take in place of ``nfe``,
+            ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
+            each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
 
     Raises:
-        ValueError: there is none, an object is no model or no sampler, or a file names Python code, or a
-            file elsewhere, that was not asked for.
+        ValueError: something does not exist or makes no sense, or there is too little time; the
+            sentence names it.
     """
-    for sentence in methods.load_plugins().values():
-        log.warning("%s", sentence)
-    keys = dict(replaced)
-    if isinstance(keys.get("timing"), bool):
-        keys["timing"] = {"enabled": keys["timing"]}
-    if models is not None:
-        keys["models"] = _model_specs(models)
-    if samplers is not None:
-        keys["samplers"] = [_sampler_spec(sampler) for sampler in samplers]
-    if suite is None:
-        return check_suite({"name": "suite", **keys}, "the suite")
-    if isinstance(suite, Mapping):
-        return check_suite({"name": "suite", **suite, **keys}, "the suite")
-    full_suite = suite if isinstance(suite, Suite) else _load(suite)
-    return full_suite.replaced(**keys) if keys else full_suite
+    from .advice import advise as find
+
+    load_installed()
+    spec = model_spec(model)
+    if nfe is not None:
+        options["nfe"] = nfe
+    return find(
+        spec,
+        out=advice_folder(spec) if out is None else out,
+        only=[s if isinstance(s, str) else format_spec(sampler_spec(s)) for s in only],
+        device=device_of(device),
+        **options,
+    )
 
 
-def _model_specs(models: Models) -> list[Any]:
-    if isinstance(models, str) or not isinstance(models, Mapping | Sequence):
-        raise ValueError(
-            'models is a list of specs, or a mapping such as {"mine": model}, not '
-            f"a {type(models).__name__}"
-        )
-    if not isinstance(models, Mapping):
-        if wrong := [item for item in models if not isinstance(item, str | Mapping)]:
-            kind = type(wrong[0]).__name__
-            raise ValueError(
-                f'a model that is an object needs a name: models={{"mine": {kind}(…)}}'
-            )
-        return list(models)
-    for name, model in models.items():
-        if not isinstance(model, str | Mapping):
-            use_model(name, model)
-    return [model if isinstance(model, str | Mapping) else name for name, model in models.items()]
+def advice_folder(model: str) -> Path:
+    """Return the default folder of the advice on a model."""
+    digest = hashlib.sha256(model.encode()).hexdigest()[:8]
+    return Path("results") / "runs" / file_name(f"advise-{model}", digest)
 
 
-def _sampler_spec(sampler: Any) -> Any:
-    if isinstance(sampler, str | Mapping):
-        return sampler
-    return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
+class Tuning(NamedTuple):
+    """Entries of tuned levels, the targets that failed, and the model that they were scored on too."""
+
+    entries: list[Tuned]
+    failures: Mapping[Target, Failure]
+    holdout: str
 
 
-def _load(suite: Any) -> Suite:
-    if not isinstance(suite, str | Path):
-        kind = type(suite).__name__
-        raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
-    full_suite = load_suite(str(suite))
-    try:
-        refuse_untrusted(full_suite, str(suite))
-    except ValueError as error:
-        message = str(error).partition("; look")[0]
-        raise ValueError(
-            f"{message}; look at it, and pass load_suite({str(suite)!r}) if it may"
-        ) from None
-    return full_suite
+def tune(
+    model: Any,
+    samplers: Sequence[Any],
+    *,
+    nfe: Sequence[int] | None = None,
+    steps: Sequence[int] | None = None,
+    out: Path | str = "tuned.json",
+    latents: int = 256,
+    test_latents: int = 256,
+    seed: int = 0,
+    objective: str = "mean",
+    what: What = "grid",
+    holdout_model: Any = None,
+    device: Device = "auto",
+    executor: Executor | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Tuning:
+    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
+    ones: nearest to the converged endpoints, on latents that no run scores.
+
+    Args:
+        model: a spec or an object.
+        samplers: to tune; specs, objects or classes.
+        nfe: evaluations per sample, or
+        steps: numbers of steps; one of them.
+        out: JSON file of grids; what it holds is not tuned again. The schedule ``tuned(file=…)``
+            reads it.
+        latents: to tune on.
+        test_latents: others, for the train-test gap.
+        seed: root seed of the latents.
+        objective: mean of the distances: "mean", "rms" or "geometric".
+        what: "grid" (the noise levels), "coefficients", or "both".
+        holdout_model: to score the grids on, too; None for a shipped one.
+        device: where to run; "auto" takes a CUDA GPU if there is one.
+        executor: where samplers run; None for this process.
+        progress: called with each stage, in words.
+
+    Raises:
+        ValueError: something does not exist or cannot be tuned; the sentence names it.
+    """
+    from .tuning.tuner import Tuner
+    from .tuning.tuning import targets_of
+
+    where = device_of(device)
+    subject = load_denoiser(model_spec(model), where)
+    if (steps is None) == (nfe is None):
+        raise ValueError("give --steps or --nfe, one of them")
+    solvers = [make_sampler(sampler) for sampler in samplers]
+    targets = targets_of(solvers, subject.model, steps, nfe, what)
+    if holdout_model is None:
+        holdout_model = next(name for name in HOLDOUTS if name != subject.name)
+    other = load_denoiser(model_spec(holdout_model), where)
+    tuner = Tuner(
+        Path(out),
+        subject,
+        other,
+        latents,
+        test_latents,
+        seed,
+        objective,
+        where,
+        executor or InProcess(),
+        progress or (lambda _stage: None),
+        what,
+    )
+    return Tuning(tuner(targets), tuner.failures, other.name)
 
 
-def _device(name: str, suite: Suite) -> str:
-    if name not in DEVICES:
-        raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
-    return pick_device(name, suite)
+def export(
+    sigmas: Sequence[float] | str | None = None,
+    to: str = "k-diffusion",
+    *,
+    schedule: str | None = None,
+    steps: int | None = None,
+    model: Any = None,
+    sampler: Any = None,
+) -> dict[str, Any]:
+    """Return noise levels, or a sampler on them, as other libraries take them.
+
+    Args:
+        sigmas: falling levels, or their text, such as "karras(rho=7):10:0.002:80"; None for a
+            schedule on a model's range.
+        to: "diffusers" or "k-diffusion"; with a sampler "comfyui" and "python" too.
+        schedule: on the range of ``model``; None for what the model brings, or karras.
+        steps: of the schedule.
+        model: a spec or an object.
+        sampler: whose steps the lines take, on ``model``.
+
+    Returns:
+        ``library``; with a sampler ``code``, lines to paste, and ``remark``, what the library does
+        otherwise all the same; without one ``sigmas``, the ``call`` that takes them, and ``notes``.
+
+    Raises:
+        ValueError: arguments that do not go together, or a library that cannot take them.
+
+    >>> export([80.0, 1.0, 0.0])["call"]
+    'sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))'
+    """
+    from ..samplers.peers import export_sigmas
+    from .advice.exports import export as export_lines
+    from .planning.fitting import Pilot
+    from .planning.schedules import levels_of, read_levels
+
+    by_model = steps is not None and model is not None
+    alone = sampler is None or model is None
+    if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
+        raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
+    if sampler is not None and model is None:
+        raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
+    subject = None if model is None else load_model(model_spec(model)).model
+    solver = None if sampler is None else make_sampler(sampler)
+    if steps is not None and subject is not None:
+        levels = levels_of(schedule, steps, subject, solver)
+    else:
+        levels = read_levels(sigmas) if isinstance(sigmas, str) else tuple(map(float, sigmas or ()))
+    if solver is None or subject is None:
+        return export_sigmas(to, levels)
+    if getattr(solver, "needs_look", False):
+        solver = Pilot(subject, None, "cpu").fitted(solver, Grid(levels))
+    return asdict(export_lines(to, solver, Grid(levels), subject, model_spec(model)))

@@ -2,9 +2,9 @@
 networks.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..lazy import lazy
 from .cards.card import Card, CardError, card_names, load_card
 from .denoiser import Bound, Denoiser, Wrapper
 from .guidance import ClassifierFree
@@ -51,26 +51,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "objects": ("from_function", "from_network"),
-    "analysis": (
-        "Estimate",
-        "MMSECurve",
-        "denoising_loss",
-        "estimate_mean",
-        "exact_mmse",
-        "gammas",
-        "normal_like",
-    ),
+    "Estimate": "analysis",
+    "MMSECurve": "analysis",
+    "denoising_loss": "analysis",
+    "estimate_mean": "analysis",
+    "exact_mmse": "analysis",
+    "from_function": "objects",
+    "from_network": "objects",
+    "gammas": "analysis",
+    "normal_like": "analysis",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what few need when it is asked for; ``__version__`` is the distribution's."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    if name != "__version__":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
-
-    return version("samplerbench")
+__getattr__, __dir__ = lazy(__name__, _HOMES)

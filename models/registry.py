@@ -200,7 +200,7 @@ def is_checkpoint(spec: str) -> bool:
     Raises:
         ValueError: there is no such model.
     """
-    return spec not in _FACTORIES and _scheme(spec)[0].name == "checkpoint"
+    return spec not in {*_FACTORIES, *_SESSION} and _scheme(spec)[0].name == "checkpoint"
 
 
 def _is_file(spec: str) -> bool:

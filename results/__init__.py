@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import lazy
 
 if TYPE_CHECKING:
     from .comparison.compare import compare, compare_with
@@ -29,7 +30,7 @@ __all__ = [
     "markdown_table",
 ]
 
-_HOME = {
+_HOMES = {
     "csv_lines": "text",
     "format_number": "text",
     "markdown_table": "text",
@@ -40,18 +41,4 @@ _HOME = {
     "load": "result_table",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Return a public name or ``__version__``, imported on first use: importing pandas takes time."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("samplerbench")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names for completion and ``help``, imported or not."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -5,8 +5,10 @@
 35
 
 ``run`` runs a suite, or models, samplers and budgets of your own, and gives a table. ``plan`` says what it
-would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model.
-``from_function`` and ``from_network`` make a model of what you have, ``make`` a sampler of a name.
+would run, ``load`` reads a run again, ``compare`` judges two, ``advise`` finds a sampler for a model,
+``tune`` its levels, and ``export`` writes them for other libraries. ``check`` and ``check_model`` test
+samplers and models of your own. ``from_function`` and ``from_network`` make a model of what you have,
+``make`` a sampler of a name.
 
 The names here are those that most scripts need. The packages ``samplers``, ``models``,
 ``benchmarks`` and ``results`` have all of them.
@@ -14,13 +16,65 @@ The names here are those that most scripts need. The packages ``samplers``, ``mo
 
 from __future__ import annotations as _annotations
 
-from importlib import import_module as _import_module
+from .lazy import lazy as _lazy
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than the rest
+if TYPE_CHECKING:
+    from . import benchmarks, models, results, samplers
+    from .benchmarks import (
+        advise,
+        check,
+        check_model,
+        check_sampler,
+        export,
+        frechet_distance,
+        load_suite,
+        plan,
+        run,
+        tune,
+    )
+    from .models.objects import from_function, from_network
+    from .models.registry import make_model
+    from .results import compare, compare_with, load
+    from .samplers import karras, make
+
+    __version__: str
+
+__all__ = [
+    "advise",
+    "benchmarks",
+    "check",
+    "check_model",
+    "check_sampler",
+    "compare",
+    "compare_with",
+    "export",
+    "frechet_distance",
+    "from_function",
+    "from_network",
+    "karras",
+    "load",
+    "load_suite",
+    "make",
+    "make_model",
+    "models",
+    "plan",
+    "results",
+    "run",
+    "samplers",
+    "tune",
+]
 
 _HOMES = {
     "advise": "benchmarks",
+    "benchmarks": "",
+    "check": "benchmarks",
+    "check_model": "benchmarks",
     "check_sampler": "benchmarks",
     "compare": "results",
     "compare_with": "results",
+    "export": "benchmarks",
+    "frechet_distance": "benchmarks",
     "from_function": "models",
     "from_network": "models",
     "karras": "samplers",
@@ -28,27 +82,12 @@ _HOMES = {
     "load_suite": "benchmarks",
     "make": "samplers",
     "make_model": "models",
+    "models": "",
     "plan": "benchmarks",
+    "results": "",
     "run": "benchmarks",
+    "samplers": "",
+    "tune": "benchmarks",
 }
-_PACKAGES = ("benchmarks", "models", "results", "samplers")
 
-__all__ = [*_HOMES, *_PACKAGES]
-
-
-def __getattr__(name: str) -> object:
-    """Import what is asked for: torch and pandas are slow."""
-    if name in _PACKAGES:
-        return _import_module(f".{name}", __name__)
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version(__name__)
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(_import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names, imported or not."""
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = _lazy(__name__, _HOMES)

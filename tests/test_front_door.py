@@ -4,14 +4,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import samplerbench
 from samplerbench import samplers
-from samplerbench.models import from_function, from_network
 from samplerbench.models import registry as model_registry
+from samplerbench.models.objects import from_function, from_network
 from samplerbench.samplers import GridSampler, Source, make
 from samplerbench.samplers import registry as sampler_registry
 
@@ -48,6 +49,10 @@ def normal(x, sigma):
 
 def wider(x, sigma):
     return x / (1 + torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1) ** 2 / 4)
+
+
+def flipped(x, sigma):
+    return -normal(x, sigma)
 
 
 class Eps(nn.Module):
@@ -176,3 +181,127 @@ def test_notebook__runs_as_it_stands(tmp_path, monkeypatch):
     assert set(names["table"].frame["status"]) == {"ok"}
     assert {line.verdict for line in names["verdicts"].lines}
     assert names["figure"].axes
+
+
+def test_run__says_that_objects_stay_in_this_process(tmp_path, capsys):
+    def said(**asked):
+        samplerbench.run(out=tmp_path, **{**SMALL, "progress": True, "models": ["gmm-2d"], **asked})
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "objects run in this process, because no other could load them" in said(samplers=[Mine])
+    models = {"mine": from_function(normal, event=(2,))}
+    assert "objects run in this process" in said(models=models, samplers=["euler"])
+    assert "objects" not in said(samplers=["euler"])
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ddim(eta=0.5)", make("heun"), Mine, Mine()])
+def test_check__takes_a_spec_a_class_or_an_object(sampler):
+    found = samplerbench.check(sampler, fast=True)
+    assert found.passed, str(found)
+
+
+def test_check__names_what_fails_and_refuses_what_is_no_sampler():
+    assert not samplerbench.check(Mine(factor=0.9), fast=True).passed
+    with pytest.raises(ValueError, match="did you mean heun"):
+        samplerbench.check("huen")
+    with pytest.raises(ValueError, match="is not a sampler"):
+        samplerbench.check(dict)
+
+
+@pytest.mark.parametrize(("function", "verdict"), [(normal, "passed"), (flipped, "failed")])
+def test_check_model__takes_an_object_with_data(function, verdict):
+    data = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+    opened = []
+    found = samplerbench.check_model(
+        from_function(function, event=(2,), data=data, name="mine"),
+        samples=256,
+        opened=lambda model, identity: opened.append((model.name, identity)),
+    )
+    assert found.verdict == verdict, found
+    assert opened[0][0] == "mine"
+    assert found.source == "samples of its own data"
+
+
+def test_check_model__takes_a_name():
+    assert samplerbench.check_model("gmm-2d", samples=48).passed
+
+
+def test_tune__takes_objects_and_gives_levels_that_are_better(tmp_path):
+    file, said = tmp_path / "tuned.json", []
+    model = from_function(normal, event=(2,), name="mine")
+    small = {"nfe": [4], "out": file, "latents": 16, "test_latents": 16, "device": "cpu"}
+    small |= {"holdout_model": "gaussian", "progress": said.append}
+    tuning = samplerbench.tune(model, [make("euler"), Mine()], **small)
+    assert [entry.subject.sampler for entry in tuning.entries] == ["euler", "front_door"]
+    assert tuning.holdout == "gaussian"
+    assert not tuning.failures
+    for entry in tuning.entries:
+        assert len(entry.levels) == 5
+        assert entry.train.tuned.error <= entry.train.untuned.error
+    assert said
+    before = file.read_bytes()
+    again = samplerbench.tune(model, ["euler", Mine], **small)
+    assert [entry.levels for entry in again.entries] == [e.levels for e in tuning.entries]
+    assert file.read_bytes() == before
+    with pytest.raises(ValueError, match="one of them"):
+        samplerbench.tune(model, ["euler"], out=file)
+
+
+def test_advise__takes_objects(tmp_path):
+    model = from_function(normal, event=(2,), name="mine")
+    advice = samplerbench.advise(
+        model, [5], out=tmp_path, minutes=3, only=["euler", make("heun")], device="cpu"
+    )
+    assert advice.model == "mine"
+    assert [budget.nfe for budget in advice.budgets] == [5]
+    assert (tmp_path / "advice.json").exists()
+
+
+def test_export__takes_levels_a_schedule_or_a_sampler_object_on_a_model_object():
+    model = from_function(normal, event=(2,), name="mine")
+    levels = samplerbench.export([80.0, 1.0, 0.0], "diffusers")
+    assert levels["sigmas"] == [80.0, 1.0, 0.0]
+    assert levels["call"] == "scheduler.set_timesteps(sigmas=sigmas)"
+    assert samplerbench.export("80,1,0", "diffusers") == levels
+    by_model = samplerbench.export(schedule="karras", steps=4, model=model)
+    assert by_model["sigmas"] == list(samplerbench.karras(4, 0.002, 80.0).sigma)
+    lines = samplerbench.export(to="comfyui", steps=4, model=model, sampler=make("dpmpp_2m"))
+    assert lines["library"] == "comfyui"
+    assert "sampler_name = dpmpp_2m" in lines["code"]
+    for wrong in ({}, {"steps": 4}, {"sigmas": [1.0, 0.0], "sampler": "heun"}):
+        with pytest.raises(ValueError, match="--model"):
+            samplerbench.export(**wrong)
+
+
+def test_frechet_distance__of_gaussians_with_a_closed_form():
+    rng = np.random.default_rng(0)
+    mu1, mu2, a, b = (rng.normal(size=shape) for shape in (5, 5, (5, 5), (5, 5)))
+    cov1, cov2 = a @ a.T, b @ b.T
+    shift = ((mu1 - mu2) ** 2).sum()
+    assert samplerbench.frechet_distance(mu1, cov1, mu2, cov1) == pytest.approx(shift)
+    # covariances that commute: the sum over axes of squared differences of deviations
+    first, second = np.array([0.5, 1.0, 3.0, 0.0, 2.0]), np.array([1.0, 1.0, 0.5, 2.0, 0.0])
+    found = samplerbench.frechet_distance(mu1, np.diag(first**2), mu2, np.diag(second**2))
+    assert found == pytest.approx(shift + ((first - second) ** 2).sum())
+    # others: the trace of the root by the eigenvalues of the product
+    cross = np.sqrt(np.linalg.eigvals(cov1 @ cov2).real).sum()
+    expected = shift + np.trace(cov1) + np.trace(cov2) - 2 * cross
+    assert samplerbench.frechet_distance(mu1, cov1, mu2, cov2) == pytest.approx(expected)
+    tensors = (torch.tensor(x, requires_grad=True) for x in (mu1, cov1, mu2, cov2))
+    assert samplerbench.frechet_distance(*tensors) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [
+        (([0.0, 0.0], [[1.0]]), "not \\(2,\\) and \\(1, 1\\)"),
+        (([0.0, 0.0], np.eye(2)), "dimensions"),
+        (([np.nan], [[1.0]]), "not finite"),
+        (([0.0], [[-1.0]]), "not positive semi-definite"),
+    ],
+)
+def test_frechet_distance__says_what_is_wrong(side, said):
+    with pytest.raises(ValueError, match=said):
+        samplerbench.frechet_distance([0.0], [[1.0]], *side)
+    with pytest.raises(ValueError, match="not symmetric"):
+        samplerbench.frechet_distance([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], [0.0, 0.0], np.eye(2))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...samplers.spec import canonical

@@ -9,8 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ... import samplers
-from ...models import Denoiser
-from ...models.denoiser import innermost
+from ...models.denoiser import Denoiser, innermost
 from ...models.process import EDM, Process, RectifiedFlow
 from ...models.reference import Extractor
 from ...samplers import Grid, Sampler

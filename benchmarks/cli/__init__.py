@@ -15,19 +15,16 @@ from typing import Annotated
 
 import typer
 
-from .advise import advise
-from .check_model import check_model
 from .common.console import Warnings, say
-from .common.panels import PanelCommand
+from .common.options import PanelCommand
 from .compare import compare, gate
 from .doctor import doctor
-from .installed_commands import add_installed_commands
-from .models import convert, reference
+from .models import check_model, convert, reference
 from .results import figures, report, show, status
 from .run import plan, run, samples
 from .samplers import check, cite, export, list_command, new_metric, new_solver
-from .tune import tune
-from .usage import epilog, run_app
+from .search import advise, tune
+from .usage import add_installed_commands, epilog, run_app
 
 __all__ = ["app", "main"]
 
@@ -61,29 +58,10 @@ def _help(
     app(words, standalone_mode=False, prog_name=context.find_root().info_name)
 
 
-for _name, _command in {
-    "run": run,
-    "plan": plan,
-    "samples": samples,
-    "status": status,
-    "report": report,
-    "show": show,
-    "figures": figures,
-    "compare": compare,
-    "gate": gate,
-    "advise": advise,
-    "tune": tune,
-    "list": list_command,
-    "check": check,
-    "check-model": check_model,
-    "convert": convert,
-    "reference": reference,
-    "new-solver": new_solver,
-    "new-metric": new_metric,
-    "export": export,
-    "cite": cite,
-    "doctor": doctor,
-}.items():
+_ON_RUNS = (run, plan, samples, status, report, show, figures, compare, gate)
+_ON_MODELS = (advise, tune, list_command, check, check_model, convert, reference)
+for _command in (*_ON_RUNS, *_ON_MODELS, new_solver, new_metric, export, cite, doctor):
+    _name = _command.__name__.removesuffix("_command").replace("_", "-")
     app.command(_name, cls=PanelCommand, epilog=epilog(_name))(_command)
 add_installed_commands(app)
 

@@ -10,70 +10,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say
-from .common.options import Json
+from .common.options import Json, option, setting
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
     from ...results.comparison.gate import GateReport
     from ..tuning.fair_schedules import Fair
 
-Runs = Annotated[
-    list[Path],
-    typer.Argument(help="One or two run directories or tables; of two, the first is the baseline."),
-]
-BaselineOption = Annotated[
-    str | None,
-    typer.Option("--baseline", help="Sampler of the run that all others are compared with."),
-]
 MetricOption = Annotated[
-    list[str] | None, typer.Option("--metric", help="Column to compare by (repeatable), or all.")
+    list[str] | None, option("--metric", "Column to compare by (repeatable), or all.")
 ]
-MarginOption = Annotated[
-    str, typer.Option("--margin", help="What does not matter, as a share of the baseline.")
-]
-CsvOption = Annotated[
-    Path | None, typer.Option("--csv", help="Write the lines to this CSV file too.")
-]
-BestOption = Annotated[
-    bool,
-    typer.Option(
-        "--best-schedule", help="Each sampler at its best of the schedules that all have."
-    ),
-]
-TunedOption = Annotated[bool, typer.Option("--tuned", help="Each sampler at its tuned schedule.")]
-AuthorOption = Annotated[
-    bool, typer.Option("--author-schedule", help="Each sampler at the schedule of its paper.")
-]
-PublishedOption = Annotated[
-    bool, typer.Option("--published", help="The run beside what papers report for its model.")
-]
-PublishedModel = Annotated[
-    str | None,
-    typer.Option(
-        "--published-model",
-        help="Name of the run's model in the published table (default: the suite's, or its own).",
-    ),
-]
-QualityMargin = Annotated[
-    str, typer.Option("--quality-margin", help="By how much a metric may rise.")
-]
-TimeMargin = Annotated[
-    str, typer.Option("--time-margin", help="By how much the median time may rise.")
-]
-NoTime = Annotated[bool, typer.Option("--no-time", help="Leave times alone.")]
 
 
 def compare(
-    runs: Runs,
-    baseline: BaselineOption = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="One or two run directories or tables; of two, the first is the baseline."
+        ),
+    ],
+    baseline: str | None = setting(
+        "--baseline", "Sampler of the run that all others are compared with."
+    ),
     metric: MetricOption = None,
-    margin: MarginOption = "1%",
-    best_schedule: BestOption = False,
-    author_schedule: AuthorOption = False,
-    tuned: TunedOption = False,
-    published: PublishedOption = False,
-    published_model: PublishedModel = None,
-    csv: CsvOption = None,
+    margin: str = setting(
+        "--margin", "What does not matter, as a share of the baseline.", default="1%"
+    ),
+    best_schedule: bool = setting(
+        "--best-schedule", "Each sampler at its best of the schedules that all have.", default=False
+    ),
+    author_schedule: bool = setting(
+        "--author-schedule", "Each sampler at the schedule of its paper.", default=False
+    ),
+    tuned: bool = setting("--tuned", "Each sampler at its tuned schedule.", default=False),
+    published: bool = setting(
+        "--published", "The run beside what papers report for its model.", default=False
+    ),
+    published_model: str | None = setting(
+        "--published-model",
+        "Name of the run's model in the published table (default: the suite's, or its own).",
+    ),
+    csv: Path | None = setting("--csv", "Write the lines to this CSV file too."),
     as_json: Json = False,
 ) -> None:
     """Compare two runs cell by cell, the samplers of a run with one of them, or a run with what
@@ -85,23 +62,13 @@ def compare(
             raise ValueError("--published takes one run, and of the options --margin and --json")
         return _print_published(runs[0], published_model, share(margin, "--margin"), as_json)
     choices: dict[Fair, bool] = {"best": best_schedule, "author": author_schedule, "tuned": tuned}
-    comparisons = _comparisons(
-        runs,
-        baseline,
-        metric or [],
-        share(margin, "--margin"),
-        [fair for fair, wanted in choices.items() if wanted],
-    )
+    fair: list[Fair] = [name for name, wanted in choices.items() if wanted]
+    comparisons = _comparisons(runs, baseline, metric or [], share(margin, "--margin"), fair)
     if csv is not None:
         _write_csv(comparisons, csv)
     if as_json:
-        return print_json(
-            [
-                {"name": line.sampler, **asdict(line)}
-                for comparison in comparisons
-                for line in comparison.lines
-            ]
-        )
+        lines = [line for comparison in comparisons for line in comparison.lines]
+        return print_json([{"name": line.sampler, **asdict(line)} for line in lines])
     from ...results.terminal.comparison import print_comparison
 
     for comparison in comparisons:
@@ -112,30 +79,27 @@ def compare(
 def gate(
     baseline: Annotated[Path, typer.Argument(help="Run that is taken as good.")],
     candidate: Annotated[Path, typer.Argument(help="Run to check.")],
-    quality_margin: QualityMargin = "1%",
-    time_margin: TimeMargin = "5%",
-    no_time: NoTime = False,
+    quality_margin: str = setting(
+        "--quality-margin", "By how much a metric may rise.", default="1%"
+    ),
+    time_margin: str = setting(
+        "--time-margin", "By how much the median time may rise.", default="5%"
+    ),
+    no_time: bool = setting("--no-time", "Leave times alone.", default=False),
     metric: MetricOption = None,
     as_json: Json = False,
 ) -> None:
     """Exit 1 if a run is worse than the baseline by more than a margin, in quality or in time."""
     from ...results.comparison.gate import gate as check
 
-    quality, time = (
-        share(quality_margin, "--quality-margin"),
-        None if no_time else share(time_margin, "--time-margin"),
-    )
+    quality = share(quality_margin, "--quality-margin")
+    time = None if no_time else share(time_margin, "--time-margin")
     report = check(
         baseline, candidate, quality_margin=quality, time_margin=time, metrics=metric or ("all",)
     )
     if as_json:
-        print_json(
-            {
-                "name": "gate",
-                "passed": report.passed,
-                "checks": [{"name": item.row, **asdict(item)} for item in report.checks],
-            }
-        )
+        checks = [{"name": item.row, **asdict(item)} for item in report.checks]
+        print_json({"name": "gate", "passed": report.passed, "checks": checks})
     else:
         _print_gate(report)
     if not report.passed:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
 
 from .common.console import out, print_json, say
-from .common.options import Json
+from .common.options import Json, setting
 
 if TYPE_CHECKING:
     from ..timing.doctor import Diagnosis
@@ -24,10 +24,9 @@ COUNTERS = {
 
 
 def doctor(
-    seconds: Annotated[
-        float,
-        typer.Option("--seconds", min=0.1, max=600, help="How long the reference work is timed."),
-    ] = 1.5,
+    seconds: float = setting(
+        "--seconds", "How long the reference work is timed.", default=1.5, min=0.1, max=600
+    ),
     as_json: Json = False,
 ) -> None:
     """Say what this machine is, what it can measure, and whether its times can be trusted.
@@ -64,23 +63,16 @@ def _lines(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
     yield "system", machine["system"]
     yield "processor", machine["cpu"]
     yield "cores", _cores(diagnosis)
-    yield (
-        "memory",
-        "unknown" if machine["memory_mb"] is None else f"{machine['memory_mb'] / 1024:.1f} GiB",
-    )
-    yield (
-        "load",
-        ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
-        + " (over 1, 5 and 15 minutes)",
-    )
+    memory = machine["memory_mb"]
+    yield "memory", "unknown" if memory is None else f"{memory / 1024:.1f} GiB"
+    load = ", ".join(map(str, diagnosis.conditions["load_average"] or ["unknown"]))
+    yield "load", f"{load} (over 1, 5 and 15 minutes)"
     yield "governor", machine["governor"] or "not readable"
     yield "GPU", _gpu(diagnosis.device)
     yield "clock", f"perf_counter, steps of {counters['perf_counter_ns']} ns"
     yield "counters", ", ".join(text for key, text in COUNTERS.items() if counters[key]) or "none"
-    yield (
-        "not here",
-        ", ".join(text for key, text in COUNTERS.items() if not counters[key]) or "nothing",
-    )
+    lacking = ", ".join(text for key, text in COUNTERS.items() if not counters[key])
+    yield "not here", lacking or "nothing"
     yield "RAPL", f"energy of the processor: {counters['rapl']}"
     for device, s in diagnosis.steadiness.items():
         yield (
@@ -88,16 +80,12 @@ def _lines(diagnosis: Diagnosis) -> Iterable[tuple[str, str]]:
             f"{s.ms:.3g} ms, spread {s.spread:.1%}, median within {s.half_width:.1%}, "
             f"slowest {s.slowest:.1f} times, {s.runs} runs",
         )
-    yield (
-        "packages",
-        ", ".join(f"{p.name} {p.version}" for p in diagnosis.packages if not p.extra and p.version),
-    )
+    packages = [f"{p.name} {p.version}" for p in diagnosis.packages if not p.extra and p.version]
+    yield "packages", ", ".join(packages)
     for extra, missing in diagnosis.extras.items():
         purpose = diagnosis.as_dict()["extras"][extra]["for"]
-        yield (
-            f"extra {extra}",
-            (f"{'missing ' + ', '.join(missing) if missing else 'complete'}: {purpose}"),
-        )
+        state = f"missing {', '.join(missing)}" if missing else "complete"
+        yield f"extra {extra}", f"{state}: {purpose}"
 
 
 def _cores(diagnosis: Diagnosis) -> str:

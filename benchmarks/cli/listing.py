@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from ... import samplers
-from ...models import make_model, model_names
+from ...models import model_names
 from ...models.extractors import EXTRACTORS
 from ...models.loaders import LOADERS
+from ...models.registry import make_model
 from ...results.quantities import columns
 from ...samplers import Grid, karras
+from ...samplers.peers import available
 from ...samplers.schedules import SCHEDULES
 from ..conformance.measured import nfe_per_step, shipped
 from ..metrics import metrics
@@ -27,33 +29,29 @@ LONGEST_PROFILE = 1000
 
 def list_samplers() -> list[Row]:
     """Return every registered sampler with its declarations, measured orders and author's schedules."""
-    rows = []
-    entries = shipped()
-    for name in samplers.names():
-        sampler, usage = samplers.make(name), usage_of(name)
-        rows.append(
-            {
-                "name": name,
-                "order": sampler.order,
-                **{key: entries.get(name, {}).get(key) for key in ("measured", "weak", "strong")},
-                "nfe_per_step": nfe_per_step(sampler),
-                "kind": "stochastic" if sampler.stochastic else "deterministic",
-                "control": "tolerance" if sampler.adaptive else "steps",
-                "batch_coupled": sampler.batch_coupled,
-                "same_as": sampler.same_as,
-                "options": {
-                    f.name: f.default for f in fields(sampler) if not f.metadata.get("found")
-                },
-                "summary": _summary(type(sampler)),
-                "source": f"{sampler.source.key} {sampler.source.where}",
-                "url": sampler.source.url,
-                "deviations": list(sampler.source.deviations),
-                "author_schedules": list(usage.schedules) if usage else [],
-                "author_schedules_source": f"{usage.key} {usage.where}" if usage else None,
-                "origin": samplers.origin(name) or "built in",
-            }
-        )
-    return rows
+    return [_sampler_row(name, shipped().get(name, {})) for name in samplers.names()]
+
+
+def _sampler_row(name: str, entry: Mapping[str, Any]) -> Row:
+    sampler, usage = samplers.make(name), usage_of(name)
+    return {
+        "name": name,
+        "order": sampler.order,
+        **{key: entry.get(key) for key in ("measured", "weak", "strong")},
+        "nfe_per_step": nfe_per_step(sampler),
+        "kind": "stochastic" if sampler.stochastic else "deterministic",
+        "control": "tolerance" if sampler.adaptive else "steps",
+        "batch_coupled": sampler.batch_coupled,
+        "same_as": sampler.same_as,
+        "options": {f.name: f.default for f in fields(sampler) if not f.metadata.get("found")},
+        "summary": _summary(type(sampler)),
+        "source": f"{sampler.source.key} {sampler.source.where}",
+        "url": sampler.source.url,
+        "deviations": list(sampler.source.deviations),
+        "author_schedules": list(usage.schedules) if usage else [],
+        "author_schedules_source": f"{usage.key} {usage.where}" if usage else None,
+        "origin": samplers.origin(name) or "built in",
+    }
 
 
 def _summary(documented: object) -> str:
@@ -62,9 +60,8 @@ def _summary(documented: object) -> str:
 
 
 def list_profiles(steps: int) -> list[Row]:
-    """Return the order of each step on a ``karras`` grid of so many steps to 0.
-
-    None for a sampler that has none or makes its own steps.
+    """Return the order of each step on a ``karras`` grid to 0; None for a sampler that has none or
+    makes its own steps.
 
     Raises:
         ValueError: fewer than one step, or more than anybody reads.
@@ -88,21 +85,8 @@ def _profile(sampler: Any, grid: Grid) -> str | None:
     return " ".join(map(str, [sampler.order] * (len(grid) - 1) + [1]))
 
 
-def list_translations(library: str) -> list[Row]:
-    """Return a library's names with ours (:func:`samplerbench.samplers.peers.pairs`).
-
-    Raises:
-        ValueError: unknown library.
-    """
-    from ...samplers.peers import translate
-
-    return translate(library)
-
-
 def list_peers() -> list[Row]:
     """Return other libraries' samplers that can run here."""
-    from ...samplers.peers import available
-
     return [{"name": name} for name in available()]
 
 
@@ -124,9 +108,8 @@ def list_schedules() -> list[Row]:
 
 
 def list_models() -> list[Row]:
-    """Return the built-in models, one with an error of known size, and installed packages' schemes.
-
-    A scheme's row has a name and an origin only: nothing is imported for it.
+    """Return the built-in models, one with an error of known size, and installed packages' schemes,
+    of which nothing is imported.
     """
     rows = []
     for name in (*model_names(), "perturbed:gmm-2d"):
@@ -164,9 +147,7 @@ def list_extractors() -> list[Row]:
 
 
 def list_metrics() -> list[Row]:
-    """Return the measured columns of the table, each with the name of its metric in a suite, if any.
-    These are its numbers and flags but the ends of the grid, which are settings.
-    """
+    """Return the measured columns of the table, each with the name of its metric in a suite, if any."""
     settings = ("sigma_min", "sigma_max")
     measured_by = {
         column.name: name

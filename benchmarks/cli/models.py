@@ -1,13 +1,163 @@
-"""``convert``: a checkpoint as safetensors and a card; ``reference``: statistics of real samples."""
+"""``check-model``, ``convert`` a checkpoint, and ``reference``, statistics of real samples."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common.console import say
+from .common.console import err, print_json, print_rows, say
+from .common.options import DEVICES, DeviceOption, Json, checked, option, setting
+
+if TYPE_CHECKING:
+    from ...models.checkpoints.specification import Specification
+    from ..conformance.models import Checked
+    from ..conformance.models.fit import Fit
+
+EXIT_CODES = {"passed": 0, "failed": 1, "not decided": 3}
+"""A script must take what is not decided neither for right nor for wrong; 2 is bad input."""
+SHOWN = ("event", "process", "prediction", "factor", "half", "time", "snap", "sigma_min")
+SHOWN += ("sigma_max", "limits", "classes", "labels", "embeddings", "scalars", "kind", "boundary")
+SHOWN += ("network", "weights", "decoder", "decode")
+"""Fields of a specification, in the order in which they are shown."""
+WIDEST = 54
+"""Characters of a value in text; ``--json`` has all of it."""
+OF_ANY = ("event", "sigma_min", "sigma_max", "limits", "classes", "conditions", "kind", "passes")
+"""Attributes of any model that are shown."""
+
+
+def check_model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model as `run --model` takes it: a name, file.py:factory, or a checkpoint: PATH, "
+            "FAMILY:PATH, or either with ?setting=value&…."
+        ),
+    ],
+    images: str | None = setting(
+        "--images",
+        "Clean images that it was trained on, or like them: a folder, .npy, .npz, or a data set as "
+        "for run --reference; of a model of latents also these. Without any, what the model says of "
+        "its data, or its own samples, on which nothing can pass.",
+    ),
+    teacher: str | None = setting(
+        "--teacher",
+        "Of a few-step map: the model that it was distilled from, along whose paths its ends "
+        "are compared.",
+    ),
+    samples: int = setting(
+        "--samples", "Images, or own samples, at most.", default=256, min=16, max=10_000
+    ),
+    device: DeviceOption = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Say what a model is and how that is known, and check that its output becomes E[x0 | x].
+
+    Exit code 1 if the mapping is wrong, or if several fit; 3 if it is not decided, as without data.
+    """
+    from ..checking import check_model as check
+
+    identities = []
+
+    def opened(subject: Any, identity: str) -> None:
+        identities.append(identity)
+        if not as_json:
+            _show(subject)
+
+    result = check(
+        model,
+        images=images,
+        teacher=teacher,
+        samples=samples,
+        device=checked(device, "--device", DEVICES),
+        progress=lambda note: err.print(note, markup=False, soft_wrap=True),
+        opened=opened,
+    )
+    if as_json:
+        print_json(_as_json(result, *identities))
+    else:
+        _print(result)
+    if code := EXIT_CODES[result.verdict]:
+        raise typer.Exit(code)
+
+
+def _show(subject: Any) -> None:
+    """Print the description of a model, or of a checkpoint's specification."""
+    from ...models.checkpoints.weights import FIT, weights_taken
+    from ...models.denoiser import Denoiser
+
+    if isinstance(subject, Denoiser):
+        say(f"{subject.name}, {subject.identity}:")
+        values = {key: _short(getattr(subject, key)) for key in OF_ANY}
+        rows = [{"field": k, "value": v} for k, v in values.items() if v not in ("None", "0")]
+        return print_rows(rows, {"field": "field", "value": "value"})
+    spec: Specification = subject
+    say(f"A checkpoint of the family {spec.family}:")
+    for sentence in spec.evidence:
+        if FIT not in sentence or weights_taken(spec):
+            say(f"  {sentence}")
+    plain = spec.as_json()
+    rows = [
+        {"field": name, "value": _short(plain[name]), "known from": spec.source(name)}
+        for name in SHOWN
+        if plain[name] not in ("", None, {}, [])
+    ]
+    rows += [
+        {"field": name, "value": " or ".join(answers), "known from": "open"}
+        for name, answers in spec.open.items()
+    ]
+    return print_rows(rows, {"field": "field", "value": "value", "known from": "known from"})
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        value = " ".join(f"{k}={v}" for k, v in value.items())
+    text = str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def _print(result: Checked) -> None:
+    where = f"{result.images} {result.source}" if result.images else "the model's own samples"
+    say(f"Checked on {where}:" if result.source else "Checked without samples:")
+    words = {True: "passed", False: "FAILED", None: "not decided"}
+    for check in result.checks:
+        say(f"  {words[check.passed]}  {check.name}: {check.said}")
+    if result.fit is not None:
+        rows = [
+            {"sigma": f"{s:.3g}", "error": f"{e:.3g}", "defect": f"{d:+.3f}", "se": f"{q:.3f}"}
+            for s, e, d, q in _levels(result.fit)
+        ]
+        print_rows(rows, {"sigma": "sigma", "error": "E|d-x0|²/D", "defect": "defect", "se": "±"})
+    say(f"Verdict: {result.verdict}.")
+
+
+def _levels(fit: Fit) -> Iterator[tuple[float, float, float, float]]:
+    return zip(
+        fit.levels.tolist(),
+        fit.errors.mean(1).tolist(),
+        fit.defect.tolist(),
+        fit.defect_se.tolist(),
+        strict=True,
+    )
+
+
+def _as_json(result: Checked, content: str) -> dict[str, Any]:
+    fit = result.fit
+    return {
+        "verdict": result.verdict,
+        "passed": result.passed,
+        "content": content,
+        "specification": None if result.spec is None else result.spec.as_json(),
+        "answers": result.answers,
+        "images": result.images,
+        "checks": [vars(check) for check in result.checks],
+        "candidates": list(result.candidates),
+        "levels": []
+        if fit is None
+        else [{"sigma": s, "error": e, "defect": d, "defect_se": q} for s, e, d, q in _levels(fit)],
+    }
 
 
 def convert(
@@ -39,17 +189,12 @@ def reference(
             help="Real samples: a folder of images, .npy, .npz, a data set, as for run --reference."
         ),
     ],
-    extractor: Annotated[
-        str, typer.Option("--extractor", help="Feature space, one of `list extractors`.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help=".npz file to write.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            help="Whose data they are; says their shape and range where they are no images of 8 bits.",
-        ),
-    ] = None,
+    extractor: Annotated[str, option("--extractor", "Feature space, one of `list extractors`.")],
+    out: Annotated[Path, option("--out", ".npz file to write.")],
+    model: str | None = setting(
+        "--model",
+        "Whose data they are; says their shape and range where they are no images of 8 bits.",
+    ),
 ) -> None:
     """Write mean and covariance of the features of real samples, in the format that EDM's scripts
     read.

@@ -10,49 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins
+from .common.options import Json, PeersPath, Plugins, TrustOption, load_plugins, setting
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
 
+ERRORS = ("start", "typical", "rmse", "flips", "order", "end", "fd_conv")
 MOST_LINES = 40
 """Kinds of changes that are printed: a terminal's height."""
 
 Folder = Annotated[Path, typer.Argument(help="Run directory.")]
-FigureRun = Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")]
-FigureOut = Annotated[Path | None, typer.Option("--out", help="Where they go (RUN/figures).")]
-Formats = Annotated[
-    str, typer.Option("--format", help="svg, png and pdf, or some of them, separated by commas.")
-]
-Kinds = Annotated[
-    str | None,
-    typer.Option(
-        "--kind", help="work-precision, pareto, ranking, timing, samples: some, by commas."
-    ),
-]
-FigureMetrics = Annotated[
-    list[str] | None, typer.Option("--metric", help="Column to draw (repeatable).")
-]
-ModelNames = Annotated[
-    list[str] | None, typer.Option("--model", help="Draw this model only (repeatable).")
-]
-SamplerNames = Annotated[
-    list[str] | None, typer.Option("--sampler", help="Draw this sampler only (repeatable).")
-]
-WidthName = Annotated[
-    str, typer.Option("--width", help="single (85 mm) or double (175 mm) column.")
-]
 
 
 def status(
     folder: Folder,
-    changes: Annotated[
-        bool,
-        typer.Option(
-            "--changes",
-            help="Show what the present code, models and files would make again, and why.",
-        ),
-    ] = False,
+    changes: bool = setting(
+        "--changes",
+        "Show what the present code, models and files would make again, and why.",
+        default=False,
+    ),
     trust_suite: TrustOption = False,
     plugin: Plugins = None,
     peers_path: PeersPath = None,
@@ -72,19 +48,14 @@ def status(
     aside = RunDir(folder).aside()
     if as_json:
         rows = [
-            {
-                "name": row.get("cell") or row["sampler"],
-                **{k: None if v is pd.NA else v for k, v in row.items()},
-            }
+            {"name": row.get("cell") or row["sampler"]}
+            | {k: None if v is pd.NA else v for k, v in row.items()}
             for row in records
         ]
-        return print_json(
-            rows
-            + [
-                {"name": cell.cell, **cell.record, "status": "set aside", "reason": cell.why}
-                for cell in aside
-            ]
-        )
+        for cell in aside:
+            state = {"status": "set aside", "reason": cell.why}
+            rows.append({"name": cell.cell, **cell.record, **state})
+        return print_json(rows)
     counts = Counter(row["status"] for row in records) + Counter({"set aside": len(aside)})
     out.print(
         f"{len(records)} cells: " + ", ".join(f"{n} {s}" for s, n in counts.items()), markup=False
@@ -103,15 +74,11 @@ def status(
 
 
 def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
-    """Print how the cells of a run directory stand, those alike together.
-
-    Args:
-        folder: run directory.
-        trust: whether what its ``run.json`` names may run as code, or be read elsewhere.
-        as_json: whether each cell is printed.
+    """Print how the cells of a run directory stand, those alike together, or each as JSON.
 
     Raises:
-        ValueError: it is none, does not say what it ran, or what it ran is not here.
+        ValueError: it is none, does not say what it ran, or what it ran is not here; or its ``run.json``
+            names code, or files elsewhere, and ``trust`` is False.
     """
     from ...results.run_directory.reading import run_record
     from ...results.run_directory.run_dir import RunDir
@@ -151,10 +118,8 @@ def print_changes(folder: Path, *, trust: bool, as_json: bool) -> None:
 
 def report(
     folders: Annotated[list[Path], typer.Argument(help="One or more run directories.")],
-    to: Annotated[Path | None, typer.Option("--out", help="Path of the HTML file.")] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", help="Sampler that all are judged against (euler).")
-    ] = None,
+    to: Path | None = setting("--out", "Path of the HTML file."),
+    baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
 ) -> None:
     """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
     write(folders, to, baseline)
@@ -162,23 +127,16 @@ def report(
 
 def show(
     folder: Folder,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Column to rank by, lower is better.")
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", help="Sampler that verdict marks are against (euler)."),
-    ] = None,
-    errors: Annotated[
-        bool,
-        typer.Option("--errors", help="Print the errors apart instead: start, steps, end, model."),
-    ] = False,
-    to_floor: Annotated[
-        bool,
-        typer.Option(
-            "--to-floor", help="Print the evaluations until fd_conv reaches the floor instead."
-        ),
-    ] = False,
+    metric: str | None = setting("--metric", "Column to rank by, lower is better."),
+    baseline: str | None = setting("--baseline", "Sampler that verdict marks are against (euler)."),
+    errors: bool = setting(
+        "--errors", "Print the errors apart instead: start, steps, end, model.", default=False
+    ),
+    to_floor: bool = setting(
+        "--to-floor",
+        "Print the evaluations until fd_conv reaches the floor instead.",
+        default=False,
+    ),
 ) -> None:
     """Print the ranking of a run, with spark-lines and verdicts against a baseline."""
     from ...results.result_table import load
@@ -205,13 +163,12 @@ def show(
 def write(
     folders: list[Path], to: Path | None, baseline: str | None = None, *, anew: bool = True
 ) -> None:
-    """Write the report of ``folders`` to the file ``to``, or into the only folder, against
-    ``baseline`` or the usual one.
+    """Write the report of run directories to a page, or into the only folder.
 
     Args:
         folders: run directories.
         to: the page; None for ``report.html`` in the only folder.
-        baseline: None for the usual one.
+        baseline: of the verdicts; None for the usual one.
         anew: whether to write the report even if the present one is up to date.
 
     Raises:
@@ -228,8 +185,7 @@ def write(
 
     from ...results.report.build import write_report
 
-    options = {} if baseline is None else {"baseline": baseline}
-    say(f"Report: {write_report(folders, to or folders[0], **options)}")
+    say(f"Report: {write_report(folders, to or folders[0], baseline=baseline or BASELINE)}")
 
 
 def print_ranking(
@@ -254,30 +210,27 @@ def ranked(table: Any) -> list[str]:
         for name in names
         if name.endswith("_se") and not name.endswith(("_floor_se", "_converged_se"))
     ]
-    others = [
-        "fid_proxy_raw",
-        "fd_inf",
-        "rmse_median",
-        "ms_per_sample",
-        "joules_per_sample",
-        "overhead",
-    ]
+    ranked_too = ("fid_proxy_raw", "fd_inf", "rmse_median", "ms_per_sample", "joules_per_sample")
     return [
         name
-        for name in dict.fromkeys([*measured, *others])
+        for name in dict.fromkeys([*measured, *ranked_too, "overhead"])
         if name in names and table.frame[name].notna().any()
     ]
 
 
 def figures(
-    run: FigureRun,
-    out: FigureOut = None,
-    formats: Formats = "svg,png,pdf",
-    kind: Kinds = None,
-    metric: FigureMetrics = None,
-    model: ModelNames = None,
-    sampler: SamplerNames = None,
-    width: WidthName = "single",
+    run: Annotated[Path, typer.Argument(help="Run directory, or a folder with its table.csv.")],
+    out: Path | None = setting("--out", "Where they go (RUN/figures)."),
+    formats: str = setting(
+        "--format", "svg, png and pdf, or some of them, separated by commas.", default="svg,png,pdf"
+    ),
+    kind: str | None = setting(
+        "--kind", "work-precision, pareto, ranking, timing, samples: some, by commas."
+    ),
+    metric: list[str] | None = setting("--metric", "Column to draw (repeatable)."),
+    model: list[str] | None = setting("--model", "Draw this model only (repeatable)."),
+    sampler: list[str] | None = setting("--sampler", "Draw this sampler only (repeatable)."),
+    width: str = setting("--width", "single (85 mm) or double (175 mm) column.", default="single"),
 ) -> None:
     """Write the figures of a run: work-precision plots, Pareto fronts, rankings, times, samples."""
     from ...results.figures import KINDS, write_figures
@@ -304,9 +257,7 @@ def _split_words(words: str) -> list[str]:
 
 
 def print_headline(table: ResultTable) -> None:
-    """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor, a block
-    for each model and estimator.
-    """
+    """Print how many evaluations each curve takes until ``fd_conv`` reaches the floor."""
     from ...results.comparison.headline import headline
     from ...results.text import format_number
     from ...results.values import rows_of
@@ -334,12 +285,7 @@ def print_errors(
     paths: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Print the error decomposition of each row, the path curvature, and from where on the model's
-    own error dominates a ranking.
-
-    Args:
-        table: results.
-        starts: ``start_errors`` of ``run.json``.
-        paths: ``path_curvature`` of ``run.json``; an older one has none.
+    own error dominates a ranking; ``run.json`` has errors of starts, and curvatures of paths.
     """
     from ...results.table.error_decomposition import dominated_from, error_decomposition
     from ...results.terminal.path_curvature import curvature_lines
@@ -356,17 +302,7 @@ def print_errors(
             say(line)
         print_rows(
             [_cells(row) for row in rows],
-            {
-                "curve": "sampler",
-                "nfe": "NFE",
-                "start": "start",
-                "typical": "typical",
-                "rmse": "rmse",
-                "flips": "flips",
-                "order": "order",
-                "end": "end",
-                "fd_conv": "fd_conv",
-            },
+            {"curve": "sampler", "nfe": "NFE"} | {name: name for name in ERRORS},
         )
         mine = whole.loc[
             (whole["model"] == model) & (whole["estimator"] == estimator) & (whole["curve"] == "")
@@ -412,20 +348,14 @@ def _dominance(whole: Any, *, measured: bool) -> str:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """Return the printed cells of a row of
-    :func:`~samplerbench.results.table.error_decomposition.error_decomposition`.
-    """
+    """Return the printed cells of a row of the error decomposition."""
     from ...results.intervals import printed
     from ...results.text import format_number
 
     def text_of(name: str, digits: int = 2) -> str:
         return "" if row[name] is None else format_number(printed(name, row[name]), digits)
 
-    order = (
-        ""
-        if row["order"] is None
-        else f"{row['order']:.1f}±{(row['order_high'] - row['order']):.1f}"
-    )
+    order = row["order"]
     return {
         "curve": row["curve"],
         "nfe": text_of("nfe", 3),
@@ -433,7 +363,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "typical": text_of("typical_error"),
         "rmse": text_of("rmse") + ("†" if row["rmse_flag"] else ""),
         "flips": text_of("flip_fraction"),
-        "order": order,
+        "order": "" if order is None else f"{order:.1f}±{row['order_high'] - order:.1f}",
         "end": text_of("end_bound"),
         "fd_conv": text_of("fd_conv") + ("×" if row["dominated"] is True else ""),
     }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
@@ -15,23 +15,23 @@ from .common import isolation as isolating
 from .common.console import duration, err, out, print_json, print_rows, say
 from .common.options import (
     DEVICES,
+    EXECUTION,
+    OUTPUT,
+    WHERE,
     AcceleratorOption,
     ExecutorOption,
-    FreshOption,
     GpusOption,
     IsolationOption,
     Json,
     MemoryLimitOption,
     RayAddressOption,
-    RetryOption,
-    RunJobsOption,
     SuiteName,
     SuiteOptions,
-    TimeLimitOption,
     checked,
     execution,
     load_plugins,
     selected,
+    setting,
     taking,
 )
 from .compare import share
@@ -39,9 +39,8 @@ from .results import print_ranking, write
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
-    from ..running.executors import Executor
     from ..running.sequential import InterimAnalyses
-    from ..suites.suite import Suite, Until
+    from ..suites.suite import Suite
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
@@ -55,109 +54,90 @@ def run(
     options: SuiteOptions,
     executor: ExecutorOption = None,
     isolation: IsolationOption = None,
-    time_limit: TimeLimitOption = None,
+    time_limit: float | None = setting(
+        "--time-limit",
+        "Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
+        EXECUTION,
+        min=0,
+    ),
     memory_limit: MemoryLimitOption = None,
-    retry: RetryOption = False,
-    fresh: FreshOption = False,
-    jobs: RunJobsOption = None,
+    retry: bool = setting(
+        "--retry", "Run cells again that failed, crashed or timed out.", OUTPUT, default=False
+    ),
+    fresh: bool = setting(
+        "--fresh",
+        "Set aside what the directory holds, and use no kept search.",
+        OUTPUT,
+        default=False,
+    ),
+    jobs: str | None = setting(
+        "--jobs",
+        "Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
+        "core, here or of the Ray cluster. They share --threads.",
+        WHERE,
+    ),
     ray_address: RayAddressOption = None,
     gpus_per_worker: GpusOption = None,
     accelerator: AcceleratorOption = None,
 ) -> None:
     """Run a suite: only what is missing in the run directory; then write its table and report."""
-    _refuse_frontier(suite)
     if options.device != "cpu":
         isolating.take_gpu_of_rank()
-    on_ray = isolating.OnRay(ray_address, gpus_per_worker, accelerator)
-    runs_in = on_ray.executor(executor, isolation, jobs, memory_limit)
-    if runs_in is None:
-        runs_in = (
-            isolating.executor(executor, isolation, time_limit, memory_limit)
-            if jobs is None
-            else isolating.several(jobs, options.device, executor, isolation, memory_limit)
-        )
+    runs_in = isolating.pick_executor(
+        executor,
+        isolation,
+        jobs,
+        options.device,
+        isolating.OnRay(ray_address, gpus_per_worker, accelerator),
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+    )
     with closing(runs_in):
-        _run(suite, options, runs_in, time_limit, retry=retry, fresh=fresh)
+        if isolating.looks_new(suite, options.out_dir):
+            runs_in.start()  # its imports take as long as ours, at the same time
 
+        from ..api import run_suite
+        from ..running.setup import default_out
 
-def _run(
-    suite: str,
-    options: SuiteOptions,
-    runs_in: Executor,
-    time_limit: float | None,
-    *,
-    retry: bool,
-    fresh: bool,
-) -> None:
-    if isolating.looks_new(suite, options.out_dir):
-        runs_in.start()  # its imports take as long as ours, at the same time
-
-    from ...results.run_directory.layout import explain_write_errors
-    from ..running import runner
-    from ..running.sequential import run_until_decided
-    from ..running.setup import default_out, pick_device, set_up
-    from ..sampling.execution import check_executions
-
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
-    folder = options.out_dir or default_out(resolved)
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    check_executions(resolved.execution, where)  # before models are loaded, which may take minutes
-    if resolved.timing.enabled:
-        runs_in.alone(where)  # likewise, whether that can be
-    with isolating.stoppable(folder, runs_in), explain_write_errors(folder):
-        if fresh:
-            _forget(folder)
-        setup = set_up(
-            resolved,
-            folder,
-            device=where,
-            console=err,
-            executor=runs_in,
-            time_limit=time_limit,
-            join=resolved.until is None,
-        )
-        if resolved.until:
-            table, looks = run_until_decided(setup, resolved.until, retry=retry)
-        else:
-            table, looks = runner.run_or_join(setup, retry=retry), None
-        doubt = "" if table is None else setup.probes.nonconforming(setup.cells, table)
-    if table is None:
+        resolved, device = _resolve(suite, options)
+        folder = options.out_dir or default_out(resolved)
+        with isolating.stoppable(folder, runs_in):
+            done = run_suite(
+                resolved,
+                folder,
+                device,
+                console=err,
+                executor=runs_in,
+                time_limit=time_limit,
+                retry=retry,
+                fresh=fresh,
+                join=True,
+            )
+    if done.table is None:
         say(f"All samples are there; the process that began in {folder} scores them.")
         return
-    print_ranking(table, folder)
-    if doubt:
-        say(doubt)
-    if looks:
-        print_answer(looks)
-    code = say_troubles(table, {cell.key for cell in setup.cells}, folder)
+    print_ranking(done.table, folder)
+    if done.doubt:
+        say(done.doubt)
+    if done.analyses:
+        print_answer(done.analyses)
+    code = say_troubles(done.table, done.cells, folder)
     write([folder], None, anew=False)
     if code:
         raise typer.Exit(code)
-    return
 
 
 @taking(SuiteOptions)
 def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None:
     """Show what would run, how many network evaluations it takes, and how long that is here."""
-    _refuse_frontier(suite)
-
+    from ..api import plan_cells
     from ..planning.native import warn_of_drowned
-    from ..planning.planner import load_models
-    from ..planning.planner import plan as plan_suite
     from ..running.executors.shard_limits import expected
     from ..running.forecast import forecast
-    from ..running.setup import default_out, pick_device
-    from ..sampling.execution import check_executions
-    from ..scoring.references import load_references
+    from ..running.setup import default_out
 
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    check_executions(resolved.execution, where)
-    models = load_models(resolved, where)
-    references = load_references(models, resolved.extractors, resolved.reference)
-    cells = plan_suite(resolved, models, references, where)
+    resolved, device = _resolve(suite, options)
+    models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
     if as_json:
         rows = [
@@ -170,7 +150,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
             for c in cells
         ]
         return print_json(rows)
-    rows, doubts = forecast(resolved, models, references, cells, where)
+    rows, doubts = forecast(resolved, models, references, cells, device)
     columns = ("model", "cells", "evaluations", "sampling", "references", "scoring")
     table = Table(*columns, title=f"{resolved.name}: {len(cells)} cells", title_justify="left")
     for row in rows:
@@ -180,15 +160,11 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     out.print(table)
     if done := _done(options.out_dir or default_out(resolved), {cell.key for cell in cells}):
         out.print(done, markup=False)
-    sampling, solving, scoring = (
-        sum(part)
-        for part in zip(*((row.seconds, row.references, row.scoring) for row in rows), strict=True)
-    )
-    pace = (
-        f", and timing about {duration(resolved.timing.seconds)} a model"
-        if resolved.timing.enabled
-        else ""
-    )
+    sampling = sum(row.seconds for row in rows)
+    solving = sum(row.references for row in rows)
+    scoring = sum(row.scoring for row in rows)
+    timing = resolved.timing
+    pace = f", and timing about {duration(timing.seconds)} a model" if timing.enabled else ""
     say(
         f"Sampling takes about {duration(sampling)} here, references {duration(solving)} and "
         f"scoring {duration(scoring)}{pace}."
@@ -209,33 +185,27 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
 def samples(
     suite: SuiteName,
     options: SuiteOptions,
-    quantise: Annotated[
-        str,
-        typer.Option("--quantise", help="How values become 8 bits: round or truncate (as ADM)."),
-    ] = "round",
+    quantise: str = setting(
+        "--quantise", "How values become 8 bits: round or truncate (as ADM).", default="round"
+    ),
 ) -> None:
     """Write the images that run would score, so that any other evaluator can score them: one .npz
     file a cell, as ADM's has it.
     """
-    _refuse_frontier(suite)
-
     from ..planning.planner import load_models
     from ..planning.planner import plan as plan_suite
-    from ..running.setup import pick_device
     from ..sampling.exporting import check_exportable, export_samples
     from ..sampling.failure import Failure
 
-    load_plugins(options.plugin, options.peers_path)
-    resolved = _resolve(suite, options)
+    resolved, device = _resolve(suite, options)
     rounding = checked(quantise, "--quantise", ("round", "truncate"))
-    where = pick_device(checked(options.device, "--device", DEVICES), resolved)
-    models = load_models(resolved, where)
+    models = load_models(resolved, device)
     for model in models.values():
         check_exportable(model)
     folder = options.out_dir or Path("samples") / f"{resolved.name}-{resolved.digest}"
     folder.mkdir(parents=True, exist_ok=True)
     failed = False
-    for cell in plan_suite(resolved, models, dict.fromkeys(models), where):
+    for cell in plan_suite(resolved, models, dict.fromkeys(models), device):
         path, label = folder / f"{cell.key}.npz", f"{cell.label} on {cell.model}"
         if cell.skip:
             say(f"{label}: left out, {cell.skip}")
@@ -253,31 +223,22 @@ def samples(
         raise typer.Exit(1)
 
 
-def _forget(folder: Path) -> None:
-    """Set aside for good what a run directory holds, and what was searched for models."""
-    from ...results.run_directory.run_dir import RunDir
-    from ..planning.cache import default_cache, forget_searches
+def _resolve(suite: str, options: SuiteOptions) -> tuple[Suite, str]:
+    """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
 
-    run = RunDir.at(folder)
-    if (folder / "run.json").exists():
-        with run.lock():
-            run.set_all_aside("it was made before --fresh was asked for", returns=False)
-    forget_searches(default_cache())
-
-
-def _refuse_frontier(suite: str) -> None:
-    """Refuse the frontier, which once was run as a suite, with a ValueError."""
+    Raises:
+        ValueError: an option makes no sense, or it is the frontier, which once was run as a suite.
+    """
     if suite == "frontier":
         raise ValueError(
             "the frontier is no suite but a command of its own; write "
             "samplerbench frontier (its --help has the options)"
         )
-
-
-def _resolve(suite: str, options: SuiteOptions) -> Suite:
-    """Set torch's threads; return the suite that ``run`` or ``plan`` is to use."""
     import torch
 
+    from ..running.setup import pick_device
+
+    load_plugins(options.plugin, options.peers_path)
     chosen = selected(
         suite,
         models=options.model,
@@ -308,14 +269,14 @@ def _resolve(suite: str, options: SuiteOptions) -> Suite:
         margin=options.margin,
         most=options.max_samples,
     )
-    if not options.timing:
-        resolved = resolved.replaced(timing={**resolved.timing.model_dump(), "enabled": False})
+    timing: dict[str, Any] = {} if options.timing else {"enabled": False}
     if options.timing_minutes is not None:
-        timing = {**resolved.timing.model_dump(), "minutes": options.timing_minutes}
-        resolved = resolved.replaced(timing=timing)
+        timing["minutes"] = options.timing_minutes
+    if timing:
+        resolved = resolved.replaced(timing=resolved.timing.model_dump() | timing)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return resolved
+    return resolved, pick_device(checked(options.device, "--device", DEVICES), resolved)
 
 
 def _done(folder: Path, cells: set[str]) -> str:
@@ -341,15 +302,13 @@ def with_sequential_options(
     """Return the suite with the command line's options of sequential sampling.
 
     Raises:
-        ValueError: an option that says how to stop, where nothing says when; or a value that makes
-            no sense.
+        ValueError: an option says how to stop and nothing says when, or a value makes no sense.
     """
     from ...samplers.spec import parse_spec
 
-    options: dict[str, Any] = {
-        "target_se": target_se, "baseline": baseline, "metric": metric, "max_samples": most,
-        "margin": None if margin is None else share(margin, "--margin"),
-    }  # fmt: skip
+    options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
+    options["max_samples"] = most
+    options["margin"] = None if margin is None else share(margin, "--margin")
     options = {key: value for key, value in options.items() if value is not None}
     previous = {} if suite.until is None else suite.until.model_dump()
     if options and not (decided or target_se is not None or previous):
@@ -367,7 +326,9 @@ def print_answer(looks: InterimAnalyses) -> None:
     from ...results.comparison.significance import LEVEL
 
     rows = [{**row, "interval": _interval(row), "name": row["curve"]} for row in looks.rows]
-    print_rows(rows, _columns(looks.until))
+    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
+    columns |= {} if looks.until.baseline is None else {"interval": "Δ [95 %]"}
+    print_rows(rows, columns | {"verdict": "verdict"})
     counts = Counter(row["verdict"] for row in rows)
     say(
         f"{looks.number} looks at {looks.until.column}: "
@@ -386,31 +347,18 @@ def print_answer(looks: InterimAnalyses) -> None:
     out.print()
 
 
-def _columns(until: Until) -> dict[str, str]:
-    columns = {"name": "sampler", "model": "model", "budget": "NFE", "samples": "samples"}
-    return (
-        columns
-        | ({} if until.baseline is None else {"interval": "Δ [95 %]"})
-        | {"verdict": "verdict"}
-    )
-
-
 def _interval(row: dict[str, Any]) -> str:
     """Return ``Δ [low, high]`` with two digits."""
     from ...results.text import format_number
 
     if row.get("low") is None:
         return ""
-    return f"{format_number(row['difference'], 2)} [{format_number(row['low'], 2)}, {format_number(row['high'], 2)}]"
+    value, low, high = (format_number(row[key], 2) for key in ("difference", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def say_troubles(table: ResultTable, cells: Collection[str], folder: Path) -> int:
-    """Print how many of the run's cells have no result, and a line for each reason.
-
-    Args:
-        table: of the run directory, which may hold cells of other runs too.
-        cells: keys of the cells that were asked for.
-        folder: the run directory.
+    """Print how many of these cells of a run directory have no result, and a line for each reason.
 
     Returns:
         The exit code: 1 if there are cells and none of them is ok, else 0.

@@ -4,7 +4,6 @@ libraries; ``new-solver`` and ``new-metric``: packages of one's own.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import textwrap
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common.console import cell_text, err, out, print_json, print_rows, say
-from .common.options import Json, PeersPath, Plugins, load_plugins
+from .common.options import Json, PeersPath, Plugins, load_plugins, option, setting
 
 if TYPE_CHECKING:
-    from ...models import Denoiser
-    from ...samplers import Sampler
     from ..conformance import Conformance
     from .scaffold import Kind
 
@@ -25,10 +22,7 @@ LINE = "{name:<30} {order:>6} {measured:>14} {weak:>6} {strong:>7} {nfe_per_step
 HEADINGS = {"name": "sampler", "nfe_per_step": "per step", "passed": ""} | {
     k: k for k in ("order", "measured", "weak", "strong")
 }
-SAMPLER_COLUMNS = {
-    "name": "name",
-    "order": "order",
-    "measured": "measured",
+SAMPLER_COLUMNS = {"name": "name", "order": "order", "measured": "measured"} | {
     "nfe_per_step": "per step",
     "kind": "kind",
     "source": "source",
@@ -36,23 +30,16 @@ SAMPLER_COLUMNS = {
 }
 HIDDEN = {"url", "deviations", "options", "identity", "origin", "source"}
 SOURCE_WIDTH = 30
-"""Characters of a source in text; ``--json`` has all of it.
-
-With it, the table of samplers takes 120.
-"""
-PackageFolder = Annotated[Path, typer.Option("--out", help="Where to make the package.")]
+"""Characters of a source in text, so that the table of samplers takes 120; ``--json`` has all."""
+PackageFolder = Annotated[Path, option("--out", "Where to make the package.")]
 
 
 def check(
     sampler: Annotated[
         list[str] | None, typer.Argument(help="Samplers, e.g. heun or 'ddim(eta=0.5)'.")
     ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Check every registered sampler.")
-    ] = False,
-    write: Annotated[
-        Path | None, typer.Option("--write", help="Write what was measured to this JSON file.")
-    ] = None,
+    everything: bool = setting("--all", "Check every registered sampler.", default=False),
+    write: Path | None = setting("--write", "Write what was measured to this JSON file."),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -89,13 +76,9 @@ def check(
 
 
 def _subjects(named: list[str], everything: bool) -> list[Any]:
-    """Make all samplers to check, before the first is checked.
-
-    Raises:
-        ValueError: none was asked for, or some and all, or one does not exist, or has no steps of its own.
-    """
+    """Make all samplers to check, before the first is checked."""
     from ... import samplers
-    from ...samplers.spec import parse_spec
+    from ..checking import with_steps
 
     if everything and named:
         raise ValueError(f"give --all, or name samplers such as {named[0]}, not both")
@@ -103,16 +86,7 @@ def _subjects(named: list[str], everything: bool) -> list[Any]:
         raise ValueError(
             "say which samplers to check, such as samplerbench check heun ddim; --all checks every one"
         )
-    subjects = [
-        samplers.make(parse_spec(spec)) for spec in (samplers.names() if everything else named)
-    ]
-    if stand_in := next((s.name for s in subjects if getattr(s, "of_checkpoint", False)), None):
-        raise ValueError(
-            f"{stand_in} has no steps of its own: it is whichever sampler the scheduler beside a checkpoint is; "
-            "samplerbench check-model CHECKPOINT says which, and that one can be checked, such as "
-            "samplerbench check dpmpp_2m"
-        )
-    return subjects
+    return [with_steps(spec) for spec in (samplers.names() if everything else named)]
 
 
 def _line(label: str, entry: dict[str, Any]) -> str:
@@ -121,7 +95,6 @@ def _line(label: str, entry: dict[str, Any]) -> str:
 
 
 def _print_failures(results: list[Conformance]) -> None:
-    """Print how many samplers passed, and a sentence for each failure."""
     from ..conformance.measured import label_of
 
     failed = [result for result in results if not result.passed]
@@ -138,14 +111,12 @@ def list_command(
         str,
         typer.Argument(help="samplers, schedules, models, extractors, metrics, suites or peers."),
     ],
-    profile: Annotated[
-        int | None,
-        typer.Option("--profile", help="Samplers: the order of each step on this many steps."),
-    ] = None,
-    translate: Annotated[
-        str | None,
-        typer.Option("--translate", help="Samplers: what a library's names are called here."),
-    ] = None,
+    profile: int | None = setting(
+        "--profile", "Samplers: the order of each step on this many steps."
+    ),
+    translate: str | None = setting(
+        "--translate", "Samplers: what a library's names are called here."
+    ),
     plugin: Plugins = None,
     peers_path: PeersPath = None,
     as_json: Json = False,
@@ -171,7 +142,8 @@ def list_command(
 
 
 def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[str, Any]]:
-    from .listing import KINDS, list_profiles, list_translations
+    from ...samplers.peers import translate as translations
+    from .listing import KINDS, list_profiles
 
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)
@@ -185,101 +157,49 @@ def _rows(kind: str, profile: int | None, translate: str | None) -> list[dict[st
         raise ValueError("give --profile or --translate, not both")
     if profile is not None:
         return list_profiles(profile)
-    return KINDS[kind]() if translate is None else list_translations(translate)
+    return KINDS[kind]() if translate is None else translations(translate)
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """Return a sampler's row with a source that fits, and a stochastic one's weak order as its order."""
     measured = row["measured"] or ("" if row["weak"] is None else f"weak {row['weak']}")
-    return {
-        **row,
-        "measured": measured,
-        "source": textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …"),
-    }
+    source = textwrap.shorten(row["source"], SOURCE_WIDTH, placeholder=" …")
+    return {**row, "measured": measured, "source": source}
 
 
 def export(
     sigmas: Annotated[
         str | None, typer.Argument(help="Levels, e.g. 80,5,0.5,0 or 'karras(rho=7):10:0.002:80'.")
     ] = None,
-    to: Annotated[
-        str,
-        typer.Option(
-            "--to", help="diffusers or k-diffusion; with --sampler comfyui and python too."
-        ),
-    ] = "k-diffusion",
-    schedule: Annotated[
-        str | None,
-        typer.Option(
-            "--schedule",
-            help="With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Number of steps on the model's range.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="The model whose range it is.")
-    ] = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option("--sampler", help="With --model: lines that take this sampler's steps."),
-    ] = None,
+    to: str = setting(
+        "--to",
+        "diffusers or k-diffusion; with --sampler comfyui and python too.",
+        default="k-diffusion",
+    ),
+    schedule: str | None = setting(
+        "--schedule",
+        "With --steps and --model: the schedule; by default the levels that the model brings, or karras.",
+    ),
+    steps: int | None = setting("--steps", "Number of steps on the model's range."),
+    model: str | None = setting("--model", "The model whose range it is."),
+    sampler: str | None = setting(
+        "--sampler", "With --model: lines that take this sampler's steps."
+    ),
     as_json: Json = False,
 ) -> None:
     """Print noise levels, or a sampler on them, as other libraries take them: lines to be pasted, or JSON."""
-    from ...samplers import make
-    from ...samplers.peers import export_sigmas
-    from ...samplers.spec import parse_spec
-    from ..planning.models import load_model
-    from ..planning.schedules import levels_of, read_levels
+    from ..api import export as export_lines
 
-    by_model = steps is not None and model is not None
-    alone = sampler is None or model is None
-    if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):
-        raise ValueError("give a list of levels, or both --steps and --model (with --schedule)")
-    if sampler is not None and model is None:
-        raise ValueError(f"--sampler {sampler} needs the model that it samples; give --model")
-    subject = None if model is None else load_model(model).model
-    solver = None if sampler is None else make(parse_spec(sampler))
-    levels = (
-        levels_of(schedule, steps, subject, solver)
-        if steps is not None and subject is not None
-        else read_levels(sigmas or "")
-    )
-    if solver is not None and subject is not None and model is not None:
-        return _export_sampler(to, solver, levels, subject, model, as_json=as_json)
-    text = export_sigmas(to, levels)
+    lines = export_lines(sigmas, to, schedule=schedule, steps=steps, model=model, sampler=sampler)
     if as_json:
-        return print_json(text)
-    if text["notes"]:
-        say(f"# {text['notes']}")
-    say(f"sigmas = {text['sigmas']}")
-    return say(text["call"])
-
-
-def _export_sampler(
-    to: str,
-    sampler: Sampler,
-    levels: tuple[float, ...],
-    model: Denoiser,
-    spec: str,
-    *,
-    as_json: bool,
-) -> None:
-    """Print lines that take a sampler's steps, and what the library does otherwise all the same."""
-    from ...samplers import Grid
-    from ..advice.exports import export as exported
-    from ..planning.fitting import Pilot
-
-    grid = Grid(levels)
-    if getattr(sampler, "needs_look", False):
-        sampler = Pilot(model, None, "cpu").fitted(sampler, grid)
-    lines = exported(to, sampler, grid, model, spec)
-    if as_json:
-        return print_json(dataclasses.asdict(lines))
-    say(lines.code)
-    return say(f"# {lines.remark}") if lines.remark else None
+        return print_json(lines)
+    if "code" in lines:
+        say(lines["code"])
+        return say(f"# {lines['remark']}") if lines["remark"] else None
+    if lines["notes"]:
+        say(f"# {lines['notes']}")
+    say(f"sigmas = {lines['sigmas']}")
+    return say(lines["call"])
 
 
 def new_solver(

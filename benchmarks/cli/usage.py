@@ -1,13 +1,16 @@
-"""Examples in ``--help``, and errors of usage in one sentence."""
+"""Examples in ``--help``, errors of usage in one sentence, and commands of installed packages."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterable
+from importlib.metadata import entry_points
 from typing import Any
 
-from typer import Abort, Typer
+from typer import Abort, Context, Typer
 
 from .common.console import err
 
@@ -97,11 +100,8 @@ def _param(error: Any) -> str:
     param = error.param
     if param is None:
         return "an argument"
-    return (
-        param.opts[0]
-        if param.param_type_name == "option"
-        else (param.metavar or str(param.name)).upper()
-    )
+    is_option = param.param_type_name == "option"
+    return param.opts[0] if is_option else (param.metavar or str(param.name)).upper()
 
 
 _SB = "samplerbench"
@@ -192,3 +192,39 @@ def epilog(command: str) -> str:
 def format_examples(lines: Iterable[str]) -> str:
     """Return command lines as typer prints them, one a line."""
     return "\b\nExamples:\n" + "\n".join(f"  {_SB} {line}" for line in lines)
+
+
+GROUP = "samplerbench.commands"
+STUDIES = ("explain", "calibrate", "frontier", "validate")
+"""Commands of the distribution ``samplerbench-studies``."""
+
+
+def add_installed_commands(app: Typer) -> None:
+    """Add the commands of installed packages, and a hint for studies that are missing.
+
+    An entry point of the group ``samplerbench.commands`` names a function whose signature typer reads;
+    a tuple ``EXAMPLES`` of its module stands under its help. One that cannot be imported costs a warning.
+    """
+    missing = set(STUDIES)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            command = entry.load()
+        except Exception as error:
+            logging.getLogger("samplerbench").warning(
+                "the command %s of %s cannot be loaded: %s", entry.name, entry.value, error
+            )
+            continue
+        examples = getattr(sys.modules[command.__module__], "EXAMPLES", ())
+        app.command(entry.name, epilog=format_examples(examples) if examples else None)(command)
+        missing.discard(entry.name)
+    for name in missing:
+        anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+        anything |= {"help_option_names": []}
+        app.command(name, hidden=True, context_settings=anything)(_explain_missing)
+
+
+def _explain_missing(context: Context) -> None:
+    raise ValueError(
+        f"{context.info_name} is a study, which the wheel does not hold; get the repository and "
+        "run: pip install -e studies"
+    )

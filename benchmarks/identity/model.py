@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.loaders.python_file import FileModel, Renamed
 from ...models.loaders.source_file import imported_names
 from ...models.loaders.user_files import FilesRead, file_hash, is_users, module_file, reading

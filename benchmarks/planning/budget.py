@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler
 from ..sampling.batch import below
 from ..sampling.execution import costs_vary

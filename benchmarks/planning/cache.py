@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Denoiser
 from ...models.checkpoints.specification import cache_folder
+from ...models.denoiser import Denoiser
 from ...models.loaders.user_files import difference_of, file_hash, reading
 from ...results.run_directory.files import jsonable, read_json, read_npz, write_json, write_npz
 from ...results.run_directory.fingerprint import Fingerprint, difference, hash_of

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Denoise, Grid, NoNoise, SampleNoise, Sampler, auto, karras, make
 from ...samplers.auto import (
     Fitted,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import GridSampler, NoNoise, SampleNoise, Source, integrate, karras, make
 from ...samplers.schedules import schedule
 from ...samplers.schedules.optimised import Equalised, Searched, euler_costs

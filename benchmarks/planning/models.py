@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from ...models import Denoiser, make_model
-from ...models.denoiser import innermost
+from ...models.denoiser import Denoiser, innermost
+from ...models.registry import make_model
 from ...samplers import Sampler
 from ...samplers.spec import format_spec, parse_spec
 from .native import NATIVE

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...models import Denoiser
-from ...models.denoiser import innermost
+from ...models.denoiser import Denoiser, innermost
 from ...samplers import Grid, Sampler, Source
 from ...samplers.schedules import schedule
 from ..suites.cell import Cell

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...models import Denoiser
 from ...models.analysis import MMSECurve, denoising_loss, exact_mmse, gammas
+from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
 from ...samplers import NoNoise, SampleNoise, Source, karras, make
 from ...samplers.schedules import schedule

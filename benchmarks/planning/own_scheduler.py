@@ -7,8 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ...models import Denoiser
-from ...models.denoiser import OwnSampling
+from ...models.denoiser import Denoiser, OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start

@@ -9,7 +9,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ... import samplers
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec

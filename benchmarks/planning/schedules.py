@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.process import VE, Cosine, Process, RectifiedFlow, VPLinear
 from ...samplers import Grid, Sampler, karras, make
 from ...samplers.schedules import SCHEDULES

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import samplers
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler, Source
 from ...samplers.families.tabulated import Tabulated
 from ...samplers.schedules import schedule

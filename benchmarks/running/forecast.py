@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
 from ..scoring.context import CellContext, gathered
 from ..scoring.cost import reference_evaluations
 from ..scoring.data import Data, Scale

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
 from ...models.guidance import Altered
-from ...models.reference import Identity
+from ...models.reference import Identity, Reference
 from ...results.run_directory.reading import log
 from ...samplers import SampleNoise
 from ..identity.model import precision_of

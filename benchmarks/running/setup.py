@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import karras

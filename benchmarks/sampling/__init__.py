@@ -4,8 +4,9 @@ and snapshots.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ...lazy import lazy
 
 if TYPE_CHECKING:
     from .batch import latents
@@ -17,9 +18,4 @@ __all__ = ["Failure", "clamp", "engine_of", "latents"]
 
 _HOMES = {"Failure": "failure", "clamp": "shard", "engine_of": "engine", "latents": "batch"}
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

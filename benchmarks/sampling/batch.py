@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
-from ...models.denoiser import Bound
+from ...models.denoiser import Bound, Denoiser
 from ...models.process import RectifiedFlow
 from ...samplers import Grid, Noise, NoNoise, SampleNoise, Sampler
 from ...samplers.brownian import BrownianNoise

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ...models import Denoiser
-from ...models.denoiser import Wrapper
+from ...models.denoiser import Denoiser, Wrapper
 from ...models.exact.base import ExactModel
 
 

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
-from ...models.denoiser import Bound
+from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
-from ...models.denoiser import Wrapper, innermost
+from ...models.denoiser import Denoiser, Wrapper, innermost
 from ...samplers import Grid, Sampler
 from ...samplers.cuda_graphs import as_levels
 from ...samplers.cuda_graphs import refusal as cannot_record

@@ -13,7 +13,7 @@ import torch
 from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.extractors.quantised import How, grey_levels
 from ..suites.cell import Cell
 from .shard import sample_shard, whole_shard

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.reference import Extractor
 from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
 from ...samplers.types import RowByRow
 from ..suites.cell import Cell
 from .batch import begin, solved

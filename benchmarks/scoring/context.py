@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
+from ...models.reference import Reference
 from ...samplers.spec import format_spec, parse_spec
 from ..sampling.batch import latents
 from ..sampling.counting import ReportingMeter

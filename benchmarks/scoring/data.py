@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...models import Denoiser
 from ...models.cards.card import load_card
-from ...models.denoiser import innermost
+from ...models.denoiser import Denoiser, innermost
 from ...models.exact.base import ExactModel
 from ...models.exact.wavelet import Wavelet, haar, mixtures
 from ...models.reference import Reference

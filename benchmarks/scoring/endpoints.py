@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.exact.base import ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
-from ...models.reference import Extractor
+from ...models.reference import Extractor, Reference
 from ..sampling.shard import clamp
 from ..suites.files import DATA_SETS
 from .real_data import read_samples

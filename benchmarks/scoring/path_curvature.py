@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...results.run_directory.run_dir import RunDir
 from ...results.terminal.path_curvature import KEY
 from ...samplers import Grid, NoNoise, karras, make

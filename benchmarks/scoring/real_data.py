@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...models import Denoiser
 from ...models.cards.datasets import digits, emoji, fashion_mnist
+from ...models.denoiser import Denoiser
 from ...models.loaders.user_files import difference_of, file_hash, reading
 from ...models.reference import Extractor, FloatArray
 from ...results.run_directory.files import read_npz, write_npz

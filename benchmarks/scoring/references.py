@@ -13,10 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
 from ...models.extractors import Samples, make_extractor
 from ...models.extractors.quantised import Quantised
-from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Statistics
+from ...models.reference import MOST_OUTSIDE, Extractor, Identity, Reference, Statistics
 from ...results.run_directory.fingerprint import hash_of
 from ..identity import runs_users_code
 from ..identity.model import MANY_ROWS

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ...models import Denoiser, Reference
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
 from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ..suites.cell import moments_of
 
 LARGEST = 1024

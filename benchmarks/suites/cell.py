@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ... import samplers
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...models.exact.gaussian import Gaussian
 from ...models.reference import Moments
 from ...results.record import Record

@@ -24,7 +24,7 @@ from uuid import uuid4
 
 import torch
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...results.record import Record
 from ..sampling.engine import room_on, works
 from ..sampling.failure import out_of_memory

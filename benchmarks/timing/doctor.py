@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...models import make_model
+from ...models.registry import make_model
 from ...results.comparison.times import median_interval
 from .clock import Clock
 from .disturbances import Load, cpu_doubts

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...results.record import Record
 from ...results.run_directory.files import write_text
 from ...results.run_directory.layout import CELL, QUALITY

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...results.comparison.times import settled
 from ...results.record import Record
 from ..sampling.engine import works

@@ -7,8 +7,9 @@ distance to converged endpoints alone: no feature extractor takes part.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ...lazy import lazy
 
 if TYPE_CHECKING:
     from .free import FreeKind, FreeParameters, arrays_of
@@ -46,9 +47,4 @@ _HOMES = {
     "tuning_problem": "problem",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -12,7 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import Denoiser, Reference, make_model
+from ...models.denoiser import Denoiser
+from ...models.reference import Reference
+from ...models.registry import make_model
 from ...results.comparison.compare import Comparison, choose, compared
 from ...results.comparison.distances import carried_by_few, summed
 from ...results.comparison.estimates import Estimate, estimate_of

@@ -30,8 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
-from ...models.denoiser import Bound
+from ...models.denoiser import Bound, Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ...samplers.families.tabulated import TableRow, Tabulated
 from .free import FreeParameters

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, NoNoise, Sampler
 from ..planning.gits import SEARCH_IDS
 from ..sampling.batch import latents

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, Tabulated
 from ...samplers.schedules import SCHEDULES

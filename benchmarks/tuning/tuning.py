@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ... import samplers
-from ...models import Denoiser
+from ...models.denoiser import Denoiser
 from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, tabulate, untabulable
 from ...samplers.spec import label_of

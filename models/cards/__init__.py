@@ -2,9 +2,9 @@
 reads them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...lazy import lazy
 from .card import AXES, CARDS, CONVERGED, MOMENTS, REFERENCE, WEIGHTS
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
 _HOMES = {
     "FashionExtractor": "reference",
     "LatentNetwork": "network",
+    "datasets": "",
     "NetworkDenoiser": "network",
     "PROVENANCE": "datasets",
     "clamped_features": "reference",
@@ -42,11 +43,4 @@ _HOMES = {
     "fashion_mnist": "datasets",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what builds networks when it is asked for: listings read cards alone."""
-    if name == "datasets":
-        return import_module(f"{__name__}.datasets")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

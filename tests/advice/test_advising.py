@@ -21,7 +21,7 @@ from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
 from samplerbench.benchmarks.sampling.shard import latents, sample_shard
-from samplerbench.models import make_model
+from samplerbench.models.registry import make_model
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 

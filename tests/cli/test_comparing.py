@@ -12,12 +12,14 @@ from samplerbench import samplers
 from samplerbench.benchmarks.cli import app, main
 from samplerbench.benchmarks.cli.compare import share
 from samplerbench.benchmarks.cli.listing import list_samplers
+from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
 from samplerbench.benchmarks.planning.authors import AUTHORS, USAGES, usage_of
 from samplerbench.benchmarks.tuning import fair_schedules as fairness
 from samplerbench.results.comparison.distances import summed
 from samplerbench.results.comparison.pairing import Entry
 from samplerbench.results.quantities import find
+from samplerbench.results.result_table import ResultTable
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.samplers.schedules import SCHEDULES
 from samplerbench.samplers.types import references
@@ -186,3 +188,35 @@ def test_distance_halves__sum_up_each_half_of_the_distances(tmp_path, name):
     assert flag == (
         "half of the mean square is carried by 1 of 101 samples" if name == "rmse" else ""
     )
+
+
+ROW = {
+    "model": "m",
+    "sampler": "euler",
+    "budget": 5,
+    "nfe": 5.0,
+    "fd_conv": 1.0,
+    "end": "zero",
+    "status": "ok",
+}
+MEASURED = {"estimator": "e", "fid_proxy_converged": 0.5, "fid_proxy_converged_se": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ({}, None),  # a model without a reference
+        ({"estimator": "e"}, None),  # an older table
+        (MEASURED, "The converged samples are too few"),
+        (
+            {**MEASURED, "dominated": True},
+            "The model's error dominates the lead in a ranking by fid_proxy from 5 evaluations on",
+        ),
+    ],
+)
+def test_print_errors__says_from_where_the_model_error_dominates_or_why_not(capsys, known, said):
+    print_errors(ResultTable.of([{**ROW, **known}]), {})
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (said or "euler") in printed
+    assert ("too few" in printed) == (said is not None and "too few" in said)
+    assert ("dominates" in printed) == (said is not None)

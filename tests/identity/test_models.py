@@ -15,7 +15,8 @@ from looping import each
 
 from samplerbench.benchmarks.identity import Fingerprint, difference, model_fingerprint
 from samplerbench.benchmarks.scoring.endpoints import tag_of
-from samplerbench.models import make_model, model_names
+from samplerbench.models import model_names
+from samplerbench.models.registry import make_model
 
 safe_open = None
 """Set by a test."""

@@ -9,10 +9,10 @@ import tiny_text
 import torch
 from own_pipeline import Drawn, pipeline_sampled
 
-from samplerbench.models import make_model
 from samplerbench.models.checkpoints.diffusers.steps import levels_of
 from samplerbench.models.checkpoints.mapping import process_of
 from samplerbench.models.loaders.checkpoint import load
+from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

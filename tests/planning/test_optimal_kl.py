@@ -10,8 +10,8 @@ from looping import each
 
 from samplerbench.benchmarks.planning.cache import remembered
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.models import make_model
 from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas, gaussian_mmse
+from samplerbench.models.registry import make_model
 from samplerbench.samplers.schedules.optimised import cheapest_path, staircase_costs
 from samplerbench_studies.analysis.path_kl import path_kl
 

@@ -13,7 +13,7 @@ from samplerbench.benchmarks.planning.cache import default_cache
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.schedules import Schedule, make_schedule
 from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
-from samplerbench.models import make_model
+from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, make
 from samplerbench.samplers.schedules import SCHEDULES
 from samplerbench.samplers.types import references

@@ -66,7 +66,7 @@ def test_the_command_that_a_failing_run_prints_makes_it_run(
     home, tmp_path, axes, commands, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["samplerbench.benchmarks.cli.tune"], "OTHERS", ("gaussian",))
+    monkeypatch.setattr("samplerbench.benchmarks.api.HOLDOUTS", ("gaussian",))
     (tmp_path / "my folder").mkdir()
     (tmp_path / "my folder" / "mine.py").write_text(MINE)
     words = axes.replace("my folder", "my_folder").split()

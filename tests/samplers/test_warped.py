@@ -11,7 +11,7 @@ from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
-from samplerbench.models import make_model
+from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.auto import Fitted, Rule, typical
 from samplerbench.samplers.auto.rule import Warp

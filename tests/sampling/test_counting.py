@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.models import make_model
+from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, karras, make
 
 

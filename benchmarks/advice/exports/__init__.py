@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from . import comfyui, diffusers, k_diffusion, python
 from .diffusers_schedulers import SCHEDULERS

@@ -25,8 +25,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ....models import Denoiser
-from ....models.denoiser import innermost
+from ....models.denoiser import Denoiser, innermost
 from ....models.process import RectifiedFlow
 from ....samplers import Grid, Sampler, karras, uniform_lambda
 from ....samplers.spec import format_spec, label_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from .diffusers_schedulers import (
     Coordinates,

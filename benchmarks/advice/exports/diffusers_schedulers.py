@@ -16,10 +16,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.diffusers.preset import DPM, SHORT
-from ....models.denoiser import innermost
+from ....models.denoiser import Denoiser, innermost
 from ....models.process import EDM, Discrete, RectifiedFlow
 from ....samplers import Grid, Sampler
 from .equivalents import configured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.peers.pairs import NEAR, PAIRS
 from ....samplers.spec import parse_spec

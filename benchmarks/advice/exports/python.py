@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import Grid, Sampler, non_default, plugin_file
 from ....samplers.families.tabulated import Tabulated
 from ....samplers.registry import origin

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ....lazy import lazy
+
 if TYPE_CHECKING:
-    from .console import err as error_console
-    from .console import print_rows, say
+    from .console import error_console, print_rows, say
     from .isolation import cores, workers
     from .options import JobsOption, OutOption, PeersPath, Plugins, integers, load_plugins
 
@@ -39,11 +39,4 @@ _HOMES = {
     "workers": "isolation",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "error_console":
-        return import_module(".console", __name__).err
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -44,6 +44,8 @@ class Safe(Console):
 
 
 out, err = Safe(), Safe(stderr=True)
+error_console = err
+"""Public name of ``err``."""
 
 
 class Warnings(logging.Handler):

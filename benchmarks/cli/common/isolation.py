@@ -22,23 +22,13 @@ from ...running.executors.ray_executor import Ray
 from .console import err
 
 OFF = ("0", "false", "f", "no", "n", "off")
-"""Values of the environment variable ``SAMPLERBENCH_ISOLATION`` that mean ``--no-isolation``, where
-neither that nor ``--executor`` was given.
-"""
+"""Values of ``SAMPLERBENCH_ISOLATION`` that mean in-process, where no option names an executor."""
 MOST_JOBS = 1024
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(KeyboardInterrupt):
-    """The user, or the system, asked the run to stop.
-
-    Attributes:
-        number: of the signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+    """The user, or the system, asked the run to stop."""
 
 
 def executor(
@@ -47,13 +37,8 @@ def executor(
     time_limit: float | None,
     memory_limit: float | None,
 ) -> Executor:
-    """Return the executor that runs the samplers.
-
-    Args:
-        name: of the executor; None for what ``isolation`` says.
-        isolation: True is short for the name "worker", False for "in-process"; None if not given.
-        time_limit: seconds, as requested.
-        memory_limit: GiB, as requested.
+    """Return the executor of a name, for which ``isolation`` is short: True for "worker", False for
+    "in-process".
 
     Raises:
         ValueError: an unknown name, two that contradict each other, or a limit that nothing keeps.
@@ -82,17 +67,33 @@ def executor(
     return result
 
 
+def pick_executor(
+    name: str | None,
+    isolation: bool | None,
+    jobs: str | None,
+    device: str,
+    ray: OnRay,
+    *,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+) -> Executor:
+    """Return the executor that the options of a command name.
+
+    Raises:
+        ValueError: options that contradict each other.
+    """
+    on_ray = ray.executor(name, isolation, jobs, memory_limit)
+    if on_ray is not None:
+        return on_ray
+    if jobs is None:
+        return executor(name, isolation, time_limit, memory_limit)
+    return several(jobs, device, name, isolation, memory_limit)
+
+
 def several(
     jobs: str, device: str, executor: str | None, isolation: bool | None, memory_limit: float | None
 ) -> Executor:
     """Return as many worker processes as ``--jobs`` asks for, each with one of the GPUs in turn.
-
-    Args:
-        jobs: a number, or ``auto``.
-        device: value of ``--device``.
-        executor: value of ``--executor``, or None.
-        isolation: whether ``--isolation`` was given, or the opposite; None for neither.
-        memory_limit: GiB that each may hold; None for its part of what one may.
 
     Raises:
         ValueError: ``jobs`` is neither, or another option says that samplers run elsewhere.
@@ -109,13 +110,7 @@ def several(
 
 @dataclass(frozen=True)
 class OnRay:
-    """Options of the command line for a Ray cluster.
-
-    Attributes:
-        address: value of ``--ray-address``, or None.
-        gpus: value of ``--gpus-per-worker``, or None.
-        accelerator: value of ``--accelerator``, or None.
-    """
+    """Options for a Ray cluster: its address, the GPUs of each worker, and their type."""
 
     address: str | None = None
     gpus: float | None = None
@@ -128,13 +123,7 @@ class OnRay:
         jobs: str | None,
         memory_limit: float | None,
     ) -> Executor | None:
-        """Return the executor on a Ray cluster; None where the name is another's.
-
-        Args:
-            name: value of ``--executor``: ``ray``, or ``ray:ADDRESS``; or another, or None.
-            isolation: whether ``--isolation`` was given, or the opposite; None for neither.
-            jobs: a number of workers; ``auto`` or None for as many as there is room for.
-            memory_limit: GiB that each may hold; None for its part of its machine.
+        """Return the executor ``ray`` or ``ray:ADDRESS``; None where the name is another's.
 
         Raises:
             ValueError: options that contradict each other, no numbers of workers or GPUs, or a
@@ -177,11 +166,7 @@ class OnRay:
 
 
 def _number(jobs: str) -> int | None:
-    """Return the value of ``--jobs``; None for ``auto``.
-
-    Raises:
-        ValueError: it is neither a number nor that.
-    """
+    """Return the value of ``--jobs``; None for ``auto``."""
     if jobs == "auto":
         return None
     if not jobs.isascii() or not jobs.isdecimal() or not 0 < int(jobs) <= MOST_JOBS:
@@ -192,14 +177,11 @@ def _number(jobs: str) -> int | None:
 
 
 def _bytes(memory_limit: float | None) -> int | None:
-    """Return the bytes of as many GiB; None for None."""
     return None if memory_limit is None else int(memory_limit * 2**30)
 
 
 LOCAL = ("LOCAL_RANK", "SLURM_LOCALID")
-"""Environment variables with the number of a process on its machine, as ``torchrun`` and ``srun`` set
-them.
-"""
+"""Variables with the number of a process on its machine, as ``torchrun`` and ``srun`` set them."""
 
 
 def take_gpu_of_rank() -> None:
@@ -257,7 +239,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
         by.append(number)
         for signum in SIGNALS:
             signal.signal(signum, stop_at_once)
-        raise StoppedError(number)
+        raise StoppedError
 
     def stop_at_once(number: int, _frame: FrameType | None) -> NoReturn:
         with suppress(Exception):
@@ -289,7 +271,7 @@ def stoppable(folder: Path, where: Executor, kept: str | None = None) -> Iterato
 
 
 def _done(folder: Path) -> str:
-    """Return how far a run came, from its table, in words."""
+    """Return in words how far a run came."""
     from ....results.result_table import load
 
     with suppress(ValueError, OSError):

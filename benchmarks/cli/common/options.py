@@ -1,428 +1,257 @@
-"""Options that several commands have, and how they are read."""
+"""Options that several commands have: how they are declared, shown in panels, and read."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
-
-from . import panels
-from .console import err
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from ...arguments import Device
     from ...suites.suite import Suite
 
-DEVICES = ("auto", "cpu", "cuda")
+Choice = TypeVar("Choice", bound=str)
+
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 STARTS = ("noise", "mean", "gaussian")
 NOISES = ("white", "brownian")
 MOST = 1_000_000_000
 LARGEST_SEED = 2**63 - 1
 """Tables have no room for larger ones."""
 
+WHAT = "What to run"
+WHERE = "Where it runs"
+EXECUTION = "Execution and limits"
+STATISTICS = "Samples and statistics"
+TIMING = "Timing"
+OUTPUT = "Output"
+PANELS = (WHAT, WHERE, OUTPUT, STATISTICS, EXECUTION, TIMING)
+EVERYDAY = (WHAT, WHERE, OUTPUT)
+"""Panels of ``--help``."""
+FOLDED = 6
+"""Options from which on the other panels are left to ``--help-all``."""
+
+
+def option(names: str, text: str, panel: str | None = None, **limits: Any) -> Any:
+    """Return an option of a command, with one name or several, in a panel of its help."""
+    return typer.Option(*names.split(), help=text, rich_help_panel=panel, **limits)
+
+
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugin",
-        help="Python file with samplers of your own (repeatable).",
-        rich_help_panel=panels.WHAT,
-    ),
+    option("--plugin", "Python file with samplers of your own (repeatable).", WHAT),
 ]
 PeersPath = Annotated[
     Path | None,
-    typer.Option(
-        "--peers-path",
-        help="Folder with clones of peers that pip cannot install.",
-        rich_help_panel=panels.EXECUTION,
-    ),
+    option("--peers-path", "Folder with clones of peers that pip cannot install.", EXECUTION),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, option("--json", "Print JSON.")]
 SuiteName = Annotated[
     str, typer.Argument(help="Built-in suite (samplerbench list suites) or path of a TOML file.")
 ]
-ModelOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model", help="Replace the suite's models (repeatable).", rich_help_panel=panels.WHAT
-    ),
-]
-SamplerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--sampler",
-        help="Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.",
-        rich_help_panel=panels.WHAT,
-    ),
-]
-ScheduleOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--schedule",
-        help="Replace the schedules, e.g. 'karras(rho=5)'.",
-        rich_help_panel=panels.WHAT,
-    ),
-]
-StepsOption = Annotated[
-    str | None,
-    typer.Option("--steps", help="Numbers of steps, e.g. 5,10,20.", rich_help_panel=panels.WHAT),
-]
+StepsOption = Annotated[str | None, option("--steps", "Numbers of steps, e.g. 5,10,20.", WHAT)]
 NfeOption = Annotated[
     str | None,
-    typer.Option(
-        "--nfe",
-        help="Budgets of evaluations per sample; the largest grid that fits is run.",
-        rich_help_panel=panels.WHAT,
-    ),
+    option("--nfe", "Budgets of evaluations per sample; the largest grid that fits is run.", WHAT),
 ]
-StartOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--start",
-        help=f"How runs begin: {', '.join(STARTS)} (repeatable).",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-NoiseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--noise",
-        help=f"Noise of stochastic samplers: {' or '.join(NOISES)}.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-SamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--samples", min=2, max=MOST, help="Samples per cell.", rich_help_panel=panels.WHAT
-    ),
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option(
-        "--seed", min=0, max=LARGEST_SEED, help="Root seed.", rich_help_panel=panels.STATISTICS
-    ),
-]
-BatchOption = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size", min=1, max=MOST, help="Samples per batch.", rich_help_panel=panels.EXECUTION
-    ),
-]
-DtypeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dtype", help="dtype of the state: float32 or float64.", rich_help_panel=panels.EXECUTION
-    ),
-]
-CompileOption = Annotated[
-    bool,
-    typer.Option(
-        "--compile", help="Run the network through torch.compile.", rich_help_panel=panels.EXECUTION
-    ),
-]
-CudaGraphOption = Annotated[
-    bool,
-    typer.Option(
-        "--cuda-graph",
-        help="Replay whole runs as CUDA graphs (--compile too: compiled ones).",
-        rich_help_panel=panels.EXECUTION,
-    ),
-]
-ExtractorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--extractor",
-        help="Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-ReferenceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--reference",
-        "--real",
-        help="For --extractor: real samples, in a folder or array, or a file of their statistics.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Run directory.", rich_help_panel=panels.OUTPUT)
-]
+OutOption = Annotated[Path | None, option("--out", "Run directory.", OUTPUT)]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(
-        "--threads",
-        min=1,
-        max=4096,
-        help="torch threads (default: torch's own choice).",
-        rich_help_panel=panels.EXECUTION,
-    ),
-]
-TimingOption = Annotated[
-    bool,
-    typer.Option(
-        "--timing/--no-timing",
-        help="Whether to time the cells after sampling.",
-        rich_help_panel=panels.WHAT,
-    ),
-]
-TimingMinutesOption = Annotated[
-    float | None,
-    typer.Option(
-        "--timing-minutes",
-        min=0.01,
-        help="Most minutes of timing, for all models; the next run times what they were not enough for.",
-        rich_help_panel=panels.TIMING,
-    ),
+    option("--threads", "torch threads (default: torch's own choice).", EXECUTION, min=1, max=4096),
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--trust-suite",
-        help="Use the Python files, and files elsewhere, that the suite's TOML file names.",
-        rich_help_panel=panels.EXECUTION,
+        "Use the Python files, and files elsewhere, that the suite's TOML file names.",
+        EXECUTION,
     ),
 ]
-DeviceOption = Annotated[
-    str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=panels.WHERE)
-]
-UntilDecidedOption = Annotated[
-    bool,
-    typer.Option(
-        "--until-decided",
-        help="Extend rows until their difference to a baseline is decided.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-UntilBaselineOption = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline",
-        help="Sampler to compare with (default: the suite's first).",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-UntilMetricOption = Annotated[
-    str | None,
-    typer.Option(
-        "--metric", help="Column it is about (default: fd_conv).", rich_help_panel=panels.STATISTICS
-    ),
-]
-UntilMarginOption = Annotated[
-    str | None,
-    typer.Option(
-        "--margin",
-        help="Difference that does not matter, as a share of the baseline (1%).",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-TargetSeOption = Annotated[
-    float | None,
-    typer.Option(
-        "--target-se",
-        help="Extend rows until their standard error is this small.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-MaxSamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--max-samples",
-        help="Samples per row at most (default: 16 times the first).",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
+DeviceOption = Annotated[str, option("--device", "auto, cpu or cuda.", WHERE)]
 IsolationOption = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--isolation/--no-isolation",
-        help="Short for --executor worker (the default), or for --executor in-process.",
-        rich_help_panel=panels.EXECUTION,
+        "Short for --executor worker (the default), or for --executor in-process.",
+        EXECUTION,
     ),
 ]
 ExecutorOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--executor",
-        help="Where samplers run: worker, a process of its own, which may crash or hang; "
+        "Where samplers run: worker, a process of its own, which may crash or hang; "
         "in-process; ray, the machines of a Ray cluster; or one of an installed package.",
-        rich_help_panel=panels.EXECUTION,
+        EXECUTION,
     ),
 ]
 RayAddressOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--ray-address",
-        help="Ray cluster: host:port of its head, or auto (default: RAY_ADDRESS, else this machine "
+        "Ray cluster: host:port of its head, or auto (default: RAY_ADDRESS, else this machine "
         "alone).",
-        rich_help_panel=panels.EXECUTION,
+        EXECUTION,
     ),
 ]
 GpusOption = Annotated[
     float | None,
-    typer.Option(
-        "--gpus-per-worker",
-        help="GPUs of each worker on Ray, or a part of one.",
-        rich_help_panel=panels.EXECUTION,
-    ),
+    option("--gpus-per-worker", "GPUs of each worker on Ray, or a part of one.", EXECUTION),
 ]
 AcceleratorOption = Annotated[
     str | None,
-    typer.Option(
-        "--accelerator",
-        help="Type of device that times are of, on Ray, such as H100.",
-        rich_help_panel=panels.EXECUTION,
-    ),
+    option("--accelerator", "Type of device that times are of, on Ray, such as H100.", EXECUTION),
 ]
-RunJobsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--jobs",
-        help="Worker processes that sample at a time: a number, or auto for one a GPU, or one a "
-        "core, here or of the Ray cluster. They share --threads.",
-        rich_help_panel=panels.WHERE,
-    ),
-]
-JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes that measure at a time.")]
-TimeLimitOption = Annotated[
-    float | None,
-    typer.Option(
-        "--time-limit",
-        min=0,
-        help="Seconds for 512 samples of a cell, 0 for none (default: 20 forecasts).",
-        rich_help_panel=panels.EXECUTION,
-    ),
-]
+JobsOption = Annotated[int, option("--jobs", "Processes that measure at a time.", min=1)]
 MemoryLimitOption = Annotated[
     float | None,
-    typer.Option(
+    option(
         "--memory-limit",
+        "GiB that the samplers' process may hold, 0 for no limit (default: 80 %).",
+        EXECUTION,
         min=0,
-        help="GiB that the samplers' process may hold, 0 for no limit (default: 80 %).",
-        rich_help_panel=panels.EXECUTION,
     ),
 ]
-RetryOption = Annotated[
-    bool,
-    typer.Option(
-        "--retry",
-        help="Run cells again that failed, crashed or timed out.",
-        rich_help_panel=panels.OUTPUT,
-    ),
-]
-FreshOption = Annotated[
-    bool,
-    typer.Option(
-        "--fresh",
-        help="Set aside what the directory holds, and use no kept search.",
-        rich_help_panel=panels.OUTPUT,
-    ),
-]
-ReferenceSamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--reference-samples",
-        help="Samples compared with their converged endpoints (rmse); fewer are quicker.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-ConvergedSamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--converged-samples",
-        help="Converged samples for fd_conv, where the model's card has none.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
-PathCurvatureOption = Annotated[
-    bool,
-    typer.Option(
-        "--path-curvature",
-        help="Measure how the paths of each model bend, too.",
-        rich_help_panel=panels.STATISTICS,
-    ),
-]
+
+
+def setting(
+    names: str, text: str, panel: str | None = None, default: Any = None, **limits: Any
+) -> Any:
+    """Return an option of one command as the default of its parameter, or of a field."""
+    return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
 
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """Options of ``run`` and ``plan`` that replace parts of a suite, in the order of their help
-    (:func:`taking`).
-    """
+    """Options that replace parts of a suite, in the order of their help."""
 
     out_dir: OutOption = None
-    model: ModelOption = None
-    sampler: SamplerOption = None
-    schedule: ScheduleOption = None
+    model: list[str] | None = setting("--model", "Replace the suite's models (repeatable).", WHAT)
+    sampler: list[str] | None = setting(
+        "--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT
+    )
+    schedule: list[str] | None = setting(
+        "--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
+    )
     steps: StepsOption = None
     nfe: NfeOption = None
-    start: StartOption = None
-    noise: NoiseOption = None
-    samples: SamplesOption = None
-    seed: SeedOption = None
-    batch_size: BatchOption = None
+    start: list[str] | None = setting(
+        "--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS
+    )
+    noise: str | None = setting(
+        "--noise", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
+    )
+    samples: int | None = setting("--samples", "Samples per cell.", WHAT, min=2, max=MOST)
+    seed: int | None = setting("--seed", "Root seed.", STATISTICS, min=0, max=LARGEST_SEED)
+    batch_size: int | None = setting(
+        "--batch-size", "Samples per batch.", EXECUTION, min=1, max=MOST
+    )
     device: DeviceOption = "auto"
-    dtype: DtypeOption = None
+    dtype: str | None = setting("--dtype", "dtype of the state: float32 or float64.", EXECUTION)
     threads: ThreadsOption = None
-    timing: TimingOption = True
-    timing_minutes: TimingMinutesOption = None
-    extractor: ExtractorOption = None
-    reference: ReferenceOption = None
-    compiled: CompileOption = False
-    cuda_graph: CudaGraphOption = False
+    timing: bool = setting(
+        "--timing/--no-timing", "Whether to time the cells after sampling.", WHAT, default=True
+    )
+    timing_minutes: float | None = setting(
+        "--timing-minutes",
+        "Most minutes of timing, for all models; the next run times what they were not enough for.",
+        TIMING,
+        min=0.01,
+    )
+    extractor: str | None = setting(
+        "--extractor",
+        "Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
+        STATISTICS,
+    )
+    reference: str | None = setting(
+        "--reference --real",
+        "For --extractor: real samples, in a folder or array, or a file of their statistics.",
+        STATISTICS,
+    )
+    compiled: bool = setting(
+        "--compile", "Run the network through torch.compile.", EXECUTION, default=False
+    )
+    cuda_graph: bool = setting(
+        "--cuda-graph",
+        "Replay whole runs as CUDA graphs (--compile too: compiled ones).",
+        EXECUTION,
+        default=False,
+    )
     plugin: Plugins = None
     peers_path: PeersPath = None
     trust_suite: TrustOption = False
-    until_decided: UntilDecidedOption = False
-    target_se: TargetSeOption = None
-    baseline: UntilBaselineOption = None
-    metric: UntilMetricOption = None
-    margin: UntilMarginOption = None
-    max_samples: MaxSamplesOption = None
-    reference_samples: ReferenceSamplesOption = None
-    converged_samples: ConvergedSamplesOption = None
-    path_curvature: PathCurvatureOption = False
+    until_decided: bool = setting(
+        "--until-decided",
+        "Extend rows until their difference to a baseline is decided.",
+        STATISTICS,
+        default=False,
+    )
+    target_se: float | None = setting(
+        "--target-se", "Extend rows until their standard error is this small.", STATISTICS
+    )
+    baseline: str | None = setting(
+        "--baseline", "Sampler to compare with (default: the suite's first).", STATISTICS
+    )
+    metric: str | None = setting("--metric", "Column it is about (default: fd_conv).", STATISTICS)
+    margin: str | None = setting(
+        "--margin", "Difference that does not matter, as a share of the baseline (1%).", STATISTICS
+    )
+    max_samples: int | None = setting(
+        "--max-samples", "Samples per row at most (default: 16 times the first).", STATISTICS
+    )
+    reference_samples: int | None = setting(
+        "--reference-samples",
+        "Samples compared with their converged endpoints (rmse); fewer are quicker.",
+        STATISTICS,
+    )
+    converged_samples: int | None = setting(
+        "--converged-samples",
+        "Converged samples for fd_conv, where the model's card has none.",
+        STATISTICS,
+    )
+    path_curvature: bool = setting(
+        "--path-curvature",
+        "Measure how the paths of each model bend, too.",
+        STATISTICS,
+        default=False,
+    )
 
 
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
-    Args:
-        options: its fields are annotated as options are, and have defaults.
+    A field is annotated as an option is and has a default, or is a :func:`setting`.
     """
+    hints = get_type_hints(options, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(options)
+    ]
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        signature, hints = (
-            inspect.signature(command, eval_str=True),
-            get_type_hints(options, include_extras=True),
-        )
-        shared = [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=field.default,
-                annotation=hints[field.name],
-            )
-            for field in fields(options)
-        ]
-        names = {parameter.name for parameter in shared}
-
         @wraps(command)
-        def called(**given: Any) -> None:
-            of_options = {name: given.pop(name) for name in names & set(given)}
-            command(options=options(**of_options), **given)
+        def called(**values: Any) -> None:
+            settings = options(**{item.name: values.pop(item.name) for item in shared})
+            command(options=settings, **values)
 
+        signature = inspect.signature(command, eval_str=True)
         own = list(signature.parameters.values())
         place = next(k for k, parameter in enumerate(own) if parameter.name == "options")
         parameters = [*own[:place], *shared, *own[place + 1 :]]
         called.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue] - what typer reads
-        called.__annotations__ = {
-            parameter.name: parameter.annotation for parameter in parameters
-        } | {"return": None}
+        called.__annotations__ = {item.name: item.annotation for item in parameters}
         return called
 
     return decorated
@@ -452,7 +281,7 @@ def integers(text: str | None, option: str) -> tuple[int, ...] | None:
     return numbers
 
 
-def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
+def checked(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
     """Return ``value`` if it is one of ``allowed``.
 
     Raises:
@@ -460,19 +289,16 @@ def checked(value: str, option: str, allowed: tuple[str, ...]) -> str:
     """
     if value not in allowed:
         raise ValueError(f"{option} {value!r}: choose one of {', '.join(allowed)}")
-    return value
+    return allowed[allowed.index(value)]
 
 
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
-    """Load installed plugins, then the user's files.
-
-    A broken installed plugin is reported and left out; a broken file is an error.
-    """
+    """Load installed plugins, of which a broken one costs a warning, then the user's files."""
     from .... import samplers
     from ....models.loaders.user_files import reading
 
     for sentence in samplers.load_plugins(reading).values():
-        err.print(f"warning: {sentence}", markup=False)
+        logging.getLogger("samplerbench").warning("%s", sentence)
     for file in files or ():
         samplers.load_file(file, reading)
     if peers_path is not None:
@@ -497,9 +323,7 @@ def selected(
     trust: bool = False,
     **axes: Any,
 ) -> Suite:
-    """Return the suite with the axes that the command line replaces.
-
-    None or an empty list leaves one as it is.
+    """Return the suite with the axes that the command line replaces; None or an empty list leaves one.
 
     Args:
         suite: name or path.
@@ -512,8 +336,7 @@ def selected(
         **axes: the others.
 
     Raises:
-        ValueError: no such suite, a value that makes no sense, or a suite that would run code
-            unasked.
+        ValueError: no such suite, a value that makes no sense, or code that would run unasked.
     """
     from ...suites.files import load_suite, refuse_untrusted
 
@@ -532,3 +355,37 @@ def selected(
         noise=None if noise is None else checked(noise, "--noise", NOISES),
         **replacements,
     )
+
+
+class PanelCommand(TyperCommand):
+    """Command whose options stand in panels; options without a panel are shown always."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print all panels and end where ``--help-all`` is among the arguments."""
+        if "--help-all" in args:
+            ctx.meta["help_all"] = True
+            typer.echo(ctx.get_help())
+            raise typer.Exit
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                name = getattr(parameter, "rich_help_panel", None) or default
+                panels.setdefault(name, []).append(record)
+        rest = [name for name in PANELS if name in panels and name not in EVERYDAY]
+        folded = sum(len(panels[name]) for name in rest) >= FOLDED
+        shown = not folded or ctx.meta.get("help_all")
+        order = ["Arguments", *PANELS, "Options"]
+        for name in sorted(panels, key=order.index):
+            if name not in rest or shown:
+                with formatter.section(name):
+                    formatter.write_dl(panels[name])
+        if not shown:
+            names = ", ".join(f"{name.lower()} ({len(panels[name])})" for name in rest)
+            with formatter.section("More options"):
+                formatter.write_dl([("--help-all", f"Show all: {names}.")])

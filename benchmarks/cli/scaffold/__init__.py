@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 from string import Template
 from typing import Literal
@@ -19,45 +18,29 @@ _SUFFIX = ".tmpl"
 Kind = Literal["solver", "metric"]
 
 
-@dataclass(frozen=True)
-class _Package:
-    """Properties of a kind of package; the rest is in its templates.
-
-    Attributes:
-        taken: names in use, and what each is the name of.
-        steps: the commands that take the package to a result, with ``{name}`` and ``{package}``.
-    """
-
-    taken: tuple[tuple[str, Callable[[], Collection[str]]], ...]
-    steps: tuple[str, ...]
-
-
-def _metric_names() -> Collection[str]:
-    from ...metrics.metric import metrics
-
-    return metrics()
-
-
-_PACKAGES: dict[Kind, _Package] = {
-    "solver": _Package(
-        taken=(("sampler", sampler_names),),
-        steps=(
-            "pip install -e {package}",
-            "samplerbench check {name}",
-            "samplerbench run quick --sampler {name}",
-        ),
+_STEPS: dict[Kind, tuple[str, ...]] = {
+    "solver": (
+        "pip install -e {package}",
+        "samplerbench check {name}",
+        "samplerbench run quick --sampler {name}",
     ),
-    "metric": _Package(
-        taken=(("metric", _metric_names), ("column", column_names)),
-        steps=(
-            "pip install -e {package}",
-            "pytest {package}",
-            "samplerbench list metrics",
-            "samplerbench run smoke --no-timing --out {name}-run",
-            "samplerbench show {name}-run --metric {name}",
-        ),
+    "metric": (
+        "pip install -e {package}",
+        "pytest {package}",
+        "samplerbench list metrics",
+        "samplerbench run smoke --no-timing --out {name}-run",
+        "samplerbench show {name}-run --metric {name}",
     ),
 }
+
+
+def _names_in_use(kind: Kind) -> dict[str, Collection[str]]:
+    """Return the names that a package may not have, by what each is the name of."""
+    if kind == "solver":
+        return {"sampler": sampler_names()}
+    from ...metrics.metric import metrics
+
+    return {"metric": metrics(), "column": column_names()}
 
 
 def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
@@ -80,8 +63,8 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
     if not plain or keyword.iskeyword(name) or name.startswith("_"):
         wants = f"a {kind} needs a lower-case Python name such as my_{kind}"
         raise ValueError(f"{wants}, got {name!r}; use a-z, 0-9 and _")
-    for noun, names in _PACKAGES[kind].taken:
-        if name in names():
+    for noun, names in _names_in_use(kind).items():
+        if name in names:
             raise ValueError(f"a {noun} called {name!r} already exists; choose another name")
     if importlib.util.find_spec(name) is not None:
         reason = f"a Python module called {name!r} is already installed"
@@ -107,4 +90,4 @@ def new_package(kind: Kind, name: str, folder: Path | str = ".") -> Path:
 
 def next_steps(kind: Kind, name: str, package: Path) -> list[str]:
     """Return the commands that take a new package to a result, in order."""
-    return [step.format(name=name, package=package) for step in _PACKAGES[kind].steps]
+    return [step.format(name=name, package=package) for step in _STEPS[kind]]

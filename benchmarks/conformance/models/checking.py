@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser, Network
 from ....models.checkpoints.mapping import Checkpoint, digest
 from ....models.checkpoints.specification import Specification
+from ....models.denoiser import Denoiser
 from ...running.model_check import check_model, is_altered
 from .fit import Check, Fit, Verdict, verdict_of
 from .judging import (

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 
 Verdict = Literal["passed", "failed", "not decided"]

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
+from ....models.denoiser import Denoiser
 from .fit import Check, Fit, fit, levels_of
 from .maps import check_map, looks_like_a_map, variance_of
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....samplers import Grid, karras, make
 from .fit import LEVELS, NARROWEST, SEED, WIDEST, Check, Fit, noise_of
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
+from ....models.denoiser import Denoiser
 from ....samplers import SampleNoise
 from .fit import BATCH, SEED, Check, noise_of
 from .judging import ALIKE, LARGE, SURE, Candidate

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.programs import trainings
 from ....models.checkpoints.specification import Specification
-from ....models.denoiser import Wrapper
+from ....models.denoiser import Denoiser, Wrapper
 from .judging import Candidate, Readings
 
 VP = ("vp_linear", "sub_vp", "vp_cosine", "discrete")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....models import Denoiser
 from ....models.checkpoints.diffusers.library import Autoencoder
+from ....models.denoiser import Denoiser
 from ....models.reference import MOST_OUTSIDE
 from ....samplers import Grid, NoNoise, SampleNoise, karras, make
 from ...scoring.real_data import SETS

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from ....models import Denoiser
 from ....models.adapters import NativeDenoiser
 from ....models.checkpoints.mapping import Checkpoint
 from ....models.checkpoints.processes import PROCESSES
 from ....models.checkpoints.specification import Specification
-from ....models.denoiser import Wrapper
+from ....models.denoiser import Denoiser, Wrapper
 from ....models.loaders.python_file import Renamed
 from ....models.process import Discrete, Process
 from .judging import Candidate, Readings, judge

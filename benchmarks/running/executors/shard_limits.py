@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from ....models import Denoiser
+from ....models.denoiser import Denoiser
 from ....results.run_directory.reading import log
 from ...sampling.batch import evaluations
 from ...sampling.execution import compiles

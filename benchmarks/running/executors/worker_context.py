@@ -11,9 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from .... import samplers
-from ....models import Denoiser, Reference, make_model
+from ....models.denoiser import Denoiser
 from ....models.loaders.user_files import Stamp, file_hash, reading, stamp_of
-from ....models.reference import Extractor
+from ....models.reference import Extractor, Reference
+from ....models.registry import make_model
 from ....samplers.peers import peers_path, set_peers_path
 from ....samplers.spec import parse_spec
 from ...scoring.references import CARD, extractor_of

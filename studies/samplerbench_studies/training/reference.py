@@ -23,16 +23,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from samplerbench.models import Card, CardError, load_card, make_model
-from samplerbench.models.cards import (
+from samplerbench.models.cards import datasets
+from samplerbench.models.cards.card import (
     AXES,
     CONVERGED,
     MOMENTS,
     REFERENCE,
-    clamped_features,
-    datasets,
-    extractor_of,
+    Card,
+    CardError,
+    load_card,
 )
+from samplerbench.models.cards.reference import clamped_features, extractor_of
+from samplerbench.models.registry import make_model
 
 from ..arrays import FloatArray
 from .cards import write_card, write_tensors

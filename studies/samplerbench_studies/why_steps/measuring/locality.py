@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.models import Denoiser, normal_like
+from samplerbench.models.analysis import normal_like
+from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.exact import ExactModel
 
 from ...analysis.locality import receptive_radius, sensitivity

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetReference, binomial_interval, population_estimate
 from samplerbench.benchmarks.metrics import estimate as estimate_fixed
-from samplerbench.models import Denoiser, estimate_mean
+from samplerbench.models.analysis import estimate_mean
+from samplerbench.models.denoiser import Denoiser
 
 from ...arrays import FloatArray
 from ..statistics.intervals import Interval

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.metrics import binomial_interval
-from samplerbench.models import (
-    Denoiser,
-    Estimate,
+from samplerbench.models import Estimate
+from samplerbench.models.analysis import (
     MMSECurve,
     denoising_loss,
     estimate_mean,
@@ -23,6 +22,7 @@ from samplerbench.models import (
     gammas,
     normal_like,
 )
+from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.exact import ExactModel
 
 from ...analysis.candidates import class_probabilities, effective_number, responsibilities

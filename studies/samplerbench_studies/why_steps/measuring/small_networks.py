@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.models import Denoiser, load_card
-from samplerbench.models.cards import LatentNetwork, NetworkDenoiser
+from samplerbench.models.cards.card import load_card
+from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
+from samplerbench.models.denoiser import Denoiser
 from samplerbench_studies import CARDS
 
 from .effort import Effort

@@ -1,0 +1,133 @@
+"""Arguments of the Python interface: suites, models, samplers and devices, by name or as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import samplers as methods
+from ..models.registry import use_model
+from ..results.run_directory.reading import log
+from ..samplers import Sampler
+from ..samplers.spec import parse_spec
+from .running.setup import pick_device
+from .suites.files import load_suite, refuse_untrusted
+from .suites.suite import Suite, check_suite
+
+Asked = Suite | Mapping[str, Any] | Path | str
+"""A suite, or how one is asked for."""
+
+Device = Literal["auto", "cpu", "cuda"]
+
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+Models = Mapping[str, Any] | Sequence[Any]
+"""Models by the names that tables call them, or a list of specs."""
+
+
+def suite_of(
+    suite: Asked | None,
+    models: Models | None,
+    samplers: Sequence[Any] | None,
+    replaced: dict[str, Any],
+) -> Suite:
+    """Return the suite with what keywords replace; objects and installed samplers are made known.
+
+    Raises:
+        ValueError: there is none, an object is no model or no sampler, or a file names Python code, or a
+            file elsewhere, that was not asked for.
+    """
+    load_installed()
+    keys = dict(replaced)
+    if isinstance(keys.get("timing"), bool):
+        keys["timing"] = {"enabled": keys["timing"]}
+    if models is not None:
+        keys["models"] = _model_specs(models)
+    if samplers is not None:
+        keys["samplers"] = [sampler_spec(sampler) for sampler in samplers]
+    if suite is None:
+        return check_suite({"name": "suite", **keys}, "the suite")
+    if isinstance(suite, Mapping):
+        return check_suite({"name": "suite", **suite, **keys}, "the suite")
+    full_suite = suite if isinstance(suite, Suite) else _load(suite)
+    return full_suite.replaced(**keys) if keys else full_suite
+
+
+def load_installed() -> None:
+    """Load the samplers of installed packages; a broken one costs a warning."""
+    for sentence in methods.load_plugins().values():
+        log.warning("%s", sentence)
+
+
+def _model_specs(models: Models) -> list[Any]:
+    if isinstance(models, str) or not isinstance(models, Mapping | Sequence):
+        raise ValueError(
+            'models is a list of specs, or a mapping such as {"mine": model}, not '
+            f"a {type(models).__name__}"
+        )
+    if isinstance(models, Mapping):
+        return [model_spec(model, name) for name, model in models.items()]
+    if wrong := [item for item in models if not isinstance(item, str | Mapping)]:
+        kind = type(wrong[0]).__name__
+        raise ValueError(f'a model that is an object needs a name: models={{"mine": {kind}(…)}}')
+    return list(models)
+
+
+def model_spec(model: Any, name: str = "") -> Any:
+    """Return the spec of a model; an object is made known by a name, its own if "".
+
+    Raises:
+        ValueError: it is no model, or a built-in one has the name.
+    """
+    if isinstance(model, str | Mapping):
+        return model
+    known = name or getattr(model, "name", "model")
+    use_model(known, model)
+    return known
+
+
+def make_sampler(sampler: Any) -> Sampler:
+    """Return the sampler of a spec, an object or a class, which is made known.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if isinstance(sampler, str | Mapping):
+        spec = parse_spec(sampler)
+        if spec["name"] not in methods.names():
+            load_installed()
+        return methods.make(spec)
+    made = sampler() if isinstance(sampler, type) else sampler
+    if ":" not in getattr(made, "name", ""):  # another library's is known by its name
+        methods.spec_of(made)
+    return made
+
+
+def sampler_spec(sampler: Any) -> Any:
+    """Return the spec of a sampler; the class of an object is made known."""
+    if isinstance(sampler, str | Mapping):
+        return sampler
+    return methods.spec_of(sampler() if isinstance(sampler, type) else sampler)
+
+
+def _load(suite: Any) -> Suite:
+    if not isinstance(suite, str | Path):
+        kind = type(suite).__name__
+        raise ValueError(f"a suite is a name, a path, a dictionary or a Suite, not a {kind}")
+    full_suite = load_suite(str(suite))
+    try:
+        refuse_untrusted(full_suite, str(suite))
+    except ValueError as error:
+        message = str(error).partition("; look")[0]
+        raise ValueError(
+            f"{message}; look at it, and pass load_suite({str(suite)!r}) if it may"
+        ) from None
+    return full_suite
+
+
+def device_of(name: str, suite: Suite | None = None) -> str:
+    """Return "cpu" or "cuda" for a device, "auto" too, that a suite can run on."""
+    if name not in DEVICES:
+        raise ValueError(f"there is no device {name!r}; choose one of {', '.join(DEVICES)}")
+    return pick_device(name, suite)

@@ -1,0 +1,240 @@
+"""Checks of what a user brings: of samplers by name or object, and of models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.checkpoints.diffusers.library import decoder_of
+from ..models.checkpoints.families import family
+from ..models.checkpoints.opening import open_checkpoint
+from ..models.checkpoints.specification import keep_answers
+from ..models.denoiser import Denoiser
+from ..models.loaders.checkpoint import probe, split
+from ..models.registry import is_checkpoint, make_model
+from ..samplers.spec import parse_spec
+from .arguments import Device, device_of, make_sampler, model_spec
+from .conformance import Conformance, check_sampler
+from .conformance.models import (
+    Checked,
+    check_checkpoint,
+    check_denoiser,
+    check_range,
+    read_images,
+    read_latents,
+)
+from .planning.models import load_model
+from .running.model_check import labels_of, samples_of_truth
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models.checkpoints.opening import Opened
+    from ..models.checkpoints.specification import Specification
+
+Opening = Callable[[Any, str], None]
+"""Called with a specification or a model, and its identity, before the check."""
+
+
+def check(sampler: Any, *, fast: bool = False) -> Conformance:
+    """Check a sampler: measured order, evaluations, purity, batch independence, exact moments, ends.
+
+    Args:
+        sampler: a spec, an object or a class.
+        fast: orders on two of the four pairs of problem and grid.
+
+    Returns:
+        All checks, with ``passed``, ``failures``, and ``why`` they fail.
+
+    Raises:
+        ValueError: there is no such sampler or option, or it has no steps of its own.
+
+    >>> check("euler", fast=True).passed
+    True
+    """
+    return check_sampler(with_steps(sampler), fast=fast)
+
+
+def with_steps(sampler: Any) -> Any:
+    """Return the sampler to check.
+
+    Raises:
+        ValueError: as :func:`check`.
+    """
+    subject: Any = make_sampler(sampler)
+    if getattr(subject, "of_checkpoint", False):
+        raise ValueError(
+            f"{subject.name} has no steps of its own: it is whichever sampler the scheduler beside a checkpoint is; "
+            "samplerbench check-model CHECKPOINT says which, and that one can be checked, such as "
+            "samplerbench check dpmpp_2m"
+        )
+    return subject
+
+
+def check_model(
+    model: Any,
+    *,
+    images: Path | str | None = None,
+    teacher: Any = None,
+    samples: int = 256,
+    device: Device = "cpu",
+    progress: Callable[[str], None] | None = None,
+    opened: Opening | None = None,
+) -> Checked:
+    """Check that the output of a model becomes E[x0 | x].
+
+    Args:
+        model: a spec, such as a name or the path of a checkpoint, or an object.
+        images: clean images that it was trained on: a folder, .npy, .npz, or a data set; of a model of
+            latents also these. None for the model's own data or, without any, its own samples, on
+            which nothing can pass.
+        teacher: of a few-step map, the model that it was distilled from.
+        samples: images, or own samples, at most.
+        device: where to run; "auto" takes a CUDA GPU if there is one.
+        progress: called with what was assumed of the images, in words.
+        opened: called with the specification of a checkpoint, or with another model, and its identity,
+            before the check.
+
+    Returns:
+        The checks, with a ``verdict``: "passed", "failed" or "not decided".
+
+    Raises:
+        ValueError: there is no such model, or the images or the teacher do not fit it.
+    """
+    where, spec = device_of(device), model_spec(model)
+    if isinstance(spec, str) and (os.path.exists(spec) or spec.startswith("checkpoint:")):
+        spec = {"name": spec}
+    options = parse_spec(spec)
+    name = options.pop("name")
+    described = opened or (lambda _subject, _identity: None)
+    found = None if images is None else str(images)
+    mentor = None if teacher is None else model_spec(teacher)
+    if options or not is_checkpoint(name):
+        subject = make_model(name, **options)
+        return _check_other(subject, found, mentor, samples, where, described)
+    say = progress or (lambda _sentence: None)
+    return _check_checkpoint(name, found, mentor, samples, where, described, say)
+
+
+def _check_checkpoint(
+    name: str,
+    images: str | None,
+    teacher: str | None,
+    samples: int,
+    device: str,
+    described: Opening,
+    say: Callable[[str], None],
+) -> Checked:
+    """Check a checkpoint and keep its answers."""
+    path, settings, named = split(name.removeprefix("checkpoint:"))
+    opened = open_checkpoint(path)
+    spec = probe(opened, named).overridden(settings)
+    described(spec, opened.content)
+    builds = family(spec.family).network
+    clean, labels = (None, None)
+    if images is not None:
+        clean, labels, note = _read(images, spec, opened, samples)
+        if note:
+            say(note)
+    kinds = {candidate.kind for _, candidate in spec.candidates()}
+    events = {candidate.event for _, candidate in spec.candidates()}
+    result = check_checkpoint(
+        spec,
+        builds(spec, opened),
+        clean,
+        labels,
+        built=lambda of: builds(of, opened),
+        teacher=None if teacher is None else _teacher(teacher, kinds, events, device),
+        samples=samples,
+        device=device,
+    )
+    if not spec.decoder and clean is not None:
+        result = _with_range(result, spec.limits, clean)
+    if result.passed and result.answers:
+        keep_answers(spec, opened.content, result.answers)
+    return result
+
+
+def _check_other(
+    model: Denoiser,
+    images: str | None,
+    teacher: str | None,
+    samples: int,
+    device: str,
+    described: Opening,
+) -> Checked:
+    """Check a model that is no checkpoint."""
+    if device != "cpu":
+        model = model.to(device)
+    described(model, model.identity)
+    labels, source = None, "images"
+    if images is not None:
+        limits = None if model.decoder is not None else model.limits
+        clean, labels = read_images(images, model.event, limits, samples)
+    else:
+        clean = samples_of_truth(model, model.reference(), device, samples)
+        source = "samples of its own data"
+    if clean is not None and labels is None:
+        labels, is_known = labels_of(model, clean.to(device, model.dtype))
+        if not is_known and not model.null_label:
+            clean = None
+    result = check_denoiser(
+        model,
+        clean,
+        labels,
+        teacher=None if teacher is None else _teacher(teacher, {model.kind}, {model.event}, device),
+        samples=samples,
+        device=device,
+    )
+    if images is not None and clean is not None and model.decoder is None:
+        result = _with_range(result, model.limits, clean)
+    return replace(result, source=result.source and source)
+
+
+def _with_range(result: Checked, limits: tuple[float, float] | None, clean: Tensor) -> Checked:
+    """Return the result with a check of the range of images, where samples have one."""
+    if limits is None:
+        return result
+    return replace(result, checks=(check_range(limits, clean), *result.checks))
+
+
+def _teacher(name: str, kinds: set[str], events: set[tuple[int, ...]], device: str) -> Denoiser:
+    """Load the denoiser that a map was distilled from.
+
+    Raises:
+        ValueError: the model is no map, or the teacher is one, or of other samples.
+    """
+    if "map" not in kinds:
+        raise ValueError("--teacher is for few-step maps, and the model is a denoiser")
+    denoiser = load_model(name, device).model
+    if denoiser.kind == "map" or denoiser.event not in events:
+        raise ValueError(
+            f"--teacher {name} is "
+            + ("a few-step map" if denoiser.kind == "map" else f"of samples {denoiser.event}")
+            + f"; give a denoiser of samples {' or '.join(map(str, sorted(events)))}"
+        )
+    return denoiser
+
+
+def _read(
+    images: str, spec: Specification, opened: Opened, most: int
+) -> tuple[Tensor | None, Tensor | None, str]:
+    """Read the images with their classes and a sentence on changes to them, in the first shape that
+    fits; those of a model of latents are encoded by its autoencoder, if it has one.
+    """
+    *events, last = dict.fromkeys(candidate.event for _, candidate in spec.candidates())
+    limits, note = spec.limits, ""
+    if len(last) == 3 and last[0] in (1, 3) and limits is None and not spec.decoder:
+        limits = (-1.0, 1.0)
+        note = "Nothing says the range of its images: those of 8 bits are read into [-1, 1], and ?limits= says another."
+    elif len(last) == 3 and (spec.decoder or limits is None):  # of latents
+        return read_latents(Path(images), last, most, lambda: decoder_of(spec, opened))
+    for event in events:
+        try:
+            return *read_images(images, event, limits, most), note
+        except ValueError:
+            continue
+    return *read_images(images, last, limits, most), note

@@ -1,0 +1,267 @@
+"""``advise`` and ``tune``: the sampler, the number of steps and the noise levels for a model."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .common import isolation as isolating
+from .common.console import err, out, print_json, print_rows, say
+from .common.isolation import workers
+from .common.options import (
+    DEVICES,
+    LARGEST_SEED,
+    AcceleratorOption,
+    DeviceOption,
+    ExecutorOption,
+    GpusOption,
+    IsolationOption,
+    Json,
+    MemoryLimitOption,
+    NfeOption,
+    OutOption,
+    PeersPath,
+    Plugins,
+    RayAddressOption,
+    StepsOption,
+    ThreadsOption,
+    checked,
+    integers,
+    load_plugins,
+    option,
+    setting,
+)
+
+if TYPE_CHECKING:
+    from ..planning.tuned_file import Scores, Tuned
+
+TUNE_COLUMNS = {"name": "sampler", "nfe": "NFE", "schedule": "untuned", "test": "error"} | {
+    "gap": "gap",
+    "elsewhere": "elsewhere",
+    "teacher": "teacher",
+    "seconds": "s",
+}
+
+
+def advise(
+    model: Annotated[str, option("--model", "The model, as run takes it.")],
+    nfe: str | None = setting("--nfe", "Evaluations per sample, in place of 4,6,8,10,15,20."),
+    ms: float | None = setting(
+        "--ms", "Milliseconds that one sample may take, in place of --nfe.", min=1e-3
+    ),
+    minutes: float = setting(
+        "--minutes",
+        "Time to spend: what runs then is broken off.",
+        default=10.0,
+        min=0.01,
+        max=10_000,
+    ),
+    library: str = setting(
+        "--for",
+        "Whose lines come first: python, diffusers, k-diffusion or comfyui.",
+        default="python",
+    ),
+    default: str | None = setting(
+        "--default",
+        "What you use now, such as 'heun on karras'; by default the checkpoint's own "
+        "scheduler, or what is usual for such models.",
+    ),
+    sampler: list[str] | None = setting(
+        "--sampler", "Race only these, such as heun or your own (repeatable)."
+    ),
+    extractor: str = setting(
+        "--extractor",
+        "Feature space of distances in distribution, as run takes it.",
+        default="card",
+    ),
+    out_dir: OutOption = None,
+    seed: int = setting("--seed", "Of the latents.", default=0, min=0, max=LARGEST_SEED),
+    device: DeviceOption = "auto",
+    jobs: str = setting(
+        "--jobs", "Processes that sample at a time: a number, or auto.", default="auto"
+    ),
+    executor: ExecutorOption = None,
+    isolation: IsolationOption = None,
+    memory_limit: MemoryLimitOption = None,
+    threads: ThreadsOption = None,
+    ray_address: RayAddressOption = None,
+    gpus_per_worker: GpusOption = None,
+    accelerator: AcceleratorOption = None,
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """Find the sampler and the noise levels for a model at each number of evaluations, with lines to
+    paste. No reference images are needed.
+    """
+    begun = time.monotonic()
+    has_jobs = executor in (None, "worker") and isolation is not False
+    on_ray = executor is not None and executor.partition(":")[0] == "ray"
+    runs_in = isolating.pick_executor(
+        executor,
+        isolation,
+        jobs if has_jobs or on_ray else None,
+        device,
+        isolating.OnRay(ray_address, gpus_per_worker, accelerator),
+        memory_limit=memory_limit,
+    )
+    with closing(runs_in):
+        runs_in.start()
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+
+        from ...results.run_directory.files import write_text
+        from ...results.run_directory.layout import explain_write_errors
+        from .. import api
+        from ..advice.answer import read_pictures
+
+        load_plugins(plugin, peers_path)
+        folder = out_dir or api.advice_folder(model)
+        suffix = " and what was measured is kept"
+        with isolating.stoppable(folder, runs_in, suffix), explain_write_errors(folder):
+            advice = api.advise(
+                model,
+                integers(nfe, "--nfe"),
+                out=folder,
+                minutes=minutes,
+                ms=ms,
+                library=library,
+                default=default,
+                only=sampler or (),
+                extractor=extractor,
+                device=checked(device, "--device", DEVICES),
+                seed=seed,
+                executor=runs_in,
+                progress=lambda stage: err.print(stage, markup=False),
+                begun=begun,
+            )
+    if as_json:
+        return print_json(advice.to_json())
+    from ..advice.page import write_page
+    from ..advice.text_output import markdown, print_advice
+
+    print_advice(advice, out)
+    write_text(folder / "advice.md", markdown(advice))
+    pictures = read_pictures(folder) if advice.pictures else None
+    return say(f"Page: {write_page(advice, pictures, folder / 'advice.html')}")
+
+
+def tune(
+    model: Annotated[str, option("--model", "Model to tune on.")],
+    sampler: Annotated[
+        list[str],
+        option("--sampler", "Sampler to tune, e.g. euler or 'ddim(eta=0.0)' (repeatable)."),
+    ],
+    nfe: NfeOption = None,
+    steps: StepsOption = None,
+    file: Path = setting(
+        "--out", "JSON file of grids; what it holds is not tuned again.", default=Path("tuned.json")
+    ),
+    latents: int = setting("--latents", "Latents to tune on.", default=256),
+    test_latents: int = setting(
+        "--test-latents", "Other latents, for the train-test gap.", default=256
+    ),
+    seed: int = setting("--seed", "Root seed of the latents.", default=0, min=0, max=LARGEST_SEED),
+    objective: str = setting(
+        "--objective", "Which mean of the distances: mean, rms or geometric.", default="mean"
+    ),
+    what: str = setting(
+        "--what",
+        "What to tune: grid (the noise levels), coefficients (of a multistep sampler), or both.",
+        default="grid",
+    ),
+    holdout_model: str | None = setting("--holdout-model", "Model to score the grids on, too."),
+    device: DeviceOption = "auto",
+    plugin: Plugins = None,
+    peers_path: PeersPath = None,
+    as_json: Json = False,
+) -> None:
+    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
+    ones: nearest to the converged endpoints, on latents that no run scores.
+    """
+    from ..api import make_sampler
+    from ..api import tune as tune_levels
+    from ..planning.remedy import loading
+    from ..planning.tuned_file import WHATS
+
+    load_plugins(plugin, peers_path)
+    with closing(workers(1)) as executor:
+        entries, failures, holdout = tune_levels(
+            model,
+            sampler,
+            nfe=integers(nfe, "--nfe"),
+            steps=integers(steps, "--steps"),
+            out=file,
+            latents=latents,
+            test_latents=test_latents,
+            seed=seed,
+            objective=objective,
+            what=checked(what, "--what", WHATS),
+            holdout_model=holdout_model,
+            device=checked(device, "--device", DEVICES),
+            executor=executor,
+            progress=lambda stage: err.print(stage, markup=False),
+        )
+    for target, failure in failures.items():
+        name = f"{target.label}, {target.steps} steps"
+        err.print(f"{name}: {failure.status}, {failure.reason}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(
+            [{"name": entry.subject.sampler, **entry.model_dump(mode="json")} for entry in entries]
+        )
+    elif entries:
+        _say_tuned(entries, objective, test_latents, holdout)
+        words = ["samplerbench", "run", "quick", "--model", model]
+        for name, values in (("--sampler", sampler), ("--steps", [steps]), ("--nfe", [nfe])):
+            words += [word for value in values if value is not None for word in (name, value)]
+        words += [*loading([*map(make_sampler, sampler)]), "--schedule", f"tuned(file='{file}')"]
+        say(f"{file} has the grids: {shlex.join(words)}")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _say_tuned(entries: list[Tuned], objective: str, test_latents: int, other: str) -> None:
+    """Print the table of the entries, and how to read it."""
+    from ..tuning.problem import RESOLVED
+
+    print_rows([_row(entry) for entry in entries], TUNE_COLUMNS)
+    say(
+        f"Errors are {objective} distances to converged endpoints, untuned → tuned, on "
+        f"{test_latents} latents that nothing was tuned on; "
+        f"elsewhere is {other}. The gap is (tuned / untuned error) / (the same on "
+        "the latents that were tuned on) - 1. "
+        "The teacher is how far endpoints moved when its steps were last doubled, beside "
+        "the smallest rms error that they measure."
+    )
+    if coarse := dict.fromkeys(
+        entry.subject.sampler for entry in entries if entry.unresolved > RESOLVED
+    ):
+        say(
+            f"Endpoints are not known to {RESOLVED:.0%} of the error of {', '.join(coarse)}: "
+            "rounding, or the most steps, came first."
+        )
+
+
+def _row(entry: Tuned) -> dict[str, Any]:
+    """Return an entry for people: errors as ``untuned → tuned``."""
+
+    def errors(scores: Scores) -> str:
+        return f"{scores.untuned.error:.3g} → {scores.tuned.error:.3g}"
+
+    return {
+        "name": entry.subject.sampler,
+        "nfe": entry.nfe,
+        "schedule": entry.schedule,
+        "test": errors(entry.test),
+        "elsewhere": errors(entry.elsewhere.scores),
+        "gap": f"{entry.gap:+.0%}",
+        "teacher": f"{entry.unresolved:.2%}" if entry.unresolved else "exact",
+        "seconds": f"{entry.teacher.seconds + entry.search.seconds:.0f}",
+    }

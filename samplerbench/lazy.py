@@ -1,0 +1,40 @@
+"""Public names of a package, imported when they are first used: torch and pandas are slow."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+TYPE_CHECKING = False  # of typing, whose import takes longer than the rest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+
+def lazy(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the functions ``__getattr__`` and ``__dir__`` of a package with ``__all__``.
+
+    Args:
+        package: its ``__name__``.
+        homes: module, seen from the package, that defines each name that is imported late; "" for
+            a module.
+
+    >>> get, names = lazy("samplerbench.results", {"load": "result_table", "text": ""})
+    >>> get("load").__name__, get("text").__name__, "compare" in names()
+    ('load', 'samplerbench.results.text', True)
+    """
+
+    def get(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("samplerbench")
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if not homes[name]:
+            return import_module(f".{name}", package)
+        return getattr(import_module(f".{homes[name]}", package), name)
+
+    return get, lambda: sorted([*sys.modules[package].__all__, "__version__"])
