@@ -18,7 +18,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .loaders.user_files import FilesRead
 
-    pass
     from .reference import Moments, Reference
 
 from typing import NamedTuple, Protocol

@@ -182,8 +182,7 @@ def _errors(sampler: Sampler, problem: ExactProblem, grid: Grid) -> tuple[float,
             local = rms(x[:POINTS], problem.truth(level))
 
     # the points once more, with the start-up, where a row's result does not hang on the others
-    kind = type(sampler)
-    plain = (kind.sample, kind.solve) == (GridSampler.sample, GridSampler.solve)
+    plain = type(sampler).sample is GridSampler.sample
     both = sampler.history > 0 and not sampler.batch_coupled and plain
     start = torch.cat([problem.start] * (1 + both))
     exact = ExactStart(inner=sampler, problem=problem)

@@ -133,20 +133,18 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
         # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
         if planned == []:
             admission.inspect_model(key, str(record["model"]))
-    with run.together():
-        for cell in setup.cells:
-            if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
-                continue
-            run.mend(cell.key)
-            if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-                # they are about to be read; a finished cell's are only kept
-                run.mend_shards(cell.key)
-    with run.together():
-        for cell in setup.cells:
-            if cell.skip:
-                conclude(run, cell, "skipped", cell.skip)
-            elif failure := setup.probes.of(cell).failure:
-                conclude(run, cell, failure.status, failure.reason)
+    for cell in setup.cells:
+        if not admission.admit(cell, cell.record(setup.suite.name) | cell.facts):
+            continue
+        run.mend(cell.key)
+        if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
+            # they are about to be read; a finished cell's are only kept
+            run.mend_shards(cell.key)
+    for cell in setup.cells:
+        if cell.skip:
+            conclude(run, cell, "skipped", cell.skip)
+        elif failure := setup.probes.of(cell).failure:
+            conclude(run, cell, failure.status, failure.reason)
     return {name: admission.digests(name) for name in setup.makers}
 
 
