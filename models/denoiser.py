@@ -10,17 +10,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from .loaders.user_files import FilesRead
-
     from .reference import Moments, Reference
-
-from typing import NamedTuple, Protocol
 
 
 class OwnSampling(NamedTuple):
