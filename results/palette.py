@@ -16,12 +16,9 @@ from zlib import crc32
 
 
 class Family(NamedTuple):
-    """Methods that share a colour.
+    """Methods that share a colour, hexadecimal on a white page and on a dark one.
 
-    Attributes:
-        name: what legends call it.
-        colour, dark: hexadecimal colours on a white page and on a dark one.
-        methods: beginnings of names, without their digits; each has a symbol of its own.
+    ``methods`` are beginnings of names, without their digits; each has a symbol of its own.
     """
 
     name: str
@@ -34,12 +31,10 @@ class Style(NamedTuple):
     """Style of a sampler in figures.
 
     Attributes:
-        family: name of its family.
-        colour, dark: as in :class:`Family`.
         symbol: Plotly's name of the marker; ``-open`` for a variant of a method.
         dash: Plotly's name of the line: solid for order 2 and where the name gives none, dotted for
             order 1.
-        own: whether it is the reader's own, to be drawn thicker and on top.
+        own: True for the reader's own, to be drawn thicker and on top.
     """
 
     family: str
@@ -136,25 +131,21 @@ def style(sampler: str, origin: str = "") -> Style:
     """Return the style of a sampler, the same in every figure.
 
     Args:
-        sampler: registry name (``dpmpp_2m``), or another library's
-            (``diffusers:UniPCMultistepScheduler``).
-        origin: where a sampler that is not built in comes from, as in the table; a plugin may have
-            a name like a built-in one's. Where it is not known, a name of no family is taken for a
-            plugin's.
+        sampler: registry name, or another library's (``diffusers:UniPCMultistepScheduler``).
+        origin: where a sampler that is not built in comes from, as in the table. Where it is not
+            known, a name of no family is taken for a plugin's.
 
     >>> style("dpmpp_3m")
     Style(family='DPM-Solver++', colour='#074ca2', dark='#2c94dd', symbol='circle', dash='dash', own=False)
     """
     kin, place = _place(sampler, origin)
     digit = re.search(r"\d", sampler)
-    dash = (
-        DASHES.get(digit[0] if digit else "", "longdashdot")
-        if kin.methods
-        else tuple(DASHES.values())[_hash(sampler) % len(DASHES)]
-    )
-    symbol = SYMBOLS[place % len(SYMBOLS)] + (
-        "-open" if VARIANT.search(sampler) or place >= len(SYMBOLS) else ""
-    )
+    if kin.methods:
+        dash = DASHES.get(digit[0] if digit else "", "longdashdot")
+    else:
+        dash = tuple(DASHES.values())[crc32(sampler.encode()) % len(DASHES)]
+    is_open = VARIANT.search(sampler) or place >= len(SYMBOLS)
+    symbol = SYMBOLS[place % len(SYMBOLS)] + "-open" * bool(is_open)
     return Style(kin.name, kin.colour, kin.dark, symbol, dash, kin is OWN)
 
 
@@ -174,10 +165,6 @@ def _place(sampler: str, origin: str) -> tuple[Family, int]:
         if f"{stem}_".startswith(f"{method}_")
     ]
     if origin or not matches:
-        return (OTHERS if ":" in sampler else OWN), _hash(sampler) % len(SYMBOLS)
+        return (OTHERS if ":" in sampler else OWN), crc32(sampler.encode()) % len(SYMBOLS)
     _, kin, place = max(matches, key=lambda match: match[0])
     return kin, place
-
-
-def _hash(words: str) -> int:
-    return crc32(words.encode())

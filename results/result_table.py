@@ -69,17 +69,11 @@ class ResultTable(TypedTable):
             ValueError: there is no such column.
         """
         self._check_columns(metric)
-        frame = (
-            with_curves(self.ok.frame)
-            .rename(columns={"budget": "asked", "slot": "budget"})
-            .sort_values("nfe", kind="stable")
-        )
-        frame = frame.dropna(subset=[columns, metric]).drop_duplicates(
-            ["model", "curve", columns], keep="last"
-        )
-        return frame.pivot(index=["model", "curve"], columns=columns, values=metric).sort_index(
-            axis="columns"
-        )
+        frame = with_curves(self.ok.frame).rename(columns={"budget": "asked", "slot": "budget"})
+        frame = frame.sort_values("nfe", kind="stable").dropna(subset=[columns, metric])
+        frame = frame.drop_duplicates(["model", "curve", columns], keep="last")
+        wide = frame.pivot(index=["model", "curve"], columns=columns, values=metric)
+        return wide.sort_index(axis="columns")
 
     def pivot(self, index: str | Sequence[str], columns: str, values: str) -> pd.DataFrame:
         """Finished rows rearranged, as ``DataFrame.pivot``.
@@ -102,14 +96,9 @@ class ResultTable(TypedTable):
             ValueError: there is no such column.
         """
         self._check_columns(metric)
-        frame = (
-            with_curves(self.ok.frame)
-            .dropna(subset=["slot", metric])
-            .sort_values(metric, kind="stable")
-        )
-        return frame.drop_duplicates(["model", "slot"]).sort_values(
-            ["model", "slot"], ignore_index=True
-        )
+        frame = with_curves(self.ok.frame).dropna(subset=["slot", metric])
+        best = frame.sort_values(metric, kind="stable").drop_duplicates(["model", "slot"])
+        return best.sort_values(["model", "slot"], ignore_index=True)
 
     def pareto(self, metric: str = "fid_proxy", cost: str = "nfe") -> pd.DataFrame:
         """Return for each model and estimator the finished rows by cost, with ``on_front`` and

@@ -67,26 +67,21 @@ def csv_field(value: object) -> str:
     """
     if isinstance(value, float | int):  # quickly: most values are numbers
         return str(value) if value == value else ""
-    words = (
-        ""
-        if empty(value)
-        else f"'{value}"
-        if isinstance(value, str) and FORMULA.match(value)
-        else str(value)
-    )
+    words = "" if empty(value) else str(value)
+    if isinstance(value, str) and FORMULA.match(value):
+        words = f"'{value}"
     return '"' + words.replace('"', '""') + '"' if re.search(r'[",\r\n]', words) else words
 
 
-def choices(given: str, known: Iterable[str], *, most: int = 12) -> str:
+def choices(name: str, options: Iterable[str], *, most: int = 12) -> str:
     """Return a hint in place of an unknown name: the names like it, and the first of all known
     ones.
     """
-    names = list(known)
-    close = difflib.get_close_matches(given, names, n=3)
-    all_names = (
-        f"{', '.join(names[:most])}{f' and {len(names) - most} more' if len(names) > most else ''}"
-    )
-    return (f"did you mean {' or '.join(close)}? " if close else "") + f"choose from {all_names}"
+    names = list(options)
+    close = difflib.get_close_matches(name, names, n=3)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{hint}choose from {', '.join(names[:most])}{more}"
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -28,8 +28,8 @@ EACH = len(SAMPLERS) * MOST_STEPS
 """Cells of one schedule."""
 
 
-class Taken(NamedTuple):
-    """What a command took, in seconds."""
+class Cost(NamedTuple):
+    """Seconds of a command, by the wall clock and of processors."""
 
     wall: float
     processor: float
@@ -63,57 +63,40 @@ timing = {{ enabled = false }}
 """
 
 
-def taken(command: Sequence[str]) -> Taken:
-    """What ``samplerbench`` takes with these arguments.
-
-    Raises:
-        RuntimeError: it failed.
-    """
+def cost_of(command: Sequence[str]) -> Cost:
+    """Return the cost of ``samplerbench`` with these arguments; a RuntimeError if it fails."""
     before, begin = os.times(), time.perf_counter()
     call = [sys.executable, "-m", "samplerbench.benchmarks", *command]
     done = subprocess.run(call, capture_output=True, text=True)
     wall, after = time.perf_counter() - begin, os.times()
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    processor = sum(after[2:4]) - sum(before[2:4])  # of children that ended
-    return Taken(wall, processor)
-
-
-def measured(folder: Path, cells: int, options: Sequence[str] = ()) -> dict[str, Taken]:
-    """What the commands take, by what they do.
-
-    Args:
-        folder: made for the suite and the run.
-        cells: as in :func:`suite`.
-        options: of ``samplerbench run``.
-    """
-    folder.mkdir(parents=True)
-    file, out = folder / "tiny.toml", folder / "run"
-    file.write_text(suite(cells), encoding="utf-8")
-    command = ["run", str(file), "--out", str(out), *options]
-    return {
-        "run": taken(command),
-        "run again": taken(command),
-        "report": taken(["report", str(out)]),
-    }
+    return Cost(wall, sum(after[2:4]) - sum(before[2:4]))  # of children that ended
 
 
 def main() -> None:
-    """The command."""
+    """Run the suite twice and the report, and print their costs."""
     parser = argparse.ArgumentParser(description="Measures what the harness costs.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cells", type=int, default=10_000)
-    given = [*sys.argv[1:], "--"]
-    end = given.index("--")
-    asked = parser.parse_args(given[:end])
-    found = measured(asked.folder, asked.cells, given[end + 1 : -1])
-    print(f"{asked.cells} cells{' ' * 8}wall      processor")
-    for what, took in found.items():
-        print(f"{what:<12}  {took.wall:9.2f} s  {took.processor:9.2f} s")
-    per_cell = (1e3 * seconds / asked.cells for seconds in found["run"])
+    words = [*sys.argv[1:], "--"]
+    end = words.index("--")
+    options = parser.parse_args(words[:end])
+    options.folder.mkdir(parents=True)
+    file, out = options.folder / "tiny.toml", options.folder / "run"
+    file.write_text(suite(options.cells), encoding="utf-8")
+    command = ["run", str(file), "--out", str(out), *words[end + 1 : -1]]
+    costs = {
+        "run": cost_of(command),
+        "run again": cost_of(command),
+        "report": cost_of(["report", str(out)]),
+    }
+    print(f"{options.cells} cells{' ' * 8}wall      processor")
+    for name, cost in costs.items():
+        print(f"{name:<12}  {cost.wall:9.2f} s  {cost.processor:9.2f} s")
+    per_cell = (1e3 * seconds / options.cells for seconds in costs["run"])
     print("run, a cell   {:9.2f} ms {:9.2f} ms".format(*per_cell))
-    page = asked.folder / "run" / "report.html"
-    print(f"page          {page.stat().st_size / 1e6:9.2f} MB")
+    print(f"page          {(out / 'report.html').stat().st_size / 1e6:9.2f} MB")
 
 
 if __name__ == "__main__":

@@ -69,11 +69,8 @@ class Start:
     def states(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return states at ``sigma`` from ``x`` ``(batch, *event)`` at ``sigma_max``.
 
-        They are bit-identical in any batch.
-
-        Args:
-            x: not modified.
-            labels: ``(batch,)`` classes of the samples, needed where there is a mean for each.
+        They are bit-identical in any batch. ``labels`` ``(batch,)`` are classes of the samples,
+        needed where there is a mean for each.
         """
         if self.gaussian is None and self.sigma != self.sigma_max:
             x = x * (self.sigma / self.sigma_max)
@@ -91,14 +88,10 @@ class Start:
 
 
 def make_start(name: StartName, model: Denoiser, level: float | None, device: str) -> Start:
-    """Make the start of this name for a model.
+    """Make the start of this name for a model, with states on ``device``.
 
-    Args:
-        name: "noise", "mean" or "gaussian".
-        model: a denoiser.
-        level: where the Gaussian flow ends; None takes :data:`SPREADS` standard deviations, or
-            sigma_max if that is less.
-        device: where the states live.
+    ``level`` is where the Gaussian flow ends; None takes :data:`SPREADS` standard deviations, or
+    sigma_max if that is less.
     """
     top = model.sigma_max
     if name == "noise":
@@ -123,12 +116,8 @@ def make_start(name: StartName, model: Denoiser, level: float | None, device: st
             f"{model.name}, {model.sigma_min:g} to {top:g}"
         )
         return Start(name, top, top, skip=reason)
-    gaussian = Gaussian(
-        "start",
-        means[0].flatten(),
-        torch.from_numpy(basis),
-        torch.from_numpy(variances.clip(min=0)),
-    )
+    axes, squares = torch.from_numpy(basis), torch.from_numpy(variances.clip(min=0))
+    gaussian = Gaussian("start", means[0].flatten(), axes, squares)
     return Start(name, top, sigma, means, gaussian.to(device))
 
 
@@ -269,24 +258,19 @@ class Cell:
         unless the sampler couples a batch. :mod:`..running.identity` pins the code and files: the
         same configuration has one folder under any code.
         """
-        identity = {
-            k: v for k, v in self.record("").items() if k not in (*_ANSWERS, *self._implied)
-        }
-        identity |= {"version": SAMPLING_VERSION} | (
-            {} if self.space == "card" else {"space": self.space}
-        )
+        left_out = (*_ANSWERS, *self._implied)
+        identity = {k: v for k, v in self.record("").items() if k not in left_out}
+        identity["version"] = SAMPLING_VERSION
+        if self.space != "card":
+            identity["space"] = self.space
         if tuned := self.facts.get("tuning_digest"):
             identity["levels"] = tuned
         if self.sampler.batch_coupled:
             identity["batch_size"] = self.batch_size
         digest = hashlib.sha256(canonical(identity).encode()).hexdigest()[:10]
-        size = (
-            f"nfe{self.budget}"
-            if self.budget is not None
-            else f"n{self.steps}"
-            if self.steps is not None
-            else "adaptive"
-        )
+        size = "adaptive" if self.steps is None else f"n{self.steps}"
+        if self.budget is not None:
+            size = f"nfe{self.budget}"
         return file_name(f"{self.model}.{self.sampler.name}.{size}", digest)
 
 

@@ -79,12 +79,9 @@ def _text(path: Path) -> str:
 
 
 def with_placed_files(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Resolve the paths of models, schedules, extractor and real samples against the suite's
-    folder.
+    """Resolve the paths of models, schedules, extractor and samples against the suite's folder.
 
-    Args:
-        data: content of the TOML file; entries that are no such files stay unchanged.
-        folder: of the TOML file. In the working directory nothing changes, and no digest.
+    In the working directory nothing changes, and no digest.
     """
     placed = dict(data)
     if folder.resolve() == Path.cwd():
@@ -178,15 +175,12 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def refuse_untrusted(suite: Suite, where: str, replaced: Collection[str] = ()) -> None:
-    """Refuse a suite that would run Python files, or reads files outside its folder.
+    """Raise a ValueError for a suite that would run Python files, or reads files elsewhere.
 
     Args:
         suite: content of its file.
         where: the name of a built-in suite, or the file, as the user named it.
         replaced: keys that the command line replaces: the user named these files.
-
-    Raises:
-        ValueError: it names one.
     """
     outside = () if where in built_in() else outside_files(suite, Path(where))
     for named, words in (

@@ -44,20 +44,17 @@ _KINDS = {
 """Beginnings of the names of errors about types."""
 
 
-def sentence(error: ValidationError, where: str, known: Iterable[str]) -> str:
-    """Describe the first mistake: its place, and the remedy.
+def sentence(error: ValidationError, where: str, keys: Iterable[str]) -> str:
+    """Describe the first mistake in a suite: its place, and the remedy.
 
-    Args:
-        error: of a suite.
-        where: name of its file, or :data:`COMMAND_LINE`.
-        known: all keys that there are, for suggestions.
+    ``where`` is the name of its file, or :data:`COMMAND_LINE`; ``keys`` are all that there are.
     """
     errors = error.errors()
     # a typo in a key explains the key that is missing
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        close = difflib.get_close_matches(str(first["loc"][-1]), keys, n=1)
         return f"{where}: unknown key {place!r}" + (
             f"; did you mean {close[0]!r}?" if close else "; docs/suites.md lists the keys"
         )

@@ -50,7 +50,6 @@ class Timing(Strict):
     """Settings of the timing pass.
 
     Attributes:
-        enabled: True for a timing pass.
         batch_size: samples per timed batch, or several sizes to be timed one after the other; 0
             takes the suite's. The first is in the result table; all of them are in ``timing.csv``.
         seconds: most wall time to spend on it, per model and batch size.
@@ -153,9 +152,6 @@ class Suite(Strict):
         steps, nfe: budgets, exactly one of them: numbers of steps, or evaluations per sample (the
             largest grid that fits is taken).
         tolerances: rtol = atol of adaptive samplers that do not set their own, one row each.
-        samples: samples per cell.
-        seed: root seed.
-        end: where grids end.
         start: how runs begin (``benchmarks.suites.cell.make_start``).
         sigma_start: the level down to which start "gaussian" goes without an evaluation; None
             leaves it to the data's spread.
@@ -163,7 +159,6 @@ class Suite(Strict):
             per sample.
         execution: how runs reach the device (``benchmarks.sampling.execution``).
         device: "cuda" for a suite that needs a GPU: it runs elsewhere only on request.
-        batch_size: samples per batch.
         dtype: dtype of the state; None leaves it to the model.
         reference_samples: how many samples are compared with their converged endpoints.
         keep: number of images stored as pictures; of a model in two dimensions, 512 points unless

@@ -51,9 +51,7 @@ class CellTiming:
     """Times of one cell so far.
 
     Attributes:
-        cell: that is timed.
         batch: samples of a call.
-        visits: in order.
         works: the calls; None before the first round and after the last.
         facts: columns that are known from the start.
         warm: True if the warm-up ended by agreement.

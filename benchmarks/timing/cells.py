@@ -70,18 +70,14 @@ UNKNOWN = 128 * 2**20
 
 
 class Cold:
-    """Buffer that overwrites twice the bytes of a device's last cache.
-
-    Args:
-        device: "cpu" or "cuda".
-    """
+    """Buffer that overwrites twice the bytes of a device's last cache."""
 
     def __init__(self, device: str) -> None:
-        self._held = torch.empty(2 * last_cache(device) // 4, dtype=torch.float32, device=device)
+        self._buffer = torch.empty(2 * last_cache(device) // 4, dtype=torch.float32, device=device)
 
     def empty(self) -> None:
         """Evict all other data from the cache."""
-        self._held.zero_()
+        self._buffer.zero_()
 
 
 def last_cache(device: str) -> int:

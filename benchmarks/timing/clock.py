@@ -96,11 +96,7 @@ def sm_clock(gpu: Gpu | None) -> SmClock | None:
 
 
 class Clock:
-    """Clock of calls on a device.
-
-    Args:
-        device: "cpu" or "cuda".
-        sm_clock: clock of the multiprocessors; None for none, as on a CPU.
+    """Clock of calls on a device, with the clock of its multiprocessors if there is one.
 
     Attributes:
         second: unit of the second clock.
@@ -140,15 +136,9 @@ def _on_cpu(work: Callable[[], object]) -> Reading:
 def warm_up(
     work: Callable[[], object], clock: Callable[[Callable[[], object]], Reading], most_ms: float
 ) -> bool:
-    """Repeat a call until two consecutive medians of three agree within 2 %.
+    """Repeat a call until two consecutive medians of three agree within 2 %; True if they do.
 
-    Args:
-        work: the call.
-        clock: times it.
-        most_ms: gives up after this time, or after 20 medians.
-
-    Returns:
-        True if they agreed.
+    It gives up after ``most_ms``, or after 20 medians.
     """
     times: list[float] = []
     before = 0.0
@@ -170,15 +160,12 @@ def backends_set(*, tf32: bool, cudnn_benchmark: bool) -> Iterator[Record]:
     block; yield the settings, to be stored with the times.
     """
     backends = torch.backends
-    before = (
-        backends.cuda.matmul.allow_tf32,
-        backends.cudnn.allow_tf32,
-        backends.cudnn.benchmark,
-    )
+    before = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+    searched = backends.cudnn.benchmark
     backends.cuda.matmul.allow_tf32 = backends.cudnn.allow_tf32 = tf32
     backends.cudnn.benchmark = cudnn_benchmark
     try:
         yield {"tf32": tf32, "cudnn_benchmark": cudnn_benchmark}
     finally:
-        backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = before[:2]
-        backends.cudnn.benchmark = before[2]
+        backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = before
+        backends.cudnn.benchmark = searched

@@ -85,12 +85,9 @@ class Load(NamedTuple):
 
 
 def cpu_doubts(load: Load, cores: int, threads: int) -> list[str]:
-    """Return the reasons to distrust times taken during an interval; empty for none.
+    """Return the reasons to distrust times taken while the counters grew by ``load``.
 
-    Args:
-        load: the growth of the counters over the interval.
-        cores: of the machine.
-        threads: that the timed work may use.
+    ``cores`` are the machine's, ``threads`` those that the timed work may use.
     """
     doubts, own = [], load.cpu + (load.waited or 0.0)
     if load.waited is not None and load.waited > CONTENT * max(own, TICK):
@@ -188,9 +185,7 @@ def watched_block(device: str, gpu: Gpu | None) -> Iterator[Block]:
 def doubts(blocks: Sequence[Block], readings: Sequence[Reading]) -> list[str]:
     """Return the reasons to distrust the times of some blocks, each in a few words; empty for none.
 
-    Args:
-        blocks: one or more; a disturbance too small to show in each may show in all.
-        readings: the times.
+    A disturbance too small to show in each block may show in all.
     """
     states = [block.state for block in blocks if block.state is not None]
     reasons = cpu_doubts(total_load(blocks), os.cpu_count() or 1, torch.get_num_threads())

@@ -8,6 +8,7 @@ import os
 import re
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,15 +34,10 @@ are usable.
 
 @dataclass(frozen=True)
 class Steadiness:
-    """Times of the same work.
+    """Times of the same work: their median in ms, number, and findings of the counters.
 
-    Attributes:
-        ms: median, milliseconds.
-        spread: interquartile range relative to the median.
-        half_width: half of the 95 % interval of the median, relative to it.
-        slowest: the largest time relative to the median.
-        runs: number of times.
-        doubts: findings of the counters; empty for none.
+    ``spread`` is the interquartile range, ``half_width`` half of the 95 % interval of the median
+    and ``slowest`` the largest time, all relative to the median.
     """
 
     ms: float
@@ -73,28 +69,25 @@ class Steadiness:
 def steadiness(device: str, seconds: float = 1.5) -> Steadiness:
     """Time products of two fixed matrices for some seconds, after a fifth of that to warm up."""
     a = torch.linspace(-1, 1, SIDE[device] ** 2, device=device).reshape(SIDE[device], -1)
-    clock, before = Clock(device), Load.of_this_moment()
-    times: list[float] = []
+    clock, times, before = Clock(device), [], Load()
     for phase in (seconds / 5, seconds):
         times, before, begin = [], Load.of_this_moment(), time.perf_counter()
         while not times or time.perf_counter() - begin < phase:
             times.append(clock.time(lambda: a @ a).ms)
-    doubts = cpu_doubts(
-        Load.of_this_moment().since(before), os.cpu_count() or 1, torch.get_num_threads()
-    )
-    return _summary(times, tuple(doubts))
+    load = Load.of_this_moment().since(before)
+    return _summary(times, cpu_doubts(load, os.cpu_count() or 1, torch.get_num_threads()))
 
 
-def _summary(times: list[float], doubts: tuple[str, ...]) -> Steadiness:
+def _summary(times: list[float], doubts: Sequence[str]) -> Steadiness:
     median, (low, high) = statistics.median(times), median_interval(times)
     quarter, three = np.percentile(times, [25, 75])
     return Steadiness(
-        median,
-        float(three - quarter) / median,
-        (high - low) / 2 / median,
-        max(times) / median,
-        len(times),
-        doubts,
+        ms=median,
+        spread=float(three - quarter) / median,
+        half_width=(high - low) / 2 / median,
+        slowest=max(times) / median,
+        runs=len(times),
+        doubts=tuple(doubts),
     )
 
 
@@ -105,12 +98,9 @@ TRIES = 2000
 def counters() -> dict[str, Any]:
     """Return the available sources of times, load and energy.
 
-    Returns:
-        ``perf_counter_ns``: the smallest step of the clock that was seen, ns; ``run_queue``,
-            ``machine_load``: True if the kernel reports the wait for a core, and the load of all
-            cores; ``cuda_events``; ``nvml``, ``gpu_energy``: True if NVML answers, and counts
-            energy; ``rapl``: the processor's energy counter is "readable", "not readable" or
-            "absent".
+    ``perf_counter_ns`` is the smallest step of the clock that was seen, ns; ``run_queue`` and
+    ``machine_load`` say whether the kernel reports the wait for a core, and the load of all cores;
+    ``rapl`` is "readable", "not readable" or "absent". The others are True where they can be used.
     """
     load, gpu = Load.of_this_moment(), Gpu.of_torch()
     return {
@@ -161,11 +151,8 @@ _REQUIREMENT = re.compile(
 class Package(NamedTuple):
     """Requirement of samplerbench.
 
-    Attributes:
-        name: of the distribution.
-        needs: required versions, such as ``>=2.6``.
-        extra: the extra that needs it; "" if everyone does.
-        version: installed; None if missing.
+    It has the required versions, such as ``>=2.6``, the extra that needs it ("" if everyone does)
+    and the installed version.
     """
 
     name: str
@@ -213,16 +200,7 @@ SHIPPED = ("fashion", "digits", "emoji", "fashion-map")
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Diagnosis of a machine.
-
-    Attributes:
-        version: of samplerbench.
-        machine, conditions, device, counters: facts by name.
-        threads: that torch uses.
-        packages: requirements and installed versions.
-        steadiness: of each device's reference work, by device.
-        broken: defects, a sentence each.
-    """
+    """Diagnosis of a machine: facts by name, steadiness by device, and defects, a sentence each."""
 
     version: str
     machine: dict[str, Any]

@@ -33,12 +33,8 @@ STEADY = 0.05
 class GpuState(NamedTuple):
     """State of a GPU at one moment; None for unknown values.
 
-    Attributes:
-        reasons: bits of the reasons for the clocks.
-        temperature: degrees Celsius.
-        sm_clock: MHz.
-        power: W.
-        others: number of other processes that compute on it.
+    ``reasons`` are bits of the reasons for the clocks, ``temperature`` is in degrees Celsius,
+    ``sm_clock`` in MHz, ``power`` in W; ``others`` counts other processes that compute on it.
     """
 
     reasons: int | None
@@ -50,12 +46,7 @@ class GpuState(NamedTuple):
 
 @dataclass(frozen=True)
 class Gpu:
-    """GPU that torch uses, by NVML.
-
-    Attributes:
-        nvml: the module ``pynvml``.
-        handle: NVML's handle of the device.
-    """
+    """GPU that torch uses, by NVML: the module ``pynvml``, and its handle of the device."""
 
     nvml: Any
     handle: Any

@@ -75,10 +75,8 @@ def cpu_limit() -> float | None:
     """Return the cores' worth of time that the cgroup (v2, then v1) allows; None without a limit."""
     quota, _, period = (_text(CGROUP / "cpu.max") or "").partition(" ")
     if not quota:
-        quota, period = (
-            _text(CGROUP_1 / "cpu.cfs_quota_us") or "",
-            _text(CGROUP_1 / "cpu.cfs_period_us") or "",
-        )
+        quota = _text(CGROUP_1 / "cpu.cfs_quota_us") or ""
+        period = _text(CGROUP_1 / "cpu.cfs_period_us") or ""
     with suppress(ValueError):
         return int(quota) / int(period) if int(quota) > 0 else None
     return None

@@ -15,7 +15,7 @@ import torch
 from ...models.denoiser import Denoiser
 from ...results.record import Record
 from ...results.run_directory.files import write_text
-from ...results.run_directory.layout import CELL, QUALITY
+from ...results.run_directory.layout import CELL, QUALITY, TIMING
 from ...results.run_directory.run_dir import RunDir
 from ...results.text import csv_lines
 from ..suites.cell import Cell
@@ -81,12 +81,7 @@ class Place(Protocol):
         ...
 
     def time(
-        self,
-        cells: Sequence[Cell],
-        size: int,
-        within: float | None,
-        progress: Progress,
-        done: Done,
+        self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
         """Time cells at a batch size; see :func:`.time_cells`."""
         ...
@@ -114,12 +109,7 @@ class LocalTimer:
         return machine_of(self.device)
 
     def time(
-        self,
-        cells: Sequence[Cell],
-        size: int,
-        within: float | None,
-        progress: Progress,
-        done: Done,
+        self, cells: Sequence[Cell], size: int, within: float | None, progress: Progress, done: Done
     ) -> None:
         """See :class:`Place`."""
         time_cells(
@@ -165,8 +155,10 @@ def time_pending(
         stage: receives the present stage.
         within: gives, before each batch size and before the sweep, its seconds; None for no limit.
     """
-    machine = place.machine() if cells else {}
-    for size in options.batch_size if cells else ():
+    if not cells:
+        return
+    machine = place.machine()
+    for size in options.batch_size:
         file, stamps = timing_file(size, options), {}
         for cell in cells:
             stamp = machine | _stamp(cell, options, size)
@@ -188,7 +180,7 @@ def time_pending(
                 ),
             )
 
-    if options.sweep and cells:
+    if options.sweep:
         cell = cells[0]
         stamp = machine | _stamp(cell, options, 0) | {"sweep": options.sweep}
         if stamp.items() <= (run.read(cell.key, SWEEP) or {}).items():
@@ -212,22 +204,15 @@ def _too_large(run: RunDir, cell: Cell, size: int) -> str:
 
 def _stamp(cell: Cell, options: Timing, size: int) -> Record:
     """Return the inputs of times besides the machine and the cell; a change is another chance."""
-    return {
-        "timing_batch_size": size or cell.batch_size,
-        "timing_asked": {
-            "samplerbench": version(),
-            **options.model_dump(
-                mode="json", exclude={"enabled", "batch_size", "minutes", "sweep"}
-            ),
-        },
-    }
+    left_out = {"enabled", "batch_size", "minutes", "sweep"}
+    requested = {"samplerbench": version(), **options.model_dump(mode="json", exclude=left_out)}
+    return {"timing_batch_size": size or cell.batch_size, "timing_asked": requested}
 
 
 def timing_file(size: int, options: Timing) -> str:
-    """Return the name of the part with a cell's times at one batch size; the first has the result
-    table's.
-    """
-    return "timing.json" if size == options.batch_size[0] else f"timing-{size}.json"
+    """Return the name of the part with a cell's times at one batch size."""
+    # the first is in the result table
+    return TIMING if size == options.batch_size[0] else f"timing-{size}.json"
 
 
 def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
@@ -239,14 +224,10 @@ def write_timings(run: RunDir, cells: Sequence[str], options: Timing) -> None:
         write_text(run.path / "throughput.csv", csv_lines(THROUGHPUT, lines))
     if not options.enabled or len(options.batch_size) == 1:
         return
-    columns = IDENTITY + TIMES
-    rows = (
-        _row(run, cell, timing_file(size, options)) for cell in cells for size in options.batch_size
-    )
-    write_text(
-        run.path / "timing.csv",
-        csv_lines(columns, ([row.get(column) for column in columns] for row in rows if row)),
-    )
+    columns, files = IDENTITY + TIMES, [timing_file(size, options) for size in options.batch_size]
+    rows = (_row(run, cell, file) for cell in cells for file in files)
+    lines = ([row.get(column) for column in columns] for row in rows if row)
+    write_text(run.path / "timing.csv", csv_lines(columns, lines))
 
 
 def _sweep_lines(run: RunDir, cell: str) -> list[list[object]]:

@@ -82,15 +82,9 @@ def sweep(
     progress: Callable[[int], None],
     within: float | None = None,
 ) -> Sweep:
-    """Time a cell's sampler in batches of 1, 2, 4, … samples.
+    """Time a cell's sampler in batches of 1, 2, 4, … samples, up to ``most``.
 
-    Args:
-        model: on the cell's device.
-        cell: of the sampler.
-        clock: times a call.
-        most: the largest batch.
-        progress: receives the next batch size.
-        within: seconds after which it ends.
+    ``progress`` receives the next batch size; after ``within`` seconds the sweep ends.
     """
     until = None if within is None else time.monotonic() + within
     points: list[Point] = []

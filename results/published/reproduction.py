@@ -42,13 +42,7 @@ _FIRST = re.compile(r"\bafter-uint8-(round|truncat)")
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference in one point of the protocol.
-
-    Attributes:
-        what: such as ``samples``.
-        run: what the run did; "" if its table does not say.
-        published: what the source says; "" if it does not.
-    """
+    """Difference in one point of the protocol; "" where a side does not say."""
 
     what: str
     run: str

@@ -159,12 +159,8 @@ def _loaded(point: importlib.metadata.EntryPoint) -> Installed:
         fault = f"cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
         return Installed(point.name, package, None, fault)
     is_one = isinstance(getattr(metric, "quantities", None), tuple) and callable(metric)
-    fault = (
-        ""
-        if is_one
-        else (f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric")
-    )
-    return Installed(point.name, package, metric, fault)
+    wrong = f"({point.value}) is not decorated with samplerbench.benchmarks.metrics.metric"
+    return Installed(point.name, package, metric, "" if is_one else wrong)
 
 
 @cache
@@ -203,16 +199,16 @@ def distances() -> frozenset[str]:
     return _all_of(_OWNED)[2]
 
 
-def named(known: Sequence[Quantity], name: str) -> Quantity:
+def named(options: Sequence[Quantity], name: str) -> Quantity:
     """Return a quantity by its name.
 
     Raises:
         ValueError: it is not among them.
     """
-    for quantity in known:
+    for quantity in options:
         if quantity.name == name:
             return quantity
-    names = ", ".join(quantity.name for quantity in known)
+    names = ", ".join(quantity.name for quantity in options)
     raise ValueError(
         f"there is no {name!r} here; choose from {names or 'nothing: none is measured'}"
     )

@@ -93,11 +93,11 @@ class Contents:
         for name in [name for name in self._cache if name == place or name.startswith(f"{place}/")]:
             self.forget(name)
 
-    def defer(self, run: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    def defer(self, run: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
         """Keep a ``run.json`` that is new in time, command and conditions alone until another file
         is written; return True if it is.
         """
-        same = self.lead is not None and _timeless(run) == _timeless(known)
+        same = self.lead is not None and _timeless(run) == _timeless(before)
         self.pending_run = dict(run) if same else None
         return same
 

@@ -171,12 +171,10 @@ def _stranger_in(path: Path) -> str:
     names = {entry.name for entry in path.iterdir() if not STRAY.fullmatch(entry.name)}
     if "run.json" in names:
         run = read_json(path / "run.json")
-        ours = (
-            {LOCK, "parts"} <= names
-            if run is None
-            else sealed.KEY in run or {"suite", "provenance"} <= run.keys()
-        )
-        return "" if ours else "its run.json is another program's"
+        if run is None and {LOCK, "parts"} <= names:
+            return ""
+        is_ours = run is not None and (sealed.KEY in run or {"suite", "provenance"} <= run.keys())
+        return "" if is_ours else "its run.json is another program's"
     # killed before run.json was there, or it is gone
     is_begun = LOCK in names and ("parts" in names or names <= {LOCK, LEASE})
     strangers = sorted(names - LAYOUT if is_begun else names)

@@ -46,7 +46,7 @@ class RunReader:
     Attributes:
         path: the folder.
         model: digest of the model of reference data (:meth:`of_model`); "" where only one is known.
-        extractor: the same of what makes their features.
+        extractor: digest of the extractor of their features.
     """
 
     path: Path
@@ -275,11 +275,9 @@ def pictures_at(path: Path) -> Arrays | None:
     :meth:`RunReader.evolution`; None if there are none.
     """
     run, cell = RunReader(path.parent.parent), path.stem
-    return (
-        run.read_evolution(cell.removesuffix("-path"))
-        if cell.endswith("-path")
-        else run.read_samples(cell)
-    )
+    if cell.endswith("-path"):
+        return run.read_evolution(cell.removesuffix("-path"))
+    return run.read_samples(cell)
 
 
 def run_record(path: Path) -> dict[str, Any]:

@@ -230,22 +230,14 @@ class RunDir(RunReader):
 
     def mend(self, cell: str) -> None:
         """Set aside the damaged files of a cell, but for its shards, and say which."""
-        readers: dict[str, Callable[..., object]] = {}
-        contents = self._contents
-        for name in self.names(cell):
-            if (
-                name != CELL
-                and name.endswith((".json", ".npz"))
-                and SAFE.fullmatch(name)
-                and not SHARD.fullmatch(name)
-            ):
-                readers[part_of(cell, name)] = (
-                    contents.check if name.endswith(".npz") else contents.json
-                )
-        readers |= dict.fromkeys((pictures_of(cell), evolution_of(cell)), contents.check)
-        for place, read in readers.items():
-            pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
-            self._mended(place, read, self.made_by(cell), *pin)
+        names = (name for name in self.names(cell) if SAFE.fullmatch(name) and name != CELL)
+        places = [part_of(cell, name) for name in names if not SHARD.fullmatch(name)]
+        for place in (*places, pictures_of(cell), evolution_of(cell)):
+            if place.endswith((".json", ".npz")):
+                is_json = place.endswith(".json")
+                read = self._contents.json if is_json else self._contents.check
+                pin = (self._pinned(cell),) if place.endswith(INFLUENCE) else ()
+                self._mended(place, read, self.made_by(cell), *pin)
 
     def mend_shards(self, cell: str) -> None:
         """Set aside the damaged shards of a cell, which can be large."""

@@ -96,7 +96,7 @@ class Opened:
 
     Attributes:
         digest: of its bytes, as in its seal if it is sound; "" if there is no file.
-        seal: what it says of itself; None where it has no seal, or is not sound.
+        seal: None where it has none, or is not sound.
         value: the object or the arrays in it; None where there are none, or none were asked for.
         fault: why it is not what its name says; None if it is.
     """
@@ -136,13 +136,10 @@ class Sealed(NamedTuple):
 def sealed_json(
     value: Mapping[str, Any], of: str, made_by: str = "", *, spread: bool = False
 ) -> Sealed:
-    """An object with its seal.
+    """An object with its seal, which names the place ``of``.
 
-    Args:
-        value: JSON-ready, numpy scalars and arrays included; what is not finite becomes null.
-        of: the place that the seal names.
-        made_by: see :class:`Seal`.
-        spread: see :func:`.files.json_text`.
+    The value is JSON-ready, numpy scalars and arrays included; what is not finite becomes null. See
+    :func:`.files.json_text` for ``spread``.
     """
     data = json_text({KEY: Seal(of, made_by).as_dict(), **value}, spread=spread).encode()
     digest = hashlib.sha256(data).hexdigest()

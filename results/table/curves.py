@@ -75,12 +75,8 @@ def comparable_parts(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         estimators = list(rows["estimator"].dropna().unique()) or [""]
         groups = rows["estimator"].fillna(estimators[0])
         for estimator in estimators:
-            parts.append(
-                (
-                    f"{title} · {estimator}" if len(estimators) > 1 else title,
-                    rows.loc[groups == estimator],
-                )
-            )
+            name = f"{title} · {estimator}" if len(estimators) > 1 else title
+            parts.append((name, rows.loc[groups == estimator]))
     return parts
 
 
@@ -104,12 +100,8 @@ def _retuned(group: pd.DataFrame, varying: list[str]) -> bool:
     """Return True if a place on a curve has rows at several tuned levels."""
     if TUNED not in group:
         return False
-    return bool(
-        (
-            group.groupby(["sampler", "params", "steps", *varying], dropna=False)[TUNED].nunique()
-            > 1
-        ).any()
-    )
+    places = group.groupby(["sampler", "params", "steps", *varying], dropna=False)
+    return bool((places[TUNED].nunique() > 1).any())
 
 
 def _label(row: Record, varying: list[str]) -> str:

@@ -32,19 +32,13 @@ OF_CODE, OF_FILES = "Give it sample(n, seed), or a Denoiser data(n, seed), or ru
 
 def heading(frame: pd.DataFrame) -> str:
     """The samplers and models of a table, as in "Nine samplers on fashion, gmm-2d and gmm-64d"."""
-    samplers, models = (
-        [printable(str(name)) for name in _distinct(frame[column])]
-        for column in ("sampler", "model")
-    )
+    samplers, models = _distinct(frame["sampler"]), _distinct(frame["model"])
     if not samplers or not models:
-        return ", ".join(printable(str(name)) for name in _distinct(frame["suite"])) or "Results"
+        return ", ".join(_distinct(frame["suite"])) or "Results"
     who = listed(samplers) if len(samplers) <= NAMED else f"{counted(len(samplers))} samplers"
-    models_in_words = (
-        listed([brief(name) for name in models])
-        if len(models) <= MOST_MODELS
-        else f"{counted(len(models)).lower()} models"
-    )
-    return f"{who} on {models_in_words}"
+    if len(models) > MOST_MODELS:
+        return f"{who} on {counted(len(models)).lower()} models"
+    return f"{who} on {listed([brief(name) for name in models])}"
 
 
 def extent(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -112,15 +106,13 @@ def _work(frame: pd.DataFrame) -> str:
     for column, unit in (("budget", "network evaluation"), ("steps", "step")):
         values_of = sorted({int(value) for value in frame[column].dropna()})
         if values_of:
-            many = len(values_of) > MOST_BUDGETS
-            values = (
-                f"{values_of[0]} to {format_number(values_of[-1])}"
-                if many
-                else listed([format_number(value) for value in values_of])
-            )
+            values = listed([format_number(value) for value in values_of])
+            if len(values_of) > MOST_BUDGETS:
+                values = f"{values_of[0]} to {format_number(values_of[-1])}"
             return f"{values} {unit}{'s' if values_of != [1] else ''} a sample"
     return ""
 
 
-def _distinct(values: Iterable[object]) -> list[object]:
-    return list(dict.fromkeys(value for value in values if not empty(value)))
+def _distinct(values: Iterable[object]) -> list[str]:
+    names = dict.fromkeys(value for value in values if not empty(value))
+    return [printable(str(name)) for name in names]

@@ -60,10 +60,9 @@ DERIVED = ("order", "order_low", "order_high", "end_bound", "start_error")
 
 
 def error_decomposition(
-    table: TypedTable | pd.DataFrame, starts: Mapping[str, Mapping[str, float]] | None = None
+    table: TypedTable, starts: Mapping[str, Mapping[str, float]] | None = None
 ) -> pd.DataFrame:
-    """Return one row per finished row of a table, along its curves: each error in a column of its
-    own.
+    """Return one row per finished row of a table, along its curves: a column for each error.
 
     Args:
         table: results.
@@ -76,14 +75,11 @@ def error_decomposition(
         for grids that end at 0); ``start_error``. Errors of single samples are root mean squares
         per dimension, in the units of the data.
     """
-    frame = table.frame if isinstance(table, TypedTable) else table
     lines = []
-    for _, rows in comparable_parts(frame):
-        finished = rows_of(
-            rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
-        )
+    for _, rows in comparable_parts(table.frame):
+        finished = rows.loc[rows["status"] == "ok"].sort_values(["curve", "nfe"], kind="stable")
         before: Record = {}
-        for row in finished:
+        for row in rows_of(finished):
             same = before.get("curve") == row["curve"]
             start = (starts or {}).get(text(row, "model"), {}).get(text(row, "start"))
             lines.append(
@@ -98,9 +94,8 @@ def error_decomposition(
     return pd.DataFrame(lines, columns=[*COPIED, *DERIVED])
 
 
-def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
-    """Return the budget from which on the model's error dominates a ranking by distance to the
-    data.
+def dominated_from(table: TypedTable) -> pd.DataFrame:
+    """Return the budget from which on the model's error dominates a ranking by distance to data.
 
     Returns:
         One row per model, estimator and curve with the columns ``model``, ``curve``,
@@ -109,20 +104,15 @@ def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
         from which on the row with the smallest ``fd_conv``, the winner among solvers, is dominated.
         The model then decides which sampler leads by distance to the data.
     """
-    frame = table.frame if isinstance(table, TypedTable) else table
     lines = []
-    for _, rows in comparable_parts(frame):
+    for _, rows in comparable_parts(table.frame):
         finished = rows.loc[(rows["status"] == "ok") & rows["dominated"].notna()]
         if len(finished):
-            leaders = (
-                finished.dropna(subset=["slot", "fd_conv"])
-                .sort_values("fd_conv", kind="stable")
-                .drop_duplicates("slot")
+            best_first = finished.dropna(subset=["slot", "fd_conv"]).sort_values(
+                "fd_conv", kind="stable"
             )
-            groups = [
-                ("", leaders, "slot"),
-                *((str(curve), points, "nfe") for curve, points in finished.groupby("curve")),
-            ]
+            groups = [("", best_first.drop_duplicates("slot"), "slot")]
+            groups += [(str(curve), points, "nfe") for curve, points in finished.groupby("curve")]
             first = rows_of(finished.head(1))[0]
             lines += [
                 (text(first, "model"), curve, _from(points, at), text(first, "estimator"))
@@ -134,17 +124,14 @@ def dominated_from(table: TypedTable | pd.DataFrame) -> pd.DataFrame:
 def measured_order(
     nfe: tuple[float, float], error: tuple[float, float], se: tuple[float, float]
 ) -> tuple[float, float]:
-    """The order between two budgets, and its standard error.
+    """Return the order between two budgets, and its standard error.
 
-    Args:
-        nfe: evaluations, the second larger.
-        error: their errors, > 0.
-        se: standard errors of these.
+    ``nfe`` are their evaluations, the second larger, ``error`` their errors > 0 and ``se`` the
+    standard errors of these.
     """
     octaves = math.log(nfe[1] / nfe[0])
-    return math.log(error[0] / error[1]) / octaves, math.hypot(
-        se[0] / error[0], se[1] / error[1]
-    ) / octaves
+    relative_se = math.hypot(se[0] / error[0], se[1] / error[1])
+    return math.log(error[0] / error[1]) / octaves, relative_se / octaves
 
 
 def _order(before: Record, row: Record) -> Record:
@@ -169,7 +156,7 @@ def _from(points: pd.DataFrame, at: str) -> float:
     """The smallest cost from which on all points are dominated; NaN if the last is not."""
     cost = math.nan
     for row in reversed(rows_of(points.sort_values(at, kind="stable"))):
-        if row["dominated"] is not True and str(row["dominated"]) != "True":
+        if not row["dominated"]:
             break
         cost = float(number(row, at) or math.nan)
     return cost

@@ -70,18 +70,11 @@ def latex(
         raise ValueError(
             f"the table has no column {metric!r}; choose a metric from {', '.join(map(str, frame.columns))}"
         )
-    return (
-        "\n".join(
-            [
-                HEAD,
-                *(
-                    _tabular(title, rows, metric, budgets, bold.get(title, ()))
-                    for title, rows in comparable_parts(frame)
-                ),
-            ]
-        )
-        + "\n"
+    tables = (
+        _tabular(title, rows, metric, budgets, bold.get(title, ()))
+        for title, rows in comparable_parts(frame)
     )
+    return "\n".join([HEAD, *tables, ""])
 
 
 def _tabular(
@@ -91,11 +84,8 @@ def _tabular(
     budgets: Sequence[int] | None,
     bold: Collection[tuple[str, int]],
 ) -> str:
-    finished = (
-        rows.loc[rows["status"] == "ok"]
-        .dropna(subset=["slot", metric])
-        .sort_values("nfe", kind="stable")
-    )
+    finished = rows.loc[rows["status"] == "ok"].dropna(subset=["slot", metric])
+    finished = finished.sort_values("nfe", kind="stable")
     cells = {(text(row, "curve"), int(number(row, "slot") or 0)): row for row in rows_of(finished)}
     slots = list(budgets) if budgets is not None else sorted({slot for _, slot in cells})
     several = {slot for slot in slots if sum(at == slot for _, at in cells) > 1}
@@ -108,21 +98,9 @@ def _tabular(
     before = None
     for curve, kin in sorted(curves.items(), key=lambda item: (item[1], item[0])):
         body += [r"\addlinespace"] if before not in (None, kin) else []
-        body.append(
-            _line(
-                [
-                    escape(curve),
-                    *(
-                        _cell(
-                            cells.get((curve, slot)),
-                            metric,
-                            bold=slot in several and (curve, slot) in bold,
-                        )
-                        for slot in slots
-                    ),
-                ]
-            )
-        )
+        marked = {slot for slot in several if (curve, slot) in bold}
+        values = (_cell(cells.get((curve, at)), metric, bold=at in marked) for at in slots)
+        body.append(_line([escape(curve), *values]))
         before = kin
     name = (
         rf"\multicolumn{{{1 + len(slots)}}}{{l}}{{\textbf{{{escape(title)}}}, "

@@ -67,37 +67,31 @@ def _read_one(path: Path) -> TypedTable:
 def read_csv(path: Path | str) -> TypedTable:
     """The table in a ``table.csv``; columns that are not known are typed by what they look like."""
 
-    def read() -> pd.DataFrame:
-        text = io.BytesIO(read_regular(Path(path), LARGEST))
-        frame = pd.read_csv(text, dtype=str, keep_default_na=False, encoding="utf-8")
-        frame = frame.assign(
-            **{
-                name: frame[name].map(parsed)
-                for name in frame.columns
-                if name not in column_kinds()
-            }
-        )
+    def parse(content: io.BytesIO) -> pd.DataFrame:
+        frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+        kinds = column_kinds()
+        extra = {name: frame[name].map(parsed) for name in frame.columns if name not in kinds}
+        frame = frame.assign(**extra)
         return frame.map(lambda value: csv_text(value) if isinstance(value, str) else value)
 
-    return _read_file(path, read)
+    return _read_file(path, parse)
 
 
 def read_parquet(path: Path | str) -> TypedTable:
     """The table in a ``table.parquet``."""
 
-    def read() -> pd.DataFrame:
-        content = io.BytesIO(read_regular(Path(path), LARGEST))
+    def parse(content: io.BytesIO) -> pd.DataFrame:
         if (rows := ParquetFile(content).metadata.num_rows) > MOST_ROWS:
             raise ValueError(f"it has {rows:,} rows")
         return pd.read_parquet(content)
 
-    return _read_file(path, read)
+    return _read_file(path, parse)
 
 
-def _read_file(path: Path | str, read: Callable[[], pd.DataFrame]) -> TypedTable:
-    """The table that ``read`` finds in a file, or a sentence that names the file."""
+def _read_file(path: Path | str, parse: Callable[[io.BytesIO], pd.DataFrame]) -> TypedTable:
+    """The table that ``parse`` finds in a file, or a sentence that names the file."""
     try:
-        frame = read()
+        frame = parse(io.BytesIO(read_regular(Path(path), LARGEST)))
     except FileNotFoundError:
         raise
     except Exception as error:  # a file of anything can raise anything

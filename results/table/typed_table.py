@@ -24,14 +24,9 @@ DTYPES: dict[Kind, str] = {
 
 
 def column(values: Iterable[object], kind: Kind | None = None, name: str = "") -> pd.Series:
-    """``values`` (numbers, flags, texts, or texts of these) as a column.
+    """``values`` (numbers, flags, texts, or texts of these) as a column of a ``kind`` or their own.
 
     None, NaN and the empty string are empty.
-
-    Args:
-        values: one a row.
-        kind: what they are; None to go by their Python types.
-        name: of the column, for what is wrong with it.
 
     Raises:
         ValueError: a value is not of the kind, or an integer that has no room in 64 bits.
