@@ -78,16 +78,14 @@ def plan(
     """Return the cells that a suite would run; nothing is sampled, and nothing is written.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None where keywords say
-            all.
+        suite: as :func:`run` takes it.
         models: see :func:`run`.
         samplers: see :func:`run`.
         device: where it would run; "auto" takes a CUDA GPU if there is one.
         **replaced: keys of a suite that take the place of its own.
 
     Returns:
-        One cell for each row of the table to be, models outermost and budgets innermost. A cell
-        that no budget pays for says so in ``skip``.
+        A cell for each row, models outermost; one that no budget pays for says so in ``skip``.
 
     Raises:
         ValueError: something does not exist or makes no sense; the sentence names it.
