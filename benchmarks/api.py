@@ -78,20 +78,17 @@ def plan(
     """Return the cells that a suite would run; nothing is sampled, and nothing is written.
 
     Args:
-        suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`; None where keywords say
-            all.
+        suite: as :func:`run` takes it.
         models: see :func:`run`.
         samplers: see :func:`run`.
         device: where it would run; "auto" takes a CUDA GPU if there is one.
         **replaced: keys of a suite that take the place of its own.
 
     Returns:
-        One cell for each row of the table to be, models outermost and budgets innermost. A cell
-        that no budget pays for says so in ``skip``.
+        A cell for each row, models outermost; one that no budget pays for says so in ``skip``.
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense; the sentence names
-            it.
+        ValueError: something does not exist or makes no sense; the sentence names it.
 
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [5, 10]}
     >>> [(cell.label, cell.budget, cell.steps) for cell in plan(suite, device="cpu")]
@@ -110,11 +107,7 @@ class Plan(NamedTuple):
 
 
 def plan_cells(suite: Suite, device: str) -> Plan:
-    """Load the models of a suite, and plan its cells.
-
-    Raises:
-        ValueError: as :func:`plan`.
-    """
+    """Load the models of a suite, and plan its cells."""
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     models = load_models(suite, device)
     references = load_references(models, suite.extractors, suite.reference)
@@ -141,27 +134,23 @@ def run(
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
             is sampled until its question is decided. None where keywords say all.
-        out: run directory, made if it does not exist; None for one under ``results/runs`` with the
-            name of the suite. A second run into it computes what it lacks, and nothing else.
+        out: run directory; None for one under ``results/runs`` with the name of the suite. A second run
+            into it computes what it lacks, and nothing else.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
-            :class:`~samplerbench.models.Denoiser`, as :func:`~samplerbench.models.from_function` and
-            :func:`~samplerbench.models.from_network` make it, or what a factory in a Python file may
-            return. An object that behaves otherwise than the one of that name before is measured again.
+            :class:`~samplerbench.models.Denoiser`, or what a factory in a Python file may return. An
+            object that behaves otherwise than the one of that name before is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        progress: whether to report progress on stderr, with a bar in a terminal or notebook; None for
-            only in a terminal or a notebook.
+        progress: whether to report progress on stderr; None for only in a terminal or a notebook.
         retry: whether cells are run again that failed before.
         **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
     Returns:
-        The table of the folder, a row for each cell. A cell that fails is a row too, which says
-        why.
+        The table of the folder, a row for each cell; that of one that failed says why.
 
     Raises:
-        ValueError: something is asked for that does not exist or makes no sense, or the folder
-            holds something else; the sentence names it.
+        ValueError: something does not exist or makes no sense, or the folder holds something else.
 
     >>> from tempfile import TemporaryDirectory
     >>> suite = {"models": ["gmm-2d"], "samplers": ["euler", "heun"], "nfe": [10], "samples": 64}
@@ -177,8 +166,8 @@ def run(
     console.quiet = not (
         console.is_terminal or console.is_jupyter if progress is None else progress
     )
-    specs = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
-    if not all(isinstance(spec, str | Mapping) for spec in specs):
+    asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
+    if not all(isinstance(item, str | Mapping) for item in asked):
         console.print(OBJECTS)
     folder = default_out(full_suite) if out is None else Path(out)
     done = run_suite(full_suite, folder, where, console=console, retry=retry)
@@ -270,8 +259,7 @@ def advise(
     Args:
         model: a spec or an object.
         nfe: evaluations per sample; None for 4, 6, 8, 10, 15 and 20.
-        out: folder of the answer, which uses again what it has measured before; None for one under
-            ``results/runs`` with the name of the model.
+        out: folder of the answer, with what it measured before; None for one under ``results/runs``.
         only: samplers to race in place of all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         **options: ``minutes`` to spend (10), ``ms`` that a sample may take in place of ``nfe``,
@@ -279,8 +267,7 @@ def advise(
             each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
 
     Raises:
-        ValueError: something does not exist or makes no sense, or there is too little time; the
-            sentence names it.
+        ValueError: something does not exist or makes no sense, or the time is too short.
     """
     from .advice import advise as find
 
@@ -328,16 +315,15 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep
-    ones: nearest to the converged endpoints, on latents that no run scores.
+    """Tune levels of deterministic samplers on a model, or coefficients of multistep ones: samples end
+    nearest to the converged endpoints, on latents that no run scores.
 
     Args:
         model: a spec or an object.
         samplers: to tune; specs, objects or classes.
         nfe: evaluations per sample, or
         steps: numbers of steps; one of them.
-        out: JSON file of grids; what it holds is not tuned again. The schedule ``tuned(file=…)``
-            reads it.
+        out: JSON file for the schedule ``tuned(file=…)``; what it holds is not tuned again.
         latents: to tune on.
         test_latents: others, for the train-test gap.
         seed: root seed of the latents.
@@ -349,7 +335,7 @@ def tune(
         progress: called with each stage, in words.
 
     Raises:
-        ValueError: something does not exist or cannot be tuned; the sentence names it.
+        ValueError: something does not exist or cannot be tuned.
     """
     from .tuning.tuner import Tuner
     from .tuning.tuning import targets_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common.console import out, print_json, say
-from .common.options import Json, option, setting
+from .common.options import Json, option, setting, share
 
 if TYPE_CHECKING:
     from ...results.comparison.compare import Comparison
@@ -104,21 +104,6 @@ def gate(
         _print_gate(report)
     if not report.passed:
         raise typer.Exit(1)
-
-
-def share(text: str, option: str) -> float:
-    """Return a share >= 0 given as ``1%`` or ``0.01``.
-
-    Raises:
-        ValueError: anything else.
-    """
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{option} {text!r}: give a share of 0 or more, such as 1% or 0.01")
-    return value
 
 
 def _comparisons(

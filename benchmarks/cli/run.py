@@ -14,7 +14,6 @@ from rich.table import Table
 from .common import isolation as isolating
 from .common.console import duration, err, out, print_json, print_rows, say
 from .common.options import (
-    DEVICES,
     EXECUTION,
     OUTPUT,
     WHERE,
@@ -26,21 +25,16 @@ from .common.options import (
     MemoryLimitOption,
     RayAddressOption,
     SuiteName,
-    SuiteOptions,
     checked,
-    execution,
-    load_plugins,
-    selected,
     setting,
     taking,
 )
-from .compare import share
 from .results import print_ranking, write
+from .suite_options import SuiteOptions, resolve
 
 if TYPE_CHECKING:
     from ...results.result_table import ResultTable
     from ..running.sequential import InterimAnalyses
-    from ..suites.suite import Suite
 
 WITHOUT = ("undecided", "futile", "not compared", "failed")
 """Verdicts that decide nothing; their reasons are printed."""
@@ -99,7 +93,7 @@ def run(
         from ..api import run_suite
         from ..running.setup import default_out
 
-        resolved, device = _resolve(suite, options)
+        resolved, device = resolve(suite, options)
         folder = options.out_dir or default_out(resolved)
         with isolating.stoppable(folder, runs_in):
             done = run_suite(
@@ -136,7 +130,7 @@ def plan(suite: SuiteName, options: SuiteOptions, as_json: Json = False) -> None
     from ..running.forecast import forecast
     from ..running.setup import default_out
 
-    resolved, device = _resolve(suite, options)
+    resolved, device = resolve(suite, options)
     models, references, cells = plan_cells(resolved, device)
     warn_of_drowned(cells, models)
     if as_json:
@@ -197,7 +191,7 @@ def samples(
     from ..sampling.exporting import check_exportable, export_samples
     from ..sampling.failure import Failure
 
-    resolved, device = _resolve(suite, options)
+    resolved, device = resolve(suite, options)
     rounding = checked(quantise, "--quantise", ("round", "truncate"))
     models = load_models(resolved, device)
     for model in models.values():
@@ -223,62 +217,6 @@ def samples(
         raise typer.Exit(1)
 
 
-def _resolve(suite: str, options: SuiteOptions) -> tuple[Suite, str]:
-    """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
-
-    Raises:
-        ValueError: an option makes no sense, or it is the frontier, which once was run as a suite.
-    """
-    if suite == "frontier":
-        raise ValueError(
-            "the frontier is no suite but a command of its own; write "
-            "samplerbench frontier (its --help has the options)"
-        )
-    import torch
-
-    from ..running.setup import pick_device
-
-    load_plugins(options.plugin, options.peers_path)
-    chosen = selected(
-        suite,
-        models=options.model,
-        samplers=options.sampler,
-        schedules=options.schedule,
-        steps=options.steps,
-        nfe=options.nfe,
-        start=options.start,
-        noise=options.noise,
-        samples=options.samples,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        dtype=options.dtype,
-        execution=execution(options.compiled, options.cuda_graph),
-        extractor=options.extractor,
-        reference=options.reference,
-        reference_samples=options.reference_samples,
-        converged_samples=options.converged_samples,
-        path_curvature=options.path_curvature or None,
-        trust=options.trust_suite,
-    )
-    resolved = with_sequential_options(
-        chosen,
-        decided=options.until_decided,
-        target_se=options.target_se,
-        baseline=options.baseline,
-        metric=options.metric,
-        margin=options.margin,
-        most=options.max_samples,
-    )
-    timing: dict[str, Any] = {} if options.timing else {"enabled": False}
-    if options.timing_minutes is not None:
-        timing["minutes"] = options.timing_minutes
-    if timing:
-        resolved = resolved.replaced(timing=resolved.timing.model_dump() | timing)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    return resolved, pick_device(checked(options.device, "--device", DEVICES), resolved)
-
-
 def _done(folder: Path, cells: set[str]) -> str:
     """Return how much of a plan its run directory has already; "" if there is no run directory."""
     from ...results.result_table import load
@@ -287,38 +225,6 @@ def _done(folder: Path, cells: set[str]) -> str:
         return ""
     count = sum(row["cell"] in cells for row in load(folder).ok.frame.to_dict(orient="records"))
     return f"{count} of these cells have results in {folder}; run goes on from there."
-
-
-def with_sequential_options(
-    suite: Suite,
-    *,
-    decided: bool,
-    target_se: float | None,
-    baseline: str | None,
-    metric: str | None,
-    margin: str | None,
-    most: int | None,
-) -> Suite:
-    """Return the suite with the command line's options of sequential sampling.
-
-    Raises:
-        ValueError: an option says how to stop and nothing says when, or a value makes no sense.
-    """
-    from ...samplers.spec import parse_spec
-
-    options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
-    options["max_samples"] = most
-    options["margin"] = None if margin is None else share(margin, "--margin")
-    options = {key: value for key, value in options.items() if value is not None}
-    previous = {} if suite.until is None else suite.until.model_dump()
-    if options and not (decided or target_se is not None or previous):
-        raise ValueError(
-            f"--{next(iter(options)).replace('_', '-')} says how to extend "
-            "rows; give --until-decided or --target-se with it"
-        )
-    if decided and not (baseline or previous.get("baseline")):
-        options["baseline"] = parse_spec(suite.samplers[0])["name"]
-    return suite.replaced(until={**previous, **options}) if options else suite
 
 
 def print_answer(looks: InterimAnalyses) -> None:

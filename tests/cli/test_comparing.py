@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from samplerbench import samplers
 from samplerbench.benchmarks.cli import app, main
-from samplerbench.benchmarks.cli.compare import share
+from samplerbench.benchmarks.cli.common.options import share
 from samplerbench.benchmarks.cli.listing import list_samplers
 from samplerbench.benchmarks.cli.results import print_errors
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate

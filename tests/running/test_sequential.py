@@ -9,7 +9,7 @@ from quiet_runs import quiet_setup
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
-from samplerbench.benchmarks.cli.run import with_sequential_options
+from samplerbench.benchmarks.cli.suite_options import with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential import (
     FILE,

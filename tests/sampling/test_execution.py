@@ -9,7 +9,7 @@ import torch
 from on_cuda import cuda
 
 from samplerbench.benchmarks import cli
-from samplerbench.benchmarks.cli.common import options
+from samplerbench.benchmarks.cli import suite_options
 from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.sampling import execution
 from samplerbench.benchmarks.sampling.batch import begin
@@ -113,7 +113,7 @@ def test_a_wrong_mode_is_a_sentence():
 
 def test_the_options_combine_to_one_mode():
     given = [(False, False), (True, False), (False, True), (True, True)]
-    assert [options.execution(*pair) for pair in given] == [
+    assert [suite_options.execution(*pair) for pair in given] == [
         None,
         ("compile",),
         ("cuda-graph",),

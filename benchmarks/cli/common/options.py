@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -15,7 +15,6 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from ...arguments import Device
-    from ...suites.suite import Suite
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -128,102 +127,6 @@ def setting(
     return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **limits)
 
 
-@dataclass(frozen=True)
-class SuiteOptions:
-    """Options that replace parts of a suite, in the order of their help."""
-
-    out_dir: OutOption = None
-    model: list[str] | None = setting("--model", "Replace the suite's models (repeatable).", WHAT)
-    sampler: list[str] | None = setting(
-        "--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT
-    )
-    schedule: list[str] | None = setting(
-        "--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
-    )
-    steps: StepsOption = None
-    nfe: NfeOption = None
-    start: list[str] | None = setting(
-        "--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS
-    )
-    noise: str | None = setting(
-        "--noise", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
-    )
-    samples: int | None = setting("--samples", "Samples per cell.", WHAT, min=2, max=MOST)
-    seed: int | None = setting("--seed", "Root seed.", STATISTICS, min=0, max=LARGEST_SEED)
-    batch_size: int | None = setting(
-        "--batch-size", "Samples per batch.", EXECUTION, min=1, max=MOST
-    )
-    device: DeviceOption = "auto"
-    dtype: str | None = setting("--dtype", "dtype of the state: float32 or float64.", EXECUTION)
-    threads: ThreadsOption = None
-    timing: bool = setting(
-        "--timing/--no-timing", "Whether to time the cells after sampling.", WHAT, default=True
-    )
-    timing_minutes: float | None = setting(
-        "--timing-minutes",
-        "Most minutes of timing, for all models; the next run times what they were not enough for.",
-        TIMING,
-        min=0.01,
-    )
-    extractor: str | None = setting(
-        "--extractor",
-        "Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
-        STATISTICS,
-    )
-    reference: str | None = setting(
-        "--reference --real",
-        "For --extractor: real samples, in a folder or array, or a file of their statistics.",
-        STATISTICS,
-    )
-    compiled: bool = setting(
-        "--compile", "Run the network through torch.compile.", EXECUTION, default=False
-    )
-    cuda_graph: bool = setting(
-        "--cuda-graph",
-        "Replay whole runs as CUDA graphs (--compile too: compiled ones).",
-        EXECUTION,
-        default=False,
-    )
-    plugin: Plugins = None
-    peers_path: PeersPath = None
-    trust_suite: TrustOption = False
-    until_decided: bool = setting(
-        "--until-decided",
-        "Extend rows until their difference to a baseline is decided.",
-        STATISTICS,
-        default=False,
-    )
-    target_se: float | None = setting(
-        "--target-se", "Extend rows until their standard error is this small.", STATISTICS
-    )
-    baseline: str | None = setting(
-        "--baseline", "Sampler to compare with (default: the suite's first).", STATISTICS
-    )
-    metric: str | None = setting("--metric", "Column it is about (default: fd_conv).", STATISTICS)
-    margin: str | None = setting(
-        "--margin", "Difference that does not matter, as a share of the baseline (1%).", STATISTICS
-    )
-    max_samples: int | None = setting(
-        "--max-samples", "Samples per row at most (default: 16 times the first).", STATISTICS
-    )
-    reference_samples: int | None = setting(
-        "--reference-samples",
-        "Samples compared with their converged endpoints (rmse); fewer are quicker.",
-        STATISTICS,
-    )
-    converged_samples: int | None = setting(
-        "--converged-samples",
-        "Converged samples for fd_conv, where the model's card has none.",
-        STATISTICS,
-    )
-    path_curvature: bool = setting(
-        "--path-curvature",
-        "Measure how the paths of each model bend, too.",
-        STATISTICS,
-        default=False,
-    )
-
-
 def taking(options: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command every field of a dataclass as an option, in place of its parameter ``options``.
 
@@ -292,6 +195,21 @@ def checked(value: str, option: str, allowed: tuple[Choice, ...]) -> Choice:
     return allowed[allowed.index(value)]
 
 
+def share(text: str, option: str) -> float:
+    """Return a share >= 0 given as ``1%`` or ``0.01``.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{option} {text!r}: give a share of 0 or more, such as 1% or 0.01")
+    return value
+
+
 def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> None:
     """Load installed plugins, of which a broken one costs a warning, then the user's files."""
     from .... import samplers
@@ -305,56 +223,6 @@ def load_plugins(files: list[Path] | None, peers_path: Path | None = None) -> No
         from ....samplers.peers import set_peers_path
 
         set_peers_path(peers_path)
-
-
-def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
-    """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
-    modes = ["compile"] * compiled + ["cuda-graph"] * replayed
-    return ("+".join(modes),) if modes else None
-
-
-def selected(
-    suite: str,
-    *,
-    steps: str | None,
-    nfe: str | None,
-    start: list[str] | None,
-    noise: str | None,
-    trust: bool = False,
-    **axes: Any,
-) -> Suite:
-    """Return the suite with the axes that the command line replaces; None or an empty list leaves one.
-
-    Args:
-        suite: name or path.
-        steps: as the option gives them, as all that follow.
-        nfe: budgets.
-        start: how runs begin.
-        noise: of stochastic samplers.
-        trust: whether Python files may run that the suite names, and files be read outside its
-            folder; those that an option names may.
-        **axes: the others.
-
-    Raises:
-        ValueError: no such suite, a value that makes no sense, or code that would run unasked.
-    """
-    from ...suites.files import load_suite, refuse_untrusted
-
-    if steps is not None and nfe is not None:
-        raise ValueError("give --steps or --nfe, not both")
-    replacements = {key: value if value != [] else None for key, value in axes.items()}
-    loaded = load_suite(suite)
-    if not trust:
-        refuse_untrusted(
-            loaded, suite, {key for key, value in replacements.items() if value is not None}
-        )
-    return loaded.replaced(
-        steps=integers(steps, "--steps"),
-        nfe=integers(nfe, "--nfe"),
-        start=tuple(checked(value, "--start", STARTS) for value in start or ()) or None,
-        noise=None if noise is None else checked(noise, "--noise", NOISES),
-        **replacements,
-    )
 
 
 class PanelCommand(TyperCommand):

@@ -1,0 +1,230 @@
+"""Suites with what the command line replaces: options of ``run``, ``plan`` and ``samples``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .common.options import (
+    DEVICES,
+    EXECUTION,
+    LARGEST_SEED,
+    MOST,
+    NOISES,
+    STARTS,
+    STATISTICS,
+    TIMING,
+    WHAT,
+    DeviceOption,
+    NfeOption,
+    OutOption,
+    PeersPath,
+    Plugins,
+    StepsOption,
+    ThreadsOption,
+    TrustOption,
+    checked,
+    integers,
+    load_plugins,
+    setting,
+    share,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from ..suites.suite import Suite
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """Options that replace parts of a suite, in the order of their help."""
+
+    out_dir: OutOption = None
+    model: list[str] | None = setting("--model", "Replace the suite's models (repeatable).", WHAT)
+    sampler: list[str] | None = setting(
+        "--sampler", "Replace the samplers, e.g. heun or 'ddim(eta=0.5)'.", WHAT
+    )
+    schedule: list[str] | None = setting(
+        "--schedule", "Replace the schedules, e.g. 'karras(rho=5)'.", WHAT
+    )
+    steps: StepsOption = None
+    nfe: NfeOption = None
+    start: list[str] | None = setting(
+        "--start", f"How runs begin: {', '.join(STARTS)} (repeatable).", STATISTICS
+    )
+    noise: str | None = setting(
+        "--noise", f"Noise of stochastic samplers: {' or '.join(NOISES)}.", STATISTICS
+    )
+    samples: int | None = setting("--samples", "Samples per cell.", WHAT, min=2, max=MOST)
+    seed: int | None = setting("--seed", "Root seed.", STATISTICS, min=0, max=LARGEST_SEED)
+    batch_size: int | None = setting(
+        "--batch-size", "Samples per batch.", EXECUTION, min=1, max=MOST
+    )
+    device: DeviceOption = "auto"
+    dtype: str | None = setting("--dtype", "dtype of the state: float32 or float64.", EXECUTION)
+    threads: ThreadsOption = None
+    timing: bool = setting(
+        "--timing/--no-timing", "Whether to time the cells after sampling.", WHAT, default=True
+    )
+    timing_minutes: float | None = setting(
+        "--timing-minutes",
+        "Most minutes of timing, for all models; the next run times what they were not enough for.",
+        TIMING,
+        min=0.01,
+    )
+    extractor: str | None = setting(
+        "--extractor",
+        "Feature space: card, card:32, pixels, file.py:factory, or a scheme of `list extractors`.",
+        STATISTICS,
+    )
+    reference: str | None = setting(
+        "--reference --real",
+        "For --extractor: real samples, in a folder or array, or a file of their statistics.",
+        STATISTICS,
+    )
+    compiled: bool = setting(
+        "--compile", "Run the network through torch.compile.", EXECUTION, default=False
+    )
+    cuda_graph: bool = setting(
+        "--cuda-graph",
+        "Replay whole runs as CUDA graphs (--compile too: compiled ones).",
+        EXECUTION,
+        default=False,
+    )
+    plugin: Plugins = None
+    peers_path: PeersPath = None
+    trust_suite: TrustOption = False
+    until_decided: bool = setting(
+        "--until-decided",
+        "Extend rows until their difference to a baseline is decided.",
+        STATISTICS,
+        default=False,
+    )
+    target_se: float | None = setting(
+        "--target-se", "Extend rows until their standard error is this small.", STATISTICS
+    )
+    baseline: str | None = setting(
+        "--baseline", "Sampler to compare with (default: the suite's first).", STATISTICS
+    )
+    metric: str | None = setting("--metric", "Column it is about (default: fd_conv).", STATISTICS)
+    margin: str | None = setting(
+        "--margin", "Difference that does not matter, as a share of the baseline (1%).", STATISTICS
+    )
+    max_samples: int | None = setting(
+        "--max-samples", "Samples per row at most (default: 16 times the first).", STATISTICS
+    )
+    reference_samples: int | None = setting(
+        "--reference-samples",
+        "Samples compared with their converged endpoints (rmse); fewer are quicker.",
+        STATISTICS,
+    )
+    converged_samples: int | None = setting(
+        "--converged-samples",
+        "Converged samples for fd_conv, where the model's card has none.",
+        STATISTICS,
+    )
+    path_curvature: bool = setting(
+        "--path-curvature",
+        "Measure how the paths of each model bend, too.",
+        STATISTICS,
+        default=False,
+    )
+
+
+def resolve(name: str, options: SuiteOptions) -> tuple[Suite, str]:
+    """Load plugins and set torch's threads; return the suite that a command is to use, and the device.
+
+    Raises:
+        ValueError: no such suite, a value that makes no sense, code that would run unasked, or the
+            frontier, which once was run as a suite.
+    """
+    if name == "frontier":
+        raise ValueError(
+            "the frontier is no suite but a command of its own; write "
+            "samplerbench frontier (its --help has the options)"
+        )
+    import torch
+
+    from ..running.setup import pick_device
+    from ..suites.files import load_suite, refuse_untrusted
+
+    load_plugins(options.plugin, options.peers_path)
+    if options.steps is not None and options.nfe is not None:
+        raise ValueError("give --steps or --nfe, not both")
+    suite = load_suite(name)
+    replaced: dict[str, Any] = {
+        "models": options.model,
+        "samplers": options.sampler,
+        "schedules": options.schedule,
+        "steps": integers(options.steps, "--steps"),
+        "nfe": integers(options.nfe, "--nfe"),
+        "start": tuple(checked(value, "--start", STARTS) for value in options.start or ()) or None,
+        "noise": None if options.noise is None else checked(options.noise, "--noise", NOISES),
+        "samples": options.samples,
+        "seed": options.seed,
+        "batch_size": options.batch_size,
+        "dtype": options.dtype,
+        "execution": execution(options.compiled, options.cuda_graph),
+        "extractor": options.extractor,
+        "reference": options.reference,
+        "reference_samples": options.reference_samples,
+        "converged_samples": options.converged_samples,
+        "path_curvature": options.path_curvature or None,
+    }
+    replaced = {key: value for key, value in replaced.items() if value not in (None, [])}
+    if not options.trust_suite:
+        refuse_untrusted(suite, name, replaced)
+    suite = with_sequential_options(
+        suite.replaced(**replaced),
+        decided=options.until_decided,
+        target_se=options.target_se,
+        baseline=options.baseline,
+        metric=options.metric,
+        margin=options.margin,
+        most=options.max_samples,
+    )
+    timing: dict[str, Any] = {} if options.timing else {"enabled": False}
+    if options.timing_minutes is not None:
+        timing["minutes"] = options.timing_minutes
+    if timing:
+        suite = suite.replaced(timing=suite.timing.model_dump() | timing)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    return suite, pick_device(checked(options.device, "--device", DEVICES), suite)
+
+
+def execution(compiled: bool, replayed: bool) -> tuple[str, ...] | None:
+    """Return the axis that --compile and --cuda-graph set, one mode for both; None leaves the suite's."""
+    modes = ["compile"] * compiled + ["cuda-graph"] * replayed
+    return ("+".join(modes),) if modes else None
+
+
+def with_sequential_options(
+    suite: Suite,
+    *,
+    decided: bool,
+    target_se: float | None,
+    baseline: str | None,
+    metric: str | None,
+    margin: str | None,
+    most: int | None,
+) -> Suite:
+    """Return the suite with the command line's options of sequential sampling.
+
+    Raises:
+        ValueError: an option says how to stop and nothing says when, or a value makes no sense.
+    """
+    from ...samplers.spec import parse_spec
+
+    options: dict[str, Any] = {"target_se": target_se, "baseline": baseline, "metric": metric}
+    options["max_samples"] = most
+    options["margin"] = None if margin is None else share(margin, "--margin")
+    options = {key: value for key, value in options.items() if value is not None}
+    previous = {} if suite.until is None else suite.until.model_dump()
+    if options and not (decided or target_se is not None or previous):
+        raise ValueError(
+            f"--{next(iter(options)).replace('_', '-')} says how to extend "
+            "rows; give --until-decided or --target-se with it"
+        )
+    if decided and not (baseline or previous.get("baseline")):
+        options["baseline"] = parse_spec(suite.samplers[0])["name"]
+    return suite.replaced(until={**previous, **options}) if options else suite
