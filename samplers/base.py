@@ -53,7 +53,7 @@ class Sampler(Protocol):
     Some samplers have more, which the harness looks for: ``plan(grid)`` and ``history`` (those on a
     fixed grid, see :class:`.GridSampler`), ``profile(grid)`` (the order of each step), and
     ``levels(grid)`` (the grid that is used, where ``own_grid``). One with ``needs_look = True`` has
-    a field that is found by a look at the model (:mod:`.pilot`), and ``fitted``, which fills it in.
+    a field that is found by a probe of the model (:mod:`.auto`), and ``fitted``, which fills it in.
     """
 
     name: ClassVar[str]
@@ -98,33 +98,18 @@ class Sampler(Protocol):
         ...
 
 
-class HasSolve(Protocol):
-    """Sampler that :func:`call_solve` can call."""
+def bound_inputs(
+    sampler: object, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise
+) -> tuple[Denoise, Grid, Noise]:
+    """Return a denoiser that has ``take``, a grid and a source of noise.
 
-    def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """States at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``, not modified."""
-        ...
-
-
-def call_solve(
-    sampler: HasSolve,
-    denoise: AnyDenoise,
-    x: Tensor,
-    grid: Levels,
-    noise: AnyNoise,
-    **options: Any,
-) -> Tensor:
-    """Call ``solve`` without gradients, with a grid, a denoiser that has ``take`` and a noise source.
-
-    They are made of what the user passed to ``sample``: levels, a plain function, no noise. Steps
-    write over their own tensors, hence no gradients.
+    They are made of what the user passed to ``sample``: a plain function, levels, a seed.
     """
     if isinstance(noise, int | torch.Generator):
         noise = noise_like(x, noise)
     source = NoNoise(sampler) if noise is None or isinstance(noise, NoNoise) else noise
-    with torch.no_grad():
-        bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)
-        return sampler.solve(bound, x, as_grid(grid), source, **options)
+    bound: Any = denoise if hasattr(denoise, "take") else RowByRow(denoise)
+    return bound, as_grid(grid), source
 
 
 class Declared(Sampler):
@@ -134,12 +119,12 @@ class Declared(Sampler):
         self, denoise: AnyDenoise, x: Tensor, grid: Levels, noise: AnyNoise = None
     ) -> Tensor:
         """Integrate over the grid, without gradients: see :meth:`Sampler.sample`."""
-        return call_solve(self, denoise, x, grid, noise)
+        bound, levels, source = bound_inputs(self, denoise, x, grid, noise)
+        with torch.no_grad():  # steps write over their own tensors
+            return self.solve(bound, x, levels, source)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """The method: states at ``grid.sigma[-1]`` from states ``x`` at ``grid.sigma[0]``,
-        which it must not modify.
-        """
+        """Return states at ``grid.sigma[-1]`` from ``x`` at ``grid.sigma[0]``, not modified."""
         raise NotImplementedError(
             f"sampler {self.name} has no method 'solve'; write it "
             "(docs/adding-a-sampler.md has the contract)"
@@ -151,14 +136,12 @@ FOUND = {"found": True}
 
 
 def non_default(sampler: object) -> dict[str, Any]:
-    """The options of a sampler that differ from their defaults: its configuration, for labels
-    and identities.
-    """
+    """Return the options of a sampler that differ from their defaults, for labels and keys."""
     return {f.name: v for f, v in _changed(sampler) if not f.metadata.get("found")}
 
 
 def found_for_model(sampler: object) -> dict[str, Any]:
-    """The fields that were found for a model (:data:`FOUND`)."""
+    """Return the fields that were found for a model (:data:`FOUND`)."""
     return {f.name: v for f, v in _changed(sampler) if f.metadata.get("found")}
 
 

@@ -41,7 +41,12 @@ _TREE = 1 << 31  # counter words of draws from here on belong to the tree; steps
 
 @dataclass(frozen=True)
 class BrownianTree:
-    """The Brownian paths of one batch, in tau = 1 / sigma^2.
+    """Virtual Brownian tree: W(1 / sigma^2) of each sample, a function of seed, sample and level
+    alone.
+
+    W at the middle, in log tau, of an interval is a Brownian bridge between its ends plus a
+    counter-based normal. A value takes :data:`DEPTH` halvings and a last bridge, so it depends on
+    no grid, no batch and no earlier call.
 
     Attributes:
         seed: root seed, 0 <= seed < 2^64.
@@ -71,33 +76,21 @@ class BrownianTree:
             )
 
     def value(self, sigma: float) -> Tensor:
-        """Return W(1 / sigma^2), ``(batch, *event)`` float64, not to be modified.
-
-        Outside the range it is W at the nearer end.
-        """
-        place = min(
-            max(
-                SIZE
-                * math.log(self.sigma_max / sigma)
-                / math.log(self.sigma_max / self.sigma_floor),
-                0.0,
-            ),
-            float(SIZE),
-        )
+        """Return W(1 / sigma^2) in the range, ``(batch, *event)`` float64, not to be modified."""
+        whole = math.log(self.sigma_max / self.sigma_floor)
+        place = min(max(SIZE * math.log(self.sigma_max / sigma) / whole, 0.0), float(SIZE))
         return self._value(round(place) if abs(place - round(place)) < SNAP else place)
 
     def levels(self, k: int, coarse: int, fine: int) -> list[float]:
         """The noise levels of :meth:`block`."""
         ratio = self.sigma_floor / self.sigma_max
         first, count = k << (fine - coarse), 1 << fine
-        return [
-            self.sigma_max * ratio ** ((first + i) / count)
-            for i in range((1 << (fine - coarse)) + 1)
-        ]
+        nodes = range((1 << (fine - coarse)) + 1)
+        return [self.sigma_max * ratio ** ((first + i) / count) for i in nodes]
 
     def block(self, k: int, coarse: int, fine: int) -> Tensor:
-        """W at 2^(fine - coarse) + 1 levels, evenly spaced in log sigma, of the k-th of 2^coarse
-        parts of the range.
+        """W at 2^(fine - coarse) + 1 levels, even in log sigma, of the k-th of 2^coarse parts of
+        the range.
 
         Returns:
             ``(levels, batch, *event)`` float64, from the highest level to the lowest; ``coarse`` <=
@@ -121,17 +114,12 @@ class BrownianTree:
     @cached_property
     def _ends(self) -> tuple[Tensor, Tensor]:
         """W at sigma_max, which is the latent, and at sigma_floor."""
-        first = (
-            SampleNoise(self.seed, self.ids, self.event, torch.float64).initial() / self.sigma_max
-        )
-        return first, first + math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2) * self._normal(
-            [0], 0
-        )[0]
+        latent = SampleNoise(self.seed, self.ids, self.event, torch.float64).initial()
+        first, std = latent / self.sigma_max, math.sqrt(self.sigma_floor**-2 - self.sigma_max**-2)
+        return first, first + std * self._normal([0], 0)[0]
 
     def _value(self, place: float) -> Tensor:
-        """W at a place in [0, SIZE], in leaves: down the tree until a node is the place, or a
-        leaf holds it.
-        """
+        """W at a place in [0, SIZE], in leaves: down the tree to its node or leaf."""
         low, high = 0, SIZE
         before, after = self._ends
         while low < place < high and high - low > 1:
@@ -145,23 +133,18 @@ class BrownianTree:
         return before if place == low else after
 
     def _node(self, before: Tensor, after: Tensor, low: int, place: float, high: int) -> Tensor:
-        """W at ``place`` between two neighbours.
-
-        The last answer for each width is kept, since steps follow one another.
-        """
+        """W at ``place`` between two neighbours, cached for each width."""
         last = self._last.get(high - low)
         if last is None or last[0] != place:
-            last = self._last[high - low] = (
-                place,
-                self._bridge(before[None], after[None], [low], place - low, high - low)[0],
-            )
+            value = self._bridge(before[None], after[None], [low], place - low, high - low)[0]
+            last = self._last[high - low] = (place, value)
         return last[1]
 
     def _bridge(
         self, before: Tensor, after: Tensor, low: Sequence[int], offset: float, width: int
     ) -> Tensor:
-        """The Brownian bridge at ``offset`` leaves inside each of the intervals that begin at
-        ``low`` and are ``width`` leaves long.
+        """The Brownian bridge at ``offset`` leaves inside each interval of ``width`` leaves from
+        ``low``.
 
         Relative to tau at its beginning, an interval has length e^{g width} - 1 and the place lies
         e^{g offset} - 1 inside it, with g the growth of log tau over a leaf.
@@ -178,34 +161,22 @@ class BrownianTree:
     def _normal(self, low: Sequence[int], width: int) -> Tensor:
         """A standard normal ``(nodes, batch, *event)`` of each interval of this width."""
         words = _on_device(low, self.ids.device).repeat_interleave(len(self.ids))
-        z = normal(
-            self.seed,
-            self.ids.repeat(len(low)),
-            words[:, None],
-            _TREE + width,
-            math.prod(self.event),
-        )
+        ids, count = self.ids.repeat(len(low)), math.prod(self.event)
+        z = normal(self.seed, ids, words[:, None], _TREE + width, count)
         return z.reshape(len(low), len(self.ids), *self.event)
 
 
 def _on_device(values: Sequence[float], device: torch.device) -> Tensor:
-    """``(len(values),)``, float64 or int64.
-
-    A single value, which is all that a sampler asks for, is a fill, which waits for nothing.
-    """
+    """Return a tensor of float64 or int64; a single value is a fill, which waits for nothing."""
     dtype = torch.float64 if isinstance(values[0], float) else torch.int64
-    return (
-        torch.full((1,), values[0], dtype=dtype, device=device)
-        if len(values) == 1
-        else torch.tensor(values, dtype=dtype, device=device)
-    )
+    if len(values) == 1:
+        return torch.full((1,), values[0], dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)
 class BrownianNoise:
     """The noise of one batch as increments of its paths.
-
-    Implements :class:`~samplerbench.samplers.types.Noise`.
 
     Unnormalised increments over adjacent intervals add up on any grid. A sampler of the reverse SDE
     that multiplies the increment over (cur, nxt) by nxt sqrt(1 - (nxt / cur)^2) has added nxt^2
@@ -237,11 +208,8 @@ class BrownianNoise:
         return self._white.initial()
 
     def at(self, step: int, cur: float, nxt: float) -> StepNoise:
-        """Noise of step ``step``: the increment over the step for draw 0, or over an explicit
-        interval for any draw.
-
-        Further draws of the step, and intervals that the path does not cover (to 0, or upwards),
-        are answered with white noise.
+        """Return the noise of step ``step``: the increment over the step for draw 0, or over an
+        explicit interval for any draw. What the path does not cover (to 0, upwards) is white noise.
         """
         white = self._white.at(step, cur, nxt)
         whole = cur, nxt
@@ -258,9 +226,7 @@ class BrownianNoise:
         return replace(self, ids=self.ids[rows])
 
     def increment(self, cur: float, nxt: float) -> Tensor:
-        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), a standard normal ``(batch,
-        *event)``; both levels inside the range.
-        """
+        """(W(tau_nxt) - W(tau_cur)) / sqrt(tau_nxt - tau_cur), ``(batch, *event)``."""
         before = self.tree.value(cur)
         return ((self.tree.value(nxt) - before) / math.sqrt(nxt**-2 - cur**-2)).to(self.dtype)
 

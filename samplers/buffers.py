@@ -1,8 +1,7 @@
-"""Memory that the steps of a run use again, in place of new memory in each.
+"""Memory that the steps of a run use again.
 
 When a block of a few hundred kilobytes is freed, the C library may give it back to the system, and
-then a new one is paid for page by page. Whether it does hangs on what else the process has
-allocated. Where it does, that takes longer than the arithmetic.
+a new one is then paid for page by page, which can take longer than the arithmetic.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ def kept_buffers() -> Iterator[None]:
 
 
 def buffer(like: Tensor) -> Tensor | None:
-    """Return memory for a temporary or a memo of the shape of ``like``, to be given as an argument
-    ``out``.
+    """Return memory of the shape of ``like``, to be given as an argument ``out``.
 
     Memory is given again when no tensor is on it any longer, views included: memos and tensors that
     a denoiser keeps are never overwritten, and nothing needs to be returned.

@@ -3,9 +3,8 @@ place of thousands of times.
 
 A recording repeats the same kernels on the same memory. Only what is copied into that memory may
 differ from one replay to the next: the latents and the batch's context, such as sample numbers and
-labels. All else is fixed when it is captured: the grid, the sampler's options, the seed, the
-model's weights, the shapes. No Python runs in a replay, so nothing is counted and nothing is
-checked in one.
+labels. All else is fixed: the grid, the sampler's options, the seed, the model's weights, the
+shapes. No Python runs in a replay, so nothing is counted and nothing is checked in one.
 """
 
 from __future__ import annotations
@@ -29,12 +28,7 @@ in the first ones.
 
 
 class CudaGraph:
-    """Recorded piece of work on a CUDA device.
-
-    Implements :class:`~samplerbench.samplers.cuda_graphs.Backend`.
-
-    Args:
-        device: where the work runs.
+    """Recorded piece of work on a CUDA device: a :class:`Backend`.
 
     Raises:
         ValueError: the device is no CUDA device, or torch sees none.
@@ -50,8 +44,6 @@ class CudaGraph:
     def warm_up(self, work: Callable[[], Tensor]) -> None:
         """Run ``work`` on a side stream, as the capture will.
 
-        The last time under a guard that makes every wait for the device an error.
-
         Raises:
             ValueError: it waits for the device.
         """
@@ -66,9 +58,8 @@ class CudaGraph:
             current.wait_stream(side)
 
     def capture(self, work: Callable[[], Tensor]) -> Tensor:
-        """Record ``work`` into the memory pool that all graphs of the device share.
-
-        Returns the tensor that replays fill.
+        """Record ``work`` into the memory pool that all graphs share; return the tensor that
+        replays fill.
 
         Raises:
             ValueError: it does something that a graph cannot hold.
@@ -79,11 +70,8 @@ class CudaGraph:
             torch.cuda.device(self._device),
             torch.cuda.stream(torch.cuda.current_stream()),
             _explained("recording failed"),
+            torch.cuda.graph(self._graph, pool=_keeper(self._device).pool()),
         ):
-            return self._recorded(work)
-
-    def _recorded(self, work: Callable[[], Tensor]) -> Tensor:
-        with torch.cuda.graph(self._graph, pool=_keeper(self._device).pool()):
             return work()
 
     def replay(self) -> None:
@@ -93,8 +81,7 @@ class CudaGraph:
 
 @cache
 def _keeper(device: torch.device) -> torch.cuda.CUDAGraph:
-    """An idle graph whose memory pool all others use, so that many graphs take no more temporary
-    memory than the largest.
+    """An idle graph whose memory pool all others use: many graphs take no more than the largest.
 
     Sharing is safe because a replay's inputs are copied in and its output is copied out on one
     stream, before another replay can overwrite them. A pool is given up with its last graph and
@@ -134,14 +121,10 @@ Setting = Callable[..., tuple[Denoise, Noise]]
 
 
 class Backend(Protocol):
-    """Backend that records and replays: :class:`CudaGraph`, or in
-    tests a substitute that does the work again.
-    """
+    """Backend that records and replays: :class:`CudaGraph`, or a substitute in tests."""
 
     def warm_up(self, work: Work) -> None:
-        """Run ``work`` until all that happens only at first, such as lazy initialisation, has
-        happened.
-        """
+        """Run ``work`` until what happens only at first, such as lazy initialisation, is done."""
         ...
 
     def capture(self, work: Work) -> Tensor:
@@ -155,8 +138,6 @@ class Backend(Protocol):
 
 class Recording:
     """A function of tensors, recorded for tensors of these shapes.
-
-    Call it with any others of the same.
 
     Args:
         function: gives one tensor; it may read other tensors, whose values count when it is
@@ -209,7 +190,8 @@ def capture(
     inputs: Sequence[Tensor],
     backend: Backend | None = None,
 ) -> Recording:
-    """Record ``sampler.sample`` on one grid and one shape of batch.
+    """Record ``sampler.sample`` on one grid and one shape of batch, as a function of latents and
+    context.
 
     Args:
         sampler: takes a known number of evaluations and does not wait for the device.
@@ -219,9 +201,6 @@ def capture(
         inputs: the latents ``(batch, *event)``, then the context: what else differs between
             batches, such as sample numbers and labels.
         backend: what records; None is a CUDA graph on the device of the latents.
-
-    Returns:
-        A function of latents and context.
 
     Raises:
         ValueError: the sampler, the denoiser or the device does not allow it.
@@ -237,14 +216,10 @@ def capture(
 
 
 class TensorLevels:
-    """A bound denoiser that passes noise levels on as tensors on the device, whether it gets floats
-    or tensors.
+    """A bound denoiser that passes noise levels on as tensors on the device.
 
     A model may copy a float to the device by ``torch.as_tensor``, which waits for it; a fill does
     not.
-
-    Args:
-        denoise: takes levels ``(batch,)``.
     """
 
     def __init__(self, denoise: Denoise) -> None:
@@ -260,15 +235,10 @@ class TensorLevels:
 
 
 def as_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """``sigma`` as ``(batch,)`` on the device of ``x``, float64 unless it is a tensor already.
-
-    Waits for nothing.
-    """
-    return (
-        sigma
-        if isinstance(sigma, Tensor)
-        else torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
-    )
+    """Return ``sigma`` as ``(batch,)`` on the device of ``x``, float64 if it was no tensor."""
+    if isinstance(sigma, Tensor):
+        return sigma
+    return torch.full((len(x),), sigma, dtype=torch.float64, device=x.device)
 
 
 def refusal(sampler: Sampler, grid: Grid) -> str:

@@ -1,8 +1,4 @@
-"""Grids of noise levels.
-
-Python floats throughout: a grid never touches a device. The schedules that make one are in
-:mod:`.schedules`.
-"""
+"""Grids of noise levels, as Python floats: a grid never touches a device."""
 
 from __future__ import annotations
 
@@ -58,6 +54,11 @@ class Grid:
         return tuple(-math.log(s) if s > 0 else math.inf for s in self.sigma)
 
     @property
+    def positive(self) -> tuple[float, ...]:
+        """Levels above 0."""
+        return tuple(s for s in self.sigma if s > 0)
+
+    @property
     def to_zero(self) -> bool:
         """Return True if the last level is 0."""
         return self.sigma[-1] == 0
@@ -83,9 +84,8 @@ def as_grid(levels: Any) -> Grid:
     if not isinstance(values, list | tuple) or not all(
         isinstance(value, int | float) for value in values
     ):
-        shape = (
-            f"a tensor of shape {tuple(levels.shape)}" if hasattr(levels, "shape") else repr(levels)
-        )
+        is_tensor = hasattr(levels, "shape")
+        shape = f"a tensor of shape {tuple(levels.shape)}" if is_tensor else repr(levels)
         raise ValueError(
             "a grid is a Grid, or a list or tensor of falling noise levels "
             f"such as [80.0, 1.0, 0.0]; got {shape}"
@@ -94,11 +94,7 @@ def as_grid(levels: Any) -> Grid:
 
 
 def check_range(n: int, sigma_min: float, sigma_max: float) -> None:
-    """Refuse what no schedule can span.
-
-    Raises:
-        ValueError: no step, or not 0 < ``sigma_min`` < ``sigma_max``.
-    """
+    """Raise ValueError for no step, or not 0 < ``sigma_min`` < ``sigma_max``."""
     if n < 1:
         raise ValueError(f"a grid needs at least 1 step, got {n}")
     if not 0 < sigma_min < sigma_max:
@@ -118,11 +114,10 @@ def spaced(
         sigma_max: first level.
         to_zero: the last step goes from ``sigma_min`` to 0; the other ``n - 1`` span the range. ``n
             = 1`` is (sigma_max, 0).
-        at: the level at u in (0, 1), falling; u = 0 is ``sigma_max`` and u = 1 ``sigma_min``, both
-            taken exactly.
+        at: the level at u in (0, 1), falling; the ends are taken exactly.
 
     Raises:
-        ValueError: no step, or not 0 < ``sigma_min`` < ``sigma_max``.
+        ValueError: see :func:`check_range`.
     """
     check_range(n, sigma_min, sigma_max)
     last = n - 1 if to_zero else n

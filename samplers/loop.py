@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, call_solve
+from .base import AnyDenoise, AnyNoise, Levels, OnStep, Sampler, bound_inputs
 from .buffers import kept_buffers
 from .grid import Grid
 from .types import Denoise, Noise, StepNoise
@@ -41,10 +41,13 @@ class GridSampler(Sampler, ABC):
     ) -> Tensor:
         """Integrate over the grid, without gradients: see :meth:`Sampler.sample`.
 
-        ``on_step`` is called after each step with its number, the level reached, and a copy of the states.
+        ``on_step`` is called after each step with its number, the level reached, and a copy of the
+        states.
         """
+        bound, levels, source = bound_inputs(self, denoise, x, grid, noise)
         options = {} if on_step is None else {"on_step": on_step}
-        return call_solve(self, denoise, x, grid, noise, **options)
+        with torch.no_grad():  # steps write over their own tensors
+            return self.solve(bound, x, levels, source, **options)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
@@ -100,8 +103,7 @@ def integrate(
     Args:
         sampler: gives the plan and the step.
         denoise: bound denoiser.
-        x: ``(batch, *event)`` states at ``grid.sigma[0]``; cloned once, so the caller's tensor is
-            not modified.
+        x: ``(batch, *event)`` states at ``grid.sigma[0]``, not modified.
         grid: noise levels.
         noise: asked once per step.
         on_step: called after step i with (i, level reached, a copy of the state).
@@ -133,12 +135,12 @@ def integrate(
 
 
 def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
-    """The sampler's plan, made once for all batches where the sampler can be a key."""
+    """Return the sampler's plan, made once for all batches where the sampler can be a key."""
     return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
 
 
 def _no_step(sampler: GridSampler, result: object) -> str:
-    """Describe the fault of a step's return value, and where the step is written."""
+    """Describe the fault of a step's return value, and the place of the step."""
     code = getattr(type(sampler).step, "__code__", None)
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     things = f"{len(result)} things" if isinstance(result, tuple) else f"a {type(result).__name__}"
@@ -150,5 +152,4 @@ def _no_step(sampler: GridSampler, result: object) -> str:
 
 @lru_cache(maxsize=256)
 def _plan(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
-    """The plan, made once for all batches: it is a pure function of two immutable values."""
     return sampler.plan(grid)

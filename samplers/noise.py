@@ -108,11 +108,10 @@ class SampleNoise:
 
 
 def noise_like(x: Tensor, noise: int | torch.Generator) -> SampleNoise:
-    """Return the noise of a batch from a seed, or from a generator, which gives the seed.
+    """Return the noise of a batch from a seed, or from a generator on the CPU, which gives the
+    seed.
 
-    Args:
-        x: ``(batch, *event)``; sample k has the number k.
-        noise: root seed, 0 <= seed < 2^64, or a generator on the CPU.
+    Sample k of ``x`` ``(batch, *event)`` has the number k.
     """
     if isinstance(noise, torch.Generator):
         noise = int(torch.randint(2**63 - 1, (), generator=noise))
@@ -123,8 +122,7 @@ class NoNoise:
     """Noise that raises when it is drawn.
 
     Args:
-        sampler: its sampler, which the message depends on;
-            :meth:`~samplerbench.samplers.Declared.sample` fills it in.
+        sampler: its sampler, for the message.
     """
 
     def __init__(self, sampler: Any = None) -> None:

@@ -1,10 +1,4 @@
-"""Numerical tools that several methods share: on floats, for plans, and on tensors, for steps.
-
-On floats: the functions :func:`phi` of exponential integrators, the weights of a polynomial through
-a method's history (:func:`monomial_weights`), and Gauss-Legendre quadrature (:func:`integral`). On
-tensors: weighted sums in few passes (:func:`blend`), and numbers for each row of a batch by itself
-(:func:`levels`, :func:`column`, :func:`row_rms`).
-"""
+"""Numerical tools that several methods share: on floats, for plans, and on tensors, for steps."""
 
 from __future__ import annotations
 
@@ -44,13 +38,12 @@ def phi(k: int, h: float) -> float:
 
 
 def monomial_weights(nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-    """Weights w_j with sum_j w_j f(t_j) = L[p], where p interpolates f at the nodes and L[t^k / k!]
-    = moments[k].
+    """Return weights w_j with sum_j w_j f(t_j) = L[p], where p interpolates f at the nodes.
 
     Args:
         nodes: distinct t_j.
-        moments: what the linear functional L (an integral over the step) gives for t^k / k!, k = 0
-            … len(nodes) - 1.
+        moments: L[t^k / k!] of a linear functional L (an integral over the step), k = 0 …
+            len(nodes) - 1.
 
     Returns:
         One weight per node; exact for polynomials of degree < len(nodes).
@@ -74,8 +67,7 @@ def integral(f: Callable[[float], float], lo: float, hi: float) -> float:
 def blend(
     x: Tensor, a: float, b: Sequence[float], terms: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """The sum a x + sum_j b_j terms_j, with at least one term, into ``out`` (``x`` or another
-    tensor) or, if None, into a new tensor.
+    """Return a x + sum_j b_j terms_j, at least one term, into ``out`` or, if None, a new tensor.
 
     With a = 0, x is not read, so that a non-finite x does not spread.
     """
@@ -86,10 +78,8 @@ def blend(
         for before, after, term in zip(sums, sums[1:], terms, strict=False):
             y = out = torch.lerp(term, y, before / after, out=out)
     else:
-        y, done = (
-            torch.add(x if a == 1 else torch.mul(x, a, out=out), terms[0], alpha=b[0], out=out),
-            1,
-        )
+        scaled = x if a == 1 else torch.mul(x, a, out=out)
+        y, done = torch.add(scaled, terms[0], alpha=b[0], out=out), 1
     for weight, term in zip(b[done:], terms[done:], strict=False):
         y = y.add_(term, alpha=weight)
     return y
@@ -120,9 +110,7 @@ def column(values: list[float] | Tensor, x: Tensor) -> Tensor:
 
 
 def row_rms(v: Tensor) -> list[float]:
-    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host, for decisions: it
-    waits for the device.
-    """
+    """Root mean square of each row of ``v`` ``(rows, *event)``, on the host."""
     n = v[0].numel() if len(v) else 1
     return [
         math.sqrt(total / n) if math.isfinite(total) else total
@@ -131,8 +119,7 @@ def row_rms(v: Tensor) -> list[float]:
 
 
 def sums_of_squares(v: Tensor) -> Tensor:
-    """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64; NaN
-    or inf if it has one.
+    """Return the sum of squares of each row of ``v`` ``(rows, *event)``: ``(rows,)`` float64.
 
     Summed by folding the row in halves, elementwise: a library's reduction may choose its order by
     the number of rows. The last bit of a sample's error would then depend on its batch.

@@ -25,6 +25,8 @@ _UNLISTED: dict[str, Any] = {}
 _ORIGIN: dict[str, str] = {}
 _PLUGIN_FILE: dict[str, Path] = {}
 _WATCHED: dict[str, Any] = {}
+_DECLARATIONS = [name for name in Sampler.__annotations__ if hasattr(Sampler, name)]
+"""Declarations of a sampler that have a default."""
 
 Watch = Callable[[], AbstractContextManager[Any]]
 """A context around the import of a plugin, which gives what it saw."""
@@ -71,43 +73,35 @@ def spec_of(sampler: Any) -> dict[str, Any]:
     """
     cls = type(sampler)
     other = _REGISTRY.get(getattr(cls, "name", ""))
-    if other is not None and other is not cls:
-        same = (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__)
-        if same:
-            del _REGISTRY[cls.name]
+    if other and (other.__module__, other.__qualname__) == (cls.__module__, cls.__qualname__):
+        del _REGISTRY[cls.name]
     register(cls)
     return {"name": cls.name, **non_default(sampler)}
 
 
 def register_unlisted(cls: Any) -> Any:
-    """Class decorator: make a sampler known under its ``name``, but not among :func:`names`: for one
-    that stands for another, which the model decides.
-    """
+    """Class decorator: make a sampler known under its ``name``, but not among :func:`names`."""
     _UNLISTED[cls.name] = cls
     return cls
 
 
 def register_family(base: type, name: str, **declared: object) -> None:
     """Register a subclass of ``base`` that differs only in class attributes and in defaults of
-    options: one member of a family of methods.
+    options.
 
     The class lives in the module of ``base`` under the name in CamelCase, so that it can be
     pickled.
     """
-    module = sys.modules[base.__module__]
     title = "".join(part.capitalize() for part in name.split("_"))
     body = {"name": name, "__module__": base.__module__, "__doc__": base.__doc__, **declared}
     # a dataclass takes a new default of an inherited field only with its annotation
     body["__annotations__"] = {f.name: f.type for f in fields(base) if f.name in declared}
-    setattr(
-        module, title, register(dataclass(frozen=True, kw_only=True)(type(title, (base,), body)))
-    )
+    cls = dataclass(frozen=True, kw_only=True)(type(title, (base,), body))
+    setattr(sys.modules[base.__module__], title, register(cls))
 
 
-def _lack(cls: object) -> str:
-    """The first thing that the harness reads from a sampler and that the class does not have,
-    with the remedy; "" if it has all.
-    """
+def _lack(cls: Any) -> str:
+    """Return the first thing that a class lacks as a sampler, with the remedy; "" if nothing."""
     if not inspect.isclass(cls):
         return "register a class, a frozen dataclass that inherits samplers.Declared"
     if not isinstance(getattr(cls, "name", None), str):
@@ -126,17 +120,7 @@ def _lack(cls: object) -> str:
         and getattr(cls, "solve", None) is Declared.solve
     ):
         return "it needs a method 'solve' (docs/adding-a-sampler.md has the contract)"
-    for declaration in (
-        "order",
-        "stochastic",
-        "adaptive",
-        "batch_coupled",
-        "same_as",
-        "translates",
-        "own_grid",
-        "strong_order",
-        "for_maps",
-    ):
+    for declaration in _DECLARATIONS:
         if not hasattr(cls, declaration):
             return (
                 f"it does not declare {declaration!r}; inherit samplers.Declared, "
@@ -188,8 +172,9 @@ def _not_loaded(name: str) -> str:
 
 
 def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
-    """Return a sampler from its name and options, which may be keywords, part of the text, or items
-    of a mapping with ``name``.
+    """Return a sampler from its name and options.
+
+    Options may be keywords, part of the text, or items of a mapping with ``name``.
 
     >>> make("ddim(eta=0.5)") == make("ddim", eta=0.5) == make({"name": "ddim", "eta": 0.5})
     True
@@ -198,7 +183,12 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         ValueError: unknown name, unknown field, an option given twice, or a value of the wrong type
             or out of range.
     """
-    values = _read(spec)
+    if isinstance(spec, str):
+        values = parse_spec(spec)
+    elif isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
+        values = dict(spec)
+    else:
+        raise ValueError(f"a sampler is a name or a table with a name, got {abbreviate(spec)}")
     if twice := sorted(values.keys() & options.keys()):
         raise ValueError(f"option {twice[0]!r} of {spec!r} is given twice; leave one out")
     values |= options
@@ -217,15 +207,6 @@ def make(spec: str | Mapping[str, Any], **options: Any) -> Sampler:
         raise ValueError(f"sampler {cls.name!r}: {error}") from error
 
 
-def _read(spec: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A name and its options."""
-    if isinstance(spec, str):
-        return parse_spec(spec)
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-        raise ValueError(f"a sampler is a name or a table with a name, got {abbreviate(spec)}")
-    return dict(spec)
-
-
 def _as_type_of(default: Any, value: Any, what: str) -> Any:
     """Return ``value`` if it has the default's type; an integer may stand for a float."""
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -238,20 +219,17 @@ def _as_type_of(default: Any, value: Any, what: str) -> Any:
 
 
 def origin(name: str) -> str:
-    """Return the origin of a plugin (distribution and version, or file and hash); "" if built in."""
+    """Return a plugin's origin (distribution and version, or file and hash), else ""."""
     return _ORIGIN.get(name, "")
 
 
 def plugin_file(name: str) -> Path | None:
-    """The user's file that a sampler was loaded from, as it was given to :func:`load_file`.
-
-    None for any other sampler.
-    """
+    """Return the file that a sampler was loaded from, as given to :func:`load_file`, or None."""
     return _PLUGIN_FILE.get(name)
 
 
 def plugin_files() -> tuple[Path, ...]:
-    """The files that :func:`load_file` loaded, each once, as another process finds them."""
+    """Return the absolute paths of the files that :func:`load_file` loaded, each once."""
     return tuple(dict.fromkeys(path.absolute() for path in _PLUGIN_FILE.values()))
 
 
@@ -263,12 +241,8 @@ def seen_at_import(module: str) -> Any:
 def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
     """Load every installed plugin (entry-point group ``samplerbench.samplers``).
 
-    Args:
-        watch: makes the context that each is imported in.
-
-    Returns:
-        The plugins that could not be loaded: entry point to one sentence. One broken plugin does
-            not disturb the others.
+    Each is imported in the context that ``watch`` makes. Return the plugins that could not be
+    loaded, entry point to one sentence: one broken plugin does not disturb the others.
     """
     failures = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
@@ -276,14 +250,14 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
             with watch() as observation:
                 cls = point.load()
             dist = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-            source = f"{dist} sha256:{_digest(_file(cls))}"
+            module = sys.modules.get(getattr(cls, "__module__", ""))
+            source = f"{dist} sha256:{_digest(getattr(module, '__file__', None))}"
             _ORIGIN[register(cls).name] = source
             _WATCHED.setdefault(cls.__module__, observation)
         except KeyboardInterrupt:
             raise
-        except (
-            BaseException
-        ) as error:  # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
+        # a script calls sys.exit at import; pytest's outcomes are no Exceptions either
+        except BaseException as error:
             failures[point.name] = (
                 f"plugin {point.name!r} ({point.value}) failed to "
                 f"load: {type(error).__name__}: {error}"
@@ -292,14 +266,9 @@ def load_plugins(watch: Watch = nullcontext) -> dict[str, str]:
 
 
 def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
-    """Register every sampler class that a Python file defines.
+    """Register every sampler class that a Python file defines, and return their names.
 
-    Args:
-        path: of the file.
-        watch: makes the context that it is imported in.
-
-    Returns:
-        Their names.
+    The file is imported in the context that ``watch`` makes.
 
     Raises:
         PluginError: no such file, an exception at import, or no sampler in it.
@@ -323,13 +292,13 @@ def load_file(path: str | Path, watch: Watch = nullcontext) -> list[str]:
         )
     for cls in classes:
         register(cls)
-        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(str(path))}", path
+        _ORIGIN[cls.name], _PLUGIN_FILE[cls.name] = f"{path.name} sha256:{_digest(path)}", path
     return [cls.name for cls in classes]
 
 
 def _import(path: Path, watch: Watch) -> ModuleType:
-    """The module of a file, under a name of its own; the same file twice is the same module."""
-    name = f"samplerbench_plugin_{path.stem}_{_digest(str(path.resolve()))}"
+    """Import a file under a name of its own; the same file twice is the same module."""
+    name = f"samplerbench_plugin_{path.stem}_{_digest(path.resolve())}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -352,17 +321,7 @@ def _import(path: Path, watch: Watch) -> ModuleType:
     return module
 
 
-def _file(cls: Any) -> str | None:
-    """The file of the module that defines a class, compiled or not.
-
-    None for a class made without one.
-    """
-    return getattr(sys.modules.get(getattr(cls, "__module__", "")), "__file__", None)
-
-
-def _digest(file: str | None) -> str:
-    return (
-        hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
-        if file and Path(file).is_file()
-        else "unknown"
-    )
+def _digest(file: str | Path | None) -> str:
+    if not file or not Path(file).is_file():
+        return "unknown"
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]

@@ -1,6 +1,4 @@
-"""Names with options, as the command line and suites write them: ``ddim(eta=0.5)``,
-``karras(rho=5)``, ``fashion(guidance=2)``.
-"""
+"""Names with options: ``ddim(eta=0.5)``, ``karras(rho=5)``, ``fashion(guidance=2)``."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ LARGEST_NUMBER = 2**63
 
 
 def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A spec as a mapping with ``name`` and its options.
-
-    It takes time in proportion to the text, whose length is limited.
+    """Return a spec as a mapping with ``name`` and its options, in time proportional to the text.
 
     >>> parse_spec("ddim(eta=0.5)")
     {'name': 'ddim', 'eta': 0.5}
@@ -42,9 +38,8 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(text, Mapping):
         if not isinstance(text.get("name"), str):
             raise ValueError(
-                "a table of options needs a text 'name', got "
-                f'{abbreviate(dict(text))}; write it as {{name = "ddim", eta = '
-                f"0.5}}"
+                f"a table of options needs a text 'name', got {abbreviate(dict(text))}; "
+                'write it as {name = "ddim", eta = 0.5}'
             )
         spec = dict(text)
     else:
@@ -55,21 +50,14 @@ def parse_spec(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """Return the name and the options in a text.
-
-    Raises:
-        ValueError: it is no spec.
-    """
+    """Return the name and the options in a text."""
     stripped = text.strip()
     name, bracket, inside = stripped.partition("(")
     name = name.rstrip()
     whole = not bracket or inside.endswith(")")
-    if len(stripped) > LONGEST or not name.isprintable() or not name or ")" in name or not whole:
-        why = (
-            f" ({len(stripped):,} characters; {LONGEST:,} is the most)"
-            if len(stripped) > LONGEST
-            else ""
-        )
+    is_long = len(stripped) > LONGEST
+    if is_long or not name.isprintable() or not name or ")" in name or not whole:
+        why = f" ({len(stripped):,} characters; {LONGEST:,} is the most)" if is_long else ""
         raise ValueError(
             f"cannot read {abbreviate(text)}{why}; write a name, or a name with "
             "options such as ddim(eta=0.5)"
@@ -78,11 +66,10 @@ def _read(text: str) -> dict[str, Any]:
         return {"name": name, **_options(inside[:-1])}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         why = f" ({error})" if isinstance(error, _OptionsError) else ""
-        message = (
+        raise ValueError(
             f"cannot read the options of {abbreviate(text)}{why}; write them as "
             "NAME(key=value), such as ddim(eta=0.5)"
-        )
-        raise ValueError(message) from error
+        ) from error
 
 
 class _OptionsError(ValueError):
@@ -90,12 +77,7 @@ class _OptionsError(ValueError):
 
 
 def _options(words: str) -> dict[str, Any]:
-    """Options in brackets.
-
-    Raises:
-        _OptionsError: they are not ``key=value`` with literal values; others of the errors that
-            :mod:`ast` has, where they are no Python.
-    """
+    """Return the options in brackets; raises what :mod:`ast` does, or _OptionsError."""
     depth = most = 0
     for letter in words:
         depth += (letter in "([{") - (letter in ")]}")
@@ -111,22 +93,13 @@ def _options(words: str) -> dict[str, Any]:
         raise _OptionsError("options need names")
     names = [str(keyword.arg) for keyword in call.keywords]
     if twice := next((name for name in names if names.count(name) > 1 or name == "name"), None):
-        raise _OptionsError(
-            "no option is called name" if twice == "name" else f"{twice} is given twice"
-        )
-    return {
-        name: ast.literal_eval(keyword.value)
-        for name, keyword in zip(names, call.keywords, strict=True)
-    }
+        is_name = twice == "name"
+        raise _OptionsError("no option is called name" if is_name else f"{twice} is given twice")
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 
 
 def _check_value(key: str, value: Any, where: str, depth: int = 0) -> None:
-    """Refuse what no option can be.
-
-    Raises:
-        ValueError: a number that is not finite or too large, a value that JSON does not have, or
-            one that is nested too deeply.
-    """
+    """Refuse numbers that are not finite or too large, and values too deep or not of JSON."""
     if depth > DEEPEST:
         raise ValueError(
             f"option {key!r} of {where} is nested more than {DEEPEST} deep; write it flat"

@@ -1,6 +1,4 @@
-"""Types that samplers share: the denoiser and the noise that they are given, and the source that
-they declare.
-"""
+"""Types that samplers share: denoiser, noise, and source of the formulas."""
 
 from __future__ import annotations
 
@@ -22,10 +20,7 @@ def references() -> dict[str, str]:
 
 
 def bibtex(keys: Iterable[str]) -> str:
-    """The entries of ``keys``, each once, in order.
-
-    A key of a plugin that has no entry here becomes a comment.
-    """
+    """Return the entries of ``keys``, each once, in order; a comment for a key without an entry."""
     entries = references()
     return "\n\n".join(
         entries.get(key, f"% {key}: see the plugin's own documentation")
@@ -34,8 +29,7 @@ def bibtex(keys: Iterable[str]) -> str:
 
 
 class TimedLevel(float):
-    """Noise level with another time for the network than its own, as in some schedulers of other
-    libraries.
+    """Noise level with another time for the network than its own, as in some libraries' schedulers.
 
     Attributes:
         time: native time of the model's process.
@@ -58,7 +52,8 @@ class Denoise(Protocol):
 
         Args:
             x: ``(batch, *event)``.
-            sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a float.
+            sigma: noise level > 0, one for all rows or ``(batch,)``; a :class:`TimedLevel` is a
+            float.
 
         Returns:
             A new tensor like ``x``.
@@ -72,8 +67,7 @@ class Denoise(Protocol):
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike, so that a subset
-    is the function again.
+    """A function of (x, sigma) as a :class:`Denoise`: any rows are denoised alike.
 
     Attributes:
         function: takes ``(batch, *event)`` and a level, one for all rows or ``(batch,)``.
@@ -103,8 +97,8 @@ class StepNoise(Protocol):
             cur: where the part of the step begins that this noise drives, for a stage that covers
                 less than the whole.
             nxt: where that part ends. White noise ignores both; a Brownian source answers with its
-                normalised increment between them. Parts of one step are disjoint, so that both
-                have one law: for parts that overlap, white draws would be independent.
+                normalised increment. Parts of one step are disjoint: for parts that overlap, white
+                draws would be independent.
         """
         ...
 

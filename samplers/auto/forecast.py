@@ -1,5 +1,4 @@
-"""The errors that rules would make on the trajectories of a look, to first order, without an
-evaluation.
+"""The errors that rules would make on the trajectories of a probe, to first order.
 
 A linear multistep method is run on the known trajectory: its memos come from the exact d, plus what
 the error of the state so far adds to them by the Jacobian of d. So the forecast has the truncation
@@ -32,47 +31,46 @@ class Forecast(NamedTuple):
 
     Attributes:
         errors: ``(P, K)``, root mean squares over the dimensions at the end.
-        beyond: ``(P, K)``, the size of what first order leaves out: over the evaluations, the sum
-            of |J e| |e| / sigma for the error e of the state, both root mean squares. A denoiser
-            bends over distances of about sigma.
-        strayed: ``(P, K)``, the largest error of the state at an evaluation, as it would be at the
-            end on data of one width. Where J is 0, as next to one of a set of points, no error is
-            felt until it is large.
+        second_order: ``(P, K)``, the size of what first order leaves out: over the evaluations, the
+            sum of |J e| |e| / sigma for the error e of the state, both root mean squares. A
+            denoiser bends over distances of about sigma.
+        largest_error: ``(P, K)``, the largest error of the state at an evaluation, as it would be
+            at the end on data of one width. Where J is 0, as next to one of a set of points, no
+            error is felt until it is large.
     """
 
     errors: Array
-    beyond: Array
-    strayed: Array
+    second_order: Array
+    largest_error: Array
 
 
 def forecast(
-    look: ProbeData, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool
+    probe: ProbeData, rules: Sequence[Rule], n: int, start: float, *, to_zero: bool
 ) -> Forecast:
-    """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there, which
-    the step to 0 gives.
+    """Return the errors of rules in x(sigma_min), or ``to_zero`` in the denoised image there.
 
     Args:
-        look: at the model.
+        probe: probe of the model.
         rules: P of them, alike in ``points``, ``deferred`` and ``corrected``.
         n: evaluations, >= 1.
-        start: first level, at most the look's.
+        start: first level, at most the probe's.
         to_zero: where the grid ends.
     """
     with np.errstate(all="ignore"):  # extreme rules leave the range of floats, and are out
-        return _checked(look, _Many.of(rules, start, float(look.levels[-1])), n, to_zero)
+        return _checked(probe, _Many.of(rules, start, float(probe.levels[-1])), n, to_zero)
 
 
-def _checked(look: ProbeData, many: _Many, n: int, to_zero: bool) -> Forecast:
+def _checked(probe: ProbeData, many: _Many, n: int, to_zero: bool) -> Forecast:
     """The forecast of the rules whose levels fall."""
     levels = many.levels(n, to_zero=to_zero)
     steps = levels[:, :-1] - levels[:, 1:] > SMALLEST_STEP * levels[:, :-1]
     if to_zero:  # the last evaluation may be at sigma_min itself
         steps[:, -1] |= levels[:, -1] == levels[:, -2]
     falls = np.flatnonzero(steps.all(1))
-    whole = Forecast(*np.full((3, len(levels), len(look.first)), math.inf))
+    whole = Forecast(*np.full((3, len(levels), len(probe.first)), math.inf))
     if len(falls):
-        parts = _forecast(look, many.only(falls), levels[falls], to_zero)
-        whole.errors[falls], whole.beyond[falls], whole.strayed[falls] = parts
+        parts = _forecast(probe, many.only(falls), levels[falls], to_zero)
+        whole.errors[falls], whole.second_order[falls], whole.largest_error[falls] = parts
     return whole
 
 
@@ -97,20 +95,8 @@ class _Many:
     def of(cls, rules: Sequence[Rule], start: float, end: float) -> _Many:
         """Return the numbers of the rules, in the units of the data."""
         spread, knee, scale, power, exponent, first, last = np.array([rule[3:] for rule in rules]).T
-        return cls(
-            rules[0].points,
-            rules[0].deferred,
-            rules[0].corrected,
-            spread,
-            knee * spread,
-            scale * spread,
-            power,
-            exponent,
-            first,
-            last * spread,
-            start,
-            end,
-        )
+        lengths = (spread, knee * spread, scale * spread)
+        return cls(*rules[0][:3], *lengths, power, exponent, first, last * spread, start, end)
 
     def only(self, indices: NDArray[np.int64]) -> _Many:
         """Some of the rules."""
@@ -135,34 +121,34 @@ class _Many:
         share = (self.first[:, None] + np.arange(inner - 1)) / (self.first[:, None] + inner - 1)
         top, low = (self.g(v)[:, None] for v in (np.full_like(last, self.start), last))
         g = top + (low - top) * share
-        between = self.scale[:, None] * np.expm1(g ** (1 / self.exponent[:, None])) ** (
-            1 / self.power[:, None]
-        )
+        scale, power, exponent = (v[:, None] for v in (self.scale, self.power, self.exponent))
+        between = scale * np.expm1(g ** (1 / exponent)) ** (1 / power)
         ends = [last, lowest] if to_zero else [last]
         first = np.full((len(last), 1), self.start)
         return np.concatenate([first, between, *(end[:, None] for end in ends)], 1)
 
 
-def _forecast(look: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Forecast:
+def _forecast(probe: ProbeData, many: _Many, levels: Array, to_zero: bool) -> Forecast:
     """The recursion of the error of the state.
 
     v is remembered, v = [x - (1 + sigma / k) d] k / sigma with y = x / (k + sigma), and dy/du = v.
     """
-    d, x = look.at(levels)
-    gain, pull = (v[..., None, None] for v in (many.knee[:, None] / levels, _pull(many, levels)))
+    d, x = probe.at(levels)
+    gain = (many.knee[:, None] / levels)[..., None, None]
+    pull = (1 + levels / many.knee[:, None])[..., None, None]
     weights, ahead, correction = _weights(many, levels)
     total = (many.knee[:, None] + levels)[..., None, None]
     error = np.zeros_like(x[:, 0])
-    beyond, strayed = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
-    shrinkage = look.spread / np.hypot(look.spread, levels) / math.sqrt(look.dim)
+    second_order, largest_error = np.zeros(error.shape[:2]), np.zeros(error.shape[:2])
+    shrinkage = probe.spread / np.hypot(probe.spread, levels) / math.sqrt(probe.dim)
 
     def response(i: int, error: Array) -> Array:
         """Return the change of the image at level ``i`` by an error of the state; record both
         sizes.
         """
-        change, size = look.felt(levels[:, i], error), _size(error)
-        beyond[...] += _size(change) * size / (look.dim * levels[:, i, None])
-        np.maximum(strayed, size * shrinkage[:, i, None], out=strayed)
+        change, size = probe.response_at(levels[:, i], error), _size(error)
+        second_order[...] += _size(change) * size / (probe.dim * levels[:, i, None])
+        np.maximum(largest_error, size * shrinkage[:, i, None], out=largest_error)
         return change
 
     if many.deferred:
@@ -190,18 +176,13 @@ def _forecast(look: ProbeData, many: _Many, levels: Array, to_zero: bool) -> For
         # an evaluation at sigma_min itself is the image
         evaluated = (levels[:, -1] == levels[:, -2])[:, None, None]
         error = np.where(evaluated, image, ends) - d[:, -1]
-    return Forecast(_size(error) / math.sqrt(look.dim), beyond, strayed)
+    return Forecast(_size(error) / math.sqrt(probe.dim), second_order, largest_error)
 
 
 def _sum(weights: Array, memos: Sequence[Array]) -> Array:
     """Memos, the newest last, by their weights ``(P, m)``, newest first."""
     terms = zip(weights.T[..., None, None], reversed(memos), strict=False)
     return sum((weight * memo for weight, memo in terms), np.zeros_like(memos[-1]))
-
-
-def _pull(many: _Many, levels: Array) -> Array:
-    """1 + sigma / k."""
-    return 1 + levels / many.knee[:, None]
 
 
 def _size(vectors: Array) -> Array:
@@ -219,9 +200,11 @@ def _analytic_step(many: _Many, levels: Array, weights: Array, x: Array) -> Arra
 
 
 def _weights(many: _Many, levels: Array) -> tuple[Array, Array, Array]:
-    """Return the weights ``(P, steps, points)`` of the memos in y over each step, newest first; the
-    weights ``(P, points)`` that give the memo at the end of the last step; and the changes in y by
-    the memo at the end of each step and the memos before it, ``(P, steps, points + 1)``.
+    """Return weights of the memos in y, newest first.
+
+    Over each step, ``(P, steps, points)``; those that give the memo at the end of the last step,
+    ``(P, points)``; and the changes by a correction, of the memo at the end of each step and those
+    before it, ``(P, steps, points + 1)``.
     """
     size, steps = len(levels), levels.shape[1] - 1
     start, span = levels[:, :-1, None], np.log(levels[:, :-1] / levels[:, 1:])[..., None]

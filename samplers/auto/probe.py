@@ -1,5 +1,5 @@
-"""One short look at a model: a few trajectories on a fine grid, and how the denoiser responds to
-errors on them.
+"""A short probe of a model: a few trajectories on a fine grid, and the denoiser's response to
+errors.
 
 A solver's errors on a trajectory are sums of denoised images d(sigma) along it, so everything
 happens in the space that these span. It has few dimensions, because d is smooth in sigma: each
@@ -69,9 +69,8 @@ class Response(NamedTuple):
         along = self.along[which]
         inside = np.matmul(error[..., None, :], along)
         inside = np.matmul(inside, self.known[which])
-        return (
-            np.matmul(inside, along.swapaxes(2, 3))[..., 0, :] + self.rest[which][..., None] * error
-        )
+        inside = np.matmul(inside, along.swapaxes(2, 3))[..., 0, :]
+        return inside + self.rest[which][..., None] * error
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +99,7 @@ class ProbeData:
     image: Array
 
     def at(self, levels: Array) -> tuple[Array, Array]:
-        """Denoised images and states of the trajectories at ``levels`` ``(…)`` within the range:
-        ``(…, K, R)`` each.
+        """Denoised images and states of the trajectories at ``levels`` ``(…)``: ``(…, K, R)`` each.
 
         d is a spline in lam = -log sigma, and x = sigma (x_0 / sigma_0 + int d e^lam dlam) its
         exact solution, by quadrature between the nodes.
@@ -116,7 +114,7 @@ class ProbeData:
         shape = (*levels.shape, *self.first.shape)
         return d.reshape(shape), (y * levels.reshape(-1, 1)).reshape(shape)
 
-    def felt(self, levels: Array, error: Array) -> Array:
+    def response_at(self, levels: Array, error: Array) -> Array:
         """Return the change of d by errors ``(P, K, R)`` of the state at ``levels`` ``(P,)``."""
         place = (-np.log(levels) - self._lam[0]) / (self._lam[1] - self._lam[0]) / STRIDE
         below = np.clip(place.astype(int), 0, len(self.response.rest) - 2)
@@ -124,8 +122,10 @@ class ProbeData:
         return (1 - share) * self.response(below, error) + share * self.response(below + 1, error)
 
     def missed(self, end: Tensor, *, to_zero: bool) -> Array:
-        """Return the distances of samples ``(K, *event)`` of the same latents from the ends of the
-        trajectories: ``(K,)``, root mean squares over the dimensions.
+        """Return the distances ``(K,)`` of samples ``(K, *event)`` of the same latents from the
+        ends.
+
+        Root mean squares over the dimensions.
         """
         truth = self.image if to_zero else self.state
         return np.sqrt(np.square(end.flatten(1).double().cpu().numpy() - truth).mean(1))
@@ -144,7 +144,7 @@ class ProbeData:
 
     @cached_property
     def _integrals(self) -> Array:
-        """The integral of d e^lam dlam from the first node to each, in weights of the nodes' values."""
+        """The integral of d e^lam dlam from the first node to each, in weights of the values."""
         panels = _panels(self._lam, self._spline)
         return np.concatenate([np.zeros((1, len(self._lam))), panels.cumsum(0)])
 
@@ -174,9 +174,7 @@ def _panels(lam: Array, spline: BSpline) -> Array:
 
 @torch.no_grad()
 def probe_model(denoise: Denoise, latents: Tensor, sigma_min: float, sigma_max: float) -> ProbeData:
-    """Look at a model along the trajectories of some latents.
-
-    No evaluation is outside [sigma_min, sigma_max].
+    """Probe a model along the trajectories of some latents, within [sigma_min, sigma_max].
 
     Args:
         denoise: the bound denoiser of these latents.
@@ -253,8 +251,9 @@ def _corrected(
 
 
 def _basis(curves: Tensor) -> Tensor:
-    """Orthonormal bases ``(K, dim, R)`` of what the curves ``(K, n, dim)`` span, the largest principal
-    components about 0; columns of zeros where there is no more.
+    """Orthonormal bases ``(K, dim, R)`` of the span of the curves ``(K, n, dim)``.
+
+    The largest principal components about 0; columns of zeros where there is no more.
     """
     count, _, dim = curves.shape
     if dim <= RANK:
@@ -269,19 +268,11 @@ def _basis(curves: Tensor) -> Tensor:
 def _response(
     denoise: Denoise, x: Tensor, d: Tensor, basis: Tensor, levels: Array, like: Tensor
 ) -> Response:
-    """The Jacobian of d in the state.
+    """The Jacobian of d in the state ``x``, both ``(L + 1, K, dim)``.
 
     U spans the :data:`DIRECTIONS`, and A is the symmetric part of U^T J U, from differences along
     U: J is symmetric where d = x + sigma² grad log p, as of an exact denoiser. In all other
     directions it is the mean of A's diagonal.
-
-    Args:
-        denoise: of the trajectories' latents.
-        x: ``(L + 1, K, dim)``, the states.
-        d: ``(L + 1, K, dim)``, the denoised images.
-        basis: ``(K, dim, R)``.
-        levels: ``(L + 1,)``.
-        like: a latent, of the shape and dtype that the model takes.
     """
     count, dim = x.shape[1:]
     responses: list[tuple[Tensor, Tensor, Tensor]] = []

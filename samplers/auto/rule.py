@@ -1,4 +1,4 @@
-"""A rule: which levels a number of steps has, and by which formula they are joined."""
+"""Rules of ``auto``: which levels a number of steps has, and by which formula they are joined."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from ..grid import Grid
 
 @dataclass(frozen=True)
 class Warp:
-    """g(sigma) = log(1 + (sigma / scale)^power)^exponent: a power of sigma below ``scale``, a power
-    of its logarithm above.
+    """g(sigma) = log(1 + (sigma / scale)^power)^exponent, a coordinate on noise levels.
 
-    Uniform steps in g are like Karras' where the data's details form, and spread over high noise,
-    where every denoiser is nearly Gaussian, as sparsely as a power of log sigma does. With power 2
-    and exponent 1/2 or 1/4 it is, but for factors, the time of a linear variance-preserving process
-    or its square root.
+    It is a power of sigma below ``scale``, a power of its logarithm above. Uniform steps in g are
+    like Karras' where the data's details form, and spread over high noise, where every denoiser is
+    nearly Gaussian, as sparsely as a power of log sigma does. With power 2 and exponent 1/2 or 1/4
+    it is, but for factors, the time of a linear variance-preserving process or its square root.
 
     Attributes:
         scale: noise level > 0 at which one regime becomes the other; a quarter of the standard
@@ -44,32 +43,6 @@ class Warp:
     def inverse(self, g: float) -> float:
         """The level at a coordinate."""
         return self.scale * math.expm1(g ** (1 / self.exponent)) ** (1 / self.power)
-
-    def grid(self, n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
-        """``n`` equal steps from ``sigma_max`` to 0, or to ``sigma_min``.
-
-        None of the levels between is below ``sigma_min``.
-
-        Where equal steps to 0 would go below ``sigma_min`` before the last, that level is
-        ``sigma_min`` and the steps above it are equal.
-        """
-        top, low = self(sigma_max), self(sigma_min)
-        if not to_zero:
-            return self._levels(n, low, sigma_min, sigma_max, ())
-        if n == 1:
-            return Grid((sigma_max, 0.0))
-        natural = top / n
-        if natural > low:
-            return self._levels(n - 1, natural, self.inverse(natural), sigma_max, (0.0,))
-        return self._levels(n - 1, low, sigma_min, sigma_max, (0.0,))
-
-    def _levels(
-        self, n: int, low: float, last: float, sigma_max: float, end: tuple[float, ...]
-    ) -> Grid:
-        """``n`` equal steps in g down to ``low``, which is the level ``last``."""
-        top = self(sigma_max)
-        inner = (self.inverse(top + (low - top) * i / n) for i in range(1, n))
-        return Grid((sigma_max, *inner, last, *end))
 
 
 HIGHEST_LAST = 0.5
@@ -129,8 +102,9 @@ class Rule(NamedTuple):
         return Warp(self.scale * self.spread, self.power, self.exponent)
 
     def grid(self, n: int, start: float, sigma_min: float, *, to_zero: bool) -> Grid:
-        """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``, with the
-        first level of a deferred step.
+        """Return the levels of ``n`` evaluations from ``start`` to 0 or to ``sigma_min``.
+
+        The first level of a deferred step is one more.
 
         Raises:
             ValueError: they do not fall, as where the steps are smaller than rounding.

@@ -1,4 +1,4 @@
-"""Choice among the best rules of a search, on latents that had no part in it.
+"""Rules with the smallest forecast errors, a trial of the best, and a choice on fresh latents.
 
 Rules of few steps that differ by some percent on the latents of the search can differ by a factor
 of two in the distribution of their samples. So the distance on fresh latents decides only what it
@@ -43,7 +43,7 @@ CONFIRMED = 16
 """Evaluations up to which finalists are tried on other latents."""
 TRIALS, UNCONFIRMED = 100, 2
 """Evaluations per latent for trials of the best rules of all kinds, together; and the number of
-rules that are tried beyond :data:`CONFIRMED`, where more would be chosen for the look's latents
+rules that are tried beyond :data:`CONFIRMED`, where more would be chosen for the probe's latents
 alone.
 """
 OF_EACH_ORDER, BEHIND = 2, 1.25
@@ -75,7 +75,7 @@ Trial = Callable[[Rule], Array]
 
 
 def cost_of(errors: Array, spread: float) -> Array:
-    """The logarithm of the geometric mean of the errors and of their root mean square, weighted.
+    """Return the log of the weighted geometric mean of the errors' geometric and root mean square.
 
     The first follows the median, the second the few samples that bend most; either alone buys a
     little of itself with much of the other.
@@ -92,42 +92,28 @@ def cost_of(errors: Array, spread: float) -> Array:
     return MOSTLY * typical + (1 - MOSTLY) * worst
 
 
-def best_rule(look: ProbeData, n: int, start: float, *, to_zero: bool) -> Rule:
-    """Return the rule for ``n`` evaluations from ``start`` with the smallest forecast error.
-
-    Args:
-        look: at the model.
-        n: evaluations, >= 1.
-        start: first level, in (sigma_min, sigma_max].
-        to_zero: whether the grid ends at 0 or at sigma_min.
-    """
-    return _searched(look, n, start, to_zero, ALLOWANCES[0])[0][0]
+def best_rule(probe: ProbeData, n: int, start: float, *, to_zero: bool) -> Rule:
+    """Return the rule for ``n`` evaluations from ``start`` with the smallest forecast error."""
+    return _searched(probe, n, start, to_zero, ALLOWANCES[0])[0][0]
 
 
 def find_finalists(
-    look: ProbeData, n: int, start: float, *, to_zero: bool, trial: Trial
+    probe: ProbeData, n: int, start: float, *, to_zero: bool, trial: Trial
 ) -> list[tuple[float, Rule]]:
     """Search rules, try the best on the model, and return the best of these with their costs.
 
     Each of :data:`ALLOWANCES` has two searches, with and without correction. Of each, the best of
     every kind are tried, and some that are little worse: large steps are beyond first order.
-
-    Args:
-        look: at the model.
-        n: evaluations, >= 1.
-        start: first level, the look's.
-        to_zero: whether the grid ends at 0 or at sigma_min.
-        trial: gives the errors ``(K,)`` of a rule on the model itself.
-
-    Returns:
-        At most :data:`OF_EACH_ORDER` of each order, the best first.
+    ``trial`` gives the errors ``(K,)`` of a rule on the model itself. At most :data:`OF_EACH_ORDER`
+    of each order are left, the best first. The other arguments are as in
+    :func:`.forecast.forecast`.
     """
-    searched = (_searched(look, n, start, to_zero, allowance) for allowance in ALLOWANCES)
+    searched = (_searched(probe, n, start, to_zero, allowance) for allowance in ALLOWANCES)
     best, near = zip(*searched, strict=True)
     in_turn = (rule for rank in zip_longest(*best, *near) for rule in rank if rule is not None)
     count = TRIALS // n if n <= CONFIRMED else UNCONFIRMED
     trials = list(islice(dict.fromkeys(in_turn), count))
-    costs = [float(cost_of(trial(rule), look.spread)) for rule in trials]
+    costs = [float(cost_of(trial(rule), probe.spread)) for rule in trials]
     ranked = sorted(zip(costs, trials, strict=True))
     close = [(cost, rule) for cost, rule in ranked if cost <= ranked[0][0] + math.log(BEHIND)]
     return [
@@ -138,12 +124,10 @@ def find_finalists(
 
 
 def _searched(
-    look: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
+    probe: ProbeData, n: int, start: float, to_zero: bool, allowance: tuple[float, int]
 ) -> tuple[list[Rule], list[Rule]]:
-    """Return the best rule of each kind that is worth a trial, the best first, and some close to
-    it.
-    """
-    parts = [_search(look, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
+    """Return the best rule of each hopeful kind, the best first, and some close to it."""
+    parts = [_search(probe, n, start, to_zero, allowance, corrected) for corrected in (False, True)]
     best = sorted(best for best_of, _ in parts for best in best_of.values())
     hopeful = [rule for cost, rule in best if cost <= best[0][0] + math.log(HOPEFUL)]
     return hopeful, [
@@ -152,15 +136,16 @@ def _searched(
 
 
 def _search(
-    look: ProbeData,
+    probe: ProbeData,
     n: int,
     start: float,
     to_zero: bool,
     allowance: tuple[float, int],
     corrected: bool,
 ) -> tuple[dict[Kind, tuple[float, Rule]], list[Rule]]:
-    """Return the best rule of each kind with or without correction, and its cost, by differential
-    evolution (Storn and Price 1997) from fixed random numbers; and :data:`MORE` others.
+    """Return the best rule of each kind and its cost, and :data:`MORE` others.
+
+    By differential evolution (Storn and Price 1997) from fixed random numbers.
     """
     from scipy.optimize import differential_evolution  # here: few runs have a use for it
 
@@ -180,11 +165,11 @@ def _search(
         values = np.empty(len(kind_of))
         for i in np.unique(kind_of):
             members = np.flatnonzero(kind_of == i)
-            rules = [_rule(kinds[i], look.spread, numbers[j]) for j in members]
-            forecasts = forecast(look, rules, n, start, to_zero=to_zero)
-            strayed = np.minimum(forecasts.strayed / look.spread, HOPELESS) ** power
-            doubtful = forecasts.beyond + weight * look.spread * strayed
-            values[members] = cost_of(forecasts.errors + doubtful, look.spread)
+            rules = [_rule(kinds[i], probe.spread, numbers[j]) for j in members]
+            forecasts = forecast(probe, rules, n, start, to_zero=to_zero)
+            largest_error = np.minimum(forecasts.largest_error / probe.spread, HOPELESS) ** power
+            doubtful = forecasts.second_order + weight * probe.spread * largest_error
+            values[members] = cost_of(forecasts.errors + doubtful, probe.spread)
             costed = list(zip(values[members].tolist(), rules, strict=True))
             costed_rules.extend(costed)
             best_of[kinds[i]] = min([*costed, best_of.get(kinds[i], costed[0])])
@@ -240,18 +225,13 @@ def principal_axes(ends: Array, count: int) -> Array:
 
 
 def moment_error(ends: Array, truth: Array, axes: Array) -> MomentError:
-    """Compare mean and standard deviation of paired ends along axes.
+    """Compare mean and standard deviation of paired ends ``(K, dim)`` along axes ``(dim, A)``.
 
     Along an axis, let s² be the variance of the truth, and S² of the ends. For Gaussian marginals
     (m - M)² + (s - S)² is the squared Wasserstein distance, the part of the mean square error that
     a distribution shows. With paired latents M - m is the mean error, and S - s has the influence
     ((x - M)² - S²) / 2S - ((t - m)² - s²) / 2s. The square of an estimate is too large by its
-    variance, which is taken off.
-
-    Args:
-        ends: ``(K, dim)`` of a rule.
-        truth: ``(K, dim)`` of the same latents.
-        axes: ``(dim, A)``, of other latents.
+    variance, which is taken off. The axes are of other latents.
     """
     count = len(truth)
     a, b = truth @ axes, ends @ axes

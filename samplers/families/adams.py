@@ -1,14 +1,12 @@
-"""Adams-Bashforth methods after a change of variables: the linear part of the ODE is solved
-exactly, the rest as a polynomial through earlier evaluations.
+"""Adams-Bashforth methods after a change of variables.
 
-Write dx/dsigma = (x - d) / sigma as a linear part that is solved exactly and a rest, the memo m,
+Write dx/dsigma = (x - d) / sigma as a linear part, which is solved exactly, and a rest, the memo m,
 that should vary little. Then
 
     x(nxt) = decay x(cur) + integral over the step of kernel m du,
 
 and the polynomial in u through the last k values of m gives a method of order k on any grid. The
-choice of m, u and the linear part makes the family (:class:`Form`); the weights are the integrals
-of the Lagrange polynomials, from the moments of the kernel (:func:`adams_row`).
+choice of m, u and the linear part makes the family (:class:`Form`).
 """
 
 from __future__ import annotations
@@ -48,10 +46,9 @@ class Form(Protocol):
 
 
 def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
-    """The step to ``nxt`` from memos at ``levels``, newest first.
+    """Return the step to ``nxt`` from memos at ``levels``, newest first.
 
-    The weights w_j of the memos; scale_j moves from the memo into its weight, so that the memo is x
-    - c d or d.
+    The scale of a memo moves into its weight, so that the memo is x - c d or d.
     """
     cur = levels[0]
     origin = form.variable(cur)
@@ -64,12 +61,22 @@ def adams_row(form: Form, levels: Sequence[float], nxt: float) -> LinearRow:
     return LinearRow(cur, form.decay(cur, nxt), scaled, p=1.0, q=-memos[0][0])
 
 
+def eps_memo(form: object, sigma: float) -> tuple[float, float]:  # noqa: ARG001 - a method
+    """Return c and scale of the memo eps = (x - d) / sigma."""
+    return 1.0, 1 / sigma
+
+
+def no_decay(form: object, cur: float, nxt: float) -> float:  # noqa: ARG001 - a method
+    """Return 1: nothing is solved exactly."""
+    return 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforth(Multistep):
-    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`; override
-    the other two where the memo is not eps.
+    """Base class of Adams-Bashforth samplers: write :meth:`variable` and :meth:`moments`.
 
-    Without more, eps is remembered and nothing is solved exactly: dx/dsigma = eps.
+    Unless the other two are overridden, eps is remembered and nothing is solved exactly: dx/dsigma
+    = eps.
     """
 
     startup: Startup = "ramp"
@@ -97,8 +104,6 @@ class AdamsBashforth(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamsBashforthToZero(AdamsBashforth):
-    """An Adams-Bashforth method whose variable and moments are finite at sigma = 0: it has the
-    option ``through_zero``.
-    """
+    """An Adams-Bashforth method that is finite at sigma = 0: it has the option ``through_zero``."""
 
     through_zero: bool = False

@@ -1,7 +1,4 @@
-"""Base classes of samplers that a tolerance controls, with step sizes of each sample's own.
-
-Every sample has its own position, step and verdict, so that none depends on its batch.
-"""
+"""Base classes of samplers that a tolerance controls, each sample with its own step."""
 
 from __future__ import annotations
 
@@ -45,7 +42,6 @@ class Tolerant(Declared):
         rtol, atol: relative and absolute tolerance, > 0.
     """
 
-    name: ClassVar[str]
     adaptive: ClassVar[bool] = True
     rtol: float = 1e-3
     atol: float = 1e-3
@@ -63,9 +59,7 @@ class Tolerant(Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveSampler(Tolerant, ABC):
-    """Base class of embedded pairs in lam = -log(sigma), with step control for each sample.
-
-    Subclasses write :meth:`attempt`.
+    """Base class of embedded pairs in lam = -log(sigma): subclasses write :meth:`attempt`.
 
     A step is accepted if the root mean square E of its error, over the sample's elements and in
     units of the tolerance, is at most 1. The next step is longer by safety E_i^{-(1 - beta) / k}
@@ -100,8 +94,9 @@ class AdaptiveSampler(Tolerant, ABC):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x,
-        cur); ``x`` and ``d`` are not modified.
+        """Try a step of each row from its level ``cur`` to its ``nxt``, given d = denoise(x, cur).
+
+        ``x`` and ``d`` are not modified.
         """
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
@@ -116,7 +111,7 @@ class AdaptiveSampler(Tolerant, ABC):
                 f"{self.name}: rtol must be at least {least:.1e} for states "
                 f"of {x.dtype}, got {self.rtol}"
             )
-        x, last = x.clone(), min(s for s in grid.sigma if s > 0)
+        x, last = x.clone(), grid.positive[-1]
         self._integrate(denoise, x, grid.sigma[0], last)
         return denoise(x, last) if grid.to_zero else x
 
@@ -143,11 +138,8 @@ class AdaptiveSampler(Tolerant, ABC):
         """Accept or reject the step to ``level``, and choose the length of the next one."""
         k, h = self.error_order, math.log(sample.level / level)
         if error <= 1:
-            factor = (
-                self.safety
-                * max(error, 1e-10) ** (-(1 - self.beta) / k)
-                * sample.error ** (self.beta / k)
-            )
+            present = max(error, 1e-10) ** (-(1 - self.beta) / k)
+            factor = self.safety * present * sample.error ** (self.beta / k)
             sample.h = h * min(max(factor, _SHRINK), _GROW)
             sample.level, sample.known, sample.error = level, knows, max(error, 1e-4)
             return
@@ -162,7 +154,7 @@ class AdaptiveSampler(Tolerant, ABC):
 
 @dataclass
 class _Progress:
-    """Progress of one sample: level, next step in lam, whether d is known, error of the last step."""
+    """Progress of one sample: level, next step in lam, is d known, error of the last step."""
 
     level: float
     h: float
@@ -171,8 +163,5 @@ class _Progress:
 
     def target(self, last: float) -> float:
         """The end of the next step, ``last`` itself if that is within reach."""
-        return (
-            last
-            if math.log(self.level / last) <= self.h * (1 + 1e-9)
-            else self.level * math.exp(-self.h)
-        )
+        is_last = math.log(self.level / last) <= self.h * (1 + 1e-9)
+        return last if is_last else self.level * math.exp(-self.h)

@@ -1,6 +1,4 @@
-"""Steps that are linear in the state, earlier evaluations and noise: one row of coefficients,
-applied in place.
-"""
+"""Steps that are linear in state, earlier evaluations and noise: rows of coefficients."""
 
 from __future__ import annotations
 
@@ -49,10 +47,7 @@ def jump(sigma: float) -> LinearRow:
 def linear_step(
     x: Tensor, row: LinearRow, past: tuple[Tensor, ...], denoise: Denoise, noise: StepNoise
 ) -> tuple[Tensor, Tensor]:
-    """Apply the row in place: the next state, and the memo of this step.
-
-    One pass over the state for each memo that it reads, where the weights allow it.
-    """
+    """Apply the row in place: the next state, and the memo of this step."""
     d = denoise(x, row.sigma) if row.gain is None else x * row.gain
     memo = memo_of(x, d, row.p, row.q)
     x = blend(x, row.a, row.b, (memo, *past), x)
@@ -72,11 +67,7 @@ def memo_of(x: Tensor, d: Tensor, p: float, q: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearMultistep(GridSampler):
-    """Base class of linear methods with one evaluation a step: write :meth:`plan`, the coefficients
-    of each step.
-
-    Subclasses write :meth:`plan` only.
-    """
+    """Base class of linear methods with one evaluation a step: write :meth:`plan` only."""
 
     @abstractmethod
     def plan(self, grid: Grid) -> list[LinearRow]:

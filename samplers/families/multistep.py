@@ -8,7 +8,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -23,14 +23,6 @@ HIGHEST = 3
 """The highest order of these single steps; accurate enough to start a method of one order more."""
 
 
-class Weights(Protocol):
-    """A multistep method whose weights are right for any distinct levels."""
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The step to ``nxt`` from memos at ``levels``; the step starts at the first of them."""
-        ...
-
-
 class StartRow(NamedTuple):
     """A single step that leaves a memo for the multistep method: p x + q d at its beginning."""
 
@@ -39,10 +31,8 @@ class StartRow(NamedTuple):
     q: float = 1.0
 
 
-def start_row(method: Weights, cur: float, nxt: float, order: int) -> StartRow:
-    """The single step from ``cur`` to ``nxt`` > 0 in the method's weights, of as many
-    evaluations as its order.
-    """
+def start_row(method: Multistep, cur: float, nxt: float, order: int) -> StartRow:
+    """Return a single step to ``nxt`` > 0 in the method's weights, of ``order`` evaluations."""
     memo = method.row((cur,), nxt)
     return StartRow(SingleStep(method=method, stages=order).row(cur, nxt), memo.p, memo.q)
 
@@ -58,6 +48,12 @@ def start_step(x: Tensor, row: StartRow, denoise: Denoise) -> tuple[Tensor, Tens
 class SingleStep(LinearStages):
     """The single-step method in a multistep one's weights.
 
+    Stages at the levels cur^{1 - j/k} nxt^{j/k}, j = 1 … k - 1, each reached by the polynomial
+    through all the memos before it, and the end of the step by the one through all k, are of order
+    k for k = 2 and 3: at two thirds of a step the line through both ends of it is as good as a
+    parabola (Radau), so the weight of the stage at one third, whose own error is of second order in
+    h, vanishes with h.
+
     Attributes:
         method: whose weights.
         stages: evaluations a step, which is the order for 2 and 3.
@@ -65,7 +61,7 @@ class SingleStep(LinearStages):
 
     name = "single_step"
     source = Source("", "stages in the multistep method's own weights", "")
-    method: Weights
+    method: Multistep
     stages: int
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
@@ -109,7 +105,7 @@ class Multistep(GridSampler):
             other.
         startup: for a :meth:`row` that is right for any distinct levels. "ramp", orders 1, 2, … in
             the first steps, as ``first`` says; or "singlestep", single steps of order k
-            (:mod:`.startup`), of k evaluations each, until there are k memos. k is the method's
+            (:class:`SingleStep`), of k evaluations each, until there are k memos. k is the method's
             order but at most 3.
     """
 
@@ -148,9 +144,7 @@ class Multistep(GridSampler):
 
     @abstractmethod
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The step to ``nxt`` from evaluations at ``levels``, newest first: levels[0] is where
-        the step starts.
-        """
+        """Return the step from levels[0] to ``nxt``; evaluations are at ``levels``, newest first."""
 
     def order_at(self, i: int) -> int:
         """The order of step ``i`` far from the end of the grid."""
@@ -173,9 +167,7 @@ class Multistep(GridSampler):
         return rows
 
     def _row_at(self, grid: Grid, i: int, order: int) -> Any:
-        """The row of step ``i``: the jump to 0, a single step where memos are lacking, or the
-        method's own.
-        """
+        """Return the jump to 0, a single step where memos are lacking, or the method's own row."""
         cur, nxt = grid.sigma[i : i + 2]
         if nxt == 0 and not self.through_zero:
             return jump(cur)
@@ -194,25 +186,14 @@ class Multistep(GridSampler):
         return x, memo if self.history else None
 
     def nfe(self, grid: Grid) -> int:
-        """Return the evaluations: one a step, none in an analytic first one, all stages of single
-        steps.
-        """
-        starts = (
-            []
-            if self.startup == "ramp"
-            else [row for row in self.plan(grid) if isinstance(row, StartRow)]
-        )
-        return (
-            len(grid)
-            - int(self._skips_first(grid))
-            + sum(len(row.stages.stages) - 1 for row in starts)
-        )
+        """One evaluation a step, none in an analytic first one, all stages of single steps."""
+        if self.startup == "ramp":
+            return len(grid) - int(self._skips_first(grid))
+        starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
+        return len(grid) + sum(len(stages) - 1 for stages in starts)
 
     def _skips_first(self, grid: Grid) -> bool:
-        """Return True if the first step is analytic.
-
-        A single step is the jump to the denoised image, which needs an evaluation.
-        """
+        """Return True if the first step is analytic; the jump to the denoised image cannot be."""
         return self.analytic_first and len(grid) > 1
 
 
@@ -225,9 +206,7 @@ class MultistepToZero(Multistep):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfStarting(Multistep):
-    """A multistep method whose :meth:`row` holds for any distinct levels: it has the option
-    ``startup``.
-    """
+    """A multistep method whose row holds for any distinct levels: it has the option ``startup``."""
 
     startup: Startup = "ramp"
 

@@ -1,9 +1,4 @@
-"""Ancestral sampling around a deterministic step: down past the next level, then noise up to it.
-
-The distribution after a step has no error but the deterministic method's: at ``down`` it is p_down
-if that method is exact, and independent noise of standard deviation ``up`` makes that p_nxt. The
-weak order is therefore the method's order, for any eta.
-"""
+"""Single-step methods with several evaluations and noise between, as precomputed coefficients."""
 
 from __future__ import annotations
 
@@ -25,10 +20,7 @@ from .stages import LinearStages
 
 
 class Mix(NamedTuple):
-    """A linear combination of what a step has so far: a x + sum_j b_j d_j + sum_m c_m z_m.
-
-    ``sigma`` is its level.
-    """
+    """A linear combination at a level: a x + sum_j b_j d_j + sum_m c_m z_m."""
 
     sigma: float
     a: float
@@ -53,10 +45,7 @@ class NoisyRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyStages(GridSampler):
-    """A single-step method that is linear in the state, the denoised images and the noise.
-
-    Subclasses write :meth:`row`.
-    """
+    """A single-step method, linear in state, denoised images and noise: write :meth:`row`."""
 
     @abstractmethod
     def row(self, cur: float, nxt: float) -> NoisyRow:
@@ -87,22 +76,20 @@ class NoisyStages(GridSampler):
         draws = [noise(m, cur=cur, nxt=nxt) for m, (cur, nxt) in enumerate(row.spans)]
         images: list[Tensor] = []
         for stage in row.stages:
-            images.append(
-                denoise(_mixed(x, stage, images, draws, buffer(x)) if stage.b else x, stage.sigma)
-            )
+            y = _mixed(x, stage, images, draws, buffer(x)) if stage.b else x
+            images.append(denoise(y, stage.sigma))
         return _mixed(x, row.end, images, draws, x), None
 
 
 def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> NoisyRow:
-    """Return the row with its noise drawn over disjoint intervals: overlapping z_m are then
-    normalised increments of one Brownian path, from any source of noise.
+    """Return the row with its noise drawn over disjoint intervals.
 
-    White noise does not know of intervals: z_m and z_n for overlapping ones would be independent
-    there. The path's time is ``clock(sigma)``, by default sigma, as in k-diffusion's
-    BrownianTreeNoiseSampler: (W(b) - W(a)) / sqrt|b - a|. For a stage over the share r of a step of
-    length h in lam, the correlation of its noise with the step's is sqrt(r) + O(h) on every smooth
-    clock, as weak order 2 requires. The clocks differ in the next term, which matters for large
-    steps.
+    Overlapping z_m are then normalised increments of one Brownian path, from any source of noise;
+    white noise does not know of intervals, and would make them independent. The path's time is
+    ``clock(sigma)``, by default sigma, as in k-diffusion's BrownianTreeNoiseSampler: (W(b) - W(a))
+    / sqrt|b - a|. For a stage over the share r of a step of length h in lam, the correlation of its
+    noise with the step's is sqrt(r) + O(h) on every smooth clock, as weak order 2 requires. The
+    clocks differ in the next term, which matters for large steps.
     """
     levels = sorted({level for span in row.spans for level in span}, reverse=True)
     parts = list(pairwise(levels))
@@ -134,15 +121,10 @@ def on_one_path(row: NoisyRow, clock: Callable[[float], float] = float) -> Noisy
 def _mixed(
     x: Tensor, mix: Mix, images: Sequence[Tensor], draws: Sequence[Tensor], out: Tensor | None
 ) -> Tensor:
-    """The sum, into ``out`` if given.
-
-    With a = 0, x is not read, so that a non-finite x does not spread.
-    """
-    y = (
-        torch.mul(images[0], mix.b[0], out=out)
-        if mix.a == 0
-        else torch.mul(x, mix.a, out=out).add_(images[0], alpha=mix.b[0])
-    )
+    """Return the sum, into ``out`` if given; with a = 0, x is not read, and may be non-finite."""
+    y = torch.mul(images[0] if mix.a == 0 else x, mix.b[0] if mix.a == 0 else mix.a, out=out)
+    if mix.a != 0:
+        y = y.add_(images[0], alpha=mix.b[0])
     for weight, d in zip(mix.b[1:], images[1:], strict=True):
         y = y.add_(d, alpha=weight)
     for weight, z in zip(mix.c, draws, strict=False):
@@ -152,10 +134,11 @@ def _mixed(
 
 @dataclass(frozen=True, kw_only=True)
 class AncestralStages(NoisyStages):
-    """A step of a deterministic method from cur to ``down``, then s_noise ``up`` z, with down² +
-    up² = nxt².
+    """A step of a deterministic method from cur to ``down``, then s_noise ``up`` z up to nxt.
 
-    up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)).
+    down² + up² = nxt² and up = min(nxt, eta nxt sqrt(1 - (nxt / cur)²)). Where the method is exact,
+    the distribution at ``down`` is p_down, and the noise makes that p_nxt. The weak order is
+    therefore the method's order, for any eta.
 
     Attributes:
         eta: share of the ancestral noise, >= 0; 0 is the deterministic method, 1 the variance of
@@ -192,10 +175,7 @@ class AncestralStages(NoisyStages):
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1, as for every consistent scheme whose noise is additive.
-
-        With other noise the limit is the path of another SDE.
-        """
+        """1 at eta = 1: with other noise the limit is the path of another SDE."""
         return 1.0 if self.eta == self.s_noise == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:

@@ -23,7 +23,7 @@ Evaluate = Callable[[Any, float], Any]
 
 
 class Stage(NamedTuple):
-    """Evaluation of a stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
+    """Stage: d_k = denoise(a x + sum_j b_j d_j, sigma) with d_j of earlier stages."""
 
     sigma: float
     a: float
@@ -42,7 +42,7 @@ class StagesRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearStages(GridSampler):
-    """A single-step method that is linear in the state and in the denoised images: subclasses write
+    """A single-step method that is linear in the state and in the denoised images: write
     :meth:`update`.
 
     The plan runs ``update`` once per interval on coefficient vectors (float64, one entry for x and
@@ -52,8 +52,9 @@ class LinearStages(GridSampler):
 
     @abstractmethod
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state at ``nxt`` > 0 from the state ``x`` at ``cur``, using + - * / with floats
-        and ``denoise(y, sigma)`` only.
+        """Return the state at ``nxt`` > 0 from the state ``x`` at ``cur``.
+
+        It uses + - * / with floats and ``denoise(y, sigma)`` only.
         """
 
     def row(self, cur: float, nxt: float, *, before: float = 0.0, after: float = 0.0) -> StagesRow:
@@ -93,9 +94,7 @@ class LinearStages(GridSampler):
 
 
 def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, list[Tensor]]:
-    """The deterministic part of a step, in place of ``x``: the state at its end, and the
-    denoised images of its stages.
-    """
+    """Take a step without its noise, in place of ``x``: the state, and the denoised images."""
     images: list[Tensor] = []
     for stage in row.stages:
         y = blend(x, stage.a, stage.b, images, buffer(x)) if stage.b else x
@@ -104,11 +103,10 @@ def run_stages(x: Tensor, row: StagesRow, denoise: Denoise) -> tuple[Tensor, lis
 
 
 class _Weights:
-    """A sum of the state and denoised images by its weights, in place of a tensor: entry 0 weighs
-    x, entry k the k-th denoised image.
+    """A sum of the state and denoised images by its weights: entry 0 weighs x, entry k the k-th
+    image.
 
-    It knows what keeps a sum one, and refuses the rest: a clip, say, would act on the weights, and
-    be lost without a word.
+    It refuses what does not keep a sum one: a clip, say, would act on the weights, and be lost.
     """
 
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the operation to this class
@@ -195,8 +193,8 @@ _MOST_ASYMPTOTIC = 16 * _CAP
 
 @dataclass(frozen=True, kw_only=True)
 class Churned(LinearStages):
-    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method from sigma_hat
-    down to the next level.
+    """Add noise up to sigma_hat = (1 + gamma) sigma, then one step of the method down to the next
+    level.
 
     gamma = min(churn / N, sqrt(2) - 1) for levels in [s_min, s_max], else 0; the noise added has
     standard deviation s_noise sqrt(sigma_hat² - sigma²). The step to 0 is churned like any other.
@@ -239,9 +237,7 @@ class Churned(LinearStages):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The method's without churn, and with s_noise = 1 if there is so little churn that 16
-        steps show the order; None otherwise.
-        """
+        """The method's, if s_noise is 1 and 16 steps show the order; None otherwise."""
         return (
             self.solver_order
             if not self.churn or (self.s_noise == 1 and self.churn <= _MOST_ASYMPTOTIC)

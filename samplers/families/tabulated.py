@@ -1,6 +1,4 @@
-"""Triangular tables of numbers for methods of one evaluation a step that are linear in states and
-evaluations: coefficients that were found for a model.
-"""
+"""Triangular tables of coefficients that were found for a model, one evaluation a step."""
 
 from __future__ import annotations
 
@@ -17,7 +15,8 @@ from .linear import LinearMultistep, LinearRow
 
 
 class TableRow(NamedTuple):
-    """The step x <- a x + sum_j b_j d_{i-j}, with the denoised images d of this step and all before.
+    """The step x <- a x + sum_j b_j d_{i-j}, with the denoised images d of this step and all
+    before.
 
     A first row without any b makes no evaluation, and no later step has an image of it.
 
@@ -53,17 +52,14 @@ class Tabulated(LinearMultistep):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """Name of the sampler that it stands for."""
         return self.stands_for.name
 
     @property
     def source(self) -> Any:  # type: ignore[override]
-        """Source of the sampler that it stands for."""
         return self.stands_for.source
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier evaluations that a step may read: all."""
         return len(self.table) - 1
 
     @property
@@ -72,7 +68,7 @@ class Tabulated(LinearMultistep):
         return self.stands_for.translates
 
     def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations: one a step, but none in a first row without weights."""
+        """One evaluation a step, but none in a first row without weights."""
         return len(grid) - (not self.table[0].b)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
@@ -112,10 +108,6 @@ def tabulate(sampler: Sampler, grid: Grid) -> Table:
     Memos p x + q d are written out: every state is a sum of the first one and the denoised images.
     Of two states that hold the first one, the later is a multiple of the earlier and a sum of
     denoised images.
-
-    Args:
-        sampler: deterministic, of one evaluation a step; its first one may make none.
-        grid: its levels.
 
     Raises:
         ValueError: the sampler makes other steps (:func:`untabulable`).

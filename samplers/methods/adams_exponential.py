@@ -1,6 +1,4 @@
-"""Exponential Adams-Bashforth in lam = -log(sigma): for eps (DPM-Solver), for d (DPM-Solver++),
-and between the two (Rosenbrock type).
-"""
+"""Exponential Adams-Bashforth in lam = -log(sigma): for eps, for d, and between the two."""
 
 from __future__ import annotations
 
@@ -9,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ..families.adams import adams_row
+from ..families.adams import adams_row, eps_memo, no_decay
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
-from ..numerics import integral, phi
+from ..numerics import integral
 from ..registry import register_family
 from ..types import Source
-
-_AZULA = "https://github.com/probabilists/azula"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +25,9 @@ class NoiseEAB(Multistep):
     )
     startup: Startup = "ramp"
 
-    def remembered(self, sigma: float) -> tuple[float, float]:
-        """Return c and scale of the memo eps."""
-        return 1.0, 1 / sigma
-
-    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return 1: there is no linear part."""
-        return 1.0
+    remembered, decay = eps_memo, no_decay
 
     def variable(self, sigma: float) -> float:
-        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -45,7 +35,6 @@ class NoiseEAB(Multistep):
         return noise_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
         return adams_row(self, levels, nxt)
 
 
@@ -61,15 +50,12 @@ class DataEAB(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> None:  # noqa: ARG002
-        """Return None: the memo is the denoised image."""
         return
 
     def decay(self, cur: float, nxt: float) -> float:
-        """e^{-h} = nxt / cur."""
         return nxt / cur
 
     def variable(self, sigma: float) -> float:
-        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -77,7 +63,6 @@ class DataEAB(Multistep):
         return data_moments(cur, nxt, count)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
         return adams_row(self, levels, nxt)
 
 
@@ -115,20 +100,16 @@ class RosenbrockEAB(Multistep):
 
     def remembered(self, sigma: float) -> tuple[float, float]:
         """F = [x - (1 + sigma² / s²) d] s² / (sigma sqrt(s² + sigma²))."""
-        return 1 + (sigma / self.scale) ** 2, self.scale**2 / (
-            sigma * math.hypot(self.scale, sigma)
-        )
+        scale = self.scale
+        return 1 + (sigma / scale) ** 2, scale**2 / (sigma * math.hypot(scale, sigma))
 
     def decay(self, cur: float, nxt: float) -> float:
-        """sqrt((s² + nxt²) / (s² + cur²))."""
         return math.hypot(self.scale, nxt) / math.hypot(self.scale, cur)
 
     def variable(self, sigma: float) -> float:
-        """Return lam at ``sigma``."""
         return -math.log(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """Return the moments by quadrature in lam - lam(cur)."""
         h, outer = math.log(cur / nxt), -math.hypot(self.scale, nxt)
 
         def moment(k: int) -> float:
@@ -141,20 +122,7 @@ class RosenbrockEAB(Multistep):
         return [moment(k) for k in range(count)]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
         return adams_row(self, levels, nxt)
-
-
-def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Moments of :class:`NoiseEAB`."""
-    h = math.log(cur / nxt)
-    return [-nxt * h ** (k + 1) * phi(k + 1, h) for k in range(count)]
-
-
-def data_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Moments of :class:`DataEAB`."""
-    h = math.log(cur / nxt)
-    return [h ** (k + 1) * phi(k + 1, -h) for k in range(count)]
 
 
 _TWINS = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}

@@ -1,6 +1,4 @@
-"""DDIM and DDPM: sample from the Gaussian q(x_nxt | x_cur, x0 = d), or follow its mean
-direction with less noise.
-"""
+"""DDIM and DDPM: sample from q(x_nxt | x_cur, x0 = d), or follow its mean with less noise."""
 
 from __future__ import annotations
 
@@ -16,12 +14,11 @@ from .edm import EulerChurn
 
 
 def ancestral_row(cur: float, nxt: float, eta: float) -> LinearRow:
-    """Step x <- d + sqrt(nxt² - up²) eps + up z with eps = (x - d) / cur and up = eta nxt sqrt(1 -
-    (nxt / cur)²).
+    """Step x <- d + sqrt(nxt² - up²) eps + up z with up = eta nxt sqrt(1 - (nxt / cur)²).
 
-    The level after the step is nxt for any eta. In VP's own coordinates, up / alpha is DDIM's
-    sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM, eq. (7), with its
-    smaller variance.
+    eps = (x - d) / cur. The level after the step is nxt for any eta. In VP's own coordinates, up /
+    alpha is DDIM's sigma_tau, eq. (16), for any noise schedule; eta = 1 is the posterior of DDPM,
+    eq. (7), with its smaller variance.
     """
     up = eta * nxt * math.sqrt(1 - (nxt / cur) ** 2)
     a = math.sqrt(nxt**2 - up**2) / cur
@@ -51,7 +48,6 @@ class DDIM(LinearMultistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
@@ -60,7 +56,6 @@ class DDIM(LinearMultistep):
         return 1.0 if self.eta == 1 else None
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Return one ancestral row per step."""
         return [ancestral_row(cur, nxt, self.eta) for cur, nxt in grid.intervals()]
 
 
@@ -81,20 +76,18 @@ class DDPM(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Return one ancestral row per step."""
         return [ancestral_row(cur, nxt, 1.0) for cur, nxt in grid.intervals()]
 
 
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class DDPMLarge(LinearMultistep):
-    """Ancestral sampling with the paper's larger variance: the mean of q(x_nxt | x_cur, x0 = d), and as
-    much noise as the process itself adds between the two.
+    """Ancestral sampling with the paper's larger variance, that of the process between both levels.
 
-    In VP's own coordinates its variance is 1 - alpha² / alpha'², with the signal's shares at both levels;
-    here, over alpha'², (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <- d, without noise, as in
-    the last step of the paper. It stands for a scheduler of a checkpoint (``pipeline``), where the process
-    is known to be VP.
+    In VP's own coordinates it is 1 - alpha² / alpha'², with the signal's shares at both levels;
+    here, over alpha'², (1 + nxt²) (cur² - nxt²) / (1 + cur²). The step to 0 is x <- d, without
+    noise, as in the last step of the paper. It stands for a scheduler of a checkpoint
+    (``pipeline``), where the process is known to be VP.
     """
 
     name = "ddpm_large"
@@ -108,14 +101,12 @@ class DDPMLarge(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The posterior's mean and the process's noise."""
-        return [_large_row(cur, nxt) for cur, nxt in grid.intervals()]
-
-
-def _large_row(cur: float, nxt: float) -> LinearRow:
-    share = (nxt / cur) ** 2
-    noise = (1 + nxt**2) * (cur**2 - nxt**2) / (1 + cur**2) if nxt else 0.0
-    return LinearRow(cur, a=share, b=(1 - share,), c=math.sqrt(noise))
+        rows = []
+        for cur, nxt in grid.intervals():
+            share = (nxt / cur) ** 2
+            noise = (1 + nxt**2) * (cur**2 - nxt**2) / (1 + cur**2) if nxt else 0.0
+            rows.append(LinearRow(cur, a=share, b=(1 - share,), c=math.sqrt(noise)))
+        return rows
 
 
 @register

@@ -1,4 +1,4 @@
-"""Sampling with few-step maps: consistency models and their kin, which jump to the end of the path."""
+"""Sampling with few-step maps, such as consistency models, which jump to the end of the path."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Consistency(LinearMultistep):
     corrects the first. With an exact map every step leaves exact samples, on any levels. It is no
     method for a denoiser: noise added to E[x0 | x] has another distribution than the noisy data.
 
-    The last jump is the sample, without noise. At the lowest positive level of the grid, the model's
-    sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation. N steps
-    to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
+    The last jump is the sample, without noise. At the lowest positive level of the grid, the
+    model's sigma_min, a map is the identity, so that the step from there to 0 takes no evaluation.
+    N steps to 0 are N - 1 evaluations (one step is one), and N steps to sigma_min are N.
 
     Attributes:
         end: level at which the map ends, 0 or sigma_min; None for the lowest positive level of the
@@ -49,8 +49,7 @@ class Consistency(LinearMultistep):
         return replace(self, end=end)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """A jump and fresh noise, one row a step."""
-        low = _lowest(grid)
+        low = grid.positive[-1]
         end = low if self.end is None else self.end
         return [
             LinearRow(
@@ -64,9 +63,4 @@ class Consistency(LinearMultistep):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations: one a step, but none from the lowest level."""
         return sum(row.gain is None for row in self.plan(grid))
-
-
-def _lowest(grid: Grid) -> float:
-    return grid.sigma[-2] if grid.to_zero else grid.sigma[-1]

@@ -1,5 +1,5 @@
-"""Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps: as a polynomial in
-sigma, and in the time of VP.
+"""DEIS: Adams-Bashforth in eps = (x - d) / sigma on the ODE dx/dsigma = eps, as a polynomial in
+sigma and in the time of VP; and rho-RK, classical Runge-Kutta methods in sigma.
 """
 
 from __future__ import annotations
@@ -7,9 +7,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
-from ..families.adams import adams_row
+from ..families.adams import adams_row, eps_memo, no_decay
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
 from ..families.stages import Evaluate, LinearStages
@@ -17,13 +18,96 @@ from ..numerics import integral
 from ..registry import register, register_family
 from ..types import Source
 
-_URL = "https://arxiv.org/abs/2204.13902v4"
+_paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmaAB(Multistep):
+    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
+
+    LMS of k-diffusion, rhoAB of DEIS, zAB.
+    """
+
+    source: ClassVar[Source] = _paper("rhoAB-DEIS")
+    through_zero: bool = False
+    startup: Startup = "ramp"
+
+    remembered, decay = eps_memo, no_decay
+
+    def variable(self, sigma: float) -> float:
+        return sigma
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        return adams_row(self, levels, nxt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeAB(Multistep):
+    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² /
+    2 + beta_min t) - 1: tAB of DEIS.
+
+    Attributes:
+        beta_d, beta_min: of that process. They need not be the model's: they only choose the
+            variable.
+    """
+
+    source: ClassVar[Source] = _paper(
+        "tAB-DEIS", deviations=("the integrals are computed to rounding",)
+    )
+    through_zero: bool = False
+    startup: Startup = "ramp"
+    beta_d: float = 19.9
+    beta_min: float = 0.1
+
+    remembered, decay = eps_memo, no_decay
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.beta_d >= 0 and self.beta_min > 0):
+            raise ValueError(
+                f"{self.name}: need beta_d >= 0 and beta_min > 0, got "
+                f"{self.beta_d} and {self.beta_min}"
+            )
+
+    def variable(self, sigma: float) -> float:
+        """Root t > 0 of beta_d t² / 2 + beta_min t = log(1 + sigma²), without cancellation."""
+        total = math.log1p(sigma**2)
+        return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
+
+    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
+        """By quadrature in arcsinh(sigma), which is smooth at 0; the zeroth is nxt - cur."""
+        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
+
+        def moment(k: int) -> float:
+            def kernel(v: float) -> float:
+                power = (self.variable(math.sinh(v)) - origin) ** k
+                return power / math.factorial(k) * math.cosh(v)
+
+            return integral(kernel, *ends)
+
+        return [nxt - cur, *(moment(k) for k in range(1, count))]
+
+    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
+        return adams_row(self, levels, nxt)
+
+
+register_family(SigmaAB, "zab_1", points=1, order=1, same_as="euler")
+for _k in (2, 3, 4):
+    register_family(SigmaAB, f"zab_{_k}", points=_k, order=_k)
+    register_family(SigmaAB, f"deis_rhoab_{_k}", points=_k, order=_k, same_as=f"zab_{_k}")
+    register_family(TimeAB, f"deis_tab_{_k}", points=_k, order=_k)
+register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SigmaRungeKutta(LinearStages):
-    """An explicit Runge-Kutta method: with H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur +
-    c_k H; x <- x + H sum_k b_k eps_k.
+    """An explicit Runge-Kutta method in sigma.
+
+    With H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur + c_k H; x <- x + H sum_k b_k eps_k.
+    A stage at c = 1 is evaluated at ``nxt``, without rounding.
 
     Class attributes:
         c, a, b: its Butcher tableau without the first stage's zeros.
@@ -34,7 +118,6 @@ class SigmaRungeKutta(LinearStages):
     b: ClassVar[tuple[float, ...]]
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The formulas above; a stage at c = 1 is evaluated at ``nxt``, without rounding."""
         slopes = [(x - denoise(x, cur)) / cur]
         for c_k, a_k in zip(self.c, self.a, strict=True):
             level = (1 - c_k) * cur + c_k * nxt
@@ -56,7 +139,7 @@ class DEISRRK2(SigmaRungeKutta):
     name = "deis_rrk_2"
     order = 2
     same_as = "heun"
-    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 2heun", _URL)
+    source = _paper("rhoRK-DEIS; authors' code, 2heun")
     c, a, b = (1.0,), ((1.0,),), (1 / 2, 1 / 2)
 
 
@@ -67,7 +150,7 @@ class DEISRRK3(SigmaRungeKutta):
 
     name = "deis_rrk_3"
     order = 3
-    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 3kutta", _URL)
+    source = _paper("rhoRK-DEIS; authors' code, 3kutta")
     c, a, b = (1 / 2, 1.0), ((1 / 2,), (-1.0, 2.0)), (1 / 6, 4 / 6, 1 / 6)
 
 
@@ -78,124 +161,9 @@ class DEISRRK4(SigmaRungeKutta):
 
     name = "deis_rrk_4"
     order = 4
-    source = Source("zhang2023deis", "rhoRK-DEIS; authors' code, 4rk", _URL)
+    source = _paper("rhoRK-DEIS; authors' code, 4rk")
     c, a, b = (
         (1 / 2, 1 / 2, 1.0),
         ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)),
         (1 / 6, 2 / 6, 2 / 6, 1 / 6),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class SigmaAB(Multistep):
-    """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
-
-    LMS of k-diffusion, rhoAB of DEIS, zAB.
-    """
-
-    source: ClassVar[Source] = Source("zhang2023deis", "rhoAB-DEIS", _URL)
-    through_zero: bool = False
-    startup: Startup = "ramp"
-
-    def remembered(self, sigma: float) -> tuple[float, float]:
-        """Return c and scale of the memo eps."""
-        return 1.0, 1 / sigma
-
-    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return 1: there is no linear part."""
-        return 1.0
-
-    def variable(self, sigma: float) -> float:
-        """Return ``sigma`` itself."""
-        return sigma
-
-    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """(nxt - cur)^{k+1} / (k+1)!."""
-        return [(nxt - cur) ** (k + 1) / math.factorial(k + 1) for k in range(count)]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
-        return adams_row(self, levels, nxt)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeAB(Multistep):
-    """Eps is a polynomial in the time t of the linear VP process, of which sigma² = exp(beta_d t² /
-    2 + beta_min t) - 1: tAB of DEIS.
-
-    Attributes:
-        beta_d, beta_min: of that process. They need not be the model's: they only choose the
-            variable.
-    """
-
-    source: ClassVar[Source] = Source(
-        "zhang2023deis", "tAB-DEIS", _URL, deviations=("the integrals are computed to rounding",)
-    )
-    through_zero: bool = False
-    startup: Startup = "ramp"
-    beta_d: float = 19.9
-    beta_min: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.beta_d >= 0 and self.beta_min > 0):
-            raise ValueError(
-                f"{self.name}: need beta_d >= 0 and beta_min > 0, got "
-                f"{self.beta_d} and {self.beta_min}"
-            )
-
-    def remembered(self, sigma: float) -> tuple[float, float]:
-        """Return c and scale of the memo eps."""
-        return 1.0, 1 / sigma
-
-    def decay(self, cur: float, nxt: float) -> float:  # noqa: ARG002
-        """Return 1: there is no linear part."""
-        return 1.0
-
-    def variable(self, sigma: float) -> float:
-        """The positive root t of beta_d t² / 2 + beta_min t = log(1 + sigma²), in the form
-        without cancellation.
-        """
-        total = math.log1p(sigma**2)
-        return 2 * total / (self.beta_min + math.sqrt(self.beta_min**2 + 2 * self.beta_d * total))
-
-    def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """The zeroth is nxt - cur.
-
-        The others by quadrature in the arcsinh of sigma, which is smooth down to 0.
-        """
-        origin, ends = self.variable(cur), (math.asinh(cur), math.asinh(nxt))
-
-        def moment(k: int) -> float:
-            return integral(
-                lambda v: (
-                    (self.variable(math.sinh(v)) - origin) ** k / math.factorial(k) * math.cosh(v)
-                ),
-                *ends,
-            )
-
-        return [nxt - cur, *(moment(k) for k in range(1, count))]
-
-    def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
-        return adams_row(self, levels, nxt)
-
-
-for _points in (1, 2, 3, 4):
-    register_family(
-        SigmaAB,
-        f"zab_{_points}",
-        points=_points,
-        order=_points,
-        same_as="euler" if _points == 1 else "",
-    )
-    if _points > 1:
-        register_family(
-            SigmaAB,
-            f"deis_rhoab_{_points}",
-            points=_points,
-            order=_points,
-            same_as=f"zab_{_points}",
-        )
-        register_family(TimeAB, f"deis_tab_{_points}", points=_points, order=_points)
-register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")

@@ -1,28 +1,27 @@
-"""DPM-Solver and DPM-Solver++, multistep: the names and variants in which the papers and their
-authors' code have them.
-"""
+"""DPM-Solver and DPM-Solver++, multistep, as the papers and their authors' code have them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import SelfStarting
 from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
-from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
+from .adams_exponential import DataEAB, NoiseEAB
 
-_URL = "https://arxiv.org/abs/2211.01095v2"
+_paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 _FACTOR = "the second divided difference has the factor 2 that the published code lacks"
 _HALF = "declared at its measured order, 2"
 
 
 def midpoint(levels: Sequence[float], nxt: float) -> tuple[float, float, float]:
-    """(cur, prev, w): midpoint weights let m_i stand for (1 + w) m_i - w m_{i-1} with w = h / (2
-    h_prev), times the whole integral.
+    """(cur, prev, w): m_i stands for (1 + w) m_i - w m_{i-1} with w = h / (2 h_prev).
 
     In a step without history, prev is infinite and w is 0.
     """
@@ -38,11 +37,9 @@ class DPMSolver2M(SelfStarting):
     name = "dpm_solver_2m"
     order = 2
     points = 2
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "Alg. 2, for the noise prediction; authors' code, "
-        "multistep_dpm_solver_second_update, algorithm_type dpmsolver",
-        _URL,
+        "multistep_dpm_solver_second_update, algorithm_type dpmsolver"
     )
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
@@ -61,10 +58,9 @@ class DPMpp2M(SelfStarting):
     name = "dpmpp_2m"
     order = 2
     points = 2
-    source = Source("lu2022dpmpp", "Alg. 2", _URL)
+    source = _paper("Alg. 2")
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of the class's formula."""
         cur, _, w = midpoint(levels, nxt)
         r = nxt / cur
         return LinearRow(cur, r, ((1 - r) * (1 + w), -(1 - r) * w) if w else (1 - r,))
@@ -78,10 +74,8 @@ class DPMSolver3M(NoiseEAB):
     name = "dpm_solver_3m"
     order = 3
     points = 3
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver",
-        _URL,
         deviations=(_FACTOR,),
     )
 
@@ -94,16 +88,14 @@ class DPMpp3M(DataEAB):
     name = "dpmpp_3m"
     order = 3
     points = 3
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++",
-        _URL,
         deviations=(_FACTOR,),
     )
 
 
 def halved(levels: Sequence[float], moments: list[float]) -> list[float]:
-    """Return the weights of the authors' code: the parabola's with half of its second derivative."""
+    """Return the authors' weights: the parabola's with half of its second derivative."""
     lam = [-math.log(level / levels[0]) for level in levels]
     return monomial_weights(lam, [moments[0], moments[1], moments[2] / 2])
 
@@ -122,25 +114,14 @@ class DPMSolver3MPublished(NoiseEAB):
     name = "dpm_solver_3m_published"
     order = 2
     points = 3
-    source = Source(
-        "lu2022dpmpp",
-        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver",
-        _URL,
-        deviations=(_HALF,),
-    )
+    source = replace(DPMSolver3M.source, deviations=(_HALF,))
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The halved weights, over sigma."""
         if len(levels) < 3:
             return DPMSolver2M().row(levels, nxt)
         weights = halved(levels, noise_moments(levels[0], nxt, 3))
-        return LinearRow(
-            levels[0],
-            1.0,
-            tuple(w / s for w, s in zip(weights, levels, strict=True)),
-            p=1.0,
-            q=-1.0,
-        )
+        b = tuple(w / s for w, s in zip(weights, levels, strict=True))
+        return LinearRow(levels[0], 1.0, b, p=1.0, q=-1.0)
 
 
 @register
@@ -153,17 +134,10 @@ class DPMpp3MPublished(DataEAB):
     name = "dpmpp_3m_published"
     order = 2
     points = 3
-    source = Source(
-        "lu2022dpmpp",
-        "authors' code, multistep_dpm_solver_third_update, algorithm_type dpmsolver++",
-        _URL,
-        deviations=(_HALF,),
-    )
+    source = replace(DPMpp3M.source, deviations=(_HALF,))
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The halved weights."""
         if len(levels) < 3:
             return DPMpp2M().row(levels, nxt)
-        return LinearRow(
-            levels[0], nxt / levels[0], tuple(halved(levels, data_moments(levels[0], nxt, 3)))
-        )
+        weights = halved(levels, data_moments(levels[0], nxt, 3))
+        return LinearRow(levels[0], nxt / levels[0], tuple(weights))

@@ -1,4 +1,4 @@
-"""DPM-Solver++, multistep, for the reverse SDE: one evaluation and one noise tensor a step."""
+"""DPM-Solver++ for the reverse SDE, single-step and multistep."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from ..families.exponential_sde import check_eta, data_weights, moments, sde_row, strong_order
+from ..families.exponential import check_eta, data_moments, data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
@@ -16,6 +17,8 @@ from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
 from .ancestral import ancestral_row
+
+_paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 
 
 @register
@@ -35,10 +38,8 @@ class DPMppSDE(NoisyStages):
 
     name = "dpmpp_sde"
     order = 2
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "Alg. 1 for the SDE; k-diffusion, sample_dpmpp_sde",
-        "https://arxiv.org/abs/2211.01095v2",
         deviations=(
             "the paper has this method for the ODE only; the SDE form is k-diffusion's",
             "z_0 and z_1 are correlated as on a Brownian path in sigma, which k-diffusion has by "
@@ -57,16 +58,13 @@ class DPMppSDE(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1."""
-        return strong_order(self.eta)
+        return 1.0 if self.eta == 1 else None
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """Return the row of the class's formula."""
         s, w = cur ** (1 - self.r) * nxt**self.r, 1 / (2 * self.r)
         to_s, to_nxt = ancestral_row(cur, s, self.eta), ancestral_row(cur, nxt, self.eta)
         total = 1 - to_nxt.a
@@ -75,7 +73,6 @@ class DPMppSDE(NoisyStages):
         return NoisyRow(stages, end, ((cur, s), (cur, nxt)) if self.eta else ())
 
 
-_URL = "https://arxiv.org/abs/2211.01095v2"
 _ETA = "eta scales the noise; the paper has eta = 1"
 
 
@@ -83,7 +80,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 class SDEMultistep(Multistep):
     """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
 
-    See ``samplers/families/exponential_sde.py``, with kappa = eta.
+    See ``samplers/families/exponential.py``, with kappa = eta.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -97,20 +94,17 @@ class SDEMultistep(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1."""
-        return strong_order(self.eta)
+        return 1.0 if self.eta == 1 else None
 
     @abstractmethod
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
         """Weights of d at ``levels``, newest first."""
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Exact decay and noise, with the method's weights."""
         return sde_row(levels[0], nxt, self.eta, self.weights(levels, nxt))
 
 
@@ -130,12 +124,7 @@ class DPMpp2MSDE(SDEMultistep):
     name = "dpmpp_2m_sde"
     order = 2
     points = 2
-    source = Source(
-        "lu2022dpmpp",
-        "SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde",
-        _URL,
-        deviations=(_ETA,),
-    )
+    source = _paper("SDE-DPM-Solver++(2M); k-diffusion, sample_dpmpp_2m_sde", deviations=(_ETA,))
     solver_type: Literal["midpoint", "heun"] = "midpoint"
 
     def __post_init__(self) -> None:
@@ -146,11 +135,10 @@ class DPMpp2MSDE(SDEMultistep):
             )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return the weights of the class's formula."""
         cur = levels[0]
         if self.solver_type == "heun" or len(levels) == 1:
             return data_weights(cur, nxt, levels, self.eta)
-        (total,) = moments(cur, nxt, self.eta, 1)
+        (total,) = data_moments(cur, nxt, 1, self.eta)
         w = math.log(cur / nxt) / (2 * math.log(levels[1] / cur))
         return [total * (1 + w), -total * w]
 
@@ -162,14 +150,14 @@ class DPMpp3MSDE(SDEMultistep):
 
     name = "dpmpp_3m_sde"
     points = 3
-    source = Source(
-        "lu2022dpmpp", "k-diffusion, sample_dpmpp_3m_sde", _URL,
+    source = _paper(
+        "k-diffusion, sample_dpmpp_3m_sde",
         deviations=(
             _ETA,
             "the second divided difference has the factor 2 that the published code lacks",
             "declared at the measured weak order, 2, where there is noise; 3 at eta = 0",
         ),
-    )  # fmt: skip
+    )
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -177,7 +165,6 @@ class DPMpp3MSDE(SDEMultistep):
         return 2 if self.eta else 3
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return the weights of the polynomial through d at ``levels``, integrated exactly."""
         return data_weights(levels[0], nxt, levels, self.eta)
 
 
@@ -191,14 +178,13 @@ class DPMpp3MSDEPublished(SDEMultistep):
     name = "dpmpp_3m_sde_published"
     order = 2
     points = 3
-    source = Source(
-        "lu2022dpmpp", "k-diffusion, sample_dpmpp_3m_sde", _URL,
+    source = _paper(
+        "k-diffusion, sample_dpmpp_3m_sde",
         deviations=("declared at its measured order, 2, with and without noise",),
-    )  # fmt: skip
+    )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        """Return the weights of dpmpp_3m_sde with the moment of s²/2 halved."""
-        integrals = moments(levels[0], nxt, self.eta, len(levels))
+        integrals = data_moments(levels[0], nxt, len(levels), self.eta)
         return monomial_weights(
             [math.log(levels[0] / level) for level in levels],
             [*integrals[:2], *(m / 2 for m in integrals[2:])],

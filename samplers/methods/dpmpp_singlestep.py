@@ -1,12 +1,16 @@
-"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction."""
+"""DPM-Solver++, single step: exponential Runge-Kutta methods for the data prediction; and with its
+stages on levels of the grid, as diffusers' scheduler has it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearMultistep, LinearRow, jump
 from ..families.noisy_stages import AncestralStages
 from ..families.stages import ExponentialRungeKutta, Tableau
@@ -14,7 +18,79 @@ from ..grid import Grid
 from ..numerics import monomial_weights, phi
 from ..registry import register, register_unlisted
 from ..types import Source
-from .adams_exponential import data_moments, noise_moments
+
+_paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMpp2S(ExponentialRungeKutta):
+    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur, d_s
+    after a first-order step to s.
+
+    Attributes:
+        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
+            d_s counts.
+    """
+
+    name = "dpmpp_2s"
+    order = 2
+    source = _paper("Alg. 1")
+    r1: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.r1 < 1:
+            raise ValueError(f"dpmpp_2s: r1 must be in (0, 1), got {self.r1}")
+
+    def tableau(self, h: float) -> Tableau:
+        return Tableau((self.r1,), ((),), (phi(1, -h) / (2 * self.r1),))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMpp3S(ExponentialRungeKutta):
+    """Third order: evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
+
+    u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
+
+    Attributes:
+        r1: where the second evaluation is, in (0, 2/3). The third is at 2/3, the only place that
+            gives third order.
+    """
+
+    name = "dpmpp_3s"
+    order = 3
+    source = _paper(
+        "authors' code, singlestep_dpm_solver_third_update, algorithm_type dpmsolver++",
+        deviations=(
+            "r2 is fixed at 2/3, the only place at which the published weights "
+            "are of third order on every grid",
+        ),
+    )
+    r1: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.r1 < 2 / 3:
+            raise ValueError(f"dpmpp_3s: r1 must be in (0, 2/3), got {self.r1}")
+
+    def tableau(self, h: float) -> Tableau:
+        r1, r2 = self.r1, 2 / 3
+        return Tableau((r1, r2), ((), (r2 / r1 * r2 * phi(2, -r2 * h),)), (0.0, phi(2, -h) / r2))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMpp2SAncestral(AncestralStages):
+    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
+
+    name = "dpmpp_2s_ancestral"
+    source = _paper(
+        "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral",
+        deviations=(
+            "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
+        ),
+    )
+    solver = DPMpp2S()
 
 
 @register_unlisted
@@ -26,10 +102,10 @@ class SinglestepOnGrid(LinearMultistep):
     through the values of the group. So only the last step of a group counts, and the steps before
     it are its stages. Two exceptions, of solver_type "midpoint": in second order the value and
     slope are weighted 1 and 1/2, as in DPM-Solver++(2M); in third order the line goes through the
-    first value and the last.
+    first value and the last. Rows are in terms of the present state and the memos.
 
-    It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s`` and
-    ``dpmpp_3s`` place their stages where they are best.
+    It stands for a scheduler of a checkpoint (``pipeline``): on grids of one's own, ``dpmpp_2s``
+    and ``dpmpp_3s`` place their stages where they are best.
 
     Attributes:
         orders: of the steps, each 1 or one more than that before it; for steps beyond them, 1.
@@ -40,10 +116,8 @@ class SinglestepOnGrid(LinearMultistep):
     name = "singlestep_on_grid"
     order = None
     history = 2
-    source = Source(
-        "lu2022dpmpp",
+    source = _paper(
         "diffusers, DPMSolverSinglestepScheduler",
-        "https://arxiv.org/abs/2211.01095v2",
         deviations=("declared of no order: it is that of the groups, where all are of one length",),
     )
     orders: tuple[int, ...] = ()
@@ -64,11 +138,6 @@ class SinglestepOnGrid(LinearMultistep):
             )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Return one row a step.
-
-        The polynomial starts at the first state of the group; the row is in terms of the present
-        state and the memos.
-        """
         rows: list[LinearRow] = []
         present: tuple[float, list[float]] = (1.0, [])  # the present state, from the first one
         for i, (cur, nxt) in enumerate(grid.intervals()):
@@ -86,9 +155,7 @@ class SinglestepOnGrid(LinearMultistep):
         return rows
 
     def _from_first(self, levels: Sequence[float], nxt: float) -> tuple[float, list[float]]:
-        """Weights of the state at the first of ``levels``, and of the memos there and after it, in the
-        step to ``nxt``.
-        """
+        """Weights of a group's first state and of its memos in the step to ``nxt``."""
         first, data = levels[0], self.prediction == "data"
         moments = (data_moments if data else noise_moments)(first, nxt, len(levels))
         lam = [math.log(first / level) for level in levels]
@@ -103,83 +170,3 @@ class SinglestepOnGrid(LinearMultistep):
         if data:
             return nxt / first, weights
         return 1.0, [w / level for w, level in zip(weights, levels, strict=True)]
-
-
-_URL = "https://arxiv.org/abs/2211.01095v2"
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMpp2S(ExponentialRungeKutta):
-    """Second order: x <- r x + (1 - r) [(1 - 1 / (2 r1)) d + d_s / (2 r1)], r = nxt / cur, d_s
-    after a first-order step to s.
-
-    Attributes:
-        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
-            d_s counts.
-    """
-
-    name = "dpmpp_2s"
-    order = 2
-    source = Source("lu2022dpmpp", "Alg. 1", _URL)
-    r1: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.r1 < 1:
-            raise ValueError(f"dpmpp_2s: r1 must be in (0, 1), got {self.r1}")
-
-    def tableau(self, h: float) -> Tableau:
-        """The weight of the second evaluation is phi_1(-h) / (2 r1)."""
-        return Tableau((self.r1,), ((),), (phi(1, -h) / (2 * self.r1),))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMpp3S(ExponentialRungeKutta):
-    """Third order: evaluations at fractions 0, r1 and r2 = 2/3 of the step in lam; D_k = d_k - d.
-
-    u2 = … + (r2 / r1) r2 h phi_2(-r2 h) D_1; x <- r x + (1 - r) d + (h / r2) phi_2(-h) D_2.
-
-    Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at 2/3, the only place that
-            gives third order.
-    """
-
-    name = "dpmpp_3s"
-    order = 3
-    source = Source(
-        "lu2022dpmpp",
-        "authors' code, singlestep_dpm_solver_third_update, algorithm_type dpmsolver++",
-        _URL,
-        deviations=(
-            "r2 is fixed at 2/3, the only place at which the published weights "
-            "are of third order on every grid",
-        ),
-    )
-    r1: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.r1 < 2 / 3:
-            raise ValueError(f"dpmpp_3s: r1 must be in (0, 2/3), got {self.r1}")
-
-    def tableau(self, h: float) -> Tableau:
-        """The weights of the class's formulas."""
-        r1, r2 = self.r1, 2 / 3
-        return Tableau((r1, r2), ((), (r2 / r1 * r2 * phi(2, -r2 * h),)), (0.0, phi(2, -h) / r2))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMpp2SAncestral(AncestralStages):
-    """A DPM-Solver++(2S) step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
-
-    name = "dpmpp_2s_ancestral"
-    source = Source(
-        "lu2022dpmpp",
-        "Alg. 1; k-diffusion, sample_dpmpp_2s_ancestral",
-        "https://arxiv.org/abs/2211.01095v2",
-        deviations=(
-            "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
-        ),
-    )
-    solver = DPMpp2S()

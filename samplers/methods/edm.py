@@ -1,8 +1,9 @@
-"""Heun's method, deterministic and with churn: the two samplers of EDM."""
+"""The samplers of EDM: Euler's and Heun's method in sigma, deterministic and with churn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..families.linear import LinearMultistep, LinearRow
@@ -11,7 +12,7 @@ from ..grid import Grid
 from ..registry import register
 from ..types import Source
 
-_URL = "https://arxiv.org/abs/2206.00364v2"
+_paper = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v2")
 
 
 @register
@@ -25,10 +26,9 @@ class Euler(LinearMultistep):
 
     name = "euler"
     order = 1
-    source = Source("karras2022edm", "Alg. 1 without lines 6-8", _URL)
+    source = _paper("Alg. 1 without lines 6-8")
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Weights r of the state and 1 - r of the denoised image."""
         return [LinearRow(cur, a=nxt / cur, b=(1 - nxt / cur,)) for cur, nxt in grid.intervals()]
 
 
@@ -43,17 +43,14 @@ class EulerChurn(Churned):
 
     name = "euler_churn"
     solver_order = 1
-    source = Source(
-        "karras2022edm",
+    source = _paper(
         "Alg. 2 without lines 9-11",
-        _URL,
         deviations=("an Euler step in place of Heun's, with less churn by default",),
     )
     churn: float = 5.0
     s_noise: float = 1.0
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state x + (nxt - cur) (x - d) / cur."""
         return x + (nxt - cur) * (x - denoise(x, cur)) / cur
 
 
@@ -67,10 +64,9 @@ class Heun(LinearStages):
 
     name = "heun"
     order = 2
-    source = Source("karras2022edm", "Alg. 1", _URL)
+    source = _paper("Alg. 1")
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """The state x + (nxt - cur) (slope(x, cur) + slope(x_pred, nxt)) / 2."""
         slope = (x - denoise(x, cur)) / cur
         x_pred = x + (nxt - cur) * slope
         slope_next = (x_pred - denoise(x_pred, nxt)) / nxt
@@ -84,8 +80,7 @@ class EDMStochastic(Churned):
 
     name = "edm_stochastic"
     solver_order = 2
-    source = Source("karras2022edm", "Alg. 2, Table 5", _URL)
+    source = _paper("Alg. 2, Table 5")
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        """Return the state after a step of Heun's method."""
         return Heun().update(x, denoise, cur, nxt)

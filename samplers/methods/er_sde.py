@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
@@ -20,7 +21,7 @@ from ..numerics import integral, monomial_weights
 from ..registry import register
 from ..types import Source
 
-_URL = "https://arxiv.org/abs/2309.06169v3"
+_paper = partial(Source, "cui2025ersde", url="https://arxiv.org/abs/2309.06169v3")
 _LOG = (
     "phi is an option by name; its integrals are exact to rounding (the published "
     "code: Riemann sums of 100 terms)"
@@ -62,22 +63,17 @@ class ERSDE(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: with any phi other than sigma."""
         return self.scale != "ode"
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 towards the path of the reverse SDE."""
         return 1.0 if self.scale == "sde" else None
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
-        """Weights of d at ``nodes`` (levels less the newest one), given the moments of (s -
-        cur)^j / j!.
-        """
+        """Weights of d at ``nodes``, levels less ``cur``, for the moments of (s - cur)^j / j!."""
         return monomial_weights(nodes, moments)
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """Return the row of the module's formula."""
         cur = levels[0]
         excess = self._excess(cur, nxt)
         ratio = nxt / cur * math.exp(-excess)
@@ -103,12 +99,8 @@ class ERSDE(Multistep):
 
         def integrand(v: float) -> float:
             s = math.exp(v)
-            return (
-                math.expm1(end - v - log_scale(v))
-                * (s - cur) ** (j - 1)
-                / math.factorial(j - 1)
-                * s
-            )
+            power = (s - cur) ** (j - 1)
+            return math.expm1(end - v - log_scale(v)) * power / math.factorial(j - 1) * s
 
         return integral(integrand, math.log(nxt), math.log(cur))
 
@@ -121,7 +113,7 @@ class ERSDE1(ERSDE):
     name = "er_sde_1"
     order = 1
     points = 1
-    source = Source("cui2025ersde", "ER-SDE-Solver-1, VE form", _URL, deviations=(_LOG,))
+    source = _paper("ER-SDE-Solver-1, VE form", deviations=(_LOG,))
 
 
 @register
@@ -132,7 +124,7 @@ class ERSDE2(ERSDE):
     name = "er_sde_2"
     order = 2
     points = 2
-    source = Source("cui2025ersde", "ER-SDE-Solver-2, VE form", _URL, deviations=(_LOG,))
+    source = _paper("ER-SDE-Solver-2, VE form", deviations=(_LOG,))
 
 
 @register
@@ -142,10 +134,8 @@ class ERSDE3(ERSDE):
 
     name = "er_sde_3"
     points = 3
-    source = Source(
-        "cui2025ersde",
+    source = _paper(
         "ER-SDE-Solver-3, VE form",
-        _URL,
         deviations=(
             _LOG,
             "the slope is that of the parabola at the newest d; the published one is the "
@@ -156,7 +146,6 @@ class ERSDE3(ERSDE):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise; 2 with it."""
         return 2 if self.stochastic else 3
 
 
@@ -168,11 +157,8 @@ class ERSDE3Published(ERSDE):
     name = "er_sde_3_published"
     order = 2
     points = 3
-    source = Source(
-        "cui2025ersde",
-        "ER-SDE-Solver-3, VE form",
-        _URL,
-        deviations=(_LOG, "declared at its measured order, 2"),
+    source = _paper(
+        "ER-SDE-Solver-3, VE form", deviations=(_LOG, "declared at its measured order, 2")
     )
 
     def weights(self, nodes: Sequence[float], moments: Sequence[float]) -> list[float]:
@@ -180,9 +166,5 @@ class ERSDE3Published(ERSDE):
         line = monomial_weights(nodes[:2], moments[:2])
         if len(nodes) < 3:
             return line
-        return [
-            w + v
-            for w, v in zip(
-                (*line, 0.0), monomial_weights(nodes, (0.0, 0.0, moments[2])), strict=True
-            )
-        ]
+        curvature = monomial_weights(nodes, (0.0, 0.0, moments[2]))
+        return [w + v for w, v in zip((*line, 0.0), curvature, strict=True)]

@@ -1,7 +1,4 @@
-"""ParaDiGMS: Picard iteration on many steps at once.
-
-More evaluations, fewer of them one after the other.
-"""
+"""ParaDiGMS: Picard iteration on many steps at once."""
 
 from __future__ import annotations
 
@@ -56,7 +53,6 @@ class Paradigms(Declared):
             )
 
     def nfe(self, grid: Grid) -> None:  # noqa: ARG002
-        """Return None: only counting can tell."""
         return
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:  # noqa: ARG002
@@ -79,20 +75,14 @@ class Paradigms(Declared):
         return states[:, 0].clone()
 
     def _increments(self, denoise: Denoise, states: Tensor, grid: Grid, done: list[int]) -> Tensor:
-        """The f of all windows in one evaluation, ``(batch, p, *event)``.
-
-        0 after the end of the grid.
-        """
+        """The f of all windows, ``(batch, p, *event)``, in one evaluation; 0 past the grid."""
         p = states.shape[1] - 1
         jobs = [
             (k, j, *grid.sigma[t + j : t + j + 2])
             for k, t in enumerate(done)
             for j in range(min(p, len(grid) - t))
         ]
-        k, j = (
-            torch.tensor(values, device=states.device)
-            for values in list(zip(*jobs, strict=True))[:2]
-        )
+        k, j = torch.tensor([job[:2] for job in jobs], device=states.device).unbind(1)
         x = states[k, j]
         d = denoise.take(k)(x, levels([cur for _, _, cur, _ in jobs], x))
         f = torch.zeros_like(states[:, 1:])
@@ -110,9 +100,7 @@ class Paradigms(Declared):
 
 
 def _sum(x: Tensor, increments: Tensor) -> Tensor:
-    """x, x + f_0, x + f_0 + f_1, …, one sum after the other, so that a sample's rounding does
-    not depend on its batch.
-    """
+    """x, x + f_0, x + f_0 + f_1, … in this order: rounding does not depend on the batch."""
     states = [x]
     for f in increments.unbind(1):
         states.append(states[-1] + f)

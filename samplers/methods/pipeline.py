@@ -22,11 +22,10 @@ class Preset(NamedTuple):
         levels: falling; the last may be 0.
         start: standard deviation of the noise that it begins with.
         end: factor of the result.
-        clip: bound that the denoised image is clamped to, while a step without noise goes on with the
-            noise that was predicted; None for no clamping.
-        told: the scheduler and its spacing.
-        times: pairs of a level and the time that the network gets there, where it is not the
-            level's own.
+        clip: bound that the denoised image is clamped to, while a step without noise goes on with
+            the noise that was predicted; None for no clamping.
+        told: the scheduler and its spacing, in words.
+        times: pairs of a level and the time that the network gets there, if not the level's own.
         map_end: level at which the model ends, if it is a few-step map; None for sigma_min.
     """
 
@@ -43,15 +42,15 @@ class Preset(NamedTuple):
 @register_unlisted
 @dataclass(frozen=True, kw_only=True)
 class Pipeline(Declared):
-    """The sampler, levels and scales of a checkpoint's own scheduler.
+    """The sampler, levels and scales of a checkpoint's own scheduler, for a number of steps.
 
-    A harness looks them up for the model and the number of steps. Without that it is Euler's method on
-    the grid that is given. The states that it is given have the grid's first level as their standard
-    deviation; they are scaled to what the scheduler begins with.
+    Without a preset it is Euler's method on the grid that is given. States that have the grid's
+    first level as their standard deviation are scaled to what the scheduler begins with.
 
     Attributes:
-        scheduler: class of diffusers that takes the place of the folder's own scheduler, with the settings that
-            ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the folder's own.
+        scheduler: class of diffusers that takes the place of the folder's own scheduler, with the
+            settings that ``from_config`` gives it, such as ``UniPCMultistepScheduler``; "" for the
+            folder's own.
         found: what the scheduler does. It is found, not given.
     """
 
@@ -65,17 +64,14 @@ class Pipeline(Declared):
     found: Preset | None = field(default=None, metadata=FOUND)
 
     def fitted(self, found: Preset) -> Pipeline:
-        """Return this sampler with the preset of a model's scheduler."""
         return replace(self, found=found)
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if the scheduler draws noise."""
         return self.found is not None and self._inner.stochastic
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Columns of a row in addition to its configuration."""
         return {} if self.found is None else {"preset": self.found.told}
 
     @property
@@ -84,15 +80,12 @@ class Pipeline(Declared):
         return inner.ending_at(self.found.map_end) if self.found and inner.for_maps else inner
 
     def levels(self, grid: Grid) -> Grid:
-        """Return the levels that are used in place of ``grid``'s."""
         return grid if self.found is None else Grid(self.found.levels)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Evaluations on :meth:`levels`."""
         return self._inner.nfe(self.levels(grid))
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate on :meth:`levels`."""
         if self.found is None:
             return self._inner.sample(denoise, x, grid, noise)
         levels, clip = self.levels(grid), self.found.clip
@@ -116,19 +109,17 @@ class _RetimedDenoiser:
         return self.denoise(x, sigma if time is None else TimedLevel(level, time))
 
     def take(self, rows: Tensor) -> _RetimedDenoiser:
-        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))
 
 
 @dataclass(frozen=True)
 class _ClampedDenoiser:
-    """A clamped denoiser; or, where the predicted noise is kept, what makes Euler's step DDIM's.
+    """A clamped denoiser; or, where the predicted noise is kept, one that makes Euler's step
+    DDIM's.
 
-    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is,
-
-        x' = clamp(d) + r (x - d),   r = s' / s.
-
-    Euler's step is r x + (1 - r) d, so it is given (clamp(d) - r d) / (1 - r).
+    DDIM goes from s to s' with the denoised image clamped and the predicted noise as it is, x' =
+    clamp(d) + r (x - d) with r = s' / s. Euler's step is r x + (1 - r) d, so it is given
+    (clamp(d) - r d) / (1 - r).
     """
 
     denoise: Denoise
@@ -145,5 +136,4 @@ class _ClampedDenoiser:
         return (d.clamp(-self.bound, self.bound) - r * d) / (1 - r)
 
     def take(self, rows: Tensor) -> _ClampedDenoiser:
-        """Return the denoiser for a subset or repeats of the batch."""
         return replace(self, denoise=self.denoise.take(rows))

@@ -1,9 +1,10 @@
-"""PNDM and PLMS: iPNDM's weights after first steps with more evaluations."""
+"""PNDM, PLMS and iPNDM: the Adams-Bashforth weights of equal steps, on steps of any length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -16,6 +17,8 @@ from ..loop import GridSampler
 from ..registry import get, register, register_family
 from ..types import Denoise, Source, StepNoise
 from .edm import Heun
+
+_paper = partial(Source, "liu2022pndm", url="https://arxiv.org/abs/2202.09778v2")
 
 EQUAL_STEPS = (
     (1.0,),
@@ -38,13 +41,16 @@ class IPNDM(Multistep):
     """
 
     source: ClassVar[Source] = Source(
-        "zhang2023deis", "iPNDM; authors' code, method ipndm", "https://arxiv.org/abs/2204.13902v4",
-        deviations=("declared at its order on smooth schedules, 2; it is 1 where steps stay unequal",),
-    )  # fmt: skip
+        "zhang2023deis",
+        "iPNDM; authors' code, method ipndm",
+        "https://arxiv.org/abs/2204.13902v4",
+        deviations=(
+            "declared at its order on smooth schedules, 2; it is 1 where steps stay unequal",
+        ),
+    )
     through_zero: bool = False
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """eps_j = memo_j / sigma_j."""
         cur = levels[0]
         b = tuple(
             (nxt - cur) * w / level
@@ -59,7 +65,6 @@ register_family(IPNDM, "ipndm_3", points=3, order=2)
 register_family(IPNDM, "ipndm", points=4, order=2)
 
 
-_URL = "https://arxiv.org/abs/2202.09778v2"
 _MID = (
     "the middle of a start step is the mean of its sigmas, at which the classical "
     "weights are right, not that of its times"
@@ -68,13 +73,11 @@ _MID = (
 
 @dataclass(frozen=True, kw_only=True)
 class RungeKutta4(LinearStages):
-    """The classical method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step, whose
-    transfer is linear in sigma.
-    """
+    """The classical method on dx/dsigma = eps: the paper's pseudo Runge-Kutta step."""
 
     name = "runge_kutta_4"
     order = 4
-    source = Source("liu2022pndm", "eq. (13)", _URL, deviations=(_MID,))
+    source = _paper("eq. (13)", deviations=(_MID,))
 
     def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
         """eps_1 … eps_4 with weights 1, 2, 2, 1 over 6."""
@@ -91,12 +94,10 @@ class RungeKutta4(LinearStages):
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoNumerical(GridSampler):
-    """Start steps of a single-step method.
+    """Start steps of a single-step method, then iPNDM; the step to 0 is x <- d.
 
-    Then x <- x + (nxt - cur) sum_j w_j eps_{i-j} as in iPNDM; the step to 0 is x <- d.
-
-    A start step is remembered by eps at its beginning. The weights belong to equal steps in sigma:
-    see :class:`~.ipndm.IPNDM` for the order on other grids.
+    A start step is remembered by eps at its beginning. The order on other grids is as for
+    :class:`IPNDM`.
     """
 
     order = 2
@@ -105,15 +106,9 @@ class PseudoNumerical(GridSampler):
     starter: ClassVar[LinearStages]
 
     def profile(self, grid: Grid) -> list[int]:
-        """Memos that each step uses; the starter's order in a start step."""
-        orders = [
-            self.starter.order if k == 0 else k for k in [*self.ramp, *[4] * len(grid)][: len(grid)]
-        ]
-        return (
-            [int(k or 0) for k in (*orders[:-1], 1)]
-            if grid.to_zero
-            else [int(k or 0) for k in orders]
-        )
+        ramp = [*self.ramp, *[4] * len(grid)][: len(grid)]
+        orders = [k or self.starter.order or 0 for k in ramp]
+        return [*orders[:-1], 1] if grid.to_zero else orders
 
     def plan(self, grid: Grid) -> list[StartRow | LinearRow]:
         """Rows of the starter where the ramp is 0, of iPNDM elsewhere."""
@@ -126,20 +121,15 @@ class PseudoNumerical(GridSampler):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the start steps, and one a step from there on."""
-        return sum(
-            len(row.stages.stages) if isinstance(row, StartRow) else 1 for row in self.plan(grid)
-        )
+        starts = (row.stages.stages for row in self.plan(grid) if isinstance(row, StartRow))
+        return len(grid) + sum(len(stages) - 1 for stages in starts)
 
     def step(
         self, x: Tensor, row: Any, past: tuple[Any, ...], denoise: Denoise, noise: StepNoise
     ) -> tuple[Tensor, Any]:
-        """A start step, or one of iPNDM."""
-        return (
-            start_step(x, row, denoise)
-            if isinstance(row, StartRow)
-            else get("ipndm")().step(x, row, past, denoise, noise)
-        )
+        if isinstance(row, StartRow):
+            return start_step(x, row, denoise)
+        return get("ipndm")().step(x, row, past, denoise, noise)
 
 
 @register
@@ -150,7 +140,7 @@ class PNDM(PseudoNumerical):
     name = "pndm"
     ramp = (0, 0, 0)
     starter = RungeKutta4()
-    source = Source("liu2022pndm", "Alg. 2, F-PNDM", _URL, deviations=(_MID,))
+    source = _paper("Alg. 2, F-PNDM", deviations=(_MID,))
 
 
 @register
@@ -161,6 +151,4 @@ class PLMS(PseudoNumerical):
     name = "plms"
     ramp = (0, 2, 3)
     starter = Heun()
-    source = Source(
-        "liu2022pndm", "eq. (12) with the start of Stable Diffusion's PLMSSampler", _URL
-    )
+    source = _paper("eq. (12) with the start of Stable Diffusion's PLMSSampler")

@@ -1,11 +1,10 @@
-"""RES, the refined exponential solver: exponential integrators for the data prediction whose
-weights meet the stiff order conditions.
-"""
+"""RES, the refined exponential solver, whose weights meet the stiff order conditions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from ..families.stages import ExponentialRungeKutta, Tableau
 from ..numerics import phi
@@ -13,7 +12,7 @@ from ..registry import register
 from ..types import Source
 from .adams_exponential import DataEAB
 
-_URL = "https://arxiv.org/abs/2308.02157v1"
+_paper = partial(Source, "zhang2023res", url="https://arxiv.org/abs/2308.02157v1")
 _WEAK = (
     "b_2 c_2^2 + b_3 c_3^2 = 2 phi_2 / 3, which is the condition's 2 phi_3 in the "
     "limit of small steps only"
@@ -34,7 +33,7 @@ class RES2S(ExponentialRungeKutta):
 
     name = "res_2s"
     order = 2
-    source = Source("zhang2023res", "Alg. 1", _URL)
+    source = _paper("Alg. 1")
     c2: float = 0.5
 
     def __post_init__(self) -> None:
@@ -42,7 +41,6 @@ class RES2S(ExponentialRungeKutta):
             raise ValueError(f"res_2s: c2 must be in (0, 1], got {self.c2}")
 
     def tableau(self, h: float) -> Tableau:
-        """The weights of the class's docstring."""
         return Tableau((self.c2,), ((),), (phi(2, -h) / self.c2,))
 
 
@@ -59,11 +57,8 @@ class RES3S(ExponentialRungeKutta):
 
     name = "res_3s"
     order = 3
-    source = Source(
-        "zhang2023res",
-        "third-order single step; the family of Hochbruck & Ostermann 2005",
-        _URL,
-        deviations=(_WEAK,),
+    source = _paper(
+        "third-order single step; the family of Hochbruck & Ostermann 2005", deviations=(_WEAK,)
     )
     c2: float = 0.5
     c3: float = 1.0
@@ -76,7 +71,6 @@ class RES3S(ExponentialRungeKutta):
             )
 
     def tableau(self, h: float) -> Tableau:
-        """The weights of the class's docstring."""
         c2, c3 = self.c2, self.c3
         g = (3 * c3**2 - 2 * c3) / (c2 * (2 - 3 * c2))
         b3 = phi(2, -h) / (g * c2 + c3)
@@ -97,7 +91,7 @@ class RES2M(DataEAB):
     order = 2
     points = 2
     same_as = "xeab_2"
-    source = Source("zhang2023res", "multistep scheme; authors' code, 2ab", _URL)
+    source = _paper("multistep scheme; authors' code, 2ab")
 
 
 @register
@@ -112,10 +106,8 @@ class RES3M(DataEAB):
     name = "res_3m"
     order = 3
     points = 3
-    source = Source(
-        "zhang2023res",
+    source = _paper(
         "third-order weights with earlier evaluations as nodes",
-        _URL,
         deviations=(
             _WEAK,
             "g has c3^2 as third order demands, where the code in use "

@@ -1,6 +1,4 @@
-"""Restart: now and then, noise takes the state back up to a higher level, and a deterministic
-method down again.
-"""
+"""Restart: noise takes the state back up to a higher level, and Heun's method down again."""
 
 from __future__ import annotations
 
@@ -78,12 +76,10 @@ class Restart(Heun):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if there are restarts."""
         return any(times for _, times, *_ in self.intervals)
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """Heun's without restarts."""
         return None if self.stochastic else 2
 
     def plan(self, grid: Grid) -> list[RestartRow]:  # type: ignore[override]
@@ -96,9 +92,8 @@ class Restart(Heun):
                 default=math.inf,
             )
             cycles[low] = cycles.get(low, ()) + self._cycles(interval, low, grid.sigma[0])
-        return [
-            RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in grid.intervals()
-        ]
+        steps = grid.intervals()
+        return [RestartRow(self.row(cur, nxt), cycles.get(nxt, ())) for cur, nxt in steps]
 
     def _cycles(self, interval: Interval, low: float, first: float) -> tuple[Cycle, ...]:
         """Return the cycles that an interval adds at level ``low``."""
@@ -106,14 +101,11 @@ class Restart(Heun):
         high = min(high, first)
         if high <= low:
             return ()
-        rows = tuple(
-            self.row(cur, nxt)
-            for cur, nxt in karras(count - 1, low, high, to_zero=False).intervals()
-        )
+        back = karras(count - 1, low, high, to_zero=False)
+        rows = tuple(self.row(cur, nxt) for cur, nxt in back.intervals())
         return (Cycle(s_noise * math.sqrt(high**2 - low**2), rows),) * times
 
     def nfe(self, grid: Grid) -> int:
-        """The stages of the plan."""
         return sum(
             len(row.stages)
             for step in self.plan(grid)
@@ -133,11 +125,7 @@ class Restart(Heun):
 
 
 def _interval(value: object) -> Interval:
-    """Five numbers in range, from a list or tuple of four or five.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """Return five numbers in range, from a list or tuple of four or five; else raise ValueError."""
     values = tuple(value) if isinstance(value, (tuple, list)) else ()
     values = (*values, 1.0) if len(values) == 4 else values
     if len(values) == 5 and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values):

@@ -1,6 +1,4 @@
-"""Embedded Runge-Kutta pairs on the probability-flow ODE in lam = -log(sigma), dx/dlam = d - x,
-with steps for each sample.
-"""
+"""Embedded Runge-Kutta pairs on dx/dlam = d - x, lam = -log(sigma), with steps for each sample."""
 
 from __future__ import annotations
 
@@ -19,11 +17,9 @@ from ..types import Denoise, Source
 
 @dataclass(frozen=True)
 class EmbeddedPair:
-    """k_j = d - x at x + h sum_i a_ji k_i.
+    """Stages k_j = d - x at x + h sum_i a_ji k_i; the last is the result (first same as last).
 
-    The last stage is the result (first same as last), h sum_j e_j k_j its error.
-
-    The tolerance of an element is atol + rtol max(|x|, |x_new|).
+    h sum_j e_j k_j is its error. The tolerance of an element is atol + rtol max(|x|, |x_new|).
 
     Attributes:
         c, a: the tableau without its first stage, whose last row is the result.
@@ -81,7 +77,6 @@ class RK23(AdaptiveSampler):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Try a step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)
 
 
@@ -115,5 +110,4 @@ class RK45(AdaptiveSampler):
     def attempt(
         self, x: Tensor, d: Tensor, cur: list[float], nxt: list[float], denoise: Denoise
     ) -> Attempt:
-        """Try a step of the pair."""
         return self.pair.attempt(self, x, d, cur, nxt, denoise)

@@ -1,15 +1,13 @@
-"""SA-Solver: stochastic Adams predictor and corrector for the data prediction, in lam =
--log(sigma).
-"""
+"""SA-Solver: stochastic Adams predictor and corrector for the data prediction, in lam."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 
-from ..families.exponential_sde import data_weights, sde_row
+from ..families.exponential import data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
@@ -23,7 +21,7 @@ class SASolver(Multistep):
     """Predict, evaluate, correct: one evaluation a step.
 
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
-    same noise and kappa = tau² (``samplers/families/exponential_sde.py``). The predictor integrates
+    same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates
     the polynomial through the last ``predictor`` evaluations, d is evaluated at its result, and the
     corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They
     differ by a combination of evaluations, which the next step scales by its own weight of the
@@ -82,7 +80,6 @@ class SASolver(Multistep):
 
     @property
     def points(self) -> int:  # type: ignore[override]
-        """Number of evaluations that the predictor interpolates."""
         return self.predictor
 
     @property
@@ -92,46 +89,35 @@ class SASolver(Multistep):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: tau > 0."""
         return self.tau > 0
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """Order of the corrector if there is one, else of the predictor; with noise at most 2."""
         order = self.corrector or self.predictor
         return min(order, 2) if self.stochastic else order
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The predictor alone."""
-        return sde_row(
-            levels[0], nxt, self._kappa(nxt), data_weights(levels[0], nxt, levels, self._kappa(nxt))
-        )
+        cur, kappa = levels[0], self._kappa(nxt)
+        return sde_row(cur, nxt, kappa, data_weights(cur, nxt, levels, kappa))
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The predictors, each from the corrected state."""
-        rows = predictors = super().plan(grid)
-        if self.corrector:
-            rows = [
-                self._corrected(row, predictors[i - 1], grid.sigma[: i + 1]) if i else row
-                for i, row in enumerate(predictors)
-            ]
-        return rows
+        rows = super().plan(grid)
+        if not self.corrector:
+            return rows
+        steps = enumerate(pairwise(rows), 2)
+        return [rows[0], *(self._corrected(row, last, grid.sigma[:i]) for i, (last, row) in steps)]
 
     def _corrected(self, row: LinearRow, predicted: LinearRow, sigma: Sequence[float]) -> LinearRow:
-        """``row`` from the corrected state at the last of the levels ``sigma``, where the row
-        ``predicted`` led.
-        """
+        """``row`` from the corrected state at the last level, where ``predicted`` led."""
         if row.a == 0:
             return row
         before, level = sigma[-2:]
         count = min(self.corrector, len(predicted.b) + 1)
         corrector = data_weights(before, level, sigma[-count:][::-1], self._kappa(level))
-        shift = [
-            new - old for new, old in zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
-        ]
-        return row._replace(
-            b=tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
-        )
+        pairs = zip_longest(corrector, (0.0, *predicted.b), fillvalue=0.0)
+        shift = [new - old for new, old in pairs]
+        b = tuple(w + row.a * s for w, s in zip_longest(row.b, shift, fillvalue=0.0))
+        return row._replace(b=b)
 
     def _kappa(self, nxt: float) -> float:
         """tau² in a step that ends at ``nxt``."""

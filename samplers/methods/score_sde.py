@@ -1,11 +1,10 @@
-"""Predictor-corrector sampling: a stochastic step to the next level, then Langevin steps at
-that level.
-"""
+"""Samplers of the score-SDE paper: Euler-Maruyama, reverse diffusion, predictor-corrector."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,6 +17,8 @@ from ..numerics import column, sums_of_squares
 from ..registry import register
 from ..types import Denoise, Source, StepNoise
 from .ancestral import DDPM
+
+_paper = partial(Source, "song2021sde", url="https://arxiv.org/abs/2011.13456v2")
 
 
 @register
@@ -39,10 +40,8 @@ class EulerMaruyama(LinearMultistep):
     order = 1
     stochastic = True
     strong_order = 1.0
-    source = Source(
-        "song2021sde",
+    source = _paper(
         "section 4.1",
-        "https://arxiv.org/abs/2011.13456v2",
         deviations=(
             "the clock is an option, since canonical coordinates have no native time",
             "the last step to 0 adds no noise",
@@ -56,24 +55,17 @@ class EulerMaruyama(LinearMultistep):
                 f"euler_maruyama: clock must be 'sigma', 'lam' or 'variance', got {self.clock!r}"
             )
 
-    def _variance(self, cur: float, nxt: float) -> float:
-        if self.clock == "sigma":
-            return 2 * cur * (cur - nxt)
-        if self.clock == "lam":
-            return 2 * cur**2 * math.log(cur / nxt)
-        return cur**2 - nxt**2
-
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The weight of the state is 1 - v dtau / cur²."""
-        rows = []
-        for cur, nxt in grid.intervals():
-            if nxt == 0:
-                rows.append(jump(cur))
-                continue
-            variance = self._variance(cur, nxt)
-            a = 1 - variance / cur**2
-            rows.append(LinearRow(cur, a=a, b=(1 - a,), c=math.sqrt(variance)))
-        return rows
+        return [self._row(cur, nxt) if nxt > 0 else jump(cur) for cur, nxt in grid.intervals()]
+
+    def _row(self, cur: float, nxt: float) -> LinearRow:
+        variance = cur**2 - nxt**2
+        if self.clock == "sigma":
+            variance = 2 * cur * (cur - nxt)
+        elif self.clock == "lam":
+            variance = 2 * cur**2 * math.log(cur / nxt)
+        a = 1 - variance / cur**2
+        return LinearRow(cur, a=a, b=(1 - a,), c=math.sqrt(variance))
 
 
 @register
@@ -89,10 +81,8 @@ class ReverseDiffusion(LinearMultistep):
     order = 1
     stochastic = True
     strong_order = 1.0
-    source = Source(
-        "song2021sde",
+    source = _paper(
         "eq. (46) and Alg. 2, predictor",
-        "https://arxiv.org/abs/2011.13456v2",
         deviations=(
             "in the variance-exploding form whatever the process is",
             "the last step to 0 adds no noise",
@@ -100,17 +90,11 @@ class ReverseDiffusion(LinearMultistep):
     )
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """Return the rows of the class's formula, and the jump to 0."""
-        return [
-            reverse_diffusion_row(cur, nxt) if nxt > 0 else jump(cur)
-            for cur, nxt in grid.intervals()
-        ]
-
-
-def reverse_diffusion_row(cur: float, nxt: float) -> LinearRow:
-    """The step from ``cur`` to ``nxt`` > 0."""
-    keep = (nxt / cur) ** 2
-    return LinearRow(cur, a=keep, b=(1 - keep,), c=(cur**2 - nxt**2) ** 0.5)
+        rows = []
+        for cur, nxt in grid.intervals():
+            a, std = (nxt / cur) ** 2, (cur**2 - nxt**2) ** 0.5
+            rows.append(LinearRow(cur, a=a, b=(1 - a,), c=std) if nxt > 0 else jump(cur))
+        return rows
 
 
 _PREDICTORS: dict[str, LinearMultistep] = {
@@ -150,10 +134,8 @@ class PredictorCorrector(GridSampler):
 
     name = "predictor_corrector"
     stochastic = True
-    source = Source(
-        "song2021sde",
+    source = _paper(
         "Alg. 2, 4 and 5 and appendix G",
-        "https://arxiv.org/abs/2011.13456v2",
         deviations=(
             "the snr rule uses the norms of each sample, not their means over the batch",
             "in the variance-exploding form whatever the process is, without the factor "
@@ -187,7 +169,6 @@ class PredictorCorrector(GridSampler):
 
     @property
     def order(self) -> int | None:  # type: ignore[override]
-        """The predictor's weak order; none with corrections."""
         return None if self.corrections else 1
 
     @property
@@ -196,7 +177,6 @@ class PredictorCorrector(GridSampler):
         return None if self.corrections else 1.0
 
     def plan(self, grid: Grid) -> list[PCRow]:
-        """The predictor's plan with the level at which each step ends."""
         rows = _PREDICTORS[self.predictor].plan(grid)
         return [
             PCRow(row, nxt, self.corrections if nxt > 0 else 0)
@@ -204,7 +184,6 @@ class PredictorCorrector(GridSampler):
         ]
 
     def nfe(self, grid: Grid) -> int:
-        """1 + corrections a step, 1 in the step to 0."""
         return len(grid) + self.corrections * (len(grid) - int(grid.to_zero))
 
     def step(
@@ -217,7 +196,6 @@ class PredictorCorrector(GridSampler):
         return x, None
 
     def _correct(self, x: Tensor, sigma: float, d: Tensor, z: Tensor) -> Tensor:
-        """Take a Langevin step, in place."""
         if self.corrector == "langevin":
             size = sums_of_squares(x - d)
             w = torch.where(

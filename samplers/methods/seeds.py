@@ -1,30 +1,28 @@
 """SEEDS: stochastic exponential Runge-Kutta methods for the data prediction, in lam = -log(sigma).
 
-Between the stages the noise comes from one path: each stage and the end of the step are driven by
-the same increments, carried along exactly. The weights are in
-``samplers/families/exponential_sde.py``, with kappa = eta.
+Each stage and the end of the step are driven by the increments of one path, carried along exactly.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from ..families.exponential_sde import check_eta, data_weights, decay, noise_std, strong_order
+from ..families.exponential import check_eta, data_weights, decay, noise_std
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source
 
-_URL = "https://arxiv.org/abs/2305.14267v2"
+_paper = partial(Source, "gonzalez2023seeds", url="https://arxiv.org/abs/2305.14267v2")
 _ETA = "eta scales the noise; the paper has eta = 1"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SEEDS(NoisyStages):
-    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them.
-
-    Subclasses write :meth:`weights`.
+    """Stages at the levels cur^{1-c} nxt^c for c in ``nodes``, increments between them: write
+    weights.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -38,39 +36,25 @@ class SEEDS(NoisyStages):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn: eta > 0."""
         return self.eta > 0
 
     @property
     def strong_order(self) -> float | None:  # type: ignore[override]
-        """1 at eta = 1."""
-        return strong_order(self.eta)
+        return 1.0 if self.eta == 1 else None
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
         """Weights of d at the first stages, at ``levels``, for the point at level ``to``."""
         return (1 - decay(levels[0], to, self.eta),)
 
     def row(self, cur: float, nxt: float) -> NoisyRow:
-        """The stages, then the end of the step."""
         levels = (cur, *(cur ** (1 - c) * nxt**c for c in self.nodes))
         spans = tuple(pairwise((*levels, nxt))) if self.eta else ()
-        points = [
-            Mix(
-                to,
-                decay(cur, to, self.eta),
-                self.weights(levels[: k + 1], to),
-                _carried(spans[: k + 1], to, self.eta),
-            )
-            for k, to in enumerate((*levels[1:], nxt))
-        ]
+        points = []
+        for k, to in enumerate((*levels[1:], nxt), 1):
+            # the deviation of each increment, decayed to there
+            noise = tuple(noise_std(a, b, self.eta) * decay(b, to, self.eta) for a, b in spans[:k])
+            points.append(Mix(to, decay(cur, to, self.eta), self.weights(levels[:k], to), noise))
         return NoisyRow((Mix(cur, 1.0), *points[:-1]), points[-1], spans)
-
-
-def _carried(spans: tuple[tuple[float, float], ...], to: float, eta: float) -> tuple[float, ...]:
-    """Return the weights of the increments of ``spans`` at ``to``: their deviations, decayed to
-    there.
-    """
-    return tuple(noise_std(cur, nxt, eta) * decay(nxt, to, eta) for cur, nxt in spans)
 
 
 @register
@@ -83,7 +67,7 @@ class SEEDS1(SEEDS):
     name = "seeds_1"
     order = 1
     same_as = "ddpm"
-    source = Source("gonzalez2023seeds", "SEEDS-1, data prediction", _URL, deviations=(_ETA,))
+    source = _paper("SEEDS-1, data prediction", deviations=(_ETA,))
 
 
 @register
@@ -99,9 +83,7 @@ class SEEDS2(SEEDS):
     name = "seeds_2"
     order = 2
     nodes = (0.5,)
-    source = Source(
-        "gonzalez2023seeds", "SEEDS-2, data prediction, c2 = 1/2", _URL, deviations=(_ETA,)
-    )
+    source = _paper("SEEDS-2, data prediction, c2 = 1/2", deviations=(_ETA,))
     weighting: Literal["phi_1", "phi_2"] = "phi_1"
 
     def __post_init__(self) -> None:
@@ -128,10 +110,8 @@ class SEEDS3(SEEDS):
 
     name = "seeds_3"
     nodes = (1 / 3, 2 / 3)
-    source = Source(
-        "gonzalez2023seeds",
+    source = _paper(
         "SEEDS-3, data prediction, c2 = 1/3 and c3 = 2/3",
-        _URL,
         deviations=(
             _ETA,
             "the third stage has the weight of the exponential Runge-Kutta tableau; the "
@@ -142,10 +122,7 @@ class SEEDS3(SEEDS):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """3 without noise.
-
-        2 with it, since increments alone do not determine the path's integral.
-        """
+        """3 without noise; 2 with it: increments do not determine the path's integral."""
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:

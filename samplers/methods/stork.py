@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar
 
 from ..families.adams import adams_row
@@ -41,15 +41,12 @@ class VelocityAB(Multistep):
     startup: Startup = "ramp"
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """The velocity (x - (1 + sigma) d) / sigma."""
         return 1 + sigma, 1 / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
-        """(1 + nxt) / (1 + cur)."""
         return (1 + nxt) / (1 + cur)
 
     def variable(self, sigma: float) -> float:
-        """U = sigma / (1 + sigma)."""
         return sigma / (1 + sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
@@ -58,21 +55,15 @@ class VelocityAB(Multistep):
         return [(1 + nxt) * step ** (k + 1) / math.factorial(k + 1) for k in range(count)]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
         return adams_row(self, levels, nxt)
 
 
-for _points in (1, 2, 3, 4):
-    register_family(
-        VelocityAB,
-        f"vab_{_points}",
-        points=_points,
-        order=_points,
-        same_as="euler" if _points == 1 else "",
-    )
+for _k in (1, 2, 3, 4):
+    _same = "euler" if _k == 1 else ""
+    register_family(VelocityAB, f"vab_{_k}", points=_k, order=_k, same_as=_same)
 
 
-_URL = "https://arxiv.org/abs/2505.24210v2"
+_paper = partial(Source, "tan2025stork", url="https://arxiv.org/abs/2505.24210v2")
 _DEVIATIONS = (
     "the flow-matching form for every model, since its time is a function of sigma alone",
     "the derivatives are divided differences for any steps, where the authors' code "
@@ -93,10 +84,8 @@ class Stork2(VelocityAB):
     name = "stork_2"
     order = 2
     points = 3
-    source = Source(
-        "tan2025stork",
+    source = _paper(
         "STORK-2; authors' code, step_flow_matching_2",
-        _URL,
         deviations=(
             *_DEVIATIONS,
             "stages are at the times of the Gegenbauer method, where the authors' code "
@@ -119,21 +108,18 @@ class Stork2(VelocityAB):
 
 @cache
 def gegenbauer_moment(stages: int) -> float:
-    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order
-    (RKG2 of Skaras et al. 2021).
+    """The solution at 1 of y' = t², y(0) = 0 by one Runge-Kutta-Gegenbauer step of second order.
 
-    With b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 = 1, b_1 = 1/3, the stages are
-    y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 / ((s + 4) (s - 1)); terms in
-    y_0 and f(0) vanish here.
+    RKG2 of Skaras et al. 2021: with b_j = 4 (j - 1) (j + 4) / (3 j (j + 1) (j + 2) (j + 3)), b_0 =
+    1, b_1 = 1/3, the stages are y_j = mu_j y_{j-1} + nu_j y_{j-2} + w mu_j f(c_{j-1}) with w = 6 /
+    ((s + 4) (s - 1)); terms in y_0 and f(0) vanish here.
     """
     w = 6 / ((stages + 4) * (stages - 1))
 
     def weight(j: int) -> float:
-        return (
-            4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3))
-            if j > 1
-            else (1.0, 1 / 3)[j]
-        )
+        if j < 2:
+            return (1.0, 1 / 3)[j]
+        return 4 * (j - 1) * (j + 4) / (3 * j * (j + 1) * (j + 2) * (j + 3))
 
     def time(j: int) -> float:
         return (j + 4) * (j - 1) / ((stages + 4) * (stages - 1)) if j > 1 else w
@@ -157,10 +143,8 @@ class Stork4(VelocityAB):
     order = 4
     points = 4
     same_as = "vab_4"
-    source = Source(
-        "tan2025stork",
+    source = _paper(
         "STORK-4; authors' code, step_flow_matching_4 with derivative_order 3",
-        _URL,
         deviations=(
             *_DEVIATIONS,
             "the order conditions of ROCK4 stand for its tables; the authors' code swaps "

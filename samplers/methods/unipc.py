@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
 from ..numerics import monomial_weights
 from ..registry import register_family
 from ..types import Source
-from .adams_exponential import data_moments, noise_moments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,6 @@ class UniPC(Multistep):
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """Order: the number of points, and one more with the corrector."""
         return self.points + int(self.corrector)
 
     @property
@@ -75,13 +74,12 @@ class UniPC(Multistep):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         """UniP, without a correction of the state."""
-        weights = self._predictor(levels, nxt)
-        return LinearRow(
-            levels[0], self._decay(levels[0], nxt), self._folded(weights, levels), **self._memo()
-        )
+        weights = self._folded(self._predictor(levels, nxt), levels)
+        if self.prediction == "data":
+            return LinearRow(levels[0], nxt / levels[0], weights)
+        return LinearRow(levels[0], 1.0, weights, p=1.0, q=-1.0)
 
     def plan(self, grid: Grid) -> list[LinearRow]:
-        """The predictor's rows, each with the correction of the step before it."""
         rows = super().plan(grid)
         if not self.corrector:
             return rows
@@ -93,9 +91,7 @@ class UniPC(Multistep):
         return rows
 
     def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """Step x <- a (x + sum_j C_j m_j) + sum_j b_j m_j, with C = UniC - UniP over the step
-        from ``before`` (newest first) to here.
-        """
+        """Add the correction UniC - UniP over the step from ``before`` (newest first) to here."""
         change = zip_longest(
             self._corrector(before, row.sigma),
             (0.0, *self._predictor(before, row.sigma)),
@@ -124,9 +120,7 @@ class UniPC(Multistep):
         )
 
     def _half(self, cur: float, nxt: float) -> float:
-        """Half of what stands for the integral of s / h: e^{-h} B(h) or B(h), times the factor
-        of the prediction.
-        """
+        """Half of B(h) or e^{-h} B(h), for the integral of s / h, times the prediction's factor."""
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2
@@ -135,19 +129,11 @@ class UniPC(Multistep):
     def _moments(self, cur: float, nxt: float, count: int) -> list[float]:
         return (data_moments if self.prediction == "data" else noise_moments)(cur, nxt, count)
 
-    def _decay(self, cur: float, nxt: float) -> float:
-        return nxt / cur if self.prediction == "data" else 1.0
-
-    def _memo(self) -> dict[str, float]:
-        return {"p": 0.0, "q": 1.0} if self.prediction == "data" else {"p": 1.0, "q": -1.0}
-
     def _folded(self, weights: Sequence[float], levels: Sequence[float]) -> tuple[float, ...]:
         """Weights of the memos: eps = memo / sigma."""
-        return tuple(
-            weights
-            if self.prediction == "data"
-            else (w / s for w, s in zip(weights, levels, strict=True))
-        )
+        if self.prediction == "data":
+            return tuple(weights)
+        return tuple(w / s for w, s in zip(weights, levels, strict=True))
 
 
 def _lam(levels: Sequence[float], origin: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""``auto``, the default sampler: a rule that is found for each model and number of evaluations."""
+"""``auto``, the default sampler, and its methods: Adams-Bashforth in a warped level."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..families.adams import adams_row
 from ..families.linear import LinearRow, jump
 from ..families.multistep import Multistep, Startup
 from ..grid import Grid
+from ..loop import integrate
 from ..numerics import FACTORIALS, integral, monomial_weights
 from ..registry import get, register, register_family
 from ..types import Denoise, Noise, Source
@@ -56,9 +57,7 @@ def deferred(rows: Sequence[LinearRow]) -> list[LinearRow]:
 
 
 def _corrected(row: LinearRow, i: int, m1: complex, m0: complex, shift: complex) -> LinearRow:
-    """Row ``i``, whose memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and whose
-    state is off by ``shift``.
-    """
+    """Let memos ``i - 1`` and ``i`` back stand for ``m1`` and ``m0``, and shift the state."""
     if len(row.b) < i:
         return row
     b1, b0 = row.b[i - 1], row.b[i] if len(row.b) > i else 0.0
@@ -96,7 +95,7 @@ class WarpedAB(Multistep):
             one memo more, as in UniPC (:mod:`.unipc`), which raises the order by one. A deferred
             first step is not corrected: it is taken with that evaluation.
         deferred: with ``analytic_first``, the first step is done again with the evaluation of the
-            second (:mod:`.deferral`), and needs no assumption on the data.
+            second (:func:`deferred`), and needs no assumption on the data.
         spread: standard deviation of the data, > 0, which the analytic first step supposes.
         end: with ``through_zero``, a level >= 0: the step to 0 gives the denoised image there,
             from memos at higher levels, in place of x(0). Both are one where ``end`` is 0, or
@@ -135,23 +134,18 @@ class WarpedAB(Multistep):
 
     @property
     def warp(self) -> Warp:
-        """The coordinate g."""
         return Warp(self.scale, self.power, self.exponent)
 
     @property
     def order(self) -> int:  # type: ignore[override]
-        """Order: the number of points, and one more with the corrector."""
         return self.points + int(self.corrector)
 
     @property
     def history(self) -> int:  # type: ignore[override]
-        """Number of earlier memos: one more with the corrector, and one more where the first step
-        is deferred, as the correction of the second memo reads the first.
-        """
+        """One memo more with the corrector, and one for a deferred step's second memo."""
         return self.points - 1 + int(self.corrector) + int(self.deferred)
 
     def plan(self, grid: Grid) -> list[Any]:
-        """The rows, with the corrections and the deferred first step in them."""
         rows = super().plan(grid)
         if self._skips_first(grid):
             cur = rows[0].sigma
@@ -164,10 +158,7 @@ class WarpedAB(Multistep):
         return deferred(rows) if self.deferred else rows
 
     def _corrected(self, row: LinearRow, before: Sequence[float]) -> LinearRow:
-        """The row after a correction of the step from ``before`` (newest first) to where it starts.
-
-        Both are sums of the memos, of which the corrected state takes sum_j C_j m_j more.
-        """
+        """Correct the step from ``before`` (newest first) to the row's start by sum_j C_j m_j."""
         cur = before[0]
         origin = self.variable(cur)
         levels = (row.sigma, *before)
@@ -181,21 +172,16 @@ class WarpedAB(Multistep):
         return row._replace(b=tuple(c + b for c, b in zip_longest(change, row.b, fillvalue=0.0)))
 
     def remembered(self, sigma: float) -> tuple[float, float]:
-        """Return c and scale of the memo, the velocity."""
         return 1 + sigma / self.knee, self.knee / sigma
 
     def decay(self, cur: float, nxt: float) -> float:
-        """(k + nxt) / (k + cur)."""
         return (self.knee + nxt) / (self.knee + cur)
 
     def variable(self, sigma: float) -> float:
-        """Return the coordinate g at ``sigma``."""
         return self.warp(sigma)
 
     def moments(self, cur: float, nxt: float, count: int) -> list[float]:
-        """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)²: the first in closed form,
-        the others by quadrature in log sigma.
-        """
+        """(k + nxt) int (g - g(cur))^j / j! dsigma / (k + sigma)², j > 0 by quadrature."""
         g, k, origin = self.warp, self.knee, self.warp(cur)
         h = math.log(cur / nxt) if nxt > 0 else TO_ZERO
 
@@ -209,14 +195,10 @@ class WarpedAB(Multistep):
         return [self.decay(cur, nxt) - 1, *(moment(j) for j in range(1, count))]
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
-        """The polynomial through the memos, integrated over the step."""
         return adams_row(self, levels, nxt) if nxt > 0 or not self.end else self._image(levels)
 
     def _image(self, levels: Sequence[float]) -> LinearRow:
-        """The denoised image at ``end``, with x there by a step and v there by the polynomial.
-
-        d = (x - v end / k) / (1 + end / k).
-        """
+        """D = (x - v end / k) / (1 + end / k) at ``end``, x there by a step, v extrapolated."""
         cur, ratio = levels[0], self.end / self.knee
         if cur <= self.end:
             return jump(cur)
@@ -233,13 +215,9 @@ class WarpedAB(Multistep):
         return step._replace(a=step.a / (1 + ratio), b=tuple(weights))
 
 
-for _points in (1, 2, 3, 4):
-    register_family(
-        WarpedAB,
-        f"warped_ab_{_points}",
-        points=_points,
-        same_as="euler" if _points == 1 else "",  # a straight line, in any variable
-    )
+for _k in (1, 2, 3, 4):
+    _same = "euler" if _k == 1 else ""  # a straight line, in any variable
+    register_family(WarpedAB, f"warped_ab_{_k}", points=_k, same_as=_same)
 
 
 @register
@@ -253,8 +231,8 @@ class Auto(Declared):
     evaluations, none outside the range of the grid.
 
     Attributes:
-        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), which is used
-            as it is, without a search; "" searches.
+        rule: text of a rule that an earlier run found (``rules`` of its ``run.json``), which is
+            used as it is, without a search; "" searches.
         found: the rule and what it cost; None without a look at the model. It is found, not given.
     """
 
@@ -276,16 +254,13 @@ class Auto(Declared):
 
     @property
     def needs_look(self) -> bool:
-        """Return True if the rule is to be searched."""
         return not self.rule
 
     def fitted(self, found: Fitted) -> Auto:
-        """Return this sampler with the rule that was found for a model and a grid."""
         return replace(self, found=found)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Columns of a row in addition to its configuration."""
         if self.found is None:
             return {}
         return {"pilot_evaluations": self.found.evaluations, "rule": self.found.rule.text}
@@ -294,19 +269,19 @@ class Auto(Declared):
         """Return the levels that are used in place of ``grid``'s."""
         if len(grid) == 1:
             return grid
-        return self._rule(grid).grid(len(grid), grid.sigma[0], _lowest(grid), to_zero=grid.to_zero)
+        return self._rule(grid).grid(
+            len(grid), grid.sigma[0], grid.positive[-1], to_zero=grid.to_zero
+        )
 
     def profile(self, grid: Grid) -> list[int]:
         """Orders of the steps on :meth:`levels`, a deferred first one included."""
         return self.method(grid).profile(self.levels(grid))
 
     def nfe(self, grid: Grid) -> int:
-        """Return the number of evaluations: one a step of the given grid."""
         return len(grid)
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate on :meth:`levels`."""
-        return self.method(grid).solve(denoise, x, self.levels(grid), noise)
+        return integrate(self.method(grid), denoise, x, self.levels(grid), noise)
 
     def method(self, grid: Grid) -> WarpedAB:
         """Return the method that integrates on :meth:`levels`."""
@@ -317,7 +292,7 @@ class Auto(Declared):
             corrector=rule.corrected,
             deferred=skips,
             through_zero=grid.to_zero and len(grid) > 1,
-            end=_lowest(grid) if grid.to_zero else 0.0,
+            end=grid.positive[-1] if grid.to_zero else 0.0,
             spread=rule.spread,
             knee=rule.knee * rule.spread,
             scale=rule.scale * rule.spread,
@@ -332,8 +307,3 @@ class Auto(Declared):
             return self.found.rule
         rule = typical(self.USUAL)
         return rule._replace(deferred=grid.sigma[0] >= self.FAR * rule.spread)
-
-
-def _lowest(grid: Grid) -> float:
-    """The last positive level of a grid."""
-    return grid.sigma[-2] if grid.to_zero else grid.sigma[-1]

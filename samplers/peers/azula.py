@@ -1,6 +1,4 @@
-"""azula's samplers with the schedule alpha = 1, sigma = t, in which its coordinates are ours
-and its times are our levels.
-"""
+"""azula's samplers with the schedule alpha = 1, sigma = t: its coordinates and times are ours."""
 
 from __future__ import annotations
 
@@ -37,13 +35,11 @@ class Azula(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn and used."""
         return self.target in ("DDPMSampler", "PCSampler") or bool(getattr(self, "eta", 0))
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """Run the sampler over the levels that it can reach."""
         stops = self.target in _LOGARITHMIC
-        levels = call.levels(x, call.positive) if stops else call.levels(x)
+        levels = call.levels(x, call.grid.positive) if stops else call.levels(x)
         if len(levels) > 1:
             cls = getattr(installed(self.name, LIBRARY, "azula.sample"), self.target)
             on_grid = type(cls.__name__, (cls,), {"timesteps": property(lambda _: levels)})

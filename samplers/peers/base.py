@@ -1,5 +1,5 @@
-"""The base class of peers, other libraries' samplers: options as fields, our grid and noise,
-evaluations counted by a dry run.
+"""The base class of peers, other libraries' samplers: options as fields, our grid, noise and
+denoiser in the forms that they ask for, evaluations counted by a dry run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..base import Declared
 from ..grid import Grid
-from ..types import Denoise, Noise, Source, StepNoise
+from ..types import Denoise, Noise, RowByRow, StepNoise
 from .locate import resolve
 
 ROUNDING = 3e-6
@@ -45,11 +45,6 @@ class Call:
         self._drawn: dict[int, int] = {}
         self._path: tuple[int, list[tuple[float, Tensor | float]]] = (-1, [])
 
-    @property
-    def positive(self) -> tuple[float, ...]:
-        """The levels above 0."""
-        return tuple(s for s in self.grid.sigma if s > 0)
-
     def levels(self, x: Tensor, levels: Sequence[float] | None = None) -> Tensor:
         """Return levels (the grid's unless given) as a float64 tensor on the device of ``x``."""
         return torch.tensor(
@@ -57,33 +52,23 @@ class Call:
         )
 
     def denoised(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The denoised image in the dtype of ``x``, evaluated in the run's.
-
-        The level may have any shape; all rows share it.
-        """
-        level = self._snapped(
-            float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
-        )
+        """Return the denoised image in the dtype of ``x``, evaluated in the run's."""
+        level = self._snapped(sigma)
         self.step = self.step_of(level)
         return self._denoise(x.to(self._dtype), level).to(x.dtype)
 
     def eps(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The noise direction (x - d) / sigma."""
-        level = self._snapped(
-            float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
-        )
+        level = self._snapped(sigma)
         return (x - self.denoised(x, level)) / level
 
     def jump(self, x: Tensor) -> Tensor:
-        """The step to 0, x <- d, for a peer that stops at the last positive level.
-
-        Nothing on a grid that does.
-        """
-        return self.denoised(x, self.positive[-1]) if self.grid.to_zero else x
+        """Step to 0, x <- d, on a grid that does, for a peer that stops before."""
+        return self.denoised(x, self.grid.positive[-1]) if self.grid.to_zero else x
 
     def draw(self, cur: float | None = None, nxt: float | None = None) -> Tensor:
-        """Return a standard normal like the state, a new one each time: for the interval from
-        ``cur`` to ``nxt``, or for the present step.
+        """Return a new standard normal for the interval from ``cur`` to ``nxt``, or for the present
+        step.
 
         A peer that names intervals expects a path. Intervals of one step that begin at one level,
         each longer than the last, get increments of one path in sigma, as k-diffusion's own are:
@@ -91,7 +76,7 @@ class Call:
         """
         if cur is None or nxt is None:
             return self._fresh(min(self.step, len(self.grid) - 1))
-        start, end = self._snapped(float(cur)), self._snapped(float(nxt))
+        start, end = self._snapped(cur), self._snapped(nxt)
         step = self.step_of(start)
         if end >= start:
             return self._fresh(step, start, end)
@@ -123,9 +108,7 @@ class Call:
         return draw
 
     def noised(self, draw: Callable[[], Tensor] | None = None) -> TorchFunctionMode:
-        """A context in which foreign calls of ``torch.randn`` and ``torch.randn_like`` return
-        ``draw()``, by default :meth:`draw`.
-        """
+        """A context in which foreign ``torch.randn`` and ``torch.randn_like`` return ``draw()``."""
         return _OurNoise(draw or self.draw)
 
     def step_of(self, level: float) -> int:
@@ -133,8 +116,9 @@ class Call:
         above = len(self._rising) - bisect_left(self._rising, level * (1 - ROUNDING))
         return min(max(above - 1, 0), len(self.grid) - 1)
 
-    def _snapped(self, level: float) -> float:
-        """The grid's level if it is within rounding."""
+    def _snapped(self, sigma: float | Tensor) -> float:
+        """The level, or the grid's if that is within rounding; all rows share it."""
+        level = float(sigma.flatten()[0]) if isinstance(sigma, Tensor) else float(sigma)
         at = bisect_left(self._rising, level)
         near = min(self._rising[max(at - 1, 0) : at + 1], key=lambda s: abs(s - level))
         return near if abs(near - level) <= ROUNDING * level else level
@@ -168,9 +152,7 @@ def image(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer(Declared, ABC):
-    """A sampler whose steps are another library's own code.
-
-    The fields of a class are the peer's options.
+    """A sampler whose steps are another library's own code; the fields of a class are its options.
 
     The peer works in its own coordinates on the levels of our grid, takes its noise from our
     source, and is evaluated through our denoiser, which counts its evaluations.
@@ -181,18 +163,13 @@ class Peer(Declared, ABC):
         renamed: fields that are not called as the peer's option is.
     """
 
-    name: ClassVar[str]
-    source: ClassVar[Source]
     target: ClassVar[str]
     origin: ClassVar[str] = ""
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """The state at the grid's last level.
-
-        ``x`` ``(batch, *event)`` is the peer's to overwrite.
-        """
+        """Return the state at the last level; ``x`` ``(batch, *event)`` may be overwritten."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -200,18 +177,13 @@ class Peer(Declared, ABC):
         return {self.renamed.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
 
     def solve(self, denoise: Denoise, x: Tensor, grid: Grid, noise: Noise) -> Tensor:
-        """Integrate from ``grid.sigma[0]`` to ``grid.sigma[-1]``.
-
-        The result has the state's dtype, for any dtype that the peer computes in.
-        """
-        return self.integrate(
-            Call(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype), x.clone()
-        ).to(x.dtype)
+        """Integrate over the grid, in the state's dtype, whichever the peer computes in."""
+        call = Call(denoise, grid, noise if self.stochastic else _ZeroNoise(x), x.dtype)
+        return self.integrate(call, x.clone()).to(x.dtype)
 
     def nfe(self, grid: Grid) -> int | None:
-        """Counted on a state of one number with a denoiser that costs nothing.
-
-        None if a tolerance decides.
+        """Count evaluations on a state of one number with a free denoiser; None if a tolerance
+        decides.
 
         Raises:
             ValueError: the peer's code fails on this grid.
@@ -226,29 +198,27 @@ class Peer(Declared, ABC):
 def define(base: type[Peer], name: str, options: Mapping[str, Any], **declared: Any) -> type[Peer]:
     """The class of one peer: ``base`` with a field per option and class attributes ``declared``.
 
-    An option ``order`` is the field ``max_order``, since ``order`` is what a sampler declares, and
-    a peer declares none.
+    An option ``order`` is the field ``max_order``: ``order`` is what a sampler declares.
     """
-    renamed = {"max_order": "order"} if "order" in options else {}
     body = {
         "name": name,
         "target": name.partition(":")[2],
         "__module__": base.__module__,
         "__doc__": base.__doc__,
-        "renamed": renamed,
+        "renamed": {"max_order": "order"} if "order" in options else {},
         **declared,
     }
     specs = [
-        ("max_order" if key == "order" else key, Any, field(default=_hashable(value)))
+        (
+            "max_order" if key == "order" else key,
+            Any,
+            field(default=tuple(value) if isinstance(value, list) else value),
+        )
         for key, value in options.items()
     ]
     return make_dataclass(
         re.sub(r"\W+", "_", name), specs, bases=(base,), frozen=True, kw_only=True, namespace=body
     )
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _remake(name: str, options: dict[str, Any]) -> Peer:
@@ -265,27 +235,19 @@ class _ZeroNoise:
         return lambda draw=0, *, cur=None, nxt=None: self.zero  # noqa: ARG005
 
 
-class _CountingDenoiser:
-    """A closed-form denoiser that counts its evaluations."""
-
-    def __init__(self) -> None:
-        self.evaluations = 0
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        self.evaluations += 1
-        return x / (1 + sigma * sigma)
-
-    def take(self, rows: Tensor) -> Self:  # noqa: ARG002
-        return self
-
-
 @lru_cache(maxsize=4096)
 def _dry_run(sampler: Peer, grid: Grid) -> int:
-    """Evaluations of one sample of one channel."""
-    counter, x = _CountingDenoiser(), torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
+    """Count the evaluations of one sample of one channel, with a closed-form denoiser."""
+    levels: list[float | Tensor] = []
+
+    def denoise(x: Tensor, sigma: float | Tensor) -> Tensor:
+        levels.append(sigma)
+        return x / (1 + sigma * sigma)
+
+    x = torch.full((1, 1), grid.sigma[0], dtype=torch.float64)
     with torch.no_grad():
         try:
-            sampler.integrate(Call(counter, grid, _ZeroNoise(x), x.dtype), x)
+            sampler.integrate(Call(RowByRow(denoise), grid, _ZeroNoise(x), x.dtype), x)
         except ValueError:
             raise
         except Exception as error:
@@ -294,4 +256,4 @@ def _dry_run(sampler: Peer, grid: Grid) -> int:
                 f"peer {sampler.name!r} fails on a grid of {len(grid)} steps "
                 f"({message}); choose another number"
             ) from error
-    return counter.evaluations
+    return len(levels)

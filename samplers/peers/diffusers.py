@@ -1,5 +1,4 @@
-"""Schedulers of diffusers, driven as its pipelines drive them: ``for t in timesteps: x =
-step(model(scale(x), t), t, x)``.
+"""Schedulers of diffusers, driven as its pipelines drive them.
 
 A list ``sigmas`` and its ``timesteps`` are set by hand, in float64 and with the level as the
 timestep, since ``set_timesteps`` rounds to training times or to float32. A table of training times
@@ -77,13 +76,11 @@ def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
     sigma = _tensor(grid.sigma)
     down = _down(scheduler, sigma) if kind == "KDPM2AncestralDiscrete" else sigma[1:]
     scheduler.sigmas = torch.cat([sigma[:1], sigma[1:].repeat_interleave(2), sigma[-1:]])
-    second = (
-        sigma[1:]
-        if kind == "HeunDiscrete"
-        else torch.exp(
-            (sigma[:-1].log() + (sigma[1:] if kind == "DPMSolverSDE" else down).log()) / 2
-        )
-    )
+    if kind == "HeunDiscrete":
+        second = sigma[1:]
+    else:
+        end = sigma[1:] if kind == "DPMSolverSDE" else down
+        second = torch.exp((sigma[:-1].log() + end.log()) / 2)
     second[-1] = 0.0
     if kind == "KDPM2Discrete":
         scheduler.sigmas_interpol = torch.cat([sigma[:1], second.repeat_interleave(2), sigma[-1:]])
@@ -94,9 +91,7 @@ def _twice(scheduler: Any, kind: str, grid: Grid) -> list[float]:
 
 
 def _down(scheduler: Any, sigma: Tensor) -> Tensor:
-    """Set the lists of an ancestral step, in the scheduler's own layout: up, and down one entry
-    earlier.
-    """
+    """Set the lists of an ancestral step: up, and down one entry earlier."""
     up = (sigma[1:] ** 2 * (sigma[:-1] ** 2 - sigma[1:] ** 2) / sigma[:-1] ** 2).sqrt()
     down = (sigma[1:] ** 2 - up**2).sqrt()
     zero = sigma.new_zeros(1)
@@ -116,11 +111,8 @@ def _table(scheduler: Any, grid: Grid) -> Frame:
 
 def _ipndm(scheduler: Any, grid: Grid) -> Frame:
     """Set its lists of alpha and sigma, for a network that predicts v = alpha eps - sigma x0."""
-    alpha = [_alpha(s) for s in grid.sigma]
-    scheduler.alphas, scheduler.betas = (
-        _tensor(alpha),
-        _tensor([a * s for a, s in zip(alpha, grid.sigma, strict=True)]),
-    )
+    scheduler.alphas = _tensor([_alpha(s) for s in grid.sigma])
+    scheduler.betas = _tensor([_alpha(s) * s for s in grid.sigma])
     scheduler.timesteps = _tensor(grid.sigma[:-1])
     return Frame(_alpha, grid.sigma[:-1], _velocity)
 
@@ -246,25 +238,20 @@ _STEP_OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusersScheduler(Peer):
-    """A scheduler of diffusers on the levels of our grid, with our noise for its
-    ``randn_tensor``; the step options are fields too.
-    """
+    """A scheduler of diffusers on our levels, with our noise; its step options are fields too."""
 
     always_noise: ClassVar[bool]
     step_options: ClassVar[tuple[str, ...]]
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn and used."""
         drawn = any(getattr(self, key, 0) for key in ("eta", "s_churn", "tau"))
-        return bool(
-            self.always_noise or drawn or str(getattr(self, "algorithm_type", "")).startswith("sde")
-        )
+        is_sde = str(getattr(self, "algorithm_type", "")).startswith("sde")
+        return bool(self.always_noise or drawn or is_sde)
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """Run the pipeline's loop."""
         stops = self.kind in _CANNOT_REACH_ZERO
-        levels = call.positive if stops else call.grid.sigma
+        levels = call.grid.positive if stops else call.grid.sigma
         if len(levels) > 1:
             x = self._loop(call, x, Grid(levels))
         return call.jump(x) if stops else x
@@ -343,16 +330,10 @@ def make(name: str) -> type[Peer]:
         raise ValueError(
             f"peer {name!r}: {version(LIBRARY)} has no such scheduler; pip install -U diffusers"
         ) from error
-    options = {
-        key: p.default
-        for key, p in inspect.signature(cls.__init__).parameters.items()
-        if key not in _NOT_OFFERED
-    }
-    steps = {
-        key: p.default
-        for key, p in inspect.signature(cls.step).parameters.items()
-        if key in _STEP_OPTIONS
-    }
+    takes = inspect.signature(cls.__init__).parameters
+    options = {key: p.default for key, p in takes.items() if key not in _NOT_OFFERED}
+    takes = inspect.signature(cls.step).parameters
+    steps = {key: p.default for key, p in takes.items() if key in _STEP_OPTIONS}
     if target == "SASolverScheduler":
         options["tau"] = 1.0
     return define(

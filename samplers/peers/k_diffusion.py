@@ -47,11 +47,9 @@ class KDiffusion(Peer):
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if noise is drawn and used: eta or s_churn above 0."""
         return bool(getattr(self, "eta", 0) or getattr(self, "s_churn", 0))
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """Call the function."""
         function = getattr(module(self.name), self.target)
         takes = inspect.signature(function).parameters
         arguments: dict[str, Any] = {"disable": True, **self.options}
@@ -60,11 +58,11 @@ class KDiffusion(Peer):
         with call.noised(call.once_a_step()):  # only churn draws through torch
             if "sigmas" in takes:
                 return function(call.denoised, x, call.levels(x), **arguments)
-            ends = {"sigma_min": call.positive[-1], "sigma_max": call.positive[0]}
+            ends = {"sigma_min": call.grid.positive[-1], "sigma_max": call.grid.positive[0]}
             if ends["sigma_min"] == ends["sigma_max"]:
                 return call.jump(x)
             if "n" in takes:
-                arguments["n"] = len(call.positive) - 1
+                arguments["n"] = len(call.grid.positive) - 1
             return call.jump(function(call.denoised, x, **ends, **arguments))
 
 
@@ -85,11 +83,6 @@ def module(name: str) -> ModuleType:
         return load_inside(folder(name), "sampling")
     except ImportError as error:
         raise missing(name, PREFIX, error) from error
-
-
-def where(name: str) -> str:
-    """Return the folder of the code, which distinguishes its copies."""
-    return str(folder(name))
 
 
 def names() -> list[str]:

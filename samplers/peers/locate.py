@@ -1,4 +1,6 @@
-"""Samplers of other libraries by name: ``LIBRARY:NAME`` to the class."""
+"""Samplers of other libraries by name, ``LIBRARY:NAME``, and the place of their code: an installed
+package, or a clone in the user's folder.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +47,8 @@ SOURCES = {
 
 
 def set_peers_path(folder: str | Path | None) -> None:
-    """Look for clones in this folder, each under its repository's name.
-
-    None: in ``$SAMPLERBENCH_PEERS``, if set.
+    """Look for clones in this folder, each under its repository's name; None:
+    ``$SAMPLERBENCH_PEERS``.
 
     Raises:
         ValueError: no such folder.
@@ -71,36 +72,22 @@ def find_clone(repository: str) -> Path | None:
     return root / repository if root is not None and (root / repository).is_dir() else None
 
 
-def cloned_file(name: str, url: str, *candidates: str) -> Path:
-    """The first of these files (``repository/path``) that exists.
-
-    Raises:
-        ValueError: none does; the message says what to clone.
-    """
-    for candidate in candidates:
-        repository, _, inner = candidate.partition("/")
-        folder = find_clone(repository)
-        if folder is not None and (folder / inner).is_file():
-            return folder / inner
-    raise ValueError(
-        f"peer {name!r} runs from a clone: git clone {url} into a folder, "
-        f"and name that with --peers-path or ${ENVIRONMENT}"
-    )
-
-
 def clone_file(name: str) -> Path:
-    """The file of a peer, such as ``edm:…``, in the user's clones.
+    """Return the file of a peer, such as ``edm:…``, in the user's clones.
 
     Raises:
         ValueError: it is not there; the message says what to clone.
     """
     library = name.partition(":")[0]
-    return cloned_file(name, SOURCES[library].url, *_FILES[library])
-
-
-def where(name: str) -> str:
-    """The path of that file: two clones of a library are two peers."""
-    return str(clone_file(name))
+    for candidate in _FILES[library]:
+        repository, _, inner = candidate.partition("/")
+        folder = find_clone(repository)
+        if folder is not None and (folder / inner).is_file():
+            return folder / inner
+    raise ValueError(
+        f"peer {name!r} runs from a clone: git clone {SOURCES[library].url} into a folder, "
+        f"and name that with --peers-path or ${ENVIRONMENT}"
+    )
 
 
 def installed(name: str, package: str, module: str) -> ModuleType:
@@ -142,9 +129,7 @@ def digest(path: Path) -> str:
 
 
 def load_inside(package: Path, module: str) -> ModuleType:
-    """A module of a package folder, without running the package's ``__init__``, which may need
-    much that a sampler does not.
-    """
+    """Import a module of a package folder without the package's ``__init__``."""
     alias = f"samplerbench_peer_{hashlib.sha256(str(package.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         parent = ModuleType(alias)
@@ -154,10 +139,7 @@ def load_inside(package: Path, module: str) -> ModuleType:
 
 
 def load_script(path: Path, *siblings: str) -> ModuleType:
-    """A clone's file as a module.
-
-    ``siblings`` are files next to it that it imports by bare names, forgotten afterwards.
-    """
+    """Import a clone's file, which imports its ``siblings`` by bare names."""
     alias = f"samplerbench_peer_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
     if alias not in sys.modules:
         spec = importlib.util.spec_from_file_location(alias, path)
@@ -184,10 +166,7 @@ def _import_siblings(folder: Path, siblings: tuple[str, ...]) -> Iterator[None]:
 
 
 def functions(path: Path, **given: Any) -> dict[str, Any]:
-    """The top-level functions of a script by name, without running the rest of it.
-
-    ``given`` are the names they may use.
-    """
+    """Return the top-level functions of a script, which may use ``given``; the rest is not run."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list
@@ -238,11 +217,9 @@ def resolve(name: str) -> Any:
 
 
 def load_peer_module(name: str, *siblings: str) -> ModuleType:
-    """Return the module that holds the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
+    """Return the module with the code of a peer, such as ``diffusers:UniPCMultistepScheduler``.
 
-    Args:
-        name: of a peer of diffusers, of k-diffusion, or of a clone.
-        siblings: files beside that of a clone, which it imports by bare names.
+    ``siblings`` are files beside that of a clone, which it imports by bare names.
 
     Raises:
         ValueError: the library is not here; the sentence says what to install or to clone.
@@ -277,8 +254,9 @@ def _module(library: str) -> Any:
 
 def _origin(library: str, target: str) -> str:
     """Return the place of the code, on which the class of a name depends too."""
-    module = _module(library)
-    return module.where(f"{library}:{target}") if hasattr(module, "where") else ""
+    if library in SOURCES:
+        return str(clone_file(f"{library}:{target}"))
+    return str(_module(library).folder(f"{library}:{target}")) if library == "k-diffusion" else ""
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,4 @@
-"""Methods run from their authors' repositories, cloned by the user: dpm-solver, UniPC,
-diff-sampler, EDM.
-"""
+"""Methods from their authors' repositories: dpm-solver, UniPC, diff-sampler, EDM."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .base import Call, Peer, define, image
-from .locate import SOURCES, clone_file, digest, functions, load_script, where
+from .locate import SOURCES, clone_file, digest, functions, load_script
 
 
 @contextlib.contextmanager
@@ -55,20 +53,18 @@ class VarianceExploding:
 
 @dataclass(frozen=True, kw_only=True)
 class DPMSolverOrUniPC(Peer):
-    """The authors' DPM-Solver or UniPC on the levels of our grid.
-
-    On fewer steps than its order, the order is their number.
-    """
+    """The authors' DPM-Solver or UniPC on our levels, of order at most the number of steps."""
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
-        steps = len(call.positive) - 1
+        steps = len(call.grid.positive) - 1
         if steps < 1:
             return call.jump(x)
-        options = self.options
-        order = (
-            min(options.pop("order"), steps) if self.target == "multistep" else options.pop("order")
-        )
+        options, levels = self.options, call.levels(x, call.grid.positive).to(x.dtype)
+        order = options.pop("order")
+        if self.target == "multistep":
+            order = min(order, steps)
+        ends = (call.grid.positive[0], call.grid.positive[-1])
         module = load_script(clone_file(self.name))
         cls = module.UniPC if self.name.startswith("UniPC") else module.DPM_Solver
         built = {key: options.pop(key) for key in ("algorithm_type", "variant") if key in options}
@@ -78,48 +74,25 @@ class DPMSolverOrUniPC(Peer):
                 VarianceExploding(),
                 **built,
             )
-            inner, ends, levels = (
-                solver.get_time_steps,
-                (call.positive[0], call.positive[-1]),
-                call.levels(x, call.positive).to(x.dtype),
-            )
+            inner = solver.get_time_steps
 
             def ours(skip_type: str, t_T: float, t_0: float, N: int, device: Any) -> Tensor:
-                return (
-                    levels
-                    if levels.numel() == N + 1 and (t_T, t_0) == ends
-                    else inner(skip_type, t_T, t_0, N, device)
-                )
+                if levels.numel() == N + 1 and (t_T, t_0) == ends:
+                    return levels
+                return inner(skip_type, t_T, t_0, N, device)
 
             solver.get_time_steps = ours
             count = steps * order if self.target == "singlestep_fixed" else steps
-            arguments = {
-                "t_start": ends[0],
-                "t_end": ends[1],
-                "skip_type": "logSNR",
-                "method": self.target,
-                **options,
-            }
-            return call.jump(
-                solver.sample(image(x), steps=count, order=order, **arguments).reshape(x.shape)
-            )
+            arguments = {"t_start": ends[0], "t_end": ends[1], "method": self.target, **options}
+            y = solver.sample(image(x), steps=count, order=order, skip_type="logSNR", **arguments)
+            return call.jump(y.reshape(x.shape))
 
 
-__all__ = ["make", "names", "where"]
-
+_DPM_SOLVER = {"algorithm_type": "dpmsolver++", "order": 2, "solver_type": "dpmsolver"}
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "dpm-solver": {
-        "multistep": {
-            "algorithm_type": "dpmsolver++",
-            "order": 2,
-            "solver_type": "dpmsolver",
-            "lower_order_final": True,
-        },
-        "singlestep_fixed": {
-            "algorithm_type": "dpmsolver++",
-            "order": 2,
-            "solver_type": "dpmsolver",
-        },
+        "multistep": {**_DPM_SOLVER, "lower_order_final": True},
+        "singlestep_fixed": _DPM_SOLVER,
     },
     "UniPC": {
         "multistep": {
@@ -187,50 +160,42 @@ class DiffSampler(Peer):
 
     @staticmethod
     def function(name: str) -> Any:
-        """The sampler's function."""
         return getattr(load_script(clone_file(name), "solver_utils"), name.partition(":")[2])
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """Over the positive levels; the step to 0 is x <- d, as their denoise_to_zero."""
-        if len(call.positive) < 2:
+        if len(call.grid.positive) < 2:
             return call.jump(x)
-        levels, options = call.levels(x, call.positive), self.options
+        levels, options = call.levels(x, call.grid.positive), self.options
         module = load_script(clone_file(self.name), "solver_utils")
         if "deis_mode" in options:
             options["coeff_list"] = module.get_deis_coeff_list(
                 levels, options["max_order"], deis_mode=options.pop("deis_mode")
             )
         net, latents = _Network(call=call, shape=x.shape), image(x / levels[0])
-        return call.jump(
-            self.function(self.name)(
-                net, latents, num_steps=len(levels), t_steps=levels, **options
-            ).reshape(x.shape)
-        )
+        sample = self.function(self.name)
+        y = sample(net, latents, num_steps=len(levels), t_steps=levels, **options)
+        return call.jump(y.reshape(x.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EDM(Peer):
-    """EDM's sampler (Alg. 2) on the levels of our grid, which has to end at 0; it computes in
-    float64.
-    """
+    """EDM's sampler (Alg. 2), in float64, on the levels of our grid, which has to end at 0."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True if there is churn."""
         return bool(getattr(self, "S_churn", 0))
 
     @staticmethod
     def function(name: str) -> Any:
-        """The sampler's function, of a script that cannot be imported without its checkpoints'
-        libraries.
-        """
+        """The function of a script whose import needs the checkpoints' libraries."""
         return functions(clone_file(name), torch=torch, np=np)[name.partition(":")[2]]
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
         """The levels come in through ``round_sigma``, the function's only hook for them."""
         if not call.grid.to_zero:
             raise ValueError(f"{self.name} always steps to 0; use end = zero")
-        levels = call.levels(x, call.positive)
+        levels = call.levels(x, call.grid.positive)
         net = _Network(
             call=call,
             shape=x.shape,
@@ -238,13 +203,13 @@ class EDM(Peer):
             sigma_max=float("inf"),
             round_sigma=lambda s: levels if s.ndim else s,
         )
-        latents = x.double() / levels[0]
-        arguments = {
-            "num_steps": len(levels),
-            "sigma_min": call.positive[-1],
-            "sigma_max": call.positive[0],
-        }
         draw = call.once_a_step()
         return self.function(self.name)(
-            net, latents, randn_like=lambda y: draw().to(y), **arguments, **self.options
+            net,
+            x.double() / levels[0],
+            randn_like=lambda y: draw().to(y),
+            num_steps=len(levels),
+            sigma_min=call.grid.positive[-1],
+            sigma_max=call.grid.positive[0],
+            **self.options,
         )

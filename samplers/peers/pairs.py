@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..grid import Grid
@@ -39,7 +40,10 @@ class Pair(NamedTuple):
 
 _KD = "k-diffusion:sample_"
 _DF_2M = "diffusers:DPMSolverMultistepScheduler"
-_F32_STATE = "rounds the state to float32 in every step"
+_DF = "diffusers:"
+_JUMP = "the last step is of order 4, not x <- d"
+_rounded = partial(Pair, within=SINGLE, note="rounds the state to float32 in every step")
+_relative = partial(Pair, within=NEAR)
 
 PAIRS: tuple[Pair, ...] = (
     # k-diffusion
@@ -58,21 +62,12 @@ PAIRS: tuple[Pair, ...] = (
     ),
     Pair("dpm_2", f"{_KD}dpm_2", "DPM2"),
     Pair("dpm_2_ancestral", f"{_KD}dpm_2_ancestral", "DPM2 a"),
-    Pair(
-        "lms(through_zero=True)", f"{_KD}lms", "LMS", note="the last step is of order 4, not x <- d"
-    ),
-    Pair(
-        "dpm_solver_fast",
-        f"{_KD}dpm_fast",
-        "DPM fast",
-        within=NEAR,
-        note="theirs has levels of its own",
-    ),
-    Pair(
+    Pair("lms(through_zero=True)", f"{_KD}lms", "LMS", note=_JUMP),
+    _relative("dpm_solver_fast", f"{_KD}dpm_fast", "DPM fast", note="theirs has levels of its own"),
+    _relative(
         "dpm_solver_adaptive_23",
         f"{_KD}dpm_adaptive",
         "DPM adaptive",
-        within=NEAR,
         note="another step control, over the batch",
     ),
     Pair("dpmpp_2s_ancestral", f"{_KD}dpmpp_2s_ancestral", "DPM++ 2S a"),
@@ -93,60 +88,34 @@ PAIRS: tuple[Pair, ...] = (
         note="of order 2; dpmpp_3m_sde is the corrected one",
     ),
     # diffusers
-    Pair("euler", "diffusers:EulerDiscreteScheduler", "Euler", within=SINGLE, note=_F32_STATE),
-    Pair("euler", "diffusers:EDMEulerScheduler", "Euler", within=SINGLE, note=_F32_STATE),
-    Pair(
-        "euler_ancestral",
-        "diffusers:EulerAncestralDiscreteScheduler",
-        "Euler a",
-        within=SINGLE,
-        note=_F32_STATE,
-    ),
-    Pair("heun", "diffusers:HeunDiscreteScheduler", "Heun", end="zero"),
-    Pair("dpm_2", "diffusers:KDPM2DiscreteScheduler", "DPM2", end="zero"),
-    Pair("dpm_2_ancestral", "diffusers:KDPM2AncestralDiscreteScheduler", "DPM2 a", end="zero"),
-    Pair(
-        "lms(through_zero=True)",
-        "diffusers:LMSDiscreteScheduler",
-        "LMS",
-        note="the last step is of order 4, not x <- d",
-    ),
-    Pair("ddim", "diffusers:DDIMScheduler", "DDIM"),
-    Pair("ddim(eta=0.5)", "diffusers:DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
+    _rounded("euler", f"{_DF}EulerDiscreteScheduler", "Euler"),
+    _rounded("euler", f"{_DF}EDMEulerScheduler", "Euler"),
+    _rounded("euler_ancestral", f"{_DF}EulerAncestralDiscreteScheduler", "Euler a"),
+    Pair("heun", f"{_DF}HeunDiscreteScheduler", "Heun", end="zero"),
+    Pair("dpm_2", f"{_DF}KDPM2DiscreteScheduler", "DPM2", end="zero"),
+    Pair("dpm_2_ancestral", f"{_DF}KDPM2AncestralDiscreteScheduler", "DPM2 a", end="zero"),
+    Pair("lms(through_zero=True)", f"{_DF}LMSDiscreteScheduler", "LMS", note=_JUMP),
+    Pair("ddim", f"{_DF}DDIMScheduler", "DDIM"),
+    Pair("ddim(eta=0.5)", f"{_DF}DDIMScheduler(eta=0.5)", "DDIM, eta 0.5"),
     Pair(
         "ddpm",
-        "diffusers:DDPMScheduler",
+        f"{_DF}DDPMScheduler",
         "DDPM",
         end="zero",
         note="no noise in the last step, wherever it ends",
     ),
     Pair(
         "plms",
-        "diffusers:PNDMScheduler",
+        f"{_DF}PNDMScheduler",
         "PLMS",
         fewest=2,
         end="sigma_min",
         note="the step to 0 is of order 4, not x <- d",
     ),
-    Pair(
-        "ipndm(through_zero=True)",
-        "diffusers:IPNDMScheduler",
-        "",
-        note="the last step is of order 4, not x <- d",
-    ),
-    Pair("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero", within=SINGLE, note=_F32_STATE),
-    Pair(
-        "dpmpp_2m(last=(1,))",
-        _DF_2M,
-        "DPM++ 2M",
-        end="sigma_min",
-        most=14,
-        within=SINGLE,
-        note=_F32_STATE,
-    ),
-    Pair(
-        "dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15, within=SINGLE, note=_F32_STATE
-    ),
+    Pair("ipndm(through_zero=True)", f"{_DF}IPNDMScheduler", "", note=_JUMP),
+    _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="zero"),
+    _rounded("dpmpp_2m(last=(1,))", _DF_2M, "DPM++ 2M", end="sigma_min", most=14),
+    _rounded("dpmpp_2m", _DF_2M, "DPM++ 2M", end="sigma_min", fewest=15),
     Pair(
         "dpmpp_3m_published(last=(2, 1))",
         f"{_DF_2M}(solver_order=3)",
@@ -163,27 +132,23 @@ PAIRS: tuple[Pair, ...] = (
         within=SINGLE,
         note="of order 2; dpmpp_3m is corrected",
     ),
-    Pair(
-        "dpmpp_2m_sde",
-        f"{_DF_2M}(algorithm_type='sde-dpmsolver++')",
-        "DPM++ 2M SDE",
-        end="zero",
-        within=SINGLE,
-        note=_F32_STATE,
+    _rounded(
+        "dpmpp_2m_sde", f"{_DF_2M}(algorithm_type='sde-dpmsolver++')", "DPM++ 2M SDE", end="zero"
     ),
-    Pair("dpmpp_2m", "diffusers:EDMDPMSolverMultistepScheduler", "DPM++ 2M", end="zero"),
-    Pair("dpmpp_sde", "diffusers:DPMSolverSDEScheduler", "DPM++ SDE", end="zero"),
-    Pair("zeab_2(last=(1, 1))", "diffusers:DEISMultistepScheduler", "DEIS", most=15, end="zero"),
+    Pair("dpmpp_2m", f"{_DF}EDMDPMSolverMultistepScheduler", "DPM++ 2M", end="zero"),
+    Pair("dpmpp_sde", f"{_DF}DPMSolverSDEScheduler", "DPM++ SDE", end="zero"),
+    Pair("zeab_2(last=(1, 1))", f"{_DF}DEISMultistepScheduler", "DEIS", most=15, end="zero"),
     Pair(
         "zeab_3(last=(2, 1, 1))",
-        "diffusers:DEISMultistepScheduler(solver_order=3)",
+        f"{_DF}DEISMultistepScheduler(solver_order=3)",
         "DEIS",
         most=15,
         end="zero",
     ),
-    Pair("zeab_2", "diffusers:DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
-    Pair("unipc_2_published", "diffusers:UniPCMultistepScheduler", "UniPC"),
-    Pair("unipc_3_published", "diffusers:UniPCMultistepScheduler(solver_order=3)", "UniPC"),
+    Pair("zeab_2", f"{_DF}DEISMultistepScheduler", "DEIS", fewest=16, end="zero"),
+    Pair("unipc_2_published", f"{_DF}UniPCMultistepScheduler", "UniPC"),
+    Pair("unipc_3_published", f"{_DF}UniPCMultistepScheduler(solver_order=3)", "UniPC"),
+    # official repositories
     Pair(
         "unipc_2_published(variant='bh1')",
         "diffusers:UniPCMultistepScheduler(solver_type='bh1')",
@@ -191,18 +156,17 @@ PAIRS: tuple[Pair, ...] = (
         end="sigma_min",
         note="NaN in the step to 0",
     ),
-    Pair(
+    # diffusers
+    _relative(
         "dpmpp_2s",
-        "diffusers:DPMSolverSinglestepScheduler",
+        f"{_DF}DPMSolverSinglestepScheduler",
         "DPM++ 2S",
-        within=NEAR,
         note="theirs spends two intervals on a step",
     ),
-    Pair(
+    _relative(
         "sa_solver",
-        "diffusers:SASolverScheduler",
+        f"{_DF}SASolverScheduler",
         "SA-Solver",
-        within=NEAR,
         note="theirs rescales order 2 and draws another noise",
     ),
     # azula
@@ -221,18 +185,12 @@ PAIRS: tuple[Pair, ...] = (
     *(Pair(f"zeab_{k}", f"azula:zEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
     *(Pair(f"xeab_{k}", f"azula:xEABSampler(max_order={k})") for k in (1, 2, 3, 4)),
     *(
-        Pair(
-            f"reab_{k}",
-            f"azula:REABSampler(max_order={k})",
-            within=NEAR,
-            note="theirs is of order 1",
-        )
+        _relative(f"reab_{k}", f"azula:REABSampler(max_order={k})", note="theirs is of order 1")
         for k in (1, 2, 3, 4)
     ),
-    Pair(
+    _relative(
         "euler_maruyama",
         "azula:ItoSampler",
-        within=NEAR,
         note="theirs is explicit in sigma for the drift, in sigma^2 for the noise",
     ),
     # torchsde
@@ -275,10 +233,7 @@ PAIRS: tuple[Pair, ...] = (
     Pair("unipc_3_published(variant='bh1')", "UniPC:multistep", "UniPC", end="sigma_min"),
     Pair("unipc_3_published", "UniPC:multistep(variant='bh2')", "UniPC", end="sigma_min"),
     Pair(
-        "unipc_2_published",
-        "UniPC:multistep(variant='bh2', max_order=2)",
-        "UniPC",
-        end="sigma_min",
+        "unipc_2_published", "UniPC:multistep(variant='bh2', max_order=2)", "UniPC", end="sigma_min"
     ),
     Pair("euler", "diff-sampler:euler_sampler"),
     Pair("heun", "diff-sampler:heun_sampler"),
@@ -286,11 +241,10 @@ PAIRS: tuple[Pair, ...] = (
     Pair("ipndm", "diff-sampler:ipndm_sampler"),
     Pair("ipndm_3", "diff-sampler:ipndm_sampler(max_order=3)"),
     *(
-        Pair(
+        _relative(
             f"deis_tab_{k}",
             f"diff-sampler:deis_sampler(max_order={k})",
             "DEIS",
-            within=NEAR,
             note="float32 coefficients",
         )
         for k in (2, 3, 4)
@@ -339,15 +293,10 @@ def _row(pair: Pair) -> dict[str, Any]:
 
 
 def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
-    """A list of levels with the call that hands it to a library.
+    """Return falling levels as "diffusers" or "k-diffusion" takes them.
 
-    Args:
-        library: "diffusers" or "k-diffusion".
-        sigmas: falling levels; only the last may be 0.
-
-    Returns:
-        ``sigmas`` as the library takes them, ``call`` with the line of Python that does so, and
-        ``notes``, what it changes.
+    ``sigmas``, ``call`` with the line of Python that hands them over, and ``notes``, what it
+    changes.
 
     >>> export_sigmas("k-diffusion", [80.0, 1.0, 0.0])["sigmas"]
     [80.0, 1.0, 0.0]
@@ -356,21 +305,10 @@ def export_sigmas(library: str, sigmas: Sequence[float]) -> dict[str, Any]:
         ValueError: another library, or levels that are no grid.
     """
     levels = list(Grid(tuple(sigmas)).sigma)
-    if library == "k-diffusion":
-        return {
-            "library": library,
-            "sigmas": levels,
-            "call": "sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))",
-            "notes": "",
-        }
-    if library == "diffusers":
-        return {
-            "library": library,
-            "sigmas": levels,
-            "call": "scheduler.set_timesteps(sigmas=sigmas)",
-            "notes": _DIFFUSERS,
-        }
-    raise ValueError(f"cannot export to {library!r}; choose diffusers or k-diffusion")
+    if library not in _CALLS:
+        raise ValueError(f"cannot export to {library!r}; choose diffusers or k-diffusion")
+    call, notes = _CALLS[library]
+    return {"library": library, "sigmas": levels, "call": call, "notes": notes}
 
 
 _DIFFUSERS = (
@@ -380,3 +318,9 @@ _DIFFUSERS = (
     "torch.tensor(sigmas), while their timesteps, which the "
     "network sees, then have to be set too."
 )
+
+_CALLS = {
+    "k-diffusion": ("sampling.sample_dpmpp_2m(model, x, torch.tensor(sigmas))", ""),
+    "diffusers": ("scheduler.set_timesteps(sigmas=sigmas)", _DIFFUSERS),
+}
+"""For each library, the line of Python that takes a list of levels, and what it changes."""

@@ -36,22 +36,18 @@ _SOURCE = Source(
 
 @dataclass(frozen=True, kw_only=True)
 class TorchSDE(Peer):
-    """A solver of torchsde on the reverse SDE of the data's noising process (variance
-    exploding, full noise).
-    """
+    """A solver of torchsde on the reverse SDE of the variance-exploding process."""
 
     @property
     def stochastic(self) -> bool:  # type: ignore[override]
-        """Return True: the SDE always draws noise."""
         return True
 
     def integrate(self, call: Call, x: Tensor) -> Tensor:
-        """Call ``sdeint`` once an interval, so that each step is one of ours."""
         sdeint = installed(self.name, LIBRARY, "torchsde").sdeint
         shape, y = x.shape, x.flatten(1)
         # sdeint draws numbers to check shapes with
         with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            for cur, nxt in zip(call.positive, call.positive[1:], strict=False):
+            for cur, nxt in zip(call.grid.positive, call.grid.positive[1:], strict=False):
                 span = torch.tensor([-cur, -nxt], dtype=torch.float64, device=x.device)
                 sde, increments = _ReverseSDE(call, shape), _Increments(call, y, cur, nxt)
                 # the solver cuts it off at the end of the span: one step, for any rounding
@@ -61,9 +57,7 @@ class TorchSDE(Peer):
 
 
 class _ReverseSDE:
-    """Drift, and products with the diffusion: its matrix, a multiple of the identity, would be
-    the square of an image.
-    """
+    """Drift, and products with the diffusion, whose matrix would be the square of an image."""
 
     noise_type, sde_type = "additive", "ito"
 

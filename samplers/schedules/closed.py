@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from ..grid import Grid, spaced
 from ..types import Source
 from .registry import schedule
 
-EDM = "https://arxiv.org/abs/2206.00364v2"
+edm = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v2")
 ENDS = "The ends are the range of the model, not that of the paper."
 
 
-@schedule(Source("karras2022edm", "eq. (5)", EDM))
+@schedule(edm("eq. (5)"))
 def karras(
     n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_zero: bool = True
 ) -> Grid:
@@ -50,9 +51,8 @@ def uniform_lambda(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool 
 
     Also called "logSNR" or "exponential". Arguments as :func:`karras`.
     """
-    return spaced(
-        n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * (sigma_min / sigma_max) ** u
-    )
+    ratio = sigma_min / sigma_max
+    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_max * ratio**u)
 
 
 @schedule(
@@ -70,30 +70,15 @@ def polyexponential(
 
         log(sigma_i) = log(sigma_min) + (1 - u_i)^rho log(sigma_max / sigma_min)
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        rho: > 0; above 1 puts more steps at low noise, 1 is :func:`uniform_lambda`.
-        to_zero: end at 0, as in :func:`karras`.
-
-    Raises:
-        ValueError: no step, no range, or rho not positive.
+    Arguments and errors as :func:`karras`, but ``rho`` > 0 above 1 puts more steps at low noise,
+    and 1 is :func:`uniform_lambda`.
     """
     _positive("rho", rho)
-    return spaced(
-        n,
-        sigma_min,
-        sigma_max,
-        to_zero,
-        lambda u: sigma_min * (sigma_max / sigma_min) ** ((1 - u) ** rho),
-    )
+    ratio = sigma_max / sigma_min
+    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * ratio ** ((1 - u) ** rho))
 
 
-@schedule(
-    Source("karras2022edm", "Table 1, column VE, time steps", EDM, (ENDS,)),
-    same_as="uniform_lambda",
-)
+@schedule(edm("Table 1, column VE, time steps", deviations=(ENDS,)), same_as="uniform_lambda")
 def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
     """The VE row of EDM: t = sigma² is geometric.
 
@@ -101,13 +86,8 @@ def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) 
 
     Arguments as :func:`karras`.
     """
-    return spaced(
-        n,
-        sigma_min,
-        sigma_max,
-        to_zero,
-        lambda u: math.sqrt(sigma_max**2 * (sigma_min**2 / sigma_max**2) ** u),
-    )
+    top, ratio = sigma_max**2, sigma_min**2 / sigma_max**2
+    return spaced(n, sigma_min, sigma_max, to_zero, lambda u: math.sqrt(top * ratio**u))
 
 
 @schedule(
@@ -130,8 +110,7 @@ def sohl_dickstein_1503(
     """Every step loses the same share of signal: beta_t = 1 / (T - t + 1), so abar_t = 1 - t / T.
 
     This is the paper's schedule of binomial diffusion, moved to Gaussian noise. With abar =
-    1 / (1 + sigma²) the share of signal and s = 1 - abar the share of noise, sigma = sqrt(s /
-    abar). Arguments as :func:`karras`.
+    1 / (1 + sigma²) and s = 1 - abar, sigma = sqrt(s / abar). Arguments as :func:`karras`.
     """
 
     def at(u: float) -> float:
@@ -161,15 +140,8 @@ def flow_shift(
 
         t <- shift t / (1 + (shift - 1) t);   in sigma = t / (1 - t) that is sigma <- shift sigma
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        shift: > 0; above 1 puts more steps at high noise; 1 is uniform in flow time.
-        to_zero: end at 0, as in :func:`karras`.
-
-    Raises:
-        ValueError: no step, no range, or shift not positive.
+    Arguments and errors as :func:`karras`. ``shift`` > 0; above 1 puts more steps at high noise; 1
+    is uniform in flow time.
     """
     _positive("shift", shift)
     # the times that are shifted to the ends

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import Grid, check_range
 from ..types import Source
-from .closed import EDM
+from .closed import edm
 from .registry import schedule
 
 STEPS = 1000
@@ -47,12 +47,7 @@ def rates(table: str) -> tuple[float, ...]:
 
 @cache
 def table_levels(table: str) -> tuple[float, ...]:
-    """The noise levels sqrt((1 - abar) / abar) of a table, rising: entry t belongs to integer time
-    t = 0 … 999.
-
-    Raises:
-        ValueError: no such table.
-    """
+    """The noise levels sqrt((1 - abar) / abar) of a table, rising, at t = 0 … 999."""
     log_signal: NDArray[np.float64] = np.cumsum(np.log1p(-np.array(rates(table))))
     return tuple(np.sqrt(np.expm1(-log_signal)).tolist())
 
@@ -61,15 +56,13 @@ CLIPPED = (
     "The table is cut to the model's range and its ends are moved to the ends of "
     "that range; where rows remain it has its own levels."
 )
-FLAWED = "https://arxiv.org/abs/2305.08891v4"
+_flawed = partial(Source, "lin2024flawed", url="https://arxiv.org/abs/2305.08891v4")
 
 
 @schedule(
-    Source(
-        "lin2024flawed",
+    _flawed(
         "Table 2, leading",
-        FLAWED,
-        (
+        deviations=(
             CLIPPED,
             "The first level is sigma_max, where latents are drawn; the paper's leading "
             "steps start below the last trained step.",
@@ -88,13 +81,9 @@ def discrete_leading(
 ) -> Grid:
     """Rows 0, s, 2s, … of a beta table, s = floor(T / N): the steps of DDIM and iDDPM respacing.
 
-    Args:
-        n: number of steps; at most the number of rows in the range, unless ``interpolate``.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        table: "linear", "scaled_linear" or "cosine" (:func:`~.tables.rates`).
-        interpolate: do not round times to rows; log(sigma) is linear between rows.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``n`` is at most the number of rows in the range, unless ``interpolate``: then times are not
+    rounded to rows, and log(sigma) is linear between these. ``table`` is "linear", "scaled_linear"
+    or "cosine" (:func:`rates`). The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no such table, no range, or more steps than rows.
@@ -106,11 +95,9 @@ def discrete_leading(
 
 
 @schedule(
-    Source(
-        "lin2024flawed",
+    _flawed(
         "Table 2, trailing",
-        FLAWED,
-        (
+        deviations=(
             CLIPPED,
             "To 0, the last positive level is that of row T / N - 1, not "
             "sigma_min: that row is the last evaluation.",
@@ -136,7 +123,7 @@ def discrete_trailing(
     return _grid(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
-@schedule(Source("lin2024flawed", "Table 2, linspace", FLAWED, (CLIPPED,)))
+@schedule(_flawed("Table 2, linspace", deviations=(CLIPPED,)))
 def discrete_linspace(
     n: int,
     sigma_min: float,
@@ -157,7 +144,7 @@ def discrete_linspace(
 
 
 @schedule(
-    Source("karras2022edm", "Table 1, column iDDPM, time steps", EDM, (CLIPPED,)),
+    edm("Table 1, column iDDPM, time steps", deviations=(CLIPPED,)),
     same_as="discrete_linspace(table='cosine')",
 )
 def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
@@ -172,9 +159,7 @@ def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = Tru
 
 
 def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]:
-    """The levels of a table between the ends of the range, rising, with the outermost two moved
-    to these ends.
-    """
+    """The levels of a table within the range, rising, with the outermost two moved to its ends."""
     check_range(n, sigma_min, sigma_max)
     inside = [level for level in table_levels(table) if sigma_min <= level <= sigma_max]
     if len(inside) < 2:
@@ -188,14 +173,9 @@ def _rows(n: int, table: str, sigma_min: float, sigma_max: float) -> list[float]
 def _grid(
     n: int, rows: Sequence[float], times: Sequence[float], interpolate: bool, to_zero: bool
 ) -> Grid:
-    """The grid whose evaluations are at these times (rows, falling).
-
-    The first is moved to the last row.
-    """
-    at: Callable[[float], float] = (
-        (lambda t: _between(rows, t)) if interpolate else (lambda t: rows[round(t)])
-    )
-    sigma = [rows[-1], *(at(t) for t in times[1:])]
+    """The grid with evaluations at these times (rows, falling), the first at the last row."""
+    inner = (_between(rows, t) if interpolate else rows[round(t)] for t in times[1:])
+    sigma = [rows[-1], *inner]
     if len(set(sigma)) < len(sigma):
         raise ValueError(
             f"{n} steps are too many for a beta table with {len(rows)} levels between "

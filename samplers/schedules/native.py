@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Protocol
 
 from ..grid import Grid, spaced
 from ..types import Source
-from .closed import EDM, ENDS
+from .closed import ENDS, edm
 from .registry import schedule
 
 
@@ -26,13 +27,15 @@ class Process(Protocol):
 CONTINUOUS = (
     "In continuous time between the ends of the model's range, not rounded to trained steps."
 )
-
-
-@schedule(
-    Source(
-        "song2021ddim", "appendix D.2, linear", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)
-    )
+_ddim = partial(
+    Source,
+    "song2021ddim",
+    url="https://arxiv.org/abs/2010.02502v4",
+    deviations=(CONTINUOUS,),
 )
+
+
+@schedule(_ddim("appendix D.2, linear"))
 def uniform_time(
     n: int,
     sigma_min: float,
@@ -44,13 +47,8 @@ def uniform_time(
 ) -> Grid:
     """Levels uniform in t^(1/power), t being the native time of a process.
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        process: whose time; by name in the harness: "vp_linear", "vp_cosine", "flow" or "ve".
-        power: > 0; 1 is uniform, 2 quadratic.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``process`` has a name in the harness: "vp_linear", "vp_cosine", "flow" or "ve". ``power`` > 0;
+    1 is uniform, 2 quadratic. The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no step, no range, or power not positive.
@@ -58,24 +56,14 @@ def uniform_time(
     if not power > 0:
         raise ValueError(f"power must be positive, got {power}")
     first, last = process.t_of(sigma_max) ** (1 / power), process.t_of(sigma_min) ** (1 / power)
-    return spaced(
-        n,
-        sigma_min,
-        sigma_max,
-        to_zero,
-        lambda u: process.level((first + u * (last - first)) ** power),
-    )
+
+    def at(u: float) -> float:
+        return process.level((first + u * (last - first)) ** power)
+
+    return spaced(n, sigma_min, sigma_max, to_zero, at)
 
 
-@schedule(
-    Source(
-        "song2021ddim",
-        "appendix D.2, quadratic",
-        "https://arxiv.org/abs/2010.02502v4",
-        (CONTINUOUS,),
-    ),
-    same_as="uniform_time(power=2.0)",
-)
+@schedule(_ddim("appendix D.2, quadratic"), same_as="uniform_time(power=2.0)")
 def quadratic_time(
     n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True
 ) -> Grid:
@@ -88,9 +76,7 @@ def quadratic_time(
     return uniform_time(n, sigma_min, sigma_max, process=process, power=2.0, to_zero=to_zero)
 
 
-@schedule(
-    Source("karras2022edm", "Table 1, column VP, time steps", EDM, (ENDS,)), same_as="uniform_time"
-)
+@schedule(edm("Table 1, column VP, time steps", deviations=(ENDS,)), same_as="uniform_time")
 def edm_vp(
     n: int,
     sigma_min: float,
@@ -102,13 +88,8 @@ def edm_vp(
 ) -> Grid:
     """The VP row of EDM: uniform in t with sigma(t)² = exp(beta_d t² / 2 + beta_min t) - 1.
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        beta_d: growth of the rate, > 0.
-        beta_min: rate at t = 0, > 0.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``beta_d`` > 0 is the growth of the rate, ``beta_min`` > 0 the rate at t = 0. The other
+    arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no step, no range, or a rate that is not positive.
@@ -149,14 +130,8 @@ def beta(
 
         t_i = t_min + q(1 - u_i) (t_max - t_min),   q the inverse of the regularised incomplete beta function
 
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        process: as :func:`uniform_time`.
-        alpha: shape at sigma_min, > 0; below 1 gathers steps there.
-        beta: shape at sigma_max, > 0; alpha = beta = 1 is :func:`uniform_time`.
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    ``alpha`` > 0 is the shape at sigma_min, where less than 1 gathers steps, ``beta`` > 0 that at
+    sigma_max; with both 1 it is :func:`uniform_time`, as which the other arguments are.
 
     Raises:
         ValueError: no step, no range, or a shape that is not positive.

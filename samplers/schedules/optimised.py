@@ -1,4 +1,6 @@
-"""Align Your Steps: published lists, interpolated to any number of steps."""
+"""Schedules that were optimised: Align Your Steps, published lists interpolated to any number of
+steps; and dynamic programming, the nodes of a fine grid whose steps cost least in sum.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,8 @@ def euler_costs(
 def staircase_costs(
     levels: Sequence[float], mmse: NDArray[np.float64], integral: NDArray[np.float64]
 ) -> Matrix:
-    """The path divergence in nats that a step of ``ddpm`` from one level to another adds, derived in
-    ``samplerbench_studies.analysis.path_kl``: the area between the MMSE curve and a stair above it.
+    """The path divergence in nats that a step of ``ddpm`` adds: the area between the MMSE curve and
+    a stair above it, derived in ``samplerbench_studies.analysis.path_kl``.
 
         c_ij = 1/2 int_{gamma_i}^{gamma_j} [mmse(gamma_i) - mmse(gamma)] dgamma   for i < j, 0 elsewhere,   gamma = 1 / sigma²
 
@@ -75,8 +77,8 @@ def staircase_costs(
 
 
 def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
-    """The path from the first node to the last with the smallest sum of weight^k c over its steps k
-    = 0, 1, …, ``steps`` of them.
+    """The path from the first node to the last with the smallest sum of weight^k c over its
+    ``steps`` steps k = 0, 1, ….
 
     Backward dynamic programming: V_k(i) = min over j > i of c_ij + weight V_(k-1)(j), from V_1(i) =
     c of the jump to the last node. Of equally cheap paths it is the one with the earlier nodes.
@@ -109,20 +111,11 @@ def cheapest_path(cost: Matrix, steps: int, weight: float = 1.0) -> list[int]:
 
 
 def even_path(cost: Matrix, steps: int) -> list[int]:
-    """The path from the first node to the last whose dearest step is as cheap as can be; of those,
-    the one with the smallest sum of squares.
+    """The path whose dearest step is as cheap as can be; of those, with the smallest sum of
+    squares.
 
-    Where costs vary smoothly and the nodes are dense, all steps then cost the same.
-
-    Args:
-        cost: as for :func:`cheapest_path`.
-        steps: 1 … m - 1.
-
-    Returns:
-        ``steps + 1`` node numbers, rising from 0 to m - 1.
-
-    Raises:
-        ValueError: more steps than the nodes allow, or none.
+    Where costs vary smoothly and the nodes are dense, all steps then cost the same. Arguments,
+    result and errors are those of :func:`cheapest_path`.
     """
 
     def allowed(most: float) -> Matrix:
@@ -206,10 +199,8 @@ LISTS = (*_TIMES, *_LEVELS)
 
 
 def published(model: str) -> tuple[float, ...]:
-    """The eleven levels of a published list, falling.
-
-    Args:
-        model: "sd15", "sdxl" (trained steps on the Stable Diffusion table) or "svd" (levels).
+    """Return the eleven levels of a published list, falling: trained steps on the Stable Diffusion
+    table for "sd15" and "sdxl", levels for "svd".
 
     Raises:
         ValueError: no such list.
@@ -239,14 +230,8 @@ def align_your_steps(
     """A list that was optimised for a model at 10 steps, log-linearly interpolated in the index of
     the step.
 
-    Over the range of the list, 10 steps that do not go to 0 are the list itself.
-
-    Args:
-        n: number of steps.
-        sigma_min: last positive level.
-        sigma_max: first level.
-        model: whose list: "sd15", "sdxl" or "svd".
-        to_zero: end at 0, as in :func:`~.closed.karras`.
+    Over the range of the list, 10 steps that do not go to 0 are the list itself. ``model`` is whose
+    list: "sd15", "sdxl" or "svd". The other arguments are as in :func:`~.closed.karras`.
 
     Raises:
         ValueError: no such list, no step or no range.

@@ -2,17 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from looping import each
+from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.counts import check_nfe
 from samplerbench.benchmarks.conformance.moments import ImpulseNoise, exact_moments
 from samplerbench.benchmarks.conformance.problems import AnisotropicGaussian, Rational, ThreeModes
 from samplerbench.benchmarks.conformance.recorder import Recorder
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
+from samplerbench.samplers.families.exponential import data_weights, decay, noise_std
+from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 GRID = karras(9, 0.02, 40.0)
 GAUSSIAN = AnisotropicGaussian()
@@ -254,3 +258,103 @@ def test_intervals_from_a_file_are_the_same_value():
 def test_sde_methods__values_out_of_range_are_refused(spec, reason):
     with pytest.raises(ValueError, match=reason):
         make(spec)
+
+
+PHI = {
+    "ode": lambda x: x,
+    "sde": lambda x: x**2,
+    "sde_1": lambda x: x * (np.exp(-1 / x) + 10),
+    "sde_2": lambda x: x**1.5,
+    "sde_3": lambda x: x**2.5,
+    "sde_4": lambda x: x**0.9 * np.log(1 + 100 * x**1.5) / np.log(10),
+    "sde_5": lambda x: x * (np.exp(x**0.3) + 10),
+}
+
+
+@each("scale", LOG_SCALE)
+@each(("cur", "nxt"), [(60.0, 20.0), (1.0, 0.7), (0.05, 0.002)])
+def test_er_sde__integrates_against_phi(scale, cur, nxt):
+    """The row's weights give each power of s - cur its integral against phi(nxt) phi'(s) /
+    phi(s)², with phi' by a complex step.
+    """
+    phi, nodes = PHI[scale], [cur, 1.5 * cur, 2.5 * cur]
+    row = make({"name": "er_sde_3", "scale": scale}).row(nodes, nxt)
+    assert row.a == pytest.approx(phi(nxt) / phi(cur), rel=1e-12)
+
+    def kernel(v):
+        s = math.exp(v)
+        return phi(nxt) * phi(s + 1e-30j).imag / 1e-30 / phi(s) ** 2 * s
+
+    for j in range(3):
+        exact = quad(
+            lambda v, j=j: kernel(v) * (math.exp(v) / cur - 1) ** j,
+            math.log(nxt),
+            math.log(cur),
+            epsabs=0,
+            epsrel=1e-11,
+        )[0]
+        assert math.fsum(
+            w * (s / cur - 1) ** j for w, s in zip(row.b, nodes, strict=True)
+        ) == pytest.approx(exact, rel=1e-9)
+
+
+def test_a_scale_is_refused_where_it_has_no_noise():
+    sampler = make({"name": "er_sde_2", "scale": "sde_4"})
+    sampler.plan(karras(5, 0.02, 80.0))
+    with pytest.raises(ValueError, match="'sde_4' is not valid at sigma = 10000"):
+        sampler.plan(karras(5, 0.02, 1e4))
+
+
+def predict_evaluate_correct(sampler, grid, noise):
+    """SA-Solver as its paper has it: the state is the corrected one, and each step's noise
+    serves twice.
+    """
+
+    def half(x, cur, nxt, seen, z):
+        kappa = sampler.tau**2 if sampler.tau_end <= nxt <= sampler.tau_start else 0.0
+        weights = data_weights(cur, nxt, [s for s, _ in seen], kappa)
+        return (
+            decay(cur, nxt, kappa) * x
+            + sum(w * d for w, (_, d) in zip(weights, seen, strict=True))
+            + noise_std(cur, nxt, kappa) * z
+        )
+
+    denoise, x = ThreeModes(), noise.initial() * grid.sigma[0]
+    seen = [(grid.sigma[0], denoise(x, grid.sigma[0]))]
+    for i, (cur, nxt) in enumerate(grid.intervals()):
+        if nxt == 0:
+            return seen[0][1]
+        z, used = noise.at(i, cur, nxt)(), min(sampler.predictor, len(seen))
+        predicted = half(x, cur, nxt, seen[:used], z)
+        if i == len(grid) - 1:
+            return predicted
+        seen.insert(0, (nxt, denoise(predicted, nxt)))
+        x = (
+            half(x, cur, nxt, seen[: min(sampler.corrector, used + 1)], z)
+            if sampler.corrector
+            else predicted
+        )
+    raise AssertionError
+
+
+@each("tau", [0.0, 0.6, 1.0])
+@each(("predictor", "corrector"), [(3, 4), (2, 2), (1, 2), (3, 2), (4, 5), (3, 0)])
+@each("to_zero", [True, False])
+def test_sa_solver__folded_corrections_are_predict_evaluate_correct(
+    predictor, corrector, tau, to_zero
+):
+    sampler = make(
+        {
+            "name": "sa_solver",
+            "predictor": predictor,
+            "corrector": corrector,
+            "tau": tau,
+            "tau_start": 20.0,
+        }
+    )
+    grid = karras(9, 0.02, 40.0, to_zero=to_zero)
+    noise = SampleNoise(1, torch.arange(6), (2,), torch.float64)
+    found = sampler.sample(ThreeModes(), noise.initial() * grid.sigma[0], grid, noise)
+    torch.testing.assert_close(
+        found, predict_evaluate_correct(sampler, grid, noise), rtol=0, atol=1e-12
+    )

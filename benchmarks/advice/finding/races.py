@@ -72,7 +72,7 @@ def errors_of(
     beyond = np.zeros(len(state))
     for i, row in enumerate(steps.rows):
         error = state - x[i]
-        change = look.felt(levels[i : i + 1], error[None])[0]
+        change = look.response_at(levels[i : i + 1], error[None])[0]
         beyond += _size(change) * _size(error) / (look.dim * levels[i])
         images.append(d[i] + change)
         state = row.a * state

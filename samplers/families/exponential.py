@@ -1,5 +1,4 @@
-"""The reverse SDE with any amount of noise, in lam = -log(sigma), and the weights of its
-exponential integrators.
+"""Weights of exponential integrators of the reverse SDE, with any amount of noise, in lam.
 
 For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of
 the probability flow (kappa = 0) and of the time-reversed noising process (kappa = 1). Over a step
@@ -30,20 +29,22 @@ def noise_std(cur: float, nxt: float, kappa: float) -> float:
     return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
 
 
-def moments(cur: float, nxt: float, kappa: float, count: int) -> list[float]:
-    """The integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j = 0 …
-    count - 1.
-    """
+def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
+    """Integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), for d."""
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
 
 
+def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
+    """Integrals -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), for eps."""
+    h = math.log(cur / nxt)
+    return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]
+
+
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
-    """Weights of d at ``levels``, one each: the integral of the polynomial in lam through them,
-    exactly.
-    """
+    """Weights of d at ``levels``: the integral of the polynomial in lam through them, exactly."""
     return monomial_weights(
-        [math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels))
+        [math.log(cur / level) for level in levels], data_moments(cur, nxt, len(levels), kappa)
     )
 
 
@@ -53,17 +54,8 @@ def sde_row(cur: float, nxt: float, kappa: float, weights: Sequence[float]) -> L
 
 
 def check_eta(name: str, eta: float) -> None:
-    """Refuse an amount of noise kappa = eta that is negative or infinite.
-
-    Raises:
-        ValueError: unless 0 <= eta < inf.
-    """
+    """Refuse an amount of noise kappa = eta that is negative or infinite."""
     if not 0 <= eta < math.inf:
         raise ValueError(
             f"{name}: eta must be >= 0 (0 is deterministic, 1 the reverse SDE), got {eta}"
         )
-
-
-def strong_order(eta: float) -> float | None:
-    """1 at eta = 1, the reverse SDE of the data's noising process; None for others."""
-    return 1.0 if eta == 1 else None
