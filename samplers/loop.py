@@ -45,7 +45,9 @@ class GridSampler(Sampler, ABC):
         states.
         """
         bound, levels, source = bound_inputs(self, denoise, x, grid, noise)
-        return integrate(self, bound, x, levels, source, on_step=on_step)
+        options = {} if on_step is None else {"on_step": on_step}
+        with torch.no_grad():  # steps write over their own tensors
+            return self.solve(bound, x, levels, source, **options)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
@@ -72,6 +74,18 @@ class GridSampler(Sampler, ABC):
     def nfe(self, grid: Grid) -> int:
         """Evaluations per sample, exactly."""
         return len(grid)
+
+    def solve(
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        grid: Grid,
+        noise: Noise,
+        *,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+        return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
 
 @torch.no_grad()

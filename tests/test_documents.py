@@ -72,7 +72,7 @@ def test_page__files_that_a_page_names_exist(page):
 
 def test_the_reader_of_names_finds_them():
     guide = named(DOCS / "adding-a-sampler.md")
-    assert {"euler.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(
+    assert {"edm.py", "samplers/families/adams.py", "tests/samplers/test_identities.py"} <= set(
         guide
     )
 

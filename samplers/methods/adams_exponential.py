@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..families.adams import adams_row, eps_memo, no_decay
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep, Startup
-from ..numerics import integral, phi
+from ..numerics import integral
 from ..registry import register_family
 from ..types import Source
 
@@ -122,18 +123,6 @@ class RosenbrockEAB(Multistep):
 
     def row(self, levels: Sequence[float], nxt: float) -> LinearRow:
         return adams_row(self, levels, nxt)
-
-
-def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Moments of :class:`NoiseEAB`."""
-    h = math.log(cur / nxt)
-    return [-nxt * h ** (k + 1) * phi(k + 1, h) for k in range(count)]
-
-
-def data_moments(cur: float, nxt: float, count: int) -> list[float]:
-    """Moments of :class:`DataEAB`."""
-    h = math.log(cur / nxt)
-    return [h ** (k + 1) * phi(k + 1, -h) for k in range(count)]
 
 
 _TWINS = {"zeab_1": "euler", "xeab_1": "euler", "zeab_3": "dpm_solver_3m", "xeab_3": "dpmpp_3m"}

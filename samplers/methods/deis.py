@@ -22,73 +22,6 @@ _paper = partial(Source, "zhang2023deis", url="https://arxiv.org/abs/2204.13902v
 
 
 @dataclass(frozen=True, kw_only=True)
-class SigmaRungeKutta(LinearStages):
-    """An explicit Runge-Kutta method in sigma.
-
-    With H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur + c_k H; x <- x + H sum_k b_k eps_k.
-    A stage at c = 1 is evaluated at ``nxt``, without rounding.
-
-    Class attributes:
-        c, a, b: its Butcher tableau without the first stage's zeros.
-    """
-
-    c: ClassVar[tuple[float, ...]]
-    a: ClassVar[tuple[tuple[float, ...], ...]]
-    b: ClassVar[tuple[float, ...]]
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        slopes = [(x - denoise(x, cur)) / cur]
-        for c_k, a_k in zip(self.c, self.a, strict=True):
-            level = (1 - c_k) * cur + c_k * nxt
-            y = x + (nxt - cur) * _dot(a_k, slopes)
-            slopes.append((y - denoise(y, level)) / level)
-        return x + (nxt - cur) * _dot(self.b, slopes)
-
-
-def _dot(weights: tuple[float, ...], slopes: list[Any]) -> Any:
-    first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
-    return sum(others, first)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK2(SigmaRungeKutta):
-    """Heun's rule in sigma: EDM's sampler without churn."""
-
-    name = "deis_rrk_2"
-    order = 2
-    same_as = "heun"
-    source = _paper("rhoRK-DEIS; authors' code, 2heun")
-    c, a, b = (1.0,), ((1.0,),), (1 / 2, 1 / 2)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK3(SigmaRungeKutta):
-    """Kutta's third-order rule in sigma."""
-
-    name = "deis_rrk_3"
-    order = 3
-    source = _paper("rhoRK-DEIS; authors' code, 3kutta")
-    c, a, b = (1 / 2, 1.0), ((1 / 2,), (-1.0, 2.0)), (1 / 6, 4 / 6, 1 / 6)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DEISRRK4(SigmaRungeKutta):
-    """The classical fourth-order rule in sigma."""
-
-    name = "deis_rrk_4"
-    order = 4
-    source = _paper("rhoRK-DEIS; authors' code, 4rk")
-    c, a, b = (
-        (1 / 2, 1 / 2, 1.0),
-        ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)),
-        (1 / 6, 2 / 6, 2 / 6, 1 / 6),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class SigmaAB(Multistep):
     """Eps is a polynomial in sigma: x <- x + sum_j eps_{i-j} int_cur^nxt l_j(s) ds.
 
@@ -167,3 +100,70 @@ for _k in (2, 3, 4):
     register_family(SigmaAB, f"deis_rhoab_{_k}", points=_k, order=_k, same_as=f"zab_{_k}")
     register_family(TimeAB, f"deis_tab_{_k}", points=_k, order=_k)
 register_family(SigmaAB, "lms", points=4, order=4, same_as="zab_4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigmaRungeKutta(LinearStages):
+    """An explicit Runge-Kutta method in sigma.
+
+    With H = nxt - cur, eps_k at x + H sum_j a_kj eps_j and cur + c_k H; x <- x + H sum_k b_k eps_k.
+    A stage at c = 1 is evaluated at ``nxt``, without rounding.
+
+    Class attributes:
+        c, a, b: its Butcher tableau without the first stage's zeros.
+    """
+
+    c: ClassVar[tuple[float, ...]]
+    a: ClassVar[tuple[tuple[float, ...], ...]]
+    b: ClassVar[tuple[float, ...]]
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        slopes = [(x - denoise(x, cur)) / cur]
+        for c_k, a_k in zip(self.c, self.a, strict=True):
+            level = (1 - c_k) * cur + c_k * nxt
+            y = x + (nxt - cur) * _dot(a_k, slopes)
+            slopes.append((y - denoise(y, level)) / level)
+        return x + (nxt - cur) * _dot(self.b, slopes)
+
+
+def _dot(weights: tuple[float, ...], slopes: list[Any]) -> Any:
+    first, *others = (w * k for w, k in zip(weights, slopes, strict=True))
+    return sum(others, first)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DEISRRK2(SigmaRungeKutta):
+    """Heun's rule in sigma: EDM's sampler without churn."""
+
+    name = "deis_rrk_2"
+    order = 2
+    same_as = "heun"
+    source = _paper("rhoRK-DEIS; authors' code, 2heun")
+    c, a, b = (1.0,), ((1.0,),), (1 / 2, 1 / 2)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DEISRRK3(SigmaRungeKutta):
+    """Kutta's third-order rule in sigma."""
+
+    name = "deis_rrk_3"
+    order = 3
+    source = _paper("rhoRK-DEIS; authors' code, 3kutta")
+    c, a, b = (1 / 2, 1.0), ((1 / 2,), (-1.0, 2.0)), (1 / 6, 4 / 6, 1 / 6)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DEISRRK4(SigmaRungeKutta):
+    """The classical fourth-order rule in sigma."""
+
+    name = "deis_rrk_4"
+    order = 4
+    source = _paper("rhoRK-DEIS; authors' code, 4rk")
+    c, a, b = (
+        (1 / 2, 1 / 2, 1.0),
+        ((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)),
+        (1 / 6, 2 / 6, 2 / 6, 1 / 6),
+    )

@@ -25,6 +25,189 @@ from .edm import Euler
 _paper = partial(Source, "lu2022dpmsolver", url="https://arxiv.org/abs/2206.00927v3")
 
 
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolver1(Euler):
+    """First order: constant eps over the step, which is Euler's method in sigma."""
+
+    name = "dpm_solver_1"
+    same_as = "euler"
+    source = _paper("eq. (3.7)")
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolver2(LinearStages):
+    """Second order: with eps = (x - d) / sigma, an Euler step to the level s at the fraction r1 of
+    the step in lam, then
+
+    x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)].
+
+    Attributes:
+        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
+    eps_s counts.
+    """  # noqa: D415
+
+    name = "dpm_solver_2"
+    order = 2
+    source = _paper("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
+    r1: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.r1 < 1:
+            raise ValueError(f"dpm_solver_2: r1 must be in (0, 1), got {self.r1}")
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        mid = cur ** (1 - self.r1) * nxt**self.r1
+        eps = (x - denoise(x, cur)) / cur
+        x_mid = x + (mid - cur) * eps
+        eps_mid = (x_mid - denoise(x_mid, mid)) / mid
+        return x + (nxt - cur) * (eps + (eps_mid - eps) / (2 * self.r1))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolver3(LinearStages):
+    """Third order: three evaluations at the fractions 0, r1, r2 of the step in lam.
+
+    With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r h} - 1) = cur - sigma_k:
+    u1 = x - sigma_1 (e^{r1 h} - 1) eps;
+    u2 = x - sigma_2 (e^{r2 h} - 1) eps - sigma_2 (r2 / r1) r2 h phi_2(r2 h) D_1;
+    x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
+
+    Attributes:
+        r1: where the second evaluation is, in (0, 2/3). The third is at r2 = 2/3, the only place
+            that gives third order.
+    """
+
+    name = "dpm_solver_3"
+    order = 3
+    source = _paper("Alg. 2 and Alg. 5")
+    r1: float = 1 / 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.r1 < 2 / 3:
+            raise ValueError(f"dpm_solver_3: r1 must be in (0, 2/3), got {self.r1}")
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        h, r1, r2 = math.log(cur / nxt), self.r1, 2 / 3
+        s1, s2 = cur * math.exp(-r1 * h), cur * math.exp(-r2 * h)
+        eps = (x - denoise(x, cur)) / cur
+        u1 = x + (s1 - cur) * eps
+        diff1 = (u1 - denoise(u1, s1)) / s1 - eps
+        u2 = x + (s2 - cur) * eps - s2 * (r2 / r1) * r2 * h * phi(2, r2 * h) * diff1
+        diff2 = (u2 - denoise(u2, s2)) / s2 - eps
+        return x + (nxt - cur) * eps - (nxt / r2) * h * phi(2, h) * diff2
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPM2(Churned):
+    """Midpoint step with mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur)
+    eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
+
+    Churn, off by default, is as in :class:`~samplerbench.samplers.families.stages.Churned`.
+    """
+
+    name = "dpm_2"
+    same_as = "dpm_solver_2"
+    solver_order = 2
+    source = _paper("Alg. 1; k-diffusion, sample_dpm_2")
+    churn: float = 0.0
+    s_noise: float = 1.0
+
+    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
+        mid = math.sqrt(cur * nxt)
+        x_mid = x + (mid - cur) * (x - denoise(x, cur)) / cur
+        return x + (nxt - cur) * (x_mid - denoise(x_mid, mid)) / mid
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPM2Ancestral(AncestralStages):
+    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
+
+    name = "dpm_2_ancestral"
+    source = _paper(
+        "Alg. 1; k-diffusion, sample_dpm_2_ancestral",
+        deviations=(
+            "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
+            "where eta > 1 leaves nothing of the step, down = 0, the noise is added all the same",
+        ),
+    )
+    solver = DPM2()
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class DPMSolverFast(LinearMultistep):
+    """Three intervals are one step of DPM-Solver-3, whose stages are at the levels between.
+
+    With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
+    else the remainder. The state after an interval inside a step is a stage, of lower order. Every
+    stage is one evaluation at the state before it, so the whole is a multistep method in eps. With
+    E_k the change of the state from the step's start to its k-th stage, x <- x + E_{k+1} - E_k.
+    """
+
+    name = "dpm_solver_fast"
+    order = 2
+    history = 2
+    source = _paper(
+        "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
+        deviations=(
+            "stages are at the grid's own levels, as in the authors' code for uniform "
+            "and quadratic time; for uniform lam that code gives "
+            "every step the same length, whatever its order",
+            "declared at its measured order, 2, which the first-order step at the end allows",
+        ),
+    )
+
+    def plan(self, grid: Grid) -> list[LinearRow]:
+        rows, start = [], 0
+        for order in self.groups(grid):
+            rows += _rows(grid.sigma[start : start + order + 1])
+            start += order
+        return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
+
+    def groups(self, grid: Grid) -> list[int]:
+        """The orders of the steps; each is also the number of its intervals."""
+        threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
+        if remainder or not threes:
+            return [3] * threes + [remainder] * bool(remainder)
+        return [3] * (threes - 1) + [2, 1]
+
+    def profile(self, grid: Grid) -> list[int]:
+        return [order for order in self.groups(grid) for _ in range(order)] + [1] * grid.to_zero
+
+
+def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
+    """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
+    changes = [_change(levels, k) for k in range(len(levels))]
+    rows = []
+    for k, cur in enumerate(levels[:-1]):
+        before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
+        weights = [
+            (w - v) / sigma for w, v, sigma in zip(changes[k + 1], before, levels, strict=False)
+        ]
+        rows.append(LinearRow(cur, a=1.0, b=tuple(reversed(weights)), p=1.0, q=-1.0))
+    return rows
+
+
+def _change(levels: tuple[float, ...], k: int) -> list[float]:
+    """Weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]`` of a step.
+
+    Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
+    eps_{k-1}, at the fraction r of the way.
+    """
+    cur, nxt = levels[0], levels[k]
+    if k < 2:
+        return [nxt - cur] * k
+    h, r = math.log(cur / nxt), math.log(cur / levels[k - 1]) / math.log(cur / nxt)
+    last = k == len(levels) - 1
+    w = nxt * math.expm1(h) / 2 / r if last and k == 2 else nxt * h * phi(2, h) / r
+    return [nxt - cur + w, *[0.0] * (k - 2), -w]
+
+
 _ADAPTIVE = _paper(
     "appendix C, Alg. 6 (DPM-Solver-12) and 7 (DPM-Solver-23)",
     deviations=(
@@ -107,186 +290,3 @@ class DPMSolver23(AdaptiveSampler):
 def _gap(cur: list[float], nxt: list[float], x: Tensor) -> Tensor:
     """The change of the level of each row, nxt - cur."""
     return column([b - a for a, b in zip(cur, nxt, strict=True)], x)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMSolverFast(LinearMultistep):
-    """Three intervals are one step of DPM-Solver-3, whose stages are at the levels between.
-
-    With M intervals between positive levels the orders are 3, …, 3, and then 2, 1 if 3 divides M,
-    else the remainder. The state after an interval inside a step is a stage, of lower order. Every
-    stage is one evaluation at the state before it, so the whole is a multistep method in eps. With
-    E_k the change of the state from the step's start to its k-th stage, x <- x + E_{k+1} - E_k.
-    """
-
-    name = "dpm_solver_fast"
-    order = 2
-    history = 2
-    source = _paper(
-        "section 3.3 and appendix D.3; authors' code, method='singlestep', order 3",
-        deviations=(
-            "stages are at the grid's own levels, as in the authors' code for uniform "
-            "and quadratic time; for uniform lam that code gives "
-            "every step the same length, whatever its order",
-            "declared at its measured order, 2, which the first-order step at the end allows",
-        ),
-    )
-
-    def plan(self, grid: Grid) -> list[LinearRow]:
-        rows, start = [], 0
-        for order in self.groups(grid):
-            rows += _rows(grid.sigma[start : start + order + 1])
-            start += order
-        return [*rows, jump(grid.sigma[-2])] if grid.to_zero else rows
-
-    def groups(self, grid: Grid) -> list[int]:
-        """The orders of the steps; each is also the number of its intervals."""
-        threes, remainder = divmod(len(grid) - int(grid.to_zero), 3)
-        if remainder or not threes:
-            return [3] * threes + [remainder] * bool(remainder)
-        return [3] * (threes - 1) + [2, 1]
-
-    def profile(self, grid: Grid) -> list[int]:
-        return [order for order in self.groups(grid) for _ in range(order)] + [1] * grid.to_zero
-
-
-def _rows(levels: tuple[float, ...]) -> list[LinearRow]:
-    """Return one row an interval: the difference of two changes, with eps_j = memo_j / sigma_j."""
-    changes = [_change(levels, k) for k in range(len(levels))]
-    rows = []
-    for k, cur in enumerate(levels[:-1]):
-        before = changes[k] + [0.0] * (len(changes[k + 1]) - len(changes[k]))
-        weights = [
-            (w - v) / sigma for w, v, sigma in zip(changes[k + 1], before, levels, strict=False)
-        ]
-        rows.append(LinearRow(cur, a=1.0, b=tuple(reversed(weights)), p=1.0, q=-1.0))
-    return rows
-
-
-def _change(levels: tuple[float, ...], k: int) -> list[float]:
-    """Weights of eps_0 … eps_{k-1} in the change from ``levels[0]`` to ``levels[k]`` of a step.
-
-    Constant eps gives levels[k] - levels[0]; the correction to it is in the newest of the eps,
-    eps_{k-1}, at the fraction r of the way.
-    """
-    cur, nxt = levels[0], levels[k]
-    if k < 2:
-        return [nxt - cur] * k
-    h, r = math.log(cur / nxt), math.log(cur / levels[k - 1]) / math.log(cur / nxt)
-    last = k == len(levels) - 1
-    w = nxt * math.expm1(h) / 2 / r if last and k == 2 else nxt * h * phi(2, h) / r
-    return [nxt - cur + w, *[0.0] * (k - 2), -w]
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPM2(Churned):
-    """Midpoint step with mid = sqrt(cur nxt): an Euler step to mid, then x <- x + (nxt - cur)
-    eps_mid from the start. DPM-Solver-2 with r1 = 1/2.
-
-    Churn, off by default, is as in :class:`~samplerbench.samplers.families.stages.Churned`.
-    """
-
-    name = "dpm_2"
-    same_as = "dpm_solver_2"
-    solver_order = 2
-    source = _paper("Alg. 1; k-diffusion, sample_dpm_2")
-    churn: float = 0.0
-    s_noise: float = 1.0
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        mid = math.sqrt(cur * nxt)
-        x_mid = x + (mid - cur) * (x - denoise(x, cur)) / cur
-        return x + (nxt - cur) * (x_mid - denoise(x_mid, mid)) / mid
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPM2Ancestral(AncestralStages):
-    """A DPM2 step from cur to ``down``, then noise: see :class:`.AncestralStages`."""
-
-    name = "dpm_2_ancestral"
-    source = _paper(
-        "Alg. 1; k-diffusion, sample_dpm_2_ancestral",
-        deviations=(
-            "the paper has this method for the ODE only; the ancestral form is k-diffusion's",
-            "where eta > 1 leaves nothing of the step, down = 0, the noise is added all the same",
-        ),
-    )
-    solver = DPM2()
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMSolver1(Euler):
-    """First order: constant eps over the step, which is Euler's method in sigma."""
-
-    name = "dpm_solver_1"
-    same_as = "euler"
-    source = _paper("eq. (3.7)")
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMSolver2(LinearStages):
-    """Second order: with eps = (x - d) / sigma, an Euler step to the level s at the fraction r1 of
-    the step in lam, then
-
-    x <- x + (nxt - cur) [eps + (eps_s - eps) / (2 r1)].
-
-    Attributes:
-        r1: where the second evaluation is, in (0, 1); at 1/2 its level is sqrt(cur nxt) and only
-    eps_s counts.
-    """  # noqa: D415
-
-    name = "dpm_solver_2"
-    order = 2
-    source = _paper("Alg. 1 (r1 = 1/2) and Alg. 4 (general r1)")
-    r1: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.r1 < 1:
-            raise ValueError(f"dpm_solver_2: r1 must be in (0, 1), got {self.r1}")
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        mid = cur ** (1 - self.r1) * nxt**self.r1
-        eps = (x - denoise(x, cur)) / cur
-        x_mid = x + (mid - cur) * eps
-        eps_mid = (x_mid - denoise(x_mid, mid)) / mid
-        return x + (nxt - cur) * (eps + (eps_mid - eps) / (2 * self.r1))
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class DPMSolver3(LinearStages):
-    """Third order: three evaluations at the fractions 0, r1, r2 of the step in lam.
-
-    With h the step in lam, D_k = eps_k - eps and sigma_k (e^{r h} - 1) = cur - sigma_k:
-    u1 = x - sigma_1 (e^{r1 h} - 1) eps;
-    u2 = x - sigma_2 (e^{r2 h} - 1) eps - sigma_2 (r2 / r1) r2 h phi_2(r2 h) D_1;
-    x <- x - nxt (e^h - 1) eps - (nxt / r2) h phi_2(h) D_2.
-
-    Attributes:
-        r1: where the second evaluation is, in (0, 2/3). The third is at r2 = 2/3, the only place
-            that gives third order.
-    """
-
-    name = "dpm_solver_3"
-    order = 3
-    source = _paper("Alg. 2 and Alg. 5")
-    r1: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.r1 < 2 / 3:
-            raise ValueError(f"dpm_solver_3: r1 must be in (0, 2/3), got {self.r1}")
-
-    def update(self, x: Any, denoise: Evaluate, cur: float, nxt: float) -> Any:
-        h, r1, r2 = math.log(cur / nxt), self.r1, 2 / 3
-        s1, s2 = cur * math.exp(-r1 * h), cur * math.exp(-r2 * h)
-        eps = (x - denoise(x, cur)) / cur
-        u1 = x + (s1 - cur) * eps
-        diff1 = (u1 - denoise(u1, s1)) / s1 - eps
-        u2 = x + (s2 - cur) * eps - s2 * (r2 / r1) * r2 * h * phi(2, r2 * h) * diff1
-        diff2 = (u2 - denoise(u2, s2)) / s2 - eps
-        return x + (nxt - cur) * eps - (nxt / r2) * h * phi(2, h) * diff2

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import SelfStarting
 from ..numerics import monomial_weights
 from ..registry import register
 from ..types import Source
-from .adams_exponential import DataEAB, NoiseEAB, data_moments, noise_moments
+from .adams_exponential import DataEAB, NoiseEAB
 
 _paper = partial(Source, "lu2022dpmpp", url="https://arxiv.org/abs/2211.01095v2")
 _FACTOR = "the second divided difference has the factor 2 that the published code lacks"

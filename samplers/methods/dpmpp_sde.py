@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from ..families.exponential_sde import check_eta, data_weights, moments, sde_row
+from ..families.exponential import check_eta, data_moments, data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
@@ -80,7 +80,7 @@ _ETA = "eta scales the noise; the paper has eta = 1"
 class SDEMultistep(Multistep):
     """x <- e^{-(1 + eta) h} x + sum_j w_j d_{i-j} + nxt sqrt(1 - e^{-2 eta h}) z.
 
-    See ``samplers/families/exponential_sde.py``, with kappa = eta.
+    See ``samplers/families/exponential.py``, with kappa = eta.
 
     Attributes:
         eta: kappa, the amount of noise, >= 0; 0 is the probability flow, 1 the reverse SDE.
@@ -138,7 +138,7 @@ class DPMpp2MSDE(SDEMultistep):
         cur = levels[0]
         if self.solver_type == "heun" or len(levels) == 1:
             return data_weights(cur, nxt, levels, self.eta)
-        (total,) = moments(cur, nxt, self.eta, 1)
+        (total,) = data_moments(cur, nxt, 1, self.eta)
         w = math.log(cur / nxt) / (2 * math.log(levels[1] / cur))
         return [total * (1 + w), -total * w]
 
@@ -184,7 +184,7 @@ class DPMpp3MSDEPublished(SDEMultistep):
     )
 
     def weights(self, levels: Sequence[float], nxt: float) -> list[float]:
-        integrals = moments(levels[0], nxt, self.eta, len(levels))
+        integrals = data_moments(levels[0], nxt, len(levels), self.eta)
         return monomial_weights(
             [math.log(levels[0] / level) for level in levels],
             [*integrals[:2], *(m / 2 for m in integrals[2:])],

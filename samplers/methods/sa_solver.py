@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 
-from ..families.exponential_sde import data_weights, sde_row
+from ..families.exponential import data_weights, sde_row
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
@@ -21,7 +21,7 @@ class SASolver(Multistep):
     """Predict, evaluate, correct: one evaluation a step.
 
     Predictor and corrector are both x_nxt = e^{-(1 + kappa) h} x + sum_j w_j d_j + noise, with the
-    same noise and kappa = tau² (``samplers/families/exponential_sde.py``). The predictor integrates
+    same noise and kappa = tau² (``samplers/families/exponential.py``). The predictor integrates
     the polynomial through the last ``predictor`` evaluations, d is evaluated at its result, and the
     corrector integrates the polynomial through that d and ``corrector`` - 1 earlier ones. They
     differ by a combination of evaluations, which the next step scales by its own weight of the

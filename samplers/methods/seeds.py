@@ -10,7 +10,7 @@ from functools import partial
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from ..families.exponential_sde import check_eta, data_weights, decay, noise_std
+from ..families.exponential import check_eta, data_weights, decay, noise_std
 from ..families.noisy_stages import Mix, NoisyRow, NoisyStages
 from ..registry import register
 from ..types import Source

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import ClassVar, Literal
 
+from ..families.exponential import data_moments, noise_moments
 from ..families.linear import LinearRow
 from ..families.multistep import Multistep
 from ..grid import Grid
 from ..numerics import monomial_weights
 from ..registry import register_family
 from ..types import Source
-from .adams_exponential import data_moments, noise_moments
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""``auto``, the default sampler: a rule that is found for each model and number of evaluations."""
+"""``auto``, the default sampler, and its methods: Adams-Bashforth in a warped level."""
 
 from __future__ import annotations
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from ..grid import Grid, spaced
 from ..types import Source
 from .registry import schedule
 
-EDM = "https://arxiv.org/abs/2206.00364v2"
+edm = partial(Source, "karras2022edm", url="https://arxiv.org/abs/2206.00364v2")
 ENDS = "The ends are the range of the model, not that of the paper."
 
 
-@schedule(Source("karras2022edm", "eq. (5)", EDM))
+@schedule(edm("eq. (5)"))
 def karras(
     n: int, sigma_min: float, sigma_max: float, *, rho: float = 7.0, to_zero: bool = True
 ) -> Grid:
@@ -77,10 +78,7 @@ def polyexponential(
     return spaced(n, sigma_min, sigma_max, to_zero, lambda u: sigma_min * ratio ** ((1 - u) ** rho))
 
 
-@schedule(
-    Source("karras2022edm", "Table 1, column VE, time steps", EDM, (ENDS,)),
-    same_as="uniform_lambda",
-)
+@schedule(edm("Table 1, column VE, time steps", deviations=(ENDS,)), same_as="uniform_lambda")
 def edm_ve(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:
     """The VE row of EDM: t = sigma² is geometric.
 

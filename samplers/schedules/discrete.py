@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import Grid, check_range
 from ..types import Source
-from .closed import EDM
+from .closed import edm
 from .registry import schedule
 
 STEPS = 1000
@@ -56,15 +56,13 @@ CLIPPED = (
     "The table is cut to the model's range and its ends are moved to the ends of "
     "that range; where rows remain it has its own levels."
 )
-FLAWED = "https://arxiv.org/abs/2305.08891v4"
+_flawed = partial(Source, "lin2024flawed", url="https://arxiv.org/abs/2305.08891v4")
 
 
 @schedule(
-    Source(
-        "lin2024flawed",
+    _flawed(
         "Table 2, leading",
-        FLAWED,
-        (
+        deviations=(
             CLIPPED,
             "The first level is sigma_max, where latents are drawn; the paper's leading "
             "steps start below the last trained step.",
@@ -97,11 +95,9 @@ def discrete_leading(
 
 
 @schedule(
-    Source(
-        "lin2024flawed",
+    _flawed(
         "Table 2, trailing",
-        FLAWED,
-        (
+        deviations=(
             CLIPPED,
             "To 0, the last positive level is that of row T / N - 1, not "
             "sigma_min: that row is the last evaluation.",
@@ -127,7 +123,7 @@ def discrete_trailing(
     return _grid(n, rows, times if to_zero else [*times, 0], interpolate, to_zero)
 
 
-@schedule(Source("lin2024flawed", "Table 2, linspace", FLAWED, (CLIPPED,)))
+@schedule(_flawed("Table 2, linspace", deviations=(CLIPPED,)))
 def discrete_linspace(
     n: int,
     sigma_min: float,
@@ -148,7 +144,7 @@ def discrete_linspace(
 
 
 @schedule(
-    Source("karras2022edm", "Table 1, column iDDPM, time steps", EDM, (CLIPPED,)),
+    edm("Table 1, column iDDPM, time steps", deviations=(CLIPPED,)),
     same_as="discrete_linspace(table='cosine')",
 )
 def edm_iddpm(n: int, sigma_min: float, sigma_max: float, *, to_zero: bool = True) -> Grid:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Protocol
 
 from ..grid import Grid, spaced
 from ..types import Source
-from .closed import EDM, ENDS
+from .closed import ENDS, edm
 from .registry import schedule
 
 
@@ -26,13 +27,15 @@ class Process(Protocol):
 CONTINUOUS = (
     "In continuous time between the ends of the model's range, not rounded to trained steps."
 )
-
-
-@schedule(
-    Source(
-        "song2021ddim", "appendix D.2, linear", "https://arxiv.org/abs/2010.02502v4", (CONTINUOUS,)
-    )
+_ddim = partial(
+    Source,
+    "song2021ddim",
+    url="https://arxiv.org/abs/2010.02502v4",
+    deviations=(CONTINUOUS,),
 )
+
+
+@schedule(_ddim("appendix D.2, linear"))
 def uniform_time(
     n: int,
     sigma_min: float,
@@ -60,15 +63,7 @@ def uniform_time(
     return spaced(n, sigma_min, sigma_max, to_zero, at)
 
 
-@schedule(
-    Source(
-        "song2021ddim",
-        "appendix D.2, quadratic",
-        "https://arxiv.org/abs/2010.02502v4",
-        (CONTINUOUS,),
-    ),
-    same_as="uniform_time(power=2.0)",
-)
+@schedule(_ddim("appendix D.2, quadratic"), same_as="uniform_time(power=2.0)")
 def quadratic_time(
     n: int, sigma_min: float, sigma_max: float, *, process: Process, to_zero: bool = True
 ) -> Grid:
@@ -81,9 +76,7 @@ def quadratic_time(
     return uniform_time(n, sigma_min, sigma_max, process=process, power=2.0, to_zero=to_zero)
 
 
-@schedule(
-    Source("karras2022edm", "Table 1, column VP, time steps", EDM, (ENDS,)), same_as="uniform_time"
-)
+@schedule(edm("Table 1, column VP, time steps", deviations=(ENDS,)), same_as="uniform_time")
 def edm_vp(
     n: int,
     sigma_min: float,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, get, karras, make, names
 
 LEVELS = [10.0, 2.0, 0.5, 0.0]

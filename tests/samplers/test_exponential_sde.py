@@ -27,7 +27,7 @@ from samplerbench.samplers import (
     make,
 )
 from samplerbench.samplers.brownian import BrownianNoise
-from samplerbench.samplers.families.exponential_sde import data_weights, decay, moments, noise_std
+from samplerbench.samplers.families.exponential import data_moments, data_weights, decay, noise_std
 from samplerbench.samplers.families.noisy_stages import on_one_path
 from samplerbench.samplers.methods.dpmpp_sde import DPMppSDE
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
@@ -201,7 +201,7 @@ def test_data_weights_integrate_polynomials_exactly(r, eta, back):
     h, k = -math.log(r), 1 + eta
     nodes = [0.0, *(-math.fsum(back[: i + 1]) for i in range(len(back)))]
     weights = data_weights(1.0, r, [math.exp(-s) for s in nodes], eta)
-    for j, moment in enumerate(moments(1.0, r, eta, len(nodes))):
+    for j, moment in enumerate(data_moments(1.0, r, len(nodes), eta)):
         exact = quad(
             lambda s, j=j: k * math.exp(-k * (h - s)) * s**j, 0, h, epsabs=0, epsrel=1e-12
         )[0]

@@ -19,7 +19,7 @@ from samplerbench.benchmarks.conformance.problems import (
     ThreeModes,
 )
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.families.exponential_sde import data_weights, decay, noise_std
+from samplerbench.samplers.families.exponential import data_weights, decay, noise_std
 from samplerbench.samplers.methods.er_sde import LOG_SCALE
 
 GRID = karras(9, 0.02, 40.0)

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 
 from samplerbench.benchmarks.conformance.problems import ThreeModes
 from samplerbench.benchmarks.running.executors.tasks import SentSampler
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
 from samplerbench.samplers.auto import Fitted, Rule, typical
 from samplerbench.samplers.auto.rule import Warp
@@ -284,7 +284,7 @@ def test_what_was_found_is_neither_an_option_nor_part_of_the_label():
     fitted = make("auto").fitted(FOUND)
     sent = SentSampler.of(fitted)
     assert sent.spec == {"name": "auto"}
-    assert sent.restored() == fitted
+    assert sent.here() == fitted
     assert fitted.facts == {"pilot_evaluations": 1000, "rule": FOUND.rule.text}
     assert make("auto").facts == {}
 

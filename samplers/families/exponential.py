@@ -1,5 +1,4 @@
-"""The reverse SDE with any amount of noise, in lam = -log(sigma), and the weights of its
-exponential integrators.
+"""Weights of exponential integrators of the reverse SDE, with any amount of noise, in lam.
 
 For every kappa >= 0, dx = (1 + kappa) (d - x) dlam + sigma sqrt(2 kappa) dw has the marginals of
 the probability flow (kappa = 0) and of the time-reversed noising process (kappa = 1). Over a step
@@ -30,16 +29,22 @@ def noise_std(cur: float, nxt: float, kappa: float) -> float:
     return nxt * math.sqrt(-math.expm1(-2 * kappa * math.log(cur / nxt)))
 
 
-def moments(cur: float, nxt: float, kappa: float, count: int) -> list[float]:
-    """Integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), j < count."""
+def data_moments(cur: float, nxt: float, count: int, kappa: float = 0.0) -> list[float]:
+    """Integrals k int_0^h e^{-k (h - s)} s^j / j! ds = k h^{j+1} phi_{j+1}(-k h), for d."""
     h, k = math.log(cur / nxt), 1 + kappa
     return [k * h ** (j + 1) * phi(j + 1, -k * h) for j in range(count)]
+
+
+def noise_moments(cur: float, nxt: float, count: int) -> list[float]:
+    """Integrals -nxt int_0^h e^{h - s} s^j / j! ds = -nxt h^{j+1} phi_{j+1}(h), for eps."""
+    h = math.log(cur / nxt)
+    return [-nxt * h ** (j + 1) * phi(j + 1, h) for j in range(count)]
 
 
 def data_weights(cur: float, nxt: float, levels: Sequence[float], kappa: float) -> list[float]:
     """Weights of d at ``levels``: the integral of the polynomial in lam through them, exactly."""
     return monomial_weights(
-        [math.log(cur / level) for level in levels], moments(cur, nxt, kappa, len(levels))
+        [math.log(cur / level) for level in levels], data_moments(cur, nxt, len(levels), kappa)
     )
 
 
