@@ -12,7 +12,7 @@ from ... import samplers
 from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
-from ..sampling.batch import begins, below, top_of
+from ..sampling.batch import begins_at_infinity, top_level, without_first_level
 from ..sampling.execution import check_executions, refusal
 from ..suites.cell import Cell
 from ..suites.spec import parse_spec
@@ -245,8 +245,8 @@ def _cells(
     model, reference, start = subject.model, subject.reference, subject.start
     counts, budgets = _sizes(suite, entry)
     searched = schedule.needs_model and schedule.name != NATIVE
-    infinite = begins(model, sampler, start.name) and not searched
-    top = top_of(model, schedule.process) if infinite else start.sigma
+    infinite = begins_at_infinity(model, sampler, start.name) and not searched
+    top = top_level(model, schedule.process) if infinite else start.sigma
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
@@ -268,7 +268,7 @@ def _cells(
         begun = start
         if grid and schedule.name == NATIVE and not infinite:
             begun = replace(start, sigma=grid.sigma[0])
-        grid = below(grid) if grid and infinite else grid
+        grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fitted(tuned, grid)
         reached = end

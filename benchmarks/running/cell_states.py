@@ -11,7 +11,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import planned_before
-from ..sampling.trajectories import Seen
+from ..sampling.trajectories import Trajectories
 from ..scoring.cost import endpoints_asked
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
@@ -140,7 +140,7 @@ def scorer_of(
     name: str,
     digests: tuple[str, str],
     cells: Sequence[Cell],
-    watch: Callable[[Cell, int], Seen],
+    watch: Callable[[Cell, int], Trajectories],
     report: Reporter,
 ) -> Scorer:
     """Return a scorer of cells of the model ``name``; other arguments as :class:`.Scorer`."""

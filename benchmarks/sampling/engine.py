@@ -17,7 +17,7 @@ from ...samplers import Denoise, Noise
 from ...samplers.cuda.capture import Backend, Recording, TensorLevels, capture
 from ...samplers.cuda.graph import CudaGraph
 from ..suites.cell import Cell
-from .batch import Batch, begin, noise_of, sample_batch, solved
+from .batch import Batch, begin, noise_of, sample_batch, solve_cell
 from .counting import Meter
 from .execution import captures, executed
 from .failure import Failure
@@ -185,11 +185,11 @@ def works(
         sample = partial(run, x, *_context(bound, ids))
         denoise = TensorLevels(bound)
     else:
-        sample, denoise = partial(solved, cell, bound, x, noise), bound
+        sample, denoise = partial(solve_cell, cell, bound, x, noise), bound
     samples = sample()
     finish(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solved(cell, _Recorded(denoise, calls), x, noise)
+    solve_cell(cell, _Recorded(denoise, calls), x, noise)
     network = calls.repeat
     if captures(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay

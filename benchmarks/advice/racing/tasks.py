@@ -18,9 +18,9 @@ from ...planning.cache import default_cache
 from ...planning.fitting import Pilot
 from ...running.executors import Tell
 from ...running.executors.shard_limits import evaluations_per_second
-from ...running.executors.tasks import OfCell
+from ...running.executors.tasks import CellTask
 from ...running.executors.worker_context import WorkerContext
-from ...sampling.batch import solved
+from ...sampling.batch import solve_cell
 from ...sampling.engine import finish
 from ...sampling.shard import Scored, begin, clamp, latents, sample_shard
 from ...scoring.solutions.endpoints import solve
@@ -28,7 +28,7 @@ from .features import POOLED, Pooled
 
 
 @dataclass(frozen=True)
-class Ends(OfCell):
+class Ends(CellTask):
     """Samples ``start`` … ``stop - 1`` of a configuration.
 
     Attributes:
@@ -194,7 +194,7 @@ class Fit(OfModel):
 
 
 @dataclass(frozen=True)
-class TimingTask(OfCell):
+class TimingTask(CellTask):
     """Milliseconds that a sample of a configuration takes, network, sampler and decoder.
 
     Attributes:
@@ -216,7 +216,7 @@ class TimingTask(OfCell):
         for _ in range(1 + self.repeats):  # the first warms up
             finish(x.device)
             started = time.perf_counter()
-            model.decode(solved(cell, bound, x, noise))
+            model.decode(solve_cell(cell, bound, x, noise))
             finish(x.device)
             times.append(time.perf_counter() - started)
         return 1000 * statistics.median(times[1:]) / self.batch

@@ -16,7 +16,7 @@ from ....models import Denoiser
 from ....samplers import Grid, Sampler
 from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...running.executors import Tell
-from ...running.executors.tasks import OfCell
+from ...running.executors.tasks import CellTask
 from ...running.executors.worker_context import WorkerContext
 from ...sampling.shard import begin
 from ...suites.cell import Cell
@@ -148,7 +148,7 @@ def evaluations_of(steps: int, what: FreeKind) -> float:
 
 
 @dataclass(frozen=True)
-class Tune(OfCell):
+class Tune(CellTask):
     """Fit the numbers of a configuration to where latents from :data:`START` on lead.
 
     Attributes:
