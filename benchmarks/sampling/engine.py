@@ -22,6 +22,8 @@ from .counting import Meter
 from .execution import captures, executed
 from .failure import Failure
 
+ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
+
 NewBackend = Callable[[torch.device], Backend]
 
 
@@ -63,9 +65,6 @@ def engine_of(model: Denoiser, cell: Cell) -> Engine:
 @lru_cache(maxsize=1)
 def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
-
-
-ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
 
 class Call(NamedTuple):

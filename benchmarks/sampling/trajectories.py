@@ -16,6 +16,13 @@ from ..suites.cell import Cell
 from .batch import begin, solve_cell
 
 POINTS = 512
+PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
+IMAGES = 2
+CLOUD = 256
+
+Arrays = dict[str, NDArray]
+Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
+"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
 
 
 def picture_count(model: Denoiser, images: int) -> int:
@@ -63,15 +70,6 @@ def display_range(reference: Reference | None) -> tuple[float, float]:
     center = float(mean.mean())
     spread = 3 * float(np.sqrt(np.mean(np.diag(cov) + (mean - center) ** 2)))
     return center - spread, center + spread
-
-
-PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
-IMAGES = 2
-CLOUD = 256
-
-Arrays = dict[str, NDArray]
-Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
 
 
 def evolution(
