@@ -116,14 +116,11 @@ class Batches:
         if self.fitted(tried) != tried:  # another shard was faster, and this one says no more
             return True
         smaller = self._sizes[tried.key] = max(1, size // failure.shrink)
+        what = tried.label, tried.model, size, smaller, failure.reason
         log.warning(
             "%s on %s: memory ran out with batches of %d, and it goes on with %d (--batch-size "
             "begins with fewer): %s",
-            tried.label,
-            tried.model,
-            size,
-            smaller,
-            failure.reason,
+            *what,
         )
         return True
 

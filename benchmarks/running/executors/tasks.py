@@ -29,11 +29,7 @@ OPENED = "opened"
 class SentSampler(NamedTuple):
     """Sampler for another process, where its class may be known by name only.
 
-    Attributes:
-        spec: its name and options.
-        origin: of its class (:func:`samplerbench.samplers.origin`).
-        found: its fields that were fitted to a model.
-        table: tuned coefficients, or None.
+    ``found`` are fields that were fitted to a model, and ``table`` has tuned coefficients.
     """
 
     spec: dict[str, Any]
