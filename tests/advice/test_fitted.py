@@ -22,8 +22,9 @@ from samplerbench.benchmarks.advice.racing.tuned import (
     resolve_levels,
     tuned_cell,
 )
+from samplerbench.benchmarks.sampling.batch import begin
 from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.benchmarks.sampling.shard import begin, sample_shard
+from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.benchmarks.tuning.runs import Runs
 from samplerbench.samplers import Grid, NoNoise

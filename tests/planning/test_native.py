@@ -13,7 +13,7 @@ from samplerbench.benchmarks.planning.levels import levels_of
 from samplerbench.benchmarks.planning.native import default_schedule, drowned, warn_of_drowned
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.benchmarks.sampling.shard import begin
+from samplerbench.benchmarks.sampling.batch import begin
 from samplerbench.benchmarks.suites.suite import Suite, load_suite
 from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser

@@ -20,9 +20,9 @@ from ...running.executors import Tell
 from ...running.executors.shard_limits import evaluations_per_second
 from ...running.executors.tasks import CellTask
 from ...running.executors.worker_context import WorkerContext
-from ...sampling.batch import solve_cell
+from ...sampling.batch import begin, latents, solve_cell
 from ...sampling.engine import finish
-from ...sampling.shard import Scored, begin, clamp, latents, sample_shard
+from ...sampling.shard import Scored, clamp, sample_shard
 from ...scoring.solutions.endpoints import solve
 from .features import POOLED, Pooled
 

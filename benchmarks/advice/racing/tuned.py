@@ -18,7 +18,7 @@ from ....samplers.families.tabulated import Table, TableRow, Tabulated, tabulate
 from ...running.executors import Tell
 from ...running.executors.tasks import CellTask
 from ...running.executors.worker_context import WorkerContext
-from ...sampling.shard import begin
+from ...sampling.batch import begin
 from ...suites.cell import Cell
 from ...suites.spec import canonical
 from ...tuning.free import FreeKind, FreeParameters, projected

@@ -21,8 +21,9 @@ from ....models.reference import Reference
 from ....results.run_directory.run_dir import RunDir
 from ....samplers import NoNoise, karras, make
 from ....samplers.brownian.tree import DEPTH, BrownianTree
+from ...sampling.batch import latents
 from ...sampling.failure import in_batches
-from ...sampling.shard import CONVERGED_IDS, clamp, latents
+from ...sampling.shard import CONVERGED_IDS, clamp
 from ...suites.cell import file_name
 from .doubling import Doubling, Endpoints, doubled
 from .path_limit import SUBDIVISION, path_limit
