@@ -18,9 +18,9 @@ from ...samplers import Grid, Sampler
 from ...samplers.families.tabulated import Table, TableRow, Tabulated, tabulate, untabulable
 from ...samplers.spec import canonical
 from ..running.executors import Failure, Tell
-from ..running.executors.tasks import OfCell
+from ..running.executors.tasks import CellTask
 from ..running.executors.worker_context import WorkerContext
-from ..sampling.shard import begin
+from ..sampling.batch import begin
 from ..suites.cell import Cell
 from ..tuning.free import FreeKind, FreeParameters, projected
 from ..tuning.least_squares import DAMPINGS, Runs, fit, mean
@@ -130,7 +130,7 @@ def fittable(cell: Cell, what: FreeKind, model: Denoiser) -> bool:
 
 
 @dataclass(frozen=True)
-class FitTask(OfCell):
+class FitTask(CellTask):
     """Fit the numbers of a configuration to where latents from :data:`START` on lead.
 
     Attributes:

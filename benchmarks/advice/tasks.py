@@ -21,11 +21,11 @@ from ..planning.cache import default_cache
 from ..planning.fitting import Pilot
 from ..running.executors import Tell
 from ..running.executors.shard_limits import evaluations_per_second
-from ..running.executors.tasks import OfCell, Scored
+from ..running.executors.tasks import CellTask, Scored
 from ..running.executors.worker_context import WorkerContext
-from ..sampling.batch import solved
+from ..sampling.batch import begin, latents, solve_cell
 from ..sampling.engine import finish
-from ..sampling.shard import begin, clamp, latents, sample_shard
+from ..sampling.shard import clamp, sample_shard
 from ..scoring.endpoints import solve
 
 SIDE = 32
@@ -51,7 +51,7 @@ class Pooled:
 
 
 @dataclass(frozen=True)
-class SamplesTask(OfCell):
+class SamplesTask(CellTask):
     """Samples ``start`` … ``stop - 1`` of a configuration.
 
     Features are taken with ``space``: "" for none, "model" for the run's extractor of the model, or :data:`POOLED`.
@@ -181,7 +181,7 @@ class RuleTask(OfModel):
 
 
 @dataclass(frozen=True)
-class TimingTask(OfCell):
+class TimingTask(CellTask):
     """Milliseconds that a sample of a configuration takes in a batch of one, network, sampler and decoder."""
 
     repeats: int
@@ -197,7 +197,7 @@ class TimingTask(OfCell):
         for _ in range(1 + self.repeats):  # the first warms up
             finish(x.device)
             started = time.perf_counter()
-            model.decode(solved(cell, bound, x, noise))
+            model.decode(solve_cell(cell, bound, x, noise))
             finish(x.device)
             times.append(time.perf_counter() - started)
         return 1000 * statistics.median(times[1:])

@@ -25,48 +25,9 @@ from .reduced_numbers import of_rows
 _BASE = frozenset({__name__.partition(".")[0], "torch", "numpy"})
 """Packages of every run, whose versions are in ``run.json``."""
 
-
-def installed_code(files: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that source files import.
-
-    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
-    out.
-    """
-    imported = {name for file in files for name in imported_names(file, "")}
-    modules: dict[str, list[str]] = {}
-    for name in sorted(imported):
-        package = name.partition(".")[0]
-        if package not in _BASE and _is_installed(name):
-            modules.setdefault(package, []).append(name)
-    versions = {}
-    for package, names in sorted(modules.items()):
-        hashes = (file_hash(module_file(name) or "") for name in names)
-        digests = [digest[:12] for digest in hashes if digest]
-        versions[f"installed {package}"] = " ".join([_version(package), *digests])
-    return versions
-
-
-def _is_installed(name: str) -> bool:
-    """Return True for a loaded module of an installed package."""
-    file = module_file(name)
-    return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
-
-
-def _version(package: str) -> str:
-    """Return the versions of a package's distributions."""
-    versions = []
-    for name in sorted(set(_distributions().get(package, [package]))):
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{name} of no known version")
-    return " and ".join(versions)
-
-
-_distributions = cache(importlib.metadata.packages_distributions)
-
-
 LEVELS, ROWS, SEED = 5, 2, 0
+PROBES = 4
+LOUDER = 8.0  # range of the second noise where the data have no range
 MANY_ROWS, LARGE = 16, 1024
 """Samples at a level of a cell's own grid, and the size of a sample above which there are fewer."""
 AT_LEVEL = "output for many samples at sigma "
@@ -188,10 +149,6 @@ def without_folders(text: str) -> str:
     return _ABSOLUTE.sub("", text)
 
 
-PROBES = 4
-LOUDER = 8.0  # range of the second noise where the data have no range
-
-
 def extractor_fingerprint(
     extractor: Extractor,
     event: tuple[int, ...],
@@ -238,3 +195,43 @@ def probes(
     smooth = flat.cumsum(1) / torch.arange(1, flat.shape[1] + 1).sqrt()
     mixed = torch.cat([flat[: count // 2], smooth[count // 2 :]]).reshape(noise.shape)
     return ((low + high) / 2 + (high - low) / 4 * mixed).clamp(low, high).to(torch.float32)
+
+
+def installed_code(files: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the installed packages that source files import.
+
+    Digests of the modules that they name follow. Python's own modules, torch and numpy are left
+    out.
+    """
+    imported = {name for file in files for name in imported_names(file, "")}
+    modules: dict[str, list[str]] = {}
+    for name in sorted(imported):
+        package = name.partition(".")[0]
+        if package not in _BASE and _is_installed(name):
+            modules.setdefault(package, []).append(name)
+    versions = {}
+    for package, names in sorted(modules.items()):
+        hashes = (file_hash(module_file(name) or "") for name in names)
+        digests = [digest[:12] for digest in hashes if digest]
+        versions[f"installed {package}"] = " ".join([_version(package), *digests])
+    return versions
+
+
+def _is_installed(name: str) -> bool:
+    """Return True for a loaded module of an installed package."""
+    file = module_file(name)
+    return file is not None and "-packages" in file and name in sys.modules and not is_users(file)
+
+
+def _version(package: str) -> str:
+    """Return the versions of a package's distributions."""
+    versions = []
+    for name in sorted(set(_distributions().get(package, [package]))):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} of no known version")
+    return " and ".join(versions)
+
+
+_distributions = cache(importlib.metadata.packages_distributions)

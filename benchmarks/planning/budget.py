@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...models.denoiser import Denoiser
 from ...samplers import Grid, SampleNoise, Sampler
-from ..sampling.batch import below
+from ..sampling.batch import without_first_level
 from ..sampling.execution import costs_vary
 from .schedules import Schedule
 
@@ -34,7 +34,7 @@ def cost_of(
     def cost(n: int) -> int:
         top = sigma_start or model.sigma_max
         grid = schedule.sketch(n, model.sigma_min, top, to_zero=end == "zero")
-        rest = below(grid) if infinite else grid
+        rest = without_first_level(grid) if infinite else grid
         says = 0 if rest is None else sampler.nfe(rest)
         if says is None:
             raise ValueError(

@@ -14,7 +14,7 @@ from ...models.reference import Reference
 from ...results.record import Record
 from ...samplers import Grid, Sampler
 from ...samplers.spec import parse_spec
-from ..sampling.batch import begins, below, top_of
+from ..sampling.batch import begins_at_infinity, top_level, without_first_level
 from ..sampling.execution import check_executions, refusal
 from ..suites.cell import Cell, Start, make_start
 from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
@@ -216,8 +216,8 @@ def _cells(
     if suite.reference is not None:
         space = f"{space} {suite.reference}"
     searched = schedule.needs_model and schedule.name != NATIVE
-    infinite = begins(model, sampler, start.name) and not searched
-    top = top_of(model, schedule.process) if infinite else start.sigma
+    infinite = begins_at_infinity(model, sampler, start.name) and not searched
+    top = top_level(model, schedule.process) if infinite else start.sigma
     sizes: list[tuple[int | None, int | None]]
     if sampler.adaptive:
         sizes = [(ADAPTIVE_STEPS if end == "zero" else 1, None)]
@@ -236,7 +236,7 @@ def _cells(
             grid = schedule(n, model.sigma_min, top, to_zero=end == "zero")
         if grid and schedule.name == NATIVE and not infinite:
             begun = replace(start, sigma=grid.sigma[0])
-        grid = below(grid) if grid and infinite else grid
+        grid = without_first_level(grid) if grid and infinite else grid
         tuned = schedule.sampler_at(sampler, n) if grid and n else sampler
         fitted, reason = subject.fitted(tuned, grid)
         reached = end

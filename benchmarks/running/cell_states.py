@@ -11,7 +11,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ..identity.admission import UNPROVEN, Admission
 from ..planning.planner import planned_before
-from ..sampling.trajectories import Seen
+from ..sampling.trajectories import Trajectories
 from ..scoring.cost import endpoints_asked
 from ..scoring.scorer import Scorer
 from ..suites.cell import Cell
@@ -123,7 +123,7 @@ def standings(setup: Setup) -> list[Standing]:
     def watch(*_: object) -> Any:
         raise AssertionError("nothing is computed here")
 
-    requested = {}
+    found: dict[str, Standing] = {}
     for name in setup.models:
         cells = setup.cells_of(name)
         planned = [cell for cell in cells if not cell.skip]
@@ -131,8 +131,17 @@ def standings(setup: Setup) -> list[Standing]:
         scorer = scorer_of(setup, name, admission.digests(name), planned, watch, report)
         for cell in cells:
             state, why = _state(setup.directory, admission, cell, scorer)
-            requested[cell.key] = Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
-    return [*requested.values(), *_other_standings(setup, admission)]
+            standing = Standing(cell.key, cell.model, cell.label, cell.steps, state, why)
+            found[cell.key] = standing
+    for key, record, _, planned in other_cells(setup):
+        model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
+        why = "the last run did not ask for it"
+        standing = Standing(key, model, sampler, record.get("steps"), "not told", why)
+        if planned:
+            why = admission.fault(planned[0])
+            standing = standing._replace(state="changed" if why else "up to date", why=why)
+        found[key] = standing
+    return [*found.values()]
 
 
 def scorer_of(
@@ -140,7 +149,7 @@ def scorer_of(
     name: str,
     digests: tuple[str, str],
     cells: Sequence[Cell],
-    watch: Callable[[Cell, int], Seen],
+    watch: Callable[[Cell, int], Trajectories],
     report: Reporter,
 ) -> Scorer:
     """Return a scorer of cells of the model ``name``; other arguments as :class:`.Scorer`."""
@@ -172,14 +181,3 @@ def _state(run: RunDir, admission: Admission, cell: Cell, scorer: Scorer) -> tup
         return "missing", f"{count:,} of {cell.samples:,} samples are there"
     why = scorer.lacks(cell)
     return ("to be scored", why) if why else ("up to date", "")
-
-
-def _other_standings(setup: Setup, admission: Admission) -> Iterator[Standing]:
-    for key, record, _, planned in other_cells(setup):
-        model, sampler = (str(record.get(name) or "?") for name in ("model", "sampler"))
-        why = "the last run did not ask for it"
-        standing = Standing(key, model, sampler, record.get("steps"), "not told", why)
-        if planned:
-            why = admission.fault(planned[0])
-            standing = standing._replace(state="changed" if why else "up to date", why=why)
-        yield standing

@@ -22,7 +22,7 @@ from ...results.run_directory.sharing import BusyError, Claims
 from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..identity.admission import UNPROVEN, Admission
 from ..sampling.failure import out_of_memory
-from ..sampling.trajectories import Seen
+from ..sampling.trajectories import Trajectories
 from ..scoring.cost import reference_evaluations
 from ..suites.cell import Cell
 from ..timing.pending import LocalTimer, time_pending, write_timings
@@ -204,7 +204,7 @@ def score(
     """Score the sampled cells of a model; ``again`` draws damaged samples."""
     directory = setup.directory
 
-    def watch(cell: Cell, count: int) -> Seen:
+    def watch(cell: Cell, count: int) -> Trajectories:
         limit = setup.limits.of(cell, count)
         return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
 

@@ -16,7 +16,7 @@ from ..identity import origin_of
 from ..planning.cache import default_cache, remembered
 from ..suites.cell import Cell
 from .executors import Executor, Failure, InProcess
-from .executors.tasks import FingerprintTask, OfCell
+from .executors.tasks import CellTask, FingerprintTask
 from .executors.worker_context import WorkerContext
 
 FAULT = "fault"  # fact of the fingerprint of a sampler that failed in its probe
@@ -158,7 +158,7 @@ class SamplerProbes:
             return []
 
 
-class ConformanceTask(OfCell):
+class ConformanceTask(CellTask):
     """Task: the names of the checks that a cell's sampler fails."""
 
     def prepare(self, world: WorkerContext) -> None:

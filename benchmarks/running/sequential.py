@@ -212,7 +212,7 @@ def look(setup: Setup, looks: InterimAnalyses, extended: Collection[str]) -> dic
     source = read_source(setup.directory.path)
     entries = [entry for entry in source.entries if cell_of(entry) in first]
     level = level_at(number, max(len(compared), 1))
-    rows = failed_at(source.failed, until) | looked_at(entries, until, level)
+    rows = failed_rows(source.failed, until) | judged_rows(entries, until, level)
     closed = {key for key, row in looks.found.items() if row["verdict"] != UNDECIDED}
     return {
         key: {**row, "look": number}
@@ -234,7 +234,7 @@ def decision(evidence: Evidence, level: float) -> Verdict:
     return verdict_at(evidence.difference, evidence.p_difference, evidence.p_equivalence, level)
 
 
-def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
+def judged_rows(entries: Sequence[Entry], until: Until, level: float) -> dict[str, Row]:
     """Return the rows by cell, each judged by itself at a level.
 
     Rows of the baseline are included only if a precision is requested.
@@ -243,24 +243,24 @@ def looked_at(entries: Sequence[Entry], until: Until, level: float) -> dict[str,
     rows = {}
     for entry in entries:
         key = cell_of(entry)
-        if in_question(entry.record, until):
+        if is_judged(entry.record, until):
             rows[key] = _row(entry.record) | _comparison(pairs.get(key), until, level)
             if rows[key]["verdict"] in (UNDECIDED, "futile", "not compared"):
                 rows[key] |= _precise(entry, until)
     return rows
 
 
-def failed_at(failed: Sequence[Record], until: Until) -> dict[str, Row]:
+def failed_rows(failed: Sequence[Record], until: Until) -> dict[str, Row]:
     """Return the rows without results, closed: earlier analyses used other samples."""
     rows = {}
     for row in failed:
-        if in_question(row, until):
+        if is_judged(row, until):
             reason = ": ".join(filter(None, (text(row, "status"), text(row, "reason"))))
             rows[text(row, "cell")] = _row(row) | {"verdict": "failed", "reason": reason}
     return rows
 
 
-def in_question(row: Record, until: Until) -> bool:
+def is_judged(row: Record, until: Until) -> bool:
     """Return True if a row is judged: the baseline's are not, unless a precision is requested."""
     return until.target_se is not None or text(row, "sampler") != until.baseline
 

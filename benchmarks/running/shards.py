@@ -21,7 +21,7 @@ from ...results.run_directory.sharing import STALE, BusyError, Claims, claim_of
 from ..identity.admission import Admission
 from ..sampling.failure import Failure
 from ..sampling.shard import BATCH
-from ..sampling.trajectories import how_many
+from ..sampling.trajectories import picture_count
 from ..scoring.cost import endpoints_asked
 from ..suites.cell import Cell
 from .cell_states import missing
@@ -273,7 +273,7 @@ def _shard(setup: Setup, cell: Cell, start: int, stop: int) -> ShardTask:
         cell,
         start,
         stop,
-        how_many(setup.models[cell.model], setup.suite.keep),
+        picture_count(setup.models[cell.model], setup.suite.keep),
         endpoints_asked(setup.suite, cell),
         reference.clamp if reference else None,
     )

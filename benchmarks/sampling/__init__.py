@@ -1,6 +1,4 @@
-"""From a cell to samples: batches, counted evaluations, execution modes, shards, trajectories
-and snapshots.
-"""
+"""From a cell to samples: batches, counted evaluations, execution modes, shards, trajectories."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ HIGHEST = 1e300
 """Stand-in for an infinite level in a flow's schedules: its time is 1 to the last bit."""
 
 
-def solved(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
+def solve_cell(cell: Cell, denoise: Denoise, x: Tensor, noise: Noise) -> Tensor:
     """Return the samples of a cell with a grid.
 
     Where nothing is left of the data, as at t = 1 of a flow, the state in canonical coordinates is
@@ -56,19 +56,19 @@ def evaluations(cell: Cell) -> int | None:
     return None if says is None else says + int(cell.infinite)
 
 
-def begins(model: Denoiser, sampler: Sampler, start: str) -> bool:
+def begins_at_infinity(model: Denoiser, sampler: Sampler, start: str) -> bool:
     """Return True if a run begins at an infinite level of its model."""
     # the sampler must keep to its grid
     moves = sampler.adaptive or sampler.own_grid or getattr(sampler, "needs_look", False)
     return model.infinite and start == "noise" and not moves
 
 
-def below(grid: Grid) -> Grid | None:
+def without_first_level(grid: Grid) -> Grid | None:
     """Return the grid without its first, infinite level; None if a single level is left."""
     return Grid(grid.sigma[1:]) if len(grid) > 1 else None
 
 
-def top_of(model: Denoiser, process: object) -> float:
+def top_level(model: Denoiser, process: object) -> float:
     """Return the top level of a schedule: for a flow's time the stand-in for t = 1."""
     return HIGHEST if isinstance(process, RectifiedFlow) else model.sigma_max
 
@@ -90,7 +90,7 @@ def latents(
 
 
 def begin(model: Denoiser, cell: Cell, ids: Tensor) -> tuple[Tensor, Noise]:
-    """Return the first states of a cell, as :func:`solved` takes them, and the sampler's noise."""
+    """Return the first states of a cell, as :func:`solve_cell` takes them, and the sampler's noise."""
     x, source = latents(model, ids, cell.seed, getattr(torch, cell.dtype))
     if cell.infinite:
         return source.initial(), noise_of(model, cell, ids)
@@ -117,7 +117,7 @@ def sample_batch(model: Denoiser, meter: Meter, bound: Bound, cell: Cell, ids: T
     meter.reset()
     vary = costs_vary(model, cell.grid, infinite=cell.infinite)
     counter = _CountedSavings(model, bound) if vary else None
-    out = solved(cell, counter or bound, x, noise)
+    out = solve_cell(cell, counter or bound, x, noise)
     if not isinstance(out, Tensor) or out.shape != x.shape or out.dtype != x.dtype:
         got = f"{tuple(out.shape)} {out.dtype}" if isinstance(out, Tensor) else type(out).__name__
         raise Failure("failed", f"sample() returned {got}, expected {tuple(x.shape)} {x.dtype}")

@@ -15,10 +15,12 @@ from ...models.denoiser import Bound, Denoiser
 from ...samplers import Denoise, Noise
 from ...samplers.cuda_graphs import Backend, CudaGraph, Recording, TensorLevels, capture
 from ..suites.cell import Cell
-from .batch import Batch, begin, noise_of, sample_batch, solved
+from .batch import Batch, begin, noise_of, sample_batch, solve_cell
 from .counting import Meter
 from .execution import captures, executed
 from .failure import Failure
+
+ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
 NewBackend = Callable[[torch.device], Backend]
 
@@ -61,9 +63,6 @@ def engine_of(model: Denoiser, cell: Cell) -> Engine:
 @lru_cache(maxsize=1)
 def _recording_engine(model: Denoiser, cell: Cell) -> Engine:
     return Engine(model, cell)
-
-
-ROOM = 2**30  # bytes of states that are stored on a CPU, and the most on a GPU
 
 
 class Call(NamedTuple):
@@ -183,11 +182,11 @@ def works(
         sample = partial(run, x, *_context(bound, ids))
         denoise = TensorLevels(bound)
     else:
-        sample, denoise = partial(solved, cell, bound, x, noise), bound
+        sample, denoise = partial(solve_cell, cell, bound, x, noise), bound
     samples = sample()
     finish(x.device)
     first_ms = 1e3 * (time.perf_counter() - started)
-    solved(cell, _Recorded(denoise, calls), x, noise)
+    solve_cell(cell, _Recorded(denoise, calls), x, noise)
     network = calls.repeat
     if captures(cell.execution):
         network = Recording(lambda _: calls.repeat(), (x,), backend(x.device)).replay

@@ -17,22 +17,8 @@ from ...models.denoiser import Denoiser
 from ...models.reference import Extractor
 from ..metrics.estimators.rows import Moments
 from ..suites.cell import Cell
-from .batch import begin, latents
 from .engine import engine_of
 from .failure import Failure
-
-__all__ = [
-    "BATCH",
-    "CONVERGED_IDS",
-    "Arrays",
-    "Failure",
-    "batches",
-    "begin",
-    "clamp",
-    "latents",
-    "sample_shard",
-    "whole_shard",
-]
 
 Arrays = dict[str, NDArray]
 

@@ -14,12 +14,19 @@ from ...models.denoiser import Denoiser
 from ...models.reference import Reference
 from ...samplers.types import RowByRow
 from ..suites.cell import Cell
-from .batch import begin, solved
+from .batch import begin, solve_cell
 
 POINTS = 512
+PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
+IMAGES = 2
+CLOUD = 256
+
+Arrays = dict[str, NDArray]
+Trajectories = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
+"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
 
 
-def how_many(model: Denoiser, images: int) -> int:
+def picture_count(model: Denoiser, images: int) -> int:
     """Return the number of samples for pictures; 0 if they are neither images nor in the plane."""
     if len(model.decoded_event) == 3:
         return images
@@ -66,20 +73,11 @@ def display_range(reference: Reference | None) -> tuple[float, float]:
     return center - spread, center + spread
 
 
-PANELS = 8  # number of evaluations shown, spread evenly from the first to the last
-IMAGES = 2
-CLOUD = 256
-
-Arrays = dict[str, NDArray]
-Seen = tuple[list[tuple[NDArray, NDArray, NDArray]], NDArray]
-"""Lists of ``(sigma, x, d)`` of each evaluation of all samples together, and the end."""
-
-
 def evolution(
     model: Denoiser,
     reference: Reference | None,
     cell: Cell,
-    watch: Callable[[int], Seen] | None = None,
+    watch: Callable[[int], Trajectories] | None = None,
 ) -> Arrays:
     """Return the trajectory of a cell's first samples.
 
@@ -90,7 +88,7 @@ def evolution(
         model: on the cell's device.
         reference: gives the range of values.
         cell: what to run.
-        watch: runs that many samples (:func:`watched`), perhaps in another process; None runs them
+        watch: runs that many samples (:func:`record_trajectories`), perhaps in another process; None runs them
             in this one.
 
     Returns:
@@ -98,11 +96,11 @@ def evolution(
         *event)``, all as :func:`as_report_values`. Empty without pictures, for a batch-coupled
         sampler, and after a failure: a picture is not worth a row.
     """
-    count = min(how_many(model, IMAGES), CLOUD)
+    count = min(picture_count(model, IMAGES), CLOUD)
     if not count or cell.grid is None or cell.sampler.batch_coupled:
         return {}
     try:
-        evaluations, end = watch(count) if watch else watched(model, cell, count)
+        evaluations, end = watch(count) if watch else record_trajectories(model, cell, count)
     except Exception:
         return {}
     if not evaluations or not np.isfinite(end).all():
@@ -118,7 +116,7 @@ def evolution(
 
 
 @torch.no_grad()
-def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
+def record_trajectories(model: Denoiser, cell: Cell, count: int) -> Trajectories:
     """Run the first ``count`` samples of a cell and record their evaluations."""
     assert cell.grid is not None
     ids = torch.arange(count, device=cell.device)
@@ -133,4 +131,4 @@ def watched(model: Denoiser, cell: Cell, count: int) -> Seen:
             evaluations.append((levels[0], x.cpu().numpy().copy(), d.cpu().numpy().copy()))
         return d
 
-    return evaluations, solved(cell, RowByRow(record), x, noise).cpu().numpy()
+    return evaluations, solve_cell(cell, RowByRow(record), x, noise).cpu().numpy()

@@ -18,14 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...models.denoiser import Denoiser
+from ...models import Denoiser
 from ...models.exact.base import ExactModel
 from ...models.reference import Reference
 from ...results.run_directory.run_dir import RunDir
 from ...samplers import NoNoise, karras, make
 from ...samplers.brownian import DEPTH, BrownianTree
+from ..sampling.batch import latents
 from ..sampling.failure import in_batches
-from ..sampling.shard import CONVERGED_IDS, clamp, latents
+from ..sampling.shard import CONVERGED_IDS, clamp
 from ..suites.cell import Cell, file_name
 from .path_limit import SUBDIVISION, path_limit
 

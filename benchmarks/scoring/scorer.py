@@ -20,7 +20,7 @@ from ...results.terminal.path_curvature import KEY as CURVATURE
 from ..metrics.metric import Metric, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
-from ..sampling.trajectories import Seen, evolution, pictures
+from ..sampling.trajectories import Trajectories, evolution, pictures
 from ..suites.cell import Cell
 from ..suites.suite import Suite
 from .context import (
@@ -94,7 +94,7 @@ def _run_metric(
         return None, {}
 
 
-Watch = Callable[[Cell, int], Seen]
+Watch = Callable[[Cell, int], Trajectories]
 
 KEPT, PICTURES, PATHS = "kept", "pictures", "paths"
 """Item of ``quality.json`` that lists the files written next to it."""

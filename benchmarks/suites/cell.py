@@ -255,7 +255,7 @@ class Cell:
         """Name of the cell's folder: readable, with a hash of all that defines the cell.
 
         The number of samples is excluded: a larger one extends the cell. So is the batch size,
-        unless the sampler couples a batch. :mod:`..running.identity` pins the code and files: the
+        unless the sampler couples a batch. :mod:`..identity.admission` pins the code and files: the
         same configuration has one folder under any code.
         """
         left_out = (*_ANSWERS, *self._implied)

@@ -20,8 +20,9 @@ from samplerbench.benchmarks.advice.tasks import SamplesTask
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.cli.usage import run_app
 from samplerbench.benchmarks.planning.fitting import Pilot
-from samplerbench.benchmarks.sampling.shard import latents, sample_shard
-from samplerbench.models.registry import make_model
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.sampling.shard import sample_shard
+from samplerbench.models import make_model
 
 FEW = ("euler", "heun", "dpmpp_2m", "ipndm")
 

@@ -22,8 +22,9 @@ from samplerbench.benchmarks.advice.fitting import (
 )
 from samplerbench.benchmarks.advice.measuring import Bench, Store
 from samplerbench.benchmarks.advice.request import OWN_FIELDS, load_subject
+from samplerbench.benchmarks.sampling.batch import begin
 from samplerbench.benchmarks.sampling.counting import Meter
-from samplerbench.benchmarks.sampling.shard import begin, sample_shard
+from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.tuning.free import FreeParameters
 from samplerbench.benchmarks.tuning.least_squares import Runs
 from samplerbench.samplers import Grid, NoNoise

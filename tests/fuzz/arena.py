@@ -36,7 +36,7 @@ WORK = (
     "samplerbench.benchmarks.running.setup.set_up",
     "samplerbench.benchmarks.planning.fitting.Pilot._search",
     "samplerbench.benchmarks.running.forecast.forecast",
-    "samplerbench.benchmarks.running.executors.pace.expected",
+    "samplerbench.benchmarks.running.executors.shard_limits.expected",
     "samplerbench.benchmarks.tuning.tuner.Tuner.__call__",
     "samplerbench.benchmarks.conformance.check_sampler",
     "samplerbench_studies.calibration.Calibration.__call__",

@@ -12,13 +12,13 @@ from torch import Tensor
 from samplerbench.benchmarks.planning.native import default_schedule, drowned, warn_of_drowned
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.planning.schedules import levels_of, make_schedule
-from samplerbench.benchmarks.sampling.shard import begin
+from samplerbench.benchmarks.sampling.batch import begin
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.models import make_model
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.denoiser import Wrapper
 from samplerbench.models.process import EDM, Discrete, Process, RectifiedFlow, VPLinear
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.schedules.discrete import table_levels
 

@@ -12,8 +12,9 @@ from samplerbench.benchmarks.cli.listing import list_schedules
 from samplerbench.benchmarks.planning.cache import default_cache
 from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.schedules import Schedule, make_schedule
-from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
-from samplerbench.models.registry import make_model
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS
+from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
 from samplerbench.samplers.schedules import SCHEDULES
 from samplerbench.samplers.types import references

@@ -13,9 +13,9 @@ from samplerbench.benchmarks.cli.suite_options import with_sequential_options
 from samplerbench.benchmarks.running import runner
 from samplerbench.benchmarks.running.sequential import (
     FILE,
+    judged_rows,
     level_at,
     look,
-    looked_at,
     looks_on_record,
     run_until_decided,
 )
@@ -164,7 +164,7 @@ def test_a_row_is_open_where_looks_spend_its_level():
     shifted = z + (w - w.mean()) / w.std(ddof=1) + 2.5 / 1000**0.5
     until = UNTIL.model_copy(update={"baseline": "a"})
     rows = [
-        looked_at([entry("a", z), entry("b", shifted)], until, level)["b"]
+        judged_rows([entry("a", z), entry("b", shifted)], until, level)["b"]
         for level in (0.05, level_at(1, 2), level_at(5, 100))
     ]
     assert [row["verdict"] for row in rows] == ["worse", "worse", "undecided"]
@@ -173,12 +173,14 @@ def test_a_row_is_open_where_looks_spend_its_level():
 def test_a_flagged_row_is_never_decided():
     z = np.random.default_rng(0).normal(size=100)
     rows = [entry("a", z), entry("b", z + 5, fid_flag="too few")]
-    found = looked_at(rows, UNTIL.model_copy(update={"baseline": "a"}), 0.05)["b"]
+    found = judged_rows(rows, UNTIL.model_copy(update={"baseline": "a"}), 0.05)["b"]
     assert (found["verdict"], found["reason"]) == ("undecided", "flagged: too few")
-    assert looked_at(rows, Until(target_se=1.0), 0.05)["b"]["verdict"] == "undecided"
+    assert judged_rows(rows, Until(target_se=1.0), 0.05)["b"]["verdict"] == "undecided"
     conv = [entry("a", z, z), entry("b", z + 5, z, fid_flag="", fd_conv_flag="too few converged")]
-    assert looked_at(conv, Until(baseline="a"), 0.05)["b"]["reason"] == "flagged: too few converged"
-    assert looked_at(rows, Until(target_se=1.0), 0.05)["a"]["verdict"] == "precise"
+    assert (
+        judged_rows(conv, Until(baseline="a"), 0.05)["b"]["reason"] == "flagged: too few converged"
+    )
+    assert judged_rows(rows, Until(target_se=1.0), 0.05)["a"]["verdict"] == "precise"
 
 
 @pytest.mark.parametrize(("references", "verdict"), [(50, "futile"), (5000, "undecided")])
@@ -186,7 +188,7 @@ def test_rows_that_the_converged_samples_limit_are_not_extended(references, verd
     rng = np.random.default_rng(0)
     z, r = rng.normal(size=1000), rng.normal(size=(2, references))
     a, b = entry("a", z - z.mean(), r[0]), entry("b", z - z.mean() + 0.001, r[1])
-    found = looked_at([a, b], Until(baseline="a"), 0.05)["b"]
+    found = judged_rows([a, b], Until(baseline="a"), 0.05)["b"]
     assert found["verdict"] == verdict
     assert ("raise converged_samples" in found["reason"]) == (verdict == "futile")
 

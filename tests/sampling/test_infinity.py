@@ -13,7 +13,7 @@ import torch
 
 from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import plan
-from samplerbench.benchmarks.sampling.batch import begin, evaluations, sample_batch, solved
+from samplerbench.benchmarks.sampling.batch import begin, evaluations, sample_batch, solve_cell
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.suites.suite import check_suite
 from samplerbench.models.adapters import NativeDenoiser, NetworkTime
@@ -209,7 +209,7 @@ def test_every_sampler_begins_so_and_its_evaluations_are_counted():
             return d
 
         z, noise = begin(model, cell, ids)
-        out = solved(cell, looking_on, z, noise)
+        out = solve_cell(cell, looking_on, z, noise)
         assert torch.isfinite(out).all(), cell.label
         sigma, x, d = first[0]
         assert math.isinf(sigma)

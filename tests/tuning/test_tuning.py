@@ -19,7 +19,8 @@ from samplerbench.benchmarks.cli import main
 from samplerbench.benchmarks.planning import gits
 from samplerbench.benchmarks.planning.tuned_file import read_tuned
 from samplerbench.benchmarks.planning.tuned_schedule import LEAST, Spacing
-from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS, latents
+from samplerbench.benchmarks.sampling.batch import latents
+from samplerbench.benchmarks.sampling.shard import CONVERGED_IDS
 from samplerbench.benchmarks.tuning.problem import (
     LOST,
     MOST,

@@ -11,7 +11,7 @@ from tuners import tuner
 
 from samplerbench.benchmarks.planning.models import NamedModel
 from samplerbench.benchmarks.planning.tuned_file import Tuned
-from samplerbench.benchmarks.sampling.shard import latents
+from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.scoring.endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.tuning import Target, Tuning

@@ -68,6 +68,9 @@ class Pool(Executor):
         setting = replace(world.setting, threads=max(1, world.setting.threads // self._size))
         messages: SimpleQueue[tuple[str, int, Any]] = SimpleQueue()
 
+        def tell_number(number: int, news: Any) -> None:
+            messages.put(("progress", number, news))
+
         def work(worker: Worker) -> None:
             while not self._given_up.is_set():
                 try:
@@ -75,14 +78,18 @@ class Pool(Executor):
                 except IndexError:
                     return
                 try:
-                    begins = wanted(number)
+                    if not wanted(number):
+                        outcome = "unwanted", number, None
+                    elif (sent := packed(task, setting)) is None:
+                        outcome = "in process", number, None
+                    else:
+                        news = partial(tell_number, number)
+                        run = partial(worker.run_packed, sent, news, limit)
+                        outcome = "done", number, result_of(run)
                 except BaseException as error:  # such as a full disk, where claims are files
                     messages.put(("error", number, error))
                     return
-                if begins:
-                    messages.put(_outcome(worker, number, packed(task, setting), limit, messages))
-                else:
-                    messages.put(("unwanted", number, None))
+                messages.put(outcome)
 
         self._stop()
         self._threads = [
@@ -134,24 +141,3 @@ class Pool(Executor):
             thread.join()
         self._threads = []
         self._given_up.clear()
-
-
-def _outcome(
-    worker: Worker,
-    number: int,
-    sent: tuple[bytes, bytes] | None,
-    limit: float | None,
-    messages: SimpleQueue[tuple[str, int, Any]],
-) -> tuple[str, int, Any]:
-    """Return the outcome of a task: ``done``, ``error``, or ``in process`` for one not sent."""
-
-    def tell(news: Any) -> None:
-        messages.put(("progress", number, news))
-
-    if sent is None:
-        return "in process", number, None
-    try:
-        run = partial(worker.run_packed, sent, tell, limit)
-        return "done", number, result_of(run)
-    except BaseException as error:
-        return "error", number, error

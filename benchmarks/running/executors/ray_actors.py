@@ -27,10 +27,7 @@ from .worker import Worker, memory_limit
 PERIOD = 0.5  # seconds between reports of progress
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Environment variables that actors copy from the caller, unset ones too.
-
-Ray sets the first, and sums depend on it in their last digit.
-"""
+"""Variables of the caller, unset ones too: Ray sets the first, and sums depend on it."""
 
 TYPE = "accelerator_type:"  # prefix of Ray's resource for the type of a machine's devices
 LONGEST = 300  # longest part of Ray's message about a loss, in letters
@@ -40,10 +37,7 @@ QUERY = 2.0  # seconds between queries of the cluster's resources
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that all machines must share for equal samples, "" if missing.
-
-    Ray itself compares its own version and Python's.
-    """
+    """Return the versions that all machines must share, besides Ray's and Python's; or ""."""
     found = {}
     for package in ("samplerbench", "torch"):
         try:
@@ -131,10 +125,7 @@ class HostInfo(NamedTuple):
 
 
 class Host:
-    """Actor that runs tasks in a worker, one of at most ``most`` that each have a share.
-
-    The worker may hold ``memory`` bytes; None stands for its part of the default, 0 for no limit.
-    """
+    """Actor that runs tasks in a worker, with arguments as of :class:`.Ray`; ``most`` are jobs."""
 
     def __init__(
         self, environment: Environment, memory: int | None, share: Share, most: int | None

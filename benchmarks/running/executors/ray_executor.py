@@ -46,13 +46,10 @@ class Ray(Executor):
 
     Args:
         address: as in :class:`.Connection`.
-        jobs: number of actors; None for one a GPU, or one a core for tasks on processors, and for
-            more as the cluster grows.
+        jobs: number of actors; None for one a GPU or core, and for more as the cluster grows.
         gpus: of each actor; None for one on CUDA, and for none elsewhere.
-        memory: bytes that each worker may hold; None for its part of the machine's default, 0 for
-            no limit.
-        accelerator: type of the timed device, as Ray calls it, such as "H100"; "" for the only type
-            of the cluster.
+        memory: bytes that each worker may hold; None for its part of the default, 0 for no limit.
+        accelerator: type of the timed device for Ray, such as "H100"; "" for the cluster's only one.
     """
 
     keeps_limits = True
@@ -70,7 +67,7 @@ class Ray(Executor):
         self._jobs, self._gpus, self._memory = jobs, gpus, memory
         self._accelerator, self._required = accelerator, ""
         self._group: WorkerGroup | None = None
-        self._asked: tuple[str, int] | None = None
+        self._needs: tuple[str, int] | None = None
 
     @property
     def size(self) -> int:
@@ -166,16 +163,16 @@ class Ray(Executor):
     def _group_for(self, setting: WorkerConfig) -> WorkerGroup:
         """Return the group for tasks of a setting, a new one if it needs another share."""
         needs = (setting.device, setting.threads)
-        if self._group is not None and self._asked != needs:
+        if self._group is not None and self._needs != needs:
             self._group.dismiss(list(self._group.members))
             self._group = None
         if self._group is None:
-            self._asked = needs
+            self._needs = needs
             self._group = self._make_group(*needs)
         return self._group
 
     def _make_group(self, device: str, threads: int) -> WorkerGroup:
-        gpus = (1.0 if device.startswith("cuda") else 0.0) if self._gpus is None else self._gpus
+        gpus = float(device.startswith("cuda")) if self._gpus is None else self._gpus
         ray = self._connected_ray(gpus, threads)
         share = Share(_part(machines(ray), gpus, self._jobs, threads), gpus, self._required)
         grows = not self._connection.local

@@ -13,7 +13,7 @@ from ...timing.cells import Done, Progress, time_cells
 from ...timing.pending import machine_of
 from ...timing.sweep import sweep_on
 from .executor import Call, Executor, Failure, Tell
-from .tasks import OfCell
+from .tasks import CellTask
 from .worker_context import WorkerContext
 
 
@@ -24,13 +24,13 @@ class Times:
     ``size`` is the samples per timed batch, 0 for each cell's own; ``within`` the seconds for all.
     """
 
-    parts: tuple[OfCell, ...]
+    parts: tuple[CellTask, ...]
     options: Timing
     size: int
     within: float | None
 
     def prepare(self, world: WorkerContext) -> None:
-        """See :meth:`.OfCell.prepare`."""
+        """See :meth:`.CellTask.prepare`."""
         for part in self.parts:
             part.prepare(world)
 
@@ -52,7 +52,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Throughput(OfCell):
+class Throughput(CellTask):
     """Task: sweep over batch sizes, as :func:`.sweep_on`."""
 
     options: Timing
@@ -95,7 +95,7 @@ class RemoteTimer:
         def tell(news: Any) -> None:
             progress(*news)
 
-        task = Times(tuple(map(OfCell, cells)), self.options, size, within)
+        task = Times(tuple(map(CellTask, cells)), self.options, size, within)
         try:
             records: dict[str, Record] = self.executor.run(task, self.world, tell=tell)
         except Failure as failure:

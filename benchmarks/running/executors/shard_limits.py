@@ -16,14 +16,8 @@ from ...sampling.failure import Failure
 from ...suites.cell import Cell
 
 ADAPTIVE_GUESS = 60  # expected evaluations of an adaptive sampler, for forecasts only
-
-
 ADAPTIVE_MOST = 10  # largest allowed multiple of that guess
-
-
 GENEROUS = 20  # largest allowed multiple of a shard's forecast: machines get busy, samplers do more
-
-
 SHORTEST, SHORTEST_COMPILED = 60.0, 900.0
 """Shortest time limit of a shard, in seconds; a compiler takes minutes."""
 
@@ -122,14 +116,11 @@ class Batches:
         if self.fitted(tried) != tried:  # another shard was faster, and this one says no more
             return True
         smaller = self._sizes[tried.key] = max(1, size // failure.shrink)
+        what = tried.label, tried.model, size, smaller, failure.reason
         log.warning(
             "%s on %s: memory ran out with batches of %d, and it goes on with %d (--batch-size "
             "begins with fewer): %s",
-            tried.label,
-            tried.model,
-            size,
-            smaller,
-            failure.reason,
+            *what,
         )
         return True
 

@@ -16,7 +16,7 @@ from ....samplers.families.tabulated import Table, Tabulated
 from ...identity import Fingerprint, sampler_fingerprint
 from ...sampling.failure import Failure, out_of_memory
 from ...sampling.shard import Arrays, Scored, sample_shard
-from ...sampling.trajectories import Seen, watched
+from ...sampling.trajectories import Trajectories, record_trajectories
 from ...suites.cell import Cell
 from .executor import Tell, what_was_raised
 from .shard_limits import evaluations_per_second
@@ -29,11 +29,7 @@ OPENED = "opened"
 class SentSampler(NamedTuple):
     """Sampler for another process, where its class may be known by name only.
 
-    Attributes:
-        spec: its name and options.
-        origin: of its class (:func:`samplerbench.samplers.origin`).
-        found: its fields that were fitted to a model.
-        table: tuned coefficients, or None.
+    ``found`` are fields that were fitted to a model, and ``table`` has tuned coefficients.
     """
 
     spec: dict[str, Any]
@@ -72,7 +68,7 @@ class SentSampler(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OfCell:
+class CellTask:
     """Task about one cell, whose identities pin the model and the extractor."""
 
     cell: Cell
@@ -88,19 +84,19 @@ class OfCell:
                 "was going on; run the same command again"
             )
 
-    def __reduce__(self) -> tuple[Callable[..., OfCell], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., CellTask], tuple[Any, ...]]:
         """Pickle the sampler by its name, and the schedule without its search results."""
         cell, *others = vars(self).values()
         bare = replace(cell, sampler=None, schedule=cell.schedule.bare())
         return _unpickled, (type(self), bare, SentSampler.of(cell.sampler), *others)
 
 
-def _unpickled(kind: type[OfCell], cell: Cell, sampler: SentSampler, *others: Any) -> OfCell:
+def _unpickled(kind: type[CellTask], cell: Cell, sampler: SentSampler, *others: Any) -> CellTask:
     return kind(replace(cell, sampler=sampler.restored()), *others)
 
 
 @dataclass(frozen=True)
-class ShardTask(OfCell):
+class ShardTask(CellTask):
     """Task: a shard of a cell, with arguments of :func:`.sample_shard`."""
 
     start: int
@@ -130,7 +126,7 @@ class ShardTask(OfCell):
 
 
 @dataclass(frozen=True)
-class FingerprintTask(OfCell):
+class FingerprintTask(CellTask):
     """Task: fingerprint of a cell's sampler on its grid, for samples of shape ``event``."""
 
     event: tuple[int, ...]
@@ -147,18 +143,18 @@ class FingerprintTask(OfCell):
 
 
 @dataclass(frozen=True)
-class TrajectoryTask(OfCell):
+class TrajectoryTask(CellTask):
     """Task: trajectories of the first ``count`` samples of a cell, for a picture."""
 
     count: int
 
-    def __call__(self, world: WorkerContext, tell: Tell) -> Seen:  # noqa: ARG002
-        """See :func:`.watched`."""
-        return watched(world.subject(self.cell.model).model, self.cell, self.count)
+    def __call__(self, world: WorkerContext, tell: Tell) -> Trajectories:  # noqa: ARG002
+        """See :func:`.record_trajectories`."""
+        return record_trajectories(world.subject(self.cell.model).model, self.cell, self.count)
 
 
 @dataclass(frozen=True)
-class ThroughputTask(OfCell):
+class ThroughputTask(CellTask):
     """Task: evaluations per second of a cell's model at its batch size, in about ``seconds``."""
 
     seconds: float

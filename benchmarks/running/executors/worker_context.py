@@ -26,12 +26,8 @@ Made = TypeVar("Made")
 class WorkerConfig:
     """Setting of a process before its first task.
 
-    Attributes:
-        extractors: the feature space of each model, by its spec; others have their own.
-        device: "cpu" or "cuda".
-        threads: torch threads.
-        plugins: files with samplers of the user's; installed ones are found anyway.
-        peers: folder with clones of peers, or None.
+    ``extractors`` are the feature spaces by the models' specs, ``plugins`` the user's files with
+    samplers, and ``peers`` is a folder with clones of peers.
     """
 
     extractors: tuple[tuple[str, str], ...]
