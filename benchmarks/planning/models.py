@@ -1,4 +1,4 @@
-"""Models by their specs, loaded for a command."""
+"""Models by their specs, loaded for a command, and what runs on those that are few-step maps."""
 
 from __future__ import annotations
 
