@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,26 +40,7 @@ MOST = 32
 """Features that a distance is taken in: 480 samples are enough for intervals that hold."""
 
 
-class Axes(NamedTuple):
-    """Principal axes ``(d, k)`` of features, the leading first, and their mean ``(d,)``."""
-
-    mean: NDArray[np.float64]
-    axes: NDArray[np.float64]
-
-    def __call__(self, features: NDArray) -> NDArray[np.float64]:
-        """Return coordinates ``(n, k)`` of features ``(n, d)``."""
-        return (features - self.mean) @ self.axes
-
-
-def _leading_axes(features: NDArray) -> Axes:
-    """Return at most :data:`MOST` axes of ``(n, d)`` features."""
-    mean = features.mean(0)
-    _, values, rows = np.linalg.svd(features - mean, full_matrices=False)
-    count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
-    return Axes(mean, rows[:count].T)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Space:
     """The features in which distributions of a model's samples are compared: what a task takes them with, the
     axes on which they are projected, and the projected features ``(m, k)`` of converged samples.
@@ -71,8 +51,23 @@ class Space:
     """
 
     name: str
-    axes: Axes
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
     converged: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, name: str, features: NDArray) -> Space:
+        """Return the space of converged samples' features ``(n, d)``, of which one half gives the axes."""
+        half = len(features) // 2
+        mean = features[:half].mean(0)
+        _, values, rows = np.linalg.svd(features[:half] - mean, full_matrices=False)
+        count = min(MOST, int((values > 1e-6 * values[0]).sum())) if values[0] > 0 else 1
+        axes = rows[:count].T
+        return cls(name, mean, axes, (features[half:] - mean) @ axes)
+
+    def project(self, features: NDArray) -> NDArray[np.float64]:
+        """Return the coordinates ``(n, k)`` of features ``(n, d)``."""
+        return (features - self.mean) @ self.axes
 
 
 def converged_count(bench: Bench, seconds: float) -> int:
@@ -90,9 +85,7 @@ def space_of(bench: Bench, count: int) -> Space:
     name = "model" if bench.request.features is not None else POOLED
     own = _converged_of_card(bench.request)
     features = bench.truth.converged_features(count, name) if own is None else own
-    half = len(features) // 2
-    axes = _leading_axes(features[:half])
-    return Space(name, axes, axes(features[half:]))
+    return Space.of(name, features)
 
 
 def _converged_of_card(request: AdviceRequest) -> NDArray[np.float64] | None:
@@ -142,7 +135,7 @@ class BudgetDistances:
             if features is None:
                 self._features.pop(number, None)
                 continue
-            rows = self.space.axes(features)
+            rows = self.space.project(features)
             before = self._features.get(number)
             if start == 0:
                 self._features[number] = rows

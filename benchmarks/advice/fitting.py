@@ -1,4 +1,4 @@
-"""Fits of a race's leaders to the model, where there is time, and the race with them."""
+"""Fits of a race's leaders to the model, on latents that nothing else uses, and the race with them."""
 
 from __future__ import annotations
 

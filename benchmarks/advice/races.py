@@ -1,4 +1,4 @@
-"""Race of each budget, and the time that it has."""
+"""Race of each budget: the speed of the model, the time of every stage, and the order of trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State that the stages of a run of ``advise`` share."""
+"""State that the stages of a run of ``advise`` share, with its clock."""
 
 from __future__ import annotations
 

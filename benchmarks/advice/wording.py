@@ -61,6 +61,13 @@ def _beside_one(value: float) -> str:
     return next((text for text in texts if text != "1" or value == 1), texts[-1])
 
 
+def beside(ratio: Value) -> str:
+    """Return a ratio of errors that shows something, for people: ``3.2 × closer [2.9, 3.6]``."""
+    outcome = verdict(ratio)
+    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
+    return f"{number} × {outcome} {ends}"
+
+
 def open_ratio(ratio: Value) -> str:
     """Return a ratio of errors that shows nothing: ``1.05 × as close [0.98, 1.11]``, and why, if its
     interval is not to be trusted.
@@ -283,8 +290,7 @@ def _compare(ratio: Value) -> Cell:
     outcome = verdict(ratio)
     if outcome == "open":
         return Cell("no difference shown", open_ratio(ratio))
-    number, ends = times(ratio if outcome == "farther" else inverse(ratio))
-    return Cell(f"{number} × {outcome} {ends}", "", outcome)
+    return Cell(beside(ratio), "", outcome)
 
 
 def nearer(budget: Budget) -> Cell:

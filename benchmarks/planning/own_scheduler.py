@@ -1,4 +1,4 @@
-"""``--sampler pipeline``: the scheduler that came with a model."""
+"""What runs on a model: on few-step maps, and with ``--sampler pipeline``, the scheduler that came with it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,48 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ...models.denoiser import Denoiser, OwnSampling
+from ...models import Denoiser
+from ...models.denoiser import OwnSampling
 from ...samplers import Grid, Sampler, make
 from ...samplers.methods.pipeline import Preset
 from ..suites.cell import Start
-from .models import mismatch
+from .native import NATIVE
+from .schedules import Schedule
 
 log = logging.getLogger("samplerbench")
+SAMPLER = "consistency"
+"""Sampler that messages suggest for maps."""
+
+
+def mismatch(model: Denoiser, sampler: Sampler) -> str:
+    """Return the reason why a sampler does not run on a model of this kind; "" if it does, or if it is the model's
+    own scheduler's, which is checked once it is known.
+    """
+    if getattr(sampler, "of_checkpoint", False):
+        return ""
+    if model.kind == "map" and not sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a denoiser E[x0 | x], and model {model.name} is a few-step "
+            f"map to the end of the path; take --sampler {SAMPLER}"
+        )
+    if model.kind != "map" and sampler.for_maps:
+        return (
+            f"sampler {sampler.name} needs a few-step map, and model {model.name} is a denoiser "
+            "E[x0 | x]; take another sampler, or say kind=map if the model is a map"
+        )
+    return ""
+
+
+def check_schedules(model: Denoiser, schedules: list[Schedule]) -> None:
+    """Raise ValueError if a schedule is searched along the probability flow for a model that is a map: it has the end
+    of the path alone.
+    """
+    for schedule in schedules:
+        if model.kind == "map" and schedule.needs_model and schedule.name != NATIVE:
+            raise ValueError(
+                f"schedule {schedule.label} is searched with a denoiser, and model {model.name} is a "
+                "few-step map to the end of the path; take one that is not, such as --schedule karras"
+            )
 
 
 def as_its_scheduler(

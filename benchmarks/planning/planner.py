@@ -21,9 +21,9 @@ from ..suites.suite import ExecutionName, ModelEntry, Spec, Suite
 from .budget import cost_of, steps_within
 from .cache import default_cache
 from .fitting import Pilot
-from .models import NamedModel, check_schedules, load_model, mismatch
+from .models import NamedModel, load_model
 from .native import NATIVE, default_schedule
-from .own_scheduler import as_its_scheduler, cost_of_its_scheduler
+from .own_scheduler import as_its_scheduler, check_schedules, cost_of_its_scheduler, mismatch
 from .remedy import remedy
 from .schedules import Schedule, make_schedule
 from .tuned_schedule import UntunedError

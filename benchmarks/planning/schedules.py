@@ -1,4 +1,4 @@
-"""Lists of noise levels on the command line."""
+"""Schedules by name, maps from N, sigma_min and sigma_max to a grid; and levels on the command line."""
 
 from __future__ import annotations
 

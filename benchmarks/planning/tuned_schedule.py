@@ -1,5 +1,5 @@
-"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of
-steps.
+"""Schedule ``tuned``: grids that ``samplerbench tune`` wrote, for each model, sampler and number of steps; and
+the free numbers of a grid.
 """
 
 from __future__ import annotations

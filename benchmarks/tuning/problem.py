@@ -1,4 +1,4 @@
-"""Latents that no run scores, their converged endpoints, and how far from these a sampler ends."""
+"""Latents that no run scores, their converged endpoints by a teacher, and how far from these a sampler ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One tuning: the levels of a sampler are searched, and scored on latents that chose nothing."""
+"""One tuning: the numbers of a target are searched, and scored on latents that chose nothing."""
 
 from __future__ import annotations
 
