@@ -96,8 +96,8 @@ def citations_of(runs: Iterable[Mapping[str, Any]], samplers: Iterable[str]) -> 
     """Return the citations of ``samplers`` in the runs' ``run.json``."""
     table: dict[str, Mapping[str, Any]] = {}
     for run in runs:
-        said = run.get("citations")
-        entries = said.items() if isinstance(said, Mapping) else ()
+        cited_by_run = run.get("citations")
+        entries = cited_by_run.items() if isinstance(cited_by_run, Mapping) else ()
         table |= {str(name): entry for name, entry in entries if isinstance(entry, Mapping)}
     names = sorted(set(samplers))
     cited = [name for name in names if name in table]
