@@ -177,7 +177,7 @@ def write(
     if to is None and len(folders) > 1:
         raise ValueError("say where the report of several runs goes, with --out FILE.html")
     from ...results.comparison.findings import BASELINE
-    from ...results.report.current import is_current
+    from ...results.report.provenance import is_current
 
     if not anew and is_current(folders[0], baseline or BASELINE):
         say(f"Report: {folders[0] / 'report.html'}")

@@ -49,10 +49,10 @@ def check_nfe(sampler: Sampler) -> Iterator[Check]:
         low, high = bottom * (1 - 1e-9), top * (1 + 1e-9)
         levels += [level for level in recorder.log.levels if not low <= level <= high]
     counts = ", ".join(f"{entry['counted']:g}" for entry in data if entry["to_zero"])
-    said = f"{counts} evaluations at {', '.join(map(str, COUNTED))} steps to 0"
+    detail = f"{counts} evaluations at {', '.join(map(str, COUNTED))} steps to 0"
     if data[0]["declared"] is None:
-        said += " (none declared)"
-    yield Check("nfe", not wrong, wrong[0] if wrong else said, {"grids": data})
+        detail += " (none declared)"
+    yield Check("nfe", not wrong, wrong[0] if wrong else detail, {"grids": data})
     outside = f"asked for sigma = {levels[0]:.4g}, outside the grid" if levels else ""
     yield Check("levels", not levels, outside or "all within the grid")
 
@@ -104,8 +104,8 @@ def check_to_zero(sampler: Sampler) -> Iterator[Check]:
     datum = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64)
     end = _sample(sampler, lambda x, _: datum.expand_as(x).clone(), karras(6, *RANGE), datum)
     error = float((end - datum).abs().max())
-    said = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
-    yield Check("to zero", error < 1e-9, said, {"error": error})
+    detail = f"one datum, and the end at sigma = 0 is it, to {error:.0e}"
+    yield Check("to zero", error < 1e-9, detail, {"error": error})
 
 
 def check_translation(sampler: Sampler) -> Iterator[Check]:
@@ -115,8 +115,8 @@ def check_translation(sampler: Sampler) -> Iterator[Check]:
     grid, shift = karras(6, *RANGE), 5.0
     still, moved = (_sample(sampler, AnisotropicGaussian(by), grid, by) for by in (0.0, shift))
     error = float((moved - shift - still).abs().max())
-    said = f"moved data, moved samples: to {error:.0e}"
-    yield Check("translation", error < 1e-10, said, {"error": error})
+    detail = f"moved data, moved samples: to {error:.0e}"
+    yield Check("translation", error < 1e-10, detail, {"error": error})
 
 
 def check_algebra(sampler: Sampler) -> Iterator[Check]:
@@ -136,13 +136,13 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 continue
             memos, at_hand = len(row.b) - 1, min(i, sampler.history)
             if memos > at_hand:
-                said = f"row {i} reads {memos} memos of earlier steps, of {at_hand}"
-                yield Check("algebra", False, said)
+                detail = f"row {i} reads {memos} memos of earlier steps, of {at_hand}"
+                yield Check("algebra", False, detail)
                 return
             if row.sigma != grid.sigma[i]:
                 starts = f"and its step begins at {grid.sigma[i]:.4g}"
-                said = f"row {i} evaluates at sigma = {row.sigma:.4g}, {starts}"
-                yield Check("algebra", False, said)
+                detail = f"row {i} evaluates at sigma = {row.sigma:.4g}, {starts}"
+                yield Check("algebra", False, detail)
                 return
             weights = (b * (rows[i - j].p + rows[i - j].q) for j, b in enumerate(row.b))
             total = row.a + math.fsum(weights)
@@ -152,11 +152,11 @@ def check_algebra(sampler: Sampler) -> Iterator[Check]:
                 wrong.append({**place, "last": i == len(rows) - 1, "to_zero": grid.to_zero})
     if wrong:
         where = f"row {wrong[0]['row']} on {wrong[0]['grid']}"
-        said = f"{where}: a + sum_j b_j (p + q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
-        yield Check("algebra", False, said, {"error": worst, "wrong": wrong})
+        detail = f"{where}: a + sum_j b_j (p + q)_(i-j) is {wrong[0]['sum']:.10g}, and must be 1"
+        yield Check("algebra", False, detail, {"error": worst, "wrong": wrong})
     else:
-        said = f"weights of every step sum to 1 within {worst:.0e}"
-        yield Check("algebra", worst < CLOSE, said, {"error": worst})
+        detail = f"weights of every step sum to 1 within {worst:.0e}"
+        yield Check("algebra", worst < CLOSE, detail, {"error": worst})
 
 
 def check_twin(sampler: Sampler) -> Iterator[Check]:
@@ -166,5 +166,5 @@ def check_twin(sampler: Sampler) -> Iterator[Check]:
     problem, grid = AnisotropicGaussian(), karras(10, *RANGE)
     mine, other = (_sample(s, problem, grid) for s in (sampler, make(sampler.same_as)))
     error = float((mine - other).abs().max())
-    said = f"equals {sampler.same_as} to {error:.0e}"
-    yield Check("same as", error < 1e-12, said, {"error": error})
+    detail = f"equals {sampler.same_as} to {error:.0e}"
+    yield Check("same as", error < 1e-12, detail, {"error": error})

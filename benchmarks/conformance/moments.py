@@ -118,8 +118,10 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
         results = [exact_moments(sampler, problem, make(n)) for n in STEPS]
         bent = max(moments.affine for moments in results)
         if bent > 1e-9:
-            said = f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments"
-            yield Check("moments", True, said, asserted=False)
+            detail = (
+                f"not affine in its noise (superposition fails by {bent:.0e}): no exact moments"
+            )
+            yield Check("moments", True, detail, asserted=False)
             return
         cov = [float((moments.cov - truth).abs().max()) / scale for moments in results]
         mean = [float((moments.mean - problem.mean).abs().max()) for moments in results]
@@ -132,9 +134,9 @@ def check_moments(sampler: Sampler) -> Iterator[Check]:
     off = f"the exact covariance is off by {cov:.1e}, the mean by {mean:.1e}"
     yield Check("moments", cov < CLOSE and mean < CLOSE, f"at {STEPS[-1]} steps {off}", data)
     least, order = min(orders), sampler.order
-    said = f"{least:.2f}, " + ("none declared" if order is None else f"declared {order}")
+    detail = f"{least:.2f}, " + ("none declared" if order is None else f"declared {order}")
     enough, weak = order is None or least > order - MARGIN, {"weak_order": orders}
-    yield Check("weak order", enough, said, weak, asserted=order is not None)
+    yield Check("weak order", enough, detail, weak, asserted=order is not None)
 
 
 def check_noise(sampler: Sampler) -> list[Check]:
@@ -158,7 +160,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
         worst = max(worst, *(float(error) for error in distances))
     data = {"error": worst, "overlapping": overlaps[:1]}
     if not drawn:
-        passed, said = (
+        passed, detail = (
             False,
             (
                 "stochastic = True, and it never draws: call noise() in the step, or declare "
@@ -167,7 +169,7 @@ def check_noise(sampler: Sampler) -> list[Check]:
         )
     elif overlaps:
         (a, b), (c, d) = overlaps[0]
-        passed, said = (
+        passed, detail = (
             False,
             (
                 f"draws over {a:.4g} to {b:.4g} and over {c:.4g} to {d:.4g}, which overlap, are "
@@ -176,11 +178,11 @@ def check_noise(sampler: Sampler) -> list[Check]:
             ),
         )
     elif math.isnan(worst):
-        passed, said = True, "draws over disjoint intervals"
+        passed, detail = True, "draws over disjoint intervals"
     else:
         passed = worst < SAME
-        said = f"the same moments from white noise and from a path, to {worst:.0e}"
-    return [Check("noise", passed, said, data)]
+        detail = f"the same moments from white noise and from a path, to {worst:.0e}"
+    return [Check("noise", passed, detail, data)]
 
 
 def path_units(draws: Iterable[Key]) -> dict[Key, dict[Hashable, float]]:

@@ -113,23 +113,23 @@ def check_order(sampler: Sampler, *, fast: bool) -> Iterator[Check]:
     enough = all(slope > least - MARGIN for slope in local.values())
     decided = measurable and right and not enough  # a later step takes back what this one leaves
     declared = "none declared" if order is None else f"declared {order}"
-    said = f"{span(slopes.values())}, {declared}"
-    yield Check("order", right, said, table, asserted=order is not None)
-    said, judged = span(local.values()), measurable and not decided
+    detail = f"{span(slopes.values())}, {declared}"
+    yield Check("order", right, detail, table, asserted=order is not None)
+    detail, judged = span(local.values()), measurable and not decided
     if measurable:
-        said += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
-    yield Check("local order", enough or decided, said, local, asserted=judged)
+        detail += f", {least} usual: {MENDED_LATER}" if decided else f", at least {least} expected"
+    yield Check("local order", enough or decided, detail, local, asserted=judged)
     capped = -math.inf if order is None else min(order, 2) - MARGIN
-    said = f"{span(shipped.values())} with its own start-up"
+    detail = f"{span(shipped.values())} with its own start-up"
     if order is not None:
-        said += f", at least {min(order, 2)} expected"
+        detail += f", at least {min(order, 2)} expected"
     enough = all(slope > capped for slope in shipped.values())
-    yield Check(SHIPPED, enough, said, shipped, asserted=order is not None)
-    said = f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
+    yield Check(SHIPPED, enough, detail, shipped, asserted=order is not None)
+    detail = f"{gaussian['slope']:.2f} on steps that alternate as 1 to 2"
     falls = order is None or gaussian["slope"] > 1 - MARGIN
     if not falls:
-        said += ": the error does not fall as it must for any method"
-    yield Check(UNEVEN, falls, said, gaussian, asserted=not falls)
+        detail += ": the error does not fall as it must for any method"
+    yield Check(UNEVEN, falls, detail, gaussian, asserted=not falls)
 
 
 def _fits(slope: float, order: int, *, exactly: bool) -> bool:
@@ -235,8 +235,8 @@ def check_tolerance(sampler: Sampler) -> list[Check]:
     falls = all(values[-1] < min(values[:-1]) for values in errors.values())
     worth = all(values[-1] < WORTH * TOLERANCES[-1] for values in errors.values())
     detail = "; ".join(f"{name} {_listed(values)}" for name, values in errors.items())
-    said = f"errors at {_listed(TOLERANCES)}: {detail}"
-    return [Check("tolerance", falls and worth, said, {"tolerance": TOLERANCES, **errors})]
+    detail = f"errors at {_listed(TOLERANCES)}: {detail}"
+    return [Check("tolerance", falls and worth, detail, {"tolerance": TOLERANCES, **errors})]
 
 
 def _listed(values: Sequence[float]) -> str:
@@ -271,8 +271,10 @@ def check_strong(sampler: Sampler) -> Iterator[Check]:
     moves = [rms(end, finer) for end, finer in pairwise(ends)]
     own = slope(PATH_STEPS, moves)
     data |= {"strong_order": own, "own_limit": moves}
-    said = f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
-    yield Check("strong order", True, said, data, asserted=False)
+    detail = (
+        f"{own:.2f} towards its own limit, {order:.2f} towards the reverse SDE's, none declared"
+    )
+    yield Check("strong order", True, detail, data, asserted=False)
 
 
 @dataclass(frozen=True)

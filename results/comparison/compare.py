@@ -85,14 +85,11 @@ def compare_with(
     metrics: Sequence[str] = (),
     margin: float = MARGIN,
 ) -> Comparison:
-    """Compare the rows of a run with the rows of one of its samplers, at the same model, budget,
+    """Compare the rows of a run with those of one of its samplers, at the same model, budget,
     start, end and schedule.
 
-    Args:
-        run: run directory, table file, or a table, whose rows are compared as independent.
-        sampler: the baseline: registry name, or a curve's name in the report.
-        metrics: as in :func:`compare`.
-        margin: as in :func:`compare`.
+    Rows of a table in memory are compared as independent. ``sampler``, the baseline, is a registry
+    name, or a curve's name in the report. ``metrics`` and ``margin`` are as in :func:`compare`.
 
     Raises:
         ValueError: no row is that sampler's, or the run lacks a metric.

@@ -18,15 +18,11 @@ or a busy core changes seconds alone, and a change of cycles alone costs a user 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb
 from statistics import NormalDist, median
 from typing import Any, Literal, NamedTuple
-
-from ..text import Z95
 
 FEWEST = 6
 """Fewer times have no 95 % interval: the range of five covers the median in 94 % of cases."""
@@ -57,7 +53,7 @@ def left_out(n: int) -> int:
     k, below = -1, 1
     while 40 * below <= 2**n:  # integers: 2 below / 2^n <= 1 / 20
         k += 1
-        below += comb(n, k + 1)
+        below += math.comb(n, k + 1)
     return k
 
 
@@ -66,7 +62,7 @@ def settled(times: Sequence[float], half_width: float, fewest: int) -> bool:
     if len(times) < max(fewest, FEWEST):
         return False
     low, high = median_interval(times)
-    return (high - low) / 2 <= half_width * statistics.median(times)
+    return (high - low) / 2 <= half_width * median(times)
 
 
 CONDITIONS = (
@@ -91,6 +87,8 @@ class Ratio:
     @property
     def ends(self) -> tuple[float, float]:
         """Ends of the 95 % interval of the ratio."""
+        from ..text import Z95  # which needs pandas; a timer does without
+
         return math.exp(self.log - Z95 * self.se), math.exp(self.log + Z95 * self.se)
 
 

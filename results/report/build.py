@@ -34,12 +34,11 @@ from ..table.latex import latex
 from ..table.reading import run_names
 from ..text import choices, format_number, interval
 from ..values import empty, number, rows_of, text
-from .current import ingredients, note
 from .listing import MARKS, listing_of
 from .model_section import Homes, model_section
 from .pictures import grids_of, trajectory_strips_of
 from .plots import curve_styles, family_css
-from .provenance import citations_of, command_of, differences, provenance_of
+from .provenance import citations_of, command_of, differences, ingredients, note, provenance_of
 from .sentences import summary
 from .timing import sizes_of, throughput_of
 

@@ -149,9 +149,9 @@ def model_section(
     homes: Homes,
 ) -> ModelSection:
     """Return the section of one problem."""
-    said, sentences = answer(found, rows), ()
-    if found and said:
-        sentences = lead(found, said, headline(rows.drop(columns=["curve", "slot"])))
+    remarks, sentences = answer(found, rows), ()
+    if found and remarks:
+        sentences = lead(found, remarks, headline(rows.drop(columns=["curve", "slot"])))
     bad = rows.loc[~rows["status"].isin(["ok", "missing"])].astype(object).to_dict("records")
     undrawn = [
         f"{text(row, 'curve')} at {row['slot'] if row['slot'] is not pd.NA else '?'} NFE "
@@ -160,7 +160,7 @@ def model_section(
     ]
     return ModelSection(
         title=title,
-        answer=said,
+        answer=remarks,
         lead=sentences,
         fronts=fronts_of(found) if found else (),
         plot=plot_of(title, rows, styles),

@@ -92,10 +92,10 @@ def _jump(rows: list[Record]) -> str:
         return ""
     raw, floor = number(jump, "fid_proxy_raw"), number(jump, "fid_proxy_floor")
     sampler, distance = text(jump, "sampler"), format_number(raw)
-    said = f"The jump in one step ({sampler}) has a plug-in distance of {distance}"
+    sentence = f"The jump in one step ({sampler}) has a plug-in distance of {distance}"
     if raw is not None and floor:
-        said += f", {format_number(raw / floor, 2)} times what perfect samples get"
-    return f"{said}."
+        sentence += f", {format_number(raw / floor, 2)} times what perfect samples get"
+    return f"{sentence}."
 
 
 def _caveat(best: tuple[Best, ...]) -> str:
@@ -110,13 +110,13 @@ def _list(budgets: list[int]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def lead(found: Findings, said: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
+def lead(found: Findings, remarks: Answer, crossings: pd.DataFrame) -> tuple[str, ...]:
     """Return the sentences on one problem; ``crossings`` are its lines of ``headline``."""
     distinct = [best for best in found.best if best.standing != "the same"]
     if not distinct:
         return ("At these budgets all methods coincide: there is nothing to choose.",)
     best = min(distinct, key=lambda best: abs(math.log(best.budget / TYPICAL)))
-    sentences = (_use(best, said.quantity), _plateau(found, said.quantity), _floor(crossings))
+    sentences = (_use(best, remarks.quantity), _plateau(found, remarks.quantity), _floor(crossings))
     return tuple(filter(None, sentences))
 
 
@@ -194,13 +194,13 @@ def _floor(crossings: pd.DataFrame) -> str:
     rivals = [str(curve) for curve in others.loc[others["verdict"] != "worse", "curve"]]
     subject = "Fewest evaluations" if len(others) and not rivals else "Evaluations"
     floor = f"{format_number(first['tolerance'])}, the floor of {first['samples']} samples"
-    said = f"{subject} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}"
+    sentence = f"{subject} until a sampler's own error is below {floor}: {first['curve']}, {first['shown']}"
     if first["flag"]:
-        said += " †"
+        sentence += " †"
     if rivals:
         alike = rivals[0] if len(rivals) == 1 else f"{len(rivals)} others"
-        said += f"; {alike} cannot be told apart from it"
-    return f"{said}."
+        sentence += f"; {alike} cannot be told apart from it"
+    return f"{sentence}."
 
 
 _BEFORE, _AFTER = ("sampler", "NFE budget", "steps", "NFE"), ("ms/sample",)

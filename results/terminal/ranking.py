@@ -168,10 +168,10 @@ def print_table(
 
 def _writable(words: Text, plain: bool) -> Text:
     """Return words without control letters, and what ASCII lacks as an escape."""
-    said = harmless(words.plain)
+    plain_text = harmless(words.plain)
     if plain:
-        said = said.translate(PLAIN).encode("ascii", "backslashreplace").decode()
-    return Text(said, style=words.style)
+        plain_text = plain_text.translate(PLAIN).encode("ascii", "backslashreplace").decode()
+    return Text(plain_text, style=words.style)
 
 
 def _spread(slots: Sequence[int], room: int) -> list[int]:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import samplerbench.results
-from samplerbench.results.report import current
+from samplerbench.results.report import provenance as current
 from samplerbench.results.report.build import write_report
-from samplerbench.results.report.current import is_current
+from samplerbench.results.report.provenance import is_current
 from samplerbench.results.run_directory.layout import QUALITY
 from samplerbench.results.run_directory.run_dir import RunDir
 

@@ -57,21 +57,21 @@ def check_answers(best: Candidate, others: Sequence[Candidate], *, own: bool) ->
     rest = ", ".join(other.settings for other in others)
     say = f"say which behind the path, as in PATH?{best.settings}"
     if not is_map and not (obeys(best.fit, LARGE) if own else best.passes):
-        said = (
+        detail = (
             f"none of the {len(others) + 1} answers is right ({best.settings} is the nearest); {say}, "
             "with what differs from it"
         )
     elif alike:
-        said = f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
+        detail = f"{best.settings} and {' and '.join(alike)} fit alike; {say}"
         if own:
-            said += ", or give --images, which tell more than the model's own samples"
+            detail += ", or give --images, which tell more than the model's own samples"
     elif own:
-        said = (
+        detail = (
             f"{best.settings} fits the model's own samples, and {rest} not; {say}, or give --images"
         )
     else:
-        passed, said = True, f"{best.settings} fits, and {rest} not"
-    return Check("open questions", passed, said)
+        passed, detail = True, f"{best.settings} fits, and {rest} not"
+    return Check("open questions", passed, detail)
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,11 @@ def check_denoiser(
         raise _other_shape(images, model.event)
     behaviour = check_behaviour(model, device)
     if not behaviour.passed or is_altered(model):
-        said = (
+        detail = (
             "a model under guidance, clipping and the like is no posterior mean, and its error says "
             "nothing; check it without them"
         )
-        note = (Check("Pythagoras", None, said),) if behaviour.passed else ()
+        note = (Check("Pythagoras", None, detail),) if behaviour.passed else ()
         return Checked(None, {}, (*note, behaviour), None, 0, source="")
     stated = candidate("", native_of(model), images, labels, samples, device)
     changed = readings_of_user_model(stated.model) if model.read is not None else ()
@@ -279,8 +279,8 @@ def check_behaviour(model: Denoiser, device: str) -> Check:
         check_model(model, denoising=False, device=device)
     except ValueError as error:
         return Check("behaviour", False, str(error))
-    said = "finite at both ends, the same for the same input, and each row by itself"
-    return Check("behaviour", True, said)
+    detail = "finite at both ends, the same for the same input, and each row by itself"
+    return Check("behaviour", True, detail)
 
 
 def _as_rows(compared: Iterable[Compared]) -> Iterator[dict[str, Any]]:

@@ -157,7 +157,7 @@ def check_readings(stated: Candidate, better: Better, broken: str, observation: 
     passed: bool | None = False
     count = len(better.tried)
     if broken and (better.passing or better.failing or not stated.passes):
-        said = f"the network is wrong, however it is read: {broken}"
+        detail = f"the network is wrong, however it is read: {broken}"
     elif better.passing:
         best, *others = better.passing
         alike = [best.settings, *(c.settings for c in others if not is_better(best, c))]
@@ -166,35 +166,35 @@ def check_readings(stated: Candidate, better: Better, broken: str, observation: 
         gain = f"the mean squared error on the images is {percent:.0f} % smaller"
         if not math.isfinite(excess):
             gain = "the output is finite"
-        said = f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass"
+        detail = f"the map is wrong: with {' or '.join(alike)} {gain}, and the other checks pass"
         if len(alike) > MOST_CAUSES:
-            said = (
+            detail = (
                 f"the map is wrong, and {len(alike)} other readings fit alike, such as {alike[0]}; "
                 "these images are too simple to tell them apart"
             )
     elif not stated.passes:
-        said = f"the map is wrong, and none of {count} other readings is right: {observation}"
+        detail = f"the map is wrong, and none of {count} other readings is right: {observation}"
     elif better.failing:
         passed, other = None, better.failing[0]
-        said = (
+        detail = (
             f"the error is smaller with {other.settings}, but its defect is up to "
             f"{float(abs(other.fit.defect).max()):.2g}: the network is trained little, or its map "
             f"is wrong in a way that is not among {count} readings"
         )
     else:
-        passed, said = True, f"none of {count} other readings fits better"
-    return Check("usual mistakes", passed, said)
+        passed, detail = True, f"none of {count} other readings fits better"
+    return Check("usual mistakes", passed, detail)
 
 
 def check_denoises(of: Candidate) -> Check:
     """Compare the error with the best multiple's of the noisy sample, by the median over levels."""
-    said = (
+    detail = (
         f"the error is {of.share:.2g} times that of the best multiple of the noisy sample (median)"
     )
     passed = of.share <= POOR
     if not passed:
-        said += "; the map is wrong, or the images are not what it was trained on"
-    return Check("denoises", passed, said)
+        detail += "; the map is wrong, or the images are not what it was trained on"
+    return Check("denoises", passed, detail)
 
 
 def check_pythagoras(of: Candidate, *, own: bool) -> Check:
@@ -202,7 +202,7 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
     result, passed = of.fit, None
     worst = int(abs(result.defect).argmax())
     at = f"{result.defect[worst]:+.2g} at sigma {result.levels[worst]:.3g} (± {result.defect_se[worst]:.1g})"
-    said = f"the defect is {at} at most, and 0 for a posterior mean"
+    detail = f"the defect is {at} at most, and 0 for a posterior mean"
     has_time = isinstance(of.model, NativeDenoiser)  # which check_time looks at
     if obeys(result):
         passed = True
@@ -211,7 +211,7 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
         and looks_like_a_map(result, of.clean)
         and all(check.passed for check in check_map(of.model, of.clean, of.labels))
     ):
-        passed, said = (
+        passed, detail = (
             False,
             (
                 f"d is no posterior mean: the defect is {at}, and from high levels d is as far from x0 as "
@@ -219,20 +219,20 @@ def check_pythagoras(of: Candidate, *, own: bool) -> Check:
             ),
         )
     elif obeys(result, LARGE) and (has_time or of.share < LINEAR):
-        passed, said = True, f"{said}; more than {SLACK:g}, so it is trained little"
+        passed, detail = True, f"{detail}; more than {SLACK:g}, so it is trained little"
     elif own:
-        said += ": the map is wrong, or the network is trained little and makes no data"
+        detail += ": the map is wrong, or the network is trained little and makes no data"
     elif obeys(result, LARGE):
-        said += (
+        detail += (
             ", and the error is that of a multiple of the noisy sample: the network is trained "
             "hardly at all, or its map is wrong"
         )
     else:
-        passed, said = (
+        passed, detail = (
             False,
             (
                 f"d is no posterior mean: the defect is {at}; its process, prediction, sign or time is "
                 "wrong, or it is trained on other data, or hardly at all"
             ),
         )
-    return Check("Pythagoras", passed, said)
+    return Check("Pythagoras", passed, detail)

@@ -51,12 +51,12 @@ def looks_like_a_map(of: Fit, clean: Tensor) -> bool:
 def check_map(model: Denoiser, clean: Tensor, labels: Tensor | None) -> list[Check]:
     """Check that a model can be a few-step map of the clean samples ``(n, *event)``."""
     z, variance = noise_of(model, clean), variance_of(clean)
-    said = (
+    detail = (
         "the model is a map: it gives one of the samples that a state can become and not their "
         "mean, so the defect is not judged"
     )
     return [
-        Check("Pythagoras", True, said),
+        Check("Pythagoras", True, detail),
         _boundary(model, clean + model.sigma_min * z, labels, variance**0.5),
         _distribution(model, clean, z, labels, variance),
     ]
@@ -86,22 +86,22 @@ def _distribution(
     least, most = int(np.argmin(share)), int(np.argmax(share))
     passed, times = False, "times the variance of the data"
     if share[least] < LEAST:
-        said = (
+        detail = (
             f"at sigma {levels[least]:.3g} the outputs have {share[least]:.2g} {times}, and those of "
             "a map have all of it; if the model is a denoiser, leave out kind=map"
         )
     elif not share[most] <= MOST:
-        said = (
+        detail = (
             f"at sigma {levels[most]:.3g} the outputs have {share[most]:.2g} {times}; the map's "
             "process, prediction, sign or time is wrong"
         )
     else:
         passed = True
-        said = (
+        detail = (
             f"the outputs have {share[least]:.2g} to {share[most]:.2g} {times}, from sigma "
             f"{levels[0]:.3g} down to {levels[-1]:.3g}"
         )
-    return Check("distribution", passed, said)
+    return Check("distribution", passed, detail)
 
 
 def variance_of(x: Tensor) -> float:

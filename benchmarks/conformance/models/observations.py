@@ -45,14 +45,14 @@ def check_labels(model: Denoiser, clean: Tensor, labels: Tensor) -> Check:
             swaps.append(f"{label} is its {(label + shifts[best]) % count}")
     if not swaps:
         rise = float(np.median(errors[1:].mean(1)) / errors[0].mean() - 1)
-        said = f"with other labels than the images' the error is {100 * rise:.0f} % larger"
-        return Check("labels", True, said)
+        detail = f"with other labels than the images' the error is {100 * rise:.0f} % larger"
+        return Check("labels", True, detail)
     text = ", ".join(swaps[:SHOWN]) + (", …" if len(swaps) > SHOWN else "")
-    said = (
+    detail = (
         "the labels of the images are not those of the network: with others the error is smaller "
         f"({text}); put the classes in the order of its training"
     )
-    return Check("labels", False, said)
+    return Check("labels", False, detail)
 
 
 def _better(errors: np.ndarray) -> int:
