@@ -15,7 +15,7 @@ from own_pipeline import pipeline_sampled
 from torch import Tensor
 
 from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
-from samplerbench.models.checkpoints.diffusers.steps import levels_of
+from samplerbench.models.checkpoints.diffusers.steps import steps_of
 from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
@@ -29,6 +29,12 @@ pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("default")]
 SAMPLES = 3
 LATENTS = torch.randn(SAMPLES, 1, 8, 8, generator=torch.Generator().manual_seed(3))
 """Of the size of both networks."""
+
+
+def levels_of(spec, count):
+    """The levels of the scheduler's evaluations, and the end, unless the last step goes nowhere."""
+    steps = steps_of(spec, count)
+    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
 
 
 def unet(**changed) -> torch.nn.Module:
