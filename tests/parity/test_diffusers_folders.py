@@ -31,12 +31,6 @@ LATENTS = torch.randn(SAMPLES, 1, 8, 8, generator=torch.Generator().manual_seed(
 """Of the size of both networks."""
 
 
-def levels_of(spec, count):
-    """The levels of the scheduler's evaluations, and the end, unless the last step goes nowhere."""
-    steps = steps_of(spec, count)
-    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
-
-
 def unet(**changed) -> torch.nn.Module:
     """Untrained, as all networks here: how they are called and stepped does not depend on it."""
     torch.manual_seed(0)
@@ -131,7 +125,7 @@ def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     plain = make("ddim").sample(
         load(tmp_path, {}).bind(torch.arange(SAMPLES), 0),
         LATENTS * 157.4,
-        Grid(levels_of(load(tmp_path, {}).spec, 10)),
+        Grid(steps_of(load(tmp_path, {}).spec, 10).path),
     )
     assert (plain - state).abs().max() > 0.1  # it clamps indeed
 

@@ -361,8 +361,8 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
     kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
     check_strides(spec, kind, scheduler_steps.times)
-    dropped = scheduler_steps.levels[-1] <= scheduler_steps.end
-    levels = scheduler_steps.levels if dropped else (*scheduler_steps.levels, scheduler_steps.end)
+    levels = scheduler_steps.path
+    dropped = len(levels) == len(scheduler_steps.levels)
     if len(levels) < 2:
         raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
     if any(nxt >= cur for cur, nxt in pairwise(levels)):
