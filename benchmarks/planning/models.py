@@ -30,7 +30,7 @@ def load_model(spec: Any, device: str = "cpu") -> NamedModel:
     model = make_model(options.pop("name"), **options)
     checkpoint = getattr(innermost(model), "spec", None)
     if checkpoint is not None:
-        from ...models.checkpoints.weights import weights_taken
+        from ...models.checkpoints.weights import weights_taken  # not at every start
 
         if weights := weights_taken(checkpoint):
             log.info(

@@ -1,4 +1,10 @@
-"""Distinction of a user's files from installed ones, and their hashes under portable names."""
+"""A user's files: their distinction from installed ones, hashes under portable names, and a record of reading.
+
+Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
+``np.memmap``, ``torch.load``, ``pathlib`` and imports. It reports databases, shared libraries and
+the words of commands too. Readers that open files outside Python (safetensors, ``torch.jit``,
+memory-mapped storages, pyarrow) are wrapped for the time being.
+"""
 
 from __future__ import annotations
 
