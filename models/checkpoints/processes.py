@@ -22,6 +22,11 @@ from ..process import (
     VPLinear,
 )
 
+VP_ENDS = {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
+"""Levels of networks of the VP process with a linear rate in continuous time."""
+REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
+"""Time input of networks with data at t = 1."""
+
 
 def betas_of(schedule: str, steps: int, start: float = 1e-4, end: float = 0.02) -> list[float]:
     """Return the ``steps`` rates of a named schedule.

@@ -11,18 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..process import VPLinear
 from .mapping import one_hot
 from .opening import CheckpointError, Opened
-from .processes import betas_of, ends_of
+from .processes import REVERSED, VP_ENDS, betas_of, ends_of
 from .specification import FILE, Answers, Specification
 
 SCHEDULES = {"linear": (1e-4, 0.02), "scaled_linear": (0.00085, 0.012), "cosine": (0.0, 0.0)}
 """Schedules of 1000 betas, with their ends."""
-REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
-"""Time input of networks with data at t = 1."""
-VP_SCORE = {"process": {"name": "vp_linear"}, "prediction": "score"}
-VP_SCORE |= {"sigma_min": VPLinear().level(1e-3), "sigma_max": VPLinear().level(1.0)}
+VP_SCORE: dict[str, Any] = {"process": {"name": "vp_linear"}, "prediction": "score", **VP_ENDS}
 FLOW = {"process": {"name": "flow"}, "prediction": "flow", "sigma_min": 1e-3, "sigma_max": 1e4}
 
 SIDES = (4, 8, 16, 28, 32, 64, 128, 256, 512)

@@ -1,4 +1,6 @@
-"""Construction of a checkpoint's network, and loading of its weights."""
+"""Sets of weights in a file, found by a network's names under any entry, after any prefix, averages first; and
+the construction of a network with them.
+"""
 
 from __future__ import annotations
 

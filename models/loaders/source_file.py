@@ -1,5 +1,5 @@
 """Calls of a function of a user's file, ``file.py:function``, with a record of the files that its result
-depends on.
+depends on: data that it reads, its own source, and the local modules that it imports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Distinction of a user's files from installed ones, and their hashes under portable names."""
+"""A user's files: their distinction from installed ones, hashes under portable names, and a record of reading.
+
+Python reports every file that it opens to an audit hook; that sees ``open``, ``np.load``,
+``np.memmap``, ``torch.load``, ``pathlib`` and imports. It reports databases, shared libraries and
+the words of commands too. Readers that open files outside Python (safetensors, ``torch.jit``,
+memory-mapped storages, pyarrow) are wrapped for the time being.
+"""
 
 from __future__ import annotations
 
@@ -72,17 +78,10 @@ def is_users(path: str) -> bool:
     if _INSTALLED.intersection(parts) or any(part.startswith(_CACHES) for part in parts):
         return False
     real = os.path.realpath(path)
-    if real.startswith((*_LIBRARIES, *(folder + os.sep for folder in _SYSTEM))) or _own(Path(real)):
-        return False
-    return os.path.isfile(real)
-
-
-def _own(path: Path) -> bool:
-    """Return True if a file belongs to this package, installed or not.
-
-    A user's folder may lie in a checkout of it.
-    """
-    return path.is_relative_to(_PACKAGE) and path.relative_to(_PACKAGE).parts[0] in _OWN
+    # a user's folder may lie in a checkout of this package
+    own = tuple(os.path.join(_PACKAGE, folder) + os.sep for folder in _OWN)
+    system = (folder + os.sep for folder in _SYSTEM)
+    return not real.startswith((*_LIBRARIES, *system, *own)) and os.path.isfile(real)
 
 
 def named_hashes(paths: Iterable[str], folder: Path) -> dict[str, str]:

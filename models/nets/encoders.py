@@ -1,4 +1,4 @@
-"""Small autoencoder of 28 × 28 images: latents of 4 × 8 × 8 in unit scale, and images of them."""
+"""Small networks of 28 × 28 images: an autoencoder with latents of 4 × 8 × 8, and a classifier for features."""
 
 from __future__ import annotations
 

@@ -341,19 +341,13 @@ class KTransformerV2(_Transformer):
     ) -> None:
         super().__init__(embedding, embedding_hidden, embedding_depth, labels)
 
-        def level(i: int, first: int) -> nn.ModuleList:
+        def layer(i: int, index: int) -> Layer:
             of, width = attention[i], widths[i]
-            return nn.ModuleList(
-                Layer(
-                    None
-                    if of["type"] == "none"
-                    else AttentionV2(width, embedding, of, first + index),
-                    width,
-                    hidden[i],
-                    embedding,
-                )
-                for index in range(depths[i])
-            )
+            attends = AttentionV2(width, embedding, of, index) if of["type"] != "none" else None
+            return Layer(attends, width, hidden[i], embedding)
+
+        def level(i: int, first: int) -> nn.ModuleList:
+            return nn.ModuleList(layer(i, first + index) for index in range(depths[i]))
 
         last = len(widths) - 1
         self.patch_in = Merge(channels, widths[0], patch)

@@ -15,7 +15,7 @@ from own_pipeline import pipeline_sampled
 from torch import Tensor
 
 from samplerbench.models.checkpoints.diffusers.library import called_by_pipeline
-from samplerbench.models.checkpoints.diffusers.steps import levels_of
+from samplerbench.models.checkpoints.diffusers.steps import steps_of
 from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import open_checkpoint
 from samplerbench.models.guidance import ClassifierFree
@@ -125,7 +125,7 @@ def test_ddim_that_clamps_d_but_not_the_noise(tmp_path, monkeypatch, bound):
     plain = make("ddim").sample(
         load(tmp_path, {}).bind(torch.arange(SAMPLES), 0),
         LATENTS * 157.4,
-        Grid(levels_of(load(tmp_path, {}).spec, 10)),
+        Grid(steps_of(load(tmp_path, {}).spec, 10).path),
     )
     assert (plain - state).abs().max() > 0.1  # it clamps indeed
 

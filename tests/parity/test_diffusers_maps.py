@@ -9,7 +9,8 @@ import tiny_text
 import torch
 from own_pipeline import Drawn, pipeline_sampled
 
-from samplerbench.models.checkpoints.diffusers.steps import levels_of
+from samplerbench.models import make_model
+from samplerbench.models.checkpoints.diffusers.steps import steps_of
 from samplerbench.models.checkpoints.mapping import process_of
 from samplerbench.models.loaders.checkpoint import load
 from samplerbench.models.registry import make_model
@@ -104,13 +105,13 @@ def test_the_levels_are_those_of_the_distillation(latent):
     process = process_of(model.spec)
     for steps in range(1, 51):
         theirs.scheduler.set_timesteps(steps)
-        *ours, low = levels_of(model.spec, steps)
+        *ours, low = steps_of(model.spec, steps).path
         assert process.t_of(torch.tensor(ours).numpy()).round().tolist() == (
             theirs.scheduler.timesteps.tolist()
         )
         assert low == model.sigma_min
     with pytest.raises(ValueError, match="need 1 to 50 steps"):
-        levels_of(model.spec, 51)
+        steps_of(model.spec, 51)
 
 
 def test_the_scale_of_guidance_and_the_boundary_are_the_librarys(latent, tmp_path):

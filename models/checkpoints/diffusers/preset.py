@@ -79,8 +79,10 @@ def sampler_of(scheduler: Mapping[str, Any], kind: str) -> str:
         return DPM.get((algorithm, order), DPM.get((algorithm, order, solver), ""))
     if kind == "DPMSolverSinglestep":
         algorithm, solver = _of_dpm(scheduler)
-        is_supported = algorithm in ("dpmsolver++", "dpmsolver") and 1 <= order <= 3
-        return f"singlestep_on_grid({_words(algorithm, solver)})" if is_supported else ""
+        if algorithm not in ("dpmsolver++", "dpmsolver") or not 1 <= order <= 3:
+            return ""
+        prediction = "data" if algorithm == "dpmsolver++" else "noise"
+        return f"singlestep_on_grid(prediction='{prediction}', solver_type='{solver}')"
     if kind == "DEISMultistep":
         return DEIS.get(order, "")
     if kind == "UniPCMultistep":
@@ -99,11 +101,6 @@ def _of_dpm(scheduler: Mapping[str, Any]) -> tuple[str, str]:
         "dpmsolver++" if algorithm == "deis" else algorithm,
         "midpoint" if solver in ("logrho", "bh1", "bh2") else solver,
     )
-
-
-def _words(algorithm: str, solver: str) -> str:
-    prediction = "data" if algorithm == "dpmsolver++" else "noise"
-    return f"prediction='{prediction}', solver_type='{solver}'"
 
 
 def with_orders(preset: Mapping[str, Any], kind: str, count: int, *, dropped: bool) -> str:
@@ -157,16 +154,12 @@ def refused(scheduler: Mapping[str, Any], kind: str, tokens: int) -> Iterator[st
         yield f"nobody wrote down which sampler of ours is {scheduler.get('_class_name')}"
         return
     if not sampler_of(scheduler, kind):
-        yield f"no sampler of ours is it with {_kind_of_steps(scheduler, kind)}"
+        keys = ("algorithm_type", "solver_order", "solver_type")
+        keys = ("variance_type",) if kind == "DDPM" else keys
+        options = ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
+        yield f"no sampler of ours is it with {options}"
     yield from _other_steps(scheduler, kind)
     yield from _other_levels(scheduler, kind, tokens)
-
-
-def _kind_of_steps(scheduler: Mapping[str, Any], kind: str) -> str:
-    keys = (
-        ("variance_type",) if kind == "DDPM" else ("algorithm_type", "solver_order", "solver_type")
-    )
-    return ", ".join(f"{key} {scheduler[key]}" for key in keys if key in scheduler)
 
 
 def _other_steps(scheduler: Mapping[str, Any], kind: str) -> Iterator[str]:
@@ -288,12 +281,14 @@ def preset_of(scheduler: Mapping[str, Any], pipeline: str = "", tokens: int = 1)
     settings = {k: v for k, v in scheduler.items() if k not in _MODEL and not k.startswith("_")}
     why = list(refused(scheduler, kind, tokens))
     clips = scheduler.get("clip_sample", True) and kind in ("DDIM", "DDPM")
+    leading = scheduler.get("timestep_spacing") == "leading"
+    in_units = kind in (*START_IN_UNITS, "LCM") or kind.startswith("EDM") or leading
     return {
         "scheduler": scheduler.get("_class_name"),
         "sampler": "" if why else sampler_of(scheduler, kind),
         "spacing": spacing_of(scheduler, kind),
         "end": _end(scheduler, kind),
-        "start": _start(scheduler, kind),
+        "start": "unit" if in_units else "noise",
         "clip": float(scheduler.get("clip_sample_range", 1.0)) if clips else None,
         "settings": settings,
         "trained": {k: v for k, v in scheduler.items() if k in _MODEL},
@@ -309,12 +304,6 @@ def _as_changed(scheduler: Mapping[str, Any], pipeline: str) -> Mapping[str, Any
         return scheduler
     offset = {"steps_offset": 1} if kind_of(scheduler) not in _NO_OFFSET else {}
     return {**scheduler, **offset, "clip_sample": False}
-
-
-def _start(scheduler: Mapping[str, Any], kind: str) -> str:
-    leading = scheduler.get("timestep_spacing") == "leading"
-    unit = kind in (*START_IN_UNITS, "LCM") or kind.startswith("EDM") or leading
-    return "unit" if unit else "noise"
 
 
 def _end(scheduler: Mapping[str, Any], kind: str) -> str:
@@ -361,8 +350,8 @@ def own_sampling(spec: Specification, steps: int, scheduler: str = "") -> OwnSam
         raise ValueError(f"{preset.get('scheduler')}: {'; '.join(preset.get('differs', ()))}")
     kind, scheduler_steps = kind_of({"_class_name": preset["scheduler"]}), steps_of(spec, steps)
     check_strides(spec, kind, scheduler_steps.times)
-    dropped = scheduler_steps.levels[-1] <= scheduler_steps.end
-    levels = scheduler_steps.levels if dropped else (*scheduler_steps.levels, scheduler_steps.end)
+    levels = scheduler_steps.path
+    dropped = len(levels) == len(scheduler_steps.levels)
     if len(levels) < 2:
         raise ValueError(f"{preset['scheduler']}: its only step goes nowhere; take more steps")
     if any(nxt >= cur for cur, nxt in pairwise(levels)):

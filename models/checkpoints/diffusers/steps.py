@@ -56,6 +56,11 @@ class Steps(NamedTuple):
     times: tuple[float, ...]
     end: float
 
+    @property
+    def path(self) -> tuple[float, ...]:
+        """The levels, and the end, unless the last step goes nowhere."""
+        return (*self.levels, self.end) if self.levels[-1] > self.end else self.levels
+
 
 def spacing_of(scheduler: Mapping[str, Any], kind: str) -> str:
     """Return the spacing of a scheduler's steps, in one word."""

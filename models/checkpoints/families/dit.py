@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ...adapters import Network
 from ...nets.dit import DiT
-from ...process import VPLinear
 from ..opening import CheckpointError, Opened
+from ..processes import REVERSED, VP_ENDS
 from ..specification import FAMILY, FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_among, entries_of, loaded, settings_of
 
@@ -36,7 +36,6 @@ OTHER_HEADS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 
 ENDS: dict[str, Any] = {"sigma_min": 1e-3, "sigma_max": 1e4}
 """Levels of paths whose level is infinite at the end."""
-REVERSED = {"of": "t", "scale": -1.0, "offset": 1.0}
 
 TRAININGS: dict[str, dict[str, Any]] = {
     "DiT": {
@@ -58,8 +57,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
         "prediction": "velocity",
         "factor": -1.0,
         "time": REVERSED,
-        "sigma_min": VPLinear().level(1e-3),
-        "sigma_max": VPLinear().level(1.0),
+        **VP_ENDS,
     },
     "REPA": {"process": {"name": "flow"}, "prediction": "flow", "time": {"of": "t"}},
     "REPA-cosine": {

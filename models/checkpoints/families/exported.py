@@ -1,7 +1,12 @@
 """Programs of ``torch.export.save`` (``.pt2``), run operator by operator.
 
-``torch.export.load`` is not used, because it executes the file
-(:func:`read_archive`). A file states its inputs; its training is open.
+``torch.export.load`` executes the file: it unpickles constants and example inputs, evaluates the text of
+its symbolic sizes and guards, and looks functions up by dotted names. Here the graph is read as JSON and
+weights as bytes; all else is ignored. The layout follows torch's ``torch/_export/serde/schema.py``, version 8,
+which torch has written since 2.8. Only operators of torch's own libraries ``aten`` and ``prims``, and
+arithmetic of sizes, are looked up; a graph with others is refused before anything runs.
+
+A file states its inputs; its training is open.
 """
 
 from __future__ import annotations

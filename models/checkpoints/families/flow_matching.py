@@ -12,9 +12,10 @@ from typing import Any
 
 from ...adapters import Network
 from ..opening import CheckpointError, Opened
+from ..processes import REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, Sets, choice_among, entries_of
-from .dit import ENDS, REVERSED
+from .dit import ENDS
 from .openai import FLOWS, KEYS, attention_of, layout, network_of, sizes_of
 
 COUPLED = "otcfm"

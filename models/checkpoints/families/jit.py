@@ -12,9 +12,10 @@ from typing import Any
 from ...adapters import Network
 from ...nets.dit import RotaryDiT
 from ..opening import CheckpointError, Opened
+from ..processes import REVERSED
 from ..specification import FILE, Specification
 from ..weights import WRAP, choice_among, entries_of, loaded
-from .dit import ENDS, REVERSED
+from .dit import ENDS
 from .lightning_dit import later_layout
 
 STEM, NORM = "x_embedder.proj1.weight", "blocks.0.attn.q_norm.weight"

@@ -73,7 +73,8 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
     plain = sorted(
         set(range(max(numbers))) - numbers
     )  # where the resolution changes without weights
-    rising = [_rises(tensors, i) for i in range(_count(tensors, "output_blocks"))]
+    up = {int(name.split(".")[1]) for name in tensors if name.startswith("output_blocks.")}
+    rising = [_rises(tensors, i) for i in range(1 + max(up))]
     stages = rising.index(True) + 1 if True in rising else len(rising)
     if plain:
         stages = plain[0]
@@ -98,10 +99,6 @@ def _layout(tensors: Tensors) -> dict[str, Any]:
         **({"resample_plain": True} if plain else {}),
         "classes": 0 if labels is None else len(labels),
     }
-
-
-def _count(tensors: Tensors, stage: str) -> int:
-    return 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith(f"{stage}."))
 
 
 def _rises(tensors: Tensors, block: int) -> bool:

@@ -12,9 +12,8 @@ from typing import Any
 
 from ...adapters import Network
 from ...nets.uvit import UViT
-from ...process import VPLinear
 from ..opening import CheckpointError, Opened
-from ..processes import betas_of, ends_of
+from ..processes import VP_ENDS, betas_of, ends_of
 from ..specification import FILE, Specification, heads_answers
 from ..weights import WRAP, Tensors, choice_among, entries_of, loaded
 from .dit import possible_heads
@@ -32,8 +31,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "VP": {
         "process": {"name": "vp_linear"},
         "time": {"of": "t", "scale": 999.0},
-        "sigma_min": VPLinear().level(1e-3),
-        "sigma_max": VPLinear().level(1.0),
+        **VP_ENDS,
     },
     "SD-betas": {
         "process": {"name": "discrete", **SD},

@@ -31,12 +31,6 @@ DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
-def levels_of(spec, count):
-    """The levels of the scheduler's evaluations, and the end, unless the last step goes nowhere."""
-    steps = steps_of(spec, count)
-    return (*steps.levels, steps.end) if steps.levels[-1] > steps.end else steps.levels
-
-
 def write(folder: Path, name: str, value: object) -> None:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -345,7 +339,7 @@ def at(times) -> list[float]:
 )  # fmt: skip
 def test_diffusers_config__the_levels_of_a_preset(tmp_path, said, steps, expected):
     spec = spec_of(pipeline(tmp_path, DDIM | said))
-    assert levels_of(spec, steps) == pytest.approx(expected, rel=1e-9)
+    assert steps_of(spec, steps).path == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -363,12 +357,12 @@ def test_native_levels__are_where_the_scheduler_evaluates(tmp_path, said, steps,
 
 def test_the_levels_of_flows_and_of_edm(tmp_path):
     flow = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 2.0}
-    found = levels_of(spec_of(pipeline(tmp_path / "flow", flow)), 3)
+    found = steps_of(spec_of(pipeline(tmp_path / "flow", flow)), 3).path
     last = 2 * 0.001 / 1.001  # the library shifts it once more
     times = [2 * t / (1 + t) for t in ((1 + last) / 2, last)]
     assert found == pytest.approx([1e4, *(t / (1 - t) for t in times), 0.0])
     edm = {"_class_name": "EDMEulerScheduler"}
-    found = levels_of(spec_of(pipeline(tmp_path / "edm", edm)), 3)
+    found = steps_of(spec_of(pipeline(tmp_path / "edm", edm)), 3).path
     middle = ((80 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
     assert found == pytest.approx([80.0, middle, 0.002, 0.0])
 
@@ -482,4 +476,4 @@ def test_hidden_files_of_a_download_do_not_change_the_content(tmp_path):
 def test_levels_are_plain_numbers(tmp_path):
     spec = spec_of(pipeline(tmp_path))
     json.dumps(spec.as_json())
-    assert not any(isinstance(level, np.generic) for level in levels_of(spec, 5))
+    assert not any(isinstance(level, np.generic) for level in steps_of(spec, 5).path)
