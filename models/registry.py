@@ -195,11 +195,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return True if the checkpoints' loader reads ``spec``.
-
-    Raises:
-        ValueError: there is no such model.
-    """
+    """Return True if the checkpoints' loader reads ``spec``."""
     return spec not in _FACTORIES and _scheme(spec)[0].name == "checkpoint"
 
 

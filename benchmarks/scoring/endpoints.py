@@ -35,9 +35,7 @@ MARGIN = 1e-5
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and
-    their error (RMS).
-    """
+    """Converged endpoints ``(k, *event)`` of the first samples, their modes and error (RMS)."""
 
     x: NDArray
     modes: NDArray | None
@@ -46,13 +44,10 @@ class Endpoints:
 
 
 class Doubling(NamedTuple):
-    """Stopping rule for doubling the steps of a reference solution.
+    """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
-    Attributes:
-        first, last: the fewest and the most steps.
-        negligible: doubling the steps once more would move it by less than this share of the
-            smallest error in the table.
-        gain: factor by which the next doubling moves it less than the last.
+    Another doubling must move it by less than ``negligible`` of the smallest error in the table;
+    it moves it ``gain`` times less than the last did.
     """
 
     first: int
@@ -68,10 +63,7 @@ def doubled(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return the first ``solve(steps)`` that one more doubling of the steps hardly moves.
-
-    The run directory stores every solution.
-    """
+    """Return the first stored ``solve(steps)`` that one more doubling of the steps hardly moves."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -87,9 +79,7 @@ def doubled(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return the first ``solve(steps)`` that one more doubling moves little, relative to its
-    distance to ``measured``.
-    """
+    """Return the first ``solve(steps)`` that one more doubling moves little."""
     steps, previous = first, None
     while True:
         x = solve(steps)
@@ -104,9 +94,7 @@ def solve_by_doubling(
 
 
 def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Return the first number of steps: half of the most stored, to keep references from becoming
-    coarser.
-    """
+    """Return the first number of steps: half of the most stored, as references never coarsen."""
     return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 
@@ -118,9 +106,7 @@ SOLVER = "dpm_solver_3m"
 """Solver of third order at one evaluation a step: the cheapest built-in way to converge."""
 
 CONVERGED_STEPS = 64
-"""Steps of converged samples of fd_conv: their discretisation error is far below a covariance's
-noise.
-"""
+"""Steps of converged samples of fd_conv: their error is far below a covariance's noise."""
 
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
@@ -206,12 +192,9 @@ def path_endpoints(
     batch: int,
     measured: Sequence[NDArray],
 ) -> Endpoints:
-    """Return the pathwise limits of samples 0 … count - 1: the reverse SDE's states at sigma_min
-    along their Brownian paths, denoised.
+    """Return states of the reverse SDE at sigma_min along Brownian paths, denoised.
 
-    It is the limit at 0 but for terms of fourth order in sigma_min, and exactly the step to 0 from
-    the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that follow the
-    paths.
+    This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as there.
     """
 
     def limit(steps: int) -> torch.Tensor:
@@ -238,9 +221,7 @@ def converged_features(
     count: int,
     batch: int,
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples from latents of no run: the card's, or
-    ``count`` computed and stored.
-    """
+    """Return features ``(m, d)`` of converged samples: the card's, or ``count`` computed ones."""
     if reference.converged is not None:
         return reference.converged
     name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity, run.extractor)}-converged"
@@ -278,9 +259,8 @@ Truth = Callable[..., Endpoints]
 def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
     """Return the kind of endpoints for a cell's samples; None for samples without a limit.
 
-    A pathwise limit needs a sampler that claims to converge to it, and an exact denoiser, since it
-    takes thousands of evaluations. The Gaussian start follows the ODE, not the path. The path of a
-    few-step map is known at its end alone.
+    A pathwise limit takes thousands of evaluations, hence an exact denoiser, and a sampler that
+    claims to converge to it. The Gaussian start follows the ODE, not the path.
     """
     if model.kind == "map":
         return None
@@ -306,15 +286,8 @@ def truths_of(
 ) -> Mapping[Truth | None, Endpoints]:
     """Return converged endpoints of both kinds, where cells need them.
 
-    Their required accuracy depends on the cells' own results.
-
-    Args:
-        run: stores them.
-        model: of the cells.
-        solved: the same model, with counted evaluations.
-        cells: to be compared.
-        whole: gives the samples of a cell that were stored whole, ``(k, *event)``.
-        stage: receives the present stage.
+    Their required accuracy depends on the cells' own results: ``whole`` gives the samples of a cell
+    that were stored whole. ``solved`` is the model with counted evaluations.
     """
     truths: dict[Truth | None, Endpoints] = {}
     for truth in (endpoints, path_endpoints):

@@ -24,12 +24,7 @@ Shape = tuple[tuple[int, ...], tuple[float, float] | None]
 
 
 class WrittenStatistics(NamedTuple):
-    """Result of :func:`make_statistics`.
-
-    Attributes:
-        n: samples.
-        extractor: of their features.
-    """
+    """Number of samples, and the extractor of their features."""
 
     n: int
     extractor: Extractor
@@ -68,11 +63,7 @@ def make_statistics(
 
 
 def _shape(source: str, spec: str) -> Shape:
-    """Return the shape and range of images in a folder or in bytes.
-
-    Raises:
-        ValueError: the source has neither.
-    """
+    """Return the shape and range of images in a folder or in bytes."""
     path = Path(source)
     if path.is_dir():
         return _of_folder(path), BYTES

@@ -22,12 +22,7 @@ Photographs are packed to a half, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load``.
-
-    Raises:
-        ValueError: the file holds Python objects, or is far larger unpacked.
-        Exception: raised for a damaged file.
-    """
+    """Return the result of ``numpy.load``; refuse Python objects, and far larger archives."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -149,11 +144,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    """Read an image as ``event`` of 8-bit numbers.
-
-    Raises:
-        ValueError: it is no image, or has another size.
-    """
+    """Read an image as ``event`` of 8-bit numbers."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -173,11 +164,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is.
-
-    Raises:
-        ValueError: it has another size, or is no image.
-    """
+    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is."""
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):

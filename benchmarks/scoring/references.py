@@ -92,11 +92,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of :func:`load_references` for a model, without a reference.
-
-    Raises:
-        ValueError: as there.
-    """
+    """Return the extractor of :func:`load_references` for a model, without a reference."""
     own = _call(name, model.reference)
     space = _space(name, model, own, spec)
     if space == CARD:
@@ -106,9 +102,7 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return the feature space of a model: pixels for small samples of a model that draws its data
-    and has no features.
-    """
+    """Return the feature space of a model: pixels for small data that it draws, featureless."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -198,7 +192,7 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
-    """Return a reference in pixels from a model's own moments of its data; None without moments.
+    """Return a pixel reference from a model's own moments; None without moments.
 
     A model that draws its data has held-out samples too, and no range: its moments belong to values
     that were never clamped.
@@ -248,14 +242,11 @@ def _reference_from_data(
 def given_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return the reference of a model's samples from a file of statistics.
+    """Return a reference from statistics in a file; ``known`` has those of the extractor.
 
-    Args:
-        file: of the statistics.
-        known: statistics of the extractor's features (:meth:`.StatisticsFile.of`).
-        model: of the samples.
-        extractor: gives their features.
-        cache: folder for features of the file's images.
+    Fréchet distances need moments only; comparisons of samples with samples need features, stored
+    in the file or of its images. The floor needs real samples outside the moments, which no such
+    file has. Neither size nor noise of the reference set enters an estimate or an error.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)

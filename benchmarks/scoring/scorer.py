@@ -17,7 +17,7 @@ from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged
 from ...results.run_directory.stored import StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Metric, origin
+from ..metrics.metric import Context, Metric, origin
 from ..sampling.meter import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.snapshots import pictures
@@ -47,13 +47,8 @@ def measure(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns of a cell and their influence values.
 
-    Args:
-        cell: of the samples.
-        context: the samples and their references.
-        requested: versions of the suite's metrics, by name.
-        stored_versions: versions of the metrics with stored numbers.
-        done: stored numbers.
-        arrays: their influence values.
+    ``requested`` and ``stored_versions`` are versions of metrics by name: of the suite, and of the
+    numbers in ``done`` and ``arrays``.
     """
     all_metrics = asked_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -77,7 +72,7 @@ def measure(
 
 
 def _run_metric(
-    metric: Metric, cell: Cell, context: CellContext, record: Record
+    metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
     """Return the results of one metric.
 
@@ -128,15 +123,8 @@ class Progress(Protocol):
 class Scorer:
     """Scoring of one model's cells in one run directory.
 
-    Attributes:
-        run: directory of the parts.
-        suite: of the run.
-        model: on the device.
-        reference: its truth; None for none.
-        endpoint_count: how many samples are compared with their converged endpoints.
-        watch: runs the first samples of a cell and records them, for a picture
-            (:func:`..sampling.trajectories.watched`).
-        report: receives stages, and the evaluations for references.
+    ``model`` is on the device, ``endpoint_count`` samples are compared with converged endpoints,
+    and ``watch`` records the first samples of a cell for a picture.
     """
 
     run: RunDir
@@ -158,18 +146,10 @@ class Scorer:
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell without a
-        present score.
+        """Write score and pictures of every cell without a present score, and path curvature.
 
-        If requested and endpoints are known, the curvature of the paths to them goes into
-        ``run.json``.
-
-        Args:
-            cells: of the model, which have all their samples; at least one.
-
-        Returns:
-            A cell with damaged samples, or too few stored whole: they must be drawn again before
-                the others can be scored. None if all are scored.
+        Returns a cell with damaged samples, or too few stored whole, which must be drawn again
+        before the others can be scored. None if all are scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -212,9 +192,6 @@ class Scorer:
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:
-        """Return True if a cell has no present score, as far as known without its samples and
-        references.
-        """
         return bool(self.lacks(cell))
 
     def lacks(self, cell: Cell) -> str:

@@ -137,9 +137,7 @@ class StatisticsFile:
 
 
 def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return the identity of features in a file: their extractor, and the range of values where it
-    matters.
-    """
+    """Return the identity of an extractor's features, with the range of values where it matters."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""

@@ -85,9 +85,7 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """Return the card's reference: moments of the training images, held-out images, converged samples;
-        see ``models.cards.reference``.
-        """
+        """Return the card's reference (``models.cards.reference``)."""
         return self._reference
 
     def moments(self) -> Moments | None:
@@ -95,9 +93,7 @@ class NetworkDenoiser(Denoiser):
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without an image
-        extractor.
-        """
+        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without one."""
         extractor = extractor_of(self.card)  # it knows nothing outside the data range
         return (
             extractor.predict(x.clamp(*value_range(self.card)))
@@ -122,17 +118,10 @@ def emoji() -> NetworkDenoiser:
 
 
 class NetworkMap(NetworkDenoiser):
-    """A few-step map from its card: ``denoise(x, sigma, labels)`` is the end of the teacher's path
-    through x, at the card's ``sigma_min``, where the map is the identity.
+    """A few-step map from its card: the end of the teacher's path through x, at ``sigma_min``.
 
     Data, classes and reference come from its teacher. Distillation used labels only: the map has no
     guidance, and its answer to "no label" means nothing.
-
-    Args:
-        card: a card of architecture ``MapPrecond(UNet)``, whose ``training`` names the ``teacher``.
-
-    Raises:
-        CardError: the weights do not match the card.
     """
 
     kind = "map"
@@ -173,14 +162,7 @@ AUTOENCODER, NETWORK = "autoencoder.", "network."
 
 
 class CardDecoder:
-    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`.
-
-    Args:
-        network: in evaluation mode.
-        event: shape of an image.
-        limits: range of images.
-        device: where the network is.
-    """
+    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`."""
 
     identity = ""  # the model's is the hash of the weights of both
     batch = 96
@@ -212,16 +194,8 @@ class CardDecoder:
 class LatentNetwork(NetworkDenoiser):
     """A class-conditional EDM network on latents, with the decoder that makes images of them.
 
-    Samples are latents; features, classes and the range of the data refer to images.
-
-    Args:
-        card: a card of architecture ``EDMPrecond(UNet) on Autoencoder``.
-
-    Attributes:
-        autoencoder: its decoder, which knows how to encode too.
-
-    Raises:
-        CardError: the weights do not match the card.
+    Samples are latents; features, classes and the range of the data refer to images. The decoder is
+    ``autoencoder``, which knows how to encode too.
     """
 
     autoencoder: CardDecoder

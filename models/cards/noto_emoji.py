@@ -132,9 +132,7 @@ def listed() -> Iterator[Emoji]:
 
 
 def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return the test flags ``(n,)`` of emoji: True for the last of every :data:`TEST_OF` families of a
-    class.
-    """
+    """Return test flags ``(n,)``: the last of every :data:`TEST_OF` families of a class."""
     family = families(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
@@ -163,9 +161,7 @@ def families(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def near(a: Tensor, b: Tensor) -> Tensor:
-    """Return a matrix ``(n, n)``: True where images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than
-    :data:`NEAR`.
-    """
+    """Return a matrix: True where images ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5

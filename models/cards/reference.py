@@ -42,22 +42,12 @@ class FashionExtractor:
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating dtype,
-        on any device.
-
-        Raises:
-            ValueError: ``x`` has another shape.
-        """
+        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1]."""
         return self._features(x).cpu().double().numpy()
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Principal axes ``(dim, dim)`` of real images' features, as whitening columns, widest first; and
-        their hash.
-
-        Raises:
-            CardError: the card has no axes, or their file is another.
-        """
+        """Whitening axes ``(dim, dim)`` of real images' features, widest first, and their hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -94,12 +84,7 @@ def load_extractor(name: str) -> FashionExtractor:
 
 
 def card_moments(card: Card) -> Moments | None:
-    """Means ``(classes, d)`` and pooled covariance ``(d, d)`` of flattened samples, float64, or
-    None for a card without them.
-
-    Raises:
-        CardError: the file does not match its card, or holds moments of other data than the card's.
-    """
+    """Return class means and pooled covariance of a card's data; None for a card without them."""
     return unpack(card, card.tensors(MOMENTS)) if card.moments else None
 
 
@@ -126,9 +111,7 @@ BLOCKS = "blocks"
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return the feature extractor that a card names: another card, or blocks of pixels such as ``blocks-8``;
-    the pixels themselves if it names none.
-    """
+    """Return the extractor that a card names: a card, ``blocks-8``, or pixels if it names none."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -136,9 +119,7 @@ def extractor_of(card: Card) -> Extractor:
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
-    """Return features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's
-    data.
-    """
+    """Return features ``(n, d)`` of samples clamped to the range of the card's data."""
     low, high = value_range(card)
     return extractor_of(card)(samples.clamp(low, high))
 

@@ -142,9 +142,7 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Return sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate for close points, and
-    slow.
-    """
+    """Return sums of squared differences ``(N, N)``: accurate for close points, and slow."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
@@ -157,12 +155,7 @@ def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
 
 
 def digits_cloud() -> PointCloud:
-    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8, whose pixels lie in
-    the model's card.
-
-    Raises:
-        CardError: the pixels do not match the card.
-    """
+    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
     return cloud_of(load_card("digits-cloud"))
 
 

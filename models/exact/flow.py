@@ -56,7 +56,6 @@ def flow_rows(
         ArithmeticError: the error stays large at the smallest step (a state that is not finite, or
             a wrong denoiser).
     """
-    from scipy.integrate import DOP853  # here: a finished run has no use for it
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
         sigma = scale * each(math.sinh, t)
@@ -71,6 +70,8 @@ def flow_rows(
     t = torch.full((len(x),), start, dtype=x.dtype, device=x.device)
     h = torch.full_like(t, math.copysign(FIRST_STEP, stop - start))
     slope = slope_of(t, y) if len(x) else y
+    from scipy.integrate import DOP853  # slow to import, and a forecast ends before it
+
     while len(which):
         last = h.abs() >= (stop - t).abs()
         h = torch.where(last, stop - t, h)
@@ -112,9 +113,7 @@ def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """DOP853's error of each row in units of ``allowed``, in the maximum norm: a fifth-order
-    estimate damped by a third-order one.
-    """
+    """Return DOP853's error of each row in units of ``allowed``, in the maximum norm."""
     from scipy.integrate import DOP853
 
     fifth, third = (
@@ -125,9 +124,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor of the step after an error: an eighth-order method's, in [0.2, 5], with a margin of
-    0.9.
-    """
+    """Return the factor of the step after an error, of an eighth-order method, in [0.2, 5]."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

@@ -27,6 +27,8 @@ class Gaussian(ExactModel):
         version: raised when the parameters change.
     """
 
+    closed_form = True
+
     def __init__(
         self, name: str, mean: Tensor, basis: Tensor, variances: Tensor, *, version: int = 1
     ) -> None:

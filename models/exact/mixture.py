@@ -114,9 +114,7 @@ class GaussianMixture(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(k | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, K)``
-        float64.
-        """
+        """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._terms(x, sigma, labels).log_joint.softmax(1)
@@ -171,9 +169,7 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance over the components' posteriors, whose covariances are
-        sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
-        """
+        """Apply the law of total covariance to sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
         chosen, mean = (
             self.responsibilities(x, sigma),
             self.chunked(self.denoise_rows, x, sigma, None),

@@ -17,9 +17,7 @@ from .base import ExactModel, FloatArray, fingerprint
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
 MAX_STEPS = 200
-"""Far above the worst case: every second step at least halves, and 60 halvings take a bracket
-to the spacing of floats.
-"""
+"""Far above the worst case: 60 halvings take a bracket to the spacing of floats."""
 
 
 def transport(
@@ -103,18 +101,12 @@ def log_quantile(
 
 
 def haar(image: Tensor) -> Tensor:
-    """Haar coefficients of images.
+    """Return the orthonormal Haar coefficients of images ``(…, n, n)``, n a power of two.
 
     A 2 × 2 block p q / r s becomes its scaled mean (p + q + r + s) / 2 and the details (p - q + r -
     s) / 2 across columns, (p + q - r - s) / 2 across rows and (p - q - r + s) / 2 across the
     diagonal; the means are transformed again, down to one. At each scale of n × n the means fill
     the quarter ``[:n/2, :n/2]``, the details the other three.
-
-    Args:
-        image: ``(…, n, n)``, n a power of two; never modified.
-
-    Returns:
-        A new tensor like ``image``. The map is orthogonal: it preserves norms and white noise.
     """
     out = image.clone()
     n = image.shape[-1]
@@ -141,9 +133,7 @@ def inverse_haar(coefficients: Tensor) -> Tensor:
 
 
 def octaves(side: int) -> NDArray[np.int64]:
-    """Octave of each coefficient, ``(side, side)``: 0 for the coarsest four (the mean is one),
-    log2(side) - 1 for the finest.
-    """
+    """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
@@ -181,9 +171,7 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""A detail is narrow or wide, RATIO apart, with these probabilities: kurtosis 10, like the
-details of photographs.
-"""
+"""A detail is narrow or wide, RATIO apart, by WEIGHTS: kurtosis 10, like photographs."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness.
 
@@ -218,6 +206,8 @@ class Wavelet(ExactModel):
     Raises:
         ValueError: no such image.
     """
+
+    closed_form = True
 
     def __init__(self, channels: int = 1, side: int = 32) -> None:
         if channels < 1 or side < 2 or side & (side - 1):
@@ -307,9 +297,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return signs of the coarsest four coefficients, from the first channel on, as the bits of an
-        integer; of at most 15 channels.
-        """
+        """Return signs of the coarsest coefficients of 15 channels at most, as bits."""
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
@@ -338,9 +326,7 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
-        """W^T diag(v) W ``(n, d, d)`` of coefficient variances ``(n, d)``: the inverse
-        transform of the rows, then of the columns.
-        """
+        """Return W^T diag(v) W ``(n, d, d)``: the inverse transform of rows, then columns."""
         half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
@@ -355,12 +341,10 @@ def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
 
 
 def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return weights, means and standard deviations ``(2, side, side)`` of the two components of each
-    coefficient.
+    """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
-    A bimodal coefficient has the same mean square as a detail of its octave would have. There are 4
-    coefficients in octave 0 and 3 · 4^j in octave j, so each octave after the first adds 3 times
-    the mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
+    Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
+    mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
     octave = octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave

@@ -67,12 +67,7 @@ class CheckedExtractor:
         self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on
-        their device.
-
-        Raises:
-            ValueError: a feature is not finite, or there are not n rows of them.
-        """
+        """Return features ``(n, dim)`` float64 of samples, which come as float32 copies."""
         parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
 

@@ -141,15 +141,9 @@ def _renamed(key: str, names: dict[str, str]) -> str:
 
 
 def positions(table: Tensor, side: int) -> Tensor:
-    """Resample the table of positions for ``side`` x ``side`` patches, as the authors' code does.
+    """Resample the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, as the authors do.
 
-    Args:
-        table: ``(1, 1 + n², width)``: of the class token, then of n x n patches.
-        side: patches across.
-
-    Returns:
-        ``(1, 1 + side², width)``: bicubic without antialiasing, where patch k is at (k + 1/2) ·
-        n / (side + 0.1) - 1/2; the table itself if n is ``side``.
+    Bicubic without antialiasing, where patch k is at (k + 1/2) · n / (side + 0.1) - 1/2.
     """
     n = math.isqrt(table.shape[1] - 1)
     if n == side:

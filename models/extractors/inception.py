@@ -32,19 +32,9 @@ def load(weights: str, samples: Samples) -> Inception:
 
 
 class Inception(RgbNetwork):
-    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original TensorFlow
-    graph.
+    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original.
 
-    It resizes to 299 x 299 by itself, as the original does.
-
-    Args:
-        weights: the file that torch-fidelity publishes
-            (``weights-inception-2015-12-05-6726825d.pth``).
-        samples: to extract features of.
-
-    Raises:
-        ValueError: torch-fidelity is not installed, the file is missing or does not hold these
-            weights, or samples are no images of a known range.
+    It resizes to 299 x 299 by itself. ``weights`` is the file that torch-fidelity publishes.
     """
 
     def __init__(self, weights: Path, samples: Samples) -> None:
