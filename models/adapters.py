@@ -145,11 +145,7 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
 
 
 def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of level · a and of b in d = a x + b p, x = level z, as the level grows.
-
-    Raises:
-        ValueError: no limits exist. At an infinite level a noise prediction holds no data.
-    """
+    """Return the limits of level · a and b in d = a x + b p, x = level z, as the level grows."""
     if prediction == "flow":
         return float(getattr(process, "noise_scale", 1.0)), -1.0
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0)}

@@ -154,20 +154,10 @@ def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
 def posterior_trace(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Return E[|x0 - d|² | x] = tr Cov[x0 | x], the remaining variance of x0, in squared data units.
+    """Return E[|x0 - d|² | x] = tr Cov[x0 | x] of an exact model, in squared data units.
 
-    Args:
-        model: an exact model; for one without a shorter way here, the diagonal of its ``posterior``
-            is added up.
-        x: states ``(batch, *event)``.
-        sigma: level > 0, one or ``(batch,)``.
-        labels: ``(batch,)`` classes to condition on, or None.
-
-    Returns:
-        ``(batch,)`` float64.
-
-    Raises:
-        ValueError: labels for a model that has only its unconditional ``posterior``.
+    States ``x`` are ``(batch, *event)``, the result ``(batch,)`` float64. Without a shorter way
+    here, the diagonal of the model's ``posterior`` is added up, which knows no labels.
     """
     if labels is not None:
         raise ValueError(

@@ -198,11 +198,7 @@ class Metric:
     measure: Callable[[Context], Measured] = field(compare=False)
 
     def __call__(self, context: Context) -> Measured:
-        """Measure a cell.
-
-        Raises:
-            ValueError: it gives columns or influence values that no quantity of it has, or none.
-        """
+        """Measure a cell; refuse columns and influence values that no quantity of it has."""
         result = self.measure(context)
         if not isinstance(result, Measured):
             got = type(result).__name__

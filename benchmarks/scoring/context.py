@@ -43,7 +43,8 @@ def gathered(
 ) -> Gathered:
     """Gather the contents of a cell's shards, which cover [0, ``samples``), reading each once.
 
-    ``again`` yields their features once more, in order, to hold one block in memory; None holds all.
+    ``again`` yields their features once more, in order, to hold one block in memory; None holds
+    all.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -83,7 +84,7 @@ def _moments(shard: Arrays) -> Moments:
 def known_samples(
     model: Denoiser, reference: Reference | None, contents: Gathered, samples: int
 ) -> Rows:
-    """Return the available samples ``(n, *event)``: all if features are samples, else whole ones."""
+    """Return the available samples ``(n, *event)``: all if they are the features."""
     features = reference is not None and isinstance(reference.extractor, Identity)
     if features and model.decoder is None and contents.features is not None:
         return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
@@ -110,7 +111,7 @@ def read_consecutive_samples(
 
 
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return counted evaluations, the longest sequential chain, and the smallest batch that fitted."""
+    """Return counted evaluations, the longest sequential chain, and the smallest used batch."""
     columns: Record = {
         "nfe": _mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
@@ -251,11 +252,7 @@ class CellContext:
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value, since its need is met.
-
-    Raises:
-        ValueError: a metric asked for data that are not among its needs.
-    """
+    """Return a value that is there if a metric says that it needs it, or say that it must."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -133,36 +133,25 @@ def solve(
     return in_batches(ids, batch, ends)
 
 
-def endpoints(
-    run: RunDir,
-    model: Denoiser,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
-    measured: Sequence[NDArray],
-) -> Endpoints:
-    """Return converged endpoints of samples 0 … count - 1, from the run directory if stored.
+def endpoints(run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]) -> Endpoints:
+    """Return converged endpoints of the samples from 0 on, from the run directory if stored.
 
     Args:
         run: stores them.
-        model: on ``device``.
-        seed: of the latents.
-        dtype: of the state.
-        device: "cpu" or "cuda".
-        count: how many.
-        batch: samples per batch.
-        measured: results of deterministic samplers from the same latents, each ``(<= count,
-            *event)``; the smallest distance to these decides when the reference is converged.
+        model: on the cell's device.
+        cell: any cell of the model with these latents.
+        measured: results of deterministic samplers from the same latents, each ``(k, *event)``; the
+            largest k is the number of endpoints, and the smallest distance to these decides when
+            the reference is converged.
     """
-    tag = tag_of(model, seed, dtype, count)
-    ids = torch.arange(count, device=device)
+    count = max(map(len, measured))
+    tag, ids = tag_of(model, cell.seed, cell.dtype, count), torch.arange(count, device=cell.device)
+    dtype = getattr(torch, cell.dtype)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
-        bound = model.bind(ids, seed)
+        labels = model.bind(ids, cell.seed).labels
         try:
-            x = model.endpoint(latents(model, ids, seed, getattr(torch, dtype))[0], bound.labels)
+            x = model.endpoint(latents(model, ids, cell.seed, dtype)[0], labels)
         except ArithmeticError as error:
             raise ValueError(
                 f"model {model.name} has no endpoints to compare with: {error}"
@@ -171,63 +160,50 @@ def endpoints(
             exact = {"x": x.cpu().numpy()}
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
-        return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-    solution = doubled(
-        run,
-        tag,
-        lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch),
-        measured,
-        ODE,
-    )
-    return replace(solution, modes=_modes(model, solution.x, device))
+        return Endpoints(exact["x"], _modes(model, exact["x"], cell.device), 0, 0.0)
+
+    def solution(steps: int) -> torch.Tensor:
+        return solve(model, ids, cell.seed, dtype, steps, cell.batch_size)
+
+    found = doubled(run, tag, solution, measured, ODE)
+    return replace(found, modes=_modes(model, found.x, cell.device))
 
 
 def path_endpoints(
-    run: RunDir,
-    model: Denoiser,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
-    measured: Sequence[NDArray],
+    run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
     """Return states of the reverse SDE at sigma_min along Brownian paths, denoised.
 
-    This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as there.
+    This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as
+    :func:`endpoints`.
     """
+    count, seed = max(map(len, measured)), cell.seed
 
     def limit(steps: int) -> torch.Tensor:
         def ends(ids: torch.Tensor) -> torch.Tensor:
-            bound, tree = (
-                model.bind(ids, seed),
-                BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min),
-            )
-            x = latents(model, ids, seed, getattr(torch, dtype))[0]
+            bound = model.bind(ids, seed)
+            tree = BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
+            x = latents(model, ids, seed, getattr(torch, cell.dtype))[0]
             return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
 
-        return in_batches(torch.arange(count, device=device), batch, ends)
+        return in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    return doubled(run, f"{tag_of(model, seed, dtype, count)}-path", limit, measured, PATH)
+    tag = f"{tag_of(model, seed, cell.dtype, count)}-path"
+    return doubled(run, tag, limit, measured, PATH)
 
 
 def converged_features(
-    run: RunDir,
-    model: Denoiser,
-    reference: Reference,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
+    run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
     """Return features ``(m, d)`` of converged samples: the card's, or ``count`` computed ones."""
     if reference.converged is not None:
         return reference.converged
-    name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity, run.extractor)}-converged"
+    space = (reference.extractor.identity, run.extractor)
+    name = f"{tag_of(model, cell.seed, cell.dtype, count, *space)}-converged"
     stored = run.read_reference(name)
     if stored is None:
-        x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)
+        dtype = getattr(torch, cell.dtype)
+        x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
     return stored["features"]
@@ -294,17 +270,8 @@ def truths_of(
         comparable = [cell for cell in cells if truth_of(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
-            first, count = comparable[0], max(map(len, measured))
             kind = "endpoints" if truth is endpoints else "paths"
-            stage(f"{first.model}: converged {kind} of {count} samples")
-            truths[truth] = truth(
-                run,
-                solved,
-                first.seed,
-                first.dtype,
-                first.device,
-                count,
-                first.batch_size,
-                measured,
-            )
+            count = max(map(len, measured))
+            stage(f"{comparable[0].model}: converged {kind} of {count} samples")
+            truths[truth] = truth(run, solved, comparable[0], measured)
     return truths

@@ -51,17 +51,10 @@ class RealData(NamedTuple):
 def real_data(model: Denoiser, source: str | None) -> RealData:
     """Return real samples for a model: images, for a latent model with a decoder.
 
-    Args:
-        model: of the data.
-        source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
-            (:func:`read_folder`); or
-            ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
-            (:mod:`samplerbench.models.cards.datasets`); or ``torchvision:NAME:FOLDER``
-            (:func:`torchvision_set`); None has the model draw them.
-
-    Raises:
-        ValueError: there is no such source, its samples are not like the model's, or the model
-            cannot draw its data.
+    ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`),
+    ``fashion-mnist``, ``digits`` or ``emoji`` where those are installed
+    (:mod:`samplerbench.models.cards.datasets`), or ``torchvision:NAME:FOLDER``
+    (:func:`torchvision_set`); None has the model draw them.
     """
     if source is None:
         try:

@@ -165,12 +165,7 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Refuse images in another range than the model's, which clamping would make black and white.
-
-    Raises:
-        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one
-            half, as those in [0, 1] of [-1, 1].
-    """
+    """Refuse images in another range, which clamping would make black and white."""
     outside = clamp(data.reference, limits)[1]
     if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(

@@ -74,10 +74,7 @@ def measure(
 def _run_metric(
     metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of one metric.
-
-    A plugin fails alone: its result is None, and the reason goes into the row.
-    """
+    """Return the results of one metric; a plugin fails alone, with the reason in the row."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -234,10 +231,7 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """Return the quality columns and influence values of a cell, with its pictures written.
-
-        Valid numbers of ``done`` stay.
-        """
+        """Return the quality columns and influence values of a cell, with its pictures written."""
         shards, written = context.shards.parts, {}
         stored_versions, arrays = (
             measured_versions(done),
@@ -281,11 +275,9 @@ class Scorer:
         count = self.suite.converged_samples
         if self.model.kind == "map":  # a solver would take it for a denoiser
             return Scale(self.reference, None)
-        where = (first.seed, first.dtype, first.device, count, first.batch_size)
         self.report.stage(f"{first.model}: {count} converged samples")
-        return Scale(
-            self.reference, converged_features(self.run, self.solved, self.reference, *where)
-        )
+        converged = converged_features(self.run, self.solved, self.reference, first, count)
+        return Scale(self.reference, converged)
 
     def _whole(self, cell: Cell) -> NDArray:
         """Return the samples of a cell that were stored whole, as many as are compared."""

@@ -25,16 +25,8 @@ class NetworkDenoiser(Denoiser):
 
     The network runs in float32; scaling and skip connection use the state's dtype, so a float64
     state keeps its digits at small sigma. Label ``classes`` is the null label, which training put
-    in for a tenth of the images: the network's unconditional estimate, and what guidance
-    extrapolates from. Unconditional *sampling* is better served by drawing a label a sample
-    (:meth:`draw_labels`), because the classes make up the data.
-
-    Args:
-        card: a card of architecture ``EDMPrecond(UNet)``.
-        weights: of the network, where the card holds other networks' too; None for all.
-
-    Raises:
-        CardError: the weights do not match the card.
+    in for a tenth of the images. Unconditional *sampling* is better served by drawing a label a
+    sample (:meth:`draw_labels`), because the classes make up the data.
     """
 
     dtype = torch.float32

@@ -22,14 +22,8 @@ CHUNK = 96
 class FashionExtractor:
     """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
-    Images are not resized, quantised or clamped; the caller clamps samples to the reference's range
-    and counts them. The network runs on the device of the images, on a copy made once a device.
-
-    Args:
-        card: the card ``fashion-features``; other weights are another identity.
-
-    Raises:
-        CardError: the weights do not match the card.
+    Images are not resized, quantised or clamped; the caller clamps samples to the reference's
+    range. The network runs on the device of the images, on a copy made once a device.
     """
 
     def __init__(self, card: Card) -> None:
@@ -131,21 +125,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, or None for a card without one.
-
-    Files are read on demand. ``reference.card`` names another card of the same data whose reference
-    this one shares; scored samples must then have that card's shape.
-
-    Args:
-        card: the model's card.
-        draw: ``draw(n)`` gives held-out samples ``(n, *event)`` of a model that can draw its own
-            exactly, from a stream that the reference set did not come from; by default, the
-            held-out data in the card.
-
-    Raises:
-        CardError: the reference was computed with another extractor than the card's present one;
-            and, when it is needed, a file that does not match the card.
-    """
+    """Return the reference of a card's model, read on demand; None for a card without one."""
     if not card.reference:
         return None
     if other := card.reference.get("card"):

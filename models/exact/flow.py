@@ -37,24 +37,18 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner,
-    II.10).
+    """Carry rows along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner, II.10).
 
     Args:
-        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; ``sigma`` ``(m,)``, and row k
-            is row ``which[k]`` of the batch.
+        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is ``which[k]``.
         x: ``(batch, d)`` float64, the states at ``sigma_from``.
         sigma_from: level > 0.
         sigma_to: level > 0.
         scale: ``s`` above, > 0.
         tolerance: error allowed in a step, relative to 1 + |y|.
 
-    Returns:
-        ``(batch, d)`` states at ``sigma_to``.
-
     Raises:
-        ArithmeticError: the error stays large at the smallest step (a state that is not finite, or
-            a wrong denoiser).
+        ArithmeticError: the error stays large at the smallest step.
     """
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:

@@ -87,18 +87,7 @@ class Perturbed(Altered):
     output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1), so
     delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x while
     the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's
-    data.
-
-    Args:
-        inner: the model to perturb.
-        delta: size of the error, >= 0; 0 is the inner model.
-        spread: standard deviation of the data per dimension, > 0.
-        length: correlation length of the error, in units of the noisy data's standard deviation, >
-            0.
-        seed: of the error, >= 0.
-
-    Raises:
-        ValueError: a number out of range.
+    data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
     """
 
     def __init__(

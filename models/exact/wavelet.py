@@ -23,20 +23,11 @@ MAX_STEPS = 200
 def transport(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
-    """Return G^{-1}(F(x)), where F and G are distribution functions of mixtures with equal weights and means.
+    """Return G^{-1}(F(x)), F and G distribution functions of mixtures of equal weights and means.
 
     Matching the logarithm of the smaller tail loses no digit at any x: where F(x) > 1/2, the problem
-    is reflected.
-
-    Args:
-        x: ``(n, d)`` points of d independent problems.
-        weights: ``(K, d)`` > 0.
-        means: ``(K, d)``.
-        source: ``(K, d)`` standard deviations of F's components, > 0.
-        target: ``(K, d)`` standard deviations of G's, > 0.
-
-    Returns:
-        ``(n, d)``: the solutions to rounding error, times the condition of G^{-1} where G is flat.
+    is reflected. ``x`` is ``(n, d)``; weights, means and the deviations ``source`` of F and
+    ``target`` of G are ``(K, d)``. Accurate to rounding, times the condition of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite.
@@ -64,11 +55,11 @@ def log_cdf(
 def log_quantile(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): Newton's method in a bracket.
+    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): bracketed Newton.
 
-    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the bracket,
-    or is not smaller than half the step before last, is replaced by a bisection (Brent's safeguard), so
-    convergence does not depend on the starting point.
+    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the
+    bracket, or is not smaller than half the step before last, becomes a bisection (Brent's
+    safeguard).
     """
     from scipy.special import ndtri_exp  # here: a finished run has no use for it
 
@@ -140,10 +131,7 @@ def octaves(side: int) -> NDArray[np.int64]:
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two.
-
-    Halving is exact, so only sums are rounded.
-    """
+    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two; only sums are rounded."""
     top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
     return (
         (top + bottom) / 2,

@@ -22,7 +22,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """Return the card's reference, or its projection on the first N principal axes."""
+    """The features of the model's own card, or their first N principal axes."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"

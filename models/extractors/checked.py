@@ -19,19 +19,11 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    Its identity has the hash of each of its files, so numbers of two versions or two sets of weights are
-    never compared. Its fingerprint covers all else (:mod:`samplerbench.benchmarks.sampling.fingerprint`).
-    Its ``space`` is the common name of its features, such as ``inception-v3-2048``.
-
-    Args:
-        made: the factory's result, with its files.
-        called: the spec without a folder: the beginning of its identity.
-        event: shape of a sample.
-        limits: range of the samples; None for no range.
-
-    Raises:
-        ValueError: the factory's result is no extractor: a sample's features depend on the others in
-            its batch, or differ from call to call.
+    Its identity has the hash of each of its files, so numbers of two versions or two sets of
+    weights are never compared. Its fingerprint covers all else
+    (:mod:`samplerbench.benchmarks.sampling.fingerprint`). ``called`` begins the identity. A result
+    whose features of a sample depend on others in its batch, or differ from call to call, is
+    refused.
     """
 
     def __init__(

@@ -11,18 +11,14 @@ import torch
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, check_images, hash_of
+from .rgb import RgbNetwork, check_images, hash_of, in_short
 
 DIM = 2048
 
 
 @extractor("inception", usage="inception:WEIGHTS")
 def load(weights: str, samples: Samples) -> Inception:
-    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
-
-    Raises:
-        ValueError: no file is named, or as :class:`Inception`.
-    """
+    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights."""
     if not weights:
         raise ValueError(
             "inception needs the file of its weights, which torch-fidelity "
@@ -71,7 +67,6 @@ def _network(weights: Path) -> Any:
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
         )
     except Exception as error:  # a file of anything can raise anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise ValueError(
-            f"{weights.name} does not hold torch-fidelity's Inception weights ({what})"
+            f"{weights.name} does not hold torch-fidelity's Inception weights ({in_short(error)})"
         ) from error

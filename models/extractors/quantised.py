@@ -57,11 +57,7 @@ class Quantised:
 
 
 def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor by its spec, for samples that are quantised first.
-
-    Raises:
-        ValueError: no extractor is named, it quantises itself, or the range of the data is unknown.
-    """
+    """Load an extractor by its spec, for samples that are quantised first."""
     from . import make_extractor
 
     if not spec:

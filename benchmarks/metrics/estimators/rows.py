@@ -113,7 +113,7 @@ VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Unit of the rows of a large block: metrics that work in tiles get the same tiles as of the whole."""
+"""Unit of the rows of a large block: metrics in tiles get the same tiles as of the whole."""
 
 Blocks = Iterator[tuple[slice, NDArray]]
 
