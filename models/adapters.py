@@ -50,7 +50,7 @@ class Network(Protocol):
 class NetworkTime:
     """Time input of a network: ``offset + scale * of``.
 
-    >>> NetworkTime(of="log_level", scale=0.25).told(np.array([1.0]), np.array([1.0])).item()
+    >>> NetworkTime(of="log_level", scale=0.25).network_input(np.array([1.0]), np.array([1.0])).item()
     0.0
 
     Attributes:
@@ -65,7 +65,7 @@ class NetworkTime:
     scale: float = 1.0
     offset: float = 0.0
 
-    def told(self, t: FloatArray, level: FloatArray) -> FloatArray:
+    def network_input(self, t: FloatArray, level: FloatArray) -> FloatArray:
         """Return the time input at native times ``t`` with these levels, of one shape."""
         of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
         return self.offset + self.scale * of
@@ -332,7 +332,7 @@ class NativeDenoiser(Denoiser):
         network_time = (
             self._network_time(time, level)
             if requested_time is None
-            else self.time.told(np.array([requested_time]), level)
+            else self.time.network_input(np.array([requested_time]), level)
         )
         return skip_weight * x + output_weight * self._output(x * scale, network_time, labels)
 
@@ -362,7 +362,7 @@ class NativeDenoiser(Denoiser):
                 "is told the level itself; give a finite sigma_max"
             )
         keep, weigh = _at_infinity(self.prediction, self.process)
-        network_time = self.time.told(np.array([time]), np.array([1.0]))
+        network_time = self.time.network_input(np.array([time]), np.array([1.0]))
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
@@ -375,9 +375,9 @@ class NativeDenoiser(Denoiser):
     def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the network's time input, at the nearest time that it knows."""
         if self.times is None:
-            return self.time.told(time, level)
+            return self.time.network_input(time, level)
         snapped_time = self._snap_time(time, level)
-        return self.time.told(snapped_time, self.process.level(snapped_time))
+        return self.time.network_input(snapped_time, self.process.level(snapped_time))
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the nearest time that the network knows."""

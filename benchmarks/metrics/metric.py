@@ -243,11 +243,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric; the same file loaded again replaces its own.
-
-    Raises:
-        ValueError: see :func:`metric`.
-    """
+    """Register a metric; the same file loaded again replaces its own."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):

@@ -157,7 +157,7 @@ def _reference_for(
                 f"{file.path.name} has statistics of other features: the moments are of its images"
             )
         else:
-            return given_reference(file, moments, model, extractor, cache)
+            return statistics_reference(file, moments, model, extractor, cache)
     data = real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
@@ -234,7 +234,7 @@ def _reference_from_data(
     )
 
 
-def given_reference(
+def statistics_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
     """Return a reference from statistics in a file; ``known`` has those of the extractor.

@@ -34,7 +34,14 @@ from .context import (
 )
 from .data import Data, Scale
 from .endpoints import Endpoints, converged_features, endpoints, truth_of, truths_of
-from .versions import METRICS, asked_metrics, checked, kept_numbers, measured_versions, versions_of
+from .versions import (
+    METRICS,
+    asked_metrics,
+    checked,
+    measured_versions,
+    stored_numbers,
+    versions_of,
+)
 
 
 def measure(
@@ -58,7 +65,7 @@ def measure(
         columns: Record | None = {}
         values: Arrays = {}
         if stored_versions.get(metric.name) == present[metric.name]:
-            columns, values = kept_numbers(metric, done, arrays)
+            columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:
             continue
         elif metric.needs <= context.met:

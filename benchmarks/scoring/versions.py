@@ -81,7 +81,9 @@ def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
+def stored_numbers(
+    metric: Metric, done: Mapping[str, Any], arrays: Arrays
+) -> tuple[Record, Arrays]:
     """Return the stored columns and influence values of a metric."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
     names = {

@@ -138,9 +138,6 @@ def population_estimate(
     Args:
         features_a: ``(n, d)`` of the generated samples, n >= 2.
         features_b: ``(m, d)`` of converged samples from other latents, m >= 2.
-
-    Raises:
-        ValueError: as in :func:`estimate`.
     """
     rows_a, rows_b = rows_of(features_a), rows_of(features_b)
     a, b = _expand_both(rows_a, rows_b, with_noise=True)
@@ -197,9 +194,6 @@ def floor(reference: FrechetReference, held_out_features: ArrayLike | Rows, n: i
         held_out_features: ``(m, d)``, not in the reference set, in random order; the first ``n``
             are used.
         n: number of samples that the run has, >= 2.
-
-    Raises:
-        ValueError: as in :func:`estimate`, or n < 2.
     """
     if n < 2:
         raise ValueError(f"the floor of {n} samples is undefined: ask for at least two")

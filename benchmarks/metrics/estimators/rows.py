@@ -199,11 +199,7 @@ class Rows(ABC):
 
     @cached_property
     def moments(self) -> Moments:
-        """Moments of rows ``(n, d)``, merged from the blocks.
-
-        Raises:
-            ValueError: as :meth:`.Moments.of`.
-        """
+        """Moments of rows ``(n, d)``, merged from the blocks."""
         return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
 
     def _check(self) -> Blocks:
@@ -293,11 +289,7 @@ def cuts(n: int, size: int) -> Iterator[slice]:
 
 
 def rows_of(samples: ArrayLike | Rows) -> Rows:
-    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read.
-
-    Raises:
-        ValueError: as :func:`.as_rows`; of samples that are read later, by their blocks.
-    """
+    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read."""
     return samples.checked if isinstance(samples, Rows) else _checked_array(samples)
 
 
