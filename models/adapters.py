@@ -50,7 +50,7 @@ class Network(Protocol):
 class NetworkTime:
     """Time input of a network: ``offset + scale * of``.
 
-    >>> NetworkTime(of="log_level", scale=0.25).told(np.array([1.0]), np.array([1.0])).item()
+    >>> NetworkTime(of="log_level", scale=0.25).network_input(np.array([1.0]), np.array([1.0])).item()
     0.0
 
     Attributes:
@@ -65,7 +65,7 @@ class NetworkTime:
     scale: float = 1.0
     offset: float = 0.0
 
-    def told(self, t: FloatArray, level: FloatArray) -> FloatArray:
+    def network_input(self, t: FloatArray, level: FloatArray) -> FloatArray:
         """Return the time input at native times ``t`` with these levels, of one shape."""
         of = {"t": t, "level": level, "log_level": np.log(level)}[self.of]
         return self.offset + self.scale * of
@@ -73,15 +73,12 @@ class NetworkTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """Boundary condition of a latent consistency model: the map c_skip x_t + c_out d of an estimate d, x_t at
-    time 0 (Luo et al. 2023, arXiv:2310.04378, section 4).
+    """Boundary condition of latent consistency models: c_skip x_t + c_out d of an estimate d.
+
+    (Luo et al. 2023, arXiv:2310.04378, section 4.) ``scale`` is the factor of the native time.
 
     >>> Boundary().weights(np.array([0.0]))
     (array([1.]), array([0.]))
-
-    Attributes:
-        scale: factor of the native time.
-        sigma_data: standard deviation of the data.
     """
 
     scale: float = 10.0
@@ -104,50 +101,38 @@ def _eps(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # 
 
 
 def _v(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the rotated pair p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512,
-    section 4), with z = (x - x0) / level.
-    """
+    """Return a and b for p = alpha z - sigma_t x0 (Salimans & Ho 2022, arXiv:2202.00512)."""
     total = 1 + level**2
     return 1 / total, -level / (alpha * total)
 
 
 def _flow(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the velocity p = nu z - x0 of the straight path (Liu et al. 2023, arXiv:2209.03003)
-    to noise of standard deviation nu, the process's ``noise_scale``, else 1: with z = (x - x0) / level.
-    """
+    """Return a and b for p = nu z - x0, nu the noise scale (Liu et al. 2023, arXiv:2209.03003)."""
     nu = getattr(process, "noise_scale", 1.0)
     return nu / (nu + level), -level / (nu + level)
 
 
 def _velocity(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the derivative p = alpha' x0 + sigma_t' z of x_t by the native time (Ma et al. 2024,
-    SiT, arXiv:2401.08740, eq. 5), with z = (x - x0) / level, for a process that knows its speeds.
-    """
+    """Return a and b for p = dx_t / dt by native time (Ma et al. 2024, arXiv:2401.08740, eq. 5)."""
     of_data, of_noise = process.speeds(process.t_of(level))  # type: ignore[attr-defined]
     total = of_noise - level * of_data
     return of_noise / total, -level / total
 
 
 def _score(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the score p = grad log p_t(x_t) = -z / sigma_t (Song et al. 2021, arXiv:2011.13456):
-    Tweedie's formula.
-    """
+    """Return a and b for p = -z / sigma_t (Song et al. 2021, arXiv:2011.13456), by Tweedie."""
     return np.ones_like(level), alpha * level**2
 
 
 def _edm(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the raw output F of Karras et al. 2022 (arXiv:2206.00364), eq. (7): c_skip and c_out
-    of Table 1, for the process's ``sigma_data``.
-    """
+    """Return c_skip and c_out of Karras et al. 2022 (arXiv:2206.00364, Table 1) for raw output."""
     data: float = process.sigma_data  # type: ignore[attr-defined]
     total = np.hypot(level, data)
     return (data / total) ** 2, data * (level / total)
 
 
 def _consistency(level: FloatArray, alpha: FloatArray, process: Process) -> Weights:  # noqa: ARG001
-    """Return a and b for the raw output F of a consistency model (Song et al. 2023, arXiv:2303.01469,
-    appendix C): c_skip and c_out that make the map the identity at the process's ``t_min``.
-    """
+    """Return c_skip and c_out of Song et al. 2023 (arXiv:2303.01469, app. C), 1 and 0 at t_min."""
     data: float = process.sigma_data  # type: ignore[attr-defined]
     above = level - process.t_min
     return data**2 / (above**2 + data**2), data * (above / np.hypot(level, data))
@@ -160,11 +145,7 @@ _WEIGHTS: dict[str, Callable[[FloatArray, FloatArray, Process], Weights]] = {
 
 
 def _at_infinity(prediction: str, process: Process) -> tuple[float, float]:
-    """Return the limits of level · a and of b in d = a x + b p, x = level z, as the level grows.
-
-    Raises:
-        ValueError: no limits exist. At an infinite level a noise prediction holds no data.
-    """
+    """Return the limits of level · a and b in d = a x + b p, x = level z, as the level grows."""
     if prediction == "flow":
         return float(getattr(process, "noise_scale", 1.0)), -1.0
     limits = {"x0": (0.0, 1.0), "v": (0.0, -1.0)}
@@ -321,19 +302,15 @@ class NativeDenoiser(Denoiser):
         return (self.sigma_max, *inner)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:
-        """Return labels with the frequencies of ``class_weights``, each a function of (seed, id)
-        alone, or the id modulo ``conditions``. Return None without either.
-        """
+        """Return labels by ``class_weights``, or ids modulo ``conditions``; None without either."""
         if self.conditions:
             return ids % self.conditions
         return None if self.class_weights is None else labels_for(ids, seed, self.class_weights)
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """See :meth:`Denoiser.denoise`: scale to native coordinates, call the network, solve
-        its prediction for the clean image.
+        """Scale to native coordinates, call the network, solve its prediction for the clean image.
 
-        A level may be a float with an attribute ``time``, a native time for the network that replaces
-        the level's own.
+        A float level may have an attribute ``time``, a native time that replaces the level's own.
         """
         if not isinstance(sigma, Tensor) and math.isinf(sigma):
             return self._denoise_noise(x, labels)
@@ -355,7 +332,7 @@ class NativeDenoiser(Denoiser):
         network_time = (
             self._network_time(time, level)
             if requested_time is None
-            else self.time.told(np.array([requested_time]), level)
+            else self.time.network_input(np.array([requested_time]), level)
         )
         return skip_weight * x + output_weight * self._output(x * scale, network_time, labels)
 
@@ -375,11 +352,7 @@ class NativeDenoiser(Denoiser):
         return output.to(x_t.dtype)
 
     def _infinite_top(self) -> tuple[float, FloatArray, float, float]:
-        """Return the scale of noise, the time input and :func:`_at_infinity`'s limits, at an infinite level.
-
-        Raises:
-            ValueError: the process has no such level, or no limit.
-        """
+        """Return noise scale, time input and :func:`_at_infinity`'s limits at an infinite level."""
         with np.errstate(invalid="ignore", divide="ignore"):
             time = self.process.t_of(math.inf)
             ends = math.isfinite(time) and math.isinf(self.process.level(time))
@@ -389,15 +362,11 @@ class NativeDenoiser(Denoiser):
                 "is told the level itself; give a finite sigma_max"
             )
         keep, weigh = _at_infinity(self.prediction, self.process)
-        network_time = self.time.told(np.array([time]), np.array([1.0]))
+        network_time = self.time.network_input(np.array([time]), np.array([1.0]))
         return self.process.sigma(time), network_time, keep, weigh * self.factor
 
     def _denoise_noise(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``.
-
-        Raises:
-            ValueError: the model has no such level.
-        """
+        """Return the limit of :meth:`denoise` at an infinite level, of noise ``z``."""
         if not self.infinite:
             raise ValueError(f"model {self.name} has no infinite level (infinite=True)")
         scale, network_time, keep, weigh = self._top
@@ -406,9 +375,9 @@ class NativeDenoiser(Denoiser):
     def _network_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the network's time input, at the nearest time that it knows."""
         if self.times is None:
-            return self.time.told(time, level)
+            return self.time.network_input(time, level)
         snapped_time = self._snap_time(time, level)
-        return self.time.told(snapped_time, self.process.level(snapped_time))
+        return self.time.network_input(snapped_time, self.process.level(snapped_time))
 
     def _snap_time(self, time: FloatArray, level: FloatArray) -> FloatArray:
         """Return the nearest time that the network knows."""
@@ -427,9 +396,7 @@ class NativeDenoiser(Denoiser):
         return labels
 
     def to(self, device: torch.device | str) -> NativeDenoiser:
-        """Return this model with a copy of its network (a module, a function, an object with ``to``) on
-        ``device``.
-        """
+        """Return this model with a copy of its network and decoder on ``device``."""
         twin = copy.copy(self)
         twin.network = moved(self.network, device)
         twin.decoder = self.decoder and self.decoder.to(device)

@@ -65,9 +65,7 @@ def estimate_mean(draws: FloatArray, bound: float = 0.0) -> Estimate:
 class MMSECurve:
     """A tabulated MMSE curve; between the nodes, gamma mmse is a cubic spline in log gamma.
 
-    Attributes:
-        gamma: ``(M,)`` > 0, rising; M >= 2.
-        draws: ``(n, M)``, each sample's part, in squared data units.
+    Nodes ``gamma`` ``(M,)`` rise; ``draws`` ``(n, M)`` are each sample's part, in squared units.
     """
 
     gamma: FloatArray
@@ -102,9 +100,7 @@ class MMSECurve:
         return estimate_mean(self.at(gamma))
 
     def mean(self) -> FloatArray:
-        """Return the curve at its nodes, ``(M,)``, with the rises that sampling noise leaves taken out: the
-        true one falls.
-        """
+        """Return the curve at its nodes, ``(M,)``, without the rises that sampling noise leaves."""
         return np.minimum.accumulate(self.draws.mean(0))
 
     def halved(self) -> MMSECurve:
@@ -158,20 +154,10 @@ def gammas(sigma_min: float, sigma_max: float, nodes: int) -> FloatArray:
 def posterior_trace(
     model: ExactModel, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
 ) -> Tensor:
-    """Return E[|x0 - d|² | x] = tr Cov[x0 | x], the remaining variance of x0, in squared data units.
+    """Return E[|x0 - d|² | x] = tr Cov[x0 | x] of an exact model, in squared data units.
 
-    Args:
-        model: an exact model; for one without a shorter way here, the diagonal of its ``posterior``
-            is added up.
-        x: states ``(batch, *event)``.
-        sigma: level > 0, one or ``(batch,)``.
-        labels: ``(batch,)`` classes to condition on, or None.
-
-    Returns:
-        ``(batch,)`` float64.
-
-    Raises:
-        ValueError: labels for a model that has only its unconditional ``posterior``.
+    States ``x`` are ``(batch, *event)``, the result ``(batch,)`` float64. Without a shorter way
+    here, the diagonal of the model's ``posterior`` is added up, which knows no labels.
     """
     if labels is not None:
         raise ValueError(
@@ -259,9 +245,7 @@ Spread = Callable[[Tensor, Tensor, float], Tensor]
 def tabulate(
     spread: Spread, x0: Tensor, z: Tensor, gamma: FloatArray | Sequence[float]
 ) -> MMSECurve:
-    """Return the curve of any ``spread``, at x = x0 + z / sqrt(gamma) for the given clean samples and noise
-    ``(n, *event)``.
-    """
+    """Return the curve of ``spread`` at x = x0 + z / sqrt(gamma), x0 and z ``(n, *event)``."""
     with torch.no_grad():
         columns = [
             spread(x0, x0 + z / math.sqrt(g), 1 / math.sqrt(g)).double().cpu().numpy()
@@ -282,15 +266,7 @@ def normal_like(x0: Tensor, seed: int, stream: int = 0) -> Tensor:
 def exact_mmse(
     model: ExactModel, gamma: FloatArray | Sequence[float], samples: int, seed: int = 0
 ) -> MMSECurve:
-    """Return the curve of an exact model, by its posterior trace: less noisy than squared errors, and with
-    the same mean.
-
-    Args:
-        model: its ``sample`` gives the clean samples.
-        gamma: nodes.
-        samples: n >= 1.
-        seed: >= 0.
-    """
+    """Return the curve of an exact model by its posterior trace: less noisy than errors."""
     x0 = model.sample(samples, seed)
     return tabulate(
         lambda _x0, x, sigma: posterior_trace(model, x, sigma), x0, normal_like(x0, seed), gamma
@@ -305,30 +281,13 @@ def denoising_loss(
     seed: int = 0,
     labels: Tensor | None = None,
 ) -> MMSECurve:
-    """Return the mean squared error E |x0 - d|² of any denoiser on given clean samples.
+    """Return the mean squared error E |x0 - d|² of any denoiser on clean samples ``(n, *event)``.
 
     It is the mmse plus E |d - E[x0 | x]|², the squared error of the network itself: an upper bound,
     up to sampling noise.
-
-    Args:
-        model: any denoiser.
-        x0: ``(n, *event)`` samples of the data.
-        gamma: nodes.
-        seed: of the noise, >= 0.
-        labels: ``(n,)`` or None.
     """
 
     def loss(x0: Tensor, x: Tensor, sigma: float) -> Tensor:
         return (x0 - model.denoise(x, sigma, labels)).double().flatten(1).square().sum(1)
 
     return tabulate(loss, x0, normal_like(x0, seed), gamma)
-
-
-def gaussian_mmse(variances: FloatArray, gamma: FloatArray | float) -> FloatArray:
-    """sum_j v_j / (1 + gamma v_j): the mmse of a Gaussian with these variances in its principal
-    directions ``(d,)``.
-
-    No distribution with the same covariance has a larger one.
-    """
-    v = np.asarray(variances)[:, None]
-    return (v / (1 + np.atleast_1d(gamma) * v)).sum(0)

@@ -64,9 +64,7 @@ class Decoder(Protocol):
     device: torch.device | str
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return the images ``(n, *event)``, not clamped, of latents ``(n, …)``, n <= ``batch``, on
-        ``device``.
-        """
+        """Return images ``(n, *event)``, not clamped, of latents ``(n, …)``, n <= ``batch``."""
         ...
 
     def to(self, device: torch.device | str) -> Decoder:
@@ -76,11 +74,7 @@ class Decoder(Protocol):
 
 @torch.no_grad()
 def decoded(decoder: Decoder, latents: Tensor) -> Tensor:
-    """Return the images ``(n, *event)`` of any number of latents on any device, on the same.
-
-    Raises:
-        ValueError: the decoder gives no tensor of that shape.
-    """
+    """Return the images of any number of latents on any device (:meth:`Denoiser.decode`)."""
     images = [
         _decode_batch(decoder, part.to(decoder.device)).to(latents.device)
         for part in latents.split(decoder.batch)
@@ -203,12 +197,7 @@ class Denoiser(ABC):
         return self.limits if self.decoder is None else self.decoder.limits
 
     def decode(self, x: Tensor) -> Tensor:
-        """Return the data to score of samples ``(n, *event)``: images ``(n, *decoded_event)`` of a decoder,
-        or themselves.
-
-        Raises:
-            ValueError: the decoder gives no tensor of that shape.
-        """
+        """Return the data to score of samples: images ``(n, *decoded_event)``, or the samples."""
         return x if self.decoder is None else decoded(self.decoder, x)
 
     def draw_labels(self, ids: Tensor, seed: int) -> Tensor | None:  # noqa: ARG002
@@ -244,9 +233,7 @@ class Denoiser(ABC):
         return None
 
     def data(self, n: int, seed: int) -> Tensor | None:  # noqa: ARG002
-        """Return ``n`` samples ``(n, *event)`` of the data, a function of ``seed``, or None (the default)
-        without a source.
-        """
+        """Return ``n`` samples ``(n, *event)`` of the data by ``seed``; None without a source."""
         return None
 
     def moments(self) -> Moments | None:
@@ -261,9 +248,7 @@ class Denoiser(ABC):
         return None if reference is None else reference.moments
 
     def endpoint(self, x: Tensor, labels: Tensor | None = None) -> Tensor | None:  # noqa: ARG002
-        """Return the exact probability-flow endpoint at sigma = 0 of states ``x`` at ``sigma_max``; None
-        without a closed form.
-        """
+        """Return the exact end of the flow from states at ``sigma_max``; None if unknown."""
         return None
 
     def passes_at(self, sigma: float) -> int:  # noqa: ARG002
@@ -325,20 +310,8 @@ class Wrapper(Denoiser):
 
     def __init__(self, inner: Denoiser) -> None:
         self.inner = inner
-        self.name, self.event, self.identity = inner.name, inner.event, inner.identity
-        self.sigma_min, self.sigma_max = inner.sigma_min, inner.sigma_max
-        self.infinite = inner.infinite
-        self.classes, self.class_weights = inner.classes, inner.class_weights
-        self.null_label, self.kind = inner.null_label, inner.kind
-        self.map_end = inner.map_end
-        self.conditions = inner.conditions
-        self.limits, self.decoder, self.passes, self.dtype, self.read = (
-            inner.limits,
-            inner.decoder,
-            inner.passes,
-            inner.dtype,
-            inner.read,
-        )
+        for name in set(Denoiser.__annotations__) - {"capturable"}:
+            setattr(self, name, getattr(inner, name))
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
         """Pass the call inwards."""
@@ -407,25 +380,14 @@ def per_row(sigma: float | Tensor, x: Tensor, dtype: torch.dtype = torch.float64
 
 
 def column(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """Return ``sigma`` for broadcasting against ``x``: a float as it is, ``(batch,)`` as ``(batch, 1, …)`` in
-    ``x``'s dtype.
-    """
+    """Return ``sigma`` to broadcast against ``x``: a float, or ``(batch, 1, …)`` in its dtype."""
     if isinstance(sigma, Tensor):
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     return sigma
 
 
 def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
-    """Independent labels, label k with a probability proportional to ``weights[k]``.
-
-    Args:
-        ids: ``(batch,)`` int64 sample numbers.
-        seed: root seed, 0 <= seed < 2^64.
-        weights: one weight >= 0 a class, such as the class counts of the training set.
-
-    Returns:
-        ``(batch,)`` int64 labels on the device of ``ids``.
-    """
+    """Return independent labels ``(batch,)`` int64, k in proportion to ``weights[k]`` >= 0."""
     edges = torch.tensor(weights, dtype=torch.float64, device=ids.device).cumsum(0)
     return torch.searchsorted(edges, _uniform(ids, seed) * edges[-1], right=True).clamp_(
         max=len(weights) - 1
@@ -433,9 +395,7 @@ def labels_for(ids: Tensor, seed: int, weights: Sequence[float]) -> Tensor:
 
 
 def _uniform(ids: Tensor, seed: int) -> Tensor:
-    """Float64 in [0, 1) from the mixing function of SplitMix64 (Steele et al. 2014,
-    doi:10.1145/2660193.2660195), nested: seed, id.
-    """
+    """Return SplitMix64 of seed and id (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
     key = _mix(torch.full_like(ids, (seed + 2**63) % 2**64 - 2**63) + _GOLDEN)
     return ((_mix(key + _GOLDEN * (ids + 1)) >> 11) & (2**53 - 1)).double() * 2.0**-53
 

@@ -38,57 +38,6 @@ class Altered(Wrapper):
         return None if reference is None else reference.of_another_model()
 
 
-class Clipped(Altered):
-    """Wrapper that clamps the denoised image to the data's range.
-
-    Args:
-        inner: the model to wrap.
-        low, high: the range, low < high.
-
-    Raises:
-        ValueError: low >= high.
-    """
-
-    def __init__(self, inner: Denoiser, low: float = -1.0, high: float = 1.0) -> None:
-        if not low < high:
-            raise ValueError(f"clipping needs low < high, got {low} and {high}")
-        super().__init__(inner, f"clip={low:.15g}:{high:.15g}")
-        self.low, self.high = low, high
-
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner model's image, clamped."""
-        return self.inner.denoise(x, sigma, labels).clamp_(self.low, self.high)
-
-
-class DynamicThresholding(Altered):
-    """Wrapper for Imagen's dynamic thresholding (Saharia et al. 2022, arXiv:2205.11487, section 2.3), for
-    data in [-1, 1].
-
-    With s the given quantile of the magnitudes of d in one sample, but at least 1: clamp d to [-s,
-    s] and divide it by s.
-
-    Args:
-        inner: the model to wrap.
-        quantile: in (0, 1].
-
-    Raises:
-        ValueError: quantile outside (0, 1].
-    """
-
-    def __init__(self, inner: Denoiser, quantile: float = 0.995) -> None:
-        if not 0 < quantile <= 1:
-            raise ValueError(f"dynamic thresholding needs a quantile in (0, 1], got {quantile}")
-        super().__init__(inner, f"threshold={quantile:.15g}")
-        self.quantile = quantile
-
-    def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None) -> Tensor:
-        """Return the inner model's image, thresholded sample by sample."""
-        d = self.inner.denoise(x, sigma, labels)
-        s = torch.quantile(d.flatten(1).abs(), self.quantile, dim=1).clamp_(min=1.0)
-        s = s.reshape(-1, *[1] * (d.ndim - 1))
-        return d.clamp_(-s, s).div_(s)
-
-
 Interval = tuple[float, float]
 """Levels above the first number, up to the second."""
 
@@ -149,9 +98,7 @@ def mixed(
 
 
 class _Guided(Altered):
-    """Base of guidance by labels: the inner model must have classes or conditions; unlabelled samples get
-    one.
-    """
+    """Guidance by labels, of a model with classes or conditions; unlabelled samples get one."""
 
     def __init__(
         self,
@@ -324,24 +271,18 @@ class Autoguided(Altered):
 
 
 class ClassifierGuidance(_Guided):
-    """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4) in canonical
-    coordinates.
+    """Classifier guidance (Dhariwal & Nichol 2021, arXiv:2105.05233, section 4).
 
         d = d_free + scale sigma² grad_x log p(label | x, sigma)
 
     which is Tweedie's formula for the score of p(x) p(label | x)^scale. Evaluations of the
-    classifier are not network evaluations of the score model and are not counted as such.
+    classifier are not counted.
 
     Args:
         inner: a model with classes; it is called without labels.
-        log_prob: differentiable ``log_prob(x, sigma, labels)`` = log p(label | x at sigma),
-            ``(batch,)``; row k may depend on the arguments' row k only.
-        classifier: the classifier's name, and its version or hash; part of the model's name and
-            identity.
+        log_prob: differentiable ``log_prob(x, sigma, labels)``, ``(batch,)``, row by row.
+        classifier: name and version or hash of the classifier, for the model's name and identity.
         scale: guidance scale.
-
-    Raises:
-        ValueError: the model has no classes, or knows no "no label".
     """
 
     def __init__(

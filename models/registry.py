@@ -111,10 +111,6 @@ def guided(
         guidance_channels: number of guided channels, the first ones; None for all.
         guidance_interval: two levels, above the first and up to the second of which it is guided.
         guide: spec of a worse model to guide from in place of the unconditional one.
-
-    Raises:
-        ValueError: an invalid value, options without a scale, or an error of
-            :class:`~samplerbench.models.guidance.ClassifierFree` or ``Autoguided``.
     """
     if guidance is None:
         if guide is not None or guidance_channels is not None or guidance_interval is not None:
@@ -195,11 +191,7 @@ def _scheme(spec: str) -> tuple[Scheme, str]:
 
 
 def is_checkpoint(spec: str) -> bool:
-    """Return True if the checkpoints' loader reads ``spec``.
-
-    Raises:
-        ValueError: there is no such model.
-    """
+    """Return True if the checkpoints' loader reads ``spec``."""
     return spec not in {*_FACTORIES, *_SESSION} and _scheme(spec)[0].name == "checkpoint"
 
 

@@ -66,17 +66,7 @@ def coefficient_distances(
 
 
 def quantile_cells(n: int, weights: FloatArray, means: FloatArray, stds: FloatArray) -> FloatArray:
-    """Return the mean of the quantile function over each of n equal cells of probability, ``(n,
-    d)``.
-
-    Ascending.
-
-    Args:
-        n: number of cells, >= 1.
-        weights: ``(K, d)`` > 0, columns summing to 1.
-        means: ``(K, d)``.
-        stds: ``(K, d)`` > 0.
-    """
+    """Return means of the quantile function over n equal cells of probability, ``(n, d)``."""
     from scipy.special import ndtr  # here: a finished run has no use for it
 
     w, m, s = (values[:, None] for values in (weights, means, stds))

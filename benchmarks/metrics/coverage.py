@@ -109,9 +109,7 @@ def _pair(counts: ArrayLike, other: ArrayLike) -> tuple[FloatArray, FloatArray]:
 
 
 def _pool_cells(expected: FloatArray, *values: FloatArray) -> tuple[FloatArray, ...]:
-    """Return ``values`` summed over cells. A cell takes modes from the rarest on until its expected
-    count is FEWEST.
-    """
+    """Return ``values`` summed over cells: from the rarest mode on, until FEWEST are expected."""
     order = np.argsort(expected, kind="stable")
     cell, cells, total = 0, np.zeros(len(order), np.int64), 0.0
     for place, mode in enumerate(order):

@@ -139,9 +139,7 @@ def _distances(cell: Context) -> tuple[NDArray, EndpointError]:
 
 
 def endpoint_distance(x: ArrayLike) -> float:
-    """Return the root mean square distance per dimension between two of ``(n, *event)`` endpoints;
-    NaN for one.
-    """
+    """Return the RMS distance per dimension between two endpoints ``(n, *event)``; NaN for one."""
     rows = as_rows(x)
     return math.sqrt(2 * rows.var(axis=0, ddof=1).mean()) if len(rows) > 1 else math.nan
 
@@ -149,12 +147,9 @@ def endpoint_distance(x: ArrayLike) -> float:
 def distance_columns(
     distances: FloatArray, apart: float, quantities: Sequence[Quantity]
 ) -> dict[str, object]:
-    """Return the columns of the quantities that sum up distances ``(n,)``, with their intervals.
+    """Return columns with intervals of distances ``(n,)`` >= 0 per dimension, by quantity.
 
-    Args:
-        distances: per dimension, >= 0.
-        apart: distance between two endpoints.
-        quantities: others among them have no columns here.
+    ``apart`` is the distance between two endpoints. Other quantities have no columns here.
     """
     columns: dict[str, object] = {}
     for quantity in quantities:

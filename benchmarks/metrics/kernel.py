@@ -52,18 +52,14 @@ BLOCK = 1024
 
 
 class Kernel(NamedTuple):
-    """Kernel of rows: its values between two sets, ``(n, d)`` and ``(m, d)`` to ``(n, m)``, and of
-    each row with itself, ``(n,)``.
-    """
+    """Kernel of rows: between two sets, ``(n, m)``, and of each row with itself, ``(n,)``."""
 
     between: Callable[[FloatArray, FloatArray], FloatArray]
     itself: Callable[[FloatArray], FloatArray]
 
 
 def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, float]:
-    """Return row means ``(n,)``, mean and V of the kernel matrix of one set, without its
-    diagonal.
-    """
+    """Return row means, mean and V of the kernel matrix of one set, without its diagonal."""
     n = len(x)
     sums, squares = np.zeros(n), 0.0
     for i, rows in blocks(x, block):
@@ -82,9 +78,7 @@ def within(x: NDArray, block: int, kernel: Kernel) -> tuple[FloatArray, float, f
 def across(
     x: NDArray, y: NDArray, block: int, kernel: Kernel
 ) -> tuple[FloatArray, FloatArray, float]:
-    """Return row means ``(n,)``, column means ``(m,)`` and V of the kernel matrix between two
-    sets.
-    """
+    """Return row means, column means and V of the kernel matrix between two sets."""
     n, m = len(x), len(y)
     rows, columns, squares = np.zeros(n), np.zeros(m), 0.0
     for i, part in blocks(x, block):
@@ -136,9 +130,7 @@ def blocks(x: NDArray, block: int) -> Iterator[tuple[slice, FloatArray]]:
 
 
 KERNEL_ESTIMATOR = "kid/4 cubic kernel, U-statistic, Hoeffding standard error, skewed interval"
-"""Version of the estimator, raised with every change that moves a value or an error: replicates of
-another one are not reused.
-"""
+"""Version of the estimator, raised with every change that moves a value or an error."""
 
 SMALLEST = 4
 """Fewest samples of a side: V takes out the means of rows, of columns and of everything."""
@@ -147,9 +139,7 @@ PAIRS = 2000
 """Number of samples of a side whose pairs estimate the skewness of the noise."""
 
 LARGEST = 1e24
-"""Largest magnitude of a feature: kernel values grow as its sixth power, their squares are summed,
-and float64 ends at 1.8e308.
-"""
+"""Largest magnitude of a feature: kernel values grow as its sixth power, and are squared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,14 +184,9 @@ def kid(features: ArrayLike, reference_features: ArrayLike, block: int = BLOCK) 
 
 
 def discrepancy(x: NDArray, y: NDArray, kernel: Kernel, block: int = BLOCK) -> KernelEstimate:
-    """Return the squared maximum mean discrepancy of two sets by any kernel, with standard errors.
+    """Return the squared maximum mean discrepancy of finite sets, n, m >= 4, with standard errors.
 
-    Args:
-        x: ``(n, d)``, n >= 4, finite.
-        y: ``(m, d)``, m >= 4, finite.
-        kernel: symmetric and conditionally positive definite: the discrepancy is 0 for equal
-            distributions only.
-        block: as in :func:`kid`.
+    The kernel is symmetric and conditionally positive definite.
     """
     n, m = len(x), len(y)
     rows_x, mean_x, v_x = within(x, block, kernel)

@@ -121,9 +121,7 @@ def duplicate_share(samples: ArrayLike) -> float:
 
 
 def binomial_interval(hits: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return Clopper and Pearson's interval of a probability after ``hits`` successes in ``n`` >= 1
-    trials: covers at least ``confidence``.
-    """
+    """Return Clopper and Pearson's interval of a probability from ``hits`` in ``n`` >= 1 trials."""
     from scipy.special import betaincinv  # here: a finished run has no use for it
 
     tail = (1 - confidence) / 2

@@ -198,11 +198,7 @@ class Metric:
     measure: Callable[[Context], Measured] = field(compare=False)
 
     def __call__(self, context: Context) -> Measured:
-        """Measure a cell.
-
-        Raises:
-            ValueError: it gives columns or influence values that no quantity of it has, or none.
-        """
+        """Measure a cell; refuse columns and influence values that no quantity of it has."""
         result = self.measure(context)
         if not isinstance(result, Measured):
             got = type(result).__name__
@@ -247,11 +243,7 @@ def metric(
 
 
 def register(entry: Metric) -> None:
-    """Register a metric; the same file loaded again replaces its own.
-
-    Raises:
-        ValueError: see :func:`metric`.
-    """
+    """Register a metric; the same file loaded again replaces its own."""
     if not entry.name.isidentifier():
         raise ValueError(f"a metric needs a name of letters, digits and _, got {entry.name!r}")
     if unknown := sorted(entry.needs - set(get_args(Need))):

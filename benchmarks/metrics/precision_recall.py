@@ -37,9 +37,7 @@ DENSITY = 5
 
 
 class PrecisionRecall(NamedTuple):
-    """Precision, recall, density and coverage: all in [0, 1], except density, which may exceed 1
-    where samples crowd into dense regions.
-    """
+    """Precision, recall, density and coverage in [0, 1]; density may exceed 1 in crowds."""
 
     precision: float
     recall: float

@@ -89,34 +89,26 @@ def sliced_wasserstein(
 
 
 def directions(d: int, projections: int = PROJECTIONS, seed: int = SEED) -> FloatArray:
-    """Return ``(d, projections)`` unit vectors, uniform on the sphere: a function of the
-    arguments.
-    """
+    """Return ``(d, projections)`` unit vectors, uniform on the sphere, by ``seed``."""
     normal = np.random.default_rng(seed).standard_normal((d, projections))
     return normal / np.linalg.norm(normal, axis=0)
 
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return squared 2-Wasserstein distances ``(l,)`` of sorted columns ``(n, l)`` and ``(m,
-    l)``.
-    """
+    """Return W_2² ``(l,)`` of sorted columns ``(n, l)`` and ``(m, l)``."""
     of_x, of_y, width = _intervals(len(x), len(y))
     return width @ np.square(x[of_x] - y[of_y])
 
 
 def _intervals(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
-    """Return the pieces on which both quantile functions are constant: the order statistic of each
-    set, and the length; in whole multiples of 1 / (n m).
-    """
+    """Return both order statistics and length of each piece with constant quantile functions."""
     edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
     start = edges[:-1]
     return start // m, start // n, np.diff(edges) / (n * m)
 
 
 def _influence(x: FloatArray, y: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Return the potentials of the sorted columns ``x`` against ``y``, centred, mean over columns,
-    in the samples' own order: ``(n,)``.
-    """
+    """Return the centred potentials of sorted columns, mean over columns, in the samples' order."""
     n, m = len(x), len(y)
     at = np.arange(1, n) * m
     target = (y[(at - 1) // n] + y[at // n]) / 2  # the middle of G's jump, where i / n falls on one

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,15 @@ from ...models.denoiser import Denoiser
 from ...models.reference import Identity, Reference
 from ...results.record import Record
 from ..metrics.estimators.rows import VALUES, FloatArray, HeldRows, Moments, Pieces, Rows, rows_of
-from ..metrics.metric import Context, Need
+from ..metrics.metric import Need
 from ..sampling.shard import BATCH, Arrays
 from .data import Data, Scale
 from .endpoints import Endpoints
+
+if TYPE_CHECKING:  # a protocol's property accepts no cached_property
+    cached_property = property
+else:
+    from functools import cached_property
 
 
 class Gathered(NamedTuple):
@@ -37,13 +41,10 @@ class Gathered(NamedTuple):
 def gathered(
     shards: Iterable[Arrays], samples: int, again: Callable[[], Iterator[NDArray]] | None = None
 ) -> Gathered:
-    """Gather the contents of a cell's shards, reading each once.
+    """Gather the contents of a cell's shards, which cover [0, ``samples``), reading each once.
 
-    Args:
-        shards: in order, covering [0, ``samples``).
-        samples: how many the cell has.
-        again: yields their features once more, in order, to hold one block in memory; None to hold
-            all.
+    ``again`` yields their features once more, in order, to hold one block in memory; None holds
+    all.
     """
     parts, features_in_memory, merged, covered, values = [], [], None, 0, 0
     shape: tuple[int, ...] | None = None
@@ -83,9 +84,7 @@ def _moments(shard: Arrays) -> Moments:
 def known_samples(
     model: Denoiser, reference: Reference | None, contents: Gathered, samples: int
 ) -> Rows:
-    """Return the available samples ``(n, *event)``: all if the features are the samples, else those
-    stored whole. A latent model has latents.
-    """
+    """Return the available samples ``(n, *event)``: all if they are the features."""
     features = reference is not None and isinstance(reference.extractor, Identity)
     if features and model.decoder is None and contents.features is not None:
         return contents.features.each(lambda x: x.reshape(-1, *model.event), model.event)
@@ -111,17 +110,8 @@ def read_consecutive_samples(
     return np.concatenate(arrays)[:most]
 
 
-def own_labels(shards: Sequence[Arrays], samples: int) -> NDArray[np.bool_] | None:
-    """Return a mask of the conditional samples in their own class; None for others."""
-    if not all("own_label" in shard for shard in shards):
-        return None
-    return np.concatenate([shard["own_label"] for shard in shards])[:samples]
-
-
 def count_columns(shards: Sequence[Arrays]) -> Record:
-    """Return counted evaluations, mean over samples, the longest sequential chain, and the smallest
-    batch after memory ran out.
-    """
+    """Return counted evaluations, the longest sequential chain, and the smallest used batch."""
     columns: Record = {
         "nfe": _mean_over_batches(shards, "nfe"),
         "depth": max(int(s["depth"]) for s in shards),
@@ -145,12 +135,12 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class CellContext(Context):
-    """Samples of one cell, and references to compare them with.
+class CellContext:
+    """Samples of one cell, and references to compare them with (:class:`..metrics.metric.Context`).
 
     Attributes:
         shards: their contents.
-        samples: how many samples the cell has.
+        count: how many samples the cell has.
         data: about the model's data.
         scale: references of features; None for a model without a reference.
         truth: endpoints of the latents; None for samples without a limit.
@@ -158,7 +148,7 @@ class CellContext(Context):
     """
 
     shards: Gathered
-    samples: int
+    count: int
     data: Data
     scale: Scale | None
     truth: Endpoints | None
@@ -167,33 +157,28 @@ class CellContext(Context):
     @cached_property
     def met(self) -> frozenset[Need]:
         """Needs of metrics that are met."""
-        truth: Need = "path limit" if self.follows_path else "reference solution"
         availability: dict[Need, bool] = {
             "samples": True,
             "features": self.scale is not None,
             "modes": self.data.exact is not None or bool(self.classes),
             "training set": self.data.training is not None,
             "coefficients": self.data.mixtures is not None,
-            truth: self.truth is not None,
+            self._solved: self.truth is not None,
             "labels": all("own_label" in shard for shard in self.shards.parts),
         }
         return frozenset(need for need, is_met in availability.items() if is_met)
 
     @property
-    def count(self) -> int:
-        return self.samples
-
-    @property
-    def features(self) -> FloatArray:
-        return self._features
-
-    @property
     def feature_rows(self) -> Rows:
         return _require(self.shards.features, "features")
 
-    @property
+    @cached_property
+    def features(self) -> FloatArray:
+        return np.asarray(self.feature_rows)
+
+    @cached_property
     def moments(self) -> Moments:
-        return self._moments
+        return self.shards.moments or rows_of(self.feature_rows).moments
 
     @property
     def reference(self) -> Reference:
@@ -209,17 +194,18 @@ class CellContext(Context):
     def held_out_rows(self, n: int) -> Rows:
         return self._scale.held_out_rows(n)
 
-    @property
+    @cached_property
     def known(self) -> NDArray:
-        return self._samples
+        return np.asarray(self.known_rows)
 
-    @property
+    @cached_property
     def known_rows(self) -> Rows:
-        return self._known_rows
+        reference = self.scale and self.scale.reference
+        return known_samples(self.data.model, reference, self.shards, self.count)
 
-    @property
+    @cached_property
     def whole(self) -> NDArray:
-        return self._whole
+        return read_consecutive_samples(self.shards.parts)[: self.count]
 
     def exact_samples(self, n: int) -> NDArray | None:
         exact = self.data.exact
@@ -234,7 +220,8 @@ class CellContext(Context):
 
     @property
     def own_label(self) -> NDArray[np.bool_]:
-        return _require(own_labels(self.shards.parts, self.samples), "labels")
+        masks = [_require(shard.get("own_label"), "labels") for shard in self.shards.parts]
+        return np.concatenate(masks)[: self.count]
 
     @property
     def training(self) -> tuple[FloatArray, float]:
@@ -250,33 +237,14 @@ class CellContext(Context):
 
     @property
     def solution(self) -> Endpoints:
-        return _require(self.truth, "path limit" if self.follows_path else "reference solution")
+        return _require(self.truth, self._solved)
 
     def once(self, key: object, make: Callable[[], Value]) -> Value:
         return self.data.once(key, make)
 
-    # -- read once -------------------------------------------------------------------------------
-
-    @cached_property
-    def _features(self) -> FloatArray:
-        return np.asarray(self.feature_rows)
-
-    @cached_property
-    def _moments(self) -> Moments:
-        return self.shards.moments or rows_of(self.feature_rows).moments
-
-    @cached_property
-    def _samples(self) -> NDArray:
-        return np.asarray(self.known_rows)
-
-    @cached_property
-    def _known_rows(self) -> Rows:
-        reference = self.scale and self.scale.reference
-        return known_samples(self.data.model, reference, self.shards, self.samples)
-
-    @cached_property
-    def _whole(self) -> NDArray:
-        return read_consecutive_samples(self.shards.parts)[: self.samples]
+    @property
+    def _solved(self) -> Need:
+        return "path limit" if self.follows_path else "reference solution"
 
     @property
     def _scale(self) -> Scale:
@@ -284,11 +252,7 @@ class CellContext(Context):
 
 
 def _require(value: Value | None, need: Need) -> Value:
-    """Return a value, since its need is met.
-
-    Raises:
-        ValueError: a metric asked for data that are not among its needs.
-    """
+    """Return a value that is there if a metric says that it needs it, or say that it must."""
     if value is None:
         raise ValueError(f"a metric that asks for this must say that it needs {need!r}")
     return value

@@ -31,13 +31,7 @@ FRECHET_ESTIMATOR = "frechet/3 fixed reference, fourth-moment debiased, leverage
 
 @dataclass(frozen=True)
 class Scale:
-    """Reference of a model, and its converged samples.
-
-    Attributes:
-        reference: features of real or exact samples.
-        converged: ``(m, d)`` features of converged samples of the model; None for a few-step map,
-            which has none.
-    """
+    """Reference of a model, and features ``(m, d)`` of converged samples; None for a map."""
 
     reference: Reference
     converged: FloatArray | None
@@ -79,9 +73,7 @@ _CARDS = {"digits-cloud": "digits-cloud", "digits": "digits-cloud", "fashion-kde
 
 
 class TrainingSet:
-    """Training examples ``(m, d)``, and data of the same kind ``(k, d)`` that the model has not
-    seen, or None.
-    """
+    """Training examples ``(m, d)``, and data ``(k, d)`` that the model has not seen, or None."""
 
     def __init__(self, examples: NDArray[np.float64], held_out: NDArray[np.float64] | None) -> None:
         self.examples, self.held_out = examples, held_out

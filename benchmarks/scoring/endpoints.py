@@ -36,9 +36,7 @@ MARGIN = 1e-5
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Converged endpoints ``x`` ``(k, *event)`` of samples 0 … k - 1, their modes (or None), and
-    their error (RMS).
-    """
+    """Converged endpoints ``(k, *event)`` of the first samples, their modes and error (RMS)."""
 
     x: NDArray
     modes: NDArray | None
@@ -47,13 +45,10 @@ class Endpoints:
 
 
 class Doubling(NamedTuple):
-    """Stopping rule for doubling the steps of a reference solution.
+    """Stopping rule for doubling the steps of a reference solution, from ``first`` to ``last``.
 
-    Attributes:
-        first, last: the fewest and the most steps.
-        negligible: doubling the steps once more would move it by less than this share of the
-            smallest error in the table.
-        gain: factor by which the next doubling moves it less than the last.
+    Another doubling must move it by less than ``negligible`` of the smallest error in the table;
+    it moves it ``gain`` times less than the last did.
     """
 
     first: int
@@ -69,10 +64,7 @@ def doubled(
     measured: Sequence[NDArray],
     rule: Doubling,
 ) -> Endpoints:
-    """Return the first ``solve(steps)`` that one more doubling of the steps hardly moves.
-
-    The run directory stores every solution.
-    """
+    """Return the first stored ``solve(steps)`` that one more doubling of the steps hardly moves."""
 
     def kept(steps: int) -> NDArray:
         name = f"{tag}-{steps}"
@@ -88,9 +80,7 @@ def doubled(
 def solve_by_doubling(
     solve: Callable[[int], NDArray], measured: Sequence[NDArray], rule: Doubling, first: int
 ) -> Endpoints:
-    """Return the first ``solve(steps)`` that one more doubling moves little, relative to its
-    distance to ``measured``.
-    """
+    """Return the first ``solve(steps)`` that one more doubling moves little."""
     steps, previous = first, None
     while True:
         x = solve(steps)
@@ -105,9 +95,7 @@ def solve_by_doubling(
 
 
 def _first_steps(run: RunDir, tag: str, fewest: int) -> int:
-    """Return the first number of steps: half of the most stored, to keep references from becoming
-    coarser.
-    """
+    """Return the first number of steps: half of the most stored, as references never coarsen."""
     return max(fewest, max(run.reference_steps(tag), default=0) // 2)
 
 
@@ -119,9 +107,7 @@ SOLVER = "dpm_solver_3m"
 """Solver of third order at one evaluation a step: the cheapest built-in way to converge."""
 
 CONVERGED_STEPS = 64
-"""Steps of converged samples of fd_conv: their discretisation error is far below a covariance's
-noise.
-"""
+"""Steps of converged samples of fd_conv: their error is far below a covariance's noise."""
 
 
 ODE = Doubling(64, 1024, negligible=0.01, gain=4)
@@ -148,36 +134,25 @@ def solve(
     return in_batches(ids, batch, ends)
 
 
-def endpoints(
-    run: RunDir,
-    model: Denoiser,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
-    measured: Sequence[NDArray],
-) -> Endpoints:
-    """Return converged endpoints of samples 0 … count - 1, from the run directory if stored.
+def endpoints(run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]) -> Endpoints:
+    """Return converged endpoints of the samples from 0 on, from the run directory if stored.
 
     Args:
         run: stores them.
-        model: on ``device``.
-        seed: of the latents.
-        dtype: of the state.
-        device: "cpu" or "cuda".
-        count: how many.
-        batch: samples per batch.
-        measured: results of deterministic samplers from the same latents, each ``(<= count,
-            *event)``; the smallest distance to these decides when the reference is converged.
+        model: on the cell's device.
+        cell: any cell of the model with these latents.
+        measured: results of deterministic samplers from the same latents, each ``(k, *event)``; the
+            largest k is the number of endpoints, and the smallest distance to these decides when
+            the reference is converged.
     """
-    tag = tag_of(model, seed, dtype, count)
-    ids = torch.arange(count, device=device)
+    count = max(map(len, measured))
+    tag, ids = tag_of(model, cell.seed, cell.dtype, count), torch.arange(count, device=cell.device)
+    dtype = getattr(torch, cell.dtype)
     exact = run.read_reference(f"{tag}-exact")
     if exact is None:
-        bound = model.bind(ids, seed)
+        labels = model.bind(ids, cell.seed).labels
         try:
-            x = model.endpoint(latents(model, ids, seed, getattr(torch, dtype))[0], bound.labels)
+            x = model.endpoint(latents(model, ids, cell.seed, dtype)[0], labels)
         except ArithmeticError as error:
             raise ValueError(
                 f"model {model.name} has no endpoints to compare with: {error}"
@@ -186,68 +161,50 @@ def endpoints(
             exact = {"x": x.cpu().numpy()}
             run.write_reference(f"{tag}-exact", exact)
     if exact is not None:
-        return Endpoints(exact["x"], _modes(model, exact["x"], device), 0, 0.0)
-    solution = doubled(
-        run,
-        tag,
-        lambda steps: solve(model, ids, seed, getattr(torch, dtype), steps, batch),
-        measured,
-        ODE,
-    )
-    return replace(solution, modes=_modes(model, solution.x, device))
+        return Endpoints(exact["x"], _modes(model, exact["x"], cell.device), 0, 0.0)
+
+    def solution(steps: int) -> torch.Tensor:
+        return solve(model, ids, cell.seed, dtype, steps, cell.batch_size)
+
+    found = doubled(run, tag, solution, measured, ODE)
+    return replace(found, modes=_modes(model, found.x, cell.device))
 
 
 def path_endpoints(
-    run: RunDir,
-    model: Denoiser,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
-    measured: Sequence[NDArray],
+    run: RunDir, model: Denoiser, cell: Cell, measured: Sequence[NDArray]
 ) -> Endpoints:
-    """Return the pathwise limits of samples 0 … count - 1: the reverse SDE's states at sigma_min
-    along their Brownian paths, denoised.
+    """Return states of the reverse SDE at sigma_min along Brownian paths, denoised.
 
-    It is the limit at 0 but for terms of fourth order in sigma_min, and exactly the step to 0 from
-    the limit. Arguments as :func:`endpoints`, with ``measured`` from samplers that follow the
-    paths.
+    This is the limit at 0 but for terms of fourth order in sigma_min. Arguments as
+    :func:`endpoints`.
     """
+    count, seed = max(map(len, measured)), cell.seed
 
     def limit(steps: int) -> torch.Tensor:
         def ends(ids: torch.Tensor) -> torch.Tensor:
-            bound, tree = (
-                model.bind(ids, seed),
-                BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min),
-            )
-            x = latents(model, ids, seed, getattr(torch, dtype))[0]
+            bound = model.bind(ids, seed)
+            tree = BrownianTree(seed, ids, model.event, model.sigma_max, model.sigma_min)
+            x = latents(model, ids, seed, getattr(torch, cell.dtype))[0]
             return bound(path_limit(bound, tree, x, steps.bit_length() - 1), model.sigma_min)
 
-        return in_batches(torch.arange(count, device=device), batch, ends)
+        return in_batches(torch.arange(count, device=cell.device), cell.batch_size, ends)
 
-    return doubled(run, f"{tag_of(model, seed, dtype, count)}-path", limit, measured, PATH)
+    tag = f"{tag_of(model, seed, cell.dtype, count)}-path"
+    return doubled(run, tag, limit, measured, PATH)
 
 
 def converged_features(
-    run: RunDir,
-    model: Denoiser,
-    reference: Reference,
-    seed: int,
-    dtype: str,
-    device: str,
-    count: int,
-    batch: int,
+    run: RunDir, model: Denoiser, reference: Reference, cell: Cell, count: int
 ) -> NDArray[np.float64]:
-    """Return features ``(m, d)`` of converged samples from latents of no run: the card's, or
-    ``count`` computed and stored.
-    """
+    """Return features ``(m, d)`` of converged samples: the card's, or ``count`` computed ones."""
     if reference.converged is not None:
         return reference.converged
-    name = f"{tag_of(model, seed, dtype, count, reference.extractor.identity, run.extractor)}-converged"
+    space = (reference.extractor.identity, run.extractor)
+    name = f"{tag_of(model, cell.seed, cell.dtype, count, *space)}-converged"
     stored = run.read_reference(name)
     if stored is None:
-        x = converged_samples(model, count, seed, getattr(torch, dtype), batch, device)
+        dtype = getattr(torch, cell.dtype)
+        x = converged_samples(model, count, cell.seed, dtype, cell.batch_size, cell.device)
         stored = {"features": reference.extractor(clamp(model.decode(x), reference.clamp)[0])}
         run.write_reference(name, stored)
     return stored["features"]
@@ -279,9 +236,8 @@ Truth = Callable[..., Endpoints]
 def truth_of(model: Denoiser, cell: Cell) -> Truth | None:
     """Return the kind of endpoints for a cell's samples; None for samples without a limit.
 
-    A pathwise limit needs a sampler that claims to converge to it, and an exact denoiser, since it
-    takes thousands of evaluations. The Gaussian start follows the ODE, not the path. The path of a
-    few-step map is known at its end alone.
+    A pathwise limit takes thousands of evaluations, hence an exact denoiser, and a sampler that
+    claims to converge to it. The Gaussian start follows the ODE, not the path.
     """
     if model.kind == "map":
         return None
@@ -307,32 +263,16 @@ def truths_of(
 ) -> Mapping[Truth | None, Endpoints]:
     """Return converged endpoints of both kinds, where cells need them.
 
-    Their required accuracy depends on the cells' own results.
-
-    Args:
-        run: stores them.
-        model: of the cells.
-        solved: the same model, with counted evaluations.
-        cells: to be compared.
-        whole: gives the samples of a cell that were stored whole, ``(k, *event)``.
-        stage: receives the present stage.
+    Their required accuracy depends on the cells' own results: ``whole`` gives the samples of a cell
+    that were stored whole. ``solved`` is the model with counted evaluations.
     """
     truths: dict[Truth | None, Endpoints] = {}
     for truth in (endpoints, path_endpoints):
         comparable = [cell for cell in cells if truth_of(model, cell) is truth]
         if comparable:
             measured = [whole(cell) for cell in comparable]
-            first, count = comparable[0], max(map(len, measured))
             kind = "endpoints" if truth is endpoints else "paths"
-            stage(f"{first.model}: converged {kind} of {count} samples")
-            truths[truth] = truth(
-                run,
-                solved,
-                first.seed,
-                first.dtype,
-                first.device,
-                count,
-                first.batch_size,
-                measured,
-            )
+            count = max(map(len, measured))
+            stage(f"{comparable[0].model}: converged {kind} of {count} samples")
+            truths[truth] = truth(run, solved, comparable[0], measured)
     return truths

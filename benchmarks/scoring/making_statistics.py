@@ -24,12 +24,7 @@ Shape = tuple[tuple[int, ...], tuple[float, float] | None]
 
 
 class WrittenStatistics(NamedTuple):
-    """Result of :func:`make_statistics`.
-
-    Attributes:
-        n: samples.
-        extractor: of their features.
-    """
+    """Number of samples, and the extractor of their features."""
 
     n: int
     extractor: Extractor
@@ -38,20 +33,10 @@ class WrittenStatistics(NamedTuple):
 def make_statistics(
     source: str, spec: str, out: Path, model: Denoiser | None = None
 ) -> WrittenStatistics:
-    """Write mean and covariance of the features of real samples
-    (:func:`.statistics.write_statistics`).
+    """Write mean and covariance of the features of real samples for :func:`.read_statistics`.
 
-    Args:
-        source: as ``--reference`` takes it: a folder of images, an array, a data set, of which the
-            training images count. None is held out, as in published numbers.
-        spec: of the extractor.
-        out: ``.npz`` file.
-        model: gives their shape and range. None takes these from images.
-
-    Raises:
-        ValueError: there is no such source or extractor, the two do not go together, or the range
-            is not known.
-        OSError: the file cannot be written.
+    ``source`` is as ``--reference`` takes it; of a data set the training images count. None is held
+    out, as in published numbers. Shape and range are those of ``model``, or of images.
     """
     if out.suffix != ".npz":
         raise ValueError(f"--out {out}: statistics go into a .npz file, such as {out.stem}.npz")
@@ -68,11 +53,7 @@ def make_statistics(
 
 
 def _shape(source: str, spec: str) -> Shape:
-    """Return the shape and range of images in a folder or in bytes.
-
-    Raises:
-        ValueError: the source has neither.
-    """
+    """Return the shape and range of images in a folder or in bytes."""
     path = Path(source)
     if path.is_dir():
         return _of_folder(path), BYTES

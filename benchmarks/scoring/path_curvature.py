@@ -50,14 +50,7 @@ class Path:
 
 
 def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) -> Path:
-    """Follow the paths from the states ``x`` ``(n, *event)`` at the first level of a grid to 0, one
-    evaluation a step.
-
-    Args:
-        denoise: bound denoiser.
-        x: not modified.
-        grid: levels.
-    """
+    """Follow paths from ``x`` at the first level of a grid to 0, one evaluation a step."""
     evaluations: list[tuple[Tensor, Tensor]] = []
 
     def watched(x: Tensor, sigma: float) -> Tensor:
@@ -71,23 +64,14 @@ def follow(denoise: Callable[[Tensor, float], Tensor], x: Tensor, grid: Grid) ->
 
 
 def arc_length(path: Path, unit: float, every: int = 1) -> FloatArray:
-    """Return the arc length of d's polygon at the nodes ``(k, n)``, from 0 at the first, in
-    ``unit`` per root dimension.
-
-    Args:
-        path: of ``k`` nodes.
-        unit: s, > 0.
-        every: stride of the nodes; the last is included.
-    """
+    """Return the arc length of d's polygon at every ``every``-th node and the last, in ``unit``."""
     nodes = np.unique([*range(0, len(path.sigma), every), len(path.sigma) - 1])
     steps = np.linalg.norm(np.diff(path.d[nodes], axis=0), axis=-1)
     return np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, 0)]) / (unit * path.dim**0.5)
 
 
 def jump(path: Path, unit: float) -> FloatArray:
-    """Return the error of a single Euler step to 0, ``(n,)``, in ``unit`` per root dimension: at
-    most the curvature.
-    """
+    """Return the error of one Euler step to 0, ``(n,)``, in ``unit`` per root dimension."""
     return np.linalg.norm(path.end - path.d[0], axis=-1) / (unit * path.dim**0.5)
 
 
@@ -99,9 +83,7 @@ def deviation(path: Path, unit: float) -> FloatArray:
 
 
 def straightness(path: Path, unit: float) -> FloatArray:
-    """Return the mean square of y' less the chord's slope over the path's times, per dimension,
-    ``(n,)``; 0 is straight.
-    """
+    """Return the mean square of y' less the chord's slope over time, ``(n,)``; 0 is straight."""
     from scipy.integrate import trapezoid  # here: few runs have a use for it
 
     sigma = path.sigma[:, None, None]
@@ -132,17 +114,9 @@ Arrays = dict[str, NDArray]
 
 
 def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> None:
-    """Measure the curvature of a model's trajectories, unless stored, and write the summary into
-    ``run.json``.
+    """Measure the curvature of a model's trajectories, unless stored, for ``run.json``.
 
-    A path that is not finite has no summary.
-
-    Args:
-        run: stores the values of single samples.
-        model: on the device of ``cell``.
-        cell: any cell of the model, for its name, seed, dtype, device and batches.
-        ends: converged endpoints of samples 0 … k - 1, of which :data:`MOST` at most are followed
-            again.
+    A path that is not finite has no summary. At most :data:`MOST` ``ends`` are followed again.
     """
     count = min(len(ends), MOST)
     name = f"{tag_of(model, cell.seed, cell.dtype, count)}-curvature-v{_VERSION}"
@@ -162,10 +136,7 @@ def keep_curvature(run: RunDir, model: Denoiser, cell: Cell, ends: NDArray) -> N
 def converged(
     model: Denoiser, ids: torch.Tensor, seed: int, dtype: torch.dtype, batch: int, unit: float
 ) -> Arrays:
-    """Run :func:`measured` on so many steps that more would change it little.
-
-    The arguments are the same.
-    """
+    """Run :func:`measured` on so many steps that more would change it little."""
     arrays: Arrays = {}
     for steps in STEPS:
         arrays = measured(model, ids, seed, dtype, batch, unit, steps)
@@ -184,21 +155,11 @@ def measured(
     unit: float,
     steps: int,
 ) -> Arrays:
-    """Return single samples' values on ``steps`` karras steps to 0.
+    """Return single samples' values on ``steps`` >= 2 karras steps to 0.
 
-    Args:
-        model: on the device of ``ids``.
-        ids: sample numbers.
-        seed: of the latents.
-        dtype: of the state.
-        batch: samples per batch at most.
-        unit: standard deviation of the data, > 0.
-        steps: >= 2.
-
-    Returns:
-        ``sigma`` (17,) the edges of the bands, falling; ``way`` (n, 17) the arc length of d from
-        sigma_max to each; ``missing`` (n,) the growth of the last with more steps; ``jump``,
-        ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
+    They are ``sigma`` (17,), the falling edges of bands; ``way`` (n, 17), the arc length of d from
+    sigma_max to each; ``missing`` (n,), the growth of the last with more steps; ``jump``,
+    ``deviation`` and ``straightness`` (n,); ``steps`` and ``unit``.
     """
     grid = karras(steps, model.sigma_min, model.sigma_max)
     edges = np.geomspace(model.sigma_max, model.sigma_min, BANDS + 1)
@@ -245,11 +206,7 @@ def summary(arrays: Arrays) -> dict[str, Any]:
 
 
 def spread(model: Denoiser, ends: NDArray) -> float:
-    """Return the standard deviation of the data, root mean square over dimensions: the model's own
-    if known, else of the ``ends``.
-
-    Data that do not vary have straight paths in any unit: 1.
-    """
+    """Return the RMS standard deviation of the data, or of the ``ends``; 1 for constant data."""
     moments, rows = moments_of(model), ends.reshape(len(ends), -1).astype(np.float64)
     if moments is None:
         return float(np.sqrt(rows.var(0).mean())) or 1.0

@@ -20,25 +20,16 @@ from ...samplers import Denoise
 from ...samplers.brownian import BrownianTree
 
 SUBDIVISION = 4
-"""log2 of the pieces of a step over which J is summed: a 16th of J's uncertainty given the
-increment remains.
-"""
+"""log2 of the pieces of a step over which J is summed: a 16th of its uncertainty remains."""
 PIECES = 1 << SUBDIVISION
 BLOCK = 1 << 23
 """Most numbers of a path in memory (64 MiB)."""
 
 
 def path_limit(denoise: Denoise, tree: BrownianTree, x: Tensor, log2_steps: int) -> Tensor:
-    """Return states at ``tree.sigma_floor``, by 2^log2_steps steps evenly spaced in log sigma.
+    """Return float64 states at ``tree.sigma_floor``, from states ``x`` ``(batch, *event)`` on top.
 
-    Args:
-        denoise: bound to the samples of ``tree``.
-        tree: their paths.
-        x: ``(batch, *event)``, states at ``tree.sigma_max``; not modified.
-        log2_steps: of the number of steps, at most ``DEPTH - SUBDIVISION``.
-
-    Returns:
-        ``(batch, *event)`` float64.
+    Takes 2^log2_steps steps evenly spaced in log sigma, at most 2^(DEPTH - SUBDIVISION).
     """
     fine = log2_steps + SUBDIVISION
     coarse = next(c for c in range(fine + 1) if c == log2_steps or x.numel() << (fine - c) <= BLOCK)

@@ -40,13 +40,7 @@ SETS: dict[str, Callable[[str], tuple[Tensor, Tensor]]] = dict(
 
 
 class RealData(NamedTuple):
-    """Samples of the truth, ``(n, *event)`` each.
-
-    Attributes:
-        reference: for the moments.
-        held_out: others.
-        name: of their source.
-    """
+    """Samples of the truth ``(n, *event)`` for the moments, others held out, and their source."""
 
     reference: Tensor
     held_out: Tensor
@@ -56,17 +50,10 @@ class RealData(NamedTuple):
 def real_data(model: Denoiser, source: str | None) -> RealData:
     """Return real samples for a model: images, for a latent model with a decoder.
 
-    Args:
-        model: of the data.
-        source: ``.npy`` or ``.npz`` file (:func:`read_array`); a folder of images
-            (:func:`read_folder`); or
-            ``fashion-mnist``, ``digits`` or ``emoji``, where those are installed
-            (:mod:`samplerbench.models.cards.datasets`); or ``torchvision:NAME:FOLDER``
-            (:func:`torchvision_set`); None has the model draw them.
-
-    Raises:
-        ValueError: there is no such source, its samples are not like the model's, or the model
-            cannot draw its data.
+    ``source`` is a file (:func:`read_array`), a folder of images (:func:`read_folder`),
+    ``fashion-mnist``, ``digits`` or ``emoji`` where those are installed
+    (:mod:`samplerbench.models.cards.datasets`), or ``torchvision:NAME:FOLDER``
+    (:func:`torchvision_set`); None has the model draw them.
     """
     if source is None:
         try:
@@ -101,18 +88,7 @@ def real_data(model: Denoiser, source: str | None) -> RealData:
 def read_samples(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None, whose: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the real samples of a source, ``(n, *event)`` float32, and its held-out part, if it
-    has one.
-
-    Args:
-        source: as :func:`real_data` takes it.
-        event: shape of a sample.
-        limits: range of the data; None if there is none.
-        whose: name of the model, for messages.
-
-    Raises:
-        ValueError: there is no such source, or its samples are not like the model's.
-    """
+    """Return a source's samples ``(n, *event)`` float32, and its held-out part, if it has one."""
     if source.startswith(PREFIX):
         return torchvision_set(source, event, limits)
     if source in SETS:
@@ -130,11 +106,7 @@ def read_samples(
 
 
 def held_out_samples(model: Denoiser, source: str) -> Tensor | None:
-    """Return real samples outside every reference set; None for a source of statistics alone.
-
-    Raises:
-        ValueError: as :func:`real_data`.
-    """
+    """Return real samples outside every reference set; None for a source of statistics alone."""
     file = read_statistics(source)
     if file is not None and not file.has_images_of(model.decoded_event):
         return None
@@ -161,14 +133,7 @@ Limits = tuple[float, float] | None
 
 
 class Measured(NamedTuple):
-    """Features of real samples.
-
-    Attributes:
-        mean: ``(d,)`` of the reference set.
-        cov: ``(d, d)``.
-        held_out: ``(m, d)`` of other samples.
-        data: name and hash of the samples.
-    """
+    """Moments of the reference set's features, held-out features, and hash of the samples."""
 
     mean: FloatArray
     cov: FloatArray
@@ -177,9 +142,7 @@ class Measured(NamedTuple):
 
 
 def measured(extractor: Extractor, real: RealData, limits: Limits, cache: Path) -> Measured:
-    """Return the moments of real samples' features, and the features of held-out ones, cached by
-    extractor.
-    """
+    """Return moments of real samples' features, and held-out features, cached by extractor."""
     data = _name_with_digest(real.name, *real[:2])
 
     def make() -> dict[str, np.ndarray]:
@@ -234,9 +197,7 @@ def _cache(
 
 
 def _is_outdated(stored: Mapping[str, np.ndarray], now: Fingerprint) -> bool:
-    """Return True if cached features cannot be shown to come from an extractor that equals the
-    present one.
-    """
+    """Return True if cached features cannot be shown to come from an equal extractor."""
     try:
         before = Fingerprint.from_json(json.loads(str(stored[MADE_BY])))
         opened = json.loads(str(stored[OPENED])) if OPENED in stored else {}

@@ -22,12 +22,7 @@ Photographs are packed to a half, drawings to a twentieth.
 
 
 def open_arrays(path: Path) -> Any:
-    """Return the result of ``numpy.load``.
-
-    Raises:
-        ValueError: the file holds Python objects, or is far larger unpacked.
-        Exception: raised for a damaged file.
-    """
+    """Return the result of ``numpy.load``; refuse Python objects, and far larger archives."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -63,19 +58,11 @@ def read_array(
     limits: tuple[float, float] | None,
     most: int | None = None,
 ) -> Tensor:
-    """Read the samples of a file, ``(n, …)`` float32.
+    """Read the samples of a file, ``(n, …)`` float32, ``most`` of them spread evenly over it.
 
-    Args:
-        path: ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the
-            model's own range. Bytes (uint8) of a model with ``limits`` are images, from
-            ``limits[0]`` for 0 to ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w,
-            channels)`` the channels are put first.
-        event: shape of a sample.
-        limits: range of the model's data; None leaves bytes as they are.
-        most: samples at most, spread evenly over the file; None for all.
-
-    Raises:
-        ValueError: there is no such file, or it holds no numbers.
+    The file is ``.npy``, or ``.npz`` with one array, ``x`` or ``arr_0``, ``(n, *event)`` in the
+    model's range. Bytes (uint8) of a model with ``limits`` are images, from ``limits[0]`` for 0 to
+    ``limits[1]`` for 255; of ``(n, h, w)`` or ``(n, h, w, channels)`` the channels are put first.
     """
     if not path.is_file():
         raise ValueError(
@@ -113,17 +100,9 @@ def read_array(
 
 
 def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float] | None) -> Tensor:
-    """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32;
-    black is ``limits[0]``.
+    """Read the images of a folder and its subfolders, sorted by path, ``(n, *event)`` float32.
 
-    Args:
-        folder: with files whose names end in one of :data:`SUFFIXES`; others are left alone.
-        event: (1, h, w) for grey images, or (3, h, w) for RGB; colours are converted.
-        limits: range of the model's data.
-
-    Raises:
-        ValueError: the model's samples are no images of a known range, Pillow is missing, or an
-            image cannot be read or has another size.
+    Black is ``limits[0]``; colours are converted to grey or RGB. Other files are left alone.
     """
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -149,11 +128,7 @@ def read_folder(folder: Path, event: tuple[int, ...], limits: tuple[float, float
 
 
 def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
-    """Read an image as ``event`` of 8-bit numbers.
-
-    Raises:
-        ValueError: it is no image, or has another size.
-    """
+    """Read an image as ``event`` of 8-bit numbers."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -173,11 +148,7 @@ def _read_image(path: Path, event: tuple[int, ...]) -> np.ndarray:
 
 
 def pixels_of(image: Any, event: tuple[int, ...], where: str) -> np.ndarray:
-    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is.
-
-    Raises:
-        ValueError: it has another size, or is no image.
-    """
+    """Return a Pillow image as ``event`` of 8-bit numbers, grey or RGB as the event is."""
     channels, height, width = event
     size = getattr(image, "size", None)
     if size != (width, height):
@@ -201,18 +172,9 @@ PREFIX = "torchvision:"
 def torchvision_set(
     source: str, event: tuple[int, ...], limits: tuple[float, float] | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the training and the test images of a local data set, ``(n, *event)`` float32 each,
-    without downloads.
+    """Return training and test images ``(n, *event)`` of a local ``torchvision:NAME:FOLDER``.
 
-    Args:
-        source: ``torchvision:NAME:FOLDER``, such as ``torchvision:CIFAR10:data``, with the name
-            of the class and its ``root``.
-        event: (1, h, w) for grey images or (3, h, w) for RGB; colours are converted.
-        limits: range of the model's data.
-
-    Raises:
-        ValueError: torchvision or its files are missing, there is no such data set or it has no
-            training and test images, the model's samples are no images, or images have other sizes.
+    NAME is a class of ``torchvision.datasets`` and FOLDER its ``root``. Colours are converted.
     """
     name, colon, folder = source.removeprefix(PREFIX).partition(":")
     if not (name and colon and folder):

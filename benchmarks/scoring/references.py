@@ -92,11 +92,7 @@ def _pin_numbers(reference: Reference) -> Reference:
 
 
 def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
-    """Return the extractor of :func:`load_references` for a model, without a reference.
-
-    Raises:
-        ValueError: as there.
-    """
+    """Return the extractor of :func:`load_references` for a model, without a reference."""
     own = _call(name, model.reference)
     space = _space(name, model, own, spec)
     if space == CARD:
@@ -106,9 +102,7 @@ def extractor_of(name: str, model: Denoiser, spec: str) -> Extractor | None:
 
 
 def _space(name: str, model: Denoiser, own: Reference | None, spec: str) -> str:
-    """Return the feature space of a model: pixels for small samples of a model that draws its data
-    and has no features.
-    """
+    """Return the feature space of a model: pixels for small data that it draws, featureless."""
     if spec != CARD or own is not None or math.prod(model.decoded_event) > LARGEST_OWN:
         return spec
     return spec if _call(name, lambda: model.data(1, HELD_OUT_SEED)) is None else PIXELS
@@ -163,7 +157,7 @@ def _reference_for(
                 f"{file.path.name} has statistics of other features: the moments are of its images"
             )
         else:
-            return given_reference(file, moments, model, extractor, cache)
+            return statistics_reference(file, moments, model, extractor, cache)
     data = real_data(model, source)
     if source is not None:
         _check_range(data, limits, source)
@@ -171,12 +165,7 @@ def _reference_for(
 
 
 def _check_range(data: RealData, limits: tuple[float, float] | None, source: str) -> None:
-    """Refuse images in another range than the model's, which clamping would make black and white.
-
-    Raises:
-        ValueError: more than :data:`.MOST_OUTSIDE` of the values lie outside, or all of them in one
-            half, as those in [0, 1] of [-1, 1].
-    """
+    """Refuse images in another range, which clamping would make black and white."""
     outside = clamp(data.reference, limits)[1]
     if limits is not None and outside > MOST_OUTSIDE:
         raise ValueError(
@@ -198,7 +187,7 @@ def _check_range(data: RealData, limits: tuple[float, float] | None, source: str
 
 
 def _of_moments(model: Denoiser, own: Reference | None, extractor: Identity) -> Reference | None:
-    """Return a reference in pixels from a model's own moments of its data; None without moments.
+    """Return a pixel reference from a model's own moments; None without moments.
 
     A model that draws its data has held-out samples too, and no range: its moments belong to values
     that were never clamped.
@@ -245,17 +234,14 @@ def _reference_from_data(
     )
 
 
-def given_reference(
+def statistics_reference(
     file: StatisticsFile, known: RealStatistics, model: Denoiser, extractor: Extractor, cache: Path
 ) -> Reference:
-    """Return the reference of a model's samples from a file of statistics.
+    """Return a reference from statistics in a file; ``known`` has those of the extractor.
 
-    Args:
-        file: of the statistics.
-        known: statistics of the extractor's features (:meth:`.StatisticsFile.of`).
-        model: of the samples.
-        extractor: gives their features.
-        cache: folder for features of the file's images.
+    Fréchet distances need moments only; comparisons of samples with samples need features, stored
+    in the file or of its images. The floor needs real samples outside the moments, which no such
+    file has. Neither size nor noise of the reference set enters an estimate or an error.
     """
     path, features = file.path, known.features
     fits = model.decoded_limits is not None and file.has_images_of(model.decoded_event)

@@ -9,15 +9,14 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ...models.denoiser import Denoiser
-from ...models.reference import Reference
+from ...models import Denoiser, Reference
 from ...results.record import Record
 from ...results.run_directory.layout import INFLUENCE, QUALITY
 from ...results.run_directory.reading import log
 from ...results.run_directory.run_dir import RunDir
 from ...results.run_directory.sealed import Damaged, StoredArray
 from ...results.terminal.path_curvature import KEY as CURVATURE
-from ..metrics.metric import Metric, origin
+from ..metrics.metric import Context, Metric, origin
 from ..sampling.counting import ReportingMeter
 from ..sampling.shard import Arrays
 from ..sampling.trajectories import Trajectories, evolution, pictures
@@ -33,7 +32,14 @@ from .context import (
 )
 from .data import Data, Scale
 from .endpoints import Endpoints, converged_features, endpoints, truth_of, truths_of
-from .versions import METRICS, asked_metrics, checked, kept_numbers, measured_versions, versions_of
+from .versions import (
+    METRICS,
+    asked_metrics,
+    checked,
+    measured_versions,
+    stored_numbers,
+    versions_of,
+)
 
 
 def measure(
@@ -46,13 +52,8 @@ def measure(
 ) -> tuple[Record, Arrays]:
     """Return the quality columns of a cell and their influence values.
 
-    Args:
-        cell: of the samples.
-        context: the samples and their references.
-        requested: versions of the suite's metrics, by name.
-        stored_versions: versions of the metrics with stored numbers.
-        done: stored numbers.
-        arrays: their influence values.
+    ``requested`` and ``stored_versions`` are versions of metrics by name: of the suite, and of the
+    numbers in ``done`` and ``arrays``.
     """
     all_metrics = asked_metrics(None)
     present, versions = versions_of(all_metrics), {}
@@ -62,7 +63,7 @@ def measure(
         columns: Record | None = {}
         values: Arrays = {}
         if stored_versions.get(metric.name) == present[metric.name]:
-            columns, values = kept_numbers(metric, done, arrays)
+            columns, values = stored_numbers(metric, done, arrays)
         elif metric.name not in requested:
             continue
         elif metric.needs <= context.met:
@@ -76,12 +77,9 @@ def measure(
 
 
 def _run_metric(
-    metric: Metric, cell: Cell, context: CellContext, record: Record
+    metric: Metric, cell: Cell, context: Context, record: Record
 ) -> tuple[Record | None, Arrays]:
-    """Return the results of one metric.
-
-    A plugin fails alone: its result is None, and the reason goes into the row.
-    """
+    """Return the results of one metric; a plugin fails alone, with the reason in the row."""
     if not origin(metric):
         measured = metric(context)
         return dict(measured.columns), dict(measured.influence)
@@ -127,15 +125,8 @@ class Progress(Protocol):
 class Scorer:
     """Scoring of one model's cells in one run directory.
 
-    Attributes:
-        run: directory of the parts.
-        suite: of the run.
-        model: on the device.
-        reference: its truth; None for none.
-        endpoint_count: how many samples are compared with their converged endpoints.
-        watch: runs the first samples of a cell and records them, for a picture
-            (:func:`..sampling.trajectories.watched`).
-        report: receives stages, and the evaluations for references.
+    ``model`` is on the device, ``endpoint_count`` samples are compared with converged endpoints,
+    and ``watch`` records the first samples of a cell for a picture.
     """
 
     run: RunDir
@@ -157,18 +148,10 @@ class Scorer:
         return ReportingMeter(tell=self.report.evaluations).attach(self.model)
 
     def score(self, cells: Sequence[Cell]) -> Cell | None:
-        """Write ``quality.json``, ``influence.npz`` and the pictures of every cell without a
-        present score.
+        """Write score and pictures of every cell without a present score, and path curvature.
 
-        If requested and endpoints are known, the curvature of the paths to them goes into
-        ``run.json``.
-
-        Args:
-            cells: of the model, which have all their samples; at least one.
-
-        Returns:
-            A cell with damaged samples, or too few stored whole: they must be drawn again before
-                the others can be scored. None if all are scored.
+        Returns a cell with damaged samples, or too few stored whole, which must be drawn again
+        before the others can be scored. None if all are scored.
         """
         curvatures = self.run.run().get(CURVATURE) or {}
         curvature_lacks = self.suite.path_curvature and cells[0].model not in curvatures
@@ -183,26 +166,27 @@ class Scorer:
     def _score_all(self, cells: Sequence[Cell]) -> None:
         truths = truths_of(self.run, self.model, self.solved, cells, self._whole, self.report.stage)
         scale, data = self._scale(cells[0]), Data(self.model, cells[0].device)
-        for place, cell in enumerate(cells, 1):
-            truth = truths.get(truth_of(self.model, cell))
-            stamp = self._stamp(cell, truth, scale)
-            done = self.run.read(cell.key, QUALITY) or {}
-            before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
-            same = done.get("status") == "ok" and before == stamp
-            if same and not self._pending(cell):
-                continue
-            self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
-            try:
-                shards, follows_path = self._gather(cell), cell.sampler.stochastic
-                context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
-                record, influences = self._score_cell(cell, context, done if same else {})
-                whole = {"status": "ok", "reason": "", **stamp, **record}
-                self.run.write_score(cell.key, whole, influences)
-            except (ArithmeticError, ValueError) as error:
-                # numbers that no formula can take: this row only
-                reason = f"scoring: {' '.join(str(error).split())}"
-                failed = {**stamp, "status": "failed", "reason": reason}
-                self.run.write(cell.key, QUALITY, failed)
+        with self.run.together():
+            for place, cell in enumerate(cells, 1):
+                truth = truths.get(truth_of(self.model, cell))
+                stamp = self._stamp(cell, truth, scale)
+                done = self.run.read(cell.key, QUALITY) or {}
+                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
+                same = done.get("status") == "ok" and before == stamp
+                if same and not self._pending(cell):
+                    continue
+                self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
+                try:
+                    shards, follows_path = self._gather(cell), cell.sampler.stochastic
+                    context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
+                    record, influences = self._score_cell(cell, context, done if same else {})
+                    whole = {"status": "ok", "reason": "", **stamp, **record}
+                    self.run.write_score(cell.key, whole, influences)
+                except (ArithmeticError, ValueError) as error:
+                    # numbers that no formula can take: this row only
+                    reason = f"scoring: {' '.join(str(error).split())}"
+                    failed = {**stamp, "status": "failed", "reason": reason}
+                    self.run.write(cell.key, QUALITY, failed)
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import keep_curvature  # few runs ask for it
@@ -210,9 +194,6 @@ class Scorer:
             keep_curvature(self.run, self.model, cells[0], truths[endpoints].x)
 
     def _pending(self, cell: Cell) -> bool:
-        """Return True if a cell has no present score, as far as known without its samples and
-        references.
-        """
         return bool(self.lacks(cell))
 
     def lacks(self, cell: Cell) -> str:
@@ -255,10 +236,7 @@ class Scorer:
     def _score_cell(
         self, cell: Cell, context: CellContext, done: Mapping[str, Any]
     ) -> tuple[Record, Arrays]:
-        """Return the quality columns and influence values of a cell, with its pictures written.
-
-        Valid numbers of ``done`` stay.
-        """
+        """Return the quality columns and influence values of a cell, with its pictures written."""
         shards, written = context.shards.parts, {}
         stored_versions, arrays = (
             measured_versions(done),
@@ -302,11 +280,9 @@ class Scorer:
         count = self.suite.converged_samples
         if self.model.kind == "map":  # a solver would take it for a denoiser
             return Scale(self.reference, None)
-        where = (first.seed, first.dtype, first.device, count, first.batch_size)
         self.report.stage(f"{first.model}: {count} converged samples")
-        return Scale(
-            self.reference, converged_features(self.run, self.solved, self.reference, *where)
-        )
+        converged = converged_features(self.run, self.solved, self.reference, first, count)
+        return Scale(self.reference, converged)
 
     def _whole(self, cell: Cell) -> NDArray:
         """Return the samples of a cell that were stored whole, as many as are compared."""

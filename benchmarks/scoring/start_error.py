@@ -41,10 +41,7 @@ def start_errors(model: Denoiser) -> dict[str, float]:
 def start_error(means: NDArray, cov: NDArray, sigma_max: float) -> float:
     """Return the root mean square Wasserstein distance per dimension, in the units of the data.
 
-    Args:
-        means: ``(D,)``, or ``(classes, D)``, over which squares are averaged.
-        cov: ``(D, D)`` about them.
-        sigma_max: S.
+    ``means`` are ``(D,)`` or ``(classes, D)``, whose squares are averaged; ``cov`` is about them.
     """
     variances, axes = np.linalg.eigh(cov)
     c = variances.clip(min=0)

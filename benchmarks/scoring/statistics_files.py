@@ -95,11 +95,7 @@ class StatisticsFile:
     images: tuple[int, ...] | None = None
 
     def of(self, extractor: Extractor, limits: tuple[float, float] | None) -> RealStatistics:
-        """Return the statistics of an extractor's features.
-
-        Args:
-            extractor: gives the samples' features.
-            limits: range of the samples.
+        """Return the statistics of an extractor's features, of samples in the range ``limits``.
 
         Raises:
             ValueError: it has none, as far as the file and the extractor tell.
@@ -137,9 +133,7 @@ class StatisticsFile:
 
 
 def origin_of(extractor: Extractor, limits: tuple[float, float] | None) -> str:
-    """Return the identity of features in a file: their extractor, and the range of values where it
-    matters.
-    """
+    """Return the identity of an extractor's features, with the range of values where it matters."""
     if made_of := getattr(extractor, "made_of", ""):
         return made_of
     values = f" of values in [{limits[0]:g}, {limits[1]:g}]" if limits else ""
@@ -283,15 +277,8 @@ def write_statistics(
 ) -> None:
     """Write a file for :func:`read_statistics` and EDM's scripts.
 
-    Args:
-        path: of the ``.npz`` file: ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the
-            covariance by N - 1; and ``n`` and ``extractor``, which other readers ignore.
-        features: ``(n, d)`` of n >= 2 real samples.
-        extractor: of the features.
-        limits: range of the samples.
-
-    Raises:
-        ValueError: fewer than two samples, or features that are not finite.
+    It is ``.npz`` with ``mu`` ``(d,)`` and ``sigma`` ``(d, d)``, float64, the covariance by N - 1;
+    and ``n`` and ``extractor``, which other readers ignore.
     """
     moments = Moments.of(features)
     with path.open("wb") as file:

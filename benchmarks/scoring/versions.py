@@ -81,7 +81,9 @@ def measured_versions(done: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tuple[Record, Arrays]:
+def stored_numbers(
+    metric: Metric, done: Mapping[str, Any], arrays: Arrays
+) -> tuple[Record, Arrays]:
     """Return the stored columns and influence values of a metric."""
     columns = [column.name for quantity in metric.quantities for column in quantity.columns]
     names = {
@@ -92,11 +94,7 @@ def kept_numbers(metric: Metric, done: Mapping[str, Any], arrays: Arrays) -> tup
 
 
 def checked(metric: Metric, measured: Measured) -> tuple[Record, Arrays]:
-    """Check the results of a plugin's metric against its columns.
-
-    Raises:
-        ValueError: a value is not of its column's kind, or influence values are no finite numbers.
-    """
+    """Check a plugin's results: columns of their kind, influence values finite numbers."""
     kinds: dict[str, Kind] = {
         column.name: column.kind for q in metric.quantities for column in q.columns
     }

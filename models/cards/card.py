@@ -119,16 +119,9 @@ _NEEDED = ("name", "title", "licence", "event", "files")
 
 
 def check_card(table: Mapping[str, Any], folder: str) -> None:
-    """Check the values of a ``card.toml``.
+    """Check the values of a ``card.toml`` in a folder of this name.
 
     Keys without a rule are for readers, and need only be values that a card can have.
-
-    Args:
-        table: the whole of it.
-        folder: name of the card's folder.
-
-    Raises:
-        ValueError: the first invalid value, by name.
     """
     for key in _NEEDED:
         if key not in table:
@@ -283,8 +276,7 @@ def load_card(name: str, root: Path = CARDS) -> Card:
     """Read ``root/name/card.toml``; files are read and verified when they are used.
 
     Raises:
-        CardError: there is no such card, it cannot be read, or a value in it cannot be
-            (:mod:`.check`).
+        CardError: there is no such card, or it cannot be read, or has an invalid value.
     """
     folder = root / name
     path = folder / "card.toml"

@@ -50,18 +50,12 @@ FASHION_DIR = Path(os.environ.get("SAMPLERBENCH_FASHION", "/usr/share/datasets/f
 
 
 def fashion_mnist(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Fashion-MNIST (Zalando, MIT licence) from the IDX files of Debian's package
-    ``dataset-fashion-mnist``.
+    """Load Fashion-MNIST (Zalando, MIT) from the files of Debian's ``dataset-fashion-mnist``.
 
-    Args:
-        split: "train" (60 000 images) or "test" (10 000).
-
-    Returns:
-        Images ``(n, 1, 28, 28)`` float32 in [-1, 1] and labels ``(n,)`` int64 in [0, 9].
+    Images are ``(n, 1, 28, 28)`` float32 in [-1, 1], labels int64 in [0, 9].
 
     Raises:
-        FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION`` (default
-            /usr/share/datasets/fashion-mnist).
+        FileNotFoundError: the files are not in ``$SAMPLERBENCH_FASHION``.
     """
     prefix = "train" if split == "train" else "t10k"
     images = _idx(FASHION_DIR / f"{prefix}-images-idx3-ubyte.gz", header=16).reshape(-1, 1, 28, 28)
@@ -82,16 +76,10 @@ def _idx(path: Path, *, header: int) -> np.ndarray:
 
 
 def digits(split: Literal["all", "train", "test"] = "all") -> tuple[Tensor, Tensor]:
-    """Load the 1 797 handwritten digits of scikit-learn (UCI ML repository, CC BY 4.0); this needs
-    scikit-learn.
+    """Load the 1 797 digits of scikit-learn (UCI ML repository, CC BY 4.0): images and labels.
 
-    Args:
-        split: "all", or "train" (1 399 images) and "test" (398), which are ours: images 7 and 8 of
-            every nine are the test images, so that both have all writers.
-
-    Returns:
-        Images ``(n, 1, 8, 8)`` float32 in [-1, 1] (17 grey levels) and labels ``(n,)`` int64 in [0,
-        9].
+    Images are ``(n, 1, 8, 8)`` float32 in [-1, 1], labels int64 in [0, 9]. Images 7 and 8 of every
+    nine are the test images, so that both parts have all writers; the split is ours.
     """
     from sklearn import datasets
 

@@ -23,16 +23,8 @@ class NetworkDenoiser(Denoiser):
 
     The network runs in float32; scaling and skip connection use the state's dtype, so a float64
     state keeps its digits at small sigma. Label ``classes`` is the null label, which training put
-    in for a tenth of the images: the network's unconditional estimate, and what guidance
-    extrapolates from. Unconditional *sampling* is better served by drawing a label a sample
-    (:meth:`draw_labels`), because the classes make up the data.
-
-    Args:
-        card: a card of architecture ``EDMPrecond(UNet)``.
-        weights: of the network, where the card holds other networks' too; None for all.
-
-    Raises:
-        CardError: the weights do not match the card.
+    in for a tenth of the images. Unconditional *sampling* is better served by drawing a label a
+    sample (:meth:`draw_labels`), because the classes make up the data.
     """
 
     dtype = torch.float32
@@ -83,9 +75,7 @@ class NetworkDenoiser(Denoiser):
         return card_reference(self.card)
 
     def reference(self) -> Reference | None:
-        """Return the card's reference: moments of the training images, held-out images, converged samples;
-        see ``models.cards.reference``.
-        """
+        """Return the card's reference (``models.cards.reference``)."""
         return self._reference
 
     def moments(self) -> Moments | None:
@@ -93,9 +83,7 @@ class NetworkDenoiser(Denoiser):
         return card_moments(self.card) or super().moments()
 
     def mode_of(self, x: Tensor) -> Tensor | None:
-        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without an image
-        extractor.
-        """
+        """Return the class that the card's extractor sees, ``(batch,)`` int64; None without one."""
         extractor = extractor_of(self.card)  # it knows nothing outside the data range
         return (
             extractor.predict(x.clamp(*value_range(self.card)))
@@ -120,17 +108,10 @@ def emoji() -> NetworkDenoiser:
 
 
 class NetworkMap(NetworkDenoiser):
-    """A few-step map from its card: ``denoise(x, sigma, labels)`` is the end of the teacher's path
-    through x, at the card's ``sigma_min``, where the map is the identity.
+    """A few-step map from its card: the end of the teacher's path through x, at ``sigma_min``.
 
     Data, classes and reference come from its teacher. Distillation used labels only: the map has no
     guidance, and its answer to "no label" means nothing.
-
-    Args:
-        card: a card of architecture ``MapPrecond(UNet)``, whose ``training`` names the ``teacher``.
-
-    Raises:
-        CardError: the weights do not match the card.
     """
 
     kind = "map"
@@ -171,14 +152,7 @@ AUTOENCODER, NETWORK = "autoencoder.", "network."
 
 
 class CardDecoder:
-    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`.
-
-    Args:
-        network: in evaluation mode.
-        event: shape of an image.
-        limits: range of images.
-        device: where the network is.
-    """
+    """The autoencoder of a card, as a :class:`~samplerbench.models.denoiser.Decoder`."""
 
     identity = ""  # the model's is the hash of the weights of both
     batch = 96
@@ -210,16 +184,8 @@ class CardDecoder:
 class LatentNetwork(NetworkDenoiser):
     """A class-conditional EDM network on latents, with the decoder that makes images of them.
 
-    Samples are latents; features, classes and the range of the data refer to images.
-
-    Args:
-        card: a card of architecture ``EDMPrecond(UNet) on Autoencoder``.
-
-    Attributes:
-        autoencoder: its decoder, which knows how to encode too.
-
-    Raises:
-        CardError: the weights do not match the card.
+    Samples are latents; features, classes and the range of the data refer to images. The decoder is
+    ``autoencoder``, which knows how to encode too.
     """
 
     autoencoder: CardDecoder

@@ -63,24 +63,18 @@ class Emoji(NamedTuple):
 
 
 def emoji(split: Literal["train", "test"]) -> tuple[Tensor, Tensor]:
-    """Emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1), of the
-    groups of its package ``unicode-data``, read by fontTools and Pillow, which matplotlib brings.
+    """Draw emoji of Debian's package ``fonts-noto-color-emoji`` (SIL Open Font License 1.1).
 
-    Each occurs twice, original and mirrored. Emoji of the same base (of another skin, hair,
-    sex or direction) and such as look nearly alike (:data:`NEAR`) are a family, and a family is on
-    one side of the split.
-
-    Args:
-        split: "train", or "test" (:data:`TEST_OF`); the split is ours.
+    Each occurs twice, original and mirrored: the second half mirrors the first. Emoji of the same
+    base (of another skin, hair, sex or direction) and such as look nearly alike (:data:`NEAR`) are
+    a family, and a family is on one side of the split, which is ours.
 
     Returns:
         Images ``(n, 3, 32, 32)`` float32 in [-1, 1], RGB on white, each the mean of 4 x 4 pixels of
-        the font, and labels ``(n,)`` int64 in [0, 8], places in :data:`GROUPS`. The second half
-        mirrors the first.
+        the font, and labels ``(n,)`` int64 in [0, 8], places in :data:`GROUPS`.
 
     Raises:
-        FileNotFoundError: the font is not at ``$SAMPLERBENCH_EMOJI_FONT``, or the list of emoji not
-            at ``$SAMPLERBENCH_EMOJI_NAMES`` (defaults: Debian's paths).
+        FileNotFoundError: the font, or Unicode's list of emoji, is not where it should be.
     """
     used, images, test = with_split()
     labels = torch.tensor([member.label for member in used])
@@ -132,9 +126,7 @@ def listed() -> Iterator[Emoji]:
 
 
 def held_out(emojis: list[Emoji], images: Tensor) -> Tensor:
-    """Return the test flags ``(n,)`` of emoji: True for the last of every :data:`TEST_OF` families of a
-    class.
-    """
+    """Return test flags ``(n,)``: the last of every :data:`TEST_OF` families of a class."""
     family = families(emojis, images)
     test = torch.zeros(len(emojis), dtype=torch.bool)
     for label in range(len(GROUPS)):
@@ -163,9 +155,7 @@ def families(emojis: list[Emoji], images: Tensor) -> Tensor:
 
 
 def near(a: Tensor, b: Tensor) -> Tensor:
-    """Return a matrix ``(n, n)``: True where images of ``a`` and ``b`` ``(n, 3, 32, 32)`` differ by less than
-    :data:`NEAR`.
-    """
+    """Return a matrix: True where images ``(n, 3, 32, 32)`` differ by less than :data:`NEAR`."""
     # Means of blocks of pixels differ by no more than the pixels, so they rule most pairs out.
     coarse, other = (F.avg_pool2d(images, 4).flatten(1) for images in (a, b))
     close = torch.cdist(coarse, other) < NEAR * coarse.shape[1] ** 0.5

@@ -22,14 +22,8 @@ CHUNK = 96
 class FashionExtractor:
     """The shipped Fashion-MNIST classifier as an :class:`~samplerbench.models.Extractor`.
 
-    Images are not resized, quantised or clamped; the caller clamps samples to the reference's range
-    and counts them. The network runs on the device of the images, on a copy made once a device.
-
-    Args:
-        card: the card ``fashion-features``; other weights are another identity.
-
-    Raises:
-        CardError: the weights do not match the card.
+    Images are not resized, quantised or clamped; the caller clamps samples to the reference's
+    range. The network runs on the device of the images, on a copy made once a device.
     """
 
     def __init__(self, card: Card) -> None:
@@ -42,22 +36,12 @@ class FashionExtractor:
         self.identity = f"{card.identity}-float32-range[-1,1]"
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1], any floating dtype,
-        on any device.
-
-        Raises:
-            ValueError: ``x`` has another shape.
-        """
+        """Return features ``(n, dim)`` float64 of images ``(n, 1, 28, 28)`` in [-1, 1]."""
         return self._features(x).cpu().double().numpy()
 
     @cached_property
     def axes(self) -> tuple[FloatArray, str]:
-        """Principal axes ``(dim, dim)`` of real images' features, as whitening columns, widest first; and
-        their hash.
-
-        Raises:
-            CardError: the card has no axes, or their file is another.
-        """
+        """Whitening axes ``(dim, dim)`` of real images' features, widest first, and their hash."""
         return self._card.tensors(AXES)["axes"].double().numpy(), self._card.files[AXES].sha256[:16]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -94,12 +78,7 @@ def load_extractor(name: str) -> FashionExtractor:
 
 
 def card_moments(card: Card) -> Moments | None:
-    """Means ``(classes, d)`` and pooled covariance ``(d, d)`` of flattened samples, float64, or
-    None for a card without them.
-
-    Raises:
-        CardError: the file does not match its card, or holds moments of other data than the card's.
-    """
+    """Return class means and pooled covariance of a card's data; None for a card without them."""
     return unpack(card, card.tensors(MOMENTS)) if card.moments else None
 
 
@@ -126,9 +105,7 @@ BLOCKS = "blocks"
 
 
 def extractor_of(card: Card) -> Extractor:
-    """Return the feature extractor that a card names: another card, or blocks of pixels such as ``blocks-8``;
-    the pixels themselves if it names none.
-    """
+    """Return the extractor that a card names: a card, ``blocks-8``, or pixels if it names none."""
     if not card.extractor:
         return Identity(card.event)
     name, _, side = card.extractor.rpartition("-")
@@ -136,9 +113,7 @@ def extractor_of(card: Card) -> Extractor:
 
 
 def clamped_features(card: Card, samples: Tensor) -> FloatArray:
-    """Return features ``(n, d)`` of samples ``(n, *event)`` after clamping them to the range of the card's
-    data.
-    """
+    """Return features ``(n, d)`` of samples clamped to the range of the card's data."""
     low, high = value_range(card)
     return extractor_of(card)(samples.clamp(low, high))
 
@@ -150,21 +125,7 @@ def value_range(card: Card) -> tuple[float, float]:
 
 
 def card_reference(card: Card, draw: Callable[[int], Tensor] | None = None) -> Reference | None:
-    """Return the reference of a card's model, or None for a card without one.
-
-    Files are read on demand. ``reference.card`` names another card of the same data whose reference
-    this one shares; scored samples must then have that card's shape.
-
-    Args:
-        card: the model's card.
-        draw: ``draw(n)`` gives held-out samples ``(n, *event)`` of a model that can draw its own
-            exactly, from a stream that the reference set did not come from; by default, the
-            held-out data in the card.
-
-    Raises:
-        CardError: the reference was computed with another extractor than the card's present one;
-            and, when it is needed, a file that does not match the card.
-    """
+    """Return the reference of a card's model, read on demand; None for a card without one."""
     if not card.reference:
         return None
     if other := card.reference.get("card"):

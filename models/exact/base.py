@@ -34,9 +34,7 @@ Rows = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class _ContinuingGenerator(np.random.Generator):
-    """Generator whose streams, spawned ones too, continue from draw to draw: draws in parts equal one large
-    draw.
-    """
+    """Generator whose streams continue from draw to draw: parts equal one large draw."""
 
     _spawned: list[np.random.Generator] | None = None
 
@@ -64,11 +62,13 @@ class ExactModel(Denoiser):
             is a smooth function of sigma^2.
         tolerance: error of a step of :meth:`flow`, relative to ``|x| + sqrt(sigma^2 +
             scale^2)``.
+        closed_form: True if :meth:`flow` evaluates a formula, and integrates nothing.
     """
 
     dtype = torch.float64
     scale: float
     tolerance: float = 1e-12
+    closed_form: bool = False
     _seen: Callable[[int], object] | None = None
 
     @property
@@ -78,9 +78,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def denoise_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """E[x0 | x] of rows ``x`` ``(CHUNK, d)``, ``sigma`` ``(CHUNK,)`` > 0, ``labels``
-        ``(CHUNK,)`` or None; returns ``(CHUNK, d)``.
-        """
+        """Return E[x0 | x] of rows ``(CHUNK, d)``, ``sigma`` > 0 and ``labels`` ``(CHUNK,)``."""
 
     @abstractmethod
     def log_density_rows(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
@@ -96,9 +94,7 @@ class ExactModel(Denoiser):
 
     @abstractmethod
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x`` ``(batch,
-        *event)`` at ``sigma``, float64.
-        """
+        """Return the mean ``(batch, d)`` and covariance ``(batch, d, d)`` of x0 given ``x``."""
 
     def denoise(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
         """See :meth:`Denoiser.denoise`; computed in float64, returned in ``x``'s dtype."""
@@ -122,9 +118,7 @@ class ExactModel(Denoiser):
         return self.sample(n, seed)
 
     def held_out(self, n: int) -> Tensor:
-        """``n`` exact samples ``(n, *event)`` float64, always the same, from a stream that
-        :meth:`sample` never draws from.
-        """
+        """Return ``n`` exact samples, always the same, which :meth:`sample` never draws."""
         return torch.from_numpy(self.draw(n, np.random.default_rng((0, 1)))).reshape(n, *self.event)
 
     def held_out_blocks(self, n: int, size: int) -> Iterator[Tensor]:
@@ -278,9 +272,7 @@ def product(rows: Tensor, matrix: Tensor) -> Tensor:
 
 
 def fingerprint(name: str, version: int, *parameters: Tensor) -> str:
-    """Return the identity of an exact model: name, version and a hash of its parameters, e.g.
-    ``gmm-2d-v1-1f0c…``.
-    """
+    """Return the identity of an exact model: name, version and a hash of its parameters."""
     digest = hashlib.sha256()
     for tensor in parameters:
         digest.update(repr(tuple(tensor.shape)).encode())

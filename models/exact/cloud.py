@@ -42,7 +42,6 @@ class PointCloud(ExactModel):
         points: ``(N, *event)``, distinct.
         labels: ``(N,)`` int64 classes of the points, every class from 0 up having at least one;
             None for a model without labels.
-        version: raised when the points change.
         apart: ``(N, N)`` squared distances between the points; None computes sums of squared
             differences.
     """
@@ -56,12 +55,11 @@ class PointCloud(ExactModel):
         points: Tensor,
         labels: Tensor | None = None,
         *,
-        version: int = 1,
         apart: Tensor | None = None,
     ) -> None:
         self.name, self.event = name, tuple(points.shape[1:])
         self.labels, self.classes = labels, 0 if labels is None else int(labels.max()) + 1
-        self.identity = fingerprint(name, version, points, *(() if labels is None else (labels,)))
+        self.identity = fingerprint(name, 1, points, *(() if labels is None else (labels,)))
         self._points = points.reshape(len(points), -1).double()
         self._norms = self._points.square().sum(1)
         self._apart = square_distances(self._points) if apart is None else apart
@@ -128,10 +126,7 @@ class PointCloud(ExactModel):
         return self.chunked(rows, x, sigma, labels)
 
     def _log_joint(self, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the exponents log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``.
-
-        -inf for points of other classes.
-        """
+        """Return log p(j) - |x - y_j|^2 / (2 sigma^2), ``(n, N)``; -inf for other classes."""
         prior = self._log_prior[-1] if labels is None else self._log_prior[labels]
         near = (product(x, self._points.T) - 0.5 * self._norms).argmax(1)
         centre = self._points[near]
@@ -142,9 +137,7 @@ class PointCloud(ExactModel):
 
 
 def square_distances(points: Tensor) -> Tensor:
-    """Return sums of squared differences of points ``(N, d)``, ``(N, N)``: accurate for close points, and
-    slow.
-    """
+    """Return sums of squared differences ``(N, N)``: accurate for close points, and slow."""
     return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
@@ -157,19 +150,12 @@ def _log_prior(count: int, labels: Tensor | None, classes: int) -> Tensor:
 
 
 def digits_cloud() -> PointCloud:
-    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8, whose pixels lie in
-    the model's card.
-
-    Raises:
-        CardError: the pixels do not match the card.
-    """
+    """``digits-cloud``: the 1 797 handwritten digits of scikit-learn, 8 × 8."""
     return cloud_of(load_card("digits-cloud"))
 
 
 def cloud_of(card: Card) -> PointCloud:
-    """Return the point cloud of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels``
-    is the highest, and ``labels``.
-    """
+    """Return the points of a card with ``pixels`` uint8, grey up to ``levels``, and labels."""
     tensors = card.tensors()
     low, high = card.data["range"]
     points = low + tensors["pixels"].double() * ((high - low) / card.data["levels"])
@@ -295,16 +281,10 @@ class KernelDensity(ExactModel):
 
 
 def fashion_kde(width: float = 0.1) -> KernelDensity:
-    """``fashion-kde``: 2 500 training images of Fashion-MNIST, 28 × 28, ten classes, with a
-    Gaussian of ``width`` around each.
+    """``fashion-kde``: 2 500 images of Fashion-MNIST with a Gaussian of ``width`` around each.
 
-    Its samples are scored like samples of ``fashion``: against real images, in the same features.
-    Held-out images are likeliest at a width of 0.3, with visible noise; below 0.008, a grey level,
-    samples are copies.
-
-    Raises:
-        CardError: the pixels do not match the card.
-        ValueError: the width is not positive.
+    Samples are scored like those of ``fashion``: against real images, in the same features.
+    Held-out images are likeliest at a width of 0.3; below 0.008, a grey level, samples are copies.
     """
 
     @cache
@@ -319,8 +299,7 @@ def fashion_kde(width: float = 0.1) -> KernelDensity:
 
 
 def image_cloud(card: Card) -> PointCloud:
-    """Return the points of a card with ``pixels`` ``(N, *event)`` uint8, grey levels of which ``levels`` is
-    the highest, and ``labels``.
+    """Return the points of a card of images, as :func:`cloud_of`.
 
     Squared distances between grey levels are whole numbers below 2^53, which a matrix product gives
     without an error.

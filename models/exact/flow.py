@@ -37,26 +37,19 @@ def flow_rows(
     scale: float,
     tolerance: float,
 ) -> Tensor:
-    """Carry the rows of ``x`` along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner,
-    II.10).
+    """Carry rows along dx/dsigma = (x - d) / sigma by DOP853 (Hairer, Nørsett and Wanner, II.10).
 
     Args:
-        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; ``sigma`` ``(m,)``, and row k
-            is row ``which[k]`` of the batch.
+        denoise: ``denoise(x, sigma, which)`` gives the denoised rows; row k is ``which[k]``.
         x: ``(batch, d)`` float64, the states at ``sigma_from``.
         sigma_from: level > 0.
         sigma_to: level > 0.
         scale: ``s`` above, > 0.
         tolerance: error allowed in a step, relative to 1 + |y|.
 
-    Returns:
-        ``(batch, d)`` states at ``sigma_to``.
-
     Raises:
-        ArithmeticError: the error stays large at the smallest step (a state that is not finite, or
-            a wrong denoiser).
+        ArithmeticError: the error stays large at the smallest step.
     """
-    from scipy.integrate import DOP853  # here: a finished run has no use for it
 
     def slope_of(t: Tensor, y: Tensor) -> Tensor:
         sigma = scale * each(math.sinh, t)
@@ -71,6 +64,8 @@ def flow_rows(
     t = torch.full((len(x),), start, dtype=x.dtype, device=x.device)
     h = torch.full_like(t, math.copysign(FIRST_STEP, stop - start))
     slope = slope_of(t, y) if len(x) else y
+    from scipy.integrate import DOP853  # slow to import, and a forecast ends before it
+
     while len(which):
         last = h.abs() >= (stop - t).abs()
         h = torch.where(last, stop - t, h)
@@ -112,9 +107,7 @@ def combined(weights: Iterable[float], stages: list[Tensor]) -> Tensor:
 
 
 def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
-    """DOP853's error of each row in units of ``allowed``, in the maximum norm: a fifth-order
-    estimate damped by a third-order one.
-    """
+    """Return DOP853's error of each row in units of ``allowed``, in the maximum norm."""
     from scipy.integrate import DOP853
 
     fifth, third = (
@@ -125,9 +118,7 @@ def step_error(stages: list[Tensor], h: Tensor, allowed: Tensor) -> Tensor:
 
 
 def step_factor(error: float) -> float:
-    """Return the factor of the step after an error: an eighth-order method's, in [0.2, 5], with a margin of
-    0.9.
-    """
+    """Return the factor of the step after an error, of an eighth-order method, in [0.2, 5]."""
     if not error < math.inf:
         return 0.2
     return min(5.0, max(0.2, 0.9 * max(error, 1e-12) ** -0.125))

@@ -52,7 +52,6 @@ class GaussianMixture(ExactModel):
         component_class: ``(K,)`` int64 class of each component, every class from 0 up having at
             least one; None for a model without labels. Given a label, the model is the mixture of
             that class's components alone; label ``classes`` means no label.
-        version: raised when the parameters change.
     """
 
     def __init__(
@@ -64,12 +63,10 @@ class GaussianMixture(ExactModel):
         factors: Tensor,
         noise: Tensor,
         component_class: Tensor | None = None,
-        *,
-        version: int = 1,
     ) -> None:
         self.name, self.event = name, event
         labelled = () if component_class is None else (component_class,)
-        self.identity = fingerprint(name, version, weights, means, factors, noise, *labelled)
+        self.identity = fingerprint(name, 1, weights, means, factors, noise, *labelled)
         self.classes = 0 if component_class is None else int(component_class.max()) + 1
         self.scale = float(noise.min())
         self.component_class = component_class
@@ -114,9 +111,7 @@ class GaussianMixture(ExactModel):
     def responsibilities(
         self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """p(k | x) of states ``x`` ``(batch, *event)`` at ``sigma`` >= 0, ``(batch, K)``
-        float64.
-        """
+        """Return p(k | x) at ``sigma`` >= 0, ``(batch, K)`` float64."""
 
         def rows(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
             return self._terms(x, sigma, labels).log_joint.softmax(1)
@@ -171,9 +166,7 @@ class GaussianMixture(ExactModel):
         return self._centre.cpu().numpy(), cov.cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total covariance over the components' posteriors, whose covariances are
-        sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}.
-        """
+        """Apply the law of total covariance to sigma^2 Sigma_k (Sigma_k + sigma^2 I)^{-1}."""
         chosen, mean = (
             self.responsibilities(x, sigma),
             self.chunked(self.denoise_rows, x, sigma, None),
@@ -238,21 +231,12 @@ class GaussianMixture(ExactModel):
 
 
 class MPPCA(GaussianMixture):
-    """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999) from tensors, in
-    float64.
+    """Mixture of probabilistic PCA (Tipping and Bishop, Neural Computation 11:443, 1999), float64.
 
-    Args:
-        name: its name in tables.
-        event: shape of a sample, of d numbers.
-        tensors: ``weights`` ``(K,)``, ``means`` ``(K, d)``, ``factors`` ``(K, d, r)``, ``noise``
-            ``(K,)`` (standard deviations) and ``component_class`` ``(K,)`` int64, as
-            ``samplerbench_studies.training.fit_mppca`` stores them; other keys are ignored.
-        reference: makes the reference in the feature space of the model's card; without it, or if
-            it gives None, the samples themselves are compared.
-        version: raised when the tensors change.
-
-    Raises:
-        ValueError: a tensor is missing.
+    ``tensors`` are those that ``samplerbench_studies.training.fit_mppca`` stores: ``weights``,
+    ``means``, ``factors``, ``noise`` and ``component_class`` of a :class:`GaussianMixture`.
+    ``reference`` gives the reference in the features of the model's card; without it, or if it
+    gives None, the samples themselves are compared.
     """
 
     tolerance = 1e-9
@@ -264,7 +248,6 @@ class MPPCA(GaussianMixture):
         tensors: Mapping[str, Tensor],
         *,
         reference: Callable[[], Reference | None] = lambda: None,
-        version: int = 1,
     ) -> None:
         if missing := {"weights", "means", "factors", "noise", "component_class"} - set(tensors):
             raise ValueError(
@@ -279,7 +262,6 @@ class MPPCA(GaussianMixture):
             tensors["factors"],
             tensors["noise"],
             tensors["component_class"],
-            version=version,
         )
         self._reference = reference
 

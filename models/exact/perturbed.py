@@ -23,20 +23,13 @@ FEATURES = 64
 
 
 class RandomField:
-    """Random Fourier features (Rahimi and Recht, NIPS 2007), of mean square 1 in each dimension
-    over their random phases.
+    """Random Fourier features (Rahimi and Recht, NIPS 2007), of mean square 1 in each dimension.
 
-        f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m),     r = sqrt(sigma^2 + spread^2)
+        f_i = sqrt(2 / M) sum_m A_mi cos(w_m · x / r + v_m log r + phi_m)
 
-    with signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform phases phi. Its correlation
-    between x and x' is about exp(-|x - x'|^2 / (2 d (length r)^2)): ``length`` is in units of the
-    noisy data's own standard deviation. |f_i| <= sqrt(2 M).
-
-    Args:
-        dim: number of dimensions d.
-        spread: standard deviation of the data per dimension, > 0.
-        length: correlation length, > 0.
-        seed: of all random numbers, >= 0.
+    with r = sqrt(sigma^2 + spread^2), signs A, w ~ N(0, I / (d length^2)), v ~ N(0, 1) and uniform
+    phases phi. Its correlation between x and x' is about exp(-|x - x'|^2 / (2 d (length r)^2)).
+    |f_i| <= sqrt(2 M).
     """
 
     def __init__(self, dim: int, spread: float, length: float, seed: int) -> None:
@@ -52,10 +45,7 @@ class RandomField:
         )
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Return the field at rows ``x`` ``(n, d)`` float64 and levels ``sigma`` ``(n,)``.
-
-        A row's bits do not depend on the others.
-        """
+        """Return the field at rows ``(n, d)`` and levels ``(n,)``; a row's bits are its own."""
         if not len(x):
             return torch.zeros_like(x)
         parts = [
@@ -97,18 +87,7 @@ class Perturbed(Altered):
     output in EDM's preconditioning (c_out in Karras et al. 2022, arXiv:2206.00364, Table 1), so
     delta is the root mean square error of the raw output. As sigma falls to 0, d' tends to x while
     the error of eps = (x - d') / sigma stays delta. Samples are scored against the inner model's
-    data.
-
-    Args:
-        inner: the model to perturb.
-        delta: size of the error, >= 0; 0 is the inner model.
-        spread: standard deviation of the data per dimension, > 0.
-        length: correlation length of the error, in units of the noisy data's standard deviation, >
-            0.
-        seed: of the error, >= 0.
-
-    Raises:
-        ValueError: a number out of range.
+    data. ``length`` > 0 is the correlation length in standard deviations of the noisy data.
     """
 
     def __init__(

@@ -31,9 +31,7 @@ def spectrum(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
 
 
 def tails(dim: int, std: float, rng: np.random.Generator) -> ExactModel:
-    """Make a multivariate t distribution of 2.5 to 6 degrees of freedom, as Gaussians about one mean with its
-    quantiles' widths.
-    """
+    """Make a multivariate t of 2.5 to 6 degrees of freedom: Gaussians of its quantile widths."""
     from scipy.stats import invgamma  # here: few runs have a use for it
 
     half = rng.uniform(2.5, 6) / 2
@@ -96,9 +94,6 @@ def member(
         seed: of the problem, >= 0.
         sigma_min: lowest noise level, > 0.
         sigma_max: highest, above it.
-
-    Raises:
-        ValueError: no such kind, or a number out of range.
     """
     if kind not in KINDS:
         raise ValueError(f"there is no kind {kind!r} of exact problem; choose {', '.join(KINDS)}")
@@ -139,9 +134,7 @@ def _t(values: FloatArray) -> Tensor:
 
 
 def gaussian() -> Gaussian:
-    """``gaussian``: 16 dimensions, mean up to 1, variances over two decades (1 to 0.01),
-    densely rotated.
-    """
+    """``gaussian``: 16 dimensions, variances over two decades (1 to 0.01), densely rotated."""
     d = 16
     mean = torch.tensor([(-1) ** i * (i + 1) / d for i in range(d)], dtype=torch.float64)
     variances = torch.tensor(
@@ -151,9 +144,7 @@ def gaussian() -> Gaussian:
 
 
 def gmm_2d() -> GaussianMixture:
-    """``gmm-2d``: seven modes in about [-2, 2]^2, of unequal weight and elongated in different
-    directions; for pictures and intuition.
-    """
+    """``gmm-2d``: seven modes in about [-2, 2]^2, of unequal weight, elongated, for pictures."""
     modes = torch.tensor(
         [  # weight, mean, long axis (standard deviation along it), standard deviation across
             (0.24, -1.3, 1.1, 0.30, 0.20, 0.08),
@@ -171,11 +162,9 @@ def gmm_2d() -> GaussianMixture:
 
 
 def gmm_64d() -> GaussianMixture:
-    """``gmm-64d``: nine components in 64 dimensions, each with four strong directions (standard
-    deviations 1 to 1/8) over a thin rest.
+    """``gmm-64d``: nine components in 64 dimensions, four strong directions each over a thin rest.
 
-    The means of six are about 7 apart, the standard deviation of the strongest direction being 1;
-    the means of the other three are 1 away from one of these each, so that the pairs overlap.
+    Six means are about 7 apart; three are 1 away from one of these, so that the pairs overlap.
     """
     d, rank = 64, 4
     rng = np.random.default_rng(64)

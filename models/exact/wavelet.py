@@ -17,28 +17,17 @@ from .base import ExactModel, FloatArray, fingerprint
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 EPS = float(np.finfo(np.float64).eps)
 MAX_STEPS = 200
-"""Far above the worst case: every second step at least halves, and 60 halvings take a bracket
-to the spacing of floats.
-"""
+"""Far above the worst case: 60 halvings take a bracket to the spacing of floats."""
 
 
 def transport(
     x: FloatArray, weights: FloatArray, means: FloatArray, source: FloatArray, target: FloatArray
 ) -> FloatArray:
-    """Return G^{-1}(F(x)), where F and G are distribution functions of mixtures with equal weights and means.
+    """Return G^{-1}(F(x)), F and G distribution functions of mixtures of equal weights and means.
 
     Matching the logarithm of the smaller tail loses no digit at any x: where F(x) > 1/2, the problem
-    is reflected.
-
-    Args:
-        x: ``(n, d)`` points of d independent problems.
-        weights: ``(K, d)`` > 0.
-        means: ``(K, d)``.
-        source: ``(K, d)`` standard deviations of F's components, > 0.
-        target: ``(K, d)`` standard deviations of G's, > 0.
-
-    Returns:
-        ``(n, d)``: the solutions to rounding error, times the condition of G^{-1} where G is flat.
+    is reflected. ``x`` is ``(n, d)``; weights, means and the deviations ``source`` of F and
+    ``target`` of G are ``(K, d)``. Accurate to rounding, times the condition of G^{-1}.
 
     Raises:
         ArithmeticError: a point is not finite.
@@ -66,11 +55,11 @@ def log_cdf(
 def log_quantile(
     level: FloatArray, log_weights: FloatArray, means: FloatArray, stds: FloatArray
 ) -> FloatArray:
-    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): Newton's method in a bracket.
+    """Return the y at which :func:`log_cdf` equals ``level`` <= log(1/2): bracketed Newton.
 
-    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the bracket,
-    or is not smaller than half the step before last, is replaced by a bisection (Brent's safeguard), so
-    convergence does not depend on the starting point.
+    A mixture's quantile lies between its components' quantiles. A Newton step that leaves the
+    bracket, or is not smaller than half the step before last, becomes a bisection (Brent's
+    safeguard).
     """
     from scipy.special import ndtri_exp  # here: a finished run has no use for it
 
@@ -103,18 +92,12 @@ def log_quantile(
 
 
 def haar(image: Tensor) -> Tensor:
-    """Haar coefficients of images.
+    """Return the orthonormal Haar coefficients of images ``(…, n, n)``, n a power of two.
 
     A 2 × 2 block p q / r s becomes its scaled mean (p + q + r + s) / 2 and the details (p - q + r -
     s) / 2 across columns, (p + q - r - s) / 2 across rows and (p - q - r + s) / 2 across the
     diagonal; the means are transformed again, down to one. At each scale of n × n the means fill
     the quarter ``[:n/2, :n/2]``, the details the other three.
-
-    Args:
-        image: ``(…, n, n)``, n a power of two; never modified.
-
-    Returns:
-        A new tensor like ``image``. The map is orthogonal: it preserves norms and white noise.
     """
     out = image.clone()
     n = image.shape[-1]
@@ -141,19 +124,14 @@ def inverse_haar(coefficients: Tensor) -> Tensor:
 
 
 def octaves(side: int) -> NDArray[np.int64]:
-    """Octave of each coefficient, ``(side, side)``: 0 for the coarsest four (the mean is one),
-    log2(side) - 1 for the finest.
-    """
+    """Return the octave of each coefficient, ``(side, side)``: 0 for the coarsest four."""
     index = np.arange(side)
     larger = np.maximum(np.maximum(index[:, None], index[None, :]), 1)
     return np.frexp(larger)[1].astype(np.int64) - 1  # floor(log2), exactly
 
 
 def _butterfly(p: Tensor, q: Tensor, r: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two.
-
-    Halving is exact, so only sums are rounded.
-    """
+    """Apply the orthogonal, symmetric 4 × 4 matrix of signs, over two; only sums are rounded."""
     top, bottom, left_difference, right_difference = p + q, r + s, p - q, r - s
     return (
         (top + bottom) / 2,
@@ -181,9 +159,7 @@ SPREAD = 0.25
 """Mean square of a pixel: standard deviation about 1/2, so that most pixels lie in [-1, 1]."""
 WEIGHTS = (0.75, 0.25)
 RATIO = 6.0
-"""A detail is narrow or wide, RATIO apart, with these probabilities: kurtosis 10, like the
-details of photographs.
-"""
+"""A detail is narrow or wide, RATIO apart, by WEIGHTS: kurtosis 10, like photographs."""
 BALANCE = (0.6, 0.4)
 """Probabilities of the two modes of the mean brightness.
 
@@ -218,6 +194,8 @@ class Wavelet(ExactModel):
     Raises:
         ValueError: no such image.
     """
+
+    closed_form = True
 
     def __init__(self, channels: int = 1, side: int = 32) -> None:
         if channels < 1 or side < 2 or side & (side - 1):
@@ -307,9 +285,7 @@ class Wavelet(ExactModel):
         return super().reference() if self.dim <= LARGEST else None
 
     def mode_of(self, x: Tensor) -> Tensor:
-        """Return signs of the coarsest four coefficients, from the first channel on, as the bits of an
-        integer; of at most 15 channels.
-        """
+        """Return signs of the coarsest coefficients of 15 channels at most, as bits."""
         coarse = haar(x.double())[:, :15, :2, :2].flatten(1)
         return ((coarse > 0).long() << torch.arange(coarse.shape[1], device=x.device)).sum(1)
 
@@ -338,9 +314,7 @@ class Wavelet(ExactModel):
         return mean, (chosen * (within + (centre - mean).square())).sum(0)
 
     def _pixel_covariance(self, variances: Tensor) -> Tensor:
-        """W^T diag(v) W ``(n, d, d)`` of coefficient variances ``(n, d)``: the inverse
-        transform of the rows, then of the columns.
-        """
+        """Return W^T diag(v) W ``(n, d, d)``: the inverse transform of rows, then columns."""
         half = self._inverse(torch.diag_embed(variances).reshape(-1, self.dim)).reshape(
             -1, self.dim, self.dim
         )
@@ -355,12 +329,10 @@ def wavelet(channels: int = 1, side: int = 32) -> Wavelet:
 
 
 def mixtures(side: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return weights, means and standard deviations ``(2, side, side)`` of the two components of each
-    coefficient.
+    """Return weights, means and deviations ``(2, side, side)`` of each coefficient's components.
 
-    A bimodal coefficient has the same mean square as a detail of its octave would have. There are 4
-    coefficients in octave 0 and 3 · 4^j in octave j, so each octave after the first adds 3 times
-    the mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
+    Octave 0 has 4 coefficients and octave j > 0 has 3 · 4^j: each later octave adds 3 times the
+    mean square of one in octave 0, which is therefore SPREAD n^2 / (4 + 3 (octaves - 1)).
     """
     octave = octaves(side)
     size = np.sqrt(SPREAD * side**2 / (1 + 3 * math.log2(side))) * 2.0**-octave

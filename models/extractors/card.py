@@ -22,12 +22,7 @@ from . import Samples, extractor
 
 @extractor("card", usage="card[:N]")
 def load(count: str, samples: Samples) -> Reference:
-    """The features of the model's own card, or their first N principal axes.
-
-    Raises:
-        ValueError: ``count`` is no number, or the model has no reference, or no axes are known for
-            its features.
-    """
+    """The features of the model's own card, or their first N principal axes."""
     own = samples.reference
     if count and not (count.isascii() and count.isdigit() and 0 < int(count) < 10**6):
         what = f"'card:{count}' asks for no number of features"
@@ -40,13 +35,7 @@ def load(count: str, samples: Samples) -> Reference:
 
 
 class Projected:
-    """An extractor's features, projected.
-
-    Args:
-        inner: gives the features, ``(n, d)``.
-        axes: ``(d, k)``, what they are multiplied by.
-        digest: pins the axes; part of the identity.
-    """
+    """An extractor's features times ``axes`` ``(d, k)``, whose digest is part of the identity."""
 
     def __init__(self, inner: Extractor, axes: FloatArray, digest: str) -> None:
         self._inner, self.axes = inner, axes
@@ -59,17 +48,7 @@ class Projected:
 
 
 def project(reference: Reference, count: int) -> Reference:
-    """A reference in the first ``count`` axes of its features: moments, held-out and converged
-    features are projected, none is made anew.
-
-    Args:
-        reference: of a card.
-        count: axes, >= 1; a reference of no more features than that is returned as it is.
-
-    Raises:
-        ValueError: no axes are known for its features.
-        CardError: the file of the axes does not match the card.
-    """
+    """Return a reference in the first ``count`` axes of its features; itself if it has no more."""
     inner = reference.extractor
     if inner.dim <= count:
         return reference

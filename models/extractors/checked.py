@@ -19,19 +19,11 @@ _PROBES = 4
 class CheckedExtractor:
     """Extractor of a user's file or of an installed package.
 
-    Its identity has the hash of each of its files, so numbers of two versions or two sets of weights are
-    never compared. Its fingerprint covers all else (:mod:`samplerbench.benchmarks.identity`).
-    Its ``space`` is the common name of its features, such as ``inception-v3-2048``.
-
-    Args:
-        made: the factory's result, with its files.
-        called: the spec without a folder: the beginning of its identity.
-        event: shape of a sample.
-        limits: range of the samples; None for no range.
-
-    Raises:
-        ValueError: the factory's result is no extractor: a sample's features depend on the others in
-            its batch, or differ from call to call.
+    Its identity has the hash of each of its files, so numbers of two versions or two sets of
+    weights are never compared. Its fingerprint covers all else
+    (:mod:`samplerbench.benchmarks.identity`). ``called`` begins the identity. A result
+    whose features of a sample depend on others in its batch, or differ from call to call, is
+    refused.
     """
 
     def __init__(
@@ -67,12 +59,7 @@ class CheckedExtractor:
         self.dim = together.shape[1]
 
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of samples ``(n, *event)``, which come as float32 copies, on
-        their device.
-
-        Raises:
-            ValueError: a feature is not finite, or there are not n rows of them.
-        """
+        """Return features ``(n, dim)`` float64 of samples, which come as float32 copies."""
         parts = [self._features(part.float().clone()) for part in x.split(CHUNK)] if len(x) else []
         return np.concatenate(parts) if parts else np.empty((0, self.dim))
 

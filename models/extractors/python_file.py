@@ -9,10 +9,6 @@ from .checked import CheckedExtractor
 
 @extractor("python_file", usage="file.py:factory")
 def load(spec: str, samples: Samples) -> CheckedExtractor:
-    """Call a user's function without arguments, which returns a callable from samples to features.
-
-    Raises:
-        ValueError: no such file or function, or it makes no features of such samples.
-    """
+    """Call a user's function without arguments, which returns a callable from samples to features."""
     source = source_function(spec, "extractor")
     return CheckedExtractor(source.call(), source.called, samples.event, samples.limits)

@@ -22,15 +22,7 @@ LEVELS = 255
 
 
 def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
-    """Return values in the range of the data as grey levels, uint8.
-
-    ``truncate`` truncates (x + 1) · 127.5, as ADM's scripts do; ``round`` takes the nearest level.
-
-    Args:
-        x: any shape, floating dtype; values outside the range are clamped to it.
-        limits: values that become 0 and 255.
-        how: see above.
-    """
+    """Return values, clamped to the range of the data, as uint8, rounded or truncated."""
     low, high = limits
     levels = (
         (x.to(torch.promote_types(x.dtype, torch.float32)) - low) * (LEVELS / (high - low))
@@ -39,13 +31,7 @@ def grey_levels(x: Tensor, limits: tuple[float, float], how: How) -> Tensor:
 
 
 class Quantised:
-    """Extractor of samples that are quantised to 8 bits first.
-
-    Args:
-        inner: gives the features.
-        how: to the nearest level, or truncated.
-        limits: range of the data.
-    """
+    """Extractor of samples that are quantised to 8 bits first, rounded or truncated."""
 
     def __init__(self, inner: Extractor, how: How, limits: tuple[float, float]) -> None:
         self.inner, self._limits = inner, limits
@@ -71,11 +57,7 @@ class Quantised:
 
 
 def load_quantised(how: How, spec: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor by its spec, for samples that are quantised first.
-
-    Raises:
-        ValueError: no extractor is named, it quantises itself, or the range of the data is unknown.
-    """
+    """Load an extractor by its spec, for samples that are quantised first."""
     from . import make_extractor
 
     if not spec:

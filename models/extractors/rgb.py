@@ -59,10 +59,7 @@ class RgbNetwork:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> FloatArray:
-        """Return features ``(n, dim)`` float64 of images ``(n, channels, h, w)`` in the data's range.
-
-        Values outside are clamped to it.
-        """
+        """Return features ``(n, dim)`` float64 of images in the data's range, clamped to it."""
         self._net = self._net.to(x.device)
         parts = [
             self._features(self._net, self._images(part)).cpu() for part in x.split(CHUNK) if len(x)
@@ -75,11 +72,7 @@ class RgbNetwork:
 
 
 def check_images(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the range of samples that are grey or RGB images.
-
-    Raises:
-        ValueError: they are none, or the model does not state the range.
-    """
+    """Return the range of samples, which must be grey or RGB images of a known one."""
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(
@@ -109,6 +102,11 @@ def bicubic(images: Tensor, side: int) -> Tensor:
     )
 
 
+def in_short(error: Exception) -> str:
+    """Return an error of a library in one line of 120 letters at most, with its type."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
 def hash_of(weights: Path) -> str:
     """Return the first 16 hexadecimal digits of a file's SHA-256."""
     with weights.open("rb") as file:
@@ -120,11 +118,7 @@ Resize = Callable[[Tensor, int], Tensor]
 
 
 def pillow_bicubic(images: Tensor, side: int) -> Tensor:
-    """Resize by Pillow's bicubic interpolation, each image to 8 bits again, on the CPU.
-
-    Raises:
-        ValueError: Pillow is missing.
-    """
+    """Resize by Pillow's bicubic interpolation, each image to 8 bits again, on the CPU."""
     try:
         from PIL import Image
     except ImportError as error:

@@ -11,8 +11,5 @@ from .quantised import load_quantised
 def load(rest: str, samples: Samples) -> Extractor | Reference:
     """Load an extractor for samples rounded to the nearest of 256 grey levels, as EDM's and diffusers'
     scripts do.
-
-    Raises:
-        ValueError: as :func:`load_quantised`, or that extractor's.
     """
     return load_quantised("round", rest, samples)

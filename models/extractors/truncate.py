@@ -9,9 +9,5 @@ from .quantised import load_quantised
 
 @extractor("truncate", usage="truncate:EXTRACTOR")
 def load(rest: str, samples: Samples) -> Extractor | Reference:
-    """Load an extractor for samples truncated to 256 grey levels, as ADM's and score_sde's scripts do.
-
-    Raises:
-        ValueError: as :func:`load_quantised`, or that extractor's.
-    """
+    """Load an extractor for samples truncated to 256 grey levels, as ADM's and score_sde's scripts do."""
     return load_quantised("truncate", rest, samples)

@@ -208,12 +208,12 @@ def test_the_network_inside_a_function_is_copied_and_moves_with_the_model() -> N
 
 def test_what_a_network_is_told() -> None:
     level, t = np.array([0.5, 8.0]), np.array([0.2, 0.9])
-    np.testing.assert_allclose(NetworkTime().told(t, level), t)
+    np.testing.assert_allclose(NetworkTime().network_input(t, level), t)
     np.testing.assert_allclose(
-        NetworkTime(of="log_level", scale=0.25).told(t, level), np.log(level) / 4
+        NetworkTime(of="log_level", scale=0.25).network_input(t, level), np.log(level) / 4
     )
-    np.testing.assert_allclose(NetworkTime(scale=-1, offset=1).told(t, level), 1 - t)
-    np.testing.assert_allclose(NetworkTime(of="level").told(t, level), level)
+    np.testing.assert_allclose(NetworkTime(scale=-1, offset=1).network_input(t, level), 1 - t)
+    np.testing.assert_allclose(NetworkTime(of="level").network_input(t, level), level)
 
 
 @pytest.mark.parametrize("half", ["first", "second"])

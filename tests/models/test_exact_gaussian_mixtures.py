@@ -14,6 +14,7 @@ from looping import each
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from samplerbench.models.exact.base import fingerprint
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d, rotation
@@ -279,10 +280,10 @@ def test_a_rotation_is_exactly_orthogonal_and_dense() -> None:
 
 
 def test_identity_follows_the_parameters() -> None:
-    def model(shift: float, version: int = 1) -> Gaussian:
-        return Gaussian(
-            "g", torch.tensor([shift, 0.0]), torch.eye(2), torch.ones(2), version=version
-        )
+    def parameters(shift: float) -> tuple[torch.Tensor, ...]:
+        return torch.tensor([shift, 0.0]), torch.eye(2), torch.ones(2)
 
-    assert model(0.0).identity == model(0.0).identity
-    assert len({model(0.0).identity, model(1e-9).identity, model(0.0, version=2).identity}) == 3
+    identity = Gaussian("g", *parameters(0.0)).identity
+    assert identity == fingerprint("g", 1, *parameters(0.0))
+    assert len({identity, Gaussian("g", *parameters(1e-9)).identity}) == 2
+    assert identity != fingerprint("g", 2, *parameters(0.0))

@@ -16,8 +16,6 @@ from samplerbench.models.guidance import (
     Altered,
     ClassifierFree,
     ClassifierGuidance,
-    Clipped,
-    DynamicThresholding,
 )
 from samplerbench.models.reference import Identity, Reference, Statistics
 
@@ -185,36 +183,12 @@ def test_rows_without_a_label_are_not_guided_by_a_classifier() -> None:
     assert guided.passes == 1
 
 
-# Clipping and thresholding
-
-
-def test_clipping_clamps() -> None:
-    answer = torch.tensor([[-3.0, -1.0, 0.2, 1.5]])
-    assert Clipped(Fixed(answer)).denoise(answer, 1.0, None).tolist() == [
-        [-1, -1, torch.tensor(0.2).item(), 1]
-    ]
-    assert Clipped(Fixed(answer), 0, 2).denoise(answer, 1.0, None).tolist() == [
-        [0, 0, torch.tensor(0.2).item(), 1.5]
-    ]
-
-
-def test_dynamic_thresholding_scales_each_sample_by_its_own_quantile() -> None:
-    answer = torch.tensor([[0.5, -4.0, 2.0, 0.0, 1.0], [0.5, -0.4, 0.2, 0.0, 0.1]])
-    d = DynamicThresholding(Fixed(answer), quantile=0.75).denoise(answer, 1.0, None)
-    # s = 2; a sample within [-1, 1] is left alone
-    assert d.tolist() == [[0.25, -1.0, 1.0, 0.0, 0.5], answer[1].tolist()]
-    whole = DynamicThresholding(Fixed(answer), quantile=1.0).denoise(answer, 1.0, None)
-    torch.testing.assert_close(whole[0], answer[0] / 4)
-
-
 # What all of them share
 
 
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda inner: Clipped(inner), "fixed(clip=-1:1)"),
-        (lambda inner: DynamicThresholding(inner, 0.9), "fixed(threshold=0.9)"),
         (lambda inner: ClassifierFree(inner, 2.0), "fixed(guidance=2)"),
         (lambda inner: ClassifierGuidance(inner, log_prob, "cnn-1f0c", 1.5), "fixed(cnn-1f0c=1.5)"),
     ],
@@ -239,8 +213,6 @@ def test_mistakes_are_named() -> None:
     for make, match in (
         (lambda: ClassifierFree(inner, 2), "fixed has no classes"),
         (lambda: ClassifierGuidance(inner, log_prob, "c"), "fixed has no classes"),
-        (lambda: Clipped(inner, 1, 1), "low < high"),
-        (lambda: DynamicThresholding(inner, 0.0), "quantile in"),
     ):
         with pytest.raises(ValueError, match=match):
             make()

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from gaussian_curves import gaussian_mmse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from samplerbench.models.analysis import (
     estimate_mean,
     exact_mmse,
     gammas,
-    gaussian_mmse,
     normal_like,
 )
 from samplerbench.models.exact.cloud import PointCloud

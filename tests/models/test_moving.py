@@ -19,8 +19,6 @@ from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.guidance import (
     ClassifierFree,
     ClassifierGuidance,
-    Clipped,
-    DynamicThresholding,
 )
 from samplerbench.models.networks import networks_in
 from samplerbench.models.process import VE
@@ -100,8 +98,6 @@ KINDS: dict[str, Callable[[], Denoiser]] = {
     "guided by a classifier": lambda: ClassifierGuidance(
         make_model("digits"), lambda x, _sigma, _labels: x.flatten(1).sum(1), "sum"
     ),
-    "clipped": lambda: Clipped(make_model("digits")),
-    "thresholded": lambda: DynamicThresholding(make_model("fashion-kde")),
     "adapted module": lambda: native(Triple()),
     "adapted function": in_a_closure,
     "adapted partial": lambda: native(

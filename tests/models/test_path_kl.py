@@ -7,12 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from gaussian_curves import gaussian_mmse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas, gaussian_mmse
+from samplerbench.models import make_model
+from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
 from samplerbench.models.exact.problems import gaussian, gmm_2d
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, karras, make
 from samplerbench.samplers.methods.ancestral import DDIM
 from samplerbench.samplers.schedules import uniform_lambda

@@ -13,7 +13,6 @@ from samplerbench.models import make_model
 from samplerbench.models.checkpoints.diffusers.steps import steps_of
 from samplerbench.models.checkpoints.mapping import process_of
 from samplerbench.models.loaders.checkpoint import load
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, make
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")

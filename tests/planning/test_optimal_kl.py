@@ -6,12 +6,13 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
+from gaussian_curves import gaussian_mmse
 from looping import each
 
 from samplerbench.benchmarks.planning.cache import remembered
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas, gaussian_mmse
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
+from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
 from samplerbench.samplers.schedules.optimised import cheapest_path, staircase_costs
 from samplerbench_studies.analysis.path_kl import path_kl
 

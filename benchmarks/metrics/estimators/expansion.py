@@ -29,6 +29,35 @@ Sigma2) / N, as large as the bias at small d.
 so a direction in which Sigma2 nearly vanishes adds nearly nothing, and a sampler that collapses
 Sigma2 is measured as well as any other. Only eigenvalues below the rounding error of the largest
 (:func:`resolved`) say nothing and are left out.
+
+**Leverage: terms beyond second order.** A sample x with whitened coordinates z is part of the covariance it is compared with. Without its
+mass 1/n the cross term is S (I - z z^T / n) S, S = diag(s). Where the s_i are
+equal, or there is one, its root is known: with the leverage g = |z|² / n, r = sqrt(1 - g) and p =
+sum_i s_i z_i²,
+
+* the influence of x on the distance of all *others* has p / r in place of p, more by p (1 - r) / r;
+* its mass adds (p / n) (1 - r) / (r (1 + r)) to the distance beyond first order.
+
+The series p g / 2 and p g / (4 n) of these two are the second-order terms, 2 q / n of the influence
+and q / n² of the bias. Where the s_i differ,
+
+    g = 2 sum_ij w_ij z_i² z_j² / (n p)
+
+makes the series agree there too; as w_ij <= (s_i + s_j) / 4 it is at most |z|² / n < 1.
+
+The series fails for heavy tails: at 15 samples a feature the largest of Student's t with 5 degrees
+of freedom has g > ½, and what second order missed of such samples was a tenth of the whole bias. On
+light tails all samples have about one leverage, d / n; what that adds is a power series in 1 / n,
+of which the extrapolation of :mod:`.frechet` takes out more than this formula knows, being blind to
+pairs of samples. So what a sample of the mean leverage would add is taken off: only the excess
+counts.
+
+**The others.** Without its own mass, x is compared with the root of the others' covariance, and the
+inverse root of a covariance from samples is too large: with S (I + D) S, E D = 0, E (I + D)^{-½} =
+I + 3/8 E D², which for elliptical samples and equal s_i is I (1 + 3/8 G), G the mean leverage
+weighted by p. Uncorrected, this shrank the influence along the radius, which is where heavy tails
+vary: at 15 samples a feature and a distance of ten floors the error of t8 came out 7 % too small.
+So 3/8 G p is given back.
 """
 
 from __future__ import annotations
@@ -46,12 +75,7 @@ from .second_order import Blocks, Noise, noise
 
 
 class Excess(NamedTuple):
-    """Corrections to bias and influence of second order.
-
-    Attributes:
-        bias: ``(n,)`` of each sample, to be summed.
-        influence: ``(n,)`` to be taken off each sample's influence, and the part given back.
-    """
+    """Corrections ``(n,)``: to the bias, summed over samples, and taken off each influence."""
 
     bias: FloatArray
     influence: FloatArray
@@ -60,11 +84,8 @@ class Excess(NamedTuple):
 def excess(along: FloatArray, pairs: FloatArray) -> Excess:
     """Return the terms beyond second order, less the terms of a sample of the mean leverage.
 
-    They include the inflation of the others' inverse root.
-
-    Args:
-        along: ``(n,)`` p = sum_i s_i z_i², >= 0.
-        pairs: ``(n,)`` sum_ij w_ij z_i² z_j², >= 0.
+    ``along`` ``(n,)`` is p = sum_i s_i z_i² and ``pairs`` is sum_ij w_ij z_i² z_j², both >= 0. The
+    inflation of the others' inverse root is included.
     """
     n, whole = len(along), float(along.sum())
     if whole == 0:
@@ -78,9 +99,7 @@ def excess(along: FloatArray, pairs: FloatArray) -> Excess:
 
 
 def _higher_order_factors(leverage: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the factors of p / n in the bias and of p in the influence, without their first terms
-    g / 4 and g / 2.
-    """
+    """Return the factors of p / n in the bias and p in the influence, less g / 4 and g / 2."""
     r = np.sqrt(1 - np.minimum(leverage, 1 - 1e-12))
     return (1 - r) / (r * (1 + r)) - leverage / 4, (1 - r) / r - leverage / 2
 
@@ -94,9 +113,7 @@ the standard error on the features tested, with little to spare for tails heavie
 """
 
 COLLAPSED = 2.0**-22
-"""Ratio of variances below which the spread of the samples is the rounding of features stored
-as float16 (half an ulp is 2**-11).
-"""
+"""Ratio of variances below which the spread is float16's rounding (half an ulp is 2**-11)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +171,7 @@ class FrechetReference:
         return self.factor.shape[1]
 
     def distance(self, mean: FloatArray, trace: float, cross: float) -> float:
-        """Return the FD to a distribution with this ``mean``, tr Sigma2 = ``trace`` and tr (Sigma1
-        Sigma2)^½ = ``cross``.
-        """
+        """Return the FD to a mean, tr Sigma2 = ``trace`` and tr (Sigma1 Sigma2)^½ = ``cross``."""
         shift = mean - self.mean
         return float(shift @ shift + np.trace(self.cov) + trace - 2 * cross)
 
@@ -166,7 +181,7 @@ class Side(NamedTuple):
 
     Attributes:
         raw: the plug-in value.
-        bias: of second order, and beyond it what single samples add (:mod:`.leverage`); estimated.
+        bias: of second order, and beyond it what single samples add (:func:`excess`); estimated.
         influence: ``(n,)`` IF less each sample's own part in it (why: :mod:`.frechet`), mean 0.
         flags: reasons not to trust an interval.
         noise: further moments for an interval; None unless requested.
@@ -187,9 +202,7 @@ class Side(NamedTuple):
 def expand(
     reference: FrechetReference, rows: Rows, moments: Moments, with_noise: bool = False
 ) -> Side:
-    """Return value, bias, influence and flags of one side with its own ``moments``; the other side
-    is fixed.
-    """
+    """Return value, bias, influence and flags of one side with its ``moments``, the other fixed."""
     check_dimensions(reference, moments)
     n = moments.n
     trace = float(np.trace(moments.cov))
@@ -214,13 +227,7 @@ def expand(
 
 
 class _Whitened(NamedTuple):
-    """Samples along the directions of the cross term.
-
-    Attributes:
-        s: ``(k,)`` its singular values.
-        blocks: yields the slice of a block, its centred samples ``(m, d)``, and z ``(m, k)``,
-            whitened.
-    """
+    """Singular values ``(k,)`` of the cross term, and blocks of centred samples and whitened z."""
 
     s: FloatArray
     blocks: Blocks
@@ -283,11 +290,7 @@ def _flags(reference: FrechetReference, n: int, trace: float, resolved: int) -> 
 
 
 def check_dimensions(reference: FrechetReference, moments: Moments) -> None:
-    """Refuse features of another extractor.
-
-    Raises:
-        ValueError: the dimensions differ.
-    """
+    """Refuse features of another extractor."""
     if reference.mean.shape != moments.mean.shape:
         raise ValueError(
             f"features of {len(moments.mean)} dimensions cannot be compared with a "

@@ -42,12 +42,8 @@ def neighbour_distances(
 ) -> FloatArray:
     """Return the squared distances ``(n, k)`` of each x_i to its k nearest in ``y``, ascending.
 
-    Args:
-        x: ``(n, d)``.
-        y: ``(m, d)``, m >= k (m > k if ``same``).
-        k: how many.
-        same: ``x`` is ``y``, and a point is no neighbour of its own. A copy of it is.
-        block: rows at a time; changes memory only.
+    If ``same``, ``x`` is ``y``, and a point is no neighbour of its own; a copy of it is. ``block``
+    rows at a time change memory only.
 
     Raises:
         ValueError: there are fewer than k neighbours.

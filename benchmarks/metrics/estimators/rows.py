@@ -6,6 +6,7 @@ block, with the arithmetic of the whole array; beyond that, the blocks change th
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 LARGEST = 1e70
-"""Largest magnitude that is measured: the variance of a squared distance takes fourth powers, and
-float64 ends at 1.8e308.
-"""
+"""Largest magnitude that is measured: variances take fourth powers, and float64 ends at 1.8e308."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +38,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: ArrayLike) -> Moments:
-        """Return the moments of ``features`` ``(n, ...)`` (any real dtype; flattened to ``(n,
-        d)``), in two passes: exact even far from the origin.
+        """Return the moments of ``features`` ``(n, ...)``, in two passes: exact far from 0 too.
 
         Raises:
             ValueError: there is no sample, or :func:`as_rows` refuses them.
@@ -90,11 +88,8 @@ class Moments:
     @classmethod
     def from_dict(cls, arrays: Mapping[str, NDArray]) -> Moments:
         """Read the arrays of :meth:`as_dict`, also from an open ``.npz``."""
-        return cls(
-            int(arrays["n"]),
-            np.asarray(arrays["mean"], np.float64),
-            np.asarray(arrays["m2"], np.float64),
-        )
+        mean, m2 = (np.asarray(arrays[name], np.float64) for name in ("mean", "m2"))
+        return cls(int(arrays["n"]), mean, m2)
 
 
 def as_rows(samples: ArrayLike) -> FloatArray:
@@ -107,14 +102,10 @@ def as_rows(samples: ArrayLike) -> FloatArray:
     rows = np.asarray(samples, dtype=np.float64)
     if rows.ndim < 2:
         raise ValueError(f"samples must be (n, features), not of shape {rows.shape}")
-    rows = rows.reshape(len(rows), int(np.prod(rows.shape[1:])))
+    rows = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     # The extremes, not isfinite: no temporary of the samples' size, and NaN fails both comparisons.
     if rows.size and not (rows.max() <= LARGEST and rows.min() >= -LARGEST):
-        bad = int((~(np.abs(rows) <= LARGEST)).any(axis=1).sum())
-        raise ValueError(
-            f"{bad} of {len(rows)} samples are not finite (or beyond "
-            f"{LARGEST:g}): mark them as diverged before measuring"
-        )
+        raise ValueError(_diverged(_count_bad(rows), len(rows)))
     return rows
 
 
@@ -122,9 +113,9 @@ VALUES = 1 << 23
 """Most values in a block (64 MiB in float64): 131,072 samples of 64 features, 4,096 of 2,048."""
 
 MULTIPLE = 1024
-"""Unit of the rows of a block, if there are so many: metrics that work in tiles get the same tiles
-as from the whole.
-"""
+"""Unit of the rows of a large block: metrics in tiles get the same tiles as of the whole."""
+
+Blocks = Iterator[tuple[slice, NDArray]]
 
 
 class Rows(ABC):
@@ -135,6 +126,8 @@ class Rows(ABC):
         size: rows of a block, >= 1; the last block may have fewer.
     """
 
+    _is_checked = False
+
     def __init__(self, shape: tuple[int, ...], size: int | None = None) -> None:
         self.shape = shape
         self.size = block_size(shape) if size is None else size
@@ -143,7 +136,7 @@ class Rows(ABC):
         return self.shape[0]
 
     @abstractmethod
-    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+    def blocks(self) -> Blocks:
         """Yield the slice of each block and its rows ``(<= size, ...)``, not to be written to."""
 
     def __getitem__(self, part: slice) -> NDArray:
@@ -166,7 +159,7 @@ class Rows(ABC):
     def moments_of(self, parts: Sequence[NDArray[np.integer]]) -> list[Moments]:
         """Return the moments of each part's rows, at least one a part, in one pass."""
         merged: list[Moments | None] = [None] * len(parts)
-        dealt = [_split_by_block(self, numbers) for numbers in parts]
+        dealt = [self._split_by_block(numbers) for numbers in parts]
         for (where, rows), *numbers in zip(self.blocks(), *dealt, strict=True):
             for k, some in enumerate(numbers):
                 if len(some):
@@ -175,51 +168,73 @@ class Rows(ABC):
         return [moments for moments in merged if moments is not None]
 
     def take(self, numbers: NDArray[np.integer]) -> Rows:
-        """Select rows by number: in the given order if they lie in one block, else block by
-        block.
-        """
-        return _SelectedRows(self, numbers)
+        """Select rows by number, in the given order within a block."""
+        by_block = self._split_by_block(numbers)
+
+        def blocks() -> Blocks:
+            start = 0
+            for (where, rows), some in zip(self.blocks(), by_block, strict=True):
+                if len(some):
+                    yield slice(start, start + len(some)), rows[some - where.start]
+                    start += len(some)
+
+        return _LazyRows((len(numbers), *self.shape[1:]), self.size, blocks)
 
     def each(self, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]) -> Rows:
         """Apply ``change`` to every block, row by row: ``(n, *shape)``."""
-        return _MappedRows(self, change, shape)
+
+        def blocks() -> Blocks:
+            return ((where, change(rows)) for where, rows in self.blocks())
+
+        return _LazyRows((len(self), *shape), self.size, blocks)
 
     @cached_property
     def checked(self) -> Rows:
         """Rows ``(n, d)`` in float64, each checked when it is read."""
-        return _CheckedRows(self)
+        if self._is_checked:
+            return self
+        checked = _LazyRows((len(self), math.prod(self.shape[1:])), self.size, self._check)
+        checked._is_checked = True
+        return checked
 
     @cached_property
     def moments(self) -> Moments:
-        """Moments of rows ``(n, d)``, merged from the blocks.
-
-        Raises:
-            ValueError: as :meth:`.Moments.of`.
-        """
+        """Moments of rows ``(n, d)``, merged from the blocks."""
         return reduce(Moments.merge, (Moments.of(rows) for _, rows in self.blocks()))
+
+    def _check(self) -> Blocks:
+        pending = self.blocks()
+        for where, rows in pending:
+            try:
+                checked = as_rows(rows)
+            except ValueError:
+                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in pending)
+                raise ValueError(_diverged(bad, len(self))) from None
+            yield where, checked
+
+    def _split_by_block(self, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+        """Split row numbers by their blocks, in their order within each."""
+        block = numbers // self.size
+        order = block.argsort(kind="stable")
+        ends = np.searchsorted(block[order], np.arange(1, -(-len(self) // self.size)))
+        return np.split(numbers[order], ends)
 
 
 class HeldRows(Rows):
-    """Rows of an array in memory.
-
-    Args:
-        array: ``(n, ...)``.
-        size: see :class:`Rows`.
-    """
+    """Rows of an array ``(n, ...)`` in memory."""
 
     def __init__(self, array: NDArray, size: int | None = None) -> None:
         super().__init__(array.shape, size)
         self._array = array
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
+    def blocks(self) -> Blocks:
         """See :meth:`Rows.blocks`; no copies."""
-        for where in cuts(len(self), self.size):
-            yield where, self._array[where]
+        return ((where, self._array[where]) for where in cuts(len(self), self.size))
 
     @cached_property
     def checked(self) -> Rows:
         """See :attr:`Rows.checked`; all rows at once."""
-        return _CheckedArray(as_rows(self._array), self.size)
+        return self if self._is_checked else _checked_array(self._array, self.size)
 
 
 class Pieces(Rows):
@@ -237,7 +252,7 @@ class Pieces(Rows):
         super().__init__(shape, size)
         self._read = read
 
-    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
+    def blocks(self) -> Blocks:
         """See :meth:`Rows.blocks`."""
         pieces, piece = self._read(), np.empty((0, *self.shape[1:]))
         for where in cuts(len(self), self.size):
@@ -251,88 +266,45 @@ class Pieces(Rows):
             yield where, block
 
 
-class _SelectedRows(Rows):
-    def __init__(self, rows: Rows, numbers: NDArray[np.integer]) -> None:
-        super().__init__((len(numbers), *rows.shape[1:]), rows.size)
-        self._rows, self._numbers = rows, _split_by_block(rows, numbers)
+class _LazyRows(Rows):
+    """Rows made of others, a block at a time."""
 
-    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
-        start = 0
-        for (where, rows), numbers in zip(self._rows.blocks(), self._numbers, strict=True):
-            if len(numbers):
-                yield slice(start, start + len(numbers)), rows[numbers - where.start]
-                start += len(numbers)
+    def __init__(self, shape: tuple[int, ...], size: int, make: Callable[[], Blocks]) -> None:
+        super().__init__(shape, size)
+        self._make = make
 
-
-def _split_by_block(rows: Rows, numbers: NDArray[np.integer]) -> list[NDArray[np.integer]]:
-    """Split row numbers by their blocks, in their order within each."""
-    block = numbers // rows.size
-    order = block.argsort(kind="stable")
-    ends = np.searchsorted(block[order], np.arange(1, -(-len(rows) // rows.size)))
-    return np.split(numbers[order], ends)
-
-
-class _MappedRows(Rows):
-    def __init__(
-        self, rows: Rows, change: Callable[[NDArray], NDArray], shape: tuple[int, ...]
-    ) -> None:
-        super().__init__((len(rows), *shape), rows.size)
-        self._rows, self._change = rows, change
-
-    def blocks(self) -> Iterator[tuple[slice, NDArray]]:
-        for where, rows in self._rows.blocks():
-            yield where, self._change(rows)
+    def blocks(self) -> Blocks:
+        return self._make()
 
 
 def block_size(shape: tuple[int, ...]) -> int:
     """Return the number of rows in a block of samples ``(n, ...)``."""
-    most = max(VALUES // max(int(np.prod(shape[1:])), 1), 1)
+    most = max(VALUES // max(math.prod(shape[1:]), 1), 1)
     return most // MULTIPLE * MULTIPLE or most
 
 
 def cuts(n: int, size: int) -> Iterator[slice]:
     """Yield slices of 0 … n - 1 of length ``size``; the last may be shorter."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def rows_of(samples: ArrayLike | Rows) -> Rows:
-    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read.
-
-    Raises:
-        ValueError: as :func:`.as_rows`; of samples that are read later, by their blocks.
-    """
-    return samples.checked if isinstance(samples, Rows) else _CheckedArray(as_rows(samples))
+    """Return samples ``(n, ...)`` as rows ``(n, d)`` in float64, each checked when it is read."""
+    return samples.checked if isinstance(samples, Rows) else _checked_array(samples)
 
 
-class _CheckedArray(HeldRows):
-    @property
-    def checked(self) -> Rows:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self
-
-
-class _CheckedRows(Rows):
-    def __init__(self, rows: Rows) -> None:
-        super().__init__((len(rows), int(np.prod(rows.shape[1:]))), rows.size)
-        self._rows = rows
-
-    @property
-    def checked(self) -> Rows:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self
-
-    def blocks(self) -> Iterator[tuple[slice, FloatArray]]:
-        pending = self._rows.blocks()
-        for where, rows in pending:
-            try:
-                checked = as_rows(rows)
-            except ValueError:
-                bad = _count_bad(rows) + sum(_count_bad(others) for _, others in pending)
-                raise ValueError(
-                    f"{bad} of {len(self)} samples are not finite (or beyond "
-                    f"{LARGEST:g}): mark them as diverged before measuring"
-                ) from None
-            yield where, checked
+def _checked_array(samples: ArrayLike, size: int | None = None) -> Rows:
+    rows = HeldRows(as_rows(samples), size)
+    rows._is_checked = True
+    return rows
 
 
 def _count_bad(rows: NDArray) -> int:
     return int((~(np.abs(rows.reshape(len(rows), -1)) <= LARGEST)).any(axis=1).sum())
+
+
+def _diverged(bad: int, n: int) -> str:
+    return (
+        f"{bad} of {n} samples are not finite (or beyond {LARGEST:g}): "
+        "mark them as diverged before measuring"
+    )

@@ -82,14 +82,7 @@ Blocks = Callable[[], Iterator[tuple[slice, FloatArray, FloatArray]]]
 
 
 def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: FloatArray) -> Noise:
-    """Compute the noise from one side's samples.
-
-    Args:
-        influence: ``(n,)``, mean 0.
-        blocks: c, centred, and z, whitened.
-        weights: ``(k, k)`` w.
-        own: ``(n,)`` q, half of h(x, x).
-    """
+    """Compute the noise of one side: influence of mean 0, blocks of c and z, weights w, own q."""
     n = len(influence)
     unit = float(influence.std()) / math.sqrt(n)
     if n < 4 or unit == 0:
@@ -115,9 +108,7 @@ def noise(influence: FloatArray, blocks: Blocks, weights: FloatArray, own: Float
 
 
 def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
-    """Return E h² from all pairs of some samples, centred: the terms of h in one sample alone can
-    be left out.
-    """
+    """Return E h² from all pairs of centred samples; terms of h in one alone can be left out."""
     # s_i s_j / (s_i + s_j) is positive and of low numerical rank
     values, vectors = np.linalg.eigh(weights)
     h = 2 * centred @ centred.T
@@ -129,9 +120,7 @@ def _square(centred: FloatArray, z: FloatArray, weights: FloatArray) -> float:
 
 
 def left_over(sums: FloatArray, squares: float) -> float:
-    """Return V of a symmetric ``(n, n)`` matrix without its diagonal, n >= 4, from the sums of its
-    rows and the sum of its squares.
-    """
+    """Return V of a symmetric matrix without its diagonal, n >= 4, from row sums and squares."""
     n, total = len(sums), float(sums.sum())
     v = (squares - 2 * float(sums @ sums) / (n - 2) + total**2 / ((n - 1) * (n - 2))) / (
         n * (n - 3)
@@ -175,8 +164,6 @@ def interval(
 
 
 def end_shift(shift: float, z: float = Z95) -> float:
-    """Return the outward shift of an end at ``z``, in standard errors >= 0, for correct tails under
-    a shift >= 0.
-    """
+    """Return the outward shift of an end at ``z``, >= 0 standard errors, under a shift >= 0."""
     tail = 2 * NORMAL.cdf(-z) - NORMAL.cdf(-z - shift)
     return max(shift - z - NORMAL.inv_cdf(tail), 0.0)

@@ -330,7 +330,9 @@ def test_the_ends_are_those_of_the_library_samplers(files, training_of):
     """VP stops at t = 1e-3; numbers of levels count from the highest."""
     model = load(files["VP"][0], {"training": training_of, "size": str(SIDE)})
     if training_of == "VE-1000":
-        ends = model.time.told(torch.zeros(2).numpy(), torch.tensor([50.0, 0.01]).double().numpy())
+        ends = model.time.network_input(
+            torch.zeros(2).numpy(), torch.tensor([50.0, 0.01]).double().numpy()
+        )
         assert ends.tolist() == pytest.approx([0, 999], abs=1e-5)
         return
     for sigma, t in ((model.sigma_min, 1e-3), (model.sigma_max, 1.0)):

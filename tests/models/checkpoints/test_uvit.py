@@ -148,7 +148,9 @@ def test_published_networks(tmp_path):
     )
     assert (spec.sigma_min, spec.sigma_max) == pytest.approx((0.02917, 14.61), rel=1e-3)
     model = load(tmp_path / "model.pth", {})
-    told = model.time.told(torch.tensor([0.0, 999.0]).double().numpy(), torch.ones(2).numpy())
+    told = model.time.network_input(
+        torch.tensor([0.0, 999.0]).double().numpy(), torch.ones(2).numpy()
+    )
     assert told.tolist() == [1.0, 1000.0]
 
 
