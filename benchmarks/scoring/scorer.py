@@ -166,27 +166,26 @@ class Scorer:
     def _score_all(self, cells: Sequence[Cell]) -> None:
         truths = truths_of(self.run, self.model, self.solved, cells, self._whole, self.report.stage)
         scale, data = self._scale(cells[0]), Data(self.model, cells[0].device)
-        with self.run.together():
-            for place, cell in enumerate(cells, 1):
-                truth = truths.get(truth_of(self.model, cell))
-                stamp = self._stamp(cell, truth, scale)
-                done = self.run.read(cell.key, QUALITY) or {}
-                before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
-                same = done.get("status") == "ok" and before == stamp
-                if same and not self._pending(cell):
-                    continue
-                self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
-                try:
-                    shards, follows_path = self._gather(cell), cell.sampler.stochastic
-                    context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
-                    record, influences = self._score_cell(cell, context, done if same else {})
-                    whole = {"status": "ok", "reason": "", **stamp, **record}
-                    self.run.write_score(cell.key, whole, influences)
-                except (ArithmeticError, ValueError) as error:
-                    # numbers that no formula can take: this row only
-                    reason = f"scoring: {' '.join(str(error).split())}"
-                    failed = {**stamp, "status": "failed", "reason": reason}
-                    self.run.write(cell.key, QUALITY, failed)
+        for place, cell in enumerate(cells, 1):
+            truth = truths.get(truth_of(self.model, cell))
+            stamp = self._stamp(cell, truth, scale)
+            done = self.run.read(cell.key, QUALITY) or {}
+            before = {**{key: done.get(key, ()) for key in stamp}, ASKED: _stored_inputs(done)}
+            same = done.get("status") == "ok" and before == stamp
+            if same and not self._pending(cell):
+                continue
+            self.report.stage(f"{cell.model}: scoring {place}/{len(cells)}, {cell.label}")
+            try:
+                shards, follows_path = self._gather(cell), cell.sampler.stochastic
+                context = CellContext(shards, cell.samples, data, scale, truth, follows_path)
+                record, influences = self._score_cell(cell, context, done if same else {})
+                whole = {"status": "ok", "reason": "", **stamp, **record}
+                self.run.write_score(cell.key, whole, influences)
+            except (ArithmeticError, ValueError) as error:
+                # numbers that no formula can take: this row only
+                reason = f"scoring: {' '.join(str(error).split())}"
+                failed = {**stamp, "status": "failed", "reason": reason}
+                self.run.write(cell.key, QUALITY, failed)
         if self.suite.path_curvature and endpoints in truths:
             self.report.stage(f"{cells[0].model}: curvature of paths")
             from .path_curvature import keep_curvature  # few runs ask for it
