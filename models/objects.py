@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -79,7 +81,8 @@ def from_function(
     draw = data if data is None or callable(data) else _drawing(torch.as_tensor(data))
     kind = _Function if draw is None else _FunctionWithData
     model = kind(denoise, tuple(event), sigma_min, sigma_max, dtype, limits, draw)
-    return FileModel(model, name, f"{name}-{digest_of_object(denoise)}")
+    own = digest_of_object(denoise, model.event, sigma_min, sigma_max, dtype, limits)
+    return FileModel(model, name, f"{name}-{own}")
 
 
 def from_network(
@@ -113,7 +116,7 @@ def from_network(
         prediction,
         name=name,
         event=tuple(event),
-        identity=f"{name}-{digest_of_object(network)}",
+        identity=f"{name}-{digest_of_object(network, prediction, tuple(event), process, limits)}",
         times=times,
         limits=limits,
     )
@@ -145,18 +148,44 @@ def as_model(name: str, given: Any) -> Denoiser:
     return FileModel(given, name, f"{name}-{digest_of_object(given)}")
 
 
-def digest_of_object(given: Any) -> str:
-    """Return 16 hexadecimal digits of an object's source, as far as it has one, and of its weights."""
-    digest = hashlib.sha256()
+def digest_of_object(given: Any, *settings: object) -> str:
+    """Return 16 hexadecimal digits of an object: its source, the values that it uses, its weights.
+
+    Values that cannot be pickled count by their type alone; ``settings`` are further values.
+    """
+    digest = hashlib.sha256(_bytes_of(settings))
+    plain = inspect.isroutine(given) or inspect.isclass(given)
+    code: Any = given if plain else type(given)
     try:
-        code: Any = given if inspect.isroutine(given) or inspect.isclass(given) else type(given)
         digest.update(str(inspect.getsource(code)).encode())
     except (OSError, TypeError):  # typed into a console, or a callable that is no Python
         digest.update(repr(type(given)).encode())
+    values = {} if plain else dict(getattr(given, "__dict__", {}))
+    if isinstance(given, nn.Module):  # its weights follow, and its mode is set later
+        values = {
+            key: value for key, value in values.items() if key[0] != "_" and key != "training"
+        }
+    for function in (given, getattr(given, "denoise", None)):
+        if inspect.isfunction(function):
+            used = inspect.getclosurevars(function)
+            defaults = (function.__defaults__, function.__kwdefaults__)
+            values |= {**used.globals, **used.nonlocals, "defaults": defaults}
+    for name, value in sorted(values.items()):
+        if not isinstance(value, ModuleType | nn.Module):
+            digest.update(name.encode() + _bytes_of(value))
     for network in networks_in(given):
         for key, tensor in sorted(network.state_dict().items()):
             digest.update(key.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _bytes_of(value: Any) -> bytes:
+    try:
+        return (
+            inspect.getsource(value).encode() if inspect.isfunction(value) else pickle.dumps(value)
+        )
+    except Exception:  # whatever a class of the user's raises
+        return repr(type(value)).encode()
 
 
 def _drawing(data: Tensor) -> Draw:

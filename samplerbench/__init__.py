@@ -16,7 +16,10 @@ The names here are those that most scripts need. The packages ``samplers``, ``mo
 
 from __future__ import annotations as _annotations
 
+import sys as _sys
+
 from .lazy import lazy as _lazy
+from .moved import MovedModules as _MovedModules
 
 TYPE_CHECKING = False  # of typing, whose import takes longer than the rest
 if TYPE_CHECKING:
@@ -91,3 +94,4 @@ _HOMES = {
 }
 
 __getattr__, __dir__ = _lazy(__name__, _HOMES)
+_sys.meta_path.insert(0, _MovedModules())  # first: else a module in a package would be twice

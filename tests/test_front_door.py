@@ -305,3 +305,30 @@ def test_frechet_distance__says_what_is_wrong(side, said):
         samplerbench.frechet_distance([0.0], [[1.0]], *side)
     with pytest.raises(ValueError, match="not symmetric"):
         samplerbench.frechet_distance([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], [0.0, 0.0], np.eye(2))
+
+
+def test_from_function__what_a_function_uses_is_part_of_what_it_is():
+    def scaled(factor, sigma_max=80.0):
+        return from_function(
+            lambda x, sigma: factor * x / (1 + sigma**2), event=(2,), sigma_max=sigma_max
+        ).identity
+
+    assert scaled(1.0) == scaled(1.0)
+    assert len({scaled(1.0), scaled(0.5), scaled(1.0, sigma_max=40.0)}) == 3
+
+
+def test_from_network__values_and_weights_are_part_of_what_it_is_and_its_mode_is_not():
+    class Network(nn.Module):
+        def __init__(self, factor, weight):
+            super().__init__()
+            self.factor, self.weight = factor, nn.Parameter(torch.tensor(weight))
+
+        def forward(self, x, t):
+            return self.factor * self.weight * x
+
+    def identity(network):
+        return from_network(network, "eps", event=(2,)).identity
+
+    network = Network(1.0, 1.0)
+    assert identity(network) == identity(network.eval()) == identity(Network(1.0, 1.0))
+    assert len({identity(network), identity(Network(2.0, 1.0)), identity(Network(1.0, 2.0))}) == 3

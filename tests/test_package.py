@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from samplerbench import benchmarks, models, results, samplers
+from samplerbench.moved import MOVED
 
 REFUSING = """
 import sys
@@ -62,3 +65,19 @@ def test_samplers__a_process_without_pandas_refuses_results():
         text=True,
     )
     assert "pandas is refused" in done.stderr
+
+
+def test_moved__a_module_of_an_old_package_is_the_one_that_is_there_now():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from samplerbench.samplers.pilot.rule import Rule
+    assert Rule is samplers.auto.rule.Rule
+    assert "samplers.auto.rule now" in str(caught[-1].message)
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_moved__all_old_names_import(old, monkeypatch):
+    monkeypatch.delitem(sys.modules, f"samplerbench.{old}", raising=False)
+    with pytest.warns(DeprecationWarning, match=f"{MOVED[old]} now"):
+        module = import_module(f"samplerbench.{old}")
+    assert module.__name__ == f"samplerbench.{MOVED[old]}"
