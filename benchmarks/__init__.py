@@ -61,12 +61,12 @@ _HOMES = {
     "check_sampler": "conformance",
     "export": "api",
     "frechet_distance": "metrics.estimators.gaussians",
-    "load_suite": "suites.suite",
+    "load_suite": "suites.files",
     "make_schedule": "planning.schedules",
     "plan": "api",
     "run": "api",
     "tune": "api",
-    "unseeded_draws": "sampling.chance",
+    "unseeded_draws": "sampling.shard",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOMES)

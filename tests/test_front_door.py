@@ -11,8 +11,8 @@ from torch import nn
 
 import samplerbench
 from samplerbench import samplers
+from samplerbench.models import from_function, from_network
 from samplerbench.models import registry as model_registry
-from samplerbench.models.objects import from_function, from_network
 from samplerbench.samplers import GridSampler, Source, make
 from samplerbench.samplers import registry as sampler_registry
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samplerbench.benchmarks.tuning import FreeKind, FreeParameters, TuningProblem, arrays_of
-from samplerbench.models.denoiser import Bound
+from samplerbench.models import Bound
 from samplerbench.samplers import Grid, Sampler, tabulate
 
 BACKWARD = 2

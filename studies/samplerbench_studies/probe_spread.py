@@ -26,13 +26,12 @@ from samplerbench.benchmarks.metrics import FrechetReference, estimate
 from samplerbench.benchmarks.planning import Pilot
 from samplerbench.benchmarks.sampling import clamp
 from samplerbench.benchmarks.scoring import load_references
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.benchmarks.suites import parse_spec
+from samplerbench.models import Denoiser, make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.models.registry import make_model
 from samplerbench.results import format_number, markdown_table
 from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make
-from samplerbench.samplers.spec import parse_spec
 
 MODES = "family:modes(dim=21, std=0.0725, seed=315, sigma_min=0.002, sigma_max=80.0)"
 PROBLEMS = ("fashion", "emoji", "gmm-2d", "fashion-mppca", MODES)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from samplerbench.benchmarks.planning import Pilot, default_cache
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.results import markdown_table
 from samplerbench.samplers import karras, make
 

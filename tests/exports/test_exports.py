@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.advice.exports import LIBRARIES, export, missing
 from samplerbench.benchmarks.advice.exports.equivalents import steps_of
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, SampleNoise, karras, make, names
 from samplerbench.samplers.auto import Fitted, Rule
 from samplerbench.samplers.families.tabulated import Tabulated, tabulate

@@ -20,8 +20,8 @@ from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.scoring.real_data import real_data
 from samplerbench.benchmarks.suites.files import built_in, load_suite, refuse_untrusted
 from samplerbench.benchmarks.suites.suite import Suite
-from samplerbench.models.cards.card import CARDS, load_card
-from samplerbench.models.registry import make_model
+from samplerbench.models import load_card, make_model
+from samplerbench.models.cards.card import CARDS
 from samplerbench.samplers.spec import format_spec, parse_spec
 from samplerbench_studies.training.cards import _toml
 

@@ -24,7 +24,7 @@ from samplerbench.benchmarks.metrics import (
 from samplerbench.benchmarks.metrics.estimators.expansion import expand
 from samplerbench.benchmarks.metrics.estimators.rows import rows_of
 from samplerbench.benchmarks.metrics.estimators.second_order import interval, sum_of_noise
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 POOL, D, REPLICATES = 20_000, 16, 100
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, CardError, card_names, load_card
+from samplerbench.models import CardError, load_card
+from samplerbench.models.cards.card import CARDS, WEIGHTS, Card, card_names
 from samplerbench_studies import CARDS as STUDY_CARDS
 from samplerbench_studies.training.cards import _toml, write_card, write_tensors
 

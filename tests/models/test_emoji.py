@@ -12,11 +12,10 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 
 from samplerbench.benchmarks.conformance.models import check_checkpoint
+from samplerbench.models import load_card, make_model
 from samplerbench.models.cards import noto_emoji
-from samplerbench.models.cards.card import load_card
 from samplerbench.models.checkpoints.specification import Specification
 from samplerbench.models.reference import Blocks
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, karras, make
 
 CAT, CAT_WITH_WRY_SMILE = (0x1F431,), (0x1F63C,)

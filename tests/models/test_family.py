@@ -5,8 +5,8 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.models import make_model
 from samplerbench.models.exact.problems import KINDS, member
-from samplerbench.models.registry import make_model
 
 
 @each("kind", KINDS)

@@ -16,10 +16,10 @@ from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.sampling.execution import refusal
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser, column
 from samplerbench.models.exact.mixture import GaussianMixture
 from samplerbench.models.guidance import Autoguided, ClassifierFree
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, karras, make
 
 LOW, HIGH = 0.3, 2.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-model.md"
 

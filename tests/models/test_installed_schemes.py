@@ -12,9 +12,9 @@ import pytest
 import torch
 from new_processes import command
 
+from samplerbench.models import make_model
 from samplerbench.models.extractors import EXTRACTORS, Samples, make_extractor
 from samplerbench.models.loaders import LOADERS, loader
-from samplerbench.models.registry import make_model
 
 DOCS = Path(__file__).parents[2] / "docs"
 

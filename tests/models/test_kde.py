@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.base import CHUNK, ExactModel
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud, image_cloud, square_distances
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.registry import make_model
 
 LABELS = torch.tensor([0, 0, 1, 2, 1, 0, 2])
 WIDTH = 0.4

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import load_card, make_model
 from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
 from samplerbench.models.denoiser import decoded
-from samplerbench.models.registry import make_model
 from samplerbench_studies import CARDS
 from samplerbench_studies.training import latent, one_level
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis import normal_like
-from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.exact.wavelet import wavelet
-from samplerbench.models.registry import make_model
 from samplerbench_studies.analysis.locality import receptive_radius, sensitivity
 
 

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.suites.cell import make_start, moments_of
-from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError, load_card
+from samplerbench.models import Denoiser, Identity, Reference, load_card, make_model
+from samplerbench.models.cards.card import MOMENTS, WEIGHTS, CardError
 from samplerbench.models.cards.reference import card_moments, unpack
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.models.registry import make_model
+from samplerbench.models.reference import Statistics
 from samplerbench.samplers import NoNoise, karras, make
 from samplerbench_studies.training.cards import write_card, write_tensors
 from samplerbench_studies.training.reference import add_moments, pack_moments

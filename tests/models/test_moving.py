@@ -13,16 +13,14 @@ import torch
 from looping import each
 from torch import Tensor, nn
 
-from samplerbench.models import model_names
+from samplerbench.models import Denoiser, make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
-from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.guidance import (
     ClassifierFree,
     ClassifierGuidance,
 )
 from samplerbench.models.networks import networks_in
 from samplerbench.models.process import VE
-from samplerbench.models.registry import make_model
 
 OWN = """
 import torch

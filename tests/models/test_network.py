@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import Reference, load_card, make_model
 from samplerbench.models.cards.reference import card_reference
-from samplerbench.models.reference import Reference
-from samplerbench.models.registry import make_model
 
 
 @pytest.fixture(scope="module", params=["fashion", "digits", "emoji"])

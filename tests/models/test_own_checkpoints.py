@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.models import make_model
 from samplerbench.models.checkpoints.mapping import OneHot
 from samplerbench.models.nets.unet import EDMPrecond
-from samplerbench.models.registry import make_model
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "own_checkpoints.py"
 FLOW = "?size=8&training=straight&attention=1-head"

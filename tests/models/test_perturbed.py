@@ -13,10 +13,10 @@ from looping import each
 from scipy.integrate import solve_ivp
 from scipy.linalg import sqrtm
 
+from samplerbench.models import make_model
 from samplerbench.models.exact.base import CHUNK
 from samplerbench.models.exact.perturbed import FEATURES, Perturbed, RandomField
 from samplerbench.models.exact.problems import gaussian, gmm_2d
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, karras
 from samplerbench.samplers.methods.edm import Heun
 

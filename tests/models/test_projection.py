@@ -11,10 +11,10 @@ import torch
 from samplerbench.benchmarks.metrics import FrechetReference, estimate, frechet_distance
 from samplerbench.benchmarks.metrics.estimators.rows import Moments
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.models.cards.card import AXES, WEIGHTS, CardError, load_card
+from samplerbench.models import load_card, make_model
+from samplerbench.models.cards.card import AXES, WEIGHTS, CardError
 from samplerbench.models.cards.reference import FashionExtractor
 from samplerbench.models.extractors.card import project
-from samplerbench.models.registry import make_model
 from samplerbench_studies.training.reference import add_axes, principal_axes
 
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from samplerbench.models.cards.card import AXES, CONVERGED, REFERENCE, WEIGHTS, CardError
+from samplerbench.models import CardError
+from samplerbench.models.cards.card import AXES, CONVERGED, REFERENCE, WEIGHTS
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench_studies.training import train
 from samplerbench_studies.training.cards import write_card, write_tensors

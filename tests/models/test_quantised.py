@@ -10,9 +10,9 @@ from quiet_runs import quiet_run
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import with_placed_files
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
 from samplerbench.models.extractors.quantised import grey_levels
-from samplerbench.models.registry import make_model
 
 RANGE = (-1.0, 1.0)
 X = torch.rand(2000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2.2 - 1.1

@@ -5,9 +5,8 @@ no sense.
 import pytest
 import torch
 
-from samplerbench.models import model_names
+from samplerbench.models import make_model, model_names
 from samplerbench.models.nets.unet import SIGMA_DATA, RandomUNet, UNet, randomise
-from samplerbench.models.registry import make_model
 
 
 @pytest.mark.parametrize("side", [32, 64])

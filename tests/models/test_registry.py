@@ -7,9 +7,7 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.models import model_names
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.registry import make_model
+from samplerbench.models import Denoiser, make_model, model_names
 
 GOOD = """
     import torch

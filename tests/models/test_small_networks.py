@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "small_networks.py"
 

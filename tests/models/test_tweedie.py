@@ -8,12 +8,11 @@ import pytest
 import torch
 from looping import each
 
+from samplerbench.models import Denoiser, make_model
 from samplerbench.models.analysis import normal_like, posterior_trace
-from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.problems import gaussian, gmm_2d, gmm_64d
 from samplerbench.models.exact.wavelet import wavelet
-from samplerbench.models.registry import make_model
 from samplerbench_studies.analysis.tweedie import (
     asymmetry,
     covariance,

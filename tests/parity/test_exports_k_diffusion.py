@@ -8,7 +8,7 @@ from moved_tables import MOVED, moved
 
 from samplerbench.benchmarks.advice.exports import export, missing
 from samplerbench.benchmarks.conformance.problems import ThreeModes
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, karras, make, names, uniform_lambda
 from samplerbench.samplers.peers.base import Call
 

@@ -7,7 +7,7 @@ import pytest
 from looping import each
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import karras
 from samplerbench.samplers.schedules.optimised import even_path
 

@@ -15,8 +15,8 @@ from samplerbench.benchmarks.planning.gits import SEARCH_IDS
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.counting import Meter
 from samplerbench.benchmarks.suites.suite import Suite
-from samplerbench.models.denoiser import Denoiser, Wrapper
-from samplerbench.models.registry import make_model
+from samplerbench.models import Denoiser, make_model
+from samplerbench.models.denoiser import Wrapper
 from samplerbench.results.run_directory.files import read_npz
 from samplerbench.samplers import SampleNoise, karras, make
 

@@ -4,7 +4,7 @@ import pytest
 from looping import each
 
 from samplerbench.benchmarks.planning.schedules import levels_of, read_levels
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import karras, uniform_lambda
 
 

@@ -13,8 +13,8 @@ from samplerbench.benchmarks.planning.own_scheduler import as_its_scheduler
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.cell import Start
 from samplerbench.benchmarks.suites.suite import Suite
+from samplerbench.models import make_model
 from samplerbench.models.denoiser import OwnSampling, Wrapper
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, make, names
 
 GRID = Grid((80.0, 8.0, 1.0, 0.0))

@@ -8,7 +8,7 @@ from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid
 
 BASE = {

@@ -10,7 +10,7 @@ from tuned_home import WAY, cells, retuned
 
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.planning.tuned_file import read_tuned, write_tuned
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import make
 
 

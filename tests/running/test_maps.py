@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.planning.planner import expanded
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 FILE = """
 import torch

@@ -14,11 +14,10 @@ from torch import nn
 
 from samplerbench.benchmarks.running.model_check import check_model
 from samplerbench.benchmarks.scoring.endpoints import converged_samples
-from samplerbench.models import model_names
+from samplerbench.models import make_model, model_names
 from samplerbench.models.adapters import NativeDenoiser
 from samplerbench.models.loaders.python_file import FileModel
 from samplerbench.models.process import VPLinear
-from samplerbench.models.registry import make_model
 
 STD = 0.5
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make, names
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.cuda_graphs import as_levels, refusal

@@ -8,7 +8,7 @@ from samplerbench import samplers
 from samplerbench.benchmarks.planning.planner import plan
 from samplerbench.benchmarks.sampling.shard import sample_shard
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers.brownian import BrownianNoise
 from samplerbench.samplers.noise import SampleNoise
 

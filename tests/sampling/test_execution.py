@@ -20,9 +20,9 @@ from samplerbench.benchmarks.sampling.failure import Failure
 from samplerbench.benchmarks.sampling.shard import batches, sample_shard
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.guidance import ClassifierFree
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import karras, make
 
 MODEL = make_model("gmm-2d")

@@ -11,8 +11,8 @@ from samplerbench.benchmarks.metrics.estimators.rows import Moments
 from samplerbench.benchmarks.sampling.exporting import export_samples
 from samplerbench.benchmarks.scoring.real_data import read_samples
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.extractors.quantised import grey_levels
-from samplerbench.models.registry import make_model
 
 SUITE = {
     "name": "small",

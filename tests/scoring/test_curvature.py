@@ -24,8 +24,8 @@ from samplerbench.benchmarks.scoring.path_curvature import (
     summary,
 )
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.registry import make_model
 from samplerbench.results.report.build import write_report
 from samplerbench.results.run_directory.run_dir import RunDir
 from samplerbench.results.terminal.path_curvature import curvature_lines, curvature_lines_of_runs

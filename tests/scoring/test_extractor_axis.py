@@ -20,9 +20,9 @@ from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.files import load_suite
 from samplerbench.benchmarks.suites.suite import Until, check_suite
 from samplerbench.benchmarks.tuning.fair_schedules import compare_fairly
+from samplerbench.models import make_model
 from samplerbench.models.cards.card import CONVERGED, REFERENCE, WEIGHTS, Card
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.models.registry import make_model
 from samplerbench.results.comparison.compare import compare
 from samplerbench.results.result_table import load
 

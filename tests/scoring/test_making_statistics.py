@@ -6,7 +6,7 @@ from PIL import Image
 
 from samplerbench.benchmarks.scoring.making_statistics import make_statistics
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 N = 40
 BYTES = np.random.default_rng(0).integers(0, 256, (N, 8, 8), dtype=np.uint8)

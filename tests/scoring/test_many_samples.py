@@ -18,7 +18,7 @@ from samplerbench.benchmarks.scoring import context as shards
 from samplerbench.benchmarks.scoring.context import CellContext, gathered
 from samplerbench.benchmarks.scoring.data import Data, Scale
 from samplerbench.benchmarks.suites.suite import check_suite
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.results.run_directory.sealed import Damaged, StoredArray
 
 SUITE = {

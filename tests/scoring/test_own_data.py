@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.scoring.references import LARGEST_OWN, load_references
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 MODEL = """
 import torch

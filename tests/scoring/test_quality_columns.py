@@ -17,8 +17,8 @@ from samplerbench.benchmarks.metrics import (
 from samplerbench.benchmarks.scoring.context import CellContext, gathered
 from samplerbench.benchmarks.scoring.data import Data, Scale, training_set
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.reference import Identity, Reference, Statistics
-from samplerbench.models.registry import make_model
 from samplerbench.results.comparison.headline import headline
 from samplerbench.results.quantities import column_names
 from samplerbench.results.run_directory.files import read_npz

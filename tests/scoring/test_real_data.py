@@ -5,7 +5,7 @@ import pytest
 
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 
 def test_real_samples_come_from_a_file(tmp_path):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from samplerbench.benchmarks.scoring.real_data import HELD_OUT, real_data
 from samplerbench.benchmarks.scoring.references import load_references
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 N = 30
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.scoring.start_error import start_error, start_errors
+from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.registry import make_model
 
 
 @pytest.mark.parametrize("top", [2.0, 80.0])

@@ -23,8 +23,8 @@ from samplerbench.benchmarks.scoring.statistics_files import (
     write_statistics,
 )
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.models.registry import make_model
 
 N, D = 200, 64  # samples, and pixels of a digit
 FEATURES = np.random.default_rng(0).uniform(-1, 1, (N, D)).astype(np.float32)

@@ -12,7 +12,7 @@ from samplerbench.benchmarks.advice.answer import Advice, Best, Budget, Choice, 
 from samplerbench.benchmarks.advice.request import OWN_FIELDS
 from samplerbench.benchmarks.planning.schedules import make_schedule
 from samplerbench.benchmarks.sampling.batch import latents
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import NoNoise, make
 from samplerbench_studies.advising.__main__ import best_of
 from samplerbench_studies.advising.against import asked, read, rows_of, share_of_worst, write

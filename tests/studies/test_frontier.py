@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from samplerbench.benchmarks.advice.candidates import is_candidate
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import make, names
 from samplerbench.samplers.spec import parse_spec
 from samplerbench_studies.frontier import Frontier, ours

@@ -12,8 +12,8 @@ from samplerbench.benchmarks.planning.tuned_schedule import Spacing
 from samplerbench.benchmarks.tuning.free import levels_of
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.search import OBJECTIVES, built_in, power_mean
+from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import karras, make
 from samplerbench.samplers.families.tabulated import Tabulated
 from samplerbench_studies.gradient import BACKWARD, Unrolled

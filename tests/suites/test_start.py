@@ -11,9 +11,9 @@ from samplerbench.benchmarks.planning.planner import load_models, plan
 from samplerbench.benchmarks.scoring.references import load_references
 from samplerbench.benchmarks.suites.cell import SPREADS, make_start, moments_of
 from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.models import make_model
 from samplerbench.models.exact.base import ExactModel
 from samplerbench.models.guidance import Altered
-from samplerbench.models.registry import make_model
 
 BASE = {
     "name": "t",

@@ -23,7 +23,7 @@ from samplerbench.benchmarks.timing.disturbances import (
     watched_block,
 )
 from samplerbench.benchmarks.timing.gpu import Gpu, GpuState, gpu_doubts
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 CALM = Load(wall=10.0, cpu=9.9, waited=0.05, busy=10.2, stolen=0.01, throttled=0)
 

@@ -3,7 +3,7 @@
 import pytest
 from remembered import registry_as_it_was, remembered  # noqa: F401
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 
 @pytest.fixture(scope="module")

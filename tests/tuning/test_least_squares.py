@@ -81,7 +81,7 @@ class Linear:
 
     size = 3
 
-    def made(self, z):
+    def sampler_at(self, z):
         return z
 
     def grid(self, z):

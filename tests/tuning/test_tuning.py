@@ -36,7 +36,7 @@ from samplerbench.benchmarks.tuning.search import (
     search,
 )
 from samplerbench.benchmarks.tuning.tuning import Target, carried, targets_of
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, karras, make
 
 EULER = make("euler")

@@ -15,9 +15,9 @@ from samplerbench.benchmarks.sampling.batch import latents
 from samplerbench.benchmarks.scoring.endpoints import ODE, solve
 from samplerbench.benchmarks.tuning.problem import RESOLVED, TRAIN_IDS, tuning_problem
 from samplerbench.benchmarks.tuning.tuning import Target, Tuning
+from samplerbench.models import make_model
 from samplerbench.models.cards.network import NetworkDenoiser
 from samplerbench.models.exact.cloud import KernelDensity, PointCloud
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, NoNoise, karras, make
 
 EULER = make("euler")

@@ -2,7 +2,7 @@
 
 from samplerbench.benchmarks.planning.models import NamedModel
 from samplerbench.benchmarks.tuning.tuner import Tuner
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 
 def tuner(file, gmm, **changes):

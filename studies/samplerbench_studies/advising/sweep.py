@@ -24,10 +24,9 @@ from samplerbench.benchmarks import Cell, Suite
 from samplerbench.benchmarks.planning import plan
 from samplerbench.benchmarks.sampling import Failure, engine_of, latents
 from samplerbench.benchmarks.scoring import Doubling, solve, solve_by_doubling
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.registry import make_model
+from samplerbench.benchmarks.suites import format_spec, parse_spec
+from samplerbench.models import Denoiser, make_model
 from samplerbench.results.run_directory import read_npz, write_npz
-from samplerbench.samplers.spec import format_spec, parse_spec
 
 from .criteria import CRITERIA, Distances
 

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from samplerbench.models.analysis import MMSECurve
+from samplerbench.models import MMSECurve
 
 from ..arrays import FloatArray
 

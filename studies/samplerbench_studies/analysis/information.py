@@ -14,8 +14,7 @@ import math
 
 import numpy as np
 
-from samplerbench.models import Estimate
-from samplerbench.models.analysis import MMSECurve, estimate_mean, exact_mmse, gammas
+from samplerbench.models import Estimate, MMSECurve, estimate_mean, exact_mmse, gammas
 from samplerbench.models.exact import ExactModel
 
 from ..arrays import FloatArray

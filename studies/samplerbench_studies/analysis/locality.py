@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 
 from .tweedie import transposed_product
 

@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import load_card
 from samplerbench_studies import CARDS
 
 from ..models.one_shot import OneShot

@@ -46,8 +46,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from samplerbench.models import Estimate
-from samplerbench.models.analysis import MMSECurve, estimate_mean, normal_like
+from samplerbench.models import Estimate, MMSECurve, estimate_mean, normal_like
 from samplerbench.models.exact import ExactModel
 
 from ..arrays import FloatArray

@@ -24,8 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from samplerbench.models import Estimate
-from samplerbench.models.analysis import estimate_mean, normal_like
+from samplerbench.models import Estimate, estimate_mean, normal_like
 from samplerbench.models.exact import ExactModel
 
 ROWS = 16

@@ -18,9 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from samplerbench.models import Estimate
-from samplerbench.models.analysis import estimate_mean
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, Estimate, estimate_mean
 
 SMALL = 128
 """Dimensions up to which a trace takes one product per direction, and is exact."""

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from samplerbench.benchmarks.metrics import distance_columns, endpoint_distance, flip_columns
+from samplerbench.models import make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.models.registry import make_model
 from samplerbench.results import csv_lines, markdown_table
 from samplerbench.results.comparison import Entry, Pair, claim, estimate_of, judge, typical_error
 from samplerbench.results.quantities import ENDPOINTS

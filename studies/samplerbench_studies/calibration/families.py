@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from samplerbench.models import Reference, make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.models.reference import Reference
-from samplerbench.models.registry import make_model
 
 from ..arrays import FloatArray
 from .law import Law, Population

@@ -68,7 +68,7 @@ def explain(
 
 def folder_of(effort: str, pairs: tuple[tuple[str, str], ...]) -> str:
     """Where a run is kept: one with other models leaves that of the built-in ones alone."""
-    from samplerbench.benchmarks.suites.cell import file_name
+    from samplerbench.benchmarks.suites import file_name
 
     if not pairs:
         return effort

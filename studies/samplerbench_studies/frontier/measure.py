@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.planning import Pilot, default_cache
 from samplerbench.benchmarks.running.executors import Tell, WorkerContext
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, NoNoise, SampleNoise, Sampler
 
 from .candidates import Candidate

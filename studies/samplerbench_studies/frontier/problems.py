@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from samplerbench.samplers.spec import format_spec
+from samplerbench.benchmarks.suites import format_spec
 
 HOME = ("gmm-2d", "gmm-64d", "fashion-mppca", "wavelet")
 """Exact models that come with the package."""

@@ -25,8 +25,8 @@ from samplerbench.benchmarks.running.executors import (
     WorkerConfig,
     WorkerContext,
 )
-from samplerbench.benchmarks.suites.cell import file_name
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.benchmarks.suites import file_name
+from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 from samplerbench.results.run_directory import read_npz, write_npz
 from samplerbench.samplers import SampleNoise

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import load_card
 
 SIDE = 28
 

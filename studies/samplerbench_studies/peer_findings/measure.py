@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from samplerbench.benchmarks.conformance import INTERIOR, ThreeModes, rms, slope, uneven_grid
+from samplerbench.benchmarks.suites import parse_spec
 from samplerbench.samplers import Grid, NoNoise, karras, make
 from samplerbench.samplers.peers import set_peers_path
-from samplerbench.samplers.spec import parse_spec
 
 from . import diffusers as diffusers
 from . import libraries as libraries

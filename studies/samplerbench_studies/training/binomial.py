@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import REFERENCE, Card
-from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
+from samplerbench.models import Card
+from samplerbench.models.cards import PROVENANCE, REFERENCE, fashion_mnist
 from samplerbench_studies import CARDS
 
 from ..models.discrete.binomial import bernoulli_kl, diffuse, reverse_flip, signals

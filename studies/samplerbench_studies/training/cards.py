@@ -10,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import Card, load_card
+from samplerbench.models import Card, load_card
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

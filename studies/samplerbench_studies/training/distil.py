@@ -25,7 +25,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from samplerbench.models.cards.card import CARDS, Card, load_card
+from samplerbench.models import Card, load_card
+from samplerbench.models.cards import CARDS
 from samplerbench.models.nets import EDMPrecond, MapPrecond, UNet
 
 from .cards import write_tensors

@@ -29,8 +29,8 @@ from scipy.linalg import eigh
 from scipy.special import logsumexp
 from torch import Tensor
 
-from samplerbench.models.cards.card import Card
-from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
+from samplerbench.models import Card
+from samplerbench.models.cards import PROVENANCE, fashion_mnist
 from samplerbench.models.exact import MPPCA
 
 from .publish import release

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import CARDS, Card
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, datasets
 from samplerbench.models.nets import Autoencoder, EDMPrecond
 
 from . import train

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from samplerbench.models.cards import digits
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card
-from samplerbench.models.cards.datasets import PROVENANCE
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, PROVENANCE, WEIGHTS, digits
 
 from .cards import write_card, write_tensors
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import CARDS, WEIGHTS, Card
-from samplerbench.models.cards.datasets import PROVENANCE, fashion_mnist
+from samplerbench.models import Card
+from samplerbench.models.cards import CARDS, PROVENANCE, WEIGHTS, fashion_mnist
 
 from .cards import write_card, write_tensors
 

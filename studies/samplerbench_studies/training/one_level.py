@@ -21,9 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import Card, load_card
-from samplerbench.models.cards.network import LatentNetwork
+from samplerbench.models import Card, load_card
+from samplerbench.models.cards import LatentNetwork, datasets
 from samplerbench.models.nets import EDMPrecond
 from samplerbench_studies import CARDS
 

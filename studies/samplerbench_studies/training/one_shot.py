@@ -19,9 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import Card
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.registry import make_model
+from samplerbench.models import Card, Denoiser, make_model
 from samplerbench_studies import CARDS
 
 from ..analysis.pairs import CARD, COUPLINGS, NUMBERS, TEACHER, keys, name_of

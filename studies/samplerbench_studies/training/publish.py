@@ -19,16 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import (
-    AXES,
-    CARDS,
-    CONVERGED,
-    WEIGHTS,
-    Card,
-    CardError,
-    load_card,
-)
+from samplerbench.models import Card, CardError, load_card
+from samplerbench.models.cards import AXES, CARDS, CONVERGED, WEIGHTS, datasets
 from samplerbench.models.nets import Classifier, EDMPrecond, edm_loss
 
 from . import train, train_extractor

@@ -23,18 +23,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import (
+from samplerbench.models import Card, CardError, load_card, make_model
+from samplerbench.models.cards import (
     AXES,
     CONVERGED,
     MOMENTS,
     REFERENCE,
-    Card,
-    CardError,
-    load_card,
+    clamped_features,
+    datasets,
+    extractor_of,
 )
-from samplerbench.models.cards.reference import clamped_features, extractor_of
-from samplerbench.models.registry import make_model
 
 from ..arrays import FloatArray
 from .cards import write_card, write_tensors

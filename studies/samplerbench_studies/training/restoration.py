@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from samplerbench.models import Card
 from samplerbench.models.cards import datasets
-from samplerbench.models.cards.card import Card
 from samplerbench_studies import CARDS
 
 from ..models.degradation import DEGRADATIONS, Degradation

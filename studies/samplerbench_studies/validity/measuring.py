@@ -14,11 +14,9 @@ from rich.console import Console
 from samplerbench.benchmarks import Suite, make_schedule
 from samplerbench.benchmarks.running import Setup, run, set_up
 from samplerbench.benchmarks.running.executors import Executor
-from samplerbench.benchmarks.suites import label_of
-from samplerbench.benchmarks.suites.cell import file_name
-from samplerbench.benchmarks.suites.suite import check_suite
+from samplerbench.benchmarks.suites import check_suite, file_name, label_of
+from samplerbench.models import make_model
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.models.registry import make_model
 from samplerbench.results import ResultTable
 from samplerbench.samplers import make
 

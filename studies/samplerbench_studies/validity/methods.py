@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from samplerbench.benchmarks.suites import format_spec
 from samplerbench.results.published import GRIDS, Published
-from samplerbench.samplers.spec import format_spec
 
 from . import authors  # noqa: F401 - makes the authors' variants known
 

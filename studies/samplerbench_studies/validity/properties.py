@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.registry import make_model
+from samplerbench.models import Denoiser, make_model
 from samplerbench.samplers import SampleNoise, karras, make
 
 from .choosing import Tried

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from samplerbench.models import make_model
 from samplerbench.models.exact import ExactModel
-from samplerbench.models.registry import make_model
 
 from .figures.big_steps import staircases
 from .figures.one_jump import strips

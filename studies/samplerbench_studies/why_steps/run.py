@@ -15,7 +15,7 @@ from samplerbench.benchmarks.running.executors import (
     WorkerConfig,
     WorkerContext,
 )
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 
 from .measuring.effort import Effort
 from .measuring.row import Answer

@@ -17,10 +17,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
+from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load, probe, write_converted
 from samplerbench.models.nets.adm_unet import ADMUNet
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import NoNoise, SampleNoise, karras, make
 
 CLASSES = 3

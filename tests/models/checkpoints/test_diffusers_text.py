@@ -13,10 +13,10 @@ from test_diffusers_trained import KINDS, LEVELS, exact, noisy, trained
 from torch import Tensor
 
 from samplerbench.benchmarks.conformance.models.checking import check_checkpoint
+from samplerbench.models import make_model
 from samplerbench.models.checkpoints.families.diffusers import network, recognise
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import load
-from samplerbench.models.registry import make_model
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")
 # a library's warnings are its own

@@ -14,10 +14,10 @@ from edm_cases import CLASSES, SIDE, Case, Data, noisy, train
 from edm_pickles import persisted, snapshot
 from torch import Tensor, nn
 
+from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.loaders.checkpoint import build, load, probe
 from samplerbench.models.nets.edm_unets import DhariwalUNet, SongUNet
-from samplerbench.models.registry import make_model
 
 SHAPE = {
     "img_resolution": SIDE,

@@ -14,10 +14,10 @@ import safetensors.torch
 import torch
 from looping import each
 
+from samplerbench.models import make_model
 from samplerbench.models.checkpoints.opening import CheckpointError, open_checkpoint
 from samplerbench.models.checkpoints.pickles import Record
 from samplerbench.models.loaders.checkpoint import probe
-from samplerbench.models.registry import make_model
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 

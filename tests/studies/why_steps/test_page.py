@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from samplerbench.benchmarks.cli import app
 from samplerbench.benchmarks.running.executors import InProcess
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench_studies.commands.explain import folder_of
 from samplerbench_studies.why_steps import page, run, store
 from samplerbench_studies.why_steps.figures import charting

@@ -9,9 +9,9 @@ import pytest
 import torch
 from invented import by_heart
 
+from samplerbench.models import make_model
 from samplerbench.models.cards.card import load_card
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, NoNoise, make
 from samplerbench_studies import CARDS
 from samplerbench_studies.analysis.pairs import CARD, COUPLINGS, NUMBERS, TEACHER, keys, name_of

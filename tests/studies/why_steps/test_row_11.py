@@ -8,8 +8,8 @@ import torch
 from invented import INVENTED
 
 from samplerbench.benchmarks.tuning.problem import TRAIN_IDS, tuning_problem
+from samplerbench.models import make_model
 from samplerbench.models.exact.gaussian import Gaussian
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, make
 from samplerbench_studies.gradient import Unrolled
 from samplerbench_studies.why_steps.measuring import grid_searches, learning

@@ -9,7 +9,7 @@ import pytest
 import torch
 from looping import each
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench.samplers import Grid, NoNoise, karras, make
 from samplerbench_studies.models.degradation import (
     DEGRADATIONS,

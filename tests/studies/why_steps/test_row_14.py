@@ -8,7 +8,7 @@ import torch
 from invented import INVENTED
 from torch.nn import functional as F
 
-from samplerbench.models.registry import make_model
+from samplerbench.models import make_model
 from samplerbench_studies.why_steps.measuring import latent_space
 from samplerbench_studies.why_steps.measuring.effort import Effort
 from samplerbench_studies.why_steps.measuring.latent_space import (

@@ -10,8 +10,8 @@ from looping import each
 
 from samplerbench.benchmarks.metrics.coverage import against_counts, mode_counts
 from samplerbench.benchmarks.metrics.estimators.frechet import FrechetReference, estimate
+from samplerbench.models import make_model
 from samplerbench.models.denoiser import Wrapper
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid
 from samplerbench_studies.why_steps.measuring import jumping
 from samplerbench_studies.why_steps.measuring.effort import Effort

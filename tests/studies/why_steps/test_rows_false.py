@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from samplerbench.models import make_model
 from samplerbench.models.exact.cloud import PointCloud
 from samplerbench.models.exact.gaussian import Gaussian
 from samplerbench.models.exact.mixture import GaussianMixture
-from samplerbench.models.registry import make_model
 from samplerbench.samplers import Grid, NoNoise
 from samplerbench_studies.why_steps.measuring import collapse, guiding, no_noise, one_step, solver
 from samplerbench_studies.why_steps.measuring.effort import Effort

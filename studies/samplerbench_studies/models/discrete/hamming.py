@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.models.cards.card import REFERENCE, load_card
+from samplerbench.models import load_card
+from samplerbench.models.cards import REFERENCE
 from samplerbench_studies import CARDS
 
 from .network import CARD

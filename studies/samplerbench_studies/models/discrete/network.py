@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import load_card
 from samplerbench.models.nets import UNet
 from samplerbench_studies import CARDS
 

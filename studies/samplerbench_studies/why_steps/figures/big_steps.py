@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from samplerbench.models.analysis import MMSECurve, gammas
+from samplerbench.models import MMSECurve, gammas
 
 from ...analysis.path_kl import path_kl
 from ...arrays import FloatArray

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from samplerbench.benchmarks import make_schedule
-from samplerbench.models.analysis import MMSECurve, exact_mmse, gammas
+from samplerbench.models import MMSECurve, exact_mmse, gammas
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid
 from samplerbench.samplers.schedules import cheapest_path, staircase_costs

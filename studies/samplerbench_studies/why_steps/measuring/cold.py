@@ -12,8 +12,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, as_rows, paired_difference
 from samplerbench.benchmarks.scoring import training_set
-from samplerbench.models.analysis import estimate_mean
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, estimate_mean
 
 from ...arrays import FloatArray
 from ...models.degradation import Blend

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.registry import make_model
+from samplerbench.models import Denoiser, make_model
 
 FAST_SHARE, FAST_LEAST = 8, 64
 

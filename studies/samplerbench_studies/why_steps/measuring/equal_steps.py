@@ -11,7 +11,7 @@ from torch import Tensor
 from samplerbench.benchmarks import make_schedule
 from samplerbench.benchmarks.metrics import endpoint_error, paired_difference
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import Grid, karras
 

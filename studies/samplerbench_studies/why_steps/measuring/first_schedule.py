@@ -13,8 +13,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks import make_schedule
 from samplerbench.benchmarks.metrics import FrechetReference, estimate, paired_difference
-from samplerbench.models.analysis import MMSECurve, denoising_loss
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, MMSECurve, denoising_loss
 from samplerbench.models.exact import PointCloud
 from samplerbench.samplers import Grid
 

@@ -8,11 +8,10 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, FrechetReference, estimate
 from samplerbench.benchmarks.sampling import clamp, latents
-from samplerbench.models.cards.reference import FashionExtractor
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, Reference
+from samplerbench.models.cards import FashionExtractor
 from samplerbench.models.exact import ExactModel
 from samplerbench.models.extractors import Samples, make_extractor
-from samplerbench.models.reference import Reference
 from samplerbench.samplers import Grid, Sampler, karras, make
 
 from ...arrays import FloatArray

@@ -12,8 +12,7 @@ import torch
 
 from samplerbench.benchmarks.metrics import binomial_interval
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.denoiser import Denoiser
-from samplerbench.models.guidance import ClassifierFree
+from samplerbench.models import ClassifierFree, Denoiser
 from samplerbench.samplers import GridSampler, integrate, make
 
 from ..statistics.deciding import (

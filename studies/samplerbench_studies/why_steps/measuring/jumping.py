@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, paired_difference, precision_recall
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, GridSampler, integrate, make
 
 from ...arrays import FloatArray

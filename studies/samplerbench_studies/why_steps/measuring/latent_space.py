@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, paired_difference
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.cards.network import LatentNetwork
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
+from samplerbench.models.cards import LatentNetwork
 from samplerbench.samplers import make
 
 from ...arrays import FloatArray

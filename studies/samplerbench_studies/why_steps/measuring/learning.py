@@ -19,7 +19,7 @@ from samplerbench.benchmarks.tuning import (
     power_mean,
     tuning_problem,
 )
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.samplers import Grid, Sampler, make
 
 from ...arrays import FloatArray

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from samplerbench.models.analysis import normal_like
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, normal_like
 from samplerbench.models.exact import ExactModel
 
 from ...analysis.locality import receptive_radius, sensitivity

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetReference, binomial_interval, population_estimate
 from samplerbench.benchmarks.metrics import estimate as estimate_fixed
-from samplerbench.models.analysis import estimate_mean
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, estimate_mean
 
 from ...arrays import FloatArray
 from ..statistics.intervals import Interval

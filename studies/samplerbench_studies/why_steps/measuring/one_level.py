@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samplerbench.benchmarks.metrics import FrechetEstimate
-from samplerbench.models.analysis import estimate_mean
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, estimate_mean
 from samplerbench.models.exact import ExactModel
 
 from ...analysis.path_kl import path_kl

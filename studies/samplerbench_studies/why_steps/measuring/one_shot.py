@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.samplers import NoNoise, make
 
 from ...analysis.pairs import COUPLINGS, FRESH, NUMBERS, keys, one_shot

@@ -12,7 +12,7 @@ import torch
 
 from samplerbench.benchmarks.metrics import FrechetEstimate, as_rows, paired_difference
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.models.exact import Gaussian
 from samplerbench.samplers import Grid, LinearMultistep, LinearRow, Source
 

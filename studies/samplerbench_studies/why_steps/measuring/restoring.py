@@ -29,7 +29,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import load_card
+from samplerbench.models import load_card
 from samplerbench_studies import CARDS
 
 from ...models.degradation import DEGRADATIONS, Blend, Degradation

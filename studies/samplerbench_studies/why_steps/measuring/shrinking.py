@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from samplerbench.benchmarks.metrics import binomial_interval
-from samplerbench.models import Estimate
-from samplerbench.models.analysis import (
+from samplerbench.models import (
+    Denoiser,
+    Estimate,
     MMSECurve,
     denoising_loss,
     estimate_mean,
@@ -22,7 +23,6 @@ from samplerbench.models.analysis import (
     gammas,
     normal_like,
 )
-from samplerbench.models.denoiser import Denoiser
 from samplerbench.models.exact import ExactModel
 
 from ...analysis.candidates import class_probabilities, effective_number, responsibilities

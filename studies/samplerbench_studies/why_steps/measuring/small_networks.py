@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from samplerbench.models.cards.card import load_card
-from samplerbench.models.cards.network import LatentNetwork, NetworkDenoiser
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser, load_card
+from samplerbench.models.cards import LatentNetwork, NetworkDenoiser
 from samplerbench_studies import CARDS
 
 from .effort import Effort

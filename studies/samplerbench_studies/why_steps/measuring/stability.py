@@ -13,7 +13,7 @@ import torch
 
 from samplerbench.benchmarks.metrics import as_rows
 from samplerbench.benchmarks.sampling import latents
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 from samplerbench.samplers import (
     Grid,

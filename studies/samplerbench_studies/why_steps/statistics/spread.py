@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplerbench.benchmarks.metrics import mode_counts
-from samplerbench.models.denoiser import Denoiser
+from samplerbench.models import Denoiser
 from samplerbench.models.exact import ExactModel
 
 from ...arrays import FloatArray
