@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .api import advise, export, plan, run, tune
     from .checking import check, check_model
     from .conformance import Check, Conformance, check_sampler
-    from .metrics.estimators.gaussians import frechet_distance
+    from .gaussian_distance import frechet_distance
     from .planning.schedules import make_schedule
     from .sampling.shard import unseeded_draws
     from .suites.cell import Cell
@@ -60,7 +60,7 @@ _HOMES = {
     "check_model": "checking",
     "check_sampler": "conformance",
     "export": "api",
-    "frechet_distance": "metrics.estimators.gaussians",
+    "frechet_distance": "gaussian_distance",
     "load_suite": "suites.files",
     "make_schedule": "planning.schedules",
     "plan": "api",

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .expansion import FrechetReference
-from .frechet import frechet_distance as distance
-from .rows import FloatArray, Moments
+from .metrics.estimators.expansion import FrechetReference
+from .metrics.estimators.frechet import frechet_distance as distance
+from .metrics.estimators.rows import FloatArray, Moments
 
 
 def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: ArrayLike) -> float:
