@@ -8,7 +8,7 @@ file, or a :class:`~samplerbench.benchmarks.Suite`; keywords replace what it say
 ``--model`` takes it or an object, as :func:`~samplerbench.models.from_function` and
 :func:`~samplerbench.models.from_network` make it; a sampler is a spec, an object or a class.
 
-Objects stay in this process, and so does all that samples them: a worker could not load them.
+Objects cannot be sent to worker processes, so everything runs in this one.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ if TYPE_CHECKING:
 
 OBJECTS = (
     "Models and samplers that are objects run in this process, because no other could load them: a "
-    "sampler that crashes or hangs takes it along, and no limit of time or memory is kept."
+    "sampler that crashes or hangs stops the whole run, and limits of time and memory are not enforced."
 )
 
 HOLDOUTS = ("fashion-mppca", "gmm-64d")
-"""Models to score tuned grids on: the first that they were not tuned on."""
+"""Default hold-out models of :func:`tune`: the first that is not the model being tuned on is taken."""
 
 
 def plan(
@@ -85,7 +85,8 @@ def plan(
         **replaced: keys of a suite that take the place of its own.
 
     Returns:
-        A cell for each row, models outermost; one that no budget pays for says so in ``skip``.
+        One cell for each row of the table, grouped by model. A cell that cannot run, as when its budget
+        is less than one step costs, has the reason in ``skip``.
 
     Raises:
         ValueError: something does not exist or makes no sense; the sentence names it.
@@ -99,7 +100,7 @@ def plan(
 
 
 class Plan(NamedTuple):
-    """Models of a suite by name, what each is compared with, and the cells."""
+    """Models and references of a suite by model name, and the cells."""
 
     models: Mapping[str, Denoiser]
     references: Mapping[str, Reference | None]
@@ -127,9 +128,9 @@ def run(
 ) -> ResultTable:
     """Run a suite into a folder: only what is missing there.
 
-    Everything runs in this process: another one could not load objects. So nothing outlives a sampler that
-    ends it, and no time or memory limit is kept; for foreign code there is the command line,
-    ``samplerbench run``.
+    Everything runs in this process, because another could not load objects. So a sampler that crashes
+    ends the run, and no limit of time or memory is enforced. For code that you do not trust to finish,
+    use the command line, ``samplerbench run``.
 
     Args:
         suite: name, path, dictionary or :class:`~samplerbench.benchmarks.Suite`. One with ``until``
@@ -137,17 +138,17 @@ def run(
         out: run directory; None for one under ``results/runs`` with the name of the suite. A second run
             into it computes what it lacks, and nothing else.
         models: specs such as ``"fashion"``, or a mapping from names to specs and objects: a
-            :class:`~samplerbench.models.Denoiser`, or what a factory in a Python file may return. An
-            object that behaves otherwise than the one of that name before is measured again.
+            :class:`~samplerbench.models.Denoiser`, or what a factory in a Python file may return. If
+            an object's outputs differ from those of the last one of that name, it is measured again.
         samplers: specs such as ``"ddim(eta=0.5)"``, sampler objects, and classes of samplers.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         progress: whether to report progress on stderr; None for only in a terminal or a notebook.
-        retry: whether cells are run again that failed before.
+        retry: whether to run cells again that failed before.
         **replaced: keys of a suite that take the place of its own, such as ``nfe=[5, 10]``,
             ``schedules``, ``samples``, ``seed``; ``timing=False`` leaves timing out.
 
     Returns:
-        The table of the folder, a row for each cell; that of one that failed says why.
+        The table of the folder: one row per cell; the row of a failed cell has the reason.
 
     Raises:
         ValueError: something does not exist or makes no sense, or the folder holds something else.
@@ -163,9 +164,9 @@ def run(
     full_suite = suite_of(suite, models, samplers, replaced)
     where = device_of(device, full_suite)
     console = Console(stderr=True)
-    console.quiet = not (
-        console.is_terminal or console.is_jupyter if progress is None else progress
-    )
+    if progress is None:
+        progress = console.is_terminal or console.is_jupyter
+    console.quiet = not progress
     asked = [*(models.values() if isinstance(models, Mapping) else ()), *(samplers or ())]
     if not all(isinstance(item, str | Mapping) for item in asked):
         console.print(OBJECTS)
@@ -178,8 +179,13 @@ def run(
 
 
 class Done(NamedTuple):
-    """Result of a run: the table, None if the process that leads the run will write it; analyses of a
-    suite with ``until``; a sentence on samplers that fail ``check``, or ""; and the keys of the cells.
+    """Result of a run.
+
+    Attributes:
+        table: None if another process leads the run, and will write it.
+        analyses: interim analyses of a suite with ``until``; None without.
+        doubt: sentence on the user's samplers that fail ``samplerbench check``; "" if none does.
+        cells: keys of the cells.
     """
 
     table: ResultTable | None
@@ -200,25 +206,25 @@ def run_suite(
     fresh: bool = False,
     join: bool = False,
 ) -> Done:
-    """Run a suite, with all that was replaced, on "cpu" or "cuda": only what is missing in the folder.
+    """Run what the folder lacks of a suite. ``suite`` is complete: no keyword replaces anything in it.
 
     Args:
         suite: sampled until it is decided, if it has ``until``.
         folder: run directory.
-        device: where to run.
+        device: "cpu" or "cuda".
         console: for progress.
         executor: where samplers run; None for this process.
-        time_limit: seconds of a shard; None for a forecast.
+        time_limit: seconds that one shard may take; None derives it from the measured speed, 0 is no limit.
         retry: True to run cells again that failed before.
-        fresh: True to set aside what the folder holds and was searched for models.
+        fresh: True to set aside the folder's contents and the cached search results for models.
         join: True to help another process that runs in the folder; else that is an error.
     """
     check_executions(suite.execution, device)  # before models are loaded, which may take minutes
     if executor is not None and suite.timing.enabled:
-        executor.alone(device)  # likewise, whether that can be
+        executor.alone(device)  # likewise early: raises if no single device can be timed
     with explain_write_errors(folder):
         if fresh:
-            _set_aside(folder)
+            _start_afresh(folder)
         setup = set_up(
             suite,
             folder,
@@ -237,7 +243,7 @@ def run_suite(
     return Done(table, analyses, doubt, {cell.key for cell in setup.cells})
 
 
-def _set_aside(folder: Path) -> None:
+def _start_afresh(folder: Path) -> None:
     directory = RunDir.at(folder)
     if (folder / "run.json").exists():
         with directory.lock():
@@ -254,7 +260,7 @@ def advise(
     device: Device = "auto",
     **options: Any,
 ) -> Advice:
-    """Find the sampler and the noise levels of a model at each number of evaluations.
+    """Find the best sampler and noise levels for a model at each number of evaluations.
 
     Args:
         model: a spec or an object.
@@ -262,8 +268,8 @@ def advise(
         out: folder of the answer, with what it measured before; None for one under ``results/runs``.
         only: samplers to race in place of all.
         device: where to run; "auto" takes a CUDA GPU if there is one.
-        **options: ``minutes`` to spend (10), ``ms`` that a sample may take in place of ``nfe``,
-            ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
+        **options: ``minutes`` to spend (10); ``ms``, the milliseconds that a sample may take, instead of
+            ``nfe``; ``library``, ``default``, ``extractor``, ``seed``, ``executor``, and ``progress``, called with
             each stage in words (:func:`samplerbench.benchmarks.advice.advise`).
 
     Raises:
@@ -291,7 +297,7 @@ def advice_folder(model: str) -> Path:
 
 
 class Tuning(NamedTuple):
-    """Entries of tuned levels, the targets that failed, and the model that they were scored on too."""
+    """Tuned entries, targets that failed with their failures, and the name of the hold-out model."""
 
     entries: list[Tuned]
     failures: Mapping[Target, Failure]
@@ -315,21 +321,22 @@ def tune(
     executor: Executor | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Tuning:
-    """Tune levels of deterministic samplers on a model, or coefficients of multistep ones: samples end
-    nearest to the converged endpoints, on latents that no run scores.
+    """Tune the noise levels of deterministic samplers on a model, or the coefficients of multistep ones.
+
+    Tuning minimises the distance of samples to their converged endpoints, on latents that no run scores.
 
     Args:
         model: a spec or an object.
         samplers: to tune; specs, objects or classes.
-        nfe: evaluations per sample, or
-        steps: numbers of steps; one of them.
+        nfe: evaluations per sample. Give either this or ``steps``.
+        steps: numbers of steps.
         out: JSON file for the schedule ``tuned(file=…)``; what it holds is not tuned again.
-        latents: to tune on.
-        test_latents: others, for the train-test gap.
+        latents: number of latents to tune on.
+        test_latents: number of other latents, to measure the train-test gap.
         seed: root seed of the latents.
-        objective: mean of the distances: "mean", "rms" or "geometric".
+        objective: which mean of the distances to minimise: "mean" (arithmetic), "rms" or "geometric".
         what: "grid" (the noise levels), "coefficients", or "both".
-        holdout_model: to score the grids on, too; None for a shipped one.
+        holdout_model: another model to score the result on; None for a built-in one.
         device: where to run; "auto" takes a CUDA GPU if there is one.
         executor: where samplers run; None for this process.
         progress: called with each stage, in words.
@@ -343,7 +350,7 @@ def tune(
     where = device_of(device)
     subject = load_denoiser(model_spec(model), where)
     if (steps is None) == (nfe is None):
-        raise ValueError("give --steps or --nfe, one of them")
+        raise ValueError("give --steps or --nfe (in Python steps or nfe), one of them")
     solvers = [make_sampler(sampler) for sampler in samplers]
     targets = targets_of(solvers, subject.model, steps, nfe, what)
     if holdout_model is None:
@@ -383,11 +390,12 @@ def export(
         schedule: on the range of ``model``; None for what the model brings, or karras.
         steps: of the schedule.
         model: a spec or an object.
-        sampler: whose steps the lines take, on ``model``.
+        sampler: to export together with the levels; needs ``model``.
 
     Returns:
-        ``library``; with a sampler ``code``, lines to paste, and ``remark``, what the library does
-        otherwise all the same; without one ``sigmas``, the ``call`` that takes them, and ``notes``.
+        A dictionary with ``library``, and with a sampler: ``code``, the lines to paste, and ``remark``, in what
+        the library still differs from the sampler here; without a sampler: ``sigmas``, ``call``, the code
+        that takes them, and ``notes``.
 
     Raises:
         ValueError: arguments that do not go together, or a library that cannot take them.
@@ -400,6 +408,8 @@ def export(
     from .planning.fitting import Pilot
     from .planning.schedules import levels_of, read_levels
 
+    # levels are given as sigmas, or come from a schedule of steps on a model; with sigmas, a model is
+    # given only for a sampler
     by_model = steps is not None and model is not None
     alone = sampler is None or model is None
     if by_model == (sigmas is not None) or ((steps is None) != (model is None) and alone):

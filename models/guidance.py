@@ -14,8 +14,9 @@ from .reference import Reference
 
 
 class Altered(Wrapper):
-    """Base class of wrappers that change the denoised image: inner endpoints and converged samples
-    do not hold for them.
+    """Base class of wrappers that change the denoised image.
+
+    The wrapped model's exact endpoints and stored converged samples are therefore not passed on.
 
     Args:
         inner: the model to wrap.

@@ -68,7 +68,8 @@ def make_model(spec: str, **params: Any) -> Denoiser:
     """Make the model that ``spec`` names.
 
     Args:
-        spec: a built-in name (:func:`model_names`); ``path/to/file.py:factory`` for a model of your
+        spec: a built-in name (:func:`model_names`); a name given to :func:`use_model`, whose model takes
+            the options of guidance only, and ignores others; ``path/to/file.py:factory`` for a model of your
             own (:mod:`samplerbench.models.loaders.python_file`); or ``scheme:rest`` for a loader of
             this package, such as ``perturbed:NAME``, or of an installed one
             (:mod:`samplerbench.models.loaders`).

@@ -22,10 +22,11 @@ from .types import Denoise, Noise, StepNoise
 class GridSampler(Sampler, ABC):
     """A sampler with a plan (what depends on the grid) and a step (what depends on the sample).
 
-    Subclasses are frozen dataclasses: nothing is kept between calls.
+    Subclasses are frozen dataclasses: no call changes them.
 
     Class attributes in addition to :class:`Sampler`'s:
-        history: how many memos of earlier steps a step may read.
+        history: how many earlier memos a step may read. A memo is the second result of :meth:`step`, such as
+            a denoised image.
     """
 
     history: ClassVar[int] = 0
@@ -44,10 +45,10 @@ class GridSampler(Sampler, ABC):
         ``on_step`` is called after each step with its number, the level reached, and a copy of the
         states.
         """
-        bound, levels, source = bound_inputs(self, denoise, x, grid, noise)
+        bound_denoise, levels, bound_noise = bound_inputs(self, denoise, x, grid, noise)
         options = {} if on_step is None else {"on_step": on_step}
         with torch.no_grad():  # steps write over their own tensors
-            return self.solve(bound, x, levels, source, **options)
+            return self.solve(bound_denoise, x, levels, bound_noise, **options)
 
     @abstractmethod
     def plan(self, grid: Grid) -> Sequence[Any]:
@@ -64,7 +65,7 @@ class GridSampler(Sampler, ABC):
             row: this step's row of the plan.
             past: memos of earlier steps, newest first; shorter than ``history`` at the start. Never
                 to be modified.
-            denoise: the bound denoiser; what it returns must not be modified if it is remembered.
+            denoise: ``denoise(x, sigma)``, bound to this batch. Do not modify a result that is kept in a memo.
             noise: this step's noise.
 
         Returns:
@@ -84,7 +85,7 @@ class GridSampler(Sampler, ABC):
         *,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Step after step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
+        """Integrate step by step from ``grid.sigma[0]`` to ``grid.sigma[-1]``."""
         return integrate(self, denoise, x, grid, noise, on_step=on_step)
 
 
@@ -124,9 +125,9 @@ def integrate(
     with kept_buffers():
         for i, (row, (cur, nxt)) in enumerate(zip(plan, grid.intervals(), strict=True)):
             result = sampler.step(x, row, past, denoise, noise.at(i, cur, nxt))
-            # two rows of a tensor would unpack without a word
+            # a bare tensor with two rows would unpack silently
             if not isinstance(result, tuple) or len(result) != 2:
-                raise TypeError(_no_step(sampler, result))
+                raise TypeError(_bad_step_message(sampler, result))
             x, memo = result
             past = (memo, *past)[: sampler.history]
             if on_step is not None:
@@ -135,17 +136,17 @@ def integrate(
 
 
 def planned(sampler: GridSampler, grid: Grid) -> Sequence[Any]:
-    """Return the sampler's plan, made once for all batches where the sampler can be a key."""
+    """Return the sampler's plan for the grid, cached if the sampler is hashable."""
     return _plan(sampler, grid) if isinstance(sampler, Hashable) else sampler.plan(grid)
 
 
-def _no_step(sampler: GridSampler, result: object) -> str:
-    """Describe the fault of a step's return value, and the place of the step."""
+def _bad_step_message(sampler: GridSampler, result: object) -> str:
+    """Return the message for a step that returned anything but a state and a memo."""
     code = getattr(type(sampler).step, "__code__", None)
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     things = f"{len(result)} things" if isinstance(result, tuple) else f"a {type(result).__name__}"
     return (
-        f"{sampler.name}: step(){place} returned {things}; it returns the next state and "
+        f"{sampler.name}: step(){place} returned {things}; it must return the next state and "
         "a memo: return x, None"
     )
 

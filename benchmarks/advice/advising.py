@@ -67,7 +67,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
         "seed": request.seed,
         "batch": BATCH,
         "torch": torch.__version__,
-        "code": _code(),
+        "code": _code_digest(),
         "plugins": [
             hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
             for file in samplers.plugin_files()
@@ -76,7 +76,7 @@ def _question_of(request: AdviceRequest) -> dict[str, Any]:
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     """Return a digest of the files that make samples and distances."""
     digest = hashlib.sha256()
     folders = [Path(str(package.__file__)).parent for package in PACKAGES]

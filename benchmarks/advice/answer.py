@@ -46,14 +46,14 @@ def read_pictures(folder: Path) -> Pictures | None:
     if arrays is None:
         return None
 
-    def of(kind: str) -> dict[int, Pictures8]:
+    def by_nfe(kind: str) -> dict[int, Pictures8]:
         return {
             int(name.removeprefix(f"{kind}_")): value
             for name, value in arrays.items()
             if name.startswith(f"{kind}_")
         }
 
-    return Pictures(arrays["converged"], of("default"), of("best"))
+    return Pictures(arrays["converged"], by_nfe("default"), by_nfe("best"))
 
 
 def as_8_bit_images(images: NDArray, limits: tuple[float, float] | None) -> Pictures8 | None:

@@ -49,11 +49,11 @@ def times(ratio: Value) -> tuple[str, str]:
     >>> times(Value(3.219, 2.9, 3.6)), times(Value(1.04, 1.004, 1.08))
     (('3.2', '[2.9, 3.6]'), ('1.04', '[1.004, 1.08]'))
     """
-    texts = [_beside_one(value) for value in (ratio.value, ratio.low, ratio.high)]
+    texts = [_not_rounded_to_one(value) for value in (ratio.value, ratio.low, ratio.high)]
     return texts[0], f"[{texts[1]}, {texts[2]}]"
 
 
-def _beside_one(value: float) -> str:
+def _not_rounded_to_one(value: float) -> str:
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
     first = 3 if abs(value - 1) < 0.2 else 2

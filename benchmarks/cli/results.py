@@ -121,7 +121,7 @@ def report(
     to: Path | None = setting("--out", "Path of the HTML file."),
     baseline: str | None = setting("--baseline", "Sampler that all are judged against (euler)."),
 ) -> None:
-    """Write the report: one HTML file that needs no network, and the table as CSV and Markdown."""
+    """Write the report, one HTML file that needs no network, and the table as CSV, Parquet, Markdown and LaTeX."""
     write(folders, to, baseline)
 
 

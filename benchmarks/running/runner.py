@@ -1,8 +1,8 @@
 """Run of a suite into a run directory, in six stages: plan, admit, sample, score, time, tabulate.
 
 They are :func:`.setup.set_up`, :func:`admit`, :func:`.shards.sample`, :func:`score`,
-:func:`take_times` and :func:`.rebuild`. A run computes only missing parts, stores all, and turns an
-exception into a row.
+:func:`take_times` and :func:`.rebuild`. A run computes only what the
+directory lacks, and a cell that fails becomes a row with the reason.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     Args:
         setup: of the run.
         retry: True to run cells without a result again although nothing changed.
-        timing: True to take times; without, the executor stays ready for another analysis.
+        timing: True to take times. False leaves the executor open for another call, as between the
+            interim analyses of ``until``.
 
     Raises:
         BusyError: another process runs in the directory.
-        ValueError: the directory cannot be written, memory ran out, or no one device is timed.
+        ValueError: the directory cannot be written, memory ran out, or the device to time is
+            ambiguous or shared.
     """
     timed = timing and setup.suite.timing.enabled
     timer = setup.executor.alone(setup.device) if timed else None
@@ -59,14 +61,14 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
     ):
         forget_failures(directory, setup.cells, every=retry)
         digests = admit(setup)
-        work, references = _expected_work(setup)
-        total = sum(work.values()) + sum(references.values())
-        table, made_at = None, -1
+        work, reference_work = _expected_work(setup)
+        total = sum(work.values()) + sum(reference_work.values())
+        table, changes_in_table = None, -1
 
         def failed(cell: Cell, _start: int, status: str, reason: str) -> None:
             conclude(directory, cell, status, reason)
 
-        def again(cell: Cell) -> None:
+        def redraw(cell: Cell) -> None:
             claims.lead([*work, cell.key])
             sample(setup, [cell], report, {}, claims, failed)
 
@@ -81,11 +83,11 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                 lacking = [cell for cell in setup.cells_of(name) if cell.key in work]
                 with report.part("", sum(work[cell.key] for cell in lacking)):
                     sample(setup, lacking, report, work, claims, failed)
-                with report.part(f"{name}: scoring", references.get(name, 0.0)):
-                    score(setup, name, digests[name], report, again)
+                with report.part(f"{name}: scoring", reference_work.get(name, 0.0)):
+                    score(setup, name, digests[name], report, redraw)
                 if directory.changes != before:  # so that an interrupted run shows this model
-                    table, made_at = rebuild(directory), directory.changes
-            directory.check()
+                    table, changes_in_table = rebuild(directory), directory.changes
+            directory.check()  # this process still holds the lock
             claims.end()
             if timing:
                 setup.executor.close()  # its processes would disturb the times
@@ -93,17 +95,21 @@ def run(setup: Setup, *, retry: bool = False, timing: bool = True) -> ResultTabl
                     take_times(setup, report, timer)
         directory.check()
         write_timings(directory, [cell.key for cell in setup.cells], setup.suite.timing)
-        return table if table is not None and made_at == directory.changes else rebuild(directory)
+        up_to_date = table is not None and changes_in_table == directory.changes
+        return table if up_to_date else rebuild(directory)
 
 
 def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
-    """Run :func:`run`, or help the process that owns the directory: sample its missing shards.
+    """Call :func:`run`; if another process leads in the directory, draw missing shards for it.
 
-    If it dies, take over; if this process loses the lock while suspended, the other continues. It
-    is a ValueError if the other has no samples for this one to draw.
+    If that process dies, this one takes over. If this one leads and loses the lock, as when it was
+    suspended, it helps the new leader.
 
     Returns:
-        The table; None if the other process still runs, which will write it.
+        The table; None if the other process still runs: that one will write it.
+
+    Raises:
+        BusyError: another process leads, and has no samples for this one to draw.
     """
     while True:
         try:
@@ -118,8 +124,10 @@ def run_or_join(setup: Setup, *, retry: bool = False) -> ResultTable | None:
 def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
     """Admit all cells to the locked run directory, and set damaged and outdated ones aside.
 
-    Cells that cannot run have their rows then. Digests of each model's record and of its
-    extractor's are returned by the name of the model.
+    Cells that cannot run get a row with the reason.
+
+    Returns:
+        By model name, the digests of the records of the model and of its extractor.
     """
     run = setup.directory
     _describe_run(setup)
@@ -130,7 +138,8 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
     for key, record, space, planned in other_cells(setup):
         for cell in planned or ():
             admission.inspect(cell, extractor=space in (None, spaces.get(cell.model)))
-        # of a sampler that is not loaded, or lost searched levels: the model is known nevertheless
+        # [], not None: the cell cannot be planned, for its sampler or searched levels are missing, but its
+        # model is loaded and can be compared
         if planned == []:
             admission.inspect_model(key, str(record["model"]))
     for cell in setup.cells:
@@ -138,7 +147,7 @@ def admit(setup: Setup) -> Mapping[str, tuple[str, str]]:
             continue
         run.mend(cell.key)
         if (run.read(cell.key, QUALITY) or {}).get("samples") != cell.samples:
-            # they are about to be read; a finished cell's are only kept
+            # scoring will read these shards; those of a finished cell are not read, so not checked
             run.mend_shards(cell.key)
     for cell in setup.cells:
         if cell.skip:
@@ -170,11 +179,11 @@ def _describe_run(setup: Setup) -> None:
 
 
 def _essence(run: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the values that two runs into a directory share if they are the same one."""
-    where = run.get("provenance") or {}
+    """Return suite, versions, machine and device: a run with other ones is recorded as another run."""
+    origin = run.get("provenance") or {}
     return (
         run.get("suite"),
-        *(where.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")),
+        *(origin.get(key) for key in ("samplerbench", "git", "machine", "torch", "device")),
     )
 
 
@@ -199,12 +208,12 @@ def score(
     name: str,
     digests: tuple[str, str],
     report: Reporter,
-    again: Callable[[Cell], object],
+    redraw: Callable[[Cell], object],
 ) -> None:
-    """Score the sampled cells of a model; ``again`` draws damaged samples."""
+    """Score the fully sampled cells of a model; ``redraw`` samples a cell anew whose shards are damaged."""
     directory = setup.directory
 
-    def watch(cell: Cell, count: int) -> Trajectories:
+    def trajectories_of(cell: Cell, count: int) -> Trajectories:
         limit = setup.limits.of(cell, count)
         return setup.executor.run(TrajectoryTask(cell, count), setup.world, limit=limit)
 
@@ -214,12 +223,12 @@ def score(
         if not ended(directory, cell) and not missing(directory, cell)
     ]:
         with setup.watch.of(name):
-            damaged = scorer_of(setup, name, digests, complete, watch, report).score(complete)
+            damaged = scorer_of(setup, name, digests, complete, trajectories_of, report).score(complete)
         setup.watch.check()
         if damaged is None:
             return
         directory.mend_shards(damaged.key)
-        again(damaged)
+        redraw(damaged)
 
 
 def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
@@ -230,8 +239,8 @@ def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
     end = time.monotonic() + 60 * options.minutes if options.minutes else None
     parts_left = len(setup.models) * (len(options.batch_size) + bool(options.sweep))
 
-    def within() -> float | None:
-        """Return the seconds for the next part: an equal share of the rest."""
+    def seconds_for_next_part() -> float | None:
+        """Count the part, and return its seconds: an equal share of the time left; None for no limit."""
         nonlocal parts_left
         parts_left -= 1
         return None if end is None else max(0.0, end - time.monotonic()) / (parts_left + 1)
@@ -241,7 +250,7 @@ def take_times(setup: Setup, report: Reporter, timer: Executor | None) -> None:
         place = LocalTimer(model, options, setup.device)
         if timer is not None:
             place = RemoteTimer(timer, setup.world, options)
-        time_pending(setup.directory, cells, options, place, report.stage, within)
+        time_pending(setup.directory, cells, options, place, report.stage, seconds_for_next_part)
 
 
 @contextmanager
@@ -255,7 +264,7 @@ def _lead_cells(directory: RunDir, claims: Claims, cells: Sequence[str]) -> Iter
         if directory.leads:
             claims.end()
             directory.clear_strays()
-        else:  # they belong to the present leader
+        else:  # another process leads now: the published plan and unfinished files are its own
             claims.close()
 
 

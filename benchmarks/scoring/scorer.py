@@ -291,7 +291,7 @@ class Scorer:
         """Gather the contents of a cell's shards."""
         stored: list[StoredArray] = []
 
-        def again() -> Iterator[NDArray]:
+        def reread_features() -> Iterator[NDArray]:
             paths = [self.run.shard(cell.key, *bounds) for bounds in self._ranges(cell)]
             try:
                 stored.extend(StoredArray.of(path, "features") for path in paths[len(stored) :])
@@ -300,7 +300,7 @@ class Scorer:
             except Damaged as fault:
                 raise _GoneError(cell) from fault
 
-        return gathered(self._shards(cell), cell.samples, again)
+        return gathered(self._shards(cell), cell.samples, reread_features)
 
     def _ranges(self, cell: Cell) -> list[tuple[int, int]]:
         return self.run.ranges(cell.key, cell.samples)

@@ -252,11 +252,11 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        """Name of the cell's folder: readable, with a hash of all that defines the cell.
+        """Name of the cell's folder: readable, with a hash of the configuration.
 
-        The number of samples is excluded: a larger one extends the cell. So is the batch size,
-        unless the sampler couples a batch. :mod:`..identity.admission` pins the code and files: the
-        same configuration has one folder under any code.
+        The hash leaves out the suite's name, the number of samples (a larger one extends the cell) and,
+        unless the sampler couples a batch, the batch size. It does not cover code or files either: the
+        folder stays the same when they change, and :mod:`..identity.admission` detects the change.
         """
         left_out = (*_ANSWERS, *self._implied)
         identity = {k: v for k, v in self.record("").items() if k not in left_out}

@@ -1,5 +1,6 @@
-"""Sets of weights in a file, found by a network's names under any entry, after any prefix, averages first; and
-the construction of a network with them.
+"""Find the sets of weights in a checkpoint that fit a network, and build the network with one of them.
+
+A set may be under any entry of the file, and its names may have any prefix. Averages are preferred.
 """
 
 from __future__ import annotations
@@ -32,18 +33,20 @@ COUNTERS = ("initted", "step", "global_step", "num_updates", "n_averaged", "deca
 SHADOW = "shadow_params"
 """Key of averages that are lists, in the order of the network's parameters."""
 UNDOTTED = "model_ema."
-"""Prefix of the names of Lightning's average of latent diffusion, which have no other dots."""
+"""Prefix of averaged weights in latent diffusion's files, whose names have lost all their other dots."""
 FIT = "sets of weights fit"
-"""Words of the sentence about the choice of a set."""
-DEPTH, MOST = 4, 16
-"""Largest depth of nested tables, and most networks in a table."""
+"""Words by which :func:`weights_taken` recognises the sentence of :func:`choice_among`."""
+DEPTH, MOST_NETWORKS = 4, 16
+"""How deep nested tables are searched, and how many networks are looked for in one table."""
 
 M = TypeVar("M", bound=nn.Module)
 WRAP = "wrap the network in a Python file (docs/adding-a-model.md)"
 
 
 def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
-    """Find the sets of weights that have all these names, after any prefix; the file itself is the entry "".
+    """Return the sets of weights that contain all of ``keys``, which may follow a prefix, by entry.
+
+    The top level of the file is the entry "".
 
     Raises:
         CheckpointError: an average without names belongs to another network.
@@ -69,7 +72,7 @@ def entries_of(opened: Opened, keys: Sequence[str]) -> Sets:
 def entry_named(
     sets: Mapping[str, dict[str, Tensor]], name: Any, opened: Opened
 ) -> dict[str, Tensor]:
-    """Return the set of an entry, also by the first or last part of its name.
+    """Return the set with this entry name, or else the first whose dotted name begins or ends with it.
 
     Raises:
         CheckpointError: there is none.
@@ -93,14 +96,16 @@ def choice_among(sets: Mapping[str, Any]) -> tuple[str, ...]:
     first, *others = sets
     if not others:
         return ()
-    options = ", ".join(f"weights.entry={other}" for other in others)
-    other = "another" if len(others) > 1 else "the other"
+    options = " or ".join(f"weights.entry={entry}" for entry in others)
+    which = "another" if len(others) > 1 else "the other"
     average = " (an average)" if AVERAGE.search(first.lower()) else ""
-    return (f"{len(sets)} {FIT}: {first}{average} is taken; {options} takes {other}",)
+    return (f"{len(sets)} {FIT}: {first}{average} is taken; {options} takes {which}",)
 
 
 def weights_taken(spec: Specification) -> str:
-    """Return the words on the set that was taken of several; "" for a single set or a user's choice."""
+    """Return the part of the evidence that says which of several sets was taken; "" if there was only one, or
+    the user chose.
+    """
     sentences = [sentence for sentence in spec.evidence if FIT in sentence]
     is_choice = "entry" in spec.weights and spec.source("weights.entry") != USER
     return sentences[0].partition(";")[0] if sentences and is_choice else ""
@@ -125,7 +130,7 @@ def _sets_in(opened: Opened) -> Iterator[tuple[str, Any]]:
 
 
 def _walk(value: Any, name: str, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield tables of tensors, and lists of them that are averages by their names, each once."""
+    """Yield each table of tensors, and each list of tensors whose name says that it is an average, once."""
     if id(value) in visited:
         return
     visited.add(id(value))
@@ -149,14 +154,14 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
     """Group the weights of a table by each prefix that all of ``keys`` have in it."""
     prefixes = [name.removesuffix(keys[0]) for name in table if name.endswith(keys[0])]
     prefixes = [p for p in prefixes if not p or p.endswith(".")]
-    prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST]
+    prefixes = [p for p in prefixes if all(p + key in table for key in keys)][:MOST_NETWORKS]
     sets: Sets = {}
     for prefix in prefixes:
-        others = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
+        nested = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
         sets[prefix] = {
             name.removeprefix(prefix): tensor
             for name, tensor in table.items()
-            if name.startswith(prefix) and not name.startswith(others) and name not in COUNTERS
+            if name.startswith(prefix) and not name.startswith(nested) and name not in COUNTERS
         }
     return sets
 
@@ -164,9 +169,12 @@ def _by_prefix(table: Mapping[str, Tensor], keys: Sequence[str]) -> Sets:
 def _undotted(
     table: Mapping[str, Tensor], prefix: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Return the average of weights, found by their names without dots; empty if there is none."""
+    """Return the average whose names are those of the weights without dots; empty if there is none.
+
+    A tensor without an average, such as a buffer, is the trained one.
+    """
     averages = {name: tensor for name, tensor in table.items() if name.startswith(UNDOTTED)}
-    for outer in range(3) if averages else ():  # modules around the averaged network
+    for outer in range(3) if averages else ():  # the average may be of a submodule: drop up to two outer names
         whole = {name: (prefix + name).split(".", outer)[-1] for name in tensors}
         undotted = {n: averages.get(UNDOTTED + of.replace(".", "")) for n, of in whole.items()}
         if any(tensor is not None for tensor in undotted.values()):
@@ -175,31 +183,34 @@ def _undotted(
 
 
 def _numbered(table: Mapping[str, Tensor]) -> dict[str, list[Tensor]]:
-    """Return an average whose tensors are numbered, from the table of the weights."""
+    """Return an average that a table has as numbered tensors (``shadow_params.0``, …), as {"ema": tensors}."""
     split = ((key.rpartition(f"{SHADOW}."), tensor) for key, tensor in table.items())
     numbered = sorted((int(last), t) for (_, dot, last), t in split if dot and last.isdigit())
     return {"ema": [tensor for _, tensor in numbered]} if numbered else {}
 
 
 def _averaged(sets: Sets, average: Sequence[Tensor], opened: Opened) -> dict[str, Tensor]:
-    """Return a set with its trained tensors replaced by a list, in the order of the parameters.
+    """Return a set in which the tensors of ``average``, a list without names, replace the trained ones.
 
-    The list holds trained tensors alone, every ``weight`` and ``bias`` among them. Shapes decide the places.
+    Tensors are matched in order, by shape. The match must be unique, and cover every ``weight`` and ``bias``.
+
+    Raises:
+        CheckpointError: there is no such match in any set.
     """
     for tensors in sets.values():
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
-        first = _embedded(shapes, [t.shape for t in average])
-        last = _embedded(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
+        first = _matched_in_order(shapes, [t.shape for t in average])
+        last = _matched_in_order(dict(reversed(shapes.items())), [t.shape for t in reversed(average)])
         trained = {name for name in tensors if name.endswith((".weight", ".bias"))}
         if first and first == last[::-1] and trained <= set(first):
             return {**tensors, **dict(zip(first, average, strict=True))}
     raise CheckpointError(
-        f"{opened.path}: the average of its weights is of another network: a list without names, which fits "
-        "in no way or in several; save the weights that were trained last alone, to use those"
+        f"{opened.path}: the average of its weights is of another network: a list without names, whose "
+        "shapes match this one in no way or in several; to use the weights that are not averaged, save them alone"
     )
 
 
-def _embedded(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
+def _matched_in_order(shapes: Mapping[str, Any], wanted: Sequence[Any]) -> list[str]:
     """Return names with the wanted shapes, in order, each as early as possible; empty if one is missing."""
     names, remaining = [], list(reversed(wanted))
     for name, shape in shapes.items():
@@ -214,7 +225,7 @@ def _joined(name: str, prefix: str) -> str:
 
 
 def _rank(name: str) -> tuple[bool, int]:
-    """Averages first, then usual names in their order."""
+    """Return the sort key of an entry: averages first, then the entries in :data:`PREFERRED`, in its order."""
     is_average = bool(AVERAGE.search(name.lower())) and "online" not in name
     order = PREFERRED.index(name) if name in PREFERRED else len(PREFERRED)
     return not is_average, order
@@ -224,7 +235,8 @@ def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M
     """Make a network of a class with these arguments, on the CPU.
 
     Raises:
-        CheckpointError: it does not take them, or would be larger than its file.
+        CheckpointError: the class does not take the arguments, or the network would have more numbers than the
+            file has bytes.
     """
     try:
         with _SizeLimit(path):
@@ -239,7 +251,9 @@ def built(kind: Callable[..., M], arguments: Mapping[str, Any], path: Path) -> M
 
 
 class _SizeLimit(TorchFunctionMode):
-    """Context that refuses networks of more numbers than a file has bytes: a kilobyte may describe any size.
+    """Context that refuses to build a network with more numbers than its file has bytes.
+
+    Without it, a damaged or hostile file of a kilobyte could allocate any amount of memory.
 
     Args:
         path: of the file or folder.
@@ -253,28 +267,28 @@ class _SizeLimit(TorchFunctionMode):
         self._path, self._numbers = path, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Refuse excessive memory of layers."""
+        """Count the numbers of each ``torch.empty``, with which layers allocate; refuse more than the limit."""
         if func is torch.empty:
             sizes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
             self._numbers += math.prod(sizes)
             if self._numbers > self._bytes:
                 raise CheckpointError(
-                    f"{self._path} describes a network of more numbers than the {self._bytes:,} bytes "
-                    "that it has of weights; compare it with the source's, and download it again"
+                    f"{self._path} describes a network with more numbers than its {self._bytes:,} bytes "
+                    "can hold; compare it with the source's, and download it again"
                 )
         return func(*args, **(kwargs or {}))
 
 
 def filled(network: M, tensors: Mapping[str, Tensor], path: Path) -> M:
-    """Return the network with these weights, in evaluation mode and frozen.
+    """Load these weights into the network, freeze it in evaluation mode, and return it.
 
     Args:
-        network: is changed.
+        network: changed in place.
         tensors: by their names in its state dict, all of them and no others.
         path: of the checkpoint, for the message.
 
     Raises:
-        CheckpointError: they are of other names or shapes.
+        CheckpointError: names or shapes of the weights differ from the network's.
     """
     own = network.state_dict()
     missing = [name for name in own if name not in tensors]
@@ -312,7 +326,7 @@ def loaded(
         spec: ``network["arguments"]`` go to the class; ``weights["entry"]`` is one of ``sets``.
         opened: the checkpoint.
         sets: sets of weights by entry.
-        without: prefixes of the names of foreign tensors.
+        without: prefixes of names to leave out: tensors that are not this network's.
 
     Raises:
         CheckpointError: the class does not take the arguments, or the weights do not fit it.

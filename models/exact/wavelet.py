@@ -254,9 +254,10 @@ class Wavelet(ExactModel):
         ].cpu().numpy()
 
     def posterior(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Law of total variance for every coefficient, carried to pixels.
+        """Return the mean and covariance of x0 given ``x``, in pixels.
 
-        The covariance is dense, d² numbers a sample.
+        The variance of each coefficient follows from the law of total variance. The covariance is dense:
+        d² numbers per sample.
         """
 
         def variances(x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG001

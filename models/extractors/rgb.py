@@ -72,7 +72,9 @@ class RgbNetwork:
 
 
 def check_images(name: str, samples: Samples) -> tuple[float, float]:
-    """Return the range of samples, which must be grey or RGB images of a known one."""
+    """Return the limits of the pixel values; raise ValueError unless the samples are grey or RGB images with
+    known limits.
+    """
     event, limits = samples.event, samples.limits
     if len(event) != 3 or event[0] not in (1, 3):
         raise ValueError(

@@ -30,7 +30,9 @@ def silu(x: Tensor) -> Tensor:
 
 
 def blend(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Return the sum with weights 1 - t and t, of magnitude one again (eq. 88)."""
+    """Return (1 - t) a + t b over the root of (1 - t)² + t²: it keeps unit variance if a and b are uncorrelated
+    and have it (eq. 88).
+    """
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 

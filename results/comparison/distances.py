@@ -73,7 +73,10 @@ class Summed(NamedTuple):
 
 
 def summed(distances: Array, apart: float, summary: Summary) -> Summed:
-    """Sum up distances ``(n,)`` >= 0; error and ends are NaN for fewer than two samples."""
+    """Return the typical or root-mean-square distance, as ``summary`` says, of distances ``(n,)`` >= 0.
+
+    ``apart`` is the distance of two endpoints. Standard error and interval are NaN for one sample.
+    """
     n = len(distances)
     if summary == "typical":
         stats = typical_error(distances, apart)

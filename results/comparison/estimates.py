@@ -89,9 +89,9 @@ def default_quantity(
 ) -> Quantity | None:
     """Return the default quantity of the rows of one model; None if none has a value.
 
-    It is the first of ``among``, by default of all judged ones, that has a value. If that is a
-    distance to the data and the model's own error dominates some row, it is ``fd_conv``, if
-    measured.
+    It is the first quantity of ``among`` (None: all judged ones) that some row has a value of. One
+    exception: if that quantity is a distance to the data, the model's own error dominates some row, and
+    ``fd_conv`` is in ``among`` and measured, it is ``fd_conv``.
     """
     rows = list(rows)
     among = judged() if among is None else among

@@ -67,7 +67,7 @@ def headline(table: TypedTable | pd.DataFrame, *, samples: int | None = None) ->
             model ("worse"; "" for the first itself). The fewest come first within a model.
     """
     frame = table.frame if isinstance(table, TypedTable) else table
-    lines = [line for _, rows in comparable_parts(frame) for line in _of_model(rows, samples)]
+    lines = [line for _, rows in comparable_parts(frame) for line in _model_lines(rows, samples)]
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -108,7 +108,7 @@ def in_words(found: Crossing, smallest: float, largest: float) -> str:
     return f"{value} [{low}, {high}]" if found.low != found.high else value
 
 
-def _of_model(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
+def _model_lines(rows: pd.DataFrame, samples: int | None) -> list[tuple[object, ...]]:
     finished = rows.loc[rows["status"] == "ok"].dropna(
         subset=["nfe", "samples", "fd_conv", "fd_conv_se", "fid_proxy_floor"]
     )

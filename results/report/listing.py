@@ -31,7 +31,9 @@ _NEVER_CONSTANT = ("status", "reason", "cell", "suite")
 
 
 def table_columns() -> list[str]:
-    """Return the columns of the table, among them measured quantities with their floors."""
+    """Return the columns of the table: each listed quantity is followed by what perfect samples would get,
+    where that is known.
+    """
     measured = []
     for quantity in quantities():
         if quantity.listed:

@@ -43,7 +43,7 @@ def positive_range(values: Iterable[float | None]) -> tuple[float, float]:
 
 
 def curvature_lines(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The lines on one model."""
+    """Return the lines of text on the curvature of one model's paths; () if none was measured."""
     if not found:
         return ()
     se, top, (high, *_, low) = found["curvature_se"], max(found["profile"]), found["edges"]

@@ -126,7 +126,7 @@ class SEEDS3(SEEDS):
         return 2 if self.eta else 3
 
     def weights(self, levels: tuple[float, ...], to: float) -> tuple[float, ...]:
-        """The third stage uses the line through d_1 and d_2."""
+        """Weights of d for the third stage, by the line through d_1 and d_2, or the end, by d_1 and d_3."""
         if len(levels) == 3:
             first, third = data_weights(levels[0], to, (levels[0], levels[2]), self.eta)
             return (first, 0.0, third)

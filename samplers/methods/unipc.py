@@ -120,7 +120,9 @@ class UniPC(Multistep):
         )
 
     def _half(self, cur: float, nxt: float) -> float:
-        """Half of B(h) or e^{-h} B(h), for the integral of s / h, times the prediction's factor."""
+        """Weight that replaces the integral of s / h over the step: -B(h) / 2 for the data prediction, and
+        -nxt B(h) / 2 for the noise prediction.
+        """
         h = math.log(cur / nxt)
         if self.prediction == "data":
             return (h if self.variant == "bh1" else -math.expm1(-h)) / 2

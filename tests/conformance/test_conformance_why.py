@@ -268,10 +268,10 @@ def test_a_step_that_returns_the_state_alone_is_one_sentence_with_its_line():
     assert check.name == "runs"
     assert check.detail == (
         f"raised TypeError: euler: step() (test_conformance_why.py:{line}) returned a Tensor; "
-        "it returns the next state and a memo: return x, None"
+        "it must return the next state and a memo: return x, None"
     )
     # two rows would unpack without a word
-    with pytest.raises(TypeError, match="it returns the next state and a memo"):
+    with pytest.raises(TypeError, match="it must return the next state and a memo"):
         Alone().sample(lambda x, sigma: x, torch.ones(2, 3), [1.0, 0.0])
 
 
